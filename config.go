@@ -1,0 +1,265 @@
+package bcache
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrConfig is in every error that New returns for a Config that can't work. Such
+// an error names everything that is wrong, a line each.
+var ErrConfig = errors.New("bcache: invalid config")
+
+// Config describes a node. Only MaxKeys has to be set. A negative number is an
+// error everywhere. New copies the Config: changing it afterwards has no effect.
+type Config struct {
+	// PeerID identifies the node to people and to its peers: 1 to 2^48-1, unique in the
+	// cluster. 0 draws a random one.
+	PeerID uint64
+
+	// ListenAddr is the host:port to listen on for peers. "" means local only: no
+	// network at all. Port 0 picks a free one, see Bcache.Addr. An empty or
+	// unspecified host (":7000", "0.0.0.0:7000", "[::]:7000") means all interfaces.
+	ListenAddr string
+
+	// Peers are host:port addresses of nodes to connect to. A few suffice: the
+	// others are found through them. The node's own address does no harm. None:
+	// the node waits for others to connect.
+	Peers []string
+
+	// MaxKeys is how many keys are held at most, 1 or more; the least recently used
+	// go first.
+	MaxKeys int
+
+	// Logger gets the log lines. nil logs nothing.
+	Logger Logger
+
+	// DeletionDelay is for how many seconds a deleted key is remembered as deleted.
+	// 0 means 100. It saves misses only: correctness doesn't rest on it.
+	DeletionDelay int
+
+	// MaxBytes bounds the memory of the entries: key, value and a fixed
+	// overhead of EntryOverhead bytes each. 0 means no limit; otherwise it is
+	// more than EntryOverhead.
+	MaxBytes int64
+
+	// AdvertiseAddr is the host:port at which other nodes reach this one. "" means the
+	// address listened on. An unspecified host (":7000", "0.0.0.0:7000") is completed
+	// by the IP that the other side sees. Behind a NAT or in a container it is the
+	// address outside.
+	AdvertiseAddr string
+
+	// Secret encrypts and authenticates all traffic; every node needs the same.
+	// "" means open: whoever reaches the port can join. Otherwise at least 16 bytes,
+	// better 32 random ones. bcache never logs it; printing a Config does.
+	Secret string
+
+	// ClusterName keeps clusters apart: nodes of another name are refused. At most
+	// 255 bytes.
+	ClusterName string
+
+	// MaxClockSkew is the largest difference between the clocks of two nodes; nodes
+	// that differ by more are refused. 0 means 500 ms. It is also for how long
+	// after a Delete a fill isn't cached.
+	MaxClockSkew time.Duration
+
+	// MaxConns is how many connections to other nodes are held at most. 0 means 256.
+	MaxConns int
+
+	// LogSize is for how many writes, over all nodes, the delta log remembers what
+	// they were. 0 means MaxKeys, but no less than 65,536 and no more than 1,048,576.
+	LogSize int
+}
+
+const (
+	maxPeerID      = 1<<48 - 1 // a mesh.PeerName has six bytes
+	maxClusterName = 255       // bytes: it is part of every handshake
+
+	maxDeletionDelay = int64(math.MaxInt64 / time.Second) // in seconds: 292 years
+)
+
+// validate returns everything that is wrong with c, joined; nil if nothing is.
+// Each error names the field, its value and what would be right. Names aren't
+// resolved and ports aren't opened: New reports those that fail.
+func (c Config) validate() error {
+	var errs []error
+	wrong := func(format string, v ...any) {
+		errs = append(errs, fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, v...)))
+	}
+	limit := func(field string, value int64, right string) {
+		if value < 0 {
+			wrong("%s is %d: must be %s", field, value, right)
+		}
+	}
+
+	if c.PeerID > maxPeerID {
+		wrong("PeerID is %d: must be 1 to %d, or 0 for a random one", c.PeerID, uint64(maxPeerID))
+	}
+	if set := c.networkFields(); c.ListenAddr == "" && len(set) > 0 {
+		// Most likely an environment variable that isn't set. Such a node would
+		// work, alone, and serve stale values forever.
+		wrong(`ListenAddr is "", which means no network, but %s: must be an address such as ":7000" `+
+			"(is an environment variable empty?), or the others must be empty too", strings.Join(set, " and "))
+	}
+	if c.ListenAddr != "" {
+		if err := checkAddr(c.ListenAddr, false, 0); err != nil {
+			wrong(`ListenAddr is %q: %v; must be host:port such as "10.0.0.1:7000", or ":7000" for all interfaces`, c.ListenAddr, err)
+		}
+	}
+	for i, peer := range c.Peers {
+		if err := checkAddr(peer, true, 1); err != nil {
+			wrong(`Peers[%d] is %q: %v; must be host:port such as "10.0.0.1:7000"`, i, peer, err)
+		}
+	}
+	if c.MaxKeys <= 0 {
+		wrong("MaxKeys is %d: must be 1 or more", c.MaxKeys)
+	}
+	limit("DeletionDelay", int64(c.DeletionDelay), fmt.Sprintf("a number of seconds, or 0 for %d", defaultDeletionDelay))
+	if int64(c.DeletionDelay) > maxDeletionDelay {
+		wrong("DeletionDelay is %d: must be at most %d seconds", c.DeletionDelay, maxDeletionDelay)
+	}
+	limit("MaxBytes", c.MaxBytes, fmt.Sprintf("more than %d, or 0 for no limit", EntryOverhead))
+	if c.MaxBytes > 0 && c.MaxBytes <= EntryOverhead {
+		wrong("MaxBytes is %d: must be more than %d, which every entry counts beside its key and value, or 0 for no limit",
+			c.MaxBytes, EntryOverhead)
+	}
+	if c.AdvertiseAddr != "" {
+		if err := checkAddr(c.AdvertiseAddr, false, 1); err != nil {
+			wrong(`AdvertiseAddr is %q: %v; must be host:port such as "10.0.0.1:7000", or "" for the address listened on`,
+				c.AdvertiseAddr, err)
+		}
+	}
+	if n := len(c.Secret); n > 0 && n < minSecret {
+		wrong("Secret has %d bytes: must have at least %d, or none for an open cluster", n, minSecret)
+	}
+	if n := len(c.ClusterName); n > maxClusterName {
+		wrong("ClusterName has %d bytes: must have at most %d", n, maxClusterName)
+	}
+	if c.MaxClockSkew < 0 {
+		wrong("MaxClockSkew is %v: must be a positive duration, or 0 for %v", c.MaxClockSkew, defaultMaxClockSkew)
+	}
+	limit("MaxConns", int64(c.MaxConns), fmt.Sprintf("1 or more, or 0 for %d", defaultMaxConns))
+	limit("LogSize", int64(c.LogSize), "1 or more, or 0 for as many as MaxKeys")
+	return errors.Join(errs...)
+}
+
+// networkFields says which fields are set that mean nothing without a network.
+func (c Config) networkFields() []string {
+	var set []string
+	if len(c.Peers) > 0 {
+		set = append(set, fmt.Sprintf("Peers are %q", c.Peers))
+	}
+	if c.AdvertiseAddr != "" {
+		set = append(set, fmt.Sprintf("AdvertiseAddr is %q", c.AdvertiseAddr))
+	}
+	if c.Secret != "" {
+		set = append(set, fmt.Sprintf("Secret has %d bytes", len(c.Secret)))
+	}
+	if c.ClusterName != "" {
+		set = append(set, fmt.Sprintf("ClusterName is %q", c.ClusterName))
+	}
+	return set
+}
+
+const (
+	// Writes that cross a delete arrive within seconds; after that its tombstone only
+	// costs memory.
+	defaultDeletionDelay = 100 // seconds
+
+	// NTP keeps clocks within tens of milliseconds; one further off is broken.
+	defaultMaxClockSkew = 500 * time.Millisecond
+
+	// Every node connects to all others: this bounds strangers, not sensible clusters.
+	defaultMaxConns = 256
+
+	// A small cache still needs room for the writes of a short partition; a large
+	// one needn't remember each of its keys to catch up.
+	minDefaultLogSize = 1 << 16
+	maxDefaultLogSize = 1 << 20
+)
+
+// withDefaults returns a copy of c, which is valid, with every zero that stands for
+// something else replaced, and that shares no memory with it.
+func (c Config) withDefaults() Config {
+	for c.PeerID == 0 {
+		var b [8]byte
+		rand.Read(b[2:]) // 48 bits; it never fails
+		c.PeerID = binary.BigEndian.Uint64(b[:])
+	}
+	c.Peers = slices.Clone(c.Peers)
+	c.DeletionDelay = cmp.Or(c.DeletionDelay, defaultDeletionDelay)
+	c.MaxClockSkew = cmp.Or(c.MaxClockSkew, defaultMaxClockSkew)
+	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
+	c.LogSize = cmp.Or(c.LogSize, min(max(c.MaxKeys, minDefaultLogSize), maxDefaultLogSize))
+	return c
+}
+
+// checkAddr says what is wrong with a host:port; nil if nothing is.
+func checkAddr(addr string, needHost bool, minPort uint64) error {
+	if addr == "" {
+		return errors.New(`empty (strings.Split of "" gives one empty string, not none)`)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		reason := err.Error()
+		if e := (*net.AddrError)(nil); errors.As(err, &e) {
+			reason = e.Err // without the address, which the caller names
+		}
+		if !strings.HasPrefix(addr, "[") && strings.Count(addr, ":") > 1 {
+			reason += ` (an IPv6 address needs brackets, as in "[::1]:7000")`
+		}
+		return errors.New(reason)
+	}
+	if host == "" && needHost {
+		return errors.New("no host")
+	}
+	if host != "" && !validHost(host) {
+		return fmt.Errorf("%q is neither an IP address nor a host name", host)
+	}
+	// Names of services are refused: what they mean depends on the machine.
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n < minPort {
+		return fmt.Errorf("the port %q isn't a number from %d to %d", port, minPort, math.MaxUint16)
+	}
+	return nil
+}
+
+// validHost reports whether host is an IP address or may be the name of a host (RFC
+// 1123, section 2.1), with the underscores that containers' names have.
+func validHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	if len(host) > 253 || strings.Trim(host, "0123456789.") == "" { // 1.2.3.400 isn't a name
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		if label == "" || len(label) > 63 || strings.ContainsFunc(label, notInHostName) {
+			return false
+		}
+	}
+	return true
+}
+
+func notInHostName(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+}
+
+// loopback reports whether a listen address is reached from its own machine only.
+// Without a host it isn't: that is all interfaces.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}

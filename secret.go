@@ -1,0 +1,34 @@
+package bcache
+
+import (
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"fmt"
+)
+
+const (
+	minSecret = 16 // bytes
+
+	// What OWASP's Password Storage Cheat Sheet asks of PBKDF2-HMAC-SHA256 (2023).
+	secretRounds  = 600_000
+	secretKeySize = 32 // bytes
+)
+
+// key stretches the Secret to the password that mesh gets; nil means none. Every node
+// of a cluster gets the same. It takes a good part of a second: call it once.
+//
+// Mesh hashes its password once, so that whoever records a handshake or answers
+// one can try guesses as fast as SHA-256 runs. This makes each guess cost 600,000
+// rounds, and one per ClusterName, since the salt holds it (there is no place for
+// a random salt that all nodes know). It only slows guessing down: a secret
+// of 32 random bytes is what makes it hopeless.
+func (c Config) key() ([]byte, error) {
+	if c.Secret == "" {
+		return nil, nil
+	}
+	key, err := pbkdf2.Key(sha256.New, c.Secret, []byte("bcache"+c.ClusterName), secretRounds, secretKeySize)
+	if err != nil { // in FIPS 140-only mode, which refuses short salts
+		return nil, fmt.Errorf("bcache: stretch the Secret: %w", err)
+	}
+	return key, nil
+}
