@@ -1,0 +1,238 @@
+package bcache
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The frames that replicas exchange; docs/wire.proto is their schema and says
+// how later versions may extend it. A frame is one byte of version, one byte of
+// type, and a body in protobuf's wire format.
+const (
+	wireVersion = 1
+
+	frameDelta byte = 1
+	framePing  byte = 2
+	framePong  byte = 3
+	// 16 to 31 are the membership messages of the transport.
+
+	// maxFrame is what a delta is cut at. A frame of a single record may be
+	// larger, by less than frameSlack; more than that isn't taken from a peer.
+	maxFrame   = 1 << 20
+	frameSlack = 1 << 10
+
+	// mustUnderstand is the first field number that may be skipped when it is
+	// unknown. Every number below fits in a tag of one byte.
+	mustUnderstand = 16
+)
+
+var (
+	// errMalformed wraps every error about bytes that no version of the format produces.
+	errMalformed = errors.New("bcache: malformed frame")
+	// errUnsupported wraps every error about a frame of a later version.
+	errUnsupported = errors.New("bcache: unsupported frame")
+)
+
+// The tags of the known fields: number << 3 | wire type.
+const (
+	wireVarint  = byte(protowire.VarintType)
+	wireFixed64 = byte(protowire.Fixed64Type)
+	wireBytes   = byte(protowire.BytesType)
+
+	deltaOrigin = 1<<3 | wireFixed64
+	deltaFirst  = 2<<3 | wireVarint
+	deltaBase   = 3<<3 | wireFixed64
+	deltaRecord = 4<<3 | wireBytes
+	deltaKnown  = 4 // the greatest known number
+
+	recordKind       = 1<<3 | wireVarint
+	recordKey        = 2<<3 | wireBytes
+	recordVal        = 3<<3 | wireBytes
+	recordStamp      = 4<<3 | wireVarint
+	recordOrigin     = 5<<3 | wireFixed64
+	recordDeadline   = 6<<3 | wireVarint
+	recordStaleUntil = 7<<3 | wireVarint
+	recordRefresh    = 8<<3 | wireVarint
+	recordKnown      = 8
+
+	pingID     = 1<<3 | wireFixed64
+	pingOrigin = 2<<3 | wireFixed64
+	pingSeq    = 3<<3 | wireVarint
+	pingWall   = 4<<3 | wireVarint
+	pingKnown  = 4
+
+	pongID     = 1<<3 | wireFixed64
+	pongOrigin = 2<<3 | wireFixed64
+	pongFrom   = 3<<3 | wireVarint
+	pongTo     = 4<<3 | wireVarint
+	pongWall   = 5<<3 | wireVarint
+	pongKnown  = 5
+)
+
+// A ping asks how far the receiver got with the sender's writes, and tells the
+// sender's clock.
+type ping struct {
+	id     uint64 // a nonce, repeated in the pong
+	origin uint64 // the sender's
+	seq    uint64 // the last one that the sender issued; 0 = none yet
+	wall   int64  // the sender's clock, Unix milliseconds
+}
+
+// A pong answers a ping.
+type pong struct {
+	id     uint64 // the ping's
+	origin uint64 // the sender's, not the ping's
+
+	// Of the pinger's origin, the sender has processed every dot in (from, to].
+	from, to uint64
+
+	wall int64 // the sender's clock, Unix milliseconds
+}
+
+// frameType returns what kind of frame it is, after a check of its version and size. The
+// type comes back beside errUnsupported too, if it is the type that is unknown.
+func frameType(frame []byte) (byte, error) {
+	if len(frame) < 2 || len(frame) > maxFrame+frameSlack {
+		return 0, fmt.Errorf("%w: %d bytes", errMalformed, len(frame))
+	}
+	if frame[0] != wireVersion {
+		return 0, fmt.Errorf("%w: version %d", errUnsupported, frame[0])
+	}
+	if t := frame[1]; t < frameDelta || t > framePong {
+		return t, fmt.Errorf("%w: type %d", errUnsupported, t)
+	}
+	return frame[1], nil
+}
+
+// appendDelta appends one whole frame to dst: recs are the dots (origin, first),
+// (origin, first+1) and so on. A record without a value's kind is sent without
+// its value, and one of an unknown kind as the forget that it was applied as.
+//
+// The caller answers for the rest: no origin, seq or stamp is 0, no stamp above
+// 2^63, times are >= 0, a clear has no key, key and value keep MaxRecordSize.
+// Without records there is no frame.
+func appendDelta(dst []byte, origin, first uint64, recs []record) []byte {
+	if len(recs) == 0 {
+		return dst
+	}
+	stamp := recs[0].stamp
+	dst = append(dst, wireVersion, frameDelta)
+	dst = appendFixed64(dst, deltaOrigin, origin)
+	dst = appendVarint(dst, deltaFirst, first)
+	dst = appendFixed64(dst, deltaBase, stamp)
+	for i := range recs {
+		dst = appendRecord(dst, &recs[i], origin, stamp)
+		stamp = recs[i].stamp
+	}
+	return dst
+}
+
+// appendRecord appends rec as a field of a delta of origin, after a record with
+// the stamp prev.
+func appendRecord(dst []byte, rec *record, origin, prev uint64) []byte {
+	dst = append(dst, deltaRecord)
+	start := len(dst)
+
+	k := rec.kind
+	if k >= kindUnknown {
+		k = kindForget
+	}
+	dst = appendVarint(dst, recordKind, uint64(k))
+	dst = appendString(dst, recordKey, rec.key)
+	if k == kindValue {
+		dst = appendString(dst, recordVal, rec.val)
+	}
+	if rec.stamp != prev {
+		dst = appendOffset(dst, recordStamp, int64(rec.stamp-prev))
+	}
+	if rec.origin != origin {
+		dst = appendFixed64(dst, recordOrigin, rec.origin)
+	}
+	// A time that is there is written even if its offset is 0: leaving it out means none.
+	wall := stampWall(rec.stamp)
+	if rec.deadline != 0 {
+		dst = appendOffset(dst, recordDeadline, rec.deadline-wall)
+	}
+	if rec.staleUntil != 0 {
+		dst = appendOffset(dst, recordStaleUntil, rec.staleUntil-rec.deadline)
+	}
+	if rec.refreshFrom != 0 {
+		dst = appendOffset(dst, recordRefresh, rec.refreshFrom-wall)
+	}
+
+	// Moving the record by the size of its length is cheaper than working out the length beforehand.
+	var buf [10]byte
+	return slices.Insert(dst, start, protowire.AppendVarint(buf[:0], uint64(len(dst)-start))...)
+}
+
+// recordSize is an upper bound of what rec adds to a delta, in bytes. It exceeds
+// the truth by at most 65.
+func recordSize(rec *record) int {
+	const (
+		header  = 1 + 5 // tag and length, up to 32 GiB
+		offset  = 1 + 10
+		minimum = header + 2 + 2*header + offset + 9 // kind, key, val, stamp, origin
+	)
+	n := minimum + len(rec.key) + len(rec.val)
+	if rec.deadline != 0 {
+		n += offset
+	}
+	if rec.staleUntil != 0 {
+		n += offset
+	}
+	if rec.refreshFrom != 0 {
+		n += offset
+	}
+	return n
+}
+
+// appendPing appends one whole frame to dst. The origin must not be 0.
+func appendPing(dst []byte, p ping) []byte {
+	dst = append(dst, wireVersion, framePing)
+	dst = appendFixed64(dst, pingID, p.id)
+	dst = appendFixed64(dst, pingOrigin, p.origin)
+	dst = appendVarint(dst, pingSeq, p.seq)
+	return appendVarint(dst, pingWall, uint64(p.wall))
+}
+
+// appendPong appends one whole frame to dst. The origin must not be 0, nor from
+// greater than to.
+func appendPong(dst []byte, p pong) []byte {
+	dst = append(dst, wireVersion, framePong)
+	dst = appendFixed64(dst, pongID, p.id)
+	dst = appendFixed64(dst, pongOrigin, p.origin)
+	dst = appendVarint(dst, pongFrom, p.from)
+	dst = appendVarint(dst, pongTo, p.to)
+	return appendVarint(dst, pongWall, uint64(p.wall))
+}
+
+// appendFixed64, appendVarint and appendString leave a zero out, as proto3 does;
+// appendOffset never does.
+
+func appendFixed64(dst []byte, tag byte, x uint64) []byte {
+	if x == 0 {
+		return dst
+	}
+	return protowire.AppendFixed64(append(dst, tag), x)
+}
+
+func appendVarint(dst []byte, tag byte, x uint64) []byte {
+	if x == 0 {
+		return dst
+	}
+	return protowire.AppendVarint(append(dst, tag), x)
+}
+
+func appendString(dst []byte, tag byte, s string) []byte {
+	if s == "" {
+		return dst
+	}
+	return protowire.AppendString(append(dst, tag), s)
+}
+
+func appendOffset(dst []byte, tag byte, d int64) []byte {
+	return protowire.AppendVarint(append(dst, tag), protowire.EncodeZigZag(d))
+}

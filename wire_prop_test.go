@@ -1,0 +1,168 @@
+package bcache
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// wireDraw draws a record that appendDelta takes.
+func wireDraw(t *rapid.T, origin uint64) record {
+	text := rapid.OneOf(
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 300), func(b []byte) string { return string(b) }),
+		rapid.SampledFrom([]string{"", "\x00", "\xff\xfe", "käse"}))
+	date := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(1, math.MaxInt64), rapid.Int64Range(wireWall-5, wireWall+5))
+	r := record{
+		key:  text.Draw(t, "key"),
+		kind: kind(rapid.IntRange(0, int(kindForget)).Draw(t, "kind")),
+		version: version{
+			stamp:  rapid.OneOf(rapid.Uint64Range(1, maxStamp), rapid.Uint64Range(stampOf(wireWall), stampOf(wireWall+2))).Draw(t, "stamp"),
+			origin: rapid.OneOf(rapid.Just(origin), rapid.Uint64Min(1)).Draw(t, "version origin"),
+		},
+		deadline:    date.Draw(t, "deadline"),
+		staleUntil:  date.Draw(t, "stale until"),
+		refreshFrom: date.Draw(t, "refresh from"),
+	}
+	if r.kind == kindValue {
+		r.val = text.Draw(t, "val")
+	}
+	if r.kind == kindClear {
+		r.key = ""
+	}
+	return r
+}
+
+// Run it with -rapid.checks=10000 for a thorough check, as CI does.
+func TestWireRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		origin := rapid.Uint64Min(1).Draw(t, "origin")
+		recs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) record { return wireDraw(t, origin) }), 1, 8).Draw(t, "records")
+		first := rapid.Uint64Range(1, math.MaxUint64-uint64(len(recs))).Draw(t, "first")
+
+		prefix := []byte("before")
+		frame := appendDelta(prefix, origin, first, recs)[len(prefix):]
+		d, got, err := wireReadAll(frame)
+		if err != nil || d.origin != origin || d.first != first || !reflect.DeepEqual(got, recs) {
+			t.Fatalf("got origin %d, first %d, %+v, %v", d.origin, d.first, got, err)
+		}
+		for i := range recs {
+			size := len(appendRecord(nil, &recs[i], origin, 1))
+			if bound := recordSize(&recs[i]); size > bound || size < bound-65 {
+				t.Errorf("record of %d bytes, recordSize says %d", size, bound)
+			}
+		}
+
+		// What is skipped doesn't alter what is read.
+		skip := rapid.SliceOfN(rapid.Bool(), len(recs), len(recs)).Draw(t, "skip")
+		for i := range recs {
+			if skip[i] {
+				d.skip()
+				continue
+			}
+			var rec record
+			if seq, ok := d.next(&rec); !ok || seq != first+uint64(i) || rec != recs[i] {
+				t.Fatalf("record %d: seq %d, %v, %+v", i, seq, ok, rec)
+			}
+		}
+
+		// No beginning of the frame is accepted, unless it ends where a record does.
+		ends := map[int]bool{}
+		for i := range recs {
+			ends[len(appendDelta(nil, origin, first, recs[:i+1]))] = true
+		}
+		for n := range frame {
+			if _, err := openDelta(frame[:n]); (err == nil) != ends[n] {
+				t.Fatalf("the first %d of %d bytes: %v", n, len(frame), err)
+			}
+		}
+
+		p := ping{origin: origin, seq: first, id: rapid.Uint64().Draw(t, "id"), wall: rapid.Int64().Draw(t, "wall")}
+		if got, err := decodePing(appendPing(nil, p)); err != nil || got != p {
+			t.Errorf("%+v became %+v, %v", p, got, err)
+		}
+		q := pong{origin: origin, to: first, from: rapid.Uint64Range(0, first).Draw(t, "from"), id: p.id, wall: p.wall}
+		if got, err := decodePong(appendPong(nil, q)); err != nil || got != q {
+			t.Errorf("%+v became %+v, %v", q, got, err)
+		}
+	})
+}
+
+// wireSeeds adds the golden frames.
+func wireSeeds(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("testdata", "wire", "v1", "*.frame"))
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no golden frames: %v", err)
+	}
+	for _, file := range files {
+		frame, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(frame)
+	}
+}
+
+func FuzzDelta(f *testing.F) {
+	wireSeeds(f)
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		given := string(frame)
+		d, recs, err := wireReadAll(frame)
+		if string(frame) != given {
+			t.Fatal("the frame was altered")
+		}
+		if err != nil {
+			if !errors.Is(err, errMalformed) && !errors.Is(err, errUnsupported) {
+				t.Fatal(err)
+			}
+			return
+		}
+		size := 0
+		for i := range recs {
+			size += 2 + len(recs[i].key) + len(recs[i].val)
+			if recs[i].kind == kindUnknown {
+				recs[i].kind = kindForget // as it is sent on
+			}
+		}
+		if size > len(frame) {
+			t.Fatalf("%d bytes of keys and values from %d", size, len(frame))
+		}
+		if _, err := openDelta(frame[:len(frame)-1]); err == nil {
+			t.Fatal("accepted without its last byte")
+		}
+		d2, again, err := wireReadAll(appendDelta(nil, d.origin, d.first, recs))
+		if err != nil || d2.origin != d.origin || d2.first != d.first || !reflect.DeepEqual(again, recs) {
+			t.Fatalf("%+v, encoded and decoded again: %+v, %v", recs, again, err)
+		}
+	})
+}
+
+func FuzzPing(f *testing.F) {
+	wireSeeds(f)
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		p, err := decodePing(frame)
+		q, err2 := decodePong(frame)
+		for _, err := range []error{err, err2} {
+			if err != nil && !errors.Is(err, errMalformed) && !errors.Is(err, errUnsupported) {
+				t.Fatal(err)
+			}
+		}
+		if err == nil {
+			if again, err := decodePing(appendPing(nil, p)); err != nil || again != p {
+				t.Fatalf("%+v, encoded and decoded again: %+v, %v", p, again, err)
+			}
+		}
+		if err2 == nil {
+			if again, err := decodePong(appendPong(nil, q)); err != nil || again != q {
+				t.Fatalf("%+v, encoded and decoded again: %+v, %v", q, again, err)
+			}
+		}
+		if err == nil && err2 == nil {
+			t.Fatal("both a ping and a pong")
+		}
+	})
+}

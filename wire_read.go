@@ -1,0 +1,380 @@
+package bcache
+
+import (
+	"fmt"
+	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// maxStamp is the greatest stamp that is taken from a peer: the year 6429.
+const maxStamp = 1 << 63
+
+// A deltaReader iterates over the records of a delta. It isn't safe for
+// concurrent use, and the frame must not change while it is in use.
+type deltaReader struct {
+	origin uint64 // of every dot in the frame
+	first  uint64 // seq of the first record, >= 1
+	count  uint64 // records, >= 1; first+count doesn't overflow
+
+	fields fieldReader // what comes next
+	stamp  uint64      // of the record before; the base stamp at first
+	seq    uint64      // of the next record
+}
+
+// openDelta checks the whole frame, without allocating unless it is bad, and
+// returns a reader of its records: a frame that is malformed anywhere is
+// refused before anything of it could be applied.
+func openDelta(frame []byte) (deltaReader, error) {
+	body, err := frameBody(frame, frameDelta)
+	if err != nil {
+		return deltaReader{}, err
+	}
+	d := deltaReader{fields: fieldReader{rest: body, singular: singular(deltaKnown - 1)}}
+	start := d // moves on to the first record
+	for len(d.fields.rest) > 0 {
+		before := d.fields
+		f, err := d.fields.next()
+		if err != nil {
+			return deltaReader{}, err
+		}
+		switch f.tag {
+		case deltaOrigin:
+			d.origin = f.x
+		case deltaFirst:
+			d.first = f.x
+		case deltaBase:
+			d.stamp = f.x
+		case deltaRecord:
+			if d.count == 0 { // the header is complete, or never will be
+				if d.origin == 0 || d.first == 0 || d.stamp == 0 || d.stamp > maxStamp {
+					return deltaReader{}, fmt.Errorf("%w: origin %d, seq %d, base stamp %d", errMalformed, d.origin, d.first, d.stamp)
+				}
+				start = d
+				start.fields = before
+			}
+			var r wireRecord
+			if err := r.parse(f.data, d.origin, d.stamp); err != nil {
+				return deltaReader{}, fmt.Errorf("%w (record %d)", err, d.count)
+			}
+			d.stamp = r.stamp
+			d.count++
+		default:
+			if err := f.unknown(deltaKnown); err != nil {
+				return deltaReader{}, err
+			}
+		}
+	}
+	if d.count == 0 {
+		return deltaReader{}, fmt.Errorf("%w: no records", errMalformed)
+	}
+	if d.count > math.MaxUint64-d.first {
+		return deltaReader{}, fmt.Errorf("%w: %d records from seq %d", errMalformed, d.count, d.first)
+	}
+	start.count = d.count
+	start.seq = d.first
+	return start, nil
+}
+
+// peekSeq returns the seq of the next record, without moving. ok is false after
+// the last one.
+func (d *deltaReader) peekSeq() (seq uint64, ok bool) {
+	return d.seq, d.seq-d.first < d.count
+}
+
+// next reads one record into rec and returns its seq. It allocates the key and
+// the value, each on its own, so that neither keeps the other or the frame
+// alive. ok is false after the last record; rec is as it was then.
+//
+// A record that needs a later version to be understood comes with kindUnknown,
+// its key and its version, and nothing else.
+func (d *deltaReader) next(rec *record) (seq uint64, ok bool) {
+	seq = d.seq
+	r, ok := d.advance()
+	if !ok {
+		return 0, false
+	}
+	*rec = record{
+		key:         string(r.key),
+		val:         string(r.val),
+		version:     r.version,
+		kind:        r.kind,
+		deadline:    r.deadline,
+		staleUntil:  r.staleUntil,
+		refreshFrom: r.refreshFrom,
+	}
+	return seq, true
+}
+
+// skip moves past one record and allocates nothing. After the last one it does
+// nothing.
+func (d *deltaReader) skip() { d.advance() }
+
+// advance parses the next record. An error can't occur, as openDelta has seen the
+// same bytes; if it does, because they were changed, there are no more records.
+func (d *deltaReader) advance() (r wireRecord, ok bool) {
+	for d.seq-d.first < d.count {
+		f, err := d.fields.next()
+		if err == nil && f.tag == deltaRecord {
+			err = r.parse(f.data, d.origin, d.stamp)
+		}
+		if err != nil {
+			d.count = d.seq - d.first
+			break
+		}
+		if f.tag == deltaRecord {
+			d.stamp = r.stamp
+			d.seq++
+			return r, true
+		}
+	}
+	return wireRecord{}, false
+}
+
+// A wireRecord is a record whose key and value are still part of the frame.
+type wireRecord struct {
+	key, val []byte
+	version
+	kind kind
+
+	deadline, staleUntil, refreshFrom int64
+}
+
+// parse decodes and checks one record of a frame of origin; prev is the stamp
+// of the record before.
+func (r *wireRecord) parse(b []byte, origin, prev uint64) error {
+	var wireKind, stamp, deadline, stale, refresh uint64 // as on the wire
+	r.origin = origin
+	known := true
+	fields := fieldReader{rest: b, singular: singular(recordKnown)}
+	for len(fields.rest) > 0 {
+		f, err := fields.next()
+		if err != nil {
+			return err
+		}
+		switch f.tag {
+		case recordKind:
+			wireKind = f.x
+		case recordKey:
+			r.key = f.data
+		case recordVal:
+			r.val = f.data
+		case recordStamp:
+			stamp = f.x
+		case recordOrigin:
+			r.origin = f.x
+		case recordDeadline:
+			deadline = f.x
+		case recordStaleUntil:
+			stale = f.x
+		case recordRefresh:
+			refresh = f.x
+		default:
+			if f.num <= recordKnown {
+				return f.unknown(recordKnown)
+			}
+			known = known && f.num >= mustUnderstand
+		}
+	}
+
+	if n := len(r.key) + len(r.val); n > MaxRecordSize {
+		return fmt.Errorf("%w: key and value of %d bytes", errMalformed, n)
+	}
+	if r.origin == 0 {
+		return fmt.Errorf("%w: origin 0", errMalformed)
+	}
+	// prev is within 1..maxStamp, so every sum that over- or underflows lands above maxStamp.
+	r.stamp = prev + uint64(protowire.DecodeZigZag(stamp))
+	if r.stamp == 0 || r.stamp > maxStamp {
+		return fmt.Errorf("%w: stamp %d", errMalformed, r.stamp)
+	}
+	// The bases are >= 0, so every sum that overflows is negative.
+	wall := stampWall(r.stamp)
+	if fields.has(recordDeadline) {
+		r.deadline = wall + protowire.DecodeZigZag(deadline)
+		if r.deadline <= 0 {
+			return fmt.Errorf("%w: deadline out of range", errMalformed)
+		}
+	}
+	if fields.has(recordStaleUntil) {
+		r.staleUntil = r.deadline + protowire.DecodeZigZag(stale)
+		if r.staleUntil <= 0 {
+			return fmt.Errorf("%w: stale-until out of range", errMalformed)
+		}
+	}
+	if fields.has(recordRefresh) {
+		r.refreshFrom = wall + protowire.DecodeZigZag(refresh)
+		if r.refreshFrom <= 0 {
+			return fmt.Errorf("%w: refresh-from out of range", errMalformed)
+		}
+	}
+
+	switch {
+	case wireKind == uint64(kindClear):
+		// A clear stays one whatever else it says: to forget the key "" instead
+		// would leave all those alive that it was to clear.
+		if len(r.key) != 0 {
+			return fmt.Errorf("%w: clear with a key", errMalformed)
+		}
+		r.kind = kindClear
+	case wireKind >= uint64(kindUnknown) || !known:
+		r.kind = kindUnknown
+		r.deadline, r.staleUntil, r.refreshFrom = 0, 0, 0
+	default:
+		r.kind = kind(wireKind)
+	}
+	if r.kind != kindValue {
+		r.val = nil
+	}
+	return nil
+}
+
+// decodePing reads a whole frame of type framePing.
+func decodePing(frame []byte) (p ping, err error) {
+	body, err := frameBody(frame, framePing)
+	if err != nil {
+		return ping{}, err
+	}
+	fields := fieldReader{rest: body, singular: singular(pingKnown)}
+	for len(fields.rest) > 0 {
+		f, err := fields.next()
+		if err != nil {
+			return ping{}, err
+		}
+		switch f.tag {
+		case pingID:
+			p.id = f.x
+		case pingOrigin:
+			p.origin = f.x
+		case pingSeq:
+			p.seq = f.x
+		case pingWall:
+			p.wall = int64(f.x)
+		default:
+			if err := f.unknown(pingKnown); err != nil {
+				return ping{}, err
+			}
+		}
+	}
+	if p.origin == 0 {
+		return ping{}, fmt.Errorf("%w: origin 0", errMalformed)
+	}
+	return p, nil
+}
+
+// decodePong reads a whole frame of type framePong.
+func decodePong(frame []byte) (p pong, err error) {
+	body, err := frameBody(frame, framePong)
+	if err != nil {
+		return pong{}, err
+	}
+	fields := fieldReader{rest: body, singular: singular(pongKnown)}
+	for len(fields.rest) > 0 {
+		f, err := fields.next()
+		if err != nil {
+			return pong{}, err
+		}
+		switch f.tag {
+		case pongID:
+			p.id = f.x
+		case pongOrigin:
+			p.origin = f.x
+		case pongFrom:
+			p.from = f.x
+		case pongTo:
+			p.to = f.x
+		case pongWall:
+			p.wall = int64(f.x)
+		default:
+			if err := f.unknown(pongKnown); err != nil {
+				return pong{}, err
+			}
+		}
+	}
+	if p.origin == 0 || p.from > p.to {
+		return pong{}, fmt.Errorf("%w: origin %d, dots (%d, %d]", errMalformed, p.origin, p.from, p.to)
+	}
+	return p, nil
+}
+
+// frameBody returns what follows the header of a frame of type want.
+func frameBody(frame []byte, want byte) ([]byte, error) {
+	t, err := frameType(frame)
+	if err != nil {
+		return nil, err
+	}
+	if t != want {
+		return nil, fmt.Errorf("%w: type %d instead of %d", errMalformed, t, want)
+	}
+	return frame[2:], nil
+}
+
+// A fieldReader takes a message apart, one field at a time. Nothing is copied,
+// and no length is believed before that many bytes are there.
+type fieldReader struct {
+	rest     []byte
+	singular uint16 // bit n: field n must not occur twice; numbers below mustUnderstand
+	seen     uint16 // bit n: field n has occurred
+}
+
+// singular is the set of the fields 1 to n.
+func singular(n int) uint16 { return 1<<(n+1) - 2 }
+
+// A wireField is one field: x is the value of a varint or fixed one, data that of
+// a bytes one, which aliases the frame.
+type wireField struct {
+	num  protowire.Number
+	tag  byte // number << 3 | wire type below mustUnderstand, otherwise 0
+	x    uint64
+	data []byte
+}
+
+// next reads a field. There must be bytes left.
+func (r *fieldReader) next() (f wireField, err error) {
+	num, typ, n := protowire.ConsumeTag(r.rest)
+	if n < 0 {
+		return f, fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
+	}
+	f.num = num
+	if num < mustUnderstand {
+		f.tag = byte(num)<<3 | byte(typ)
+		bit := uint16(1) << num
+		if r.seen&r.singular&bit != 0 {
+			return f, fmt.Errorf("%w: field %d twice", errMalformed, num)
+		}
+		r.seen |= bit
+	}
+	b := r.rest[n:]
+	switch typ {
+	case protowire.VarintType:
+		f.x, n = protowire.ConsumeVarint(b)
+	case protowire.Fixed64Type:
+		f.x, n = protowire.ConsumeFixed64(b)
+	case protowire.BytesType:
+		f.data, n = protowire.ConsumeBytes(b)
+	case protowire.Fixed32Type:
+		_, n = protowire.ConsumeFixed32(b)
+	default: // groups, which proto3 doesn't have
+		return f, fmt.Errorf("%w: field %d has wire type %d", errMalformed, num, typ)
+	}
+	if n < 0 {
+		return f, fmt.Errorf("%w: field %d: %w", errMalformed, num, protowire.ParseError(n))
+	}
+	r.rest = b[n:]
+	return f, nil
+}
+
+// has reports whether the field with this tag has occurred.
+func (r *fieldReader) has(tag byte) bool { return r.seen&(1<<(tag>>3)) != 0 }
+
+// unknown returns what a field means that has none of the known tags, in a
+// message that knows the numbers up to known. nil: skip it.
+func (f *wireField) unknown(known protowire.Number) error {
+	switch {
+	case f.num <= known:
+		return fmt.Errorf("%w: field %d has wire type %d", errMalformed, f.num, f.tag&7)
+	case f.num < mustUnderstand:
+		return fmt.Errorf("%w: field %d", errUnsupported, f.num)
+	}
+	return nil
+}
