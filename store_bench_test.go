@@ -1,0 +1,177 @@
+package bcache
+
+import (
+	"fmt"
+	"math/rand"
+	"slices"
+	"testing"
+	"time"
+)
+
+const storeMillion = 1_000_000
+
+// storeFull returns a store with a million entries whose deadlines are spread over
+// an hour, and their keys.
+func storeFull() (*storeRig, []string) {
+	r := newStoreRig(storeConfig{maxKeys: storeMillion, deletionDelay: 100 * time.Second})
+	keys := make([]string, storeMillion)
+	for i := range keys {
+		keys[i] = fmt.Sprint("key", i)
+		r.setTTL(keys[i], "some value", time.Duration(i)*time.Hour/storeMillion+time.Hour)
+	}
+	return r, keys
+}
+
+func BenchmarkStoreGet(b *testing.B) {
+	r, keys := storeFull()
+	small := newStoreRig(storeConfig{maxKeys: 1024})
+	for _, key := range keys[:1000] {
+		small.set(key, "some value")
+	}
+	wall := func() int64 { return r.now.wall }
+	order := rand.New(rand.NewSource(1)).Perm(1 << 19)
+	b.Run("1000", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			small.get(keys[i%1000], wall)
+		}
+	})
+	b.Run("1000000", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			r.get(keys[order[i%len(order)]], wall)
+		}
+	})
+	b.Run("miss", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r.get("none", wall)
+		}
+	})
+}
+
+func BenchmarkStoreApply(b *testing.B) {
+	r, keys := storeFull()
+	small := newStoreRig(storeConfig{maxKeys: 1000})
+	more := make([]string, 2*storeMillion)
+	for i := range more {
+		more[i] = fmt.Sprint("more", i)
+	}
+	order := rand.New(rand.NewSource(1)).Perm(1 << 19)
+	b.Run("overwrite", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			r.set(keys[order[i%len(order)]], "other value")
+		}
+	})
+	b.Run("evict", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			r.set(more[i%len(more)], "some value")
+		}
+	})
+	b.Run("evict,remote", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			r.remote(more[len(more)-1-i%len(more)], "some value")
+		}
+	})
+	b.Run("evict,1000", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			small.set(more[i%len(more)], "some value")
+		}
+	})
+	b.Run("tombstone", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			r.del(more[i%len(more)])
+		}
+	})
+}
+
+// How much of a core it takes to watch a million entries with a sweep every 5 s.
+func BenchmarkStoreSweep(b *testing.B) {
+	r, _ := storeFull()
+	for _, tt := range []struct {
+		name string
+		from time.Duration
+	}{{"nothing due", 0}, {"1389 due each", time.Hour}} {
+		b.Run(tt.name, func(b *testing.B) {
+			b.ReportAllocs()
+			r.now = storeNow(tt.from)
+			n := 0
+			for b.Loop() {
+				r.pass(5 * time.Second)
+				r.sweep()
+				if n++; n%100 == 0 {
+					b.StopTimer()
+					r.now = storeNow(tt.from)
+					if tt.from != 0 {
+						r, _ = storeFull()
+						r.now = storeNow(tt.from)
+					}
+					b.StartTimer()
+				}
+			}
+			b.ReportMetric(100*b.Elapsed().Seconds()/float64(b.N)/5, "%core")
+			b.ReportMetric(float64(r.len()), "left")
+		})
+	}
+}
+
+// How long one lock is held at worst, with a million keys.
+func BenchmarkStoreLocks(b *testing.B) {
+	report := func(b *testing.B, name string, d []time.Duration) {
+		slices.Sort(d)
+		b.ReportMetric(float64(d[len(d)/2].Nanoseconds())/1e3, name+"-p50-us")
+		b.ReportMetric(float64(d[len(d)*99/100].Nanoseconds())/1e3, name+"-p99-us")
+		b.ReportMetric(float64(d[len(d)-1].Nanoseconds())/1e3, name+"-max-us")
+	}
+	for b.Loop() {
+		r, keys := storeFull()
+		timed := func(f func()) time.Duration {
+			t := time.Now()
+			f()
+			return time.Since(t)
+		}
+		var sweeps, applies, clears []time.Duration
+		for i := range 200_000 { // evictions from shards where something is due
+			if i%20 == 0 {
+				r.pass(time.Second)
+			}
+			key := fmt.Sprint("more", i)
+			applies = append(applies, timed(func() { r.set(key, "v") }))
+		}
+		r.pass(3 * time.Hour)
+		for i := range r.shards() / 2 { // all are dead
+			for n := sweepBatch; n == sweepBatch; {
+				sweeps = append(sweeps, timed(func() { n = r.sweepSome(r.table[i].Load(), r.now) }))
+			}
+		}
+		r.apply(r.now, &record{kind: kindClear, version: version{r.stamp, 1}}, true)
+		for i := range keys[:100_000] {
+			clears = append(clears, timed(func() { r.set(keys[i], "v") }))
+		}
+		for i := range r.shards() {
+			for n := sweepBatch; n == sweepBatch; {
+				clears = append(clears, timed(func() { n = r.sweepSome(r.table[i].Load(), r.now) }))
+			}
+		}
+		report(b, "apply", applies)
+		report(b, "sweep", sweeps)
+		report(b, "clear", clears)
+	}
+}
+
+func BenchmarkStoreMemory(b *testing.B) {
+	for b.Loop() {
+		before := storeHeap()
+		r := newStoreRig(storeConfig{maxKeys: storeMillion})
+		for i := range storeMillion {
+			r.set(fmt.Sprintf("%016d", i), "")
+		}
+		b.ReportMetric(float64(storeHeap()-before)/storeMillion-16, "overhead-B/entry")
+		r.close()
+	}
+}

@@ -1,0 +1,270 @@
+package bcache
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"pgregory.net/rapid"
+)
+
+func storeSameString(a, b string) bool {
+	return len(a) == len(b) && unsafe.StringData(a) == unsafe.StringData(b)
+}
+
+// storeCheck compares what a store says about itself with what it holds.
+func storeCheck(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, s *store) {
+	t.Helper()
+	var entries, probation, bytes, tombs, tombBytes int64
+	seen := map[string]bool{}
+	own := func(i int, key string) {
+		if s.shardOf(uint64(i)) != s.shardOf(storeHash(key)) || seen[key] {
+			t.Errorf("%q is in the wrong place, or twice", key)
+		}
+		seen[key] = true
+	}
+	for i := range s.table {
+		sh := s.table[i].Load()
+		if sh == nil {
+			continue
+		}
+		lives := len(sh.lives)
+		for _, isProbation := range []bool{false, true} {
+			for _, e := range sh.queueLocked(isProbation).values() {
+				own(i, e.key)
+				entries++
+				bytes += e.cost()
+				if isProbation {
+					probation++
+				}
+				if e.life != 0 && sh.lives[e.life-1].e != e {
+					t.Errorf("%q has another entry's lifetime", e.key)
+				}
+				if d := sh.recordLocked(e).deadline; d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d) {
+					t.Errorf("deadline %d, hint %d", d, sh.nextExpiry)
+				}
+				if e.life != 0 {
+					lives--
+				}
+				if e.stamp <= sh.cleared {
+					t.Errorf("%q is at %d, cleared up to %d", e.key, e.stamp, sh.cleared)
+				}
+			}
+		}
+		if lives != 0 {
+			t.Errorf("%d lifetimes too many", lives)
+		}
+		for _, d := range sh.tombs.values() {
+			own(i, d.key)
+			tombs++
+			tombBytes += int64(len(d.key))
+		}
+	}
+	got := [...]int64{s.entries.Load(), s.inProbation.Load(), s.bytes(), s.tombs.Load(), s.tombBytes.Load()}
+	want := [...]int64{entries, probation, bytes, tombs, tombBytes}
+	if got != want {
+		t.Errorf("entries, in probation, bytes, tombstones, their bytes: counted %v, there are %v", got, want)
+	}
+	if entries > int64(s.maxKeys) || s.maxBytes > 0 && bytes > s.maxBytes || tombs > int64(s.maxTombstones) {
+		t.Errorf("%d entries, %d bytes, %d tombstones: above %+v", entries, bytes, tombs, s.storeConfig)
+	}
+}
+
+// COVER: a version that was processed is held, or something greater is, or the
+// floor or Clear stands for it. And what is served is the greatest of all.
+func TestStoreCover(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := storeConfig{
+			maxKeys:       rapid.IntRange(1, 8).Draw(t, "maxKeys"),
+			maxBytes:      rapid.SampledFrom([]int64{0, 800, 2000}).Draw(t, "maxBytes"),
+			deletionDelay: 20 * time.Millisecond,
+			maxTombstones: rapid.IntRange(1, 4).Draw(t, "maxTombstones"),
+			seed:          rapid.Uint64().Draw(t, "seed"),
+		}
+		s := newStore(c)
+		s.table = make([]atomic.Pointer[shard], rapid.SampledFrom([]int{1, 2, 16, 1 << 15}).Draw(t, "shards"))
+		now := storeNow(0)
+		processed := map[string]version{} // the greatest
+		keys := rapid.SampledFrom(strings.Fields("a b c d e f g h i j k l"))
+		stamps := rapid.Uint64Range(0, 40)
+
+		cover := func() {
+			t.Helper()
+			for key, v := range processed {
+				held, ok := s.peek(key)
+				if ok && !held.less(v) || s.floorOf(s.bucketOf(key)) >= v.stamp || s.clearVersion().stamp >= v.stamp {
+					continue
+				}
+				t.Fatalf("%s at %+v isn't covered; held: %+v %v", key, v, held, ok)
+			}
+			storeCheck(t, s)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"apply": func(t *rapid.T) {
+				rec := record{
+					key:     keys.Draw(t, "key"),
+					kind:    kind(rapid.SampledFrom([]int{0, 0, 0, 0, 1, 1, 3, 4, 9}).Draw(t, "kind")),
+					version: version{stampOf(now.wall) + stamps.Draw(t, "stamp"), rapid.Uint64Range(1, 3).Draw(t, "origin")},
+				}
+				if rapid.Bool().Draw(t, "ttl") {
+					rec.deadline = now.wall + rapid.Int64Range(-2, 30).Draw(t, "deadline")
+				}
+				rec.val = fmt.Sprint(rec.stamp, rec.origin, strings.Repeat("x", rapid.SampledFrom([]int{0, 300, 900}).Draw(t, "len")))
+				admitted := s.admits(rec.key, rec.version)
+				if old := processed[rec.key]; old.less(rec.version) {
+					processed[rec.key] = rec.version
+				}
+				before := rec
+				o := s.apply(now, &rec, rapid.Bool().Draw(t, "local"))
+				if rec != before {
+					t.Fatalf("apply changed %+v into %+v", before, rec)
+				}
+				if accepted := o != outcomeKept && o != outcomeRefused && o != outcomeCleared; accepted != admitted {
+					t.Fatalf("outcome %d, admits %v", o, admitted)
+				}
+				if held, ok := s.peek(rec.key); o == outcomeApplied && (!ok || held.version != rec.version) {
+					t.Fatalf("applied, but %+v is held", held)
+				}
+			},
+			"get": func(t *rapid.T) {
+				key := keys.Draw(t, "key")
+				rec, held := s.peek(key)
+				v, ok := s.get(key, func() int64 { return now.wall })
+				if want := held && rec.kind == kindValue && !rec.expired(now.wall); ok != want || ok && v != rec.val {
+					t.Fatalf("%s: got %q %v, held: %+v", key, v, ok, rec)
+				}
+				if ok && rec.version != processed[key] {
+					t.Fatalf("%s is served at %+v after %+v", key, rec.version, processed[key])
+				}
+			},
+			"pass": func(t *rapid.T) {
+				d := rapid.Int64Range(0, 20).Draw(t, "ms")
+				now.mono += time.Duration(d) * time.Millisecond
+				now.wall += d - rapid.Int64Range(0, 5).Draw(t, "back") // the wall clock jumps
+			},
+			"sweep": func(t *rapid.T) {
+				for i := range s.shards() {
+					s.sweepShard(now, i)
+				}
+				for i := range s.shards() {
+					sh := s.table[i].Load()
+					if sh == nil {
+						continue
+					}
+					for _, e := range append(sh.main.values(), sh.probation.values()...) {
+						if rec := sh.recordLocked(e); rec.expired(now.wall) || rec.stamp <= s.clearVersion().stamp {
+							t.Fatalf("%+v is left", rec)
+						}
+					}
+				}
+			},
+			"floor": func(t *rapid.T) {
+				s.raiseFloor(s.bucketOf(keys.Draw(t, "key")), stampOf(now.wall)+stamps.Draw(t, "stamp"))
+			},
+			"clear": func(t *rapid.T) {
+				v := version{stampOf(now.wall) + stamps.Draw(t, "stamp"), 1}
+				before := s.clearVersion()
+				s.apply(now, &record{kind: kindClear, version: v}, true)
+				if after := s.clearVersion(); after.less(v) || after.less(before) {
+					t.Fatalf("Clear is %+v after %+v and %+v", after, before, v)
+				}
+			},
+			"": func(*rapid.T) { cover() },
+		})
+	})
+}
+
+// The same calls with the same seed lead to the same state.
+func TestStoreIsDeterministic(t *testing.T) {
+	run := func() string {
+		r := newStoreRig(storeConfig{maxKeys: 3000, maxTombstones: 50, seed: 7})
+		r.maxKeys = 300
+		for i := range 5000 {
+			key := fmt.Sprint(i * 7919 % 1000)
+			switch {
+			case r.has(key):
+			case i%3 == 0:
+				r.remote(key, "v")
+			case i%17 == 0:
+				r.del(key)
+			default:
+				r.setTTL(key, "v", time.Second)
+			}
+			if r.pass(time.Millisecond); i%500 == 0 {
+				r.sweep()
+			}
+		}
+		var held []string
+		for i := range r.table {
+			if sh := r.table[i].Load(); sh != nil {
+				for _, e := range append(sh.main.values(), sh.probation.values()...) {
+					held = append(held, e.key)
+				}
+				for _, d := range sh.tombs.values() {
+					held = append(held, "-"+d.key)
+				}
+			}
+		}
+		return fmt.Sprint(held, r.stats())
+	}
+	if a, b := run(), run(); a != b {
+		t.Errorf("%s\n%s", a, b)
+	}
+}
+
+// Up to 1,024 keys, and without remote writes, the store is golang-lru.
+func TestStoreIsExactLRU(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		maxKeys := rapid.SampledFrom([]int{1, 2, 3, 10, 1024}).Draw(t, "maxKeys")
+		r := newStoreRig(storeConfig{maxKeys: maxKeys})
+		model, _ := simplelru.NewLRU[string, string](maxKeys, nil)
+		key := rapid.Custom(func(t *rapid.T) string {
+			return fmt.Sprint(rapid.IntRange(0, 2*min(maxKeys, 20)).Draw(t, "key"))
+		})
+		if maxKeys == 1024 { // start nearly full
+			for i := range 1015 {
+				r.set(fmt.Sprint("fill", i), "")
+				model.Add(fmt.Sprint("fill", i), "")
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"set": func(t *rapid.T) {
+				k, v := key.Draw(t, "key"), rapid.StringN(0, 5, -1).Draw(t, "val")
+				r.set(k, v)
+				model.Add(k, v)
+			},
+			"get": func(t *rapid.T) {
+				k := key.Draw(t, "key")
+				v, ok := r.get(k, storeNoWall)
+				if w, want := model.Get(k); v != w || ok != want {
+					t.Fatalf("%s: got %q %v, want %q %v", k, v, ok, w, want)
+				}
+			},
+			"peek": func(t *rapid.T) { r.peek(key.Draw(t, "key")) },
+			"delete": func(t *rapid.T) {
+				k := key.Draw(t, "key")
+				r.del(k)
+				model.Remove(k)
+			},
+			"": func(t *rapid.T) {
+				var got []string
+				if sh := r.table[0].Load(); sh != nil {
+					for _, e := range sh.main.values() {
+						got = append(got, e.key)
+					}
+				}
+				if want := model.Keys(); !slices.Equal(got, want) {
+					t.Fatalf("got %v, want %v", got, want)
+				}
+			},
+		})
+	})
+}
