@@ -1,0 +1,115 @@
+package bcache
+
+// A deltaLog remembers for recent dots which key and version they had, values
+// excluded: from it a node answers a peer that missed some of them. Every
+// processed dot is logged, whether it won, lost or was refused, so that an
+// answer never skips one. What it doesn't hold it doesn't claim to know.
+//
+// Dots are kept in pages of consecutive seqs, the oldest page makes room for a
+// new one. The log isn't locked.
+type deltaLog struct {
+	pageSize uint64
+	maxPages int
+	origins  map[uint64]map[uint64]*logPage // by origin, then by seq / pageSize
+	order    []pageRef                      // a ring of maxPages, in order of creation
+	head     int                            // the oldest
+	records  int
+	keyBytes int64
+}
+
+// maxLogKeyBytes bounds the keys that the log may keep alive. Keys of ordinary
+// length never reach it.
+const maxLogKeyBytes = 64 << 20
+
+type pageRef struct{ origin, page uint64 }
+
+type logPage struct {
+	slots    []logSlot
+	records  int
+	keyBytes int64
+}
+
+// A logSlot is what is known of one dot. A zero version means nothing is.
+type logSlot struct {
+	key string
+	version
+	kind kind
+}
+
+// newDeltaLog makes a log of at most size records.
+func newDeltaLog(size int) *deltaLog {
+	pageSize := min(max(size/16, 1), 64)
+	return &deltaLog{
+		pageSize: uint64(pageSize),
+		maxPages: max(size/pageSize, 1),
+		origins:  map[uint64]map[uint64]*logPage{},
+	}
+}
+
+// put remembers the dot (origin, seq).
+func (l *deltaLog) put(origin, seq uint64, rec *record) {
+	p := l.page(origin, seq/l.pageSize)
+	slot := &p.slots[seq%l.pageSize]
+	if slot.version == (version{}) {
+		p.records++
+		l.records++
+	}
+	grown := int64(len(rec.key) - len(slot.key))
+	p.keyBytes += grown
+	l.keyBytes += grown
+	*slot = logSlot{key: rec.key, version: rec.version, kind: rec.kind}
+	for l.keyBytes > maxLogKeyBytes && len(l.origins) > 0 {
+		l.dropOldest()
+	}
+}
+
+// get returns what is known of the dot (origin, seq).
+func (l *deltaLog) get(origin, seq uint64) (logSlot, bool) {
+	p := l.origins[origin][seq/l.pageSize]
+	if p == nil {
+		return logSlot{}, false
+	}
+	slot := p.slots[seq%l.pageSize]
+	return slot, slot.version != version{}
+}
+
+func (l *deltaLog) page(origin, number uint64) *logPage {
+	pages := l.origins[origin]
+	if p := pages[number]; p != nil {
+		return p
+	}
+	if l.pages() >= l.maxPages {
+		l.dropOldest()
+		pages = l.origins[origin] // it may have been its last page
+	}
+	if pages == nil {
+		pages = map[uint64]*logPage{}
+		l.origins[origin] = pages
+	}
+	p := &logPage{slots: make([]logSlot, l.pageSize)}
+	pages[number] = p
+	l.order = append(l.order, pageRef{origin, number})
+	return p
+}
+
+func (l *deltaLog) pages() int { return len(l.order) - l.head }
+
+func (l *deltaLog) dropOldest() {
+	if l.pages() == 0 {
+		return
+	}
+	ref := l.order[l.head]
+	l.head++
+	if l.head > l.maxPages { // amortised: half of the slice is spent
+		l.order = append(l.order[:0], l.order[l.head:]...)
+		l.head = 0
+	}
+	pages := l.origins[ref.origin]
+	p := pages[ref.page]
+	l.records -= p.records
+	l.keyBytes -= p.keyBytes
+	delete(pages, ref.page)
+	if len(pages) == 0 {
+		delete(l.origins, ref.origin)
+	}
+}

@@ -1,0 +1,78 @@
+package bcache
+
+import (
+	"errors"
+	"time"
+)
+
+// A transport carries opaque frames between the nodes of one cluster and knows
+// who is there. Production uses mesh (mesh.go); tests use an in-memory twin.
+// Frames may be lost, doubled and reordered: whoever needs more builds it on top.
+//
+// All methods are safe for concurrent use, before Start and after Close too.
+type transport interface {
+	// Start begins to accept and to dial. h is called from then on, until
+	// Close returns.
+	Start(h transportHandler) error
+
+	// Addr is the address that is listened on, with its real port.
+	Addr() string
+
+	// Broadcast queues frame for every other node, directly or relayed. It never
+	// waits for a peer: what a slow peer can't take is dropped and counted.
+	// The frame is shared from now on; nobody may alter it.
+	Broadcast(frame []byte)
+
+	// Send queues frame for one node. It never waits for a peer. The error is
+	// errUnknownPeer, errQueueFull or ErrClosed.
+	Send(peer uint64, frame []byte) error
+
+	// Members lists the other nodes, sorted by ID. A node that is listed gets
+	// what is broadcast from then on.
+	Members() []Member
+
+	// Stats returns the transport's counters.
+	Stats() transportStats
+
+	// Close ends everything: when it returns, the port is free, and no goroutine,
+	// connection or callback is left. It is idempotent.
+	Close() error
+}
+
+// transportHandler is called by a transport. Calls may come concurrently. A
+// handler may call Broadcast, Send and Members, and must never wait for the
+// network.
+type transportHandler interface {
+	// Receive gets a frame that the node with PeerID from broadcast or sent.
+	// The frame is shared with others: it must be neither altered nor kept.
+	Receive(from uint64, frame []byte)
+
+	// Joined and Left tell of directly connected nodes: Joined comes as soon as
+	// broadcasts and sends reach the node, Left when its connection is gone.
+	// Per node they alternate.
+	Joined(peer, origin uint64)
+	Left(peer uint64)
+}
+
+var (
+	errUnknownPeer = errors.New("bcache: no such peer")
+	errQueueFull   = errors.New("bcache: the peer's queue is full")
+)
+
+// transportStats are counters since the start.
+type transportStats struct {
+	framesIn, framesOut       uint64 // own frames, counted per peer that they went to
+	bytesIn, bytesOut         uint64 // their bytes
+	droppedFrames             uint64 // at the bound of a slow peer's queue
+	refusedSkew, refusedOther uint64 // handshakes refused
+}
+
+// Member describes another node of the cluster.
+type Member struct {
+	ID        uint64    // its PeerID
+	Addr      string    // the address that it advertises; "" while unknown
+	Since     time.Time // when it became known, or its connection began
+	Direct    bool      // connected to this node; otherwise reached through others
+	Inbound   bool      // it dialled us; false for a relayed node
+	Encrypted bool      // the connection is encrypted; false for a relayed node
+}
