@@ -1,0 +1,410 @@
+package bcache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weaveworks/mesh"
+)
+
+const (
+	meshMaxFrame   = 8 << 20  // mesh closes a connection at a message of 10 MiB
+	meshMaxPending = 64 << 20 // bytes that wait per connection and source, and per peer
+	meshPortTries  = 20       // free ports that are tried for port 0
+)
+
+// meshConfig describes a meshTransport.
+type meshConfig struct {
+	PeerID, Origin uint64 // PeerID is 1 to 2^48-1
+
+	ListenAddr    string // host:port; port 0 picks a free one
+	AdvertiseAddr string // "" is ListenAddr
+	Peers         []string
+	ClusterName   string
+	Key           []byte        // the stretched secret; empty is open
+	MaxClockSkew  time.Duration // nodes whose clocks differ by more are refused
+	MaxConns      int
+	Log           *lineLog
+	Now           func() time.Time // the wall clock that handshakes compare; nil is time.Now
+}
+
+// A meshTransport is the transport over weaveworks/mesh. mesh relays and routes;
+// who is connected, who is dialled and how everything ends is decided here.
+//
+//   - mesh_overlay.go: the handshake, and which connection lives
+//   - mesh_watch.go: who joined, who left
+//   - mesh_dial.go, mesh_book.go: whom to dial
+//   - mesh_frames.go: what is pending
+//   - mesh_close.go, meshguts.go, meshlog.go: how to end what mesh can't end
+type meshTransport struct {
+	cfg    meshConfig
+	log    *lineLog
+	label  string   // marks the goroutines that mesh starts for this transport
+	gate   meshGate // every goroutine of ours, and every call between us and mesh
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	starting sync.Mutex              // Start, against Close
+	run      atomic.Pointer[meshRun] // nil before Start
+	phase    atomic.Int32
+	accepted chan struct{} // closed when mesh's accept loop has ended
+	reaped   chan struct{} // closed when the actor of mesh's Peers has ended
+	closing  sync.Once
+	closeErr error
+
+	wake  chan struct{} // to the watcher: look who is there
+	count meshCounters
+	dials meshDialer
+	book  meshBook
+
+	mu      sync.Mutex
+	addr    string // listened on
+	peers   map[uint64]*meshPeer
+	relayed map[uint64]time.Time // nodes reached through others, and since when
+	queues  map[uint64]*meshQueue
+	pings   map[uint64]chan uint64 // by nonce; gets the origin that answers
+}
+
+// meshRun is what exists from Start on.
+type meshRun struct {
+	handler transportHandler
+	router  *mesh.Router
+	guts    *meshGuts // nil if mesh isn't as expected
+	frames  mesh.Gossip
+	members mesh.Gossip
+}
+
+type meshCounters struct {
+	framesIn, framesOut, bytesIn, bytesOut, dropped, refusedSkew, refusedOther atomic.Uint64
+}
+
+func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
+	if cfg.PeerID == 0 || cfg.PeerID >= 1<<48 {
+		return nil, fmt.Errorf("bcache: PeerID %d isn't within 1 to 2^48-1", cfg.PeerID)
+	}
+	if _, _, err := net.SplitHostPort(cfg.ListenAddr); err != nil {
+		return nil, fmt.Errorf("bcache: ListenAddr: %w", err)
+	}
+	if len(cfg.Key) == 0 {
+		cfg.Key = nil // to mesh an empty password is a password
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = newLineLog(nil, cfg.Now)
+	}
+	t := &meshTransport{
+		cfg:      cfg,
+		log:      cfg.Log,
+		label:    strconv.FormatUint(rand.Uint64(), 16),
+		accepted: make(chan struct{}),
+		reaped:   make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+		addr:     cfg.ListenAddr,
+		peers:    make(map[uint64]*meshPeer),
+		relayed:  make(map[uint64]time.Time),
+		queues:   make(map[uint64]*meshQueue),
+		pings:    make(map[uint64]chan uint64),
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.dials.init(t)
+	t.book.init()
+	return t, nil
+}
+
+// Start implements transport. After an error the transport can only be closed.
+func (t *meshTransport) Start(h transportHandler) error {
+	t.starting.Lock()
+	defer t.starting.Unlock()
+	if !t.gate.enter() {
+		return ErrClosed
+	}
+	defer t.gate.leave()
+	if t.run.Load() != nil {
+		return errors.New("bcache: the transport was started before")
+	}
+
+	// The label comes with every goroutine that mesh starts from here: Close has no
+	// other way to see that they are gone.
+	started := make(chan error, 1)
+	go func() {
+		pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(meshLabel, t.label)))
+		started <- t.listen(h)
+	}()
+	if err := <-started; err != nil {
+		t.gate.shut()
+		t.cancel()
+		return fmt.Errorf("bcache: can't listen on %s: %w", t.cfg.ListenAddr, err)
+	}
+	t.spawn(t.watch)
+	t.spawn(t.dials.loop)
+	t.spawn(t.dials.resolveLoop)
+	t.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, t.Addr())
+	return nil
+}
+
+// listen makes a router and has it listen.
+func (t *meshTransport) listen(h transportHandler) error {
+	addr, err := t.resolveListen()
+	if err != nil {
+		return err
+	}
+	host := ""
+	if addr.IP != nil {
+		host = (&net.IPAddr{IP: addr.IP, Zone: addr.Zone}).String()
+	}
+	router, err := mesh.NewRouter(mesh.Config{
+		Host:               host,
+		Port:               addr.Port,
+		Password:           t.cfg.Key,
+		ConnLimit:          t.cfg.MaxConns,
+		ProtocolMinVersion: 2, // below, strangers can crash mesh
+	}, mesh.PeerName(t.cfg.PeerID), "", t, meshLogger{t})
+	if err != nil {
+		return err
+	}
+	run := &meshRun{handler: h, router: router}
+	if run.guts, err = openMeshGuts(router); err != nil {
+		t.log.Errorf(0, "mesh isn't as expected, Close will leave goroutines behind: %v", err)
+	}
+	router.Peers.OnGC(func(*mesh.Peer) { t.reapPeers() })
+	router.Routes.OnChange(t.poke) // it must not call into mesh
+	t.run.Store(run)
+	if run.frames, err = router.NewGossip("bcache", frameGossiper{t}); err == nil {
+		run.members, err = router.NewGossip("bcache-members", memberGossiper{t})
+	}
+	for try := 1; err == nil; try++ {
+		port := addr.Port
+		if port == 0 {
+			if port, err = freePort(host); err != nil {
+				break
+			}
+		}
+		t.setAddr(net.JoinHostPort(host, strconv.Itoa(port)))
+		router.Port = port
+		if err = startRouter(router); err == nil {
+			return nil
+		}
+		if addr.Port == 0 && try < meshPortTries {
+			err = nil // somebody was faster
+		}
+	}
+	t.stopActors(run)
+	return err
+}
+
+// resolveListen turns ListenAddr into an address; its IP is nil for "all".
+func (t *meshTransport) resolveListen() (*net.TCPAddr, error) {
+	host, service, err := net.SplitHostPort(t.cfg.ListenAddr)
+	if err != nil {
+		return nil, err
+	}
+	port, err := net.DefaultResolver.LookupPort(t.ctx, "tcp", service)
+	if err != nil || host == "" {
+		return &net.TCPAddr{Port: port}, err
+	}
+	ips, err := net.DefaultResolver.LookupIPAddr(t.ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	ip := ips[0]
+	for _, other := range ips { // "localhost" is rather 127.0.0.1 than ::1, as for net.Listen
+		if other.IP.To4() != nil {
+			ip = other
+			break
+		}
+	}
+	return &net.TCPAddr{IP: ip.IP, Zone: ip.Zone, Port: port}, nil
+}
+
+// startRouter has mesh listen, which panics where others return an error.
+func startRouter(r *mesh.Router) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			var ok bool
+			if err, ok = p.(error); !ok {
+				err = fmt.Errorf("%v", p)
+			}
+		}
+	}()
+	r.Start()
+	return nil
+}
+
+func freePort(host string) (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Addr implements transport.
+func (t *meshTransport) Addr() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.addr
+}
+
+func (t *meshTransport) setAddr(addr string) {
+	t.mu.Lock()
+	t.addr = addr
+	t.mu.Unlock()
+}
+
+// Broadcast implements transport. It takes about a microsecond, and up to 100 ms
+// when the topology has just changed, because mesh computes its routes then.
+func (t *meshTransport) Broadcast(frame []byte) {
+	if !t.gate.enter() {
+		return
+	}
+	defer t.gate.leave()
+	run := t.run.Load()
+	switch {
+	case run == nil || len(frame) == 0:
+	case len(frame) > meshMaxFrame:
+		t.count.dropped.Add(1)
+	default:
+		run.frames.GossipBroadcast(newFrameBatch(&t.count, frame, true))
+	}
+}
+
+// Send implements transport.
+func (t *meshTransport) Send(peer uint64, frame []byte) error {
+	if !t.gate.enter() {
+		return ErrClosed
+	}
+	defer t.gate.leave()
+	return t.push(peer, meshItem{frame: frame})
+}
+
+// Members implements transport.
+func (t *meshTransport) Members() []Member {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ms []Member
+	for id, p := range t.peers {
+		if !p.joined {
+			continue
+		}
+		m := Member{ID: id, Since: p.since, Direct: true}
+		if c := p.current(); c != nil {
+			m.Addr, m.Inbound, m.Encrypted = c.addr, !c.outbound, c.encrypted
+		}
+		ms = append(ms, m)
+	}
+	for id, since := range t.relayed {
+		ms = append(ms, Member{ID: id, Since: since, Addr: t.book.addrOf(id)})
+	}
+	slices.SortFunc(ms, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	return ms
+}
+
+// Stats implements transport.
+func (t *meshTransport) Stats() transportStats {
+	c := &t.count
+	return transportStats{
+		framesIn: c.framesIn.Load(), framesOut: c.framesOut.Load(),
+		bytesIn: c.bytesIn.Load(), bytesOut: c.bytesOut.Load(),
+		droppedFrames: c.dropped.Load(),
+		refusedSkew:   c.refusedSkew.Load(), refusedOther: c.refusedOther.Load(),
+	}
+}
+
+// deliver hands a frame to the handler, on the goroutine of mesh that received it.
+func (t *meshTransport) deliver(from uint64, frame []byte) {
+	if from == t.cfg.PeerID || !t.gate.enter() {
+		return
+	}
+	defer t.gate.leave()
+	defer t.recovered("Receive")
+	t.count.framesIn.Add(1)
+	t.count.bytesIn.Add(uint64(len(frame)))
+	t.run.Load().handler.Receive(from, frame)
+}
+
+// recovered keeps a panic from ending the process.
+func (t *meshTransport) recovered(where string) {
+	if p := recover(); p != nil {
+		t.log.Errorf(0, "panic in %s: %v", where, p)
+	}
+}
+
+// spawn runs f on a goroutine that Close waits for.
+func (t *meshTransport) spawn(f func()) {
+	if !t.gate.enter() {
+		return
+	}
+	go func() {
+		defer t.gate.leave()
+		f()
+	}()
+}
+
+// poke wakes the watcher.
+func (t *meshTransport) poke() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// frameGossiper receives what other nodes broadcast and send.
+type frameGossiper struct{ t *meshTransport }
+
+func (g frameGossiper) Gossip() mesh.GossipData                  { return nil }
+func (g frameGossiper) OnGossip([]byte) (mesh.GossipData, error) { return nil, nil }
+
+func (g frameGossiper) OnGossipUnicast(src mesh.PeerName, frame []byte) error {
+	g.t.deliver(uint64(src), frame)
+	return nil
+}
+
+// OnGossipBroadcast returns the frame, known or not: otherwise mesh wouldn't relay it.
+func (g frameGossiper) OnGossipBroadcast(src mesh.PeerName, frame []byte) (mesh.GossipData, error) {
+	if uint64(src) == g.t.cfg.PeerID {
+		return nil, nil // our own came back: the topology is changing
+	}
+	g.t.deliver(uint64(src), frame)
+	return newFrameBatch(&g.t.count, frame, false), nil
+}
+
+// A meshGate counts who is inside and can be shut: nobody enters from then on.
+type meshGate struct {
+	mu     sync.Mutex
+	closed bool
+	inside sync.WaitGroup
+}
+
+func (g *meshGate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.inside.Add(1)
+	return true
+}
+
+func (g *meshGate) leave() { g.inside.Done() }
+
+func (g *meshGate) shut() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+}
+
+// wait waits until everybody has left a gate that is shut.
+func (g *meshGate) wait() { g.inside.Wait() }

@@ -1,0 +1,253 @@
+package bcache
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/weaveworks/mesh"
+)
+
+const (
+	meshAskFor   = 2 * time.Second        // how long a node may take to show that it lives
+	meshAskEvery = 250 * time.Millisecond // questions may be lost
+)
+
+// A meshPeer is a node with a connection to this one.
+type meshPeer struct {
+	conns     []*meshConn   // admitted and not ended, oldest first
+	admitting chan struct{} // not nil while a connection is being admitted; closed then
+
+	joined bool // as the handler knows
+	origin uint64
+	since  time.Time
+}
+
+// current is the connection that carries the traffic, or nil.
+func (p *meshPeer) current() *meshConn {
+	for _, c := range slices.Backward(p.conns) {
+		if c.usable() {
+			return c
+		}
+	}
+	return nil
+}
+
+// lives reports whether there is a connection to this life of the node.
+func (p *meshPeer) lives(origin uint64) bool {
+	return slices.ContainsFunc(p.conns, func(c *meshConn) bool { return c.origin == origin })
+}
+
+func (p *meshPeer) idle() bool { return len(p.conns) == 0 && p.admitting == nil && !p.joined }
+
+// admit decides whether a connection may live beside what is known of its node,
+// and registers it. Connections of one node are admitted one by one.
+func (t *meshTransport) admit(c *meshConn) error {
+	p, err := t.beginAdmission(c.peer)
+	if err != nil {
+		return err
+	}
+	defer t.endAdmission(c.peer, p)
+
+	t.mu.Lock()
+	olds := slices.Clone(p.conns)
+	t.mu.Unlock()
+	for _, old := range olds {
+		if err := t.judge(c, old); err != nil {
+			return err
+		}
+	}
+	if len(olds) == 0 {
+		if err := t.judgeRelayed(c); err != nil {
+			return err
+		}
+	}
+
+	// Registered before the old ones end, so that the node isn't seen to leave.
+	t.mu.Lock()
+	if t.ctx.Err() != nil {
+		t.mu.Unlock()
+		return errMeshClosing
+	}
+	p.conns = append(p.conns, c)
+	t.mu.Unlock()
+	t.book.learn(c.peer, c.origin, c.addr, time.Now())
+	t.dials.advertised(c.addr, c.peer)
+	for _, old := range olds {
+		t.replace(old)
+	}
+	return nil
+}
+
+func (t *meshTransport) beginAdmission(peer uint64) (*meshPeer, error) {
+	for {
+		t.mu.Lock()
+		p := t.peers[peer]
+		if p == nil {
+			p = &meshPeer{}
+			t.peers[peer] = p
+		}
+		before := p.admitting
+		if before == nil {
+			p.admitting = make(chan struct{})
+			t.mu.Unlock()
+			return p, nil
+		}
+		t.mu.Unlock()
+		select {
+		case <-before:
+		case <-t.ctx.Done():
+			return nil, errMeshClosing
+		}
+	}
+}
+
+func (t *meshTransport) endAdmission(peer uint64, p *meshPeer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(p.admitting)
+	p.admitting = nil
+	if p.idle() {
+		delete(t.peers, peer)
+	}
+}
+
+// judge compares a new connection with one that the same PeerID has. Without it,
+// nodes that dial each other would knock out each other's connections for long.
+func (t *meshTransport) judge(c, old *meshConn) error {
+	if c.origin != old.origin {
+		if _, ok := t.ask(c.peer, old); ok {
+			return refusef("PeerID %x is in use by another node, at %s", c.peer, old.addr)
+		}
+		return nil
+	}
+	t.mu.Lock()
+	settled := !old.ready.IsZero() && time.Since(old.ready) > meshSettled
+	t.mu.Unlock()
+	if !settled { // both dialled at once: both sides keep what the smaller ID dialled
+		if t.preferred(c) && !t.preferred(old) {
+			return nil
+		}
+		return errMeshHave
+	}
+	if _, ok := t.ask(c.peer, old); ok {
+		return errMeshHave // it was dialled by another of its addresses
+	}
+	return nil // a network failure that only the other side has noticed yet
+}
+
+func (t *meshTransport) preferred(c *meshConn) bool { return c.outbound == (t.cfg.PeerID < c.peer) }
+
+// judgeRelayed looks for another node with the same PeerID beyond other nodes.
+func (t *meshTransport) judgeRelayed(c *meshConn) error {
+	if _, routed := t.run.Load().router.Routes.UnicastAll(mesh.PeerName(c.peer)); !routed {
+		return nil
+	}
+	if origin, ok := t.book.originOf(c.peer); ok && origin == c.origin {
+		return nil // the usual case: a node known by hearsay is now met
+	}
+	if origin, ok := t.ask(c.peer, nil); ok && origin != c.origin {
+		return refusef("PeerID %x is in use by another node, beyond node %x", c.peer, t.cfg.PeerID)
+	}
+	return nil
+}
+
+// ask asks a PeerID which life has it now: over the given connection, or, if
+// that is nil, over other nodes. It gives up when the way there is gone.
+func (t *meshTransport) ask(peer uint64, over *meshConn) (origin uint64, ok bool) {
+	nonce, answer := rand.Uint64(), make(chan uint64, 1)
+	t.mu.Lock()
+	t.pings[nonce] = answer
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		delete(t.pings, nonce)
+		t.mu.Unlock()
+	}()
+
+	var gone <-chan struct{}
+	if over != nil {
+		gone = over.done
+	}
+	timeout, again := time.NewTimer(meshAskFor), time.NewTicker(meshAskEvery)
+	defer timeout.Stop()
+	defer again.Stop()
+	for {
+		if err := t.push(peer, meshItem{frame: encodeMeshPing(nonce), member: true}); err != nil && over == nil {
+			return 0, false
+		}
+		select {
+		case origin = <-answer:
+			return origin, true
+		case <-again.C:
+		case <-gone:
+			return 0, false
+		case <-timeout.C:
+			return 0, false
+		case <-t.ctx.Done():
+			return 0, false
+		}
+	}
+}
+
+// replace ends a connection that another one takes over from, and waits until mesh
+// has forgotten it: of two that it knows, mesh would end one by the toss of a coin.
+func (t *meshTransport) replace(old *meshConn) {
+	old.end(errMeshReplaced)
+	wait := time.NewTimer(meshReplacing)
+	defer wait.Stop()
+	for range 2 {
+		select {
+		case <-old.done:
+			return
+		case <-t.ctx.Done():
+			return
+		case <-wait.C:
+			t.hangUp(t.run.Load(), old.peer)
+			wait.Reset(meshReplacing)
+		}
+	}
+}
+
+// hangUp cuts the connection to a node that mesh has now.
+func (t *meshTransport) hangUp(run *meshRun, peer uint64) {
+	if run.guts == nil {
+		return
+	}
+	if c, ok := run.router.Ourself.ConnectionTo(mesh.PeerName(peer)); ok {
+		run.guts.hangUp(c)
+	}
+}
+
+// drop forgets a connection that has ended.
+func (t *meshTransport) drop(c *meshConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[c.peer]; p != nil {
+		p.conns = slices.DeleteFunc(p.conns, func(o *meshConn) bool { return o == c })
+		if p.idle() {
+			delete(t.peers, c.peer)
+		}
+	}
+	close(c.done)
+}
+
+// connected reports whether there is a connection to a node.
+func (t *meshTransport) connected(peer uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[peer]
+	return p != nil && len(p.conns) > 0
+}
+
+func (t *meshTransport) numConns() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, p := range t.peers {
+		if len(p.conns) > 0 {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,136 @@
+package bcache
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const meshForget = 24 * time.Hour // an address that nobody has named for so long
+
+// A meshBook knows where other nodes are: from their handshakes, and from what
+// peers tell of theirs. It holds at most maxMembers addresses.
+type meshBook struct {
+	mu   sync.Mutex
+	byID map[uint64]bookEntry
+}
+
+type bookEntry struct {
+	origin uint64
+	addr   string
+	heard  time.Time
+}
+
+func (b *meshBook) init() { b.byID = make(map[uint64]bookEntry) }
+
+// learn notes where a node is. addr may be "".
+func (b *meshBook) learn(id, origin uint64, addr string, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.byID[id]; !ok && len(b.byID) >= maxMembers {
+		var oldest uint64
+		for other, e := range b.byID {
+			if o, ok := b.byID[oldest]; !ok || e.heard.Before(o.heard) {
+				oldest = other
+			}
+		}
+		delete(b.byID, oldest)
+	}
+	b.byID[id] = bookEntry{origin, addr, now}
+}
+
+// dialable returns the addresses to dial, by PeerID, and forgets old ones.
+func (b *meshBook) dialable(now time.Time) map[uint64]bookEntry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make(map[uint64]bookEntry, len(b.byID))
+	for id, e := range b.byID {
+		switch {
+		case now.Sub(e.heard) > meshForget:
+			delete(b.byID, id)
+		case e.addr != "":
+			all[id] = e
+		}
+	}
+	return all
+}
+
+// entries returns what is to be told to a peer about some nodes. An address of the
+// loopback interface means something else on another host, so it isn't told to
+// a peer that is reached by another one.
+func (b *meshBook) entries(ids []uint64, to uint64) (es []memberEntry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	local := isLoopback(b.byID[to].addr)
+	for _, id := range ids {
+		e := b.byID[id]
+		if id != to && e.addr != "" && (local || !isLoopback(e.addr)) {
+			es = append(es, memberEntry{id, e.origin, e.addr})
+		}
+	}
+	return es
+}
+
+func (b *meshBook) addrOf(id uint64) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.byID[id].addr
+}
+
+func (b *meshBook) originOf(id uint64) (uint64, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, ok := b.byID[id]
+	return e.origin, ok
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := splitAddr(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || host == "localhost"
+}
+
+// splitAddr splits host:port, with a numeric port, as it travels between nodes.
+func splitAddr(addr string) (host string, port uint16, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, err
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("%.10q isn't a port", p)
+	}
+	if len(addr) > maxAddrSize || strings.ContainsFunc(host, notInHost) {
+		return "", 0, fmt.Errorf("%.20q isn't a host", host)
+	}
+	return host, uint16(n), nil
+}
+
+// notInHost tells what occurs neither in host names nor in IP literals.
+func notInHost(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"'/\[]|@`, r)
+}
+
+func joinAddr(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// withPort gives an address that is advertised with port 0 the port of listen.
+func withPort(addr, listen string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port != "0" {
+		return addr
+	}
+	_, port, err = net.SplitHostPort(listen)
+	if err != nil {
+		return addr
+	}
+	return net.JoinHostPort(host, port)
+}

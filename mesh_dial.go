@@ -1,0 +1,301 @@
+package bcache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weaveworks/mesh"
+)
+
+const (
+	dialFirst   = 250 * time.Millisecond // after a failure; it doubles
+	dialMost    = 3 * time.Second
+	dialAway    = 30 * time.Second // for a learnt address that was away for dialTired
+	dialTired   = 10 * time.Minute
+	dialConnect = 3 * time.Second  // a connection takes at most
+	dialAnswer  = 10 * time.Second // mesh delays what it accepts when strangers throng
+	dialRound   = 3 * time.Second  // names are resolved again
+	dialLookup  = 2 * time.Second
+	dialTargets = 2048 // addresses that are dialled
+	dialLearnt  = 16   // learnt addresses that are dialled at a time
+)
+
+var errNotBcache = errors.New("what answers isn't a bcache node")
+
+// A meshDialer dials the configured addresses for ever and the learnt ones until the
+// book forgets them. Every dial is decided here: mesh's own retries grow to six
+// minutes, and it dials without a timeout, so that it is only given addresses that have
+// just answered, and is told to forget them when it has tried.
+type meshDialer struct {
+	t    *meshTransport
+	kick chan struct{} // to loop: something is due
+	look chan struct{} // to resolveLoop: something was learnt
+
+	mu       sync.Mutex
+	targets  map[netip.AddrPort]*dialTarget
+	attempts map[string]*dialAttempt // what mesh dials, by address
+	learnt   int                     // dials of learnt addresses under way
+}
+
+type dialTarget struct {
+	configured bool
+	peer       uint64 // who was there; 0 is unknown
+	busy       bool
+	next       time.Time
+	delay      time.Duration
+	since      time.Time // of the first failure in a row
+	self       int       // times that this node answered
+}
+
+type dialAttempt struct {
+	started time.Time // by the clock that handshakes compare
+	done    chan error
+}
+
+func (d *meshDialer) init(t *meshTransport) {
+	d.t = t
+	d.kick, d.look = make(chan struct{}, 1), make(chan struct{}, 1)
+	d.targets = make(map[netip.AddrPort]*dialTarget)
+	d.attempts = make(map[string]*dialAttempt)
+}
+
+// loop dials what is due.
+func (d *meshDialer) loop() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-d.kick:
+		case <-d.t.ctx.Done():
+			return
+		}
+		timer.Reset(d.dialDue(time.Now()))
+	}
+}
+
+// dialDue starts what is due and returns how long to wait for the next.
+func (d *meshDialer) dialDue(now time.Time) time.Duration {
+	wait := dialMost
+	full := d.t.cfg.MaxConns > 0 && d.t.numConns() >= d.t.cfg.MaxConns
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for addr, g := range d.targets {
+		if g.busy || g.own() || full || g.peer != 0 && d.t.connected(g.peer) {
+			continue
+		}
+		if until := g.next.Sub(now); until > 0 {
+			wait = min(wait, until)
+			continue
+		}
+		if !g.configured {
+			if d.learnt >= dialLearnt {
+				continue // the end of another one kicks
+			}
+			d.learnt++
+		}
+		g.busy = true
+		configured := g.configured
+		d.t.spawn(func() { d.dial(addr, configured) })
+	}
+	return wait
+}
+
+// own reports whether the address is this node's. Once may be an accident: dialling a
+// free port of one's own host, TCP may connect to itself (RFC 793, figure 8).
+func (g *dialTarget) own() bool { return g.self >= 2 }
+
+// dial tries one address once.
+func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
+	err := d.probe(addr)
+	if err == nil {
+		err = d.hand(addr)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer d.wakeLoop()
+	if !configured {
+		d.learnt--
+	}
+	if g := d.targets[addr]; g != nil {
+		g.busy = false
+		g.after(err, time.Now())
+	}
+	if errors.Is(err, errNotBcache) {
+		d.t.log.Errorf(0, "can't connect to %s: %v", addr, err)
+	} else if err != nil {
+		d.t.log.Debugf(0, "can't connect to %s: %v", addr, err)
+	}
+}
+
+// after notes how a dial ended and when the next one may begin.
+func (g *dialTarget) after(err error, now time.Time) {
+	switch {
+	case err == nil || errors.Is(err, errMeshHave):
+		g.delay, g.since = 0, time.Time{}
+		g.next = now.Add(dialFirst)
+		return
+	case strings.Contains(err.Error(), meshSelf):
+		g.self++
+	}
+	if g.since.IsZero() {
+		g.since = now
+	}
+	most := dialMost
+	if !g.configured && now.Sub(g.since) > dialTired {
+		most = dialAway
+	}
+	g.delay = min(max(2*g.delay, dialFirst), most)
+	g.next = now.Add(g.delay*9/10 + rand.N(g.delay/5))
+}
+
+// probe connects and waits for the header that every mesh node sends first. Unlike
+// mesh's own dial it has timeouts and ends with Close.
+func (d *meshDialer) probe(addr netip.AddrPort) error {
+	dialer := net.Dialer{Timeout: dialConnect}
+	if local, _, err := net.SplitHostPort(d.t.Addr()); err == nil && local != "" {
+		if ip, err := netip.ParseAddr(local); err == nil && !ip.IsUnspecified() {
+			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)) // as mesh does
+		}
+	}
+	conn, err := dialer.DialContext(d.t.ctx, "tcp", addr.String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	stop := context.AfterFunc(d.t.ctx, func() { conn.Close() })
+	defer stop()
+	if err := conn.SetReadDeadline(time.Now().Add(dialAnswer)); err != nil {
+		return err
+	}
+	header := make([]byte, len(mesh.Protocol))
+	if _, err := io.ReadFull(conn, header); err != nil {
+		return err
+	}
+	if string(header) != mesh.Protocol {
+		return errNotBcache
+	}
+	return nil
+}
+
+// hand has mesh dial an address once, and waits for how it ends.
+func (d *meshDialer) hand(addr netip.AddrPort) error {
+	run, key := d.t.run.Load(), addr.String()
+	a := &dialAttempt{started: d.t.cfg.Now(), done: make(chan error, 1)}
+	d.mu.Lock()
+	d.attempts[key] = a
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		delete(d.attempts, key)
+		d.mu.Unlock()
+		run.router.ConnectionMaker.ForgetConnections([]string{key})
+	}()
+
+	if addr.Addr().Is4() {
+		if errs := run.router.ConnectionMaker.InitiateConnections([]string{key}, false); len(errs) > 0 {
+			return errs[0]
+		}
+	} else if run.guts == nil {
+		return errMeshLayout
+	} else if err := run.guts.dial(d.t.ctx, key, net.TCPAddrFromAddrPort(addr)); err != nil {
+		return err
+	}
+	timeout := time.NewTimer(dialConnect + dialAnswer)
+	defer timeout.Stop()
+	select {
+	case err := <-a.done:
+		return err
+	case <-timeout.C:
+		return context.DeadlineExceeded
+	case <-d.t.ctx.Done():
+		return errMeshClosing
+	}
+}
+
+// began returns when the dial of an address began, or now if it is unknown.
+func (d *meshDialer) began(addr string, now time.Time) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a := d.attempts[addr]; a != nil {
+		return a.started
+	}
+	return now.Add(-dialConnect - dialAnswer)
+}
+
+// met notes who is at an address that mesh dialled.
+func (d *meshDialer) met(addr string, peer uint64, err error) {
+	if ap, perr := netip.ParseAddrPort(addr); perr == nil && (err == nil || errors.Is(err, errMeshHave)) {
+		d.at(ap, peer)
+	}
+	d.ended(addr, err)
+}
+
+// advertised notes that a node that is connected says to be at an address.
+func (d *meshDialer) advertised(addr string, peer uint64) {
+	if ap, err := netip.ParseAddrPort(addr); err == nil {
+		d.at(ap, peer)
+	}
+}
+
+func (d *meshDialer) at(addr netip.AddrPort, peer uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g := d.targets[netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())]; g != nil {
+		g.peer = peer
+	}
+}
+
+// ended tells how mesh's dial of an address went. It reports whether there was one.
+func (d *meshDialer) ended(addr string, err error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a := d.attempts[addr]
+	if a == nil {
+		return false
+	}
+	select {
+	case a.done <- err:
+	default:
+	}
+	return true
+}
+
+// lost has a node dialled again whose connection ended. Both sides will; the one with the
+// greater ID waits, so that they rarely dial at once.
+func (d *meshDialer) lost(peer uint64) {
+	wait := rand.N(50 * time.Millisecond)
+	if d.t.cfg.PeerID > peer {
+		wait += 500 * time.Millisecond
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, g := range d.targets {
+		if g.peer == peer && !g.busy {
+			g.next = time.Now().Add(max(wait, g.delay))
+		}
+	}
+	d.wakeLoop()
+}
+
+func (d *meshDialer) wakeLoop() {
+	select {
+	case d.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (d *meshDialer) resolveNow() {
+	select {
+	case d.look <- struct{}{}:
+	default:
+	}
+}

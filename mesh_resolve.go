@@ -1,0 +1,154 @@
+package bcache
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// A dialSource is a host:port, configured or learnt, with what it stood for when it
+// could last be resolved.
+type dialSource struct {
+	addrs []netip.AddrPort
+}
+
+// resolveLoop keeps the addresses to dial up to date: all that a name stands for,
+// again and again, because nodes come and go behind a name.
+func (d *meshDialer) resolveLoop() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	known := make(map[string]dialSource)
+	for {
+		select {
+		case <-timer.C:
+		case <-d.look:
+		case <-d.t.ctx.Done():
+			return
+		}
+		d.resolve(known)
+		timer.Reset(dialRound)
+	}
+}
+
+func (d *meshDialer) resolve(known map[string]dialSource) {
+	type origin struct {
+		configured bool
+		peer       uint64
+	}
+	named := make(map[string]origin)
+	for id, e := range d.t.book.dialable(time.Now()) {
+		named[e.addr] = origin{peer: id}
+	}
+	for _, addr := range d.t.cfg.Peers {
+		named[addr] = origin{configured: true, peer: named[addr].peer}
+	}
+	for addr := range known {
+		if _, ok := named[addr]; !ok {
+			delete(known, addr)
+		}
+	}
+	for addr := range named {
+		found, err := d.lookup(addr)
+		if err != nil {
+			d.t.log.Debugf(0, "can't resolve %s: %v", addr, err)
+			continue // what was known of it stays
+		}
+		known[addr] = dialSource{found}
+	}
+
+	own := d.ownAddrs()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	keep := make(map[netip.AddrPort]bool)
+	for _, configured := range []bool{true, false} { // the configured ones have the room
+		for addr, from := range named {
+			if from.configured != configured {
+				continue
+			}
+			for _, ap := range known[addr].addrs {
+				if own(ap) || len(keep) >= dialTargets {
+					continue
+				}
+				g := d.targets[ap]
+				if g == nil {
+					g = &dialTarget{next: d.firstDial(from.configured, from.peer)}
+					d.targets[ap] = g
+				}
+				if !keep[ap] {
+					g.configured = configured
+				}
+				keep[ap] = true
+				if from.peer != 0 && (g.peer == 0 || !d.t.connected(g.peer)) {
+					g.peer = from.peer
+				}
+			}
+		}
+	}
+	for ap, g := range d.targets {
+		if !keep[ap] && !g.busy {
+			delete(d.targets, ap)
+		}
+	}
+	d.wakeLoop()
+}
+
+// firstDial is when a new address is dialled: two nodes that learn of each other learn it
+// at the same time.
+func (d *meshDialer) firstDial(configured bool, peer uint64) time.Time {
+	if !configured && peer < d.t.cfg.PeerID {
+		return time.Now().Add(time.Second)
+	}
+	return time.Now()
+}
+
+// lookup returns all addresses that a host:port stands for.
+func (d *meshDialer) lookup(addr string) ([]netip.AddrPort, error) {
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(d.t.ctx, dialLookup)
+	defer cancel()
+	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
+	if err != nil {
+		return nil, err
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	aps := make([]netip.AddrPort, len(ips))
+	for i, ip := range ips {
+		aps[i] = netip.AddrPortFrom(ip.Unmap(), uint16(port))
+	}
+	return aps, nil
+}
+
+// ownAddrs returns a func that recognises the addresses that this node listens on. Others
+// that lead here, by a proxy say, show when mesh dials them.
+func (d *meshDialer) ownAddrs() func(netip.AddrPort) bool {
+	host, port, err := splitAddr(d.t.Addr())
+	if err != nil {
+		return func(netip.AddrPort) bool { return false }
+	}
+	listen, err := netip.ParseAddr(host)
+	if host != "" && err == nil && !listen.IsUnspecified() {
+		return func(ap netip.AddrPort) bool { return ap.Port() == port && ap.Addr() == listen.Unmap() }
+	}
+	local := make(map[netip.Addr]bool)
+	if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+				local[prefix.Addr().Unmap()] = true
+			}
+		}
+	}
+	return func(ap netip.AddrPort) bool {
+		ip := ap.Addr()
+		return ap.Port() == port && (ip.IsLoopback() || ip.IsUnspecified() || local[ip.WithZone("")])
+	}
+}

@@ -1,0 +1,188 @@
+package bcache
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/weaveworks/mesh"
+)
+
+const (
+	meshTellEvery = 15 * time.Second // addresses, to some of the peers
+	meshTellPeers = 8
+)
+
+// watch tells the handler who joins and leaves, and peers of each other. It is woken
+// by mesh's own goroutines, which must not wait for it.
+func (t *meshTransport) watch() {
+	tick := time.NewTicker(meshTellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.wake:
+			t.reconcile()
+		case <-tick.C:
+			t.tellSome()
+		case <-t.ctx.Done():
+			return
+		}
+	}
+}
+
+type meshEvent struct {
+	joined       bool
+	peer, origin uint64
+	addr         string
+}
+
+// reconcile compares who is there with what the handler knows.
+func (t *meshTransport) reconcile() {
+	run := t.run.Load()
+	hops := run.router.Routes.BroadcastAll(mesh.PeerName(t.cfg.PeerID))
+	reached := func(peer uint64) bool {
+		hop, ok := run.router.Routes.UnicastAll(mesh.PeerName(peer))
+		return ok && uint64(hop) == peer && slices.Contains(hops, mesh.PeerName(peer))
+	}
+	relayed := make(map[uint64]bool)
+	for name := range run.router.Routes.PeerNames() {
+		if hop, ok := run.router.Routes.UnicastAll(name); ok && hop != name && uint64(name) != t.cfg.PeerID {
+			relayed[uint64(name)] = true
+		}
+	}
+
+	for _, e := range t.compare(reached, relayed) {
+		if e.joined {
+			t.log.Printf(e.peer, "node %x (%s) joined", e.peer, e.addr)
+			t.tellAbout(e.peer)
+			t.call("Joined", func() { run.handler.Joined(e.peer, e.origin) })
+			continue
+		}
+		t.log.Printf(e.peer, "node %x (%s) left", e.peer, e.addr)
+		t.call("Left", func() { run.handler.Left(e.peer) })
+	}
+}
+
+func (t *meshTransport) compare(reached func(uint64) bool, relayed map[uint64]bool) (events []meshEvent) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, p := range t.peers {
+		if p.joined && !p.lives(p.origin) {
+			p.joined = false
+			events = append(events, meshEvent{peer: id, addr: t.book.addrOf(id)})
+		}
+		if c := p.current(); c != nil && !p.joined && reached(id) {
+			p.joined, p.origin, p.since = true, c.origin, c.since
+			events = append(events, meshEvent{joined: true, peer: id, origin: c.origin, addr: c.addr})
+		}
+		if p.idle() {
+			delete(t.peers, id)
+		}
+	}
+	for id := range t.relayed {
+		if !relayed[id] || t.peers[id] != nil {
+			delete(t.relayed, id)
+		}
+	}
+	for id := range relayed {
+		if _, ok := t.relayed[id]; !ok && t.peers[id] == nil {
+			t.relayed[id] = t.cfg.Now()
+		}
+	}
+	return events
+}
+
+// call calls the handler, unless the transport closes.
+func (t *meshTransport) call(name string, f func()) {
+	if t.ctx.Err() != nil {
+		return
+	}
+	defer t.recovered(name)
+	f()
+}
+
+// tellAbout gives the addresses of all peers to a new one, and its address to them.
+func (t *meshTransport) tellAbout(peer uint64) {
+	for _, id := range t.joinedPeers() {
+		if id != peer {
+			t.tell(id, []uint64{peer})
+		}
+	}
+	t.tell(peer, t.joinedPeers())
+}
+
+// tellSome repeats to some peers what may have been lost.
+func (t *meshTransport) tellSome() {
+	ids := t.joinedPeers()
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	for _, id := range ids[:min(len(ids), meshTellPeers)] {
+		t.tell(id, ids)
+	}
+}
+
+// tell sends a peer the addresses of others. Only who is connected here is passed on:
+// so the address of a node that is gone doesn't go round for ever.
+func (t *meshTransport) tell(peer uint64, about []uint64) {
+	entries := t.book.entries(about, peer)
+	if len(entries) == 0 {
+		return
+	}
+	if err := t.push(peer, meshItem{frame: encodeMembers(entries), member: true}); err != nil {
+		t.log.Debugf(peer, "node %x isn't told of others: %v", peer, err)
+	}
+}
+
+func (t *meshTransport) joinedPeers() (ids []uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, p := range t.peers {
+		if p.joined {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// memberGossiper receives what the transports of other nodes say to each other.
+type memberGossiper struct{ t *meshTransport }
+
+func (g memberGossiper) Gossip() mesh.GossipData                  { return nil }
+func (g memberGossiper) OnGossip([]byte) (mesh.GossipData, error) { return nil, nil }
+
+func (g memberGossiper) OnGossipBroadcast(_ mesh.PeerName, msg []byte) (mesh.GossipData, error) {
+	return newFrameBatch(&g.t.count, msg, false), nil // for a later version
+}
+
+func (g memberGossiper) OnGossipUnicast(src mesh.PeerName, msg []byte) error {
+	t := g.t
+	if !t.gate.enter() {
+		return nil
+	}
+	defer t.gate.leave()
+	m, err := decodeMembers(msg)
+	if err != nil {
+		t.log.Debugf(uint64(src), "node %x sent a malformed message about members: %v", uint64(src), err)
+		return nil
+	}
+	switch m.kind {
+	case membersPing:
+		// Only queued: this is mesh's receiving goroutine.
+		_ = t.push(uint64(src), meshItem{frame: encodeMeshPong(m.nonce, t.cfg.Origin), member: true})
+	case membersPong:
+		t.mu.Lock()
+		answer := t.pings[m.nonce]
+		t.mu.Unlock()
+		select {
+		case answer <- m.origin:
+		default:
+		}
+	case membersAddrs:
+		for _, e := range m.entries {
+			if e.id != t.cfg.PeerID && !t.connected(e.id) {
+				t.book.learn(e.id, e.origin, e.addr, time.Now())
+			}
+		}
+		t.dials.resolveNow()
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package bcache
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// What transports say to each other: a byte of version, a byte of type, and fields
+// in protobuf wire format; unknown fields are skipped. docs/wire.proto has the schema.
+// Control messages belong to one connection, the others travel by unicast.
+const (
+	controlReady   = 1 // the connection is confirmed on this side
+	controlRefused = 2 // 1: the reason, for people
+
+	membersAddrs = 1 // 1: repeated Entry{1: PeerID, varint; 2: origin, fixed64; 3: address}
+	membersPing  = 2 // 1: nonce, fixed64
+	membersPong  = 3 // 1: nonce, fixed64; 2: origin, fixed64
+
+	maxMembers  = 1024 // addresses in a message, and addresses that are kept
+	maxAddrSize = 262  // of a host name, a colon and a port
+	maxReason   = 400
+)
+
+var errMeshMessage = errors.New("malformed message")
+
+type memberEntry struct {
+	id, origin uint64
+	addr       string
+}
+
+type memberMessage struct {
+	kind          byte
+	nonce, origin uint64
+	entries       []memberEntry
+}
+
+func encodeReady() []byte { return []byte{wireVersion, controlReady} }
+
+func encodeRefused(reason string) []byte {
+	b := protowire.AppendTag([]byte{wireVersion, controlRefused}, 1, protowire.BytesType)
+	return protowire.AppendString(b, reason[:min(len(reason), maxReason)])
+}
+
+// decodeControl returns a reason that is fit for a log line, whoever sent it.
+func decodeControl(msg []byte) (kind byte, reason string, err error) {
+	kind, err = openMessage(msg)
+	if err != nil {
+		return 0, "", err
+	}
+	err = eachField(msg[2:], func(num protowire.Number, val []byte, _ uint64) error {
+		if num == 1 && kind == controlRefused {
+			reason = printable(val)
+		}
+		return nil
+	})
+	return kind, reason, err
+}
+
+func printable(b []byte) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, string(b[:min(len(b), maxReason)]))
+}
+
+func encodeMeshPing(nonce uint64) []byte {
+	return appendFixedField([]byte{wireVersion, membersPing}, 1, nonce)
+}
+
+func encodeMeshPong(nonce, origin uint64) []byte {
+	b := appendFixedField([]byte{wireVersion, membersPong}, 1, nonce)
+	return appendFixedField(b, 2, origin)
+}
+
+func encodeMembers(entries []memberEntry) []byte {
+	b := []byte{wireVersion, membersAddrs}
+	for _, e := range entries[:min(len(entries), maxMembers)] {
+		one := protowire.AppendTag(nil, 1, protowire.VarintType)
+		one = protowire.AppendVarint(one, e.id)
+		one = appendFixedField(one, 2, e.origin)
+		one = protowire.AppendTag(one, 3, protowire.BytesType)
+		one = protowire.AppendString(one, e.addr)
+		b = protowire.AppendTag(b, 1, protowire.BytesType)
+		b = protowire.AppendBytes(b, one)
+	}
+	return b
+}
+
+func appendFixedField(b []byte, num protowire.Number, v uint64) []byte {
+	return protowire.AppendFixed64(protowire.AppendTag(b, num, protowire.Fixed64Type), v)
+}
+
+// decodeMembers allocates no more than the message has entries, and at most
+// maxMembers of them. Entries that are no use are left out.
+func decodeMembers(msg []byte) (m memberMessage, err error) {
+	if m.kind, err = openMessage(msg); err != nil {
+		return m, err
+	}
+	err = eachField(msg[2:], func(num protowire.Number, val []byte, n uint64) error {
+		switch {
+		case m.kind == membersAddrs && num == 1:
+			e, err := decodeEntry(val)
+			if err != nil {
+				return err
+			}
+			if e.id != 0 && e.id < 1<<48 && e.addr != "" && len(m.entries) < maxMembers {
+				m.entries = append(m.entries, e)
+			}
+		case num == 1:
+			m.nonce = n
+		case num == 2:
+			m.origin = n
+		}
+		return nil
+	})
+	return m, err
+}
+
+func decodeEntry(b []byte) (e memberEntry, err error) {
+	err = eachField(b, func(num protowire.Number, val []byte, n uint64) error {
+		switch num {
+		case 1:
+			e.id = n
+		case 2:
+			e.origin = n
+		case 3:
+			e.addr = usableAddr(val)
+		}
+		return nil
+	})
+	return e, err
+}
+
+// usableAddr returns a host:port with a host that isn't empty, or "".
+func usableAddr(b []byte) string {
+	if len(b) > maxAddrSize {
+		return ""
+	}
+	host, port, err := splitAddr(string(b))
+	if err != nil || host == "" {
+		return ""
+	}
+	return joinAddr(host, port)
+}
+
+func openMessage(msg []byte) (kind byte, err error) {
+	if len(msg) < 2 || msg[0] != wireVersion {
+		return 0, errMeshMessage
+	}
+	return msg[1], nil
+}
+
+// eachField calls f for each field: with its bytes, or with its number.
+func eachField(b []byte, f func(num protowire.Number, val []byte, n uint64) error) error {
+	for len(b) > 0 {
+		num, typ, tag := protowire.ConsumeTag(b)
+		if tag < 0 {
+			return errMeshMessage
+		}
+		b = b[tag:]
+		var (
+			val  []byte
+			n    uint64
+			size int
+		)
+		switch typ {
+		case protowire.BytesType:
+			val, size = protowire.ConsumeBytes(b)
+		case protowire.VarintType:
+			n, size = protowire.ConsumeVarint(b)
+		case protowire.Fixed64Type:
+			n, size = protowire.ConsumeFixed64(b)
+		default:
+			if size = protowire.ConsumeFieldValue(num, typ, b); size >= 0 {
+				b = b[size:]
+				continue
+			}
+		}
+		if size < 0 {
+			return errMeshMessage
+		}
+		b = b[size:]
+		if err := f(num, val, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package bcache
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"reflect"
+	"runtime"
+	"time"
+	"unsafe"
+
+	"github.com/weaveworks/mesh"
+)
+
+// meshGuts reaches what mesh doesn't export. mesh is frozen since 2019 and go.mod pins
+// it; nevertheless every field is checked before it is touched, and without them
+// the transport works, except that Close leaves goroutines parked, and that
+// IPv6 literals can't be dialled.
+type meshGuts struct {
+	local  reflect.Value // localPeer.actionChan: chan<- func()
+	maker  reflect.Value // connectionMaker.actionChan: chan<- func() bool
+	routes reflect.Value // routes.action: chan<- func()
+	direct reflect.Value // connectionMaker.directPeers: map[string]*net.TCPAddr
+	gc     *time.Timer   // Peers.timer
+}
+
+var (
+	errMeshLayout = errors.New("unexpected layout")
+	errMeshBusy   = errors.New("an actor of mesh doesn't answer")
+)
+
+func openMeshGuts(r *mesh.Router) (g *meshGuts, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			g, err = nil, fmt.Errorf("%w: %v", errMeshLayout, p)
+		}
+	}()
+	g = &meshGuts{}
+	var gc reflect.Value
+	for _, f := range []struct {
+		to    *reflect.Value
+		owner any
+		name  string
+		want  reflect.Type
+	}{
+		{&g.local, r.Ourself, "actionChan", reflect.TypeFor[chan<- func()]()},
+		{&g.maker, r.ConnectionMaker, "actionChan", reflect.TypeFor[chan<- func() bool]()},
+		{&g.routes, r.Routes, "action", reflect.TypeFor[chan<- func()]()},
+		{&g.direct, r.ConnectionMaker, "directPeers", reflect.TypeFor[map[string]*net.TCPAddr]()},
+		{&gc, r.Peers, "timer", reflect.TypeFor[*time.Timer]()},
+	} {
+		if *f.to, err = meshField(f.owner, f.name, f.want); err != nil {
+			return nil, err
+		}
+	}
+	if g.gc = gc.Interface().(*time.Timer); g.gc == nil {
+		return nil, fmt.Errorf("%w: Peers.timer is nil", errMeshLayout)
+	}
+	// Only connections have this one; the zero of the struct shows whether it is there.
+	_, err = meshField(new(mesh.LocalConnection), "tcpConn", reflect.TypeFor[*net.TCPConn]())
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// meshField returns a field, exported or not, of the struct that owner points to.
+// Its type must be want, but for names: a channel of a named func type passes as a
+// channel of that func.
+func meshField(owner any, name string, want reflect.Type) (reflect.Value, error) {
+	p := reflect.ValueOf(owner)
+	if p.Kind() != reflect.Pointer || p.IsNil() || p.Elem().Kind() != reflect.Struct {
+		return reflect.Value{}, fmt.Errorf("%w: %T isn't a struct", errMeshLayout, owner)
+	}
+	f, ok := p.Elem().Type().FieldByName(name)
+	if !ok || len(f.Index) != 1 || !sameMeshType(f.Type, want) {
+		return reflect.Value{}, fmt.Errorf("%w: %T has no %s %s", errMeshLayout, owner, name, want)
+	}
+	return reflect.NewAt(f.Type, unsafe.Add(p.UnsafePointer(), f.Offset)).Elem(), nil
+}
+
+func sameMeshType(have, want reflect.Type) bool {
+	if have.Kind() != want.Kind() {
+		return false
+	}
+	if have.Kind() == reflect.Chan {
+		return have.ChanDir() == want.ChanDir() && want.Elem().ConvertibleTo(have.Elem())
+	}
+	return want.ConvertibleTo(have)
+}
+
+// send has an actor of mesh run f.
+func (g *meshGuts) send(ctx context.Context, actor reflect.Value, f any) error {
+	chosen, _, _ := reflect.Select([]reflect.SelectCase{
+		{Dir: reflect.SelectSend, Chan: actor, Send: reflect.ValueOf(f).Convert(actor.Type().Elem())},
+		{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())},
+	})
+	if chosen != 0 {
+		return errMeshBusy
+	}
+	return nil
+}
+
+// dial has mesh connect to an address, which may be IPv6: mesh's own
+// InitiateConnections takes no such literal. Forgetting key stops it.
+func (g *meshGuts) dial(ctx context.Context, key string, addr *net.TCPAddr) error {
+	return g.send(ctx, g.maker, func() bool {
+		g.direct.SetMapIndex(reflect.ValueOf(key), reflect.ValueOf(addr))
+		return true
+	})
+}
+
+// hangUp closes a connection under mesh's feet: one whose goroutine is blocked in a
+// write doesn't listen to anything else.
+func (g *meshGuts) hangUp(c mesh.Connection) {
+	lc, ok := c.(*mesh.LocalConnection)
+	if !ok || lc == nil {
+		return
+	}
+	if f, err := meshField(lc, "tcpConn", reflect.TypeFor[*net.TCPConn]()); err == nil {
+		if tcp, ok := f.Interface().(*net.TCPConn); ok && tcp != nil {
+			_ = tcp.Close()
+		}
+	}
+}
+
+// stop ends the four actors of a router that has no connection left. The order
+// matters: each of them calls those that come later. reaped is closed when the
+// callback of Peers.OnGC has ended its goroutine.
+func (g *meshGuts) stop(ctx context.Context, r *mesh.Router, reaped <-chan struct{}) error {
+	if err := g.end(ctx, g.local, func(f func()) any { return f }); err != nil {
+		return err
+	}
+	// The actor of Peers only listens to its timer. It calls back for each node
+	// that it forgets: give it one.
+	if _, err := r.OnGossip(strayPeer()); err != nil {
+		return err
+	}
+	g.gc.Reset(0)
+	select {
+	case <-reaped:
+	case <-ctx.Done():
+		return errMeshBusy
+	}
+	if err := g.end(ctx, g.routes, func(f func()) any { return f }); err != nil {
+		return err
+	}
+	return g.end(ctx, g.maker, func(f func()) any { return func() bool { f(); return false } })
+}
+
+// end ends one actor.
+func (g *meshGuts) end(ctx context.Context, actor reflect.Value, as func(func()) any) error {
+	done := make(chan struct{})
+	err := g.send(ctx, actor, as(func() {
+		close(done)
+		runtime.Goexit()
+	}))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errMeshBusy
+	}
+}
+
+// strayPeer encodes a topology update that names a node which nobody is connected to.
+func strayPeer() []byte {
+	name := make([]byte, mesh.NameSize)
+	for i := range name {
+		name[i] = byte(rand.Uint32())
+	}
+	var b bytes.Buffer
+	e := gob.NewEncoder(&b)
+	_ = e.Encode(struct {
+		NameByte []byte
+		UID      uint64
+	}{name, 1}) // a Buffer doesn't fail
+	_ = e.Encode([]struct{ NameByte []byte }{})
+	return b.Bytes()
+}
