@@ -1,0 +1,253 @@
+// Package bcache is a cache inside your service, replicated to every node of
+// it: a Get is a look into local memory and never crosses the network, a Set or a
+// Delete on one node shows on the others on its own, milliseconds later.
+//
+// It is meant for what many nodes read and few write, in front of a database
+// that has the truth. Replication is eventually consistent: concurrent writes of
+// a key are decided by last writer wins, the same way on all nodes. Every node holds
+// every key, up to its limits; a node may forget an entry at any time, for room or
+// because it can't be sure that it is current. A miss is always possible; hence
+// GetWithFiller. Don't use it as a store of record, for data that doesn't fit in
+// one node's memory, for counters or locks.
+//
+//	cache, err := bcache.New(bcache.Config{
+//		ListenAddr: ":7000",
+//		Peers:      []string{"10.0.0.1:7000", "10.0.0.2:7000"},
+//		MaxKeys:    100_000,
+//		Secret:     os.Getenv("BCACHE_SECRET"),
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	defer cache.Close()
+//	name, err := cache.GetWithFiller("user:42", loadUser, 3600)
+//
+// Keys and values are arbitrary bytes. All methods are safe for concurrent use.
+package bcache
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// MaxRecordSize is how many bytes a key and its value may have together.
+	MaxRecordSize = 1 << 20
+
+	// EntryOverhead is what an entry counts for MaxBytes beside its key and value, in
+	// bytes: about what the bookkeeping takes.
+	EntryOverhead = 200
+
+	// NoExpiry is a TTL for SetWithTTL: the entry has no deadline.
+	NoExpiry time.Duration = math.MaxInt64
+)
+
+var (
+	// ErrClosed is returned by what would change something after Close.
+	ErrClosed = errors.New("bcache: closed")
+
+	// ErrTooLarge is returned by Set for a key and value that exceed MaxRecordSize
+	// or, with EntryOverhead, MaxBytes, and by Delete for a key that does.
+	ErrTooLarge = errors.New("bcache: key and value are too large")
+
+	// ErrUnconfirmed is returned by Close if some node didn't say in time that it
+	// has what was written last.
+	ErrUnconfirmed = errors.New("bcache: closed before every node had the last writes")
+)
+
+// Bcache is one node's cache.
+type Bcache struct {
+	id       uint64
+	maxBytes int64
+	peer     *peer
+	store    *store // peer.replica.store, for Get
+	wall     func() int64
+	flights  *flights
+
+	fills, fillErrors, fillsRefused, fillsTooLarge atomic.Uint64
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// New starts a node. With a ListenAddr it listens, and connects to Peers in the
+// background: a peer that can't be reached is no error and is tried again for
+// ever. The error wraps ErrConfig, and then says everything that is wrong, or says why
+// the address can't be listened on.
+func New(cfg Config) (*Bcache, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return newBcache(cfg.withDefaults(), env{now: time.Now, transport: newTransport})
+}
+
+// env is what a node takes from the outside.
+type env struct {
+	now       func() time.Time
+	transport func(cfg Config, origin uint64, log *lineLog, now func() time.Time) (transport, error)
+}
+
+// newBcache starts a node from a configuration that is valid and has its defaults.
+func newBcache(cfg Config, e env) (*Bcache, error) {
+	log := newLineLog(cfg.Logger, e.now)
+	origin := newOrigin()
+	var t transport
+	if cfg.ListenAddr != "" {
+		var err error
+		if t, err = e.transport(cfg, origin, log, e.now); err != nil {
+			return nil, err
+		}
+	}
+	b := &Bcache{id: cfg.PeerID, maxBytes: cfg.MaxBytes, flights: newFlights()}
+	b.peer = newPeer(replicaConfig{
+		origin:  origin,
+		maxSkew: cfg.MaxClockSkew,
+		logSize: cfg.LogSize,
+		changed: b.changed,
+		store: storeConfig{
+			maxKeys:       cfg.MaxKeys,
+			maxBytes:      cfg.MaxBytes,
+			deletionDelay: time.Duration(cfg.DeletionDelay) * time.Second,
+			seed:          origin,
+		},
+	}, t, log, e.now)
+	b.store, b.wall = b.peer.replica.store, b.peer.wall
+	if err := b.peer.run(); err != nil {
+		return nil, err
+	}
+	if t != nil {
+		log.Printf(0, "node %x listens on %s", cfg.PeerID, t.Addr())
+		if cfg.Secret == "" && !loopback(cfg.ListenAddr) {
+			log.Errorf(0, "no Secret is set and %s isn't a loopback address: whoever reaches it can read and write the cache", t.Addr())
+		}
+	}
+	return b, nil
+}
+
+// newTransport is the production transport.
+func newTransport(cfg Config, origin uint64, log *lineLog, now func() time.Time) (transport, error) {
+	key, err := cfg.key()
+	if err != nil {
+		return nil, fmt.Errorf("bcache: can't stretch the Secret: %w", err)
+	}
+	return newMeshTransport(meshConfig{
+		PeerID:        cfg.PeerID,
+		Origin:        origin,
+		ListenAddr:    cfg.ListenAddr,
+		AdvertiseAddr: cfg.AdvertiseAddr,
+		Peers:         cfg.Peers,
+		ClusterName:   cfg.ClusterName,
+		Key:           key,
+		MaxClockSkew:  cfg.MaxClockSkew,
+		MaxConns:      cfg.MaxConns,
+		Log:           log,
+		Now:           now,
+	})
+}
+
+// newOrigin draws the identity of one life of a node, never 0.
+func newOrigin() uint64 {
+	for {
+		if o := rand.Uint64(); o != 0 {
+			return o
+		}
+	}
+}
+
+// changed is called for every write that may have changed what a key has.
+func (b *Bcache) changed(key string, kind kind) {
+	if kind == kindClear {
+		b.flights.forgetAll()
+	} else {
+		b.flights.forget(key)
+	}
+}
+
+// Get returns the value of key and true, or "" and false if there is none, or
+// none that is known to be current. It never waits for the network and allocates
+// nothing.
+func (b *Bcache) Get(key string) (string, bool) { return b.store.get(key, b.wall) }
+
+// Set writes a value that lives for ttl seconds. With a ttl <= 0 it deletes key, as
+// Delete does. It is visible here when Set returns, and reaches every connected node
+// on its own; a node that can't be reached is no error. The deadline is absolute and
+// the same on all nodes.
+//
+// The error is ErrClosed or ErrTooLarge. After ErrTooLarge the value isn't
+// stored and the key is deleted on all nodes, because what they hold is no longer
+// true.
+func (b *Bcache) Set(key, val string, ttl int) error {
+	if ttl <= 0 {
+		return b.Delete(key)
+	}
+	return b.SetWithTTL(key, val, seconds(ttl))
+}
+
+// SetWithTTL is Set with a ttl as fine as a millisecond; it is rounded up. NoExpiry
+// means no deadline.
+func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
+	if ttl <= 0 {
+		return b.Delete(key)
+	}
+	if b.tooLarge(key, val) {
+		if err := b.Delete(key); err != nil {
+			return err
+		}
+		return ErrTooLarge
+	}
+	now := b.peer.now()
+	return b.peer.replica.set(b.peer.instantOf(now), key, val, deadlineAt(now, ttl))
+}
+
+// Delete deletes key here and on every connected node, whether or not this node
+// holds it. The error is ErrClosed, or ErrTooLarge for a key that is longer than MaxRecordSize,
+// which no node can hold.
+func (b *Bcache) Delete(key string) error {
+	if len(key) > MaxRecordSize {
+		return ErrTooLarge
+	}
+	return b.peer.replica.delete(b.peer.instant(), key)
+}
+
+// tooLarge tells whether no node, or not this one, could hold the entry.
+func (b *Bcache) tooLarge(key, val string) bool {
+	size := len(key) + len(val)
+	return size > MaxRecordSize || b.maxBytes > 0 && int64(size)+EntryOverhead > b.maxBytes
+}
+
+// Len returns how many entries are held, those included that have expired within
+// the last seconds and wait to be removed. It never exceeds MaxKeys.
+func (b *Bcache) Len() int { return b.store.len() }
+
+// Addr returns the address that the node listens on, with its real port; "" if it
+// is local only.
+func (b *Bcache) Addr() string {
+	if b.peer.transport == nil {
+		return ""
+	}
+	return b.peer.transport.Addr()
+}
+
+// Members lists the other nodes of the cluster that are known now, sorted by ID.
+// A write that is issued when a node is listed reaches it.
+func (b *Bcache) Members() []Member {
+	if b.peer.transport == nil {
+		return nil
+	}
+	return b.peer.transport.Members()
+}
+
+// Close announces what was written last, waits until every connected node has
+// it, two seconds at most, and ends the node. When it returns, its port is free, and no
+// goroutine, connection or callback is left; Gets miss and writes return
+// ErrClosed. If some node didn't confirm in time, the error wraps ErrUnconfirmed and names
+// it. Close can be called again, to the same result, and at any time.
+func (b *Bcache) Close() error {
+	b.closeOnce.Do(func() { b.closeErr = b.peer.close(b.id) })
+	return b.closeErr
+}

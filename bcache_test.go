@@ -1,0 +1,397 @@
+package bcache_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache"
+	"go.uber.org/goleak"
+)
+
+// The surface as its users see it, over real mesh connections on loopback.
+
+func node(t testing.TB, edit ...func(*bcache.Config)) *bcache.Bcache {
+	t.Helper()
+	cfg := bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000}
+	for _, e := range edit {
+		e(&cfg)
+	}
+	b, err := bcache.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// cluster starts n nodes that know the first one only, and waits until each has
+// found all the others.
+func cluster(t testing.TB, n int, edit ...func(*bcache.Config)) []*bcache.Bcache {
+	t.Helper()
+	bcache.SkipIfMeshRaces(t)
+	nodes := []*bcache.Bcache{node(t, edit...)}
+	for range n - 1 {
+		nodes = append(nodes, node(t, append(edit, func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} })...))
+	}
+	connected(t, nodes)
+	return nodes
+}
+
+func connected(t testing.TB, nodes []*bcache.Bcache) {
+	t.Helper()
+	for _, b := range nodes {
+		within(t, 20*time.Second, func() error {
+			m := b.Members()
+			direct := 0
+			for _, m := range m {
+				if m.Direct {
+					direct++
+				}
+			}
+			if direct != len(nodes)-1 {
+				return fmt.Errorf("%s sees %+v", b.Addr(), m)
+			}
+			return nil
+		})
+	}
+}
+
+// within waits until cond returns nil.
+func within(t testing.TB, d time.Duration, cond func() error) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(d); ; {
+		err := cond()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("after %v: %v", d, err)
+		}
+	}
+}
+
+func shows(t testing.TB, b *bcache.Bcache, key, want string) {
+	t.Helper()
+	within(t, 10*time.Second, func() error {
+		if got, ok := b.Get(key); !ok || got != want {
+			return fmt.Errorf("Get(%q) = %.40q, %v, want %.40q", key, got, ok, want)
+		}
+		return nil
+	})
+}
+
+func gone(t testing.TB, b *bcache.Bcache, key string) {
+	t.Helper()
+	within(t, 10*time.Second, func() error {
+		if got, ok := b.Get(key); ok {
+			return fmt.Errorf("Get(%q) = %.40q, want a miss", key, got)
+		}
+		return nil
+	})
+}
+
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestThreeNodesReplicate(t *testing.T) {
+	nodes := cluster(t, 3)
+	for i, b := range nodes {
+		key := fmt.Sprint("k", i)
+		ok(t, b.Set(key, "v", 60))
+		for _, o := range nodes {
+			shows(t, o, key, "v")
+		}
+		ok(t, nodes[(i+1)%3].Delete(key))
+		for _, o := range nodes {
+			gone(t, o, key)
+		}
+	}
+	// The node that the others were told of goes; they still have each other.
+	ok(t, nodes[0].Close())
+	left := nodes[1:]
+	connected(t, left)
+	for i, b := range left {
+		ok(t, b.Set("after", fmt.Sprint(i), 60))
+		shows(t, left[1-i], "after", fmt.Sprint(i))
+		ok(t, b.Delete("after"))
+		gone(t, left[1-i], "after")
+	}
+}
+
+func TestMembers(t *testing.T) {
+	start := time.Now()
+	nodes := cluster(t, 3, func(c *bcache.Config) { c.Secret = "0123456789abcdef" })
+	for i, b := range nodes {
+		members := b.Members()
+		for j, m := range members {
+			if j > 0 && members[j-1].ID >= m.ID {
+				t.Errorf("not sorted: %+v", members)
+			}
+			if !m.Direct || !m.Encrypted || m.Addr == "" || m.Addr == b.Addr() || m.Since.Before(start) || m.Since.After(time.Now()) {
+				t.Errorf("node %d has the member %+v", i, m)
+			}
+		}
+	}
+}
+
+func TestPeerIDsAreDrawn(t *testing.T) {
+	nodes := cluster(t, 2) // with the default PeerID, on one host
+	ok(t, nodes[0].Set("k", "v", 60))
+	shows(t, nodes[1], "k", "v")
+}
+
+func TestOwnAddressAmongPeers(t *testing.T) {
+	bcache.SkipIfMeshRaces(t)
+	addrs := []string{freeAddr(t), freeAddr(t), freeAddr(t)}
+	var nodes []*bcache.Bcache
+	for _, addr := range addrs { // the same list for all, as in a deployment
+		nodes = append(nodes, node(t, func(c *bcache.Config) { c.ListenAddr, c.Peers = addr, addrs }))
+	}
+	connected(t, nodes)
+	ok(t, nodes[2].Set("k", "v", 60))
+	shows(t, nodes[0], "k", "v")
+}
+
+func TestPortInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ok(t, err)
+	defer l.Close()
+	b, err := bcache.New(bcache.Config{ListenAddr: l.Addr().String(), MaxKeys: 10})
+	if err == nil {
+		b.Close()
+		t.Fatal("no error")
+	}
+	if !strings.Contains(err.Error(), l.Addr().String()) || !strings.HasPrefix(err.Error(), "bcache: ") {
+		t.Errorf("the error is %q", err)
+	}
+}
+
+func TestOversizedValueDoesNotStopReplication(t *testing.T) {
+	nodes := cluster(t, 2)
+	ok(t, nodes[0].Set("k", "old", 60))
+	shows(t, nodes[1], "k", "old")
+	if err := nodes[0].Set("k", strings.Repeat("x", 11<<20), 60); !errors.Is(err, bcache.ErrTooLarge) {
+		t.Fatalf("Set = %v", err)
+	}
+	gone(t, nodes[1], "k")
+	largest := strings.Repeat("x", bcache.MaxRecordSize-1)
+	for range 20 {
+		ok(t, nodes[0].Set("k", largest, 60))
+	}
+	shows(t, nodes[1], "k", largest)
+	ok(t, nodes[0].Set("after", "v", 60))
+	shows(t, nodes[1], "after", "v")
+}
+
+// What is written right before Close arrives.
+func TestSetThenClose(t *testing.T) {
+	bcache.SkipIfMeshRaces(t)
+	stays := node(t)
+	for i := range 100 {
+		leaves := node(t, func(c *bcache.Config) { c.Peers = []string{stays.Addr()} })
+		within(t, 10*time.Second, func() error {
+			if len(leaves.Members()) != 1 {
+				return errors.New("not connected")
+			}
+			return nil
+		})
+		key := fmt.Sprint("k", i)
+		ok(t, leaves.Set(key, strings.Repeat("x", 100_000), 60))
+		ok(t, leaves.Set(key, "last", 60))
+		ok(t, leaves.Close())
+		if got, found := stays.Get(key); !found || got != "last" {
+			t.Fatalf("round %d: %q, %v", i, got, found)
+		}
+	}
+}
+
+// Nodes start and close on one port, again and again: nothing is left of them.
+func TestNewCloseCycles(t *testing.T) {
+	bcache.SkipIfMeshRaces(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	other := node(t)
+	addr := freeAddr(t)
+	cycles := 200
+	if os.Getenv("CI") != "" {
+		cycles = 1000
+	}
+	var before usage
+	for i := range cycles {
+		b, err := bcache.New(bcache.Config{ListenAddr: addr, Peers: []string{other.Addr()}, MaxKeys: 100})
+		if err != nil {
+			t.Fatalf("cycle %d: %v", i, err)
+		}
+		ok(t, b.Set("k", "v", 60))
+		ok(t, b.Close())
+		if i == cycles/10 {
+			before = usageNow()
+		}
+	}
+	ok(t, other.Close())
+	after := usageNow()
+	t.Logf("%d cycles: goroutines %d -> %d, descriptors %d -> %d, heap %d KiB -> %d KiB", cycles,
+		before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10)
+	if after.goroutines > before.goroutines || after.files > before.files+1 || after.heap > before.heap+2<<20 {
+		t.Errorf("grown: %+v -> %+v", before, after)
+	}
+}
+
+type usage struct {
+	goroutines, files int
+	heap              uint64
+}
+
+func usageNow() usage {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	files, _ := os.ReadDir("/proc/self/fd") // elsewhere: 0
+	return usage{runtime.NumGoroutine(), len(files), m.HeapAlloc}
+}
+
+// Close comes while everything is under way: nothing panics, nothing hangs.
+func TestCloseDuringEverything(t *testing.T) {
+	bcache.SkipIfMeshRaces(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	for range 10 {
+		nodes := []*bcache.Bcache{node(t)}
+		for range 2 {
+			nodes = append(nodes, node(t, func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} }))
+		}
+		var wg sync.WaitGroup
+		var closed atomic.Int32
+		for i, b := range nodes {
+			midway := make(chan struct{}) // closed while writes run
+			for w := range 4 {
+				wg.Go(func() {
+					for n := 0; n < 2000 || closed.Load() < 6; n++ {
+						if w == 0 && n == 500+200*i {
+							close(midway)
+						}
+						key := fmt.Sprint(rand.IntN(100))
+						err := b.Set(key, "v", 60)
+						if err == nil {
+							err = b.Delete(key)
+						}
+						if err != nil && !errors.Is(err, bcache.ErrClosed) {
+							t.Error(err)
+						}
+						b.Get(key)
+						if val, err := b.GetWithFiller(key, func(string) (string, error) { return "v", nil }, 60); val != "v" || err != nil {
+							t.Errorf("GetWithFiller = %q, %v", val, err)
+						}
+						b.Members()
+						b.Stats()
+						b.Len()
+					}
+				})
+			}
+			for range 2 {
+				wg.Go(func() {
+					<-midway
+					if err := b.Close(); err != nil && !errors.Is(err, bcache.ErrUnconfirmed) {
+						t.Error(err)
+					}
+					closed.Add(1)
+				})
+			}
+		}
+		wg.Wait()
+	}
+}
+
+func TestLocalOnly(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	b, err := bcache.New(bcache.Config{MaxKeys: 2})
+	ok(t, err)
+	if b.Addr() != "" || b.Members() != nil {
+		t.Errorf("Addr %q, Members %v", b.Addr(), b.Members())
+	}
+	ok(t, b.Set("a", "1", 60))
+	ok(t, b.Set("b", "2", 60))
+	b.Get("a")
+	ok(t, b.Set("c", "3", 60))
+	if _, found := b.Get("b"); found || b.Len() != 2 {
+		t.Error("the least recently used wasn't evicted")
+	}
+	ok(t, b.Set("a", "", 60))
+	if got, found := b.Get("a"); !found || got != "" {
+		t.Error("an empty value isn't a value")
+	}
+	ok(t, b.Set("a", "x", 0))
+	if _, found := b.Get("a"); found {
+		t.Error("Set with ttl 0 doesn't delete")
+	}
+	s := b.Stats()
+	if s.Sets != 4 || s.Deletes != 1 || s.Hits != 2 || s.Misses != 2 || s.Evictions != 1 || s.Keys != 1 {
+		t.Errorf("%+v", s)
+	}
+	ok(t, b.Close())
+}
+
+func TestGetDoesNotAllocate(t *testing.T) {
+	b, err := bcache.New(bcache.Config{MaxKeys: 100})
+	ok(t, err)
+	defer b.Close()
+	ok(t, b.Set("k", "v", 60))
+	filler := func(string) (string, error) { return "v", nil }
+	for name, f := range map[string]func(){
+		"hit":               func() { b.Get("k") },
+		"miss":              func() { b.Get("unknown") },
+		"GetWithFiller hit": func() { b.GetWithFiller("k", filler, 60) },
+		"overwrite":         func() { b.Set("k", "v", 60) },
+	} {
+		if n := testing.AllocsPerRun(1000, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// Values that have been replaced don't stay in memory, whatever still refers to their keys.
+func TestReplacedValuesAreFreed(t *testing.T) {
+	nodes := cluster(t, 2, func(c *bcache.Config) { c.MaxKeys = 2000 })
+	before := usageNow().heap
+	for i := range 1000 {
+		page := fmt.Sprintf("key-%04d", i) + strings.Repeat("x", 100<<10)
+		ok(t, nodes[0].Set(page[:8], page, 60)) // the key is part of the value
+		if i%100 == 99 {
+			shows(t, nodes[1], page[:8], page) // more at once would be dropped
+		}
+	}
+	for i := range 1000 {
+		ok(t, nodes[0].Set(fmt.Sprintf("key-%04d", i), "1", 60))
+	}
+	shows(t, nodes[1], "key-0999", "1")
+	within(t, 10*time.Second, func() error {
+		if after := usageNow().heap; after > before+2<<20 {
+			return fmt.Errorf("heap %d KiB -> %d KiB", before>>10, after>>10)
+		}
+		return nil
+	})
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ok(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}

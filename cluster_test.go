@@ -1,0 +1,536 @@
+package bcache
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Three nodes on the in-memory transport, under synctest: time is virtual, and
+// synctest.Wait returns when every frame has been dealt with.
+
+func get(t *testing.T, b *Bcache, key, want string) {
+	t.Helper()
+	if got, ok := b.Get(key); !ok || got != want {
+		t.Fatalf("Get(%.40q) = %.40q, %v, want %.40q", key, got, ok, want)
+	}
+}
+
+func miss(t *testing.T, b *Bcache, key string) {
+	t.Helper()
+	if got, ok := b.Get(key); ok {
+		t.Fatalf("Get(%.40q) = %.40q, want a miss", key, got)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func three(t *testing.T, skews ...time.Duration) (*memNet, []*Bcache) {
+	t.Helper()
+	net := newMemNet()
+	var nodes []*Bcache
+	for i := range 3 {
+		var skew time.Duration
+		if i < len(skews) {
+			skew = skews[i]
+		}
+		nodes = append(nodes, memNode(t, net, uint64(i+1), skew))
+	}
+	synctest.Wait()
+	return net, nodes
+}
+
+func TestClusterSetAndDelete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		for i, b := range nodes {
+			key := fmt.Sprint("k", i)
+			must(t, b.Set(key, "v", 60))
+			get(t, b, key, "v") // at once, here
+			synctest.Wait()
+			for _, o := range nodes {
+				get(t, o, key, "v")
+			}
+			must(t, nodes[(i+1)%3].Delete(key))
+			synctest.Wait()
+			for _, o := range nodes {
+				miss(t, o, key)
+			}
+		}
+	})
+}
+
+// The original kept the greater deadline, so the nodes diverged.
+func TestClusterShorterTTLWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		must(t, nodes[0].Set("k", "long", 3600))
+		must(t, nodes[0].Set("k", "short", 1))
+		synctest.Wait()
+		for _, b := range nodes {
+			get(t, b, "k", "short")
+		}
+		advance(time.Second)
+		for _, b := range nodes {
+			miss(t, b, "k")
+		}
+	})
+}
+
+// The original lost a Delete on a node that didn't hold the key.
+func TestClusterDeleteOfUnknownKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		a := memNode(t, net, 1, 0)
+		synctest.Wait()
+		must(t, a.Set("k", "v", 60))
+		synctest.Wait()
+		advance(time.Millisecond)
+		b := memNode(t, net, 2, 0) // comes later, without the key
+		synctest.Wait()
+		must(t, b.Delete("k"))
+		synctest.Wait()
+		miss(t, a, "k")
+	})
+}
+
+func TestClusterConcurrentWritesAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		for range 100 {
+			for i, b := range nodes { // the same millisecond: equal stamps
+				must(t, b.Set("k", fmt.Sprint("from ", i), 60))
+			}
+			synctest.Wait()
+			want, _ := nodes[0].Get("k")
+			for _, b := range nodes {
+				get(t, b, "k", want)
+			}
+		}
+	})
+}
+
+// A write made after another was seen beats it, even if its node's clock is behind.
+func TestClusterCausalOrderDespiteSkew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t, 250*time.Millisecond, -250*time.Millisecond)
+		must(t, nodes[0].Set("k", "first", 60))
+		synctest.Wait()
+		must(t, nodes[1].Set("k", "second", 60))
+		synctest.Wait()
+		for _, b := range nodes {
+			get(t, b, "k", "second")
+		}
+	})
+}
+
+func TestClusterDeadlineIsTheSameEverywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		release := net.hold(2)
+		must(t, nodes[0].Set("k", "v", 10))
+		advance(9 * time.Second)
+		release() // arrives 9 s late: 1 s of life is left
+		synctest.Wait()
+		get(t, nodes[1], "k", "v")
+		advance(time.Second)
+		for _, b := range nodes {
+			miss(t, b, "k")
+		}
+	})
+}
+
+func TestClusterArrivesExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		must(t, nodes[0].Set("k", "old", 3600))
+		synctest.Wait()
+		release := net.hold(2)
+		must(t, nodes[0].Set("k", "new", 1))
+		advance(2 * time.Second)
+		release()
+		synctest.Wait()
+		miss(t, nodes[1], "k") // not the old value, which "new" had replaced
+	})
+}
+
+// A write from a clock that is too far ahead isn't applied, and what it replaced
+// isn't served either.
+func TestClusterRefusesTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t, 0, 2*time.Second)
+		must(t, nodes[0].Set("k", "now", 60))
+		synctest.Wait()
+		must(t, nodes[1].Set("k", "ahead", 60))
+		must(t, nodes[1].Set("new", "ahead", 60))
+		synctest.Wait()
+		miss(t, nodes[0], "k")
+		miss(t, nodes[0], "new")
+		if n := nodes[0].Stats().RefusedFuture; n != 2 {
+			t.Errorf("RefusedFuture = %d, want 2", n)
+		}
+		must(t, nodes[0].Set("k", "again", 60))
+		get(t, nodes[0], "k", "again")
+	})
+}
+
+func TestClusterTooLargeDeletesEverywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		small := memNode(t, net, 1, 0, func(c *Config) { c.MaxBytes = 10_000 })
+		big := memNode(t, net, 2, 0)
+		synctest.Wait()
+
+		must(t, big.Set("k", "old", 60))
+		synctest.Wait()
+		get(t, small, "k", "old")
+		if err := big.Set("k", strings.Repeat("x", MaxRecordSize), 60); !errors.Is(err, ErrTooLarge) {
+			t.Fatalf("Set = %v, want ErrTooLarge", err)
+		}
+		synctest.Wait()
+		miss(t, big, "k")
+		miss(t, small, "k")
+
+		// The largest record travels; a node that can't hold it gives up the old value.
+		must(t, small.Set("k", "old", 60))
+		synctest.Wait()
+		value := strings.Repeat("x", MaxRecordSize-1)
+		must(t, big.Set("k", value, 60))
+		synctest.Wait()
+		get(t, big, "k", value)
+		miss(t, small, "k")
+		if n := small.Stats().RefusedTooLarge; n != 1 {
+			t.Errorf("RefusedTooLarge = %d, want 1", n)
+		}
+
+		// And what follows still replicates.
+		must(t, big.Set("after", "v", 60))
+		synctest.Wait()
+		get(t, small, "after", "v")
+	})
+}
+
+func TestClusterArbitraryBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		for _, key := range []string{"", "\x00", "a\x00b", "\xff\xfe", "ключ", strings.Repeat("k", 70_000)} {
+			for _, val := range []string{"", "\x00", "\xc3\x28", strings.Repeat("v", 70_000)} {
+				must(t, nodes[0].Set(key, val, 60))
+				synctest.Wait()
+				get(t, nodes[2], key, val)
+			}
+		}
+	})
+}
+
+func TestClusterEvictionIsLocal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		small := memNode(t, net, 1, 0, func(c *Config) { c.MaxKeys = 10 })
+		big := memNode(t, net, 2, 0)
+		synctest.Wait()
+		for i := range 100 {
+			must(t, small.Set(fmt.Sprint(i), "v", 60))
+		}
+		synctest.Wait()
+		if small.Len() != 10 || big.Len() != 100 {
+			t.Errorf("Len = %d and %d, want 10 and 100", small.Len(), big.Len())
+		}
+	})
+}
+
+func TestClusterLargeBatchIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		largest := 0
+		net.filter = func(_, _ uint64, frame []byte) bool { largest = max(largest, len(frame)); return true }
+		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
+		synctest.Wait()
+		val := strings.Repeat("x", 100_000)
+		for i := range 100 {
+			must(t, a.Set(fmt.Sprint(i), val, 60))
+		}
+		synctest.Wait()
+		if b.Len() != 100 {
+			t.Errorf("Len = %d, want 100", b.Len())
+		}
+		if largest > maxFrame+100_100 {
+			t.Errorf("a frame of %d bytes", largest)
+		}
+	})
+}
+
+func TestCloseWaitsForTheLastWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		release := net.hold(3)
+		must(t, nodes[0].Set("k", "v", 60))
+		closed := make(chan error)
+		go func() { closed <- nodes[0].Close() }()
+		advance(time.Second)
+		select {
+		case err := <-closed:
+			t.Fatalf("Close returned before node 3 had the last write: %v", err)
+		default:
+		}
+		start := time.Now()
+		release()
+		must(t, <-closed)
+		if took := time.Since(start); took > confirmEvery {
+			t.Errorf("Close took %v after the last answer", took)
+		}
+		get(t, nodes[2], "k", "v")
+	})
+}
+
+func TestCloseNamesWhoDidNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		release := net.hold(3)
+		defer release()
+		must(t, nodes[0].Set("k", "v", 60))
+		start := time.Now()
+		err := nodes[0].Close()
+		if !errors.Is(err, ErrUnconfirmed) || !strings.Contains(err.Error(), "nodes 3") {
+			t.Errorf("Close = %v, want ErrUnconfirmed for node 3 only", err)
+		}
+		if took := time.Since(start); took != confirmTimeout {
+			t.Errorf("Close took %v", took)
+		}
+		if again := nodes[0].Close(); again != err {
+			t.Errorf("a second Close = %v", again)
+		}
+	})
+}
+
+// A node that connected after some writes doesn't have those, and isn't asked for.
+func TestCloseAsksForWhatTheNeighbourCouldGet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
+		synctest.Wait()
+		must(t, a.Set("early", "v", 60))
+		synctest.Wait()
+		late := memNode(t, net, 3, 0)
+		synctest.Wait()
+		must(t, a.Set("k", "v", 60))
+		start := time.Now()
+		must(t, a.Close())
+		if time.Since(start) > confirmEvery {
+			t.Error("Close took", time.Since(start))
+		}
+		get(t, b, "k", "v")
+		get(t, late, "k", "v")
+	})
+}
+
+// After a lost frame the answer is no, not a guess.
+func TestCloseNoticesALostFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		lose := false
+		net.filter = func(_, to uint64, frame []byte) bool { return !(lose && frame[1] == frameDelta) }
+		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
+		synctest.Wait()
+		must(t, a.Set("1", "v", 60))
+		synctest.Wait()
+		lose = true
+		must(t, a.Set("2", "v", 60))
+		synctest.Wait()
+		lose = false
+		must(t, a.Set("3", "v", 60))
+		if err := a.Close(); !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("Close = %v, want ErrUnconfirmed", err)
+		}
+		get(t, b, "3", "v")
+	})
+}
+
+// Nodes that close at the same time don't wait for each other in vain.
+func TestCloseTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		for i, b := range nodes {
+			must(t, b.Set("k", fmt.Sprint(i), 60))
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for _, b := range nodes {
+			wg.Go(func() {
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(start); took > confirmEvery {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		a := nodes[0]
+		must(t, a.Set("k", "v", 60))
+		must(t, a.Close())
+		must(t, a.Close())
+		miss(t, a, "k")
+		if err := a.Set("k", "v", 60); !errors.Is(err, ErrClosed) {
+			t.Errorf("Set = %v", err)
+		}
+		if err := a.Set("k", strings.Repeat("x", MaxRecordSize), 60); !errors.Is(err, ErrClosed) {
+			t.Errorf("Set of too much = %v", err)
+		}
+		if err := a.Delete("k"); !errors.Is(err, ErrClosed) {
+			t.Errorf("Delete = %v", err)
+		}
+		val, err := a.GetWithFiller("k", func(string) (string, error) { return "filled", nil }, 60)
+		if val != "filled" || err != nil {
+			t.Errorf("GetWithFiller = %q, %v", val, err)
+		}
+		if a.Len() != 0 {
+			t.Errorf("Len = %d", a.Len())
+		}
+		a.Stats()
+		a.Members()
+		a.Addr()
+	})
+}
+
+func TestClusterIsSilentWhenIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		frames := 0
+		net.filter = func(_, _ uint64, _ []byte) bool { frames++; return true }
+		a, _ := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
+		synctest.Wait()
+		must(t, a.Set("k", "v", 3600))
+		synctest.Wait()
+		before := frames
+		advance(10 * time.Minute)
+		if frames != before {
+			t.Errorf("%d frames in ten idle minutes", frames-before)
+		}
+	})
+}
+
+// Garbage is counted and dropped; what follows is applied.
+func TestClusterMalformedFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		good := appendDelta(nil, 77, 1, []record{{key: "k", val: "v", version: version{stampOf(time.Now().UnixMilli()), 77}}})
+		send := func(frame []byte) {
+			net.mu.Lock()
+			defer net.mu.Unlock()
+			to := net.nodes[2]
+			to.enqueue(func() { to.h.Receive(1, frame) })
+		}
+		for n := range len(good) {
+			send(good[:n])
+		}
+		send([]byte{9, 1, 2, 3})
+		send([]byte{wireVersion, 200})
+		synctest.Wait()
+		miss(t, nodes[1], "k")
+		s := nodes[1].Stats()
+		if s.Malformed+s.Unsupported != uint64(len(good)+2) || s.Unsupported < 2 {
+			t.Errorf("Malformed %d, Unsupported %d, sent %d", s.Malformed, s.Unsupported, len(good)+2)
+		}
+		send(good)
+		send(good)
+		synctest.Wait()
+		get(t, nodes[1], "k", "v")
+		if s := nodes[1].Stats(); s.Duplicates != 1 {
+			t.Errorf("Duplicates = %d", s.Duplicates)
+		}
+	})
+}
+
+// A node of a later version, with kinds and fields that don't exist today, beside
+// today's: what isn't understood deletes, the rest is applied, and all counts as received.
+func TestClusterWithALaterVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		later, err := net.transport(Config{PeerID: 9}, 77, nil, nil)
+		must(t, err)
+		pongs := make(pongHandler, 100)
+		must(t, later.Start(pongs))
+		defer later.Close()
+		synctest.Wait()
+		for _, key := range []string{"a", "b", "c", "d"} {
+			must(t, nodes[0].Set(key, "old", 60))
+		}
+		synctest.Wait()
+
+		stamp := stampOf(time.Now().UnixMilli() + 1)
+		var body []byte
+		body = appendFixed64(body, deltaOrigin, 77)
+		body = appendVarint(body, deltaFirst, 1)
+		body = appendFixed64(body, deltaBase, stamp)
+		record := func(fields ...func([]byte) []byte) {
+			var b []byte
+			for _, f := range fields {
+				b = f(b)
+			}
+			body = protowire.AppendBytes(append(body, deltaRecord), b)
+		}
+		str := func(tag byte, s string) func([]byte) []byte {
+			return func(b []byte) []byte { return appendString(b, tag, s) }
+		}
+		num := func(tag protowire.Number, x uint64) func([]byte) []byte {
+			return func(b []byte) []byte {
+				return protowire.AppendVarint(protowire.AppendTag(b, tag, protowire.VarintType), x)
+			}
+		}
+		record(num(1, 99), str(recordKey, "a"), str(recordVal, "of a later kind"))
+		record(str(recordKey, "b"), str(recordVal, "must understand"), num(15, 1))
+		record(str(recordKey, "c"), str(recordVal, "may ignore"), num(16, 1), num(1000, 1))
+		record(str(recordKey, "d"), str(recordVal, "of today"))
+		body = protowire.AppendVarint(protowire.AppendTag(body, 100, protowire.VarintType), 1)
+
+		later.Broadcast(append([]byte{wireVersion, frameDelta}, body...))
+		later.Broadcast([]byte{wireVersion + 1, frameDelta, 1, 2, 3})
+		later.Broadcast([]byte{wireVersion, 200, 1, 2, 3})
+		synctest.Wait()
+		for _, b := range nodes {
+			miss(t, b, "a")
+			miss(t, b, "b")
+			get(t, b, "c", "may ignore")
+			get(t, b, "d", "of today")
+			if s := b.Stats(); s.Unsupported != 2 || s.Malformed != 0 {
+				t.Errorf("Unsupported %d, Malformed %d", s.Unsupported, s.Malformed)
+			}
+		}
+		must(t, later.Send(1, appendPing(nil, ping{origin: 77, seq: 4})))
+		if p := <-pongs; p.to != 4 || p.from != 0 {
+			t.Errorf("covered (%d, %d], want all four", p.from, p.to)
+		}
+		must(t, nodes[1].Set("a", "new", 60))
+		synctest.Wait()
+		get(t, nodes[2], "a", "new")
+	})
+}
+
+// A pongHandler collects the pongs that a bare transport gets.
+type pongHandler chan pong
+
+func (pongHandler) Joined(_, _ uint64) {}
+func (pongHandler) Left(uint64)        {}
+func (h pongHandler) Receive(_ uint64, frame []byte) {
+	if p, err := decodePong(frame); err == nil {
+		h <- p
+	}
+}

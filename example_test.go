@@ -1,0 +1,203 @@
+package bcache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/iwanbk/bcache"
+	"github.com/sirupsen/logrus"
+)
+
+// A node without a ListenAddr is a local cache.
+func Example() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	if err := cache.Set("greeting", "hello", 60); err != nil {
+		log.Fatal(err)
+	}
+	val, ok := cache.Get("greeting")
+	fmt.Println(val, ok)
+
+	if err := cache.Delete("greeting"); err != nil {
+		log.Fatal(err)
+	}
+	val, ok = cache.Get("greeting")
+	fmt.Printf("%q %v\n", val, ok)
+	// Output:
+	// hello true
+	// "" false
+}
+
+// Two nodes, here in one process. In production each runs in a process of its own,
+// with fixed addresses and a Secret.
+func ExampleNew_cluster() {
+	first, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer first.Close()
+	second, err := bcache.New(bcache.Config{
+		ListenAddr: "127.0.0.1:0",
+		Peers:      []string{first.Addr()},
+		MaxKeys:    1000,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer second.Close()
+
+	// They connect in the background.
+	eventually(func() bool { return len(first.Members()) == 1 && len(second.Members()) == 1 })
+
+	if err := first.Set("greeting", "hello", 60); err != nil {
+		log.Fatal(err)
+	}
+	eventually(func() bool { _, ok := second.Get("greeting"); return ok })
+	fmt.Println(second.Get("greeting"))
+	// Output: hello true
+}
+
+func ExampleBcache_GetWithFiller() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	fromDatabase := func(key string) (string, error) {
+		fmt.Println("querying", key)
+		return "Ada", nil
+	}
+	for range 2 {
+		name, err := cache.GetWithFiller("user:1", fromDatabase, 3600)
+		fmt.Println(name, err)
+	}
+	// Output:
+	// querying user:1
+	// Ada <nil>
+	// Ada <nil>
+}
+
+func ExampleBcache_SetWithTTL() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	fmt.Println(cache.SetWithTTL("token", "abc", 1500*time.Millisecond))
+	fmt.Println(cache.SetWithTTL("setting", "on", bcache.NoExpiry))
+	fmt.Println(cache.Len())
+	// Output:
+	// <nil>
+	// <nil>
+	// 2
+}
+
+func ExampleErrTooLarge() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000, MaxBytes: 10_000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	_ = cache.Set("page", "small", 60)
+	err = cache.Set("page", string(make([]byte, 20_000)), 60)
+	fmt.Println(errors.Is(err, bcache.ErrTooLarge))
+	_, ok := cache.Get("page") // "small" is no longer true
+	fmt.Println(ok)
+	// Output:
+	// true
+	// false
+}
+
+// Everything that is wrong is reported at once.
+func ExampleNew_errors() {
+	_, err := bcache.New(bcache.Config{Peers: []string{"10.0.0.1"}, Secret: "short"})
+	fmt.Println(errors.Is(err, bcache.ErrConfig))
+	// Output: true
+}
+
+// A logrus logger can be used as it is; for log/slog there is NewSlogLogger.
+func ExampleLogger() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000, Logger: logrus.New()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+}
+
+// The order of shutdown in a service: first what uses the cache, then the cache.
+func ExampleBcache_Close() {
+	cache, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Addr: "127.0.0.1:0"}
+	go server.ListenAndServe()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	stop() // as if Ctrl-C had been pressed
+	<-ctx.Done()
+
+	if err := server.Shutdown(context.Background()); err != nil {
+		log.Print(err)
+	}
+	fmt.Println(cache.Close())
+	// Output: <nil>
+}
+
+// A local node works in a testing/synctest bubble: its TTLs follow the bubble's clock,
+// and after Close no goroutine is left to keep the bubble from ending.
+func Example_synctest() {
+	testExpiry := func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			cache, err := bcache.New(bcache.Config{MaxKeys: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cache.Close()
+			if err := cache.Set("k", "v", 3600); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(3599 * time.Second) // takes no time
+			_, before := cache.Get("k")
+			<-time.After(time.Second)
+			_, after := cache.Get("k")
+			fmt.Println(before, after)
+		})
+	}
+	run(testExpiry) // in a package of yours, testExpiry would be a Test function
+	// Output: true false
+}
+
+// run runs a test function outside of "go test"'s own list.
+func run(test func(t *testing.T)) {
+	testing.RunTests(func(_, _ string) (bool, error) { return true, nil },
+		[]testing.InternalTest{{Name: "test", F: test}})
+}
+
+// eventually waits until cond is true.
+func eventually(cond func() bool) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(10 * time.Second); !cond(); {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			log.Fatal("timed out")
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package bcache
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+var (
+	// ErrNilFiller is returned by GetWithFiller for a nil Filler.
+	ErrNilFiller = errors.New("bcache: nil filler")
+
+	// ErrFillPanicked is returned to every caller that waited for a Filler that
+	// panicked. The message has the panic's value and stack; a value that is an error
+	// is wrapped too.
+	ErrFillPanicked = errors.New("bcache: the filler panicked")
+
+	// ErrFillAborted is returned to every caller that waited for a Filler that called
+	// runtime.Goexit, as testing's FailNow does.
+	ErrFillAborted = errors.New("bcache: the filler called runtime.Goexit")
+)
+
+// A Filler looks up the value of a key that isn't in the cache, typically in a
+// database. It runs on a goroutine of its own and may use the cache.
+type Filler func(key string) (val string, err error)
+
+// GetWithFiller returns the cached value of key or, if there is none, what
+// filler returns, which is then cached for ttl seconds on all nodes. With a ttl
+// <= 0 it is returned but not cached, and nothing is deleted; nor is a value cached
+// that is too large.
+//
+// At a time one filler per key runs on this node; callers that come meanwhile
+// wait for its result. An error of the filler is returned to all of them,
+// unchanged, and nothing is cached.
+//
+// A fill never beats a Set or Delete that was issued anywhere after the fill
+// began, as long as the nodes' clocks differ by no more than MaxClockSkew:
+// otherwise it could bring back what the database held before an update. If the
+// cache holds a newer value by the end of the fill, that one is returned. For
+// MaxClockSkew after a Delete of the key, fills are returned but not cached.
+//
+// After Close the filler is still called and its value returned.
+func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, error) {
+	if filler == nil {
+		return "", ErrNilFiller
+	}
+	if val, ok := b.Get(key); ok {
+		return val, nil
+	}
+	return b.flights.do(key, func() (string, error) { return b.fill(key, filler, ttl) })
+}
+
+// fill is one flight. It looks into the cache again: the flight that this caller
+// just missed may have filled it, and a second one would be for nothing.
+func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
+	if val, ok := b.held(key); ok {
+		return val, nil
+	}
+	stamp := b.peer.replica.fillStamp(b.peer.instant())
+	b.fills.Add(1)
+	val, err := callFiller(filler, key)
+	if err != nil {
+		b.fillErrors.Add(1)
+		return "", err
+	}
+	if ttl <= 0 {
+		return val, nil
+	}
+	if b.tooLarge(key, val) {
+		b.fillsTooLarge.Add(1)
+		return val, nil
+	}
+	now := b.peer.now()
+	if !b.peer.replica.fill(b.peer.instantOf(now), key, val, deadlineAt(now, seconds(ttl)), stamp) {
+		b.fillsRefused.Add(1)
+		if newer, ok := b.held(key); ok {
+			return newer, nil
+		}
+	}
+	return val, nil
+}
+
+// held is Get without being counted as one.
+func (b *Bcache) held(key string) (string, bool) {
+	rec, ok := b.peer.replica.store.peek(key)
+	if !ok || rec.kind != kindValue || rec.expired(b.peer.wall()) {
+		return "", false
+	}
+	return rec.val, true
+}
+
+// callFiller calls filler on a goroutine of its own: nothing else contains a
+// runtime.Goexit, which would take the caller's goroutine with it.
+func callFiller(filler Filler, key string) (val string, err error) {
+	done := make(chan struct{})
+	go func() {
+		returned := false
+		defer func() {
+			if !returned {
+				val, err = "", fillFailure(recover())
+			}
+			close(done)
+		}()
+		val, err = filler(key)
+		returned = true
+	}()
+	<-done
+	return val, err
+}
+
+func fillFailure(panicked any) error {
+	switch p := panicked.(type) {
+	case nil:
+		return ErrFillAborted
+	case error:
+		return fmt.Errorf("%w: %w\n\n%s", ErrFillPanicked, p, debug.Stack())
+	default:
+		return fmt.Errorf("%w: %v\n\n%s", ErrFillPanicked, p, debug.Stack())
+	}
+}
+
+// seconds is a ttl of the original surface; what a Duration can't hold lasts for ever.
+func seconds(ttl int) time.Duration {
+	if int64(ttl) > int64(NoExpiry/time.Second) {
+		return NoExpiry
+	}
+	return time.Duration(ttl) * time.Second
+}
+
+// deadlineAt returns the deadline, in Unix milliseconds rounded up, of what is written at
+// now to live for ttl; 0 for none.
+func deadlineAt(now time.Time, ttl time.Duration) int64 {
+	if ttl == NoExpiry {
+		return 0
+	}
+	at := now.UnixNano() + int64(ttl)
+	if at < 0 { // centuries ahead
+		return 0
+	}
+	return (at-1)/int64(time.Millisecond) + 1
+}

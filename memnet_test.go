@@ -1,0 +1,179 @@
+package bcache
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A memNet connects nodes within one process: the in-memory twin of the mesh.
+// Every link keeps its order; deliver decides what becomes of a frame. Frames are shared
+// between the receivers, as mesh shares them, so that aliasing shows.
+type memNet struct {
+	mu    sync.Mutex
+	nodes map[uint64]*memTransport
+	// filter, if set, sees every frame before it is queued; false loses it.
+	filter func(from, to uint64, frame []byte) bool
+}
+
+func newMemNet() *memNet { return &memNet{nodes: map[uint64]*memTransport{}} }
+
+type memTransport struct {
+	net        *memNet
+	id, origin uint64
+	h          transportHandler
+	since      time.Time
+
+	mu     sync.Mutex
+	queue  []func()
+	held   bool // the queue isn't delivered meanwhile
+	closed bool
+	more   chan struct{}
+	done   chan struct{}
+	n      transportStats
+}
+
+// transport is the env.transport of a node in this net.
+func (n *memNet) transport(cfg Config, origin uint64, _ *lineLog, _ func() time.Time) (transport, error) {
+	return &memTransport{net: n, id: cfg.PeerID, origin: origin, more: make(chan struct{}, 1), done: make(chan struct{})}, nil
+}
+
+func (t *memTransport) Start(h transportHandler) error {
+	t.h, t.since = h, time.Now()
+	go t.deliver()
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	for _, o := range t.net.nodes {
+		t.enqueue(func() { t.h.Joined(o.id, o.origin) })
+		o.enqueue(func() { o.h.Joined(t.id, t.origin) })
+	}
+	t.net.nodes[t.id] = t
+	return nil
+}
+
+func (t *memTransport) Addr() string { return "mem" }
+
+func (t *memTransport) Broadcast(frame []byte) {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	for id := range t.net.nodes {
+		if id != t.id {
+			t.sendLocked(id, frame)
+		}
+	}
+}
+
+func (t *memTransport) Send(peer uint64, frame []byte) error {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	return t.sendLocked(peer, frame)
+}
+
+func (t *memTransport) sendLocked(peer uint64, frame []byte) error {
+	to := t.net.nodes[peer]
+	if to == nil || t.net.nodes[t.id] != t {
+		return errUnknownPeer
+	}
+	if f := t.net.filter; f != nil && !f(t.id, peer, frame) {
+		return nil
+	}
+	to.enqueue(func() { to.h.Receive(t.id, frame) })
+	return nil
+}
+
+func (t *memTransport) Members() (m []Member) {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	for id, o := range t.net.nodes {
+		if id != t.id {
+			m = append(m, Member{ID: id, Addr: o.Addr(), Since: o.since, Direct: true})
+		}
+	}
+	slices.SortFunc(m, func(a, b Member) int { return int(int64(a.ID) - int64(b.ID)) })
+	return m
+}
+
+func (t *memTransport) Stats() transportStats { return t.n }
+
+func (t *memTransport) Close() error {
+	t.net.mu.Lock()
+	if t.net.nodes[t.id] == t {
+		delete(t.net.nodes, t.id)
+		for _, o := range t.net.nodes {
+			o.enqueue(func() { o.h.Left(t.id) })
+		}
+	}
+	t.net.mu.Unlock()
+	t.mu.Lock()
+	first := !t.closed
+	t.closed = true
+	t.mu.Unlock()
+	notify(t.more)
+	if first && t.h != nil {
+		<-t.done
+	}
+	return nil
+}
+
+// hold stops the delivery to node id until the returned function is called.
+func (n *memNet) hold(id uint64) (release func()) {
+	n.mu.Lock()
+	t := n.nodes[id]
+	n.mu.Unlock()
+	set := func(held bool) {
+		t.mu.Lock()
+		t.held = held
+		t.mu.Unlock()
+		notify(t.more)
+	}
+	set(true)
+	return func() { set(false) }
+}
+
+func (t *memTransport) enqueue(f func()) {
+	t.mu.Lock()
+	t.queue = append(t.queue, f)
+	t.mu.Unlock()
+	notify(t.more)
+}
+
+func (t *memTransport) deliver() {
+	defer close(t.done)
+	for range t.more {
+		for {
+			t.mu.Lock()
+			if t.closed {
+				t.mu.Unlock()
+				return
+			}
+			if t.held || len(t.queue) == 0 {
+				t.mu.Unlock()
+				break
+			}
+			f := t.queue[0]
+			t.queue = t.queue[1:]
+			t.mu.Unlock()
+			f()
+		}
+	}
+}
+
+// memNode starts a node of the net with PeerID id whose clock is off by skew.
+func memNode(t *testing.T, n *memNet, id uint64, skew time.Duration, edit ...func(*Config)) *Bcache {
+	t.Helper()
+	cfg := Config{PeerID: id, ListenAddr: "mem:1", MaxKeys: 1000}
+	for _, e := range edit {
+		e(&cfg)
+	}
+	now := func() time.Time { return time.Now().Add(skew) }
+	b, err := newBcache(cfg.withDefaults(), env{now: now, transport: n.transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// advance lets d pass. It is for synctest bubbles, where that takes no time.
+func advance(d time.Duration) { <-time.After(d) }

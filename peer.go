@@ -1,0 +1,188 @@
+package bcache
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	tickEvery      = time.Second
+	confirmTimeout = 2 * time.Second
+	confirmEvery   = 20 * time.Millisecond
+)
+
+// A peer is this node as a member of its cluster: the thin shell that gives
+// the replica time, goroutines and a transport. There are two goroutines: a
+// ticker, and a flusher that sends what the replica has queued. While the
+// flusher is busy, writes gather in the outbox and leave in one frame; while it
+// is idle, a write leaves at once.
+type peer struct {
+	replica   *replica
+	transport transport // nil: local only
+	log       *lineLog
+	now       func() time.Time
+	start     time.Time
+
+	wake chan struct{} // the flusher has work
+	ping chan struct{} // a pong or a departure may have confirmed something
+	done chan struct{}
+	wg   sync.WaitGroup
+}
+
+func newPeer(cfg replicaConfig, t transport, log *lineLog, now func() time.Time) *peer {
+	p := &peer{
+		transport: t,
+		log:       log,
+		now:       now,
+		start:     now(),
+		wake:      make(chan struct{}, 1),
+		ping:      make(chan struct{}, 1),
+		done:      make(chan struct{}),
+	}
+	cfg.local = t == nil
+	cfg.wake = func() { notify(p.wake) }
+	p.replica = newReplica(cfg)
+	return p
+}
+
+// run starts the goroutines and the transport. After an error nothing is left.
+func (p *peer) run() error {
+	if p.transport != nil {
+		if err := p.transport.Start(p); err != nil {
+			p.transport.Close()
+			return err
+		}
+		p.wg.Go(p.flusher)
+	}
+	p.wg.Go(p.ticker)
+	return nil
+}
+
+// instant reads the clock, once per call of the public surface.
+func (p *peer) instant() instant { return p.instantOf(p.now()) }
+
+func (p *peer) instantOf(t time.Time) instant {
+	return instant{wall: t.UnixMilli(), mono: t.Sub(p.start)}
+}
+
+// wall is the clock that a Get of an entry with a deadline reads.
+func (p *peer) wall() int64 { return p.now().UnixMilli() }
+
+func (p *peer) ticker() {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-t.C:
+			p.replica.tick(p.instant())
+		}
+	}
+}
+
+func (p *peer) flusher() {
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-p.wake:
+			p.flush()
+		}
+	}
+}
+
+// flush sends what is queued. Only one goroutine at a time may call it.
+func (p *peer) flush() {
+	broadcasts, sends := p.replica.flush()
+	for _, frame := range broadcasts {
+		p.transport.Broadcast(frame)
+	}
+	for _, m := range sends {
+		if err := p.transport.Send(m.to, m.frame); err != nil {
+			p.log.Debugf(m.to, "a message to node %x wasn't sent: %v", m.to, err)
+		}
+	}
+}
+
+// Receive implements transportHandler. It applies the frame on the transport's
+// goroutine, so that TCP's flow control is the only queue; what is to be
+// answered, the flusher sends.
+func (p *peer) Receive(from uint64, frame []byte) {
+	if err := p.replica.receive(p.instant(), from, frame); err != nil {
+		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v", len(frame), from, err)
+	}
+	notify(p.ping)
+}
+
+// Joined implements transportHandler.
+func (p *peer) Joined(id, origin uint64) { p.replica.joined(id, origin) }
+
+// Left implements transportHandler.
+func (p *peer) Left(id uint64) {
+	p.replica.left(id)
+	notify(p.ping)
+}
+
+// close announces the last write, waits until the neighbours have it, and ends
+// everything.
+func (p *peer) close(id uint64) error {
+	p.replica.close()
+	close(p.done)
+	p.wg.Wait()
+	var err error
+	if p.transport != nil {
+		if missing := p.confirm(); len(missing) > 0 {
+			err = fmt.Errorf("%w: no answer within %v from %s", ErrUnconfirmed, confirmTimeout, nodeList(missing))
+		}
+		p.transport.Close()
+		p.log.Printf(0, "node %x stopped", id)
+	}
+	p.replica.store.close()
+	p.log.close()
+	return err
+}
+
+// confirm waits until every neighbour has what was written here, and returns
+// those that don't say so in time.
+func (p *peer) confirm() (missing []uint64) {
+	timeout := time.NewTimer(confirmTimeout)
+	defer timeout.Stop()
+	again := time.NewTicker(confirmEvery)
+	defer again.Stop()
+	for {
+		missing = p.replica.askUnconfirmed(p.instant())
+		p.flush()
+		if len(missing) == 0 {
+			return nil
+		}
+		for answered := false; !answered; {
+			select {
+			case <-timeout.C:
+				return missing
+			case <-again.C:
+				answered = true
+			case <-p.ping:
+				answered = len(p.replica.unconfirmed()) == 0
+			}
+		}
+	}
+}
+
+func nodeList(ids []uint64) string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = fmt.Sprintf("%x", id)
+	}
+	return "nodes " + strings.Join(names, ", ")
+}
+
+// notify wakes whoever waits on c, or will.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

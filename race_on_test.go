@@ -1,0 +1,5 @@
+//go:build race
+
+package bcache
+
+const raceDetector = true
