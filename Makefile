@@ -1,0 +1,12 @@
+# Every step of CI by itself; `make ci` runs them all.
+# The steps live in .ci/run, so that people and CI run the same thing.
+
+STEPS := format vet staticcheck test modules race laws fuzz example
+
+.PHONY: ci $(STEPS)
+
+ci:
+	bash .ci/run
+
+$(STEPS):
+	bash .ci/run $@
