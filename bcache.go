@@ -52,7 +52,8 @@ var (
 	ErrClosed = errors.New("bcache: closed")
 
 	// ErrTooLarge is returned by Set for a key and value that exceed MaxRecordSize
-	// or, with EntryOverhead, MaxBytes, and by Delete for a key that does.
+	// or, with EntryOverhead, MaxBytes, and by Delete for a key that is longer than
+	// MaxRecordSize.
 	ErrTooLarge = errors.New("bcache: key and value are too large")
 
 	// ErrUnconfirmed is returned by Close if some node didn't say in time that it
@@ -242,11 +243,12 @@ func (b *Bcache) Members() []Member {
 	return b.peer.transport.Members()
 }
 
-// Close announces what was written last, waits until every connected node has
-// it, two seconds at most, and ends the node. When it returns, its port is free, and no
-// goroutine, connection or callback is left; Gets miss and writes return
-// ErrClosed. If some node didn't confirm in time, the error wraps ErrUnconfirmed and names
-// it. Close can be called again, to the same result, and at any time.
+// Close announces what was written last, waits until every directly connected
+// node has it, two seconds at most, and ends the node. When it returns, its port is
+// free, and no connection, no callback and no goroutine is left but those of fillers
+// that still run; Gets miss and writes return ErrClosed. If some node didn't confirm
+// in time, the error wraps ErrUnconfirmed and names it. Close can be called again, to
+// the same result, and at any time, but not from within the Logger.
 func (b *Bcache) Close() error {
 	b.closeOnce.Do(func() { b.closeErr = b.peer.close(b.id) })
 	return b.closeErr

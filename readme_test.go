@@ -1,0 +1,145 @@
+package bcache
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Whole programs in the README run as pasted, and print what the README says.
+func TestReadmePrograms(t *testing.T) {
+	block := regexp.MustCompile("(?s)```go\n(package main\n.*?)```\n(?:[^`]*```text\n(.*?)```)?")
+	programs := block.FindAllStringSubmatch(readme(t), -1)
+	if len(programs) == 0 {
+		t.Fatal("the README has no program")
+	}
+	for i, p := range programs {
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(p[1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if out, err := exec.CommandContext(ctx, "go", "vet", file).CombinedOutput(); err != nil {
+			t.Fatalf("program %d: %v\n%s", i, err, out)
+		}
+		out, err := exec.CommandContext(ctx, "go", "run", file).CombinedOutput()
+		if err != nil || string(out) != p[2] {
+			t.Errorf("program %d: %v, prints\n%s", i, err, out)
+		}
+	}
+}
+
+func TestReadmeIsFormatted(t *testing.T) {
+	for _, code := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
+		if b, err := format.Source([]byte(code[1])); err != nil || string(b) != code[1] {
+			t.Errorf("%v: gofmt makes of it\n%s", err, b)
+		}
+	}
+}
+
+// Every field of Config is in the table, with its default.
+func TestReadmeConfig(t *testing.T) {
+	effective := reflect.ValueOf(Config{MaxKeys: 1}.withDefaults())
+	_, rows := readmeTable(t, "config")
+	table := make(map[string]string)
+	for _, row := range rows {
+		table[strings.Trim(row[0], "`")] = row[1]
+	}
+	for i := range effective.NumField() {
+		name := effective.Type().Field(i).Name
+		says, ok := table[name]
+		if !ok {
+			t.Errorf("%s isn't in the table", name)
+		}
+		delete(table, name)
+		if name == "PeerID" || effective.Field(i).IsZero() || name == "MaxKeys" {
+			continue // no number
+		}
+		if want := fmt.Sprint(effective.Field(i)); !strings.Contains(strings.ReplaceAll(says, ",", ""), want) {
+			t.Errorf("the default of %s is %s, the table says %q", name, want, says)
+		}
+	}
+	if len(table) > 0 {
+		t.Errorf("these aren't fields: %v", table)
+	}
+}
+
+// The README mentions everything that the package exports.
+func TestReadmeMentionsTheSurface(t *testing.T) {
+	text := readme(t)
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range exported(f) {
+			n++
+			if !regexp.MustCompile(`\b` + name + `\b`).MatchString(text) {
+				t.Errorf("the README doesn't mention %s", name)
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d names were found", n)
+	}
+}
+
+// exported lists the exported names that a file declares on package level, and the
+// methods of *Bcache.
+func exported(f *ast.File) (names []string) {
+	add := func(id *ast.Ident) {
+		if id.IsExported() {
+			names = append(names, id.Name)
+		}
+	}
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil || receiver(d) == "Bcache" {
+				add(d.Name)
+			}
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				switch s := s.(type) {
+				case *ast.TypeSpec:
+					add(s.Name)
+				case *ast.ValueSpec:
+					for _, id := range s.Names {
+						add(id)
+					}
+				}
+			}
+		}
+	}
+	return names
+}
+
+func receiver(d *ast.FuncDecl) string {
+	typ := d.Recv.List[0].Type
+	if p, ok := typ.(*ast.StarExpr); ok {
+		typ = p.X
+	}
+	id, _ := typ.(*ast.Ident)
+	return cmp.Or(id, &ast.Ident{}).Name
+}
