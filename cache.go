@@ -404,8 +404,7 @@ func (s *store) close() {
 // drop gives up what is held of a key if its version is smaller than below. It
 // reports whether it did.
 func (s *store) drop(key string, below version) bool {
-	h := xxhash.Sum64String(key)
-	sh := s.shardOf(h)
+	sh := s.shardOf(xxhash.Sum64String(key))
 	if sh == nil {
 		return false
 	}
@@ -415,7 +414,6 @@ func (s *store) drop(key string, below version) bool {
 	if !ok || !held.less(below) {
 		return false
 	}
-	s.raiseFloor(int(h%numBuckets), held.stamp)
-	s.removeLocked(sh, key)
+	s.forgetLocked(sh, key, held)
 	return true
 }

@@ -1,8 +1,8 @@
 package bcache
 
 const (
-	// looks is how many shards are compared to find a victim. From about this number
-	// on, the hit ratio on a Zipf trace is that of an exact LRU within 0.1 points.
+	// looks is how many shards are compared to find a victim. With so many the hit
+	// ratio on a Zipf trace is that of an exact LRU within 0.1 points.
 	looks = 8
 
 	// maxProbes bounds the search in a nearly empty store, once it has found one.

@@ -3,6 +3,7 @@ package bcache
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -146,7 +147,9 @@ func (r *replica) write(now instant, rec *record) {
 // commit is the critical section of a local write: the context must never
 // cover a dot that the store doesn't have yet.
 func (r *replica) commit(now instant, rec *record) {
-	r.store.apply(now, rec, true)
+	if r.store.apply(now, rec, true) != outcomeApplied {
+		rec.key = strings.Clone(rec.key) // it may be part of a much larger string
+	}
 	r.seq++
 	if r.local {
 		return

@@ -97,8 +97,8 @@ type shard struct {
 	probation queue[*entry]    // only written by others so far, by arrival
 	tombs     queue[tombstone] // by arrival
 
-	// Lifetimes lie side by side in memory, in no order: a sweep reads a thousand of
-	// them in the time that it takes to fetch a few entries.
+	// Lifetimes lie side by side in memory, in no order: a sweep doesn't have to
+	// fetch a thousand scattered entries to find the few that have expired.
 	lives []lifetime
 
 	// Whether something is due is known without looking further.

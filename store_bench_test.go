@@ -129,7 +129,7 @@ func BenchmarkStoreLocks(b *testing.B) {
 		b.ReportMetric(float64(d[len(d)-1].Nanoseconds())/1e3, name+"-max-us")
 	}
 	for b.Loop() {
-		r, keys := storeFull()
+		r, _ := storeFull()
 		timed := func(f func()) time.Duration {
 			t := time.Now()
 			f()
@@ -150,14 +150,13 @@ func BenchmarkStoreLocks(b *testing.B) {
 			}
 		}
 		r.apply(r.now, &record{kind: kindClear, version: version{r.stamp, 1}}, true)
-		for i := range keys[:100_000] {
-			clears = append(clears, timed(func() { r.set(keys[i], "v") }))
-		}
-		for i := range r.shards() {
+		for i := range r.shards() { // the other half, cleared
+			r.now = storeNow(0)
 			for n := sweepBatch; n == sweepBatch; {
 				clears = append(clears, timed(func() { n = r.sweepSome(r.table[i].Load(), r.now) }))
 			}
 		}
+		// The maximum is the scheduler's as a rule: look at the others.
 		report(b, "apply", applies)
 		report(b, "sweep", sweeps)
 		report(b, "clear", clears)

@@ -3,10 +3,7 @@ package bcache
 import (
 	"fmt"
 	"math"
-	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -175,147 +172,6 @@ func TestStoreEmptyKeyAndValue(t *testing.T) {
 	}
 }
 
-func TestStoreDeadlines(t *testing.T) {
-	r := newStoreRig(storeConfig{maxKeys: 10})
-	r.setTTL("short", "", time.Second)
-	r.setTTL("shorter", "", time.Minute)
-	r.setTTL("shorter", "", time.Second)
-	r.setTTL("longer", "", time.Second)
-	r.setTTL("longer", "", time.Minute)
-	r.setTTL("for ever", "", time.Second)
-	r.set("for ever", "")
-	r.set("no longer", "")
-	r.setTTL("no longer", "", time.Second)
-
-	r.pass(999 * time.Millisecond)
-	r.sweep()
-	if r.len() != 5 {
-		t.Fatalf("%d entries before any deadline", r.len())
-	}
-	r.pass(time.Millisecond)
-	for key, want := range map[string]bool{
-		"short": false, "shorter": false, "no longer": false, "longer": true, "for ever": true,
-	} {
-		if got := r.has(key); got != want {
-			t.Errorf("%s: %v before the sweep", key, got)
-		}
-		if _, ok := r.peek(key); !ok {
-			t.Errorf("%s isn't held before the sweep", key)
-		}
-	}
-	rec, _ := r.peek("short")
-	r.sweep()
-	if r.len() != 2 || r.stats().expirations != 3 {
-		t.Errorf("%d entries, %+v after the sweep", r.len(), r.stats())
-	}
-	if f := r.floorOf(r.bucketOf("short")); f < rec.stamp {
-		t.Errorf("floor %d below %d", f, rec.stamp)
-	}
-	storeCheck(t, r.store)
-	r.pass(time.Minute)
-	r.sweep()
-	if r.len() != 1 || !r.has("for ever") {
-		t.Errorf("%d entries in the end", r.len())
-	}
-}
-
-func TestStoreSweepOfManyDead(t *testing.T) {
-	r := newStoreRig(storeConfig{maxKeys: 5000, deletionDelay: time.Second})
-	for i := range 4000 {
-		r.setTTL(fmt.Sprint(i), "", time.Second)
-	}
-	for i := range 1000 {
-		r.del(fmt.Sprint("d", i))
-		r.set(fmt.Sprint("c", i), "")
-	}
-	if r.len() != 5000 || r.tombstones() != 1000 {
-		t.Fatal(r.len(), r.tombstones())
-	}
-	r.pass(time.Second)
-	r.apply(r.now, &record{kind: kindClear, version: version{r.stamp, 2}}, true)
-	r.set("last", "")
-	r.sweep()
-	if r.len() != 1 || r.tombstones() != 0 {
-		t.Errorf("%d entries, %d tombstones", r.len(), r.tombstones())
-	}
-	storeCheck(t, r.store)
-}
-
-func TestStoreTombstonesAreCollected(t *testing.T) {
-	r := newStoreRig(storeConfig{maxKeys: 10, deletionDelay: 10 * time.Second})
-	r.set("a", "")
-	r.del("a")
-	r.del("b")
-	r.pass(5 * time.Second)
-	r.del("b") // starts again
-	r.pass(5 * time.Second)
-	r.now.wall -= 1_000_000 // doesn't matter
-	a, _ := r.peek("a")
-	r.sweep()
-	if _, ok := r.peek("a"); ok || r.tombstones() != 1 {
-		t.Errorf("a: %v, %d tombstones", ok, r.tombstones())
-	}
-	if f := r.floorOf(r.bucketOf("a")); f != a.stamp {
-		t.Errorf("floor %d, want %d", f, a.stamp)
-	}
-	if rec, ok := r.peek("b"); !ok || rec.kind != kindTombstone {
-		t.Errorf("b: %+v", rec)
-	}
-	if o := r.apply(r.now, &record{key: "a", version: a.version}, false); o != outcomeRefused {
-		t.Errorf("a came back: outcome %d", o)
-	}
-	r.pass(5 * time.Second)
-	r.sweep()
-	if st := r.stats(); r.tombstones() != 0 || st.tombstonesCollected != 2 || st.floorRefusals != 1 {
-		t.Errorf("%d tombstones, %+v", r.tombstones(), st)
-	}
-	storeCheck(t, r.store)
-}
-
-func TestStoreTombstoneBounds(t *testing.T) {
-	for _, shards := range []int{1, 64} {
-		r := newStoreRig(storeConfig{maxKeys: 1, maxTombstones: 100, deletionDelay: time.Hour})
-		r.table = make([]atomic.Pointer[shard], shards)
-		var first version
-		for i := range 1000 {
-			r.pass(time.Millisecond)
-			r.del(fmt.Sprint(i))
-			if i == 0 {
-				rec, _ := r.peek("0")
-				first = rec.version
-			}
-			if n := r.tombstones(); n != min(i+1, 100) {
-				t.Fatalf("%d shards: %d tombstones after %d", shards, n, i+1)
-			}
-		}
-		if f := r.floorOf(r.bucketOf("0")); f < first.stamp {
-			t.Errorf("%d shards: floor %d below %d", shards, f, first.stamp)
-		}
-		if st := r.stats(); st.tombstonesDropped != 900 || st.tombstonesCollected != 0 {
-			t.Errorf("%+v", st)
-		}
-		if shards == 1 {
-			for i := range 1000 {
-				if _, ok := r.peek(fmt.Sprint(i)); ok != (i >= 900) {
-					t.Fatalf("%d: %v", i, ok)
-				}
-			}
-		}
-		storeCheck(t, r.store)
-
-		big := strings.Repeat("k", 16<<20)
-		for i := range 6 {
-			r.del(fmt.Sprint(big[:16<<20-10], i))
-			if n := r.tombBytes.Load(); n > maxTombstoneBytes {
-				t.Fatalf("%d bytes", n)
-			}
-		}
-		if n := r.tombstones(); n < 2 {
-			t.Errorf("%d shards: %d tombstones", shards, n)
-		}
-	}
-}
-
 func TestStoreDeleteFreesItsPlace(t *testing.T) {
 	r := newStoreRig(storeConfig{maxKeys: 2, maxBytes: 10_000})
 	r.set("a", "1")
@@ -438,179 +294,25 @@ func TestStoreBucketsAreFixed(t *testing.T) {
 	}
 }
 
-func storeHeap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
-func TestStoreMemory(t *testing.T) {
-	const mib = 1 << 20
-	for _, tt := range []struct {
-		name  string
-		c     storeConfig
-		limit int64
-		fill  func(r *storeRig)
-	}{
-		{"replaced values", storeConfig{maxKeys: 2000}, 2 * mib, func(r *storeRig) {
-			for _, n := range []int{100 << 10, 1} {
-				for i := range 1000 {
-					r.set(fmt.Sprint(i), strings.Repeat("v", n))
-				}
+// drop gives up only what is older, and the floor stands for it.
+func TestStoreDrop(t *testing.T) {
+	s := newStore(storeConfig{maxKeys: 10, deletionDelay: time.Hour})
+	for i, kind := range []kind{kindValue, kindTombstone} {
+		key := fmt.Sprint("k", i)
+		s.apply(instant{}, &record{key: key, version: version{5, 1}, kind: kind}, true)
+		for _, below := range []version{{4, 9}, {5, 1}} {
+			if s.drop(key, below) {
+				t.Errorf("dropped %v below %v", kind, below)
 			}
-		}},
-		{"deleted values", storeConfig{maxKeys: 2000}, 2 * mib, func(r *storeRig) {
-			for i := range 1000 {
-				r.set(fmt.Sprint(i), strings.Repeat("v", 100<<10))
-				r.del(fmt.Sprint(i))
-			}
-		}},
-		{"evicted and expired values", storeConfig{maxKeys: 1000}, 2 * mib, func(r *storeRig) {
-			for i := range 2000 {
-				r.setTTL(fmt.Sprint(i), strings.Repeat("v", 100<<10), time.Second)
-			}
-			r.pass(time.Second)
-			r.sweep()
-		}},
-		{"keys out of big strings", storeConfig{maxKeys: 2000}, 2 * mib, func(r *storeRig) {
-			for i := range 300 {
-				big := fmt.Sprintf("%03d%s", i, strings.Repeat("k", 100<<10))
-				if i%3 == 0 {
-					r.del(big[:3])
-				}
-				if i%3 != 1 {
-					r.set(big[:3], "v")
-				}
-				if i%3 != 2 {
-					r.del(big[:3])
-				}
-			}
-		}},
-		{"a huge MaxKeys", storeConfig{maxKeys: math.MaxInt32}, 3 * mib, func(r *storeRig) {
-			for i := range 1000 {
-				r.set(fmt.Sprint(i), "v")
-			}
-		}},
-		{"a hundred thousand, cleared", storeConfig{maxKeys: 100_000}, mib, func(r *storeRig) {
-			for i := range 100_000 {
-				r.set(fmt.Sprint(i), "v")
-			}
-			r.apply(r.now, &record{kind: kindClear, version: version{r.stamp, 1}}, true)
-			r.sweep()
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			before := storeHeap()
-			r := newStoreRig(tt.c)
-			tt.fill(r)
-			if got := storeHeap() - before; got > tt.limit {
-				t.Errorf("%d KiB", got>>10)
-			} else {
-				t.Logf("%d KiB", got>>10)
-			}
-			r.close()
-		})
-	}
-}
-
-func TestStoreSharesItsKey(t *testing.T) {
-	r := newStoreRig(storeConfig{maxKeys: 10})
-	for _, k := range []kind{kindValue, kindTombstone, kindTombstone, kindNegative, kindValue} {
-		r.stamp++
-		rec := record{key: strings.Clone("some key"), kind: k, version: version{r.stamp, 1}}
-		r.apply(r.now, &rec, true)
-		held, _ := r.peek("some key")
-		if !storeSameString(rec.key, held.key) {
-			t.Errorf("kind %d: the record has another copy of the key", k)
+		}
+		if !s.drop(key, version{5, 2}) || s.drop(key, version{9, 9}) {
+			t.Errorf("%v: not dropped once", kind)
+		}
+		if _, ok := s.peek(key); ok || s.floorOf(s.bucketOf(key)) != 5 {
+			t.Errorf("%v: held %v, floor %d", kind, ok, s.floorOf(s.bucketOf(key)))
 		}
 	}
-}
-
-func TestStoreAllocs(t *testing.T) {
-	r := newStoreRig(storeConfig{maxKeys: 5000})
-	r.setTTL("ttl", "v", time.Hour)
-	r.set("k", "v")
-	r.del("gone")
-	wall := func() int64 { return storeWall }
-	for name, f := range map[string]func(){
-		"get":               func() { r.get("k", wall) },
-		"get with deadline": func() { r.get("ttl", wall) },
-		"miss":              func() { r.get("none", wall) },
-		"deleted":           func() { r.get("gone", wall) },
-		"peek":              func() { r.peek("k") },
-		"local overwrite":   func() { r.set("k", "v") },
-		"remote overwrite":  func() { r.remote("ttl", "v") },
-		"sweep":             func() { r.sweep() },
-	} {
-		if n := testing.AllocsPerRun(100, f); n != 0 {
-			t.Errorf("%s: %v allocations", name, n)
-		}
-	}
-}
-
-// What a get returns never gets older, and every bound holds, whatever runs
-// at the same time.
-func TestStoreConcurrently(t *testing.T) {
-	const keys, writes = 200, 20_000
-	for _, maxKeys := range []int{50, 3000} {
-		r := newStoreRig(storeConfig{maxKeys: maxKeys, maxTombstones: 20})
-		if maxKeys > keysPerShard {
-			r.maxKeys = 100 // more keys than room, in several shards
-		}
-		var wall atomic.Int64
-		wall.Store(r.now.wall)
-		var done atomic.Bool
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			defer done.Store(true)
-			for i := range writes {
-				rec := record{key: fmt.Sprint(i * 7919 % keys), val: fmt.Sprintf("%08d", i)}
-				switch i % 5 {
-				case 0:
-					rec.kind, rec.val = kindTombstone, ""
-				case 1:
-					rec.deadline = wall.Load() + 3
-				}
-				r.write(rec, i%2 == 0)
-				if i%10 == 0 {
-					r.pass(time.Millisecond)
-					wall.Store(r.now.wall)
-				}
-				if i%1000 == 0 {
-					r.apply(r.now, &record{kind: kindClear, version: version{r.stamp - 10, 1}}, true)
-				}
-			}
-		})
-		for range 2 {
-			wg.Go(func() {
-				last := map[string]string{}
-				for i := 0; !done.Load(); i++ {
-					key := fmt.Sprint(i % keys)
-					v, ok := r.get(key, wall.Load)
-					if ok && v < last[key] {
-						t.Errorf("%s: %s after %s", key, v, last[key])
-					}
-					if ok {
-						last[key] = v
-					}
-					if n := r.len(); n > r.maxKeys {
-						t.Errorf("%d entries", n)
-					}
-				}
-			})
-		}
-		wg.Go(func() {
-			for !done.Load() {
-				for i := range r.shards() {
-					r.sweepShard(instant{wall: wall.Load()}, i)
-				}
-				r.stats()
-				runtime.Gosched()
-			}
-		})
-		wg.Wait()
-		storeCheck(t, r.store)
+	if s.drop("unknown", version{9, 9}) {
+		t.Error("dropped what isn't there")
 	}
 }
