@@ -63,7 +63,6 @@ var (
 
 // Bcache is one node's cache.
 type Bcache struct {
-	id       uint64
 	maxBytes int64
 	peer     *peer
 	store    *store // peer.replica.store, for Get
@@ -104,7 +103,7 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 			return nil, err
 		}
 	}
-	b := &Bcache{id: cfg.PeerID, maxBytes: cfg.MaxBytes, flights: newFlights()}
+	b := &Bcache{maxBytes: cfg.MaxBytes, flights: newFlights()}
 	b.peer = newPeer(replicaConfig{
 		origin:  origin,
 		maxSkew: cfg.MaxClockSkew,
@@ -121,11 +120,8 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 	if err := b.peer.run(); err != nil {
 		return nil, err
 	}
-	if t != nil {
-		log.Printf(0, "node %x listens on %s", cfg.PeerID, t.Addr())
-		if cfg.Secret == "" && !loopback(cfg.ListenAddr) {
-			log.Errorf(0, "no Secret is set and %s isn't a loopback address: whoever reaches it can read and write the cache", t.Addr())
-		}
+	if t != nil && cfg.Secret == "" && !loopback(cfg.ListenAddr) {
+		log.Errorf(0, "no Secret is set and %s isn't a loopback address: whoever reaches it can read and write the cache", t.Addr())
 	}
 	return b, nil
 }
@@ -250,6 +246,6 @@ func (b *Bcache) Members() []Member {
 // in time, the error wraps ErrUnconfirmed and names it. Close can be called again, to
 // the same result, and at any time, but not from within the Logger.
 func (b *Bcache) Close() error {
-	b.closeOnce.Do(func() { b.closeErr = b.peer.close(b.id) })
+	b.closeOnce.Do(func() { b.closeErr = b.peer.close() })
 	return b.closeErr
 }

@@ -238,6 +238,14 @@ func TestNewCloseCycles(t *testing.T) {
 		if err != nil {
 			t.Fatalf("cycle %d: %v", i, err)
 		}
+		if i%10 == 0 { // otherwise it closes while it connects
+			within(t, 10*time.Second, func() error {
+				if len(b.Members()) != 1 {
+					return errors.New("not connected")
+				}
+				return nil
+			})
+		}
 		ok(t, b.Set("k", "v", 60))
 		ok(t, b.Close())
 		if i == cycles/10 {

@@ -45,7 +45,7 @@ type meshConfig struct {
 //   - mesh_watch.go: who joined, who left
 //   - mesh_dial.go, mesh_book.go: whom to dial
 //   - mesh_frames.go: what is pending
-//   - mesh_close.go, meshguts.go, meshlog.go: how to end what mesh can't end
+//   - mesh_close.go, meshguts.go: mesh's oddities: what it logs, and how to end what it can't end
 type meshTransport struct {
 	cfg    meshConfig
 	log    *lineLog
@@ -180,10 +180,10 @@ func (t *meshTransport) listen(h transportHandler) error {
 	}
 	router.Peers.OnGC(func(*mesh.Peer) { t.reapPeers() })
 	router.Routes.OnChange(t.poke) // it must not call into mesh
-	t.run.Store(run)
 	if run.frames, err = router.NewGossip("bcache", frameGossiper{t}); err == nil {
 		run.members, err = router.NewGossip("bcache-members", memberGossiper{t})
 	}
+	t.run.Store(run)
 	for try := 1; err == nil; try++ {
 		port := addr.Port
 		if port == 0 {
@@ -380,31 +380,3 @@ func (g frameGossiper) OnGossipBroadcast(src mesh.PeerName, frame []byte) (mesh.
 	g.t.deliver(uint64(src), frame)
 	return newFrameBatch(&g.t.count, frame, false), nil
 }
-
-// A meshGate counts who is inside and can be shut: nobody enters from then on.
-type meshGate struct {
-	mu     sync.Mutex
-	closed bool
-	inside sync.WaitGroup
-}
-
-func (g *meshGate) enter() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return false
-	}
-	g.inside.Add(1)
-	return true
-}
-
-func (g *meshGate) leave() { g.inside.Done() }
-
-func (g *meshGate) shut() {
-	g.mu.Lock()
-	g.closed = true
-	g.mu.Unlock()
-}
-
-// wait waits until everybody has left a gate that is shut.
-func (g *meshGate) wait() { g.inside.Wait() }

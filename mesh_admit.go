@@ -219,8 +219,8 @@ func (t *meshTransport) hangUp(run *meshRun, peer uint64) {
 	}
 }
 
-// drop forgets a connection that has ended.
-func (t *meshTransport) drop(c *meshConn) {
+// drop forgets a connection that has ended. It reports whether both sides had wanted it.
+func (t *meshTransport) drop(c *meshConn) (lived bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.peers[c.peer]; p != nil {
@@ -230,6 +230,7 @@ func (t *meshTransport) drop(c *meshConn) {
 		}
 	}
 	close(c.done)
+	return c.usable()
 }
 
 // connected reports whether there is a connection to a node.

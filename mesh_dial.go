@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +22,7 @@ const (
 	dialAnswer  = 10 * time.Second // mesh delays what it accepts when strangers throng
 	dialRound   = 3 * time.Second  // names are resolved again
 	dialLookup  = 2 * time.Second
+	dialNames   = 8    // learnt names that are resolved in a round
 	dialTargets = 2048 // addresses that are dialled
 	dialLearnt  = 16   // learnt addresses that are dialled at a time
 )
@@ -139,10 +139,10 @@ func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 func (g *dialTarget) after(err error, now time.Time) {
 	switch {
 	case err == nil || errors.Is(err, errMeshHave):
-		g.delay, g.since = 0, time.Time{}
-		g.next = now.Add(dialFirst)
+		g.since = time.Time{}
+		g.next = now.Add(max(dialFirst, g.delay)) // see lost
 		return
-	case strings.Contains(err.Error(), meshSelf):
+	case err.Error() == meshSelf:
 		g.self++
 	}
 	if g.since.IsZero() {
@@ -152,6 +152,11 @@ func (g *dialTarget) after(err error, now time.Time) {
 	if !g.configured && now.Sub(g.since) > dialTired {
 		most = dialAway
 	}
+	g.fail(now, most)
+}
+
+// fail doubles the delay.
+func (g *dialTarget) fail(now time.Time, most time.Duration) {
 	g.delay = min(max(2*g.delay, dialFirst), most)
 	g.next = now.Add(g.delay*9/10 + rand.N(g.delay/5))
 }
@@ -184,6 +189,18 @@ func (d *meshDialer) probe(addr netip.AddrPort) error {
 		return errNotBcache
 	}
 	return nil
+}
+
+// underWay returns the addresses that mesh dials now.
+func (d *meshDialer) underWay() (aps []netip.AddrPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for addr := range d.attempts {
+		if ap, err := netip.ParseAddrPort(addr); err == nil {
+			aps = append(aps, ap)
+		}
+	}
+	return aps
 }
 
 // hand has mesh dial an address once, and waits for how it ends.
@@ -270,8 +287,9 @@ func (d *meshDialer) ended(addr string, err error) bool {
 }
 
 // lost has a node dialled again whose connection ended. Both sides will; the one with the
-// greater ID waits, so that they rarely dial at once.
-func (d *meshDialer) lost(peer uint64) {
+// greater ID waits, so that they rarely dial at once. A connection that didn't live
+// counts as a failure: the other side refuses this node.
+func (d *meshDialer) lost(peer uint64, lived bool) {
 	wait := rand.N(50 * time.Millisecond)
 	if d.t.cfg.PeerID > peer {
 		wait += 500 * time.Millisecond
@@ -279,8 +297,12 @@ func (d *meshDialer) lost(peer uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, g := range d.targets {
-		if g.peer == peer && !g.busy {
-			g.next = time.Now().Add(max(wait, g.delay))
+		switch {
+		case g.peer != peer:
+		case lived:
+			g.delay, g.next = 0, time.Now().Add(wait)
+		default:
+			g.fail(time.Now(), dialMost)
 		}
 	}
 	d.wakeLoop()

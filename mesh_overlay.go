@@ -223,8 +223,8 @@ func (c *meshConn) ControlMessage(_ byte, msg []byte) {
 
 // Stop implements mesh.OverlayConnection.
 func (c *meshConn) Stop() {
-	c.t.drop(c)
-	c.t.dials.lost(c.peer)
+	lived := c.t.drop(c)
+	c.t.dials.lost(c.peer, lived)
 	c.t.poke()
 }
 

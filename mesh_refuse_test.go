@@ -124,6 +124,8 @@ func TestMeshDuplicatePeerID(t *testing.T) {
 			meshWait(t, "a refuses", func() bool { return a.log.count("E", "PeerID b is in use") > 0 })
 			meshWait(t, "the second learns why", func() bool { return second.log.count("E", "PeerID b is in use") > 0 })
 			meshTalk(t, "still", a, c, holder)
+			refused := a.Stats().refusedOther
+			meshStays(t, "dials back off", 3*time.Second, func() bool { return a.Stats().refusedOther <= refused+5 })
 			if a.h.count("+b/b02") > 0 || second.h.count("+") > 0 {
 				t.Error("the second joined")
 			}

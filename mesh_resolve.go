@@ -7,18 +7,12 @@ import (
 	"time"
 )
 
-// A dialSource is a host:port, configured or learnt, with what it stood for when it
-// could last be resolved.
-type dialSource struct {
-	addrs []netip.AddrPort
-}
-
 // resolveLoop keeps the addresses to dial up to date: all that a name stands for,
 // again and again, because nodes come and go behind a name.
 func (d *meshDialer) resolveLoop() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	known := make(map[string]dialSource)
+	known := make(map[string][]netip.AddrPort) // what names stood for when they could last be resolved
 	for {
 		select {
 		case <-timer.C:
@@ -31,7 +25,7 @@ func (d *meshDialer) resolveLoop() {
 	}
 }
 
-func (d *meshDialer) resolve(known map[string]dialSource) {
+func (d *meshDialer) resolve(known map[string][]netip.AddrPort) {
 	type origin struct {
 		configured bool
 		peer       uint64
@@ -48,13 +42,19 @@ func (d *meshDialer) resolve(known map[string]dialSource) {
 			delete(known, addr)
 		}
 	}
-	for addr := range named {
+	names := 0
+	for addr, from := range named {
+		if !from.configured && !isLiteral(addr) {
+			if names++; names > dialNames {
+				continue // next time: the order is random
+			}
+		}
 		found, err := d.lookup(addr)
 		if err != nil {
 			d.t.log.Debugf(0, "can't resolve %s: %v", addr, err)
 			continue // what was known of it stays
 		}
-		known[addr] = dialSource{found}
+		known[addr] = found
 	}
 
 	own := d.ownAddrs()
@@ -66,7 +66,7 @@ func (d *meshDialer) resolve(known map[string]dialSource) {
 			if from.configured != configured {
 				continue
 			}
-			for _, ap := range known[addr].addrs {
+			for _, ap := range known[addr] {
 				if own(ap) || len(keep) >= dialTargets {
 					continue
 				}
@@ -91,6 +91,11 @@ func (d *meshDialer) resolve(known map[string]dialSource) {
 		}
 	}
 	d.wakeLoop()
+}
+
+func isLiteral(addr string) bool {
+	_, err := netip.ParseAddrPort(addr)
+	return err == nil
 }
 
 // firstDial is when a new address is dialled: two nodes that learn of each other learn it

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -168,6 +169,18 @@ func (n *meshTestNode) direct() (ids []uint64) {
 // meshNew makes a node on a free port of the loopback interface, which edit may alter.
 func meshNew(t testing.TB, id uint64, edit func(*meshConfig)) *meshTestNode {
 	t.Helper()
+	n := meshMake(t, id, edit)
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return n
+}
+
+// meshMake is meshNew for tests that close the node themselves.
+func meshMake(t testing.TB, id uint64, edit func(*meshConfig)) *meshTestNode {
+	t.Helper()
 	n := &meshTestNode{h: &meshHandler{}, log: &meshLog{t: t, name: fmt.Sprintf("%x", id)}}
 	cfg := meshConfig{PeerID: id, Origin: id<<8 | 1, ListenAddr: "127.0.0.1:0", MaxClockSkew: 500 * time.Millisecond, MaxConns: 256}
 	if edit != nil {
@@ -179,11 +192,6 @@ func meshNew(t testing.TB, id uint64, edit func(*meshConfig)) *meshTestNode {
 		t.Fatal(err)
 	}
 	n.meshTransport = tr
-	t.Cleanup(func() {
-		if err := tr.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
 	return n
 }
 
@@ -244,7 +252,11 @@ func TestMeshThreeNodes(t *testing.T) {
 	a := meshStart(t, 0xa, nil)
 	b := meshStart(t, 0xb, meshPeers(a.Addr()))
 	c := meshStart(t, 0xc, meshPeers(a.Addr())) // finds b through a
+	begin := time.Now()
 	meshLinked(t, a, b, c)
+	if d := time.Since(begin); d > 10*time.Second {
+		t.Errorf("b and c found each other after %v", d)
+	}
 	meshTalk(t, "broadcast", a, b, c)
 	if err := b.Send(0xc, []byte("for c")); err != nil {
 		t.Fatal(err)
@@ -286,14 +298,7 @@ func TestMeshMutualListing(t *testing.T) {
 	begin := time.Now()
 	meshLinked(t, nodes...)
 	t.Logf("linked after %v", time.Since(begin))
-	meshStays(t, "one connection per pair, no churn", 5*time.Second, func() bool {
-		for _, n := range nodes {
-			if len(n.direct()) != 3 || n.h.count("-") > 0 {
-				return false
-			}
-		}
-		return true
-	})
+	meshQuiet(t, nodes...)
 	for _, n := range nodes {
 		if n.log.count("E", "") > 0 {
 			t.Errorf("node %x has errors", n.cfg.PeerID)
@@ -301,6 +306,53 @@ func TestMeshMutualListing(t *testing.T) {
 	}
 	meshTalk(t, "mutual", nodes...)
 	meshCloseAll(t, nodes...)
+}
+
+// meshQuiet checks that there is one connection per pair, and that it stays.
+func meshQuiet(t *testing.T, nodes ...*meshTestNode) {
+	t.Helper()
+	conns := func() (all []*meshConn) {
+		for _, n := range nodes {
+			n.mu.Lock()
+			for _, p := range n.peers {
+				all = append(all, p.conns...)
+			}
+			n.mu.Unlock()
+		}
+		return all
+	}
+	want := len(nodes) * (len(nodes) - 1)
+	meshWait(t, "one connection per pair, on both sides", func() bool { return len(conns()) == want })
+	before := conns()
+	meshStays(t, "the same connections", 4*time.Second, func() bool {
+		now := conns()
+		return len(now) == want && !slices.ContainsFunc(now, func(c *meshConn) bool { return !slices.Contains(before, c) })
+	})
+	for _, n := range nodes {
+		if len(n.direct()) != len(nodes)-1 || n.h.count("-") > 0 {
+			t.Errorf("node %x: %v", n.cfg.PeerID, n.h.events)
+		}
+	}
+}
+
+// A node that is listed under several addresses is connected once.
+func TestMeshAliases(t *testing.T) {
+	meshLeaks(t)
+	b := meshStart(t, 0xb, func(c *meshConfig) { c.ListenAddr = ":0" })
+	_, port, err := net.SplitHostPort(b.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := meshStart(t, 0xa, func(c *meshConfig) {
+		c.ListenAddr = ":0"
+		for i := range 5 {
+			c.Peers = append(c.Peers, fmt.Sprintf("127.0.0.%d:%s", i+1, port))
+		}
+	})
+	meshLinked(t, a, b)
+	meshQuiet(t, a, b)
+	meshTalk(t, "alias", a, b)
+	meshCloseAll(t, a, b)
 }
 
 func meshFreeAddr(t testing.TB) string {

@@ -128,7 +128,7 @@ func (p *peer) Left(id uint64) {
 
 // close announces the last write, waits until the neighbours have it, and ends
 // everything.
-func (p *peer) close(id uint64) error {
+func (p *peer) close() error {
 	p.replica.close()
 	close(p.done)
 	p.wg.Wait()
@@ -138,7 +138,6 @@ func (p *peer) close(id uint64) error {
 			err = fmt.Errorf("%w: no answer within %v from %s", ErrUnconfirmed, confirmTimeout, nodeList(missing))
 		}
 		p.transport.Close()
-		p.log.Printf(0, "node %x stopped", id)
 	}
 	p.replica.store.close()
 	p.log.close()

@@ -17,7 +17,6 @@ const (
 	frameDelta byte = 1
 	framePing  byte = 2
 	framePong  byte = 3
-	// 16 to 31 are the membership messages of the transport.
 
 	// maxFrame is what a delta is cut at. A frame of a single record may be
 	// larger, by less than frameSlack; more than that isn't taken from a peer.

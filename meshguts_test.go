@@ -1,0 +1,92 @@
+package bcache
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/weaveworks/mesh"
+)
+
+// It fails when mesh isn't what meshguts.go expects.
+func TestMeshGuts(t *testing.T) {
+	meshLeaks(t)
+	n := meshStart(t, 1, nil)
+	if n.run.Load().guts == nil {
+		t.Fatal("mesh's layout has changed")
+	}
+	if n.log.count("E", "") > 0 {
+		t.Error("errors are logged")
+	}
+	meshCloseAll(t, n)
+}
+
+func TestMeshField(t *testing.T) {
+	type named func() bool
+	type owner struct {
+		Embedded struct{ deep int }
+		actions  chan<- named
+		both     chan func() bool
+	}
+	o := &owner{actions: make(chan named, 1), both: make(chan func() bool)}
+	if f, err := meshField(o, "actions", reflect.TypeFor[chan<- func() bool]()); err != nil || f.IsNil() {
+		t.Errorf("actions: %v", err)
+	}
+	for _, bad := range []struct {
+		owner any
+		name  string
+		want  reflect.Type
+	}{
+		{o, "actions", reflect.TypeFor[chan<- func()]()},
+		{o, "actions", reflect.TypeFor[chan func() bool]()},
+		{o, "both", reflect.TypeFor[chan<- func() bool]()},
+		{o, "gone", reflect.TypeFor[int]()},
+		{o, "deep", reflect.TypeFor[int]()},
+		{*o, "actions", reflect.TypeFor[chan<- func() bool]()},
+		{(*owner)(nil), "actions", reflect.TypeFor[chan<- func() bool]()},
+		{nil, "actions", reflect.TypeFor[int]()},
+	} {
+		if _, err := meshField(bad.owner, bad.name, bad.want); err == nil {
+			t.Errorf("%T.%s passes as %v", bad.owner, bad.name, bad.want)
+		}
+	}
+}
+
+// Without what isn't exported, everything but a clean end works.
+func TestMeshWithoutGuts(t *testing.T) {
+	a := meshStart(t, 0xa, nil)
+	b := meshStart(t, 0xb, meshPeers(a.Addr()))
+	meshLinked(t, a, b)
+	guts := a.run.Load().guts
+	router := a.run.Load().router
+	a.run.Load().guts = nil
+	meshTalk(t, "without guts", a, b)
+	meshCloseAll(t, a, b)
+	if a.countMesh() == 0 {
+		t.Error("nothing is parked: then meshguts.go isn't needed")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := guts.stop(ctx, router, a.reaped); err != nil { // now end them, for the other tests
+		t.Error(err)
+	}
+	meshWait(t, "all ended", func() bool { return a.countMesh() == 0 })
+}
+
+func TestMeshHangUp(t *testing.T) {
+	meshLeaks(t)
+	a := meshStart(t, 0xa, nil)
+	b := meshStart(t, 0xb, meshPeers(a.Addr()))
+	meshLinked(t, a, b)
+	run := a.run.Load()
+	c, ok := run.router.Ourself.ConnectionTo(mesh.PeerName(0xb))
+	if !ok {
+		t.Fatal("no connection")
+	}
+	run.guts.hangUp(nil)
+	run.guts.hangUp(c)
+	meshWait(t, "b joins again", func() bool { return a.h.count("+b") == 2 && a.h.count("-b") == 1 })
+	meshTalk(t, "again", a, b)
+	meshCloseAll(t, a, b)
+}
