@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,7 +163,8 @@ func ExampleBcache_Close() {
 // A local node works in a testing/synctest bubble: its TTLs follow the bubble's clock,
 // and after Close no goroutine is left to keep the bubble from ending.
 func Example_synctest() {
-	testExpiry := func(t *testing.T) {
+	var before, after bool
+	testExpiry := func(t *testing.T) { // in a package of yours, a Test function
 		synctest.Test(t, func(t *testing.T) {
 			cache, err := bcache.New(bcache.Config{MaxKeys: 10})
 			if err != nil {
@@ -173,20 +175,19 @@ func Example_synctest() {
 				t.Fatal(err)
 			}
 			<-time.After(3599 * time.Second) // takes no time
-			_, before := cache.Get("k")
+			_, before = cache.Get("k")
 			<-time.After(time.Second)
-			_, after := cache.Get("k")
-			fmt.Println(before, after)
+			_, after = cache.Get("k")
 		})
 	}
-	run(testExpiry) // in a package of yours, testExpiry would be a Test function
+	run("Example_synctest", testExpiry)
+	fmt.Println(before, after)
 	// Output: true false
 }
 
-// run runs a test function outside of "go test"'s own list.
-func run(test func(t *testing.T)) {
-	testing.RunTests(func(_, _ string) (bool, error) { return true, nil },
-		[]testing.InternalTest{{Name: "test", F: test}})
+// run runs a test function outside of the list that "go test" has.
+func run(name string, test func(t *testing.T)) {
+	testing.RunTests(regexp.MatchString, []testing.InternalTest{{Name: name, F: test}})
 }
 
 // eventually waits until cond is true.
