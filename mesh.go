@@ -296,7 +296,7 @@ func (t *meshTransport) Members() []Member {
 	defer t.mu.Unlock()
 	var ms []Member
 	for id, p := range t.peers {
-		if !p.joined {
+		if !p.told { // before, the handler may not send it what is written
 			continue
 		}
 		m := Member{ID: id, Since: p.since, Direct: true}

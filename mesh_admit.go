@@ -18,7 +18,8 @@ type meshPeer struct {
 	conns     []*meshConn   // admitted and not ended, oldest first
 	admitting chan struct{} // not nil while a connection is being admitted; closed then
 
-	joined bool // as the handler knows
+	joined bool // as the handler knows, or is about to be told
+	told   bool // the handler knows
 	origin uint64
 	since  time.Time
 }

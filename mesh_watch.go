@@ -54,8 +54,13 @@ func (t *meshTransport) reconcile() {
 	for _, e := range t.compare(reached, relayed) {
 		if e.joined {
 			t.log.Printf(e.peer, "node %x (%s) joined", e.peer, e.addr)
-			t.tellAbout(e.peer)
 			t.call("Joined", func() { run.handler.Joined(e.peer, e.origin) })
+			t.mu.Lock()
+			if p := t.peers[e.peer]; p != nil && p.joined {
+				p.told = true
+			}
+			t.mu.Unlock()
+			t.tellAbout(e.peer)
 			continue
 		}
 		t.log.Printf(e.peer, "node %x (%s) left", e.peer, e.addr)
@@ -68,7 +73,7 @@ func (t *meshTransport) compare(reached func(uint64) bool, relayed map[uint64]bo
 	defer t.mu.Unlock()
 	for id, p := range t.peers {
 		if p.joined && !p.lives(p.origin) {
-			p.joined = false
+			p.joined, p.told = false, false
 			events = append(events, meshEvent{peer: id, addr: t.book.addrOf(id)})
 		}
 		if c := p.current(); c != nil && !p.joined && reached(id) {
