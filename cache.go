@@ -115,7 +115,14 @@ func (s *store) get(key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := s.useLocked(sh, key)
-	if e == nil || e.kind != kindValue || e.stamp <= s.clearStamp.Load() || sh.expiredLocked(e, wall) {
+	if e == nil || e.kind != kindValue || e.stamp <= s.clearStamp.Load() {
+		sh.misses++
+		return "", false
+	}
+	if sh.expiredLocked(e, wall) {
+		// Now, so that it isn't back when the clock is set back.
+		s.forgetLocked(sh, e.key, e.version)
+		s.expirations.Add(1)
 		sh.misses++
 		return "", false
 	}

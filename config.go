@@ -68,8 +68,8 @@ type Config struct {
 	ClusterName string
 
 	// MaxClockSkew is the largest difference between the clocks of two nodes; nodes
-	// that differ by more are refused. 0 means 500 ms. It is also for how long
-	// after a Delete a fill isn't cached.
+	// that differ by more are refused. 0 means 500 ms, 24 hours are the most. It is also
+	// for how long after a Delete a fill isn't cached.
 	MaxClockSkew time.Duration
 
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256.
@@ -83,6 +83,8 @@ type Config struct {
 const (
 	maxPeerID      = 1<<48 - 1 // a mesh.PeerName has six bytes
 	maxClusterName = 255       // bytes: it is part of every handshake
+
+	maxMaxClockSkew = 24 * time.Hour // far beyond sense; sums of times stay within range
 
 	maxDeletionDelay = int64(math.MaxInt64 / time.Second) // in seconds: 292 years
 )
@@ -146,6 +148,9 @@ func (c Config) validate() error {
 	}
 	if c.MaxClockSkew < 0 {
 		wrong("MaxClockSkew is %v: must be a positive duration, or 0 for %v", c.MaxClockSkew, defaultMaxClockSkew)
+	}
+	if c.MaxClockSkew > maxMaxClockSkew {
+		wrong("MaxClockSkew is %v: must be at most %v", c.MaxClockSkew, maxMaxClockSkew)
 	}
 	limit("MaxConns", int64(c.MaxConns), fmt.Sprintf("1 or more, or 0 for %d", defaultMaxConns))
 	limit("LogSize", int64(c.LogSize), "1 or more, or 0 for as many as MaxKeys")

@@ -48,7 +48,7 @@ func TestConfigValid(t *testing.T) {
 	for _, c := range []Config{
 		{MaxKeys: 1},
 		{MaxKeys: math.MaxInt, PeerID: 1, MaxBytes: EntryOverhead + 1, DeletionDelay: 1, MaxClockSkew: 1, MaxConns: 1, LogSize: 1},
-		{MaxKeys: 1, PeerID: maxPeerID, MaxBytes: math.MaxInt64, MaxClockSkew: math.MaxInt64},
+		{MaxKeys: 1, PeerID: maxPeerID, MaxBytes: math.MaxInt64, MaxClockSkew: maxMaxClockSkew},
 		{MaxKeys: 1, ListenAddr: ":0"},
 		{MaxKeys: 1, ListenAddr: ":7000", AdvertiseAddr: ":7001", Secret: confSecret, ClusterName: "\x00"},
 		{MaxKeys: 1, ListenAddr: "0.0.0.0:7000", Peers: []string{"a:1", "a:1", "0.0.0.0:7000"}},
@@ -74,6 +74,7 @@ func TestConfigInvalid(t *testing.T) {
 		{func(c *Config) { c.PeerID = math.MaxUint64 }, []string{"PeerID is 18446744073709551615:"}},
 		{func(c *Config) { c.Secret = "hush" }, []string{"Secret has 4 bytes:", "at least 16"}},
 		{func(c *Config) { c.Secret = confSecret[:15] }, []string{"Secret has 15 bytes:"}},
+		{func(c *Config) { c.MaxClockSkew = math.MaxInt64 }, []string{"MaxClockSkew is 2562047h47m", "at most 24h"}},
 		{func(c *Config) { c.ClusterName = strings.Repeat("x", 256) }, []string{"ClusterName has 256 bytes:", "at most 255"}},
 		{func(c *Config) { c.DeletionDelay = -1 }, []string{"DeletionDelay is -1:", "seconds", "0 for 100"}},
 		{func(c *Config) { c.MaxBytes = -1 }, []string{"MaxBytes is -1:", "more than 200", "0 for no limit"}},

@@ -13,13 +13,17 @@ func (r *replica) joined(peer, origin uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq}
+	r.ctx.live[origin] = true
 }
 
 // left tells that its connection is gone.
 func (r *replica) left(peer uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.peers, peer)
+	if p := r.peers[peer]; p != nil {
+		delete(r.ctx.live, p.origin)
+		delete(r.peers, peer)
+	}
 }
 
 // askUnconfirmed queues a ping for every neighbour that hasn't yet said that it has

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	maxOrigins   = 4096 // whose contexts are kept; those longest unheard go first
+	maxOrigins   = 4096 // whose contexts are kept; of those that left, the longest unheard go first
 	maxIntervals = 128  // remembered beyond a gap, per origin
 )
 
@@ -64,11 +64,14 @@ func (s *dotSet) add(seq uint64) bool {
 	case joinsRight:
 		s.ahead[i].from = seq - 1
 	case len(s.ahead) >= maxIntervals:
-		if i == len(s.ahead) {
-			return false
+		// The far ones are the last to be needed, but the last of all is what
+		// arrives now, and will go on.
+		const victim = maxIntervals - 2
+		s.ahead = slices.Delete(s.ahead, victim, victim+1)
+		if i > victim {
+			i--
 		}
-		// The furthest is the last to be needed.
-		s.ahead = slices.Insert(s.ahead[:len(s.ahead)-1], i, interval{seq - 1, seq})
+		s.ahead = slices.Insert(s.ahead, i, interval{seq - 1, seq})
 		return false
 	default:
 		s.ahead = slices.Insert(s.ahead, i, interval{seq - 1, seq})
@@ -93,11 +96,11 @@ func (s *dotSet) run(seq uint64) interval {
 // locked.
 type dotContext struct {
 	origins map[uint64]*dotSet
-	self    uint64 // never dropped
+	live    map[uint64]bool // this node and its neighbours, who are never dropped
 }
 
 func newDotContext(self uint64) *dotContext {
-	return &dotContext{origins: map[uint64]*dotSet{self: {}}, self: self}
+	return &dotContext{origins: map[uint64]*dotSet{self: {}}, live: map[uint64]bool{self: true}}
 }
 
 // of returns the dots of origin, and whether another origin was dropped to make
@@ -120,7 +123,7 @@ func (c *dotContext) dropLongestUnheard() {
 	var victim uint64
 	var since time.Duration
 	for o, s := range c.origins { // the minimum doesn't depend on the order
-		if o == c.self {
+		if c.live[o] {
 			continue
 		}
 		if victim == 0 || s.heard < since || s.heard == since && o < victim {

@@ -57,25 +57,26 @@ func TestDotSetIsBounded(t *testing.T) {
 	if s.add(1_000_000) {
 		t.Error("one too many at the far end was remembered")
 	}
-	if s.add(5) || !s.has(5) || len(s.ahead) != maxIntervals {
-		t.Error("a nearer one doesn't replace the furthest")
+	if !s.has(1_000_000) || !s.add(1_000_001) || s.run(1_000_001) != (interval{999_999, 1_000_001}) {
+		t.Error("what arrives now isn't remembered")
 	}
-	if s.has(10 + 2*(maxIntervals-1)) {
-		t.Error("the furthest is still there")
+	if s.add(5) || !s.has(5) || !s.has(1_000_001) || len(s.ahead) != maxIntervals {
+		t.Error("a near one isn't remembered, or the last isn't any more")
 	}
-	if !s.add(math.MaxUint64) && !s.has(math.MaxUint64) && s.covered != 0 {
+	if s.add(math.MaxUint64) || !s.has(math.MaxUint64) || s.covered != 0 {
 		t.Error("the last seq upsets it")
 	}
-	for seq := uint64(1); s.covered < 10+2*(maxIntervals-2); seq++ {
+	for seq := uint64(1); s.covered < 10+2*(maxIntervals-5); seq++ {
 		s.add(seq)
 	}
-	if len(s.ahead) != 0 {
+	if s.has(10+2*(maxIntervals-1)) || len(s.ahead) > 4 {
 		t.Errorf("%v left", s.ahead)
 	}
 }
 
 func TestDotContextDropsTheLongestUnheard(t *testing.T) {
 	c := newDotContext(7)
+	c.live[1001] = true // connected, but quiet
 	for i := range uint64(maxOrigins - 1) {
 		s, dropped := c.of(1000+i, time.Duration(i))
 		s.add(1)
@@ -90,7 +91,7 @@ func TestDotContextDropsTheLongestUnheard(t *testing.T) {
 	if len(c.origins) != maxOrigins {
 		t.Errorf("%d origins", len(c.origins))
 	}
-	if c.origins[1001] != nil || c.origins[1000] == nil || c.origins[7] == nil {
+	if c.origins[1002] != nil || c.origins[1001] == nil || c.origins[1000] == nil || c.origins[7] == nil {
 		t.Error("the wrong one was dropped")
 	}
 }

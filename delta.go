@@ -29,7 +29,7 @@ const (
 	kindTombstone             // the key is deleted
 	kindClear                 // every key is deleted, up to this stamp; the record's key is empty
 	kindNegative              // the key is known to have no value; held like one, never served
-	kindForget                // this version existed, its value is gone: drop what isn't greater
+	kindForget                // this version existed, its value is gone: drop what is smaller
 
 	kindUnknown // a later version's kind; applied as a forget
 )

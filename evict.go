@@ -1,5 +1,7 @@
 package bcache
 
+import "github.com/cespare/xxhash/v2"
+
 const (
 	// looks is how many shards are compared to find a victim. With so many the hit
 	// ratio on a Zipf trace is that of an exact LRU within 0.1 points.
@@ -26,6 +28,29 @@ func (s *store) fitsLocked(sh *shard, rec *record) bool {
 	}
 	return s.entries.Load()+n <= int64(s.maxKeys) &&
 		(s.maxBytes <= 0 || cost <= 0 || s.entryBytes.Load()+cost <= s.maxBytes)
+}
+
+// evictFor evicts up to n entries to make room for a record that apply would hold.
+// It reports whether more are needed.
+func (s *store) evictFor(now instant, rec *record, n int) bool {
+	if s.maxBytes <= 0 || rec.kind == kindTombstone || s.tooBig(rec) ||
+		entryCost(rec.key, rec.val) <= int64(n)*EntryOverhead {
+		return false // apply itself won't need more
+	}
+	for ; n > 0; n-- {
+		if sh := s.shardOf(xxhash.Sum64String(rec.key)); sh != nil {
+			sh.mu.Lock()
+			fits := s.fitsLocked(sh, rec)
+			sh.mu.Unlock()
+			if fits {
+				return false
+			}
+		} else if s.entryBytes.Load()+entryCost(rec.key, rec.val) <= s.maxBytes {
+			return false
+		}
+		s.evict(now)
+	}
+	return true
 }
 
 // tooBig reports whether a record wouldn't fit into an empty store.

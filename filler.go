@@ -22,7 +22,8 @@ var (
 )
 
 // A Filler looks up the value of a key that isn't in the cache, typically in a
-// database. It runs on a goroutine of its own and may use the cache.
+// database. It runs on a goroutine of its own and may use the cache, but not
+// GetWithFiller for the same key: that would wait for itself.
 type Filler func(key string) (val string, err error)
 
 // GetWithFiller returns the cached value of key or, if there is none, what
@@ -37,8 +38,10 @@ type Filler func(key string) (val string, err error)
 // A fill never beats a Set or Delete that was issued anywhere after the fill
 // began, as long as the nodes' clocks differ by no more than MaxClockSkew:
 // otherwise it could bring back what the database held before an update. If the
-// cache holds a newer value by the end of the fill, that one is returned. For
-// MaxClockSkew after a Delete of the key, fills are returned but not cached.
+// cache holds a newer value by the end of the fill, that one is returned. A caller
+// that comes after a Set or Delete of the key doesn't wait for a fill begun before
+// it. For MaxClockSkew after a Delete, fills of the key are returned but not cached,
+// unless the node is local only.
 //
 // After Close the filler is still called and its value returned.
 func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, error) {

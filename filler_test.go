@@ -236,27 +236,99 @@ func fillAgainstWrite(t *testing.T, clocks []time.Duration, del bool, late uint6
 	}
 }
 
-// After a Delete fills stay uncached for MaxClockSkew, and no longer.
+// After a Delete fills stay uncached for MaxClockSkew, and no longer; where there is
+// no other node, not at all.
 func TestFillAfterADelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := localNode(t)
-		must(t, b.Delete("k"))
-		fill := func() string {
+		fill := func(b *Bcache) {
 			val, err := b.GetWithFiller("k", func(string) (string, error) { return "v", nil }, 60)
-			must(t, err)
-			return val
+			if must(t, err); val != "v" {
+				t.Errorf("returned %q", val)
+			}
 		}
-		if fill() != "v" {
-			t.Error("not returned")
-		}
+		_, nodes := three(t)
+		b := nodes[0]
+		must(t, b.Delete("k"))
+		fill(b)
 		miss(t, b, "k")
 		if n := b.Stats().FillsRefused; n != 1 {
 			t.Errorf("FillsRefused = %d", n)
 		}
 		advance(502 * time.Millisecond)
-		fill()
+		fill(b)
 		get(t, b, "k", "v")
+
+		alone := localNode(t)
+		must(t, alone.Delete("k"))
+		fill(alone)
+		get(t, alone, "k", "v")
+		must(t, alone.SetWithTTL("k", "short", time.Millisecond))
+		advance(time.Millisecond)
+		fill(alone)
+		get(t, alone, "k", "v")
 	})
+}
+
+// The fence holds on a local node too.
+func TestFillNeverBeatsALocalWrite(t *testing.T) {
+	for _, write := range []func(b *Bcache) error{
+		func(b *Bcache) error { return b.Set("k", "new", 60) },
+		func(b *Bcache) error { return b.Delete("k") },
+	} {
+		b := localNode(t)
+		val, err := b.GetWithFiller("k", func(string) (string, error) { return "old", write(b) }, 60)
+		must(t, err)
+		if got, ok := b.Get("k"); ok && got != "new" {
+			t.Errorf("returned %q, serves %q", val, got)
+		}
+	}
+}
+
+// A Clear from another node ends the joining of all flights.
+func TestFillIsForgottenByAClear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		b := memNode(t, net, 1, 0)
+		other, err := net.transport(Config{PeerID: 9}, 77, nil, nil)
+		must(t, err)
+		must(t, other.Start(make(pongHandler, 1)))
+		defer other.Close()
+		synctest.Wait()
+		fills := 0
+		filler := func(string) (string, error) { fills++; advance(time.Second); return "v", nil }
+		go b.GetWithFiller("k", filler, 60)
+		synctest.Wait()
+		now := stampOf(time.Now().UnixMilli())
+		other.Broadcast(appendDelta(nil, 77, 1, []record{{kind: kindClear, version: version{now + 1, 77}}}))
+		synctest.Wait()
+		b.GetWithFiller("k", filler, 60)
+		if fills != 2 {
+			t.Errorf("%d fills", fills)
+		}
+	})
+}
+
+func TestDeadlines(t *testing.T) {
+	at := time.UnixMilli(1000)
+	for _, tt := range []struct {
+		now  time.Time
+		ttl  time.Duration
+		want int64
+	}{
+		{at, time.Second, 2000},
+		{at, time.Millisecond, 1001},
+		{at, 1, 1001},
+		{at.Add(1), time.Millisecond, 1002},
+		{at.Add(-1), 1, 1000},
+		{at, NoExpiry, 0},
+		{at, NoExpiry - 1, 0}, // beyond what can be told
+		{at, seconds(1), 2000},
+		{at, seconds(1 << 62), 0},
+	} {
+		if got := deadlineAt(tt.now, tt.ttl); got != tt.want {
+			t.Errorf("deadlineAt(%v, %v) = %d, want %d", tt.now, tt.ttl, got, tt.want)
+		}
+	}
 }
 
 func TestFillReplicates(t *testing.T) {

@@ -11,19 +11,13 @@ const (
 // locked.
 type outbox struct {
 	first  uint64     // the seq of the first record
-	chunks [][]record // the last one isn't full, the others are
+	n      int        // records
+	chunks [][]record // none is empty; only the first and the last may be short
 	bytes  int
 	spare  []record // an empty chunk
 }
 
-func (o *outbox) empty() bool { return len(o.chunks) == 0 }
-
-func (o *outbox) len() int {
-	if o.empty() {
-		return 0
-	}
-	return (len(o.chunks)-1)*outboxChunk + len(o.chunks[len(o.chunks)-1])
-}
+func (o *outbox) empty() bool { return o.n == 0 }
 
 // put appends the record of dot seq and returns how many it dropped for it.
 func (o *outbox) put(seq uint64, rec *record) (dropped uint64) {
@@ -36,9 +30,10 @@ func (o *outbox) put(seq uint64, rec *record) (dropped uint64) {
 		last++
 	}
 	o.chunks[last] = append(o.chunks[last], *rec)
+	o.n++
 	o.bytes += recordSize(rec)
-	for o.bytes > maxOutbox {
-		dropped += o.dropOldest()
+	for ; o.bytes > maxOutbox; dropped++ {
+		o.dropOldest()
 	}
 	return dropped
 }
@@ -51,22 +46,22 @@ func (o *outbox) newChunk() []record {
 	return make([]record, 0, 16) // an idle node's writes leave one by one
 }
 
-// dropOldest drops the first chunk, and with it perhaps everything.
-func (o *outbox) dropOldest() uint64 {
+func (o *outbox) dropOldest() {
 	oldest := o.chunks[0]
-	for i := range oldest {
-		o.bytes -= recordSize(&oldest[i])
+	o.bytes -= recordSize(&oldest[0])
+	oldest[0] = record{} // its value goes now, not with the chunk
+	o.first++
+	o.n--
+	if o.chunks[0] = oldest[1:]; len(oldest) == 1 {
+		o.chunks[0] = nil
+		o.chunks = o.chunks[1:]
 	}
-	o.chunks[0] = nil
-	o.chunks = o.chunks[1:]
-	o.first += uint64(len(oldest))
-	return uint64(len(oldest))
 }
 
 // take empties the outbox.
 func (o *outbox) take() (first uint64, chunks [][]record) {
 	first, chunks = o.first, o.chunks
-	o.chunks, o.bytes = nil, 0
+	o.chunks, o.n, o.bytes = nil, 0, 0
 	return first, chunks
 }
 

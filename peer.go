@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -78,7 +79,11 @@ func (p *peer) ticker() {
 		case <-p.done:
 			return
 		case <-t.C:
-			p.replica.tick(p.instant())
+			now := p.instant()
+			p.replica.tick(now)
+			if ahead := p.replica.ahead(now); ahead > 0 {
+				p.log.Errorf(0, "this node's clock was set back: for %v the other nodes won't accept what it writes", ahead)
+			}
 		}
 	}
 }
@@ -111,7 +116,10 @@ func (p *peer) flush() {
 // goroutine, so that TCP's flow control is the only queue; what is to be
 // answered, the flusher sends.
 func (p *peer) Receive(from uint64, frame []byte) {
-	if err := p.replica.receive(p.instant(), from, frame); err != nil {
+	switch err := p.replica.receive(p.instant(), from, frame); {
+	case errors.Is(err, errFuture):
+		p.log.Errorf(from, "refused writes from node %x, check the clocks: %v", from, err)
+	case err != nil:
 		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v", len(frame), from, err)
 	}
 	notify(p.ping)

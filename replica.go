@@ -75,10 +75,16 @@ type replicaStats struct {
 	droppedOrigins              uint64
 }
 
+// errFuture is wrapped by the error about records that weren't applied because of
+// their stamps.
+var errFuture = errors.New("bcache: stamped too far ahead of this node's clock")
+
 const (
-	applyBatch = 64   // records applied without letting others take the lock
-	maxSends   = 4096 // queued messages
-	sweepTurns = 5    // ticks that a sweep of the whole store takes
+	applyBatch = 64       // records applied without letting others take the lock
+	applyBytes = 64 << 10 // of their keys and values, about
+	evictBatch = 64       // entries evicted likewise
+	maxSends   = 4096     // queued messages
+	sweepTurns = 5        // ticks that a sweep of the whole store takes
 )
 
 func newReplica(c replicaConfig) *replica {
@@ -99,11 +105,13 @@ func newReplica(c replicaConfig) *replica {
 func (r *replica) set(now instant, key, val string, deadline int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	rec := &record{key: key, val: val, deadline: deadline}
+	r.makeRoom(now, rec)
 	if r.closed {
 		return ErrClosed
 	}
 	r.n.sets++
-	r.write(now, &record{key: key, val: val, deadline: deadline})
+	r.write(now, rec)
 	return nil
 }
 
@@ -122,7 +130,19 @@ func (r *replica) delete(now instant, key string) error {
 // fillStamp is the stamp of a fill that begins now: older than every write
 // that any node issues from now on, as long as clocks differ by no more than
 // maxSkew. The extra millisecond is for the clocks' resolution.
-func (r *replica) fillStamp(now instant) uint64 { return stampOf(now.wall - r.maxSkew - 1) }
+//
+// This node's own later writes are newer even if its wall clock is set back
+// meanwhile. Where there are no other nodes that is all it takes.
+func (r *replica) fillStamp(now instant) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.local {
+		return r.clock.tick(now.wall)
+	}
+	stamp := stampOf(now.wall - r.maxSkew - 1)
+	r.clock.observe(stamp)
+	return stamp
+}
 
 // fill writes what a filler brought unless something newer is known. It says
 // whether it did.
@@ -130,6 +150,9 @@ func (r *replica) fill(now instant, key, val string, deadline int64, stamp uint6
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rec := &record{key: key, val: val, deadline: deadline, version: version{stamp, r.origin}}
+	if r.store.admits(key, rec.version) {
+		r.makeRoom(now, rec)
+	}
 	if r.closed || stamp == 0 || !r.store.admits(key, rec.version) {
 		return false
 	}
@@ -142,6 +165,16 @@ func (r *replica) write(now instant, rec *record) {
 	rec.version = version{r.clock.tick(now.wall), r.origin}
 	r.commit(now, rec)
 	r.changed(rec.key, rec.kind)
+}
+
+// makeRoom evicts what a large record needs, in steps: with MaxBytes a value may
+// take the place of thousands of entries, and others want the lock meanwhile. It
+// gives the lock up, so what was looked up before must be looked up again.
+func (r *replica) makeRoom(now instant, rec *record) {
+	for r.store.evictFor(now, rec, evictBatch) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
 }
 
 // commit is the critical section of a local write: the context must never
@@ -168,17 +201,17 @@ func (r *replica) commit(now instant, rec *record) {
 }
 
 // receive handles a frame that the node with PeerID from sent or relayed. The
-// error says why a frame was dropped: it wraps errMalformed or errUnsupported.
+// error says why the frame was dropped, if it wraps errMalformed or errUnsupported,
+// or why some of its records were, if it wraps errFuture.
 func (r *replica) receive(now instant, from uint64, frame []byte) error {
 	err := r.dispatch(now, from, frame)
-	if err != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if errors.Is(err, errUnsupported) {
-			r.n.unsupported++
-		} else {
-			r.n.malformed++
-		}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case errors.Is(err, errUnsupported):
+		r.n.unsupported++
+	case errors.Is(err, errMalformed):
+		r.n.malformed++
 	}
 	return err
 }
@@ -194,7 +227,7 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 		if err != nil {
 			return err
 		}
-		r.receiveDelta(now, &d)
+		return r.receiveDelta(now, &d)
 	case framePing:
 		p, err := decodePing(frame)
 		if err != nil {
@@ -215,41 +248,66 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 
 // receiveDelta applies the records whose dots are new, a batch per lock so that
 // local callers never wait for a whole frame.
-func (r *replica) receiveDelta(now instant, d *deltaReader) {
+func (r *replica) receiveDelta(now instant, d *deltaReader) error {
+	ahead, refused := int64(0), 0
 	for more := true; more; {
 		r.mu.Lock()
-		for i := 0; i < applyBatch && more; i++ {
-			more = r.receiveRecord(now, d)
+		for i, bytes := 0, 0; more && i < applyBatch && bytes < applyBytes; i++ {
+			var rec record
+			var applied bool
+			rec, applied, more = r.receiveRecord(now, d)
+			bytes += len(rec.key) + len(rec.val)
+			if more && !applied {
+				ahead = max(ahead, stampWall(rec.stamp)-now.wall)
+				refused++
+			}
 		}
 		r.mu.Unlock()
 	}
+	if refused > 0 {
+		return fmt.Errorf("%w: %d writes, by up to %v", errFuture, refused, time.Duration(ahead)*time.Millisecond)
+	}
+	return nil
 }
 
-func (r *replica) receiveRecord(now instant, d *deltaReader) bool {
-	dots, dropped := r.ctx.of(d.origin, now.mono)
-	if dropped {
-		r.n.droppedOrigins++
-	}
+// receiveRecord processes the next record of a frame; more is false if there is none.
+// applied is false if it comes from the future.
+func (r *replica) receiveRecord(now instant, d *deltaReader) (rec record, applied, more bool) {
 	seq, ok := d.peekSeq()
 	if !ok {
-		return false
+		return rec, false, false
 	}
-	if d.origin == r.origin || dots.has(seq) {
+	if d.origin == r.origin || r.dots(d.origin, now).has(seq) {
 		r.n.duplicates++
 		d.skip()
-		return true
+		return rec, true, true
 	}
-	var rec record
 	d.next(&rec)
+	if r.store.admits(rec.key, rec.version) {
+		r.makeRoom(now, &rec)
+	}
+	dots := r.dots(d.origin, now)
+	if dots.has(seq) { // it came a second time while the lock was free
+		r.n.duplicates++
+		return rec, true, true
+	}
 	r.n.recordsIn++
 	if !r.apply(now, &rec) {
-		return true
+		return rec, false, true
 	}
 	r.log.put(d.origin, seq, &rec)
 	if !dots.add(seq) {
 		r.n.droppedIntervals++
 	}
-	return true
+	return rec, true, true
+}
+
+func (r *replica) dots(origin uint64, now instant) *dotSet {
+	dots, dropped := r.ctx.of(origin, now.mono)
+	if dropped {
+		r.n.droppedOrigins++
+	}
+	return dots
 }
 
 // apply merges a record of another node. It returns false for one from the
@@ -284,10 +342,22 @@ func (r *replica) tick(now instant) {
 	}
 }
 
+// ahead returns by how much what this node writes is stamped ahead of its wall clock,
+// if that is more than others accept; otherwise 0. It happens when that clock was
+// wrong and is set back.
+func (r *replica) ahead(now instant) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ms := stampWall(r.clock.last) - now.wall; ms > r.maxSkew && !r.local {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return 0
+}
+
 // flush takes what is to be sent: frames for everybody, and messages.
 func (r *replica) flush() (broadcasts [][]byte, sends []message) {
 	r.mu.Lock()
-	r.n.recordsOut += uint64(r.outbox.len())
+	r.n.recordsOut += uint64(r.outbox.n)
 	first, chunks := r.outbox.take()
 	sends, r.sends = r.sends, nil
 	r.mu.Unlock()
@@ -331,7 +401,7 @@ func (r *replica) close() {
 func (r *replica) stats() (n replicaStats, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.n, replicaGauges{origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.len()}
+	return r.n, replicaGauges{origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n}
 }
 
 type replicaGauges struct{ origins, logRecords, outbox int }

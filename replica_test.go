@@ -1,167 +1,15 @@
 package bcache
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
-
-// A rig drives replicas directly, without goroutines or a clock: the frames
-// that they send wait in it and are delivered in whatever order, and as often
-// as, the test says. After every step it checks COVER.
-type rig struct {
-	t        rigT
-	wall     int64
-	replicas []*replica
-	pending  [][]parcel // by receiver
-	dots     map[rigDot]rigWrite
-	winners  map[string]version // of all writes, by key
-	shown    []map[string]version
-	maxKeys  int
-}
-
-// rigT is a *testing.T or a *rapid.T.
-type rigT interface {
-	Fatal(args ...any)
-	Fatalf(format string, args ...any)
-}
-
-type parcel struct {
-	from  uint64
-	frame []byte
-}
-
-type rigDot struct{ origin, seq uint64 }
-
-type rigWrite struct {
-	key string
-	version
-}
-
-func newRig(t rigT, n int, edit func(*replicaConfig)) *rig {
-	g := &rig{t: t, wall: 1_700_000_000_000, dots: map[rigDot]rigWrite{}, winners: map[string]version{}}
-	for i := range n {
-		c := replicaConfig{
-			origin: uint64(100 + i), maxSkew: 500 * time.Millisecond, logSize: 1024,
-			wake: func() {}, changed: func(string, kind) {},
-			store: storeConfig{maxKeys: 1000, deletionDelay: time.Hour, seed: uint64(i)},
-		}
-		if edit != nil {
-			edit(&c)
-		}
-		r := newReplica(c)
-		for j := range n {
-			if j != i {
-				r.joined(uint64(j), uint64(100+j))
-			}
-		}
-		g.replicas = append(g.replicas, r)
-		g.pending = append(g.pending, nil)
-		g.shown = append(g.shown, map[string]version{})
-		g.maxKeys = c.store.maxKeys
-	}
-	return g
-}
-
-func (g *rig) now() instant {
-	return instant{wall: g.wall, mono: time.Duration(g.wall) * time.Millisecond}
-}
-
-// write runs a local write on replica i and notes what it wrote.
-func (g *rig) write(i int, key string, write func(r *replica)) {
-	r := g.replicas[i]
-	seq := r.seq
-	write(r)
-	if r.seq == seq {
-		return
-	}
-	slot, ok := r.log.get(r.origin, r.seq)
-	if !ok || r.seq != seq+1 || slot.key != key {
-		g.t.Fatalf("replica %d: the write of %q is logged as %+v", i, key, slot)
-	}
-	g.dots[rigDot{r.origin, r.seq}] = rigWrite{key, slot.version}
-	if g.winners[key].less(slot.version) {
-		g.winners[key] = slot.version
-	}
-	g.check(i)
-}
-
-func (g *rig) flush(i int) {
-	broadcasts, sends := g.replicas[i].flush()
-	for _, frame := range broadcasts {
-		for j := range g.replicas {
-			if j != i {
-				g.pending[j] = append(g.pending[j], parcel{uint64(i), frame})
-			}
-		}
-	}
-	for _, m := range sends {
-		g.pending[m.to] = append(g.pending[m.to], parcel{uint64(i), m.frame})
-	}
-}
-
-func (g *rig) deliver(i, nth int, keep bool) {
-	p := g.pending[i][nth]
-	if !keep {
-		g.pending[i] = slices.Delete(g.pending[i], nth, nth+1)
-	}
-	before := slices.Clone(p.frame)
-	if err := g.replicas[i].receive(g.now(), p.from, p.frame); err != nil {
-		g.t.Fatalf("replica %d: %v", i, err)
-	}
-	if !slices.Equal(before, p.frame) {
-		g.t.Fatal("receive changed the frame")
-	}
-	g.check(i)
-}
-
-// settle delivers everything.
-func (g *rig) settle() {
-	for again := true; again; {
-		again = false
-		for i := range g.replicas {
-			g.flush(i)
-		}
-		for i := range g.replicas {
-			for len(g.pending[i]) > 0 {
-				g.deliver(i, 0, false)
-				again = true
-			}
-		}
-	}
-}
-
-// check verifies COVER, the bounds, and that no key ever goes back to an older version.
-func (g *rig) check(i int) {
-	r := g.replicas[i]
-	for d, w := range g.dots {
-		s := r.ctx.origins[d.origin]
-		if s == nil || !s.has(d.seq) {
-			continue
-		}
-		held, ok := r.store.peek(w.key)
-		if ok && !held.less(w.version) || r.store.floorOf(r.store.bucketOf(w.key)) >= w.stamp || r.store.clearVersion().stamp >= w.stamp {
-			continue
-		}
-		g.t.Fatalf("COVER: replica %d covers %v of %q at %v, and holds %+v", i, d, w.key, w.version, held)
-	}
-	for key := range g.winners {
-		held, ok := r.store.peek(key)
-		if !ok {
-			continue
-		}
-		if held.version.less(g.shown[i][key]) {
-			g.t.Fatalf("replica %d goes back from %v to %v of %q", i, g.shown[i][key], held.version, key)
-		}
-		g.shown[i][key] = held.version
-	}
-	if n := r.store.len(); n > g.maxKeys {
-		g.t.Fatalf("replica %d holds %d entries", i, n)
-	}
-}
 
 // Whatever the order in which frames arrive, doubled ones included: when all have
 // arrived, every node holds, of every key, the greatest version of all writes; or
@@ -170,20 +18,45 @@ func TestReplicasConvergeLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		maxKeys := rapid.SampledFrom([]int{1, 3, 1000}).Draw(t, "maxKeys")
 		g := newRig(t, 3, func(c *replicaConfig) { c.store.maxKeys = maxKeys })
-		skews := []int64{0, rapid.Int64Range(-250, 250).Draw(t, "skew 1"), rapid.Int64Range(-250, 250).Draw(t, "skew 2")}
+		skews := make([]int64, 3)
 		keys := []string{"", "a", "b", "c", "d"}
+		type fill struct {
+			i     int
+			key   string
+			stamp uint64
+			after int // writes issued before it began
+		}
+		var fills []fill
+		var writes []rigWrite // in the order in which they were issued, fills excluded
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			i := rapid.IntRange(0, 2).Draw(t, "replica")
 			key := rapid.SampledFrom(keys).Draw(t, "key")
 			now := instant{wall: g.wall + skews[i], mono: g.now().mono}
-			switch rapid.IntRange(0, 7).Draw(t, "action") {
+			switch rapid.IntRange(0, 9).Draw(t, "action") {
 			case 0, 1:
 				g.write(i, key, func(r *replica) { _ = r.set(now, key, fmt.Sprint(i, g.wall), 0) })
+				writes = append(writes, rigWrite{key, g.last(i)})
 			case 2:
 				g.write(i, key, func(r *replica) { _ = r.delete(now, key) })
+				writes = append(writes, rigWrite{key, g.last(i)})
 			case 3:
-				stamp := g.replicas[i].fillStamp(now)
-				g.write(i, key, func(r *replica) { r.fill(now, key, "filled", 0, stamp) })
+				fills = append(fills, fill{i, key, g.replicas[i].fillStamp(now), len(writes)})
+			case 8:
+				if len(fills) == 0 {
+					break
+				}
+				n := rapid.IntRange(0, len(fills)-1).Draw(t, "fill")
+				f := fills[n]
+				fills = slices.Delete(fills, n, n+1)
+				now := instant{wall: g.wall + skews[f.i], mono: g.now().mono}
+				g.write(f.i, f.key, func(r *replica) { r.fill(now, f.key, "filled", 0, f.stamp) })
+				for _, w := range writes[f.after:] {
+					if w.key == f.key && !(version{f.stamp, g.replicas[f.i].origin}).less(w.version) {
+						t.Fatalf("the fill %v beats %v, issued after it began", f, w)
+					}
+				}
+			case 9: // clocks may step, within the bound
+				skews[i] = rapid.Int64Range(-250, 250).Draw(t, "skew")
 			case 4:
 				g.flush(i)
 			case 5, 6:
@@ -364,12 +237,15 @@ func TestOutboxIsBounded(t *testing.T) {
 	val := string(make([]byte, 1<<20))
 	total := uint64(0)
 	for seq := uint64(1); seq <= 200; seq++ {
-		total += o.put(seq, &record{key: "k", val: val, version: version{seq, 1}})
-		if o.bytes > maxOutbox {
-			t.Fatalf("%d bytes", o.bytes)
+		dropped := o.put(seq, &record{key: "k", val: val, version: version{seq, 1}})
+		if total += dropped; dropped > 1 {
+			t.Fatalf("dropped %d records for one", dropped)
+		}
+		if o.bytes > maxOutbox || o.empty() {
+			t.Fatalf("%d bytes, %d records", o.bytes, o.n)
 		}
 	}
-	if n := o.len(); uint64(n)+total != 200 {
+	if n := o.n; uint64(n)+total != 200 {
 		t.Errorf("len %d after %d dropped", n, total)
 	}
 	first, chunks := o.take()
@@ -384,5 +260,121 @@ func TestOutboxIsBounded(t *testing.T) {
 	}
 	if o.put(201, &record{version: version{201, 1}}) != 0 || o.first != 201 {
 		t.Error("not usable after take")
+	}
+}
+
+// What comes from the future isn't applied, covered or logged, and the older value
+// isn't served meanwhile; once the clocks have caught up it is applied.
+func TestReplicaFuture(t *testing.T) {
+	g := newRig(t, 2, nil)
+	changed := 0
+	r := g.replicas[0]
+	r.changed = func(string, kind) { changed++ }
+	must(t, r.set(g.now(), "k", "old", 0))
+	before, _ := r.store.peek("k")
+	changed = 0
+	rec := record{key: "k", val: "new", version: version{stampOf(g.wall + 10_000), 101}}
+	frame := appendDelta(nil, 101, 1, []record{rec})
+	if err := r.receive(g.now(), 1, frame); !errors.Is(err, errFuture) || !strings.Contains(err.Error(), "10s") {
+		t.Errorf("receive = %v", err)
+	}
+	if _, ok := r.log.get(101, 1); ok || r.ctx.origins[101].has(1) {
+		t.Error("the dot is logged or covered")
+	}
+	if held, ok := r.store.peek("k"); ok || changed != 1 {
+		t.Errorf("holds %+v, %d changes", held, changed)
+	}
+	if floor := r.store.floorOf(r.store.bucketOf("k")); floor != before.stamp {
+		t.Errorf("the floor is %d, the value given up had %d", floor, before.stamp)
+	}
+	if r.n.refusedSkew != 1 || r.n.malformed != 0 {
+		t.Errorf("%+v", r.n)
+	}
+	g.wall += 10_000
+	must(t, r.receive(g.now(), 1, frame))
+	if held, _ := r.store.peek("k"); held.val != "new" {
+		t.Errorf("holds %+v", held)
+	}
+}
+
+// A node whose clock is set back goes on in its own time, and is told that others
+// won't follow.
+func TestReplicaAhead(t *testing.T) {
+	g := newRig(t, 2, nil)
+	r := g.replicas[0]
+	g.wall += 3_600_000
+	stamp := r.fillStamp(g.now())
+	if !r.fill(g.now(), "k", "filled", 0, stamp) || r.ahead(g.now()) != 0 {
+		t.Error("not filled, or ahead")
+	}
+	g.wall -= 3_600_000
+	must(t, r.set(g.now(), "k", "set", 0))
+	if held, _ := r.store.peek("k"); held.val != "set" {
+		t.Errorf("the Set lost: %+v", held)
+	}
+	must(t, r.delete(g.now(), "k"))
+	if held, _ := r.store.peek("k"); held.kind != kindTombstone {
+		t.Errorf("the Delete lost: %+v", held)
+	}
+	if d := r.ahead(g.now()); d < time.Hour-time.Second || d > time.Hour {
+		t.Errorf("ahead = %v", d)
+	}
+}
+
+// With no neighbour nothing is kept to be sent, and messages are bounded.
+func TestReplicaQueuesAreBounded(t *testing.T) {
+	g := newRig(t, 2, nil)
+	r := g.replicas[0]
+	for range maxSends + 10 {
+		must(t, r.receive(g.now(), 1, appendPing(nil, ping{origin: 101})))
+	}
+	if len(r.sends) != maxSends || r.n.droppedSends != 10 {
+		t.Errorf("%d messages, %d dropped", len(r.sends), r.n.droppedSends)
+	}
+	must(t, r.set(g.now(), "k", "v", 0))
+	r.left(1)
+	must(t, r.set(g.now(), "k", "v", 0))
+	if !r.outbox.empty() {
+		t.Errorf("%d writes wait for nobody", r.outbox.n)
+	}
+}
+
+// A pong of a former life of a node confirms nothing.
+func TestReplicaStalePong(t *testing.T) {
+	g := newRig(t, 2, nil)
+	r := g.replicas[0]
+	must(t, r.set(g.now(), "k", "v", 0))
+	for _, p := range []pong{{origin: 999, to: 1}, {origin: 101, from: 1, to: 2}, {origin: 101}} {
+		must(t, r.receive(g.now(), 1, appendPong(nil, p)))
+		if len(r.unconfirmed()) != 1 {
+			t.Errorf("%+v confirms", p)
+		}
+	}
+	must(t, r.receive(g.now(), 1, appendPong(nil, pong{origin: 101, to: 1})))
+	if len(r.unconfirmed()) != 0 {
+		t.Error("not confirmed")
+	}
+}
+
+// A large value takes the place of thousands, in steps that let others in.
+func TestReplicaMakesRoomInSteps(t *testing.T) {
+	const maxBytes = 1 << 20
+	g := newRig(t, 2, func(c *replicaConfig) { c.store.maxKeys = 10_000; c.store.maxBytes = maxBytes })
+	r := g.replicas[0]
+	for i := range 10_000 {
+		must(t, r.set(g.now(), fmt.Sprint(i), "v", 0))
+	}
+	rec := record{key: "big", val: string(make([]byte, maxBytes-1000)), version: version{stampOf(g.wall) + 1<<20, 101}}
+	if steps := maxBytes / (EntryOverhead + 5) / evictBatch / 2; true {
+		s, n := r.store, 0
+		for ; s.evictFor(g.now(), &rec, evictBatch); n++ {
+		}
+		if n < steps {
+			t.Errorf("%d steps", n)
+		}
+	}
+	must(t, r.receive(g.now(), 1, appendDelta(nil, 101, 1, []record{rec})))
+	if held, ok := r.store.peek("big"); !ok || held.val != rec.val || r.store.bytes() > maxBytes {
+		t.Errorf("held %v, %d bytes", ok, r.store.bytes())
 	}
 }

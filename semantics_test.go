@@ -164,7 +164,9 @@ type semanticsState struct {
 
 func semanticsLook(s *store) (st semanticsState) {
 	st.rec, st.holds = s.peek(semanticsKey)
-	st.val, st.hit = s.get(semanticsKey, func() int64 { return semanticsNow })
+	if !st.rec.expired(semanticsNow) { // a get would remove it
+		st.val, st.hit = s.get(semanticsKey, func() int64 { return semanticsNow })
+	}
 	st.floor = s.floorOf(s.bucketOf(semanticsKey))
 	return st
 }

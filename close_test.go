@@ -1,0 +1,237 @@
+package bcache
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestCloseWaitsForTheLastWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		release := net.hold(3)
+		must(t, nodes[0].Set("k", "v", 60))
+		closed := make(chan error)
+		go func() { closed <- nodes[0].Close() }()
+		advance(time.Second)
+		select {
+		case err := <-closed:
+			t.Fatalf("Close returned before node 3 had the last write: %v", err)
+		default:
+		}
+		start := time.Now()
+		release()
+		must(t, <-closed)
+		if took := time.Since(start); took > confirmEvery {
+			t.Errorf("Close took %v after the last answer", took)
+		}
+		get(t, nodes[2], "k", "v")
+	})
+}
+
+func TestCloseNamesWhoDidNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		release := net.hold(3)
+		defer release()
+		must(t, nodes[0].Set("k", "v", 60))
+		start := time.Now()
+		err := nodes[0].Close()
+		if !errors.Is(err, ErrUnconfirmed) || !strings.Contains(err.Error(), "nodes 3") {
+			t.Errorf("Close = %v, want ErrUnconfirmed for node 3 only", err)
+		}
+		if took := time.Since(start); took != confirmTimeout {
+			t.Errorf("Close took %v", took)
+		}
+		if again := nodes[0].Close(); again != err {
+			t.Errorf("a second Close = %v", again)
+		}
+	})
+}
+
+// A node that connected after some writes doesn't have those, and isn't asked for.
+func TestCloseAsksForWhatTheNeighbourCouldGet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
+		synctest.Wait()
+		must(t, a.Set("early", "v", 60))
+		synctest.Wait()
+		late := memNode(t, net, 3, 0)
+		synctest.Wait()
+		must(t, a.Set("k", "v", 60))
+		start := time.Now()
+		must(t, a.Close())
+		if time.Since(start) > confirmEvery {
+			t.Error("Close took", time.Since(start))
+		}
+		get(t, b, "k", "v")
+		get(t, late, "k", "v")
+	})
+}
+
+// After a lost frame the answer is no, not a guess.
+func TestCloseNoticesALostFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		lose := false
+		net.filter = func(_, to uint64, frame []byte) bool { return !(lose && frame[1] == frameDelta) }
+		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
+		synctest.Wait()
+		must(t, a.Set("1", "v", 60))
+		synctest.Wait()
+		lose = true
+		must(t, a.Set("2", "v", 60))
+		synctest.Wait()
+		lose = false
+		must(t, a.Set("3", "v", 60))
+		if err := a.Close(); !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("Close = %v, want ErrUnconfirmed", err)
+		}
+		get(t, b, "3", "v")
+	})
+}
+
+// Nodes that close at the same time don't wait for each other in vain.
+func TestCloseTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		for i, b := range nodes {
+			must(t, b.Set("k", fmt.Sprint(i), 60))
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for _, b := range nodes {
+			wg.Go(func() {
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(start); took > confirmEvery {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		a := nodes[0]
+		must(t, a.Set("k", "v", 60))
+		must(t, a.Close())
+		must(t, a.Close())
+		miss(t, a, "k")
+		if err := a.Set("k", "v", 60); !errors.Is(err, ErrClosed) {
+			t.Errorf("Set = %v", err)
+		}
+		if err := a.Set("k", strings.Repeat("x", MaxRecordSize), 60); !errors.Is(err, ErrClosed) {
+			t.Errorf("Set of too much = %v", err)
+		}
+		if err := a.Delete("k"); !errors.Is(err, ErrClosed) {
+			t.Errorf("Delete = %v", err)
+		}
+		val, err := a.GetWithFiller("k", func(string) (string, error) { return "filled", nil }, 60)
+		if val != "filled" || err != nil {
+			t.Errorf("GetWithFiller = %q, %v", val, err)
+		}
+		if a.Len() != 0 {
+			t.Errorf("Len = %d", a.Len())
+		}
+		a.Stats()
+		a.Members()
+		a.Addr()
+	})
+}
+
+// After Close no line is logged, and the Logger isn't called.
+func TestCloseEndsTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		var lines logLines
+		a := memNode(t, net, 1, 0, func(c *Config) { c.Logger = &lines })
+		must(t, a.Close())
+		lines.take()
+		a.peer.log.Errorf(0, "too late")
+		if got := lines.take(); len(got) != 0 {
+			t.Errorf("logged after Close: %q", got)
+		}
+	})
+}
+
+// A node that is open to all says so, once; one on loopback or with a Secret doesn't.
+func TestOpenNodeWarns(t *testing.T) {
+	for _, tt := range []struct {
+		addr, secret string
+		want         int
+	}{{":7000", "", 1}, {"10.0.0.1:7000", "", 1}, {"127.0.0.1:7000", "", 0}, {":7000", "0123456789abcdef", 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			var lines logLines
+			memNode(t, newMemNet(), 1, 0, func(c *Config) { c.ListenAddr, c.Secret, c.Logger = tt.addr, tt.secret, &lines })
+			advance(time.Minute)
+			warnings := 0
+			for _, line := range lines.take() {
+				if strings.Contains(line, "no Secret is set") {
+					warnings++
+				}
+			}
+			if warnings != tt.want {
+				t.Errorf("%q, Secret %q: %d warnings", tt.addr, tt.secret, warnings)
+			}
+		})
+	}
+}
+
+// Expired entries are gone within ten seconds of their deadline, without any Get.
+func TestExpiredEntriesGoOnTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, maxKeys := range []int{10, 100_000} {
+			b, err := New(Config{MaxKeys: maxKeys})
+			must(t, err)
+			for i := range 10 {
+				must(t, b.Set(fmt.Sprint(i), "v", 60))
+			}
+			advance(59 * time.Second)
+			if b.Len() != 10 {
+				t.Errorf("Len = %d before the deadline", b.Len())
+			}
+			advance(11 * time.Second)
+			if s := b.Stats(); b.Len() != 0 || s.Expirations != 10 || s.Bytes != 0 {
+				t.Errorf("Len = %d, %d expirations, %d bytes", b.Len(), s.Expirations, s.Bytes)
+			}
+			must(t, b.Close())
+		}
+	})
+}
+
+// A node whose clock is set back by much says that the others won't follow.
+func TestClockSetBackIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		var lines, others logLines
+		skew := time.Hour
+		now := func() time.Time { return time.Now().Add(skew) }
+		cfg := Config{PeerID: 1, ListenAddr: "127.0.0.1:1", MaxKeys: 10, Logger: &lines}
+		a, err := newBcache(cfg.withDefaults(), env{now: now, transport: net.transport})
+		must(t, err)
+		defer a.Close()
+		b := memNode(t, net, 2, 0, func(c *Config) { c.Logger = &others })
+		synctest.Wait()
+		must(t, a.Set("k", "v", 60))
+		synctest.Wait()
+		miss(t, b, "k")
+		if got := strings.Join(others.take(), "\n"); !strings.Contains(got, "check the clocks") {
+			t.Errorf("the other node logged %q", got)
+		}
+		skew = 0
+		advance(2 * time.Second)
+		if got := strings.Join(lines.take(), "\n"); !strings.Contains(got, "clock was set back") {
+			t.Errorf("logged %q", got)
+		}
+	})
+}
