@@ -230,8 +230,8 @@ func (b *Bcache) Addr() string {
 	return b.peer.transport.Addr()
 }
 
-// Members lists the other nodes of the cluster that are known now, sorted by ID.
-// A write that is issued when a node is listed reaches it.
+// Members lists the other nodes of the cluster that are known now, sorted by ID. A
+// write that is issued while a node is listed as Direct is sent to it.
 func (b *Bcache) Members() []Member {
 	if b.peer.transport == nil {
 		return nil
@@ -243,7 +243,8 @@ func (b *Bcache) Members() []Member {
 // node has it, two seconds at most, and ends the node. When it returns, its port is
 // free, and no connection, no callback and no goroutine is left but those of fillers
 // that still run; Gets miss and writes return ErrClosed. If some node didn't confirm
-// in time, the error wraps ErrUnconfirmed and names it. Close can be called again, to
+// in time, the error wraps ErrUnconfirmed and names it; if the network couldn't be
+// ended, it says so. Close can be called again, to
 // the same result, and at any time, but not from within the Logger.
 func (b *Bcache) Close() error {
 	b.closeOnce.Do(func() { b.closeErr = b.peer.close() })

@@ -299,7 +299,7 @@ func (t *meshTransport) Members() []Member {
 		if !p.told { // before, the handler may not send it what is written
 			continue
 		}
-		m := Member{ID: id, Since: p.since, Direct: true}
+		m := Member{ID: id, Since: p.joined.since, Direct: true}
 		if c := p.current(); c != nil {
 			m.Addr, m.Inbound, m.Encrypted = c.addr, !c.outbound, c.encrypted
 		}

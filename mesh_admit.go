@@ -18,10 +18,8 @@ type meshPeer struct {
 	conns     []*meshConn   // admitted and not ended, oldest first
 	admitting chan struct{} // not nil while a connection is being admitted; closed then
 
-	joined bool // as the handler knows, or is about to be told
-	told   bool // the handler knows
-	origin uint64
-	since  time.Time
+	joined *meshConn // the connection that the handler knows of, or is about to be told of
+	told   bool      // the handler knows
 }
 
 // current is the connection that carries the traffic, or nil.
@@ -34,12 +32,7 @@ func (p *meshPeer) current() *meshConn {
 	return nil
 }
 
-// lives reports whether there is a connection to this life of the node.
-func (p *meshPeer) lives(origin uint64) bool {
-	return slices.ContainsFunc(p.conns, func(c *meshConn) bool { return c.origin == origin })
-}
-
-func (p *meshPeer) idle() bool { return len(p.conns) == 0 && p.admitting == nil && !p.joined }
+func (p *meshPeer) idle() bool { return len(p.conns) == 0 && p.admitting == nil && p.joined == nil }
 
 // admit decides whether a connection may live beside what is known of its node,
 // and registers it. Connections of one node are admitted one by one.
@@ -64,12 +57,13 @@ func (t *meshTransport) admit(c *meshConn) error {
 		}
 	}
 
-	// Registered before the old ones end, so that the node isn't seen to leave.
+	// Registered before the old ones end: from now on it is what others are judged by.
 	t.mu.Lock()
 	if t.ctx.Err() != nil {
 		t.mu.Unlock()
 		return errMeshClosing
 	}
+	c.admitted = time.Now()
 	p.conns = append(p.conns, c)
 	t.mu.Unlock()
 	t.book.learn(c.peer, c.origin, c.addr, time.Now())
@@ -117,13 +111,13 @@ func (t *meshTransport) endAdmission(peer uint64, p *meshPeer) {
 // nodes that dial each other would knock out each other's connections for long.
 func (t *meshTransport) judge(c, old *meshConn) error {
 	if c.origin != old.origin {
-		if _, ok := t.ask(c.peer, old); ok {
+		if origin, ok := t.ask(c.peer, old); ok && origin != c.origin {
 			return refusef("PeerID %x is in use by another node, at %s", c.peer, old.addr)
 		}
 		return nil
 	}
 	t.mu.Lock()
-	settled := !old.ready.IsZero() && time.Since(old.ready) > meshSettled
+	settled := time.Since(old.admitted) > meshAskFor+meshSettled || !old.ready.IsZero() && time.Since(old.ready) > meshSettled
 	t.mu.Unlock()
 	if !settled { // both dialled at once: both sides keep what the smaller ID dialled
 		if t.preferred(c) && !t.preferred(old) {

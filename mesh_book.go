@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type bookEntry struct {
 	origin uint64
 	addr   string
 	heard  time.Time
+	here   bool // connected
 }
 
 func (b *meshBook) init() { b.byID = make(map[uint64]bookEntry) }
@@ -32,15 +34,28 @@ func (b *meshBook) learn(id, origin uint64, addr string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, ok := b.byID[id]; !ok && len(b.byID) >= maxMembers {
-		var oldest uint64
+		var oldest uint64 // 0 if all are connected, which MaxConns bounds
 		for other, e := range b.byID {
-			if o, ok := b.byID[oldest]; !ok || e.heard.Before(o.heard) {
+			if o, ok := b.byID[oldest]; !e.here && (!ok || e.heard.Before(o.heard)) {
 				oldest = other
 			}
 		}
 		delete(b.byID, oldest)
 	}
-	b.byID[id] = bookEntry{origin, addr, now}
+	b.byID[id] = bookEntry{origin: origin, addr: addr, heard: now}
+}
+
+// touch notes who is connected now. What others tell doesn't drive them out, and as
+// long as they are connected they don't grow old.
+func (b *meshBook) touch(ids []uint64, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, e := range b.byID {
+		if e.here = slices.Contains(ids, id); e.here {
+			e.heard = now
+		}
+		b.byID[id] = e
+	}
 }
 
 // dialable returns the addresses to dial, by PeerID, and forgets old ones.

@@ -16,7 +16,7 @@ import (
 const (
 	dialFirst   = 250 * time.Millisecond // after a failure; it doubles
 	dialMost    = 3 * time.Second
-	dialAway    = 30 * time.Second // for a learnt address that was away for dialTired
+	dialAway    = 30 * time.Second // for a learnt address that was away for dialTired, and our own
 	dialTired   = 10 * time.Minute
 	dialConnect = 3 * time.Second  // a connection takes at most
 	dialAnswer  = 10 * time.Second // mesh delays what it accepts when strangers throng
@@ -88,7 +88,7 @@ func (d *meshDialer) dialDue(now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for addr, g := range d.targets {
-		if g.busy || g.own() || full || g.peer != 0 && d.t.connected(g.peer) {
+		if g.busy || full || g.peer != 0 && d.t.connected(g.peer) {
 			continue
 		}
 		if until := g.next.Sub(now); until > 0 {
@@ -108,7 +108,8 @@ func (d *meshDialer) dialDue(now time.Time) time.Duration {
 	return wait
 }
 
-// own reports whether the address is this node's. Once may be an accident: dialling a
+// own reports whether the address is this node's. It is still dialled now and then: a
+// balancer's leads elsewhere the next time. Once may be an accident: dialling a
 // free port of one's own host, TCP may connect to itself (RFC 793, figure 8).
 func (g *dialTarget) own() bool { return g.self >= 2 }
 
@@ -119,8 +120,6 @@ func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 		err = d.hand(addr)
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	defer d.wakeLoop()
 	if !configured {
 		d.learnt--
 	}
@@ -128,6 +127,8 @@ func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 		g.busy = false
 		g.after(err, time.Now())
 	}
+	d.wakeLoop()
+	d.mu.Unlock() // the Logger may be slow
 	if errors.Is(err, errNotBcache) {
 		d.t.log.Errorf(0, "can't connect to %s: %v", addr, err)
 	} else if err != nil {
@@ -139,7 +140,7 @@ func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 func (g *dialTarget) after(err error, now time.Time) {
 	switch {
 	case err == nil || errors.Is(err, errMeshHave):
-		g.since = time.Time{}
+		g.since, g.self = time.Time{}, 0
 		g.next = now.Add(max(dialFirst, g.delay)) // see lost
 		return
 	case err.Error() == meshSelf:
@@ -149,7 +150,10 @@ func (g *dialTarget) after(err error, now time.Time) {
 		g.since = now
 	}
 	most := dialMost
-	if !g.configured && now.Sub(g.since) > dialTired {
+	if g.own() {
+		g.delay = dialAway
+	}
+	if g.own() || !g.configured && now.Sub(g.since) > dialTired {
 		most = dialAway
 	}
 	g.fail(now, most)

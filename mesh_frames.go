@@ -90,7 +90,11 @@ func (t *meshTransport) push(peer uint64, it meshItem) error {
 		t.count.dropped.Add(1)
 		return errQueueFull
 	}
-	q.items = append(q.items, it)
+	if it.member { // a question whether a node lives mustn't wait behind data
+		q.items = slices.Insert(q.items, 0, it)
+	} else {
+		q.items = append(q.items, it)
+	}
 	q.size += len(it.frame)
 	return nil
 }

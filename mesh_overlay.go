@@ -174,6 +174,7 @@ type meshConn struct {
 	done                chan struct{} // closed when it has ended
 
 	// Under meshTransport.mu:
+	admitted  time.Time // by time.Now
 	confirmed bool      // mesh has added it on our side
 	ready     time.Time // since the other side has confirmed it too; by time.Now
 }

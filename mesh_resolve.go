@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -26,37 +27,61 @@ func (d *meshDialer) resolveLoop() {
 }
 
 func (d *meshDialer) resolve(known map[string][]netip.AddrPort) {
-	type origin struct {
-		configured bool
-		peer       uint64
-	}
-	named := make(map[string]origin)
+	named := make(map[string]dialName)
 	for id, e := range d.t.book.dialable(time.Now()) {
-		named[e.addr] = origin{peer: id}
+		named[e.addr] = dialName{peer: id}
 	}
 	for _, addr := range d.t.cfg.Peers {
-		named[addr] = origin{configured: true, peer: named[addr].peer}
+		named[addr] = dialName{configured: true, peer: named[addr].peer}
 	}
 	for addr := range known {
 		if _, ok := named[addr]; !ok {
 			delete(known, addr)
 		}
 	}
-	names := 0
+	var names []string
+	learnt := 0
 	for addr, from := range named {
-		if !from.configured && !isLiteral(addr) {
-			if names++; names > dialNames {
+		switch {
+		case isLiteral(addr):
+			known[addr], _ = d.lookup(addr)
+			continue
+		case !from.configured:
+			if learnt++; learnt > dialNames {
 				continue // next time: the order is random
 			}
 		}
-		found, err := d.lookup(addr)
-		if err != nil {
-			d.t.log.Debugf(0, "can't resolve %s: %v", addr, err)
-			continue // what was known of it stays
-		}
-		known[addr] = found
+		names = append(names, addr)
 	}
+	d.aim(named, known) // literals don't wait for names
 
+	found := make([][]netip.AddrPort, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			var err error
+			if found[i], err = d.lookup(name); err != nil {
+				d.t.log.Debugf(0, "can't resolve %s: %v", name, err)
+			}
+		})
+	}
+	wg.Wait()
+	for i, name := range names {
+		if len(found[i]) > 0 { // otherwise what was known of it stays
+			known[name] = found[i]
+		}
+	}
+	d.aim(named, known)
+}
+
+// A dialName is why an address is dialled.
+type dialName struct {
+	configured bool
+	peer       uint64
+}
+
+// aim sets the targets.
+func (d *meshDialer) aim(named map[string]dialName, known map[string][]netip.AddrPort) {
 	own := d.ownAddrs()
 	d.mu.Lock()
 	defer d.mu.Unlock()

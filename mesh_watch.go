@@ -51,12 +51,15 @@ func (t *meshTransport) reconcile() {
 		}
 	}
 
-	for _, e := range t.compare(reached, relayed) {
+	events := t.compare(reached, relayed)
+	t.book.touch(t.joinedPeers(), time.Now())
+	for _, e := range events {
 		if e.joined {
-			t.log.Printf(e.peer, "node %x (%s) joined", e.peer, e.addr)
+			// Another life of a node is another line: none is held back as a repetition.
+			t.log.Printf(e.peer^e.origin, "node %x (%s) joined", e.peer, e.addr)
 			t.call("Joined", func() { run.handler.Joined(e.peer, e.origin) })
 			t.mu.Lock()
-			if p := t.peers[e.peer]; p != nil && p.joined {
+			if p := t.peers[e.peer]; p != nil && p.joined != nil {
 				p.told = true
 			}
 			t.mu.Unlock()
@@ -72,12 +75,14 @@ func (t *meshTransport) compare(reached func(uint64) bool, relayed map[uint64]bo
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, p := range t.peers {
-		if p.joined && !p.lives(p.origin) {
-			p.joined, p.told = false, false
+		// What was pending dies with a connection: another one is another Joined, also
+		// when it is to the same life of the node.
+		if p.joined != nil && !slices.Contains(p.conns, p.joined) {
+			p.joined, p.told = nil, false
 			events = append(events, meshEvent{peer: id, addr: t.book.addrOf(id)})
 		}
-		if c := p.current(); c != nil && !p.joined && reached(id) {
-			p.joined, p.origin, p.since = true, c.origin, c.since
+		if c := p.current(); c != nil && p.joined == nil && reached(id) {
+			p.joined = c
 			events = append(events, meshEvent{joined: true, peer: id, origin: c.origin, addr: c.addr})
 		}
 		if p.idle() {
@@ -119,6 +124,7 @@ func (t *meshTransport) tellAbout(peer uint64) {
 // tellSome repeats to some peers what may have been lost.
 func (t *meshTransport) tellSome() {
 	ids := t.joinedPeers()
+	t.book.touch(ids, time.Now())
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	for _, id := range ids[:min(len(ids), meshTellPeers)] {
 		t.tell(id, ids)
@@ -141,7 +147,7 @@ func (t *meshTransport) joinedPeers() (ids []uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, p := range t.peers {
-		if p.joined {
+		if p.joined != nil {
 			ids = append(ids, id)
 		}
 	}

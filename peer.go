@@ -52,8 +52,7 @@ func newPeer(cfg replicaConfig, t transport, log *lineLog, now func() time.Time)
 func (p *peer) run() error {
 	if p.transport != nil {
 		if err := p.transport.Start(p); err != nil {
-			p.transport.Close()
-			return err
+			return errors.Join(err, p.transport.Close())
 		}
 		p.wg.Go(p.flusher)
 	}
@@ -145,7 +144,7 @@ func (p *peer) close() error {
 		if missing := p.confirm(); len(missing) > 0 {
 			err = fmt.Errorf("%w: no answer within %v from %s", ErrUnconfirmed, confirmTimeout, nodeList(missing))
 		}
-		p.transport.Close()
+		err = errors.Join(err, p.transport.Close())
 	}
 	p.replica.store.close()
 	p.log.close()

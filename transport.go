@@ -27,8 +27,8 @@ type transport interface {
 	// errUnknownPeer, errQueueFull or ErrClosed.
 	Send(peer uint64, frame []byte) error
 
-	// Members lists the other nodes, sorted by ID. A node that is listed gets
-	// what is broadcast from then on.
+	// Members lists the other nodes, sorted by ID. A node that is listed as direct
+	// gets what is broadcast from then on.
 	Members() []Member
 
 	// Stats returns the transport's counters.
