@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,8 +215,9 @@ func TestClockSetBackIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemNet()
 		var lines, others logLines
-		skew := time.Hour
-		now := func() time.Time { return time.Now().Add(skew) }
+		var skew atomic.Int64
+		skew.Store(int64(time.Hour))
+		now := func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
 		cfg := Config{PeerID: 1, ListenAddr: "127.0.0.1:1", MaxKeys: 10, Logger: &lines}
 		a, err := newBcache(cfg.withDefaults(), env{now: now, transport: net.transport})
 		must(t, err)
@@ -228,7 +230,7 @@ func TestClockSetBackIsLogged(t *testing.T) {
 		if got := strings.Join(others.take(), "\n"); !strings.Contains(got, "check the clocks") {
 			t.Errorf("the other node logged %q", got)
 		}
-		skew = 0
+		skew.Store(0)
 		advance(2 * time.Second)
 		if got := strings.Join(lines.take(), "\n"); !strings.Contains(got, "clock was set back") {
 			t.Errorf("logged %q", got)
