@@ -265,10 +265,11 @@ func (s *sim) step() {
 			if s.nodes[n.id].life != life {
 				return
 			}
+			now := s.now(n)
 			if deadline != 0 {
-				deadline += 400
+				deadline = now.wall + 1 + s.rng.Int64N(1500)
 			}
-			s.commit(n, key, simWrite{fill: true, at: begun}, func() { n.r.fill(s.now(n), key, val, deadline, stamp) })
+			s.commit(n, key, simWrite{fill: true, at: begun}, func() { n.r.fill(now, key, val, deadline, stamp) })
 		})
 	default:
 		s.get(n, key)
