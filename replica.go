@@ -150,9 +150,7 @@ func (r *replica) fill(now instant, key, val string, deadline int64, stamp uint6
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rec := &record{key: key, val: val, deadline: deadline, version: version{stamp, r.origin}}
-	if r.store.admits(key, rec.version) {
-		r.makeRoom(now, rec)
-	}
+	r.makeRoom(now, rec)
 	if r.closed || stamp == 0 || !r.store.admits(key, rec.version) {
 		return false
 	}
@@ -171,6 +169,9 @@ func (r *replica) write(now instant, rec *record) {
 // take the place of thousands of entries, and others want the lock meanwhile. It
 // gives the lock up, so what was looked up before must be looked up again.
 func (r *replica) makeRoom(now instant, rec *record) {
+	if r.store.maxBytes <= 0 || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
+		return // it takes no more than one place, or none
+	}
 	for r.store.evictFor(now, rec, evictBatch) {
 		r.mu.Unlock()
 		r.mu.Lock()
@@ -283,9 +284,7 @@ func (r *replica) receiveRecord(now instant, d *deltaReader) (rec record, applie
 		return rec, true, true
 	}
 	d.next(&rec)
-	if r.store.admits(rec.key, rec.version) {
-		r.makeRoom(now, &rec)
-	}
+	r.makeRoom(now, &rec)
 	dots := r.dots(d.origin, now)
 	if dots.has(seq) { // it came a second time while the lock was free
 		r.n.duplicates++
