@@ -121,27 +121,6 @@ const (
 	simStart = int64(1_700_000_000_000)
 )
 
-type simEvent struct {
-	at    int64
-	order uint64
-	run   func()
-}
-
-type simQueue []simEvent
-
-func (q simQueue) Len() int { return len(q) }
-func (q simQueue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
-}
-func (q simQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *simQueue) Push(x any)   { *q = append(*q, x.(simEvent)) }
-func (q *simQueue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
-}
-
 func newSim(seed uint64) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	chance := func(n int) bool { return rng.IntN(n) == 0 }
@@ -348,19 +327,28 @@ func (s *sim) send(from, to int, frame []byte) {
 
 func (s *sim) deliver(from, to int, frame []byte) {
 	n := s.nodes[to]
-	sum := fmt.Sprintf("%x", frame)
-	_ = n.r.receive(s.now(n), uint64(from), frame)
-	if fmt.Sprintf("%x", frame) != sum {
-		s.fail("n%d changed a frame that it shares", to)
-	}
 	d, err := openDelta(frame)
 	if err != nil {
 		s.fail("a frame of n%d: %v", from, err)
 		return
 	}
-	for seq, ok := d.peekSeq(); ok; seq, ok = d.peekSeq() {
+	has := func(seq uint64) bool { dots := n.r.ctx.origins[d.origin]; return dots != nil && dots.has(seq) }
+	var future []uint64 // dots that must not be processed now
+	for seq := d.first; seq < d.first+d.count; seq++ {
+		if stampWall(s.dots[rigDot{d.origin, seq}].stamp) > s.now(n).wall+simSkew && !has(seq) {
+			future = append(future, seq)
+		}
+	}
+	sum := fmt.Sprintf("%x", frame)
+	_ = n.r.receive(s.now(n), uint64(from), frame)
+	if fmt.Sprintf("%x", frame) != sum {
+		s.fail("n%d changed a frame that it shares", to)
+	}
+	for seq := d.first; seq < d.first+d.count; seq++ {
+		if slices.Contains(future, seq) && has(seq) {
+			s.fail("n%d has processed dot %d of n%d, which is from the future", to, seq, from)
+		}
 		s.cover(n, rigDot{d.origin, seq})
-		d.skip()
 	}
 	s.logf("n%d has received %d records of n%d from seq %d", to, d.count, from, d.first)
 	s.check(n)
@@ -426,44 +414,6 @@ func (s *sim) tick(id int) {
 		n.r.tick(s.now(n))
 	}
 	s.check(n)
-}
-
-func (s *sim) partition() {
-	a, b := s.rng.IntN(s.c.nodes), s.rng.IntN(s.c.nodes)
-	s.logf("n%d and n%d are cut off from each other", a, b)
-	s.cut[[2]int{a, b}] = true
-	if !s.c.oneWay {
-		s.cut[[2]int{b, a}] = true
-	}
-	s.after(s.rng.Int64N(5000), func() {
-		delete(s.cut, [2]int{a, b})
-		delete(s.cut, [2]int{b, a})
-	})
-}
-
-// restart replaces a node by a new life of it, which knows nothing.
-func (s *sim) restart() {
-	old := s.nodes[s.rng.IntN(s.c.nodes)]
-	n := s.newNode(old.id, old.life+1)
-	s.nodes[old.id] = n
-	s.n.restarts++
-	s.logf("n%d restarts as %x", n.id, n.r.origin)
-	for _, o := range s.nodes {
-		if o != n {
-			o.r.left(uint64(n.id))
-			o.r.joined(uint64(n.id), n.r.origin)
-			n.r.joined(uint64(o.id), o.r.origin)
-		}
-	}
-}
-
-// jump sets a clock wrong by minutes, and right again later.
-func (s *sim) jump() {
-	n := s.nodes[s.rng.IntN(s.c.nodes)]
-	n.jump = s.rng.Int64N(600_000) - 300_000
-	s.honest = false
-	s.logf("n%d's clock jumps by %d ms", n.id, n.jump)
-	s.after(s.rng.Int64N(3000), func() { n.jump = 0 })
 }
 
 // agree verifies the end: where nothing was lost, any two nodes that hold a key
