@@ -2,4 +2,7 @@
 
 package bcache
 
-const raceDetector = false
+const (
+	raceDetector    = false
+	simDefaultSeeds = 300
+)

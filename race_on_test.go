@@ -2,4 +2,7 @@
 
 package bcache
 
-const raceDetector = true
+const (
+	raceDetector    = true
+	simDefaultSeeds = 30 // ten times slower
+)

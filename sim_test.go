@@ -20,7 +20,7 @@ import (
 //	go test -run TestSim -sim.seed=N -v .
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this seed of the simulation only, and print its events")
-	simSeeds = flag.Uint64("sim.seeds", 300, "run that many seeds of the simulation")
+	simSeeds = flag.Uint64("sim.seeds", simDefaultSeeds, "run that many seeds of the simulation")
 )
 
 func TestSim(t *testing.T) {
