@@ -354,12 +354,7 @@ func (t *meshTransport) spawn(f func()) {
 }
 
 // poke wakes the watcher.
-func (t *meshTransport) poke() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
-}
+func (t *meshTransport) poke() { notify(t.wake) }
 
 // frameGossiper receives what other nodes broadcast and send.
 type frameGossiper struct{ t *meshTransport }

@@ -312,16 +312,5 @@ func (d *meshDialer) lost(peer uint64, lived bool) {
 	d.wakeLoop()
 }
 
-func (d *meshDialer) wakeLoop() {
-	select {
-	case d.kick <- struct{}{}:
-	default:
-	}
-}
-
-func (d *meshDialer) resolveNow() {
-	select {
-	case d.look <- struct{}{}:
-	default:
-	}
-}
+func (d *meshDialer) wakeLoop()   { notify(d.kick) }
+func (d *meshDialer) resolveNow() { notify(d.look) }

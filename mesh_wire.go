@@ -19,6 +19,9 @@ const (
 	membersPing  = 2 // 1: nonce, fixed64
 	membersPong  = 3 // 1: nonce, fixed64; 2: origin, fixed64
 
+	memberNonce  = 1<<3 | wireFixed64 // tags, as in wire.go
+	memberOrigin = 2<<3 | wireFixed64
+
 	maxMembers  = 1024 // addresses in a message, and addresses that are kept
 	maxAddrSize = 262  // of a host name, a colon and a port
 	maxReason   = 400
@@ -69,12 +72,12 @@ func printable(b []byte) string {
 }
 
 func encodeMeshPing(nonce uint64) []byte {
-	return appendFixedField([]byte{wireVersion, membersPing}, 1, nonce)
+	return appendFixed64([]byte{wireVersion, membersPing}, memberNonce, nonce)
 }
 
 func encodeMeshPong(nonce, origin uint64) []byte {
-	b := appendFixedField([]byte{wireVersion, membersPong}, 1, nonce)
-	return appendFixedField(b, 2, origin)
+	b := appendFixed64([]byte{wireVersion, membersPong}, memberNonce, nonce)
+	return appendFixed64(b, memberOrigin, origin)
 }
 
 func encodeMembers(entries []memberEntry) []byte {
@@ -82,17 +85,13 @@ func encodeMembers(entries []memberEntry) []byte {
 	for _, e := range entries[:min(len(entries), maxMembers)] {
 		one := protowire.AppendTag(nil, 1, protowire.VarintType)
 		one = protowire.AppendVarint(one, e.id)
-		one = appendFixedField(one, 2, e.origin)
+		one = appendFixed64(one, memberOrigin, e.origin)
 		one = protowire.AppendTag(one, 3, protowire.BytesType)
 		one = protowire.AppendString(one, e.addr)
 		b = protowire.AppendTag(b, 1, protowire.BytesType)
 		b = protowire.AppendBytes(b, one)
 	}
 	return b
-}
-
-func appendFixedField(b []byte, num protowire.Number, v uint64) []byte {
-	return protowire.AppendFixed64(protowire.AppendTag(b, num, protowire.Fixed64Type), v)
 }
 
 // decodeMembers allocates no more than the message has entries, and at most

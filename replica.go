@@ -206,6 +206,9 @@ func (r *replica) commit(now instant, rec *record) {
 // or why some of its records were, if it wraps errFuture.
 func (r *replica) receive(now instant, from uint64, frame []byte) error {
 	err := r.dispatch(now, from, frame)
+	if err == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
