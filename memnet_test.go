@@ -13,11 +13,44 @@ import (
 type memNet struct {
 	mu    sync.Mutex
 	nodes map[uint64]*memTransport
+	links map[memPair]*memLink
+	again map[memPair]*time.Timer // links that will be back
 	// filter, if set, sees every frame before it is queued; false loses it.
 	filter func(from, to uint64, frame []byte) bool
+	relink time.Duration // from Disconnect until the link is back
 }
 
-func newMemNet() *memNet { return &memNet{nodes: map[uint64]*memTransport{}} }
+// A memPair names two nodes, the smaller first.
+type memPair struct{ a, b uint64 }
+
+// A memLink is one connection.
+type memLink struct {
+	cut bool // what waited for delivery is lost
+}
+
+func newMemNet() *memNet {
+	return &memNet{
+		nodes:  map[uint64]*memTransport{},
+		links:  map[memPair]*memLink{},
+		again:  map[memPair]*time.Timer{},
+		relink: time.Second,
+	}
+}
+
+func pairOf(a, b uint64) memPair { return memPair{min(a, b), max(a, b)} }
+
+// connect links two nodes and tells them. n.mu is held.
+func (n *memNet) connect(a, b *memTransport) {
+	n.links[pairOf(a.id, b.id)] = &memLink{}
+	a.enqueue(func() { a.h.Joined(b.id, b.origin) })
+	b.enqueue(func() { b.h.Joined(a.id, a.origin) })
+}
+
+func (n *memNet) isCut(l *memLink) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return l.cut
+}
 
 type memTransport struct {
 	net        *memNet
@@ -45,8 +78,7 @@ func (t *memTransport) Start(h transportHandler) error {
 	t.net.mu.Lock()
 	defer t.net.mu.Unlock()
 	for _, o := range t.net.nodes {
-		t.enqueue(func() { t.h.Joined(o.id, o.origin) })
-		o.enqueue(func() { o.h.Joined(t.id, t.origin) })
+		t.net.connect(t, o)
 	}
 	t.net.nodes[t.id] = t
 	return nil
@@ -59,7 +91,7 @@ func (t *memTransport) Broadcast(frame []byte) {
 	defer t.net.mu.Unlock()
 	for id := range t.net.nodes {
 		if id != t.id {
-			t.sendLocked(id, frame)
+			_ = t.sendLocked(id, frame)
 		}
 	}
 }
@@ -71,22 +103,51 @@ func (t *memTransport) Send(peer uint64, frame []byte) error {
 }
 
 func (t *memTransport) sendLocked(peer uint64, frame []byte) error {
-	to := t.net.nodes[peer]
-	if to == nil || t.net.nodes[t.id] != t {
+	to, link := t.net.nodes[peer], t.net.links[pairOf(t.id, peer)]
+	if link == nil || t.net.nodes[t.id] != t {
 		return errUnknownPeer
 	}
 	if f := t.net.filter; f != nil && !f(t.id, peer, frame) {
 		return nil
 	}
-	to.enqueue(func() { to.h.Receive(t.id, frame) })
+	to.enqueue(func() {
+		if !t.net.isCut(link) {
+			to.h.Receive(t.id, frame)
+		}
+	})
 	return nil
+}
+
+// Disconnect implements transport.
+func (t *memTransport) Disconnect(peer uint64) {
+	n, p := t.net, pairOf(t.id, peer)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o, link := n.nodes[peer], n.links[p]
+	if link == nil || n.nodes[t.id] != t {
+		return
+	}
+	link.cut = true
+	delete(n.links, p)
+	t.enqueue(func() { t.h.Left(o.id) })
+	o.enqueue(func() { o.h.Left(t.id) })
+	var timer *time.Timer
+	timer = time.AfterFunc(n.relink, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.again[p] == timer { // otherwise one of them has closed
+			delete(n.again, p)
+			n.connect(t, o)
+		}
+	})
+	n.again[p] = timer
 }
 
 func (t *memTransport) Members() (m []Member) {
 	t.net.mu.Lock()
 	defer t.net.mu.Unlock()
 	for id, o := range t.net.nodes {
-		if id != t.id {
+		if t.net.links[pairOf(t.id, id)] != nil {
 			m = append(m, Member{ID: id, Addr: o.Addr(), Since: o.since, Direct: true})
 		}
 	}
@@ -100,7 +161,14 @@ func (t *memTransport) Close() error {
 	t.net.mu.Lock()
 	if t.net.nodes[t.id] == t {
 		delete(t.net.nodes, t.id)
-		for _, o := range t.net.nodes {
+		for id, o := range t.net.nodes {
+			p := pairOf(t.id, id)
+			if timer := t.net.again[p]; timer != nil {
+				timer.Stop()
+				delete(t.net.again, p)
+				continue
+			}
+			delete(t.net.links, p) // what is under way still arrives
 			o.enqueue(func() { o.h.Left(t.id) })
 		}
 	}

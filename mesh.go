@@ -42,6 +42,7 @@ type meshConfig struct {
 // who is connected, who is dialled and how everything ends is decided here.
 //
 //   - mesh_overlay.go: the handshake, and which connection lives
+//   - mesh_end.go: how a connection ends
 //   - mesh_watch.go: who joined, who left
 //   - mesh_dial.go, mesh_book.go: whom to dial
 //   - mesh_frames.go: what is pending

@@ -68,8 +68,10 @@ func (t *meshTransport) admit(c *meshConn) error {
 	t.mu.Unlock()
 	t.book.learn(c.peer, c.origin, c.addr, time.Now())
 	t.dials.advertised(c.addr, c.peer)
+	// Of two connections that mesh knows, it would end one by the toss of a coin.
 	for _, old := range olds {
-		t.replace(old)
+		old.end(errMeshReplaced)
+		t.awaitEnd(old)
 	}
 	return nil
 }
@@ -183,49 +185,6 @@ func (t *meshTransport) ask(peer uint64, over *meshConn) (origin uint64, ok bool
 			return 0, false
 		}
 	}
-}
-
-// replace ends a connection that another one takes over from, and waits until mesh
-// has forgotten it: of two that it knows, mesh would end one by the toss of a coin.
-func (t *meshTransport) replace(old *meshConn) {
-	old.end(errMeshReplaced)
-	wait := time.NewTimer(meshReplacing)
-	defer wait.Stop()
-	for range 2 {
-		select {
-		case <-old.done:
-			return
-		case <-t.ctx.Done():
-			return
-		case <-wait.C:
-			t.hangUp(t.run.Load(), old.peer)
-			wait.Reset(meshReplacing)
-		}
-	}
-}
-
-// hangUp cuts the connection to a node that mesh has now.
-func (t *meshTransport) hangUp(run *meshRun, peer uint64) {
-	if run.guts == nil {
-		return
-	}
-	if c, ok := run.router.Ourself.ConnectionTo(mesh.PeerName(peer)); ok {
-		run.guts.hangUp(c)
-	}
-}
-
-// drop forgets a connection that has ended. It reports whether both sides had wanted it.
-func (t *meshTransport) drop(c *meshConn) (lived bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p := t.peers[c.peer]; p != nil {
-		p.conns = slices.DeleteFunc(p.conns, func(o *meshConn) bool { return o == c })
-		if p.idle() {
-			delete(t.peers, c.peer)
-		}
-	}
-	close(c.done)
-	return c.usable()
 }
 
 // connected reports whether there is a connection to a node.

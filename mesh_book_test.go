@@ -43,7 +43,7 @@ func TestMeshNewConnectionIsANewJoined(t *testing.T) {
 	b := meshStart(t, 0xb, meshPeers(a.Addr()))
 	meshLinked(t, a, b)
 	for round := 2; round < 5; round++ {
-		a.hangUp(a.run.Load(), 0xb)
+		a.Disconnect(0xb)
 		for _, n := range []*meshTestNode{a, b} {
 			meshWait(t, "a new Joined on both sides", func() bool { return n.h.count("+") == round })
 			if left := n.h.count("-"); left != round-1 {

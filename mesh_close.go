@@ -125,16 +125,14 @@ func (t *meshTransport) endAccept(ctx context.Context) error {
 // endConns ends all connections and reports whether none is left.
 func (t *meshTransport) endConns(run *meshRun) bool {
 	t.mu.Lock()
-	left := make(map[uint64]bool)
-	for id, p := range t.peers {
-		for _, c := range p.conns {
-			c.end(errMeshClosing)
-			left[id] = true
-		}
+	var left []*meshConn
+	for _, p := range t.peers {
+		left = append(left, p.conns...)
 	}
 	t.mu.Unlock()
-	for id := range left {
-		t.hangUp(run, id)
+	for _, c := range left {
+		c.end(errMeshClosing)
+		run.hangUp(c)
 	}
 	return len(left) == 0
 }

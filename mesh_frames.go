@@ -99,6 +99,21 @@ func (t *meshTransport) push(peer uint64, it meshItem) error {
 	return nil
 }
 
+// dropQueue empties a peer's queue, and with that ends its worker, unless a write holds
+// that up. t.mu is held.
+func (t *meshTransport) dropQueue(peer uint64) {
+	q := t.queues[peer]
+	if q == nil {
+		return
+	}
+	for _, it := range q.items {
+		if !it.member {
+			t.count.dropped.Add(1)
+		}
+	}
+	q.items, q.size = nil, 0
+}
+
 // drain sends what is queued for a peer. What can't be sent is dropped: the peer is
 // gone, or its connection is.
 func (t *meshTransport) drain(run *meshRun, peer uint64, q *meshQueue) {

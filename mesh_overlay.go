@@ -21,15 +21,15 @@ const (
 )
 
 const (
-	meshSettled   = 2 * time.Second       // a connection's age from which on another one isn't a dial that crossed it
-	meshFarewell  = 50 * time.Millisecond // for a refusal to leave; mesh throws away what is unsent
-	meshReplacing = time.Second           // for a replaced connection to end, before it is cut
+	meshSettled  = 2 * time.Second       // a connection's age from which on another one isn't a dial that crossed it
+	meshFarewell = 50 * time.Millisecond // for a refusal to leave; mesh throws away what is unsent
 )
 
 var (
-	errMeshClosing  = errors.New("the node is closing")
-	errMeshReplaced = errors.New("another connection to the node took over")
-	errMeshHave     = errors.New("there is a connection to the node")
+	errMeshClosing    = errors.New("the node is closing")
+	errMeshReplaced   = errors.New("another connection to the node took over")
+	errMeshDisconnect = errors.New("this node disconnects")
+	errMeshHave       = errors.New("there is a connection to the node")
 )
 
 // A meshRefusal is an error that people on both sides want to know of.
@@ -181,14 +181,6 @@ type meshConn struct {
 
 // usable reports whether both sides have confirmed the connection.
 func (c *meshConn) usable() bool { return c.confirmed && !c.ready.IsZero() }
-
-// end ends the connection, soon.
-func (c *meshConn) end(err error) {
-	select {
-	case c.errs <- err:
-	default:
-	}
-}
 
 // Confirm implements mesh.OverlayConnection: mesh has taken the connection. The other
 // side may be about to refuse it, so it is told, and ours waits for the same.

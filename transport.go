@@ -27,6 +27,11 @@ type transport interface {
 	// errUnknownPeer, errQueueFull or ErrClosed.
 	Send(peer uint64, frame []byte) error
 
+	// Disconnect ends the connection to a directly connected node soon, even if it is
+	// stuck in the middle of a write, and doesn't wait for it. The node is dialled again
+	// like any other. A node that isn't connected is ignored.
+	Disconnect(peer uint64)
+
 	// Members lists the other nodes, sorted by ID. A node that is listed as direct
 	// gets what is broadcast from then on.
 	Members() []Member

@@ -1,0 +1,99 @@
+package bcache
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// memEvents starts n bare nodes of a net, whose IDs are 1 to n.
+func memEvents(t *testing.T, net *memNet, n int) (nodes []*memTransport, events []*meshHandler) {
+	t.Helper()
+	for i := range n {
+		tr, err := net.transport(Config{PeerID: uint64(i + 1)}, uint64(i+101), nil, nil)
+		must(t, err)
+		h := &meshHandler{}
+		must(t, tr.Start(h))
+		nodes, events = append(nodes, tr.(*memTransport)), append(events, h)
+		t.Cleanup(func() { tr.Close() })
+	}
+	synctest.Wait()
+	return nodes, events
+}
+
+func direct(t transport) (ids []uint64) {
+	for _, m := range t.Members() {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+func TestMemNetDisconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		nodes, events := memEvents(t, net, 3)
+		nodes[0].Disconnect(2)
+		nodes[0].Disconnect(2) // it isn't connected any more
+		nodes[0].Disconnect(1)
+		nodes[0].Disconnect(9)
+		synctest.Wait()
+		if got := direct(nodes[0]); !slices.Equal(got, []uint64{3}) {
+			t.Errorf("node 1 is connected to %v", got)
+		}
+		nodes[0].Broadcast([]byte("down"))
+		if err := nodes[1].Send(1, []byte("down")); !errors.Is(err, errUnknownPeer) {
+			t.Errorf("Send = %v", err)
+		}
+		advance(net.relink)
+		synctest.Wait()
+		nodes[0].Broadcast([]byte("up"))
+		synctest.Wait()
+		if events[1].got(1, []byte("down")) || !events[2].got(1, []byte("down")) || !events[1].got(1, []byte("up")) {
+			t.Errorf("node 2 got %v, node 3 %v", events[1].frames, events[2].frames)
+		}
+		for i, want := range []string{"[+2/66 +3/67 -2 +2/66]", "[+1/65 +3/67 -1 +1/65]", "[+1/65 +2/66]"} {
+			if got := fmt.Sprint(events[i].events); got != want {
+				t.Errorf("node %d was told %s, want %s", i+1, got, want)
+			}
+		}
+	})
+}
+
+// What waits when a link goes down is lost, however late it comes back.
+func TestMemNetLosesWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		net.relink = time.Minute
+		nodes, events := memEvents(t, net, 2)
+		release := net.hold(2)
+		nodes[0].Broadcast([]byte("lost"))
+		nodes[1].Disconnect(1)
+		advance(net.relink)
+		synctest.Wait()
+		nodes[0].Broadcast([]byte("arrives"))
+		release()
+		synctest.Wait()
+		if events[1].got(1, []byte("lost")) || !events[1].got(1, []byte("arrives")) {
+			t.Errorf("node 2 got %v", events[1].frames)
+		}
+	})
+}
+
+// A node that closes while a link of its is down isn't connected again.
+func TestMemNetCloseStopsRelink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		nodes, events := memEvents(t, net, 2)
+		nodes[0].Disconnect(2)
+		must(t, nodes[1].Close())
+		advance(2 * net.relink)
+		synctest.Wait()
+		if got := fmt.Sprint(events[0].events); got != "[+2/66 -2]" {
+			t.Errorf("node 1 was told %s", got)
+		}
+		nodes[1].Disconnect(1) // after Close
+	})
+}

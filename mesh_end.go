@@ -1,0 +1,86 @@
+package bcache
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weaveworks/mesh"
+)
+
+const (
+	meshPolite = 100 * time.Millisecond // for a connection to end, before it is cut
+	meshEnds   = time.Second            // and after that, before it is given up
+)
+
+// Disconnect implements transport. mesh never gives up a peer that has stopped reading
+// as long as there is something to write to it.
+func (t *meshTransport) Disconnect(peer uint64) {
+	t.mu.Lock()
+	var conns []*meshConn
+	if p := t.peers[peer]; p != nil {
+		conns = slices.Clone(p.conns)
+	}
+	t.mu.Unlock()
+	for _, c := range conns {
+		if c.end(errMeshDisconnect) {
+			t.spawn(func() { t.awaitEnd(c) })
+		}
+	}
+}
+
+// end asks mesh to end the connection. It reports whether nobody else had asked.
+func (c *meshConn) end(err error) bool {
+	select {
+	case c.errs <- err:
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitEnd waits until mesh has forgotten a connection that it was asked to end. One whose
+// goroutine is blocked in a write doesn't listen, and is cut.
+func (t *meshTransport) awaitEnd(c *meshConn) {
+	wait := time.NewTimer(meshPolite)
+	defer wait.Stop()
+	for range 2 {
+		select {
+		case <-c.done:
+			return
+		case <-t.ctx.Done():
+			return
+		case <-wait.C:
+			t.run.Load().hangUp(c)
+			wait.Reset(meshEnds)
+		}
+	}
+}
+
+// hangUp cuts a connection, unless mesh has another one with the node by now.
+func (r *meshRun) hangUp(c *meshConn) {
+	if r.guts == nil {
+		return
+	}
+	conn, _ := r.router.Ourself.ConnectionTo(mesh.PeerName(c.peer))
+	if lc, ok := conn.(*mesh.LocalConnection); ok && lc.OverlayConn == c {
+		r.guts.hangUp(lc)
+	}
+}
+
+// drop forgets a connection that has ended, and what was queued for it: by another way
+// it would only hold up others. It reports whether both sides had wanted the connection.
+func (t *meshTransport) drop(c *meshConn) (lived bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[c.peer]; p != nil {
+		p.conns = slices.DeleteFunc(p.conns, func(o *meshConn) bool { return o == c })
+		if p.joined == c {
+			t.dropQueue(c.peer)
+		}
+		if p.idle() {
+			delete(t.peers, c.peer)
+		}
+	}
+	close(c.done)
+	return c.usable()
+}

@@ -1,0 +1,176 @@
+package bcache
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weaveworks/mesh"
+)
+
+// meshStuck stops a node, overloads the connection that a has with it, disconnects, and
+// has the node go on. Meanwhile c gets what a broadcasts.
+func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func()) {
+	t.Helper()
+	before := meshHeap()
+	stop()
+	unicast := make([]byte, 1<<20)
+	for a.Send(stuck, unicast) == nil {
+	}
+	const frames = 4 * meshMaxPending >> 20
+	var slowest, latest time.Duration
+	for i := range frames {
+		frame := make([]byte, 1<<20)
+		copy(frame, fmt.Sprintf("frame %9d ", i))
+		begin := time.Now()
+		a.Broadcast(frame)
+		slowest = max(slowest, time.Since(begin))
+		meshWait(t, "c gets a broadcast", func() bool { return c.h.got(a.cfg.PeerID, frame) })
+		latest = max(latest, time.Since(begin))
+	}
+	if slowest > 500*time.Millisecond || latest > 2*time.Second {
+		t.Errorf("a Broadcast took %v, and arrived after %v", slowest, latest)
+	}
+	// What mesh sends now, what waits meanwhile, and the queue.
+	grown := meshHeap() - before
+	if most := 3*meshMaxPending + 16<<20; grown > most {
+		t.Errorf("%d MiB are kept for the peer", grown>>20)
+	}
+	meshBlockActor(t, a, stuck)
+	a.mu.Lock()
+	queued := a.queues[stuck].size
+	a.mu.Unlock()
+	if queued == 0 || a.h.count("-") > 0 {
+		t.Fatalf("%d bytes are queued, a was told %v", queued, a.h.events)
+	}
+
+	begin := time.Now()
+	a.Disconnect(stuck)
+	a.Disconnect(stuck)
+	call := time.Since(begin)
+	gone := fmt.Sprintf("-%x", stuck)
+	meshWait(t, "Left", func() bool { return a.h.count(gone) == 1 })
+	left := time.Since(begin)
+	if call > 50*time.Millisecond || left > time.Second {
+		t.Errorf("Disconnect took %v, Left came after %v", call, left)
+	}
+	meshWait(t, "the queue and its worker are gone", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.queues[stuck] == nil
+	})
+	kept := meshHeap() - before
+	if kept > meshMaxPending/2 {
+		t.Errorf("%d MiB are still kept", kept>>20)
+	}
+	meshTalk(t, "meanwhile", a, c)
+
+	begin = time.Now()
+	resume()
+	again := fmt.Sprintf("+%x", stuck)
+	meshWait(t, "Joined again", func() bool { return a.h.count(again) == 2 })
+	back := time.Since(begin)
+	if back > 5*time.Second {
+		t.Errorf("the peer was back after %v", back)
+	}
+	t.Logf("Broadcast took at most %v and arrived after %v; %d MiB pending, %d MiB later; Left after %v, back after %v",
+		slowest, latest, grown>>20, kept>>20, left, back)
+}
+
+// meshHeap is what is in use.
+func meshHeap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// meshBlockActor has mesh send heartbeats until one is stuck.
+func meshBlockActor(t *testing.T, n *meshTestNode, peer uint64) {
+	t.Helper()
+	conn, ok := n.run.Load().router.Ourself.ConnectionTo(mesh.PeerName(peer))
+	if !ok {
+		t.Fatal("no connection")
+	}
+	f, err := meshField(conn, "heartbeatTCP", reflect.TypeFor[*time.Ticker]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Interface().(*time.Ticker).Reset(time.Millisecond)
+	meshWait(t, "the actor is stuck", func() bool {
+		buf := make([]byte, 1<<20)
+		return strings.Contains(string(buf[:runtime.Stack(buf, true)]), "sendSimpleProtocolMsg")
+	})
+}
+
+func TestMeshDisconnectStuck(t *testing.T) {
+	for name, key := range map[string][]byte{"open": nil, "encrypted": bytes.Repeat([]byte{7}, 32)} {
+		t.Run(name, func(t *testing.T) {
+			meshLeaks(t)
+			p := meshProxyTo(t, "")
+			// b has the greatest ID, so that it waits to be dialled.
+			b := meshStart(t, 0xd, func(c *meshConfig) { c.Key, c.AdvertiseAddr = key, p.addr() })
+			p.lead(b.Addr())
+			a := meshStart(t, 0xa, func(c *meshConfig) { c.Key, c.Peers = key, []string{p.addr()} })
+			c := meshStart(t, 0xc, func(c *meshConfig) { c.Key, c.Peers = key, []string{a.Addr(), p.addr()} })
+			meshLinked(t, a, b, c)
+			for _, m := range b.Members() {
+				if !m.Inbound {
+					t.Fatalf("b has passed the proxy by: %+v", m)
+				}
+			}
+			meshStuck(t, a, c, 0xd, p.stop, p.resume)
+			meshWait(t, "b was told too", func() bool { return b.h.count("-a") == 1 && b.h.count("+a") == 2 })
+			meshTalk(t, "after that", a, b, c)
+			meshCloseAll(t, a, b, c)
+		})
+	}
+}
+
+// A connection that is fine ends too, on both sides, and is there again soon.
+func TestMeshDisconnect(t *testing.T) {
+	meshLeaks(t)
+	a := meshNew(t, 0xa, nil)
+	a.Disconnect(0xb) // before Start
+	if err := a.Start(a.h); err != nil {
+		t.Fatal(err)
+	}
+	b := meshStart(t, 0xb, meshPeers(a.Addr()))
+	c := meshStart(t, 0xc, meshPeers(a.Addr()))
+	meshLinked(t, a, b, c)
+	b.Disconnect(0xb)
+	b.Disconnect(0xdead)
+	begin := time.Now()
+	b.Disconnect(0xa)
+	meshWait(t, "Left and Joined on both sides", func() bool {
+		return a.h.count("-b") == 1 && a.h.count("+b") == 2 && b.h.count("-a") == 1 && b.h.count("+a") == 2
+	})
+	t.Logf("back after %v", time.Since(begin))
+	if a.h.count("-c")+b.h.count("-c") > 0 || c.h.count("-") > 0 {
+		t.Error("c was disconnected")
+	}
+	meshTalk(t, "again", a, b, c)
+	meshCloseAll(t, a, b, c)
+	a.Disconnect(0xb) // after Close
+}
+
+// What is queued dies with the connection that the handler knows, and with no other.
+func TestMeshQueueDiesWithItsConnection(t *testing.T) {
+	n := meshNew(t, 0xa, nil)
+	used, spare := &meshConn{peer: 0xb, done: make(chan struct{})}, &meshConn{peer: 0xb, done: make(chan struct{})}
+	q := &meshQueue{items: []meshItem{{frame: []byte("data")}, {frame: []byte("ping"), member: true}}, size: 8}
+	n.peers[0xb] = &meshPeer{conns: []*meshConn{used, spare}, joined: used}
+	n.queues[0xb] = q
+	n.meshTransport.drop(spare)
+	if len(q.items) != 2 || q.size != 8 {
+		t.Errorf("another connection has ended: %d items, %d bytes", len(q.items), q.size)
+	}
+	n.meshTransport.drop(used)
+	if len(q.items) != 0 || q.size != 0 || n.Stats().droppedFrames != 1 {
+		t.Errorf("%d items, %d bytes, %d dropped", len(q.items), q.size, n.Stats().droppedFrames)
+	}
+}

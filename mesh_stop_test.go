@@ -1,0 +1,74 @@
+//go:build unix
+
+package bcache
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const meshChildEnv = "BCACHE_TEST_MESH_CHILD"
+
+// TestMeshChild is the other process of TestMeshDisconnectStopped: a node that answers.
+func TestMeshChild(t *testing.T) {
+	if os.Getenv(meshChildEnv) == "" {
+		t.Skip("it is run by another test")
+	}
+	n := meshNew(t, 0xd, nil)
+	n.h.on = func(from uint64, frame []byte) {
+		if string(frame) == "ping" {
+			_ = n.Send(from, []byte("pong"))
+		}
+	}
+	if err := n.Start(n.h); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = os.Stdout.WriteString(n.Addr() + "\n")
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the other process closes it
+}
+
+// meshChild starts a node with PeerID d in another process.
+func meshChild(t *testing.T) (addr string, process *os.Process) {
+	t.Helper()
+	SkipIfMeshRaces(t)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestMeshChild$")
+	cmd.Env = append(os.Environ(), meshChildEnv+"=1")
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGCONT)
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the other process: %v", err)
+		}
+	})
+	addr, err = bufio.NewReader(out).ReadString('\n')
+	must(t, err)
+	return strings.TrimSpace(addr), cmd.Process
+}
+
+// A process that is stopped keeps its connections, and the kernel takes new ones for it.
+func TestMeshDisconnectStopped(t *testing.T) {
+	meshLeaks(t)
+	addr, process := meshChild(t)
+	a := meshStart(t, 0xa, meshPeers(addr))
+	c := meshStart(t, 0xc, meshPeers(a.Addr(), addr))
+	for _, n := range []*meshTestNode{a, c} {
+		meshWait(t, "all are connected", func() bool { return len(n.direct()) == 2 })
+	}
+	signal := func(s os.Signal) func() {
+		return func() { must(t, process.Signal(s)) }
+	}
+	meshStuck(t, a, c, 0xd, signal(syscall.SIGSTOP), signal(syscall.SIGCONT))
+	must(t, a.Send(0xd, []byte("ping")))
+	meshWait(t, "an answer", func() bool { return a.h.got(0xd, []byte("pong")) })
+	meshCloseAll(t, a, c)
+}
