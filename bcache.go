@@ -71,6 +71,7 @@ type Bcache struct {
 
 	fills, fillErrors, fillsRefused, fillsTooLarge atomic.Uint64
 
+	closed    atomic.Bool
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -105,10 +106,13 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 	}
 	b := &Bcache{maxBytes: cfg.MaxBytes, flights: newFlights()}
 	b.peer = newPeer(replicaConfig{
-		origin:  origin,
-		maxSkew: cfg.MaxClockSkew,
-		logSize: cfg.LogSize,
-		changed: b.changed,
+		id:          cfg.PeerID,
+		origin:      origin,
+		maxSkew:     cfg.MaxClockSkew,
+		logSize:     cfg.LogSize,
+		changed:     b.changed,
+		first:       len(cfg.Peers) == 0,
+		syncTimeout: cfg.SyncTimeout,
 		store: storeConfig{
 			maxKeys:       cfg.MaxKeys,
 			maxBytes:      cfg.MaxBytes,
@@ -211,6 +215,12 @@ func (b *Bcache) Delete(key string) error {
 	return b.peer.replica.delete(b.peer.instant(), key)
 }
 
+// Clear deletes every key, here and on all nodes, those included that join later: whatever was
+// written before, as far as this node knows of it, is gone. What is written after Clear
+// returns is not affected. It takes no longer than a Set; the memory, and what Len counts, goes
+// within seconds. The error is ErrClosed.
+func (b *Bcache) Clear() error { return b.peer.replica.clear(b.peer.instant()) }
+
 // tooLarge tells whether no node, or not this one, could hold the entry.
 func (b *Bcache) tooLarge(key, val string) bool {
 	size := len(key) + len(val)
@@ -247,6 +257,9 @@ func (b *Bcache) Members() []Member {
 // ended, it says so. Close can be called again, to
 // the same result, and at any time, but not from within the Logger.
 func (b *Bcache) Close() error {
-	b.closeOnce.Do(func() { b.closeErr = b.peer.close() })
+	b.closeOnce.Do(func() {
+		b.closed.Store(true)
+		b.closeErr = b.peer.close()
+	})
 	return b.closeErr
 }

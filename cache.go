@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type storeConfig struct {
 	maxBytes      int64         // of entries, see EntryOverhead; 0 = no limit
 	deletionDelay time.Duration // how long a tombstone is kept
 	maxTombstones int           // 0 = maxKeys, but no less than 1,024 and no more than 1<<20
+	groupKeys     int           // in a group of a full sync, about; 0 = 2,048
 	seed          uint64        // of the choice of shards to evict from
 }
 
@@ -90,6 +92,7 @@ func newStore(c storeConfig) *store {
 		c.maxKeys = int(min(int64(c.maxKeys), c.maxBytes/EntryOverhead)) // more can't be held
 	}
 	c.maxKeys = max(c.maxKeys, 1)
+	c.groupKeys = cmp.Or(c.groupKeys, defaultGroupKeys)
 	if c.maxTombstones <= 0 {
 		c.maxTombstones = min(max(c.maxKeys, 1024), 1<<20)
 	}
@@ -219,6 +222,9 @@ func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) ou
 		ok = false
 	}
 	if ok && !held.less(rec.version) {
+		if held == rec.version {
+			sh.remarkLocked(rec.key, rec.mark)
+		}
 		return outcomeKept
 	}
 	if !ok && rec.stamp <= s.floorOf(int(hash%numBuckets)) {

@@ -72,6 +72,10 @@ type Config struct {
 	// for how long after a Delete a fill isn't cached.
 	MaxClockSkew time.Duration
 
+	// SyncTimeout is for how long a node with Peers that reaches none of them waits until it
+	// counts as synced, see Bcache.Ready. 0 means 10 s.
+	SyncTimeout time.Duration
+
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256.
 	MaxConns int
 
@@ -152,6 +156,9 @@ func (c Config) validate() error {
 	if c.MaxClockSkew > maxMaxClockSkew {
 		wrong("MaxClockSkew is %v: must be at most %v", c.MaxClockSkew, maxMaxClockSkew)
 	}
+	if c.SyncTimeout < 0 {
+		wrong("SyncTimeout is %v: must be a positive duration, or 0 for %v", c.SyncTimeout, defaultSyncTimeout)
+	}
 	limit("MaxConns", int64(c.MaxConns), fmt.Sprintf("1 or more, or 0 for %d", defaultMaxConns))
 	limit("LogSize", int64(c.LogSize), "1 or more, or 0 for as many as MaxKeys")
 	return errors.Join(errs...)
@@ -183,6 +190,10 @@ const (
 	// NTP keeps clocks within tens of milliseconds; one further off is broken.
 	defaultMaxClockSkew = 500 * time.Millisecond
 
+	// Names take seconds to be resolved and other nodes to start; a service that starts alone
+	// shouldn't take longer.
+	defaultSyncTimeout = 10 * time.Second
+
 	// Every node connects to all others: this bounds strangers, not sensible clusters.
 	defaultMaxConns = 256
 
@@ -203,6 +214,7 @@ func (c Config) withDefaults() Config {
 	c.Peers = slices.Clone(c.Peers)
 	c.DeletionDelay = cmp.Or(c.DeletionDelay, defaultDeletionDelay)
 	c.MaxClockSkew = cmp.Or(c.MaxClockSkew, defaultMaxClockSkew)
+	c.SyncTimeout = cmp.Or(c.SyncTimeout, defaultSyncTimeout)
 	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
 	c.LogSize = cmp.Or(c.LogSize, min(max(c.MaxKeys, minDefaultLogSize), maxDefaultLogSize))
 	return c

@@ -2,93 +2,17 @@ package bcache
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
 
-const (
-	maxOrigins   = 4096 // whose contexts are kept; of those that left, the longest unheard go first
-	maxIntervals = 128  // remembered beyond a gap, per origin
-)
+// maxOrigins is how many origins a context keeps, see dotContext.trim.
+const maxOrigins = 4096
 
-// A dotSet is the set of one origin's dots that this node has processed:
-// everything up to covered, and beyond a gap what the intervals say. It is one
-// entry of a version vector with exceptions (Malkhi, Terry, "Concise Version
-// Vectors in WinFS", 2005).
-type dotSet struct {
-	covered uint64
-	ahead   []interval // ascending, disjoint, not adjacent, all beyond covered+1
-	heard   time.Duration
-}
-
-// An interval is the dots (from, to].
-type interval struct{ from, to uint64 }
-
-func (s *dotSet) has(seq uint64) bool {
-	if seq <= s.covered {
-		return true
-	}
-	i := s.search(seq)
-	return i < len(s.ahead) && s.ahead[i].from < seq
-}
-
-// search returns the index of the first interval that ends at seq or later.
-func (s *dotSet) search(seq uint64) int {
-	i, _ := slices.BinarySearchFunc(s.ahead, seq, func(iv interval, seq uint64) int { return cmp.Compare(iv.to, seq) })
-	return i
-}
-
-// add marks seq as processed. It returns false if there are too many gaps to
-// remember every dot: then a forgotten one will come again, which does no harm.
-func (s *dotSet) add(seq uint64) bool {
-	if s.has(seq) {
-		return true
-	}
-	if seq == s.covered+1 {
-		s.covered = seq
-		if len(s.ahead) > 0 && s.ahead[0].from == seq {
-			s.covered = s.ahead[0].to
-			s.ahead = slices.Delete(s.ahead, 0, 1)
-		}
-		return true
-	}
-	i := s.search(seq)
-	joinsLeft := i > 0 && s.ahead[i-1].to == seq-1
-	joinsRight := i < len(s.ahead) && s.ahead[i].from == seq
-	switch {
-	case joinsLeft && joinsRight:
-		s.ahead[i-1].to = s.ahead[i].to
-		s.ahead = slices.Delete(s.ahead, i, i+1)
-	case joinsLeft:
-		s.ahead[i-1].to = seq
-	case joinsRight:
-		s.ahead[i].from = seq - 1
-	case len(s.ahead) >= maxIntervals:
-		// The far ones are the last to be needed, but the last of all is what
-		// arrives now, and will go on.
-		const victim = maxIntervals - 2
-		s.ahead = slices.Delete(s.ahead, victim, victim+1)
-		if i > victim {
-			i--
-		}
-		s.ahead = slices.Insert(s.ahead, i, interval{seq - 1, seq})
-		return false
-	default:
-		s.ahead = slices.Insert(s.ahead, i, interval{seq - 1, seq})
-	}
-	return true
-}
-
-// run returns the processed interval that seq belongs to, or the zero interval.
-func (s *dotSet) run(seq uint64) interval {
-	if seq <= s.covered {
-		return interval{0, s.covered}
-	}
-	if i := s.search(seq); i < len(s.ahead) && s.ahead[i].from < seq {
-		return s.ahead[i]
-	}
-	return interval{}
-}
+// activeFor is for how long an origin that was heard is listed in pings; for the others
+// a fingerprint has to do.
+const activeFor = time.Minute
 
 // A dotContext says which dots a node has processed, for every origin that it
 // knows: the version vector of Scuttlebutt (van Renesse et al., "Efficient
@@ -96,39 +20,162 @@ func (s *dotSet) run(seq uint64) interval {
 // locked.
 type dotContext struct {
 	origins map[uint64]*dotSet
-	live    map[uint64]bool // this node and its neighbours, who are never dropped
+	live    map[uint64]bool // this node and its neighbours, which are never dropped
+	most    int             // origins
+	horizon horizon
 }
 
-func newDotContext(self uint64) *dotContext {
-	return &dotContext{origins: map[uint64]*dotSet{self: {}}, live: map[uint64]bool{self: true}}
+// A horizon stands for the origins that were dropped: those whose newest dots aren't
+// younger than stamp. Nodes with equal horizons have dropped the same dots.
+type horizon struct {
+	stamp uint64
+	print uint64 // of the dropped dotSets, combined by XOR
 }
 
-// of returns the dots of origin, and whether another origin was dropped to make
-// room for it.
-func (c *dotContext) of(origin uint64, mono time.Duration) (s *dotSet, dropped bool) {
-	s = c.origins[origin]
+func (h horizon) less(i horizon) bool {
+	return cmp.Or(cmp.Compare(h.stamp, i.stamp), cmp.Compare(h.print, i.print)) < 0
+}
+
+func newDotContext(self uint64, most int) *dotContext {
+	return &dotContext{origins: map[uint64]*dotSet{self: {}}, live: map[uint64]bool{self: true}, most: most}
+}
+
+// get returns the dots of origin; an empty set, that isn't part of the context, if there are none.
+func (c *dotContext) get(origin uint64) *dotSet {
+	if s := c.origins[origin]; s != nil {
+		return s
+	}
+	return &dotSet{}
+}
+
+// admits reports whether a dot of origin, with this stamp, can be remembered.
+func (c *dotContext) admits(origin, seq, stamp uint64) bool {
+	s := c.origins[origin]
 	if s == nil {
-		if len(c.origins) >= maxOrigins {
-			c.dropLongestUnheard()
-			dropped = true
-		}
+		return stamp > c.horizon.stamp || c.live[origin]
+	}
+	return s.room(seq)
+}
+
+// add marks a dot, which the context admits, as processed, and returns how many
+// origins were dropped to make room for it.
+func (c *dotContext) add(origin, seq, stamp uint64, mono time.Duration) (dropped int) {
+	s := c.origins[origin]
+	isNew := s == nil
+	if isNew {
 		s = &dotSet{}
 		c.origins[origin] = s
 	}
+	s.add(seq)
+	s.newest = max(s.newest, stamp)
 	s.heard = mono
-	return s, dropped
+	if isNew {
+		return c.trim()
+	}
+	return 0
 }
 
-func (c *dotContext) dropLongestUnheard() {
-	var victim uint64
-	var since time.Duration
-	for o, s := range c.origins { // the minimum doesn't depend on the order
-		if c.live[o] {
-			continue
+// trim drops, while there are too many origins, those whose newest dots are oldest.
+// All nodes drop the same ones, unless they differ in what they have processed; the
+// horizon shows whether they do.
+func (c *dotContext) trim() (dropped int) {
+	for len(c.origins) > c.most {
+		oldest, found := uint64(0), false
+		for o, s := range c.origins {
+			if !c.live[o] && (!found || s.newest < oldest) {
+				oldest, found = s.newest, true
+			}
 		}
-		if victim == 0 || s.heard < since || s.heard == since && o < victim {
-			victim, since = o, s.heard
+		if !found {
+			break
+		}
+		h := horizon{oldest, c.printUpTo(oldest)}
+		dropped += c.drop(h)
+	}
+	return dropped
+}
+
+// printUpTo is what a horizon of this stamp would have as its print.
+func (c *dotContext) printUpTo(stamp uint64) uint64 {
+	print := c.horizon.print
+	for o, s := range c.origins {
+		if s.newest <= stamp && !c.live[o] {
+			print ^= s.print(o)
 		}
 	}
-	delete(c.origins, victim)
+	return print
+}
+
+// drop makes h the horizon and drops what is behind it.
+func (c *dotContext) drop(h horizon) (dropped int) {
+	c.horizon = h
+	for o, s := range c.origins {
+		if s.newest <= h.stamp && !c.live[o] {
+			delete(c.origins, o)
+			dropped++
+		}
+	}
+	return dropped
+}
+
+// matches reports whether another node has dropped exactly what this one has dropped or
+// would drop at h; then it does. It isn't asked about a horizon that is less than the own one.
+func (c *dotContext) matches(h horizon) bool {
+	if h != c.horizon && c.printUpTo(h.stamp) != h.print {
+		return false
+	}
+	c.drop(h)
+	return true
+}
+
+// behind reports whether dots are known of origins behind a horizon.
+func (c *dotContext) behind(h horizon) bool {
+	for o, s := range c.origins {
+		if s.newest <= h.stamp && !c.live[o] {
+			return true
+		}
+	}
+	return false
+}
+
+// settle is called about once a second, see dotSet.
+func (c *dotContext) settle() {
+	for _, s := range c.origins {
+		s.settle()
+	}
+}
+
+// sorted lists the origins that have dots, in an order that doesn't depend on a map's.
+func (c *dotContext) sorted() []uint64 {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.origins)), func(o uint64) bool { return c.origins[o].last() == 0 })
+}
+
+// A contextEntry is one origin of a context on its way to another node.
+type contextEntry struct {
+	origin uint64
+	dotSet // covered, ahead and newest
+}
+
+// list returns copies of the origins' dots, sorted, and the fingerprint of those that were
+// not heard since a time, which it leaves out.
+func (c *dotContext) list(since time.Duration) (entries []contextEntry, rest uint64) {
+	for _, o := range c.sorted() {
+		s := c.origins[o]
+		if s.heard < since {
+			rest ^= s.print(o)
+			continue
+		}
+		entries = append(entries, contextEntry{o, dotSet{covered: s.covered, ahead: slices.Clone(s.ahead), newest: s.newest}})
+	}
+	return entries, rest
+}
+
+// restOf returns the fingerprint of all origins that aren't listed.
+func (c *dotContext) restOf(listed map[uint64]*dotSet) (rest uint64) {
+	for o, s := range c.origins {
+		if listed[o] == nil {
+			rest ^= s.print(o)
+		}
+	}
+	return rest
 }

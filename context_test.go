@@ -4,7 +4,6 @@ import (
 	"math"
 	"slices"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 )
@@ -16,9 +15,10 @@ func TestDotSetIsASet(t *testing.T) {
 		var s dotSet
 		model := map[uint64]bool{}
 		for _, seq := range rapid.SliceOf(rapid.Uint64Range(1, 60)).Draw(t, "seqs") {
-			if !s.add(seq) {
-				t.Fatalf("add(%d) = false", seq)
+			if !s.room(seq) {
+				t.Fatalf("room(%d) = false", seq)
 			}
+			s.add(seq)
 			model[seq] = true
 			covered := uint64(0)
 			for model[covered+1] {
@@ -47,52 +47,116 @@ func TestDotSetIsASet(t *testing.T) {
 	})
 }
 
+// genDots draws a dotSet with seqs up to 60.
+var genDots = rapid.Custom(func(t *rapid.T) *dotSet {
+	s := &dotSet{}
+	for _, seq := range rapid.SliceOf(rapid.Uint64Range(1, 60)).Draw(t, "seqs") {
+		s.add(seq)
+	}
+	return s
+})
+
+// A union is the union of the sets, and a difference the difference, but for what may be on
+// its way.
+func TestDotSetMergeAndMinus(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := genDots.Draw(t, "a"), genDots.Draw(t, "b")
+		a.settled = rapid.Uint64Range(0, 62).Draw(t, "settled")
+		lacks := map[uint64]bool{}
+		for _, iv := range a.minus(b) {
+			if iv.from >= iv.to {
+				t.Fatalf("minus: interval %v", iv)
+			}
+			for seq := iv.from + 1; seq <= iv.to; seq++ {
+				lacks[seq] = true
+			}
+		}
+		for seq := uint64(1); seq <= 62; seq++ {
+			want := a.has(seq) && !b.has(seq) && seq <= max(a.settled, b.last())
+			if lacks[seq] != want {
+				t.Fatalf("%v minus %v: dot %d is missing: %v, want %v", a, b, seq, lacks[seq], want)
+			}
+		}
+		m, n := dotSet{covered: a.covered, ahead: slices.Clone(a.ahead)}, dotSet{covered: b.covered, ahead: slices.Clone(b.ahead)}
+		m.merge(b)
+		n.merge(a)
+		for seq := uint64(1); seq <= 62; seq++ {
+			if m.has(seq) != (a.has(seq) || b.has(seq)) {
+				t.Fatalf("%v merged with %v is %v: dot %d", a, b, m, seq)
+			}
+		}
+		if m.print(1) != n.print(1) || (m.print(1) == m.print(2)) != (m.last() == 0) {
+			t.Fatalf("prints of %v and %v", m, n)
+		}
+	})
+}
+
 func TestDotSetIsBounded(t *testing.T) {
 	var s dotSet
 	for i := range uint64(maxIntervals) {
-		if !s.add(10 + 2*i) {
-			t.Fatalf("add nr %d = false", i)
+		if seq := 10 + 2*i; !s.room(seq) {
+			t.Fatalf("no room for nr %d", i)
+		} else {
+			s.add(seq)
 		}
 	}
-	if s.add(1_000_000) {
-		t.Error("one too many at the far end was remembered")
+	for _, seq := range []uint64{5, 1_000_000, math.MaxUint64} {
+		if s.room(seq) {
+			t.Errorf("room for one gap too many, at %d", seq)
+		}
 	}
-	if !s.has(1_000_000) || !s.add(1_000_001) || s.run(1_000_001) != (interval{999_999, 1_000_001}) {
-		t.Error("what arrives now isn't remembered")
+	for _, seq := range []uint64{1, 9, 10, 11, 13, 10 + 2*maxIntervals - 1} { // no gap more
+		if !s.room(seq) {
+			t.Errorf("no room at %d", seq)
+		}
 	}
-	if s.add(5) || !s.has(5) || !s.has(1_000_001) || len(s.ahead) != maxIntervals {
-		t.Error("a near one isn't remembered, or the last isn't any more")
-	}
-	if s.add(math.MaxUint64) || !s.has(math.MaxUint64) || s.covered != 0 {
-		t.Error("the last seq upsets it")
-	}
-	for seq := uint64(1); s.covered < 10+2*(maxIntervals-5); seq++ {
+	for seq := uint64(1); s.covered < 10+2*(maxIntervals-1); seq++ {
 		s.add(seq)
 	}
-	if s.has(10+2*(maxIntervals-1)) || len(s.ahead) > 4 {
+	if len(s.ahead) > 0 || !s.room(1_000_000) {
 		t.Errorf("%v left", s.ahead)
+	}
+	var far dotSet
+	for i := range uint64(maxIntervals) {
+		far.add(1001 + 2*i)
+		s.add(5000 + 2*i)
+	}
+	far.merge(&s)
+	if dropped := far.merge(&dotSet{ahead: []interval{{9000, 9001}, {9002, 9003}}}); dropped != 2 || len(far.ahead) > 2*maxIntervals {
+		t.Errorf("%d intervals dropped, %d left", dropped, len(far.ahead))
 	}
 }
 
-func TestDotContextDropsTheLongestUnheard(t *testing.T) {
-	c := newDotContext(7)
+func TestContextDropsTheOldest(t *testing.T) {
+	const most = 100
+	c := newDotContext(7, most)
 	c.live[1001] = true // connected, but quiet
-	for i := range uint64(maxOrigins - 1) {
-		s, dropped := c.of(1000+i, time.Duration(i))
-		s.add(1)
-		if dropped {
+	for i := range uint64(most - 1) {
+		if c.add(1000+i, 1, 1000+i, 0) != 0 {
 			t.Fatal("dropped below the bound")
 		}
 	}
-	c.of(1000, time.Hour) // heard again
-	if _, dropped := c.of(1, time.Hour); !dropped {
-		t.Error("nothing was dropped")
+	c.add(1000, 2, 5000, 0) // has written again
+	d := newDotContext(8, 2*most)
+	for _, o := range []uint64{1002, 1003} {
+		d.add(o, 1, o, 0)
 	}
-	if len(c.origins) != maxOrigins {
+	if c.add(1, 1, 6000, 0) != 1 || len(c.origins) != most {
 		t.Errorf("%d origins", len(c.origins))
 	}
 	if c.origins[1002] != nil || c.origins[1001] == nil || c.origins[1000] == nil || c.origins[7] == nil {
 		t.Error("the wrong one was dropped")
+	}
+	if c.admits(1002, 2, 1002) || !c.admits(1002, 2, 7000) || !c.admits(1001, 2, 1) {
+		t.Error("dots behind the horizon are admitted, or others aren't")
+	}
+	if !d.matches(c.horizon) || d.origins[1002] != nil || d.origins[1003] == nil || d.horizon != c.horizon {
+		t.Error("another node doesn't follow")
+	}
+	e := newDotContext(9, most)
+	e.add(1002, 2, 1002, 0) // has more of it
+	if before := e.horizon; e.matches(c.horizon) || e.origins[1002] == nil || e.horizon != before {
+		t.Error("a node that knows something else follows")
 	}
 }
 

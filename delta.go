@@ -40,6 +40,10 @@ type record struct {
 	version
 	kind kind
 
+	// Not 0 while the record is known from a full sync that hasn't ended, and from
+	// nothing else: the number of that sync. It doesn't travel.
+	mark uint8
+
 	// Unix milliseconds, 0 = none. They belong to the write and never move,
 	// so replication can't extend a life.
 	deadline    int64 // not served from then on

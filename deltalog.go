@@ -73,6 +73,49 @@ func (l *deltaLog) get(origin, seq uint64) (logSlot, bool) {
 	return slot, slot.version != version{}
 }
 
+// next returns the first dot of origin within seq to to, both included, that is known.
+func (l *deltaLog) next(origin, seq, to uint64) (at uint64, slot logSlot, ok bool) {
+	pages := l.origins[origin]
+	for len(pages) > 0 && seq <= to {
+		if p := pages[seq/l.pageSize]; p != nil {
+			if slot := p.slots[seq%l.pageSize]; slot.version != (version{}) {
+				return seq, slot, true
+			}
+			seq++
+		} else {
+			seq = (seq/l.pageSize + 1) * l.pageSize
+		}
+	}
+	return 0, logSlot{}, false
+}
+
+// knows reports whether some and whether all of an interval's dots are known.
+func (l *deltaLog) knows(origin uint64, iv interval) (some, all bool) {
+	if iv.to-iv.from > uint64(l.records) {
+		_, _, some = l.next(origin, iv.from+1, iv.to)
+		return some, false
+	}
+	all = true
+	for seq := iv.from + 1; seq <= iv.to; {
+		p := l.origins[origin][seq/l.pageSize]
+		if p != nil && p.records == len(p.slots) {
+			some = true
+			seq = (seq/l.pageSize + 1) * l.pageSize
+			continue
+		}
+		if p != nil && p.slots[seq%l.pageSize].version != (version{}) {
+			some = true
+		} else {
+			all = false
+		}
+		if some && !all {
+			return some, all
+		}
+		seq++
+	}
+	return some, all
+}
+
 func (l *deltaLog) page(origin, number uint64) *logPage {
 	pages := l.origins[origin]
 	if p := pages[number]; p != nil {

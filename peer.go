@@ -26,10 +26,11 @@ type peer struct {
 	now       func() time.Time
 	start     time.Time
 
-	wake chan struct{} // the flusher has work
-	ping chan struct{} // a pong or a departure may have confirmed something
-	done chan struct{}
-	wg   sync.WaitGroup
+	wake   chan struct{} // the flusher has work
+	ping   chan struct{} // a pong or a departure may have confirmed something
+	synced chan struct{} // closed when the replica is
+	done   chan struct{}
+	wg     sync.WaitGroup
 }
 
 func newPeer(cfg replicaConfig, t transport, log *lineLog, now func() time.Time) *peer {
@@ -40,11 +41,16 @@ func newPeer(cfg replicaConfig, t transport, log *lineLog, now func() time.Time)
 		start:     now(),
 		wake:      make(chan struct{}, 1),
 		ping:      make(chan struct{}, 1),
+		synced:    make(chan struct{}),
 		done:      make(chan struct{}),
 	}
 	cfg.local = t == nil
 	cfg.wake = func() { notify(p.wake) }
+	cfg.became = func() { close(p.synced) }
 	p.replica = newReplica(cfg)
+	if p.replica.synced {
+		close(p.synced)
+	}
 	return p
 }
 
@@ -100,7 +106,7 @@ func (p *peer) flusher() {
 
 // flush sends what is queued. Only one goroutine at a time may call it.
 func (p *peer) flush() {
-	broadcasts, sends := p.replica.flush()
+	broadcasts, sends := p.replica.flush(p.instant())
 	for _, frame := range broadcasts {
 		p.transport.Broadcast(frame)
 	}
@@ -108,6 +114,10 @@ func (p *peer) flush() {
 		if err := p.transport.Send(m.to, m.frame); err != nil {
 			p.log.Debugf(m.to, "a message to node %x wasn't sent: %v", m.to, err)
 		}
+	}
+	for _, c := range p.replica.takeCuts() {
+		p.log.Errorf(c.peer, "the connection to node %x is cut: %s", c.peer, c.reason)
+		p.transport.Disconnect(c.peer)
 	}
 }
 
@@ -125,11 +135,11 @@ func (p *peer) Receive(from uint64, frame []byte) {
 }
 
 // Joined implements transportHandler.
-func (p *peer) Joined(id, origin uint64) { p.replica.joined(id, origin) }
+func (p *peer) Joined(id, origin uint64) { p.replica.joined(p.instant(), id, origin) }
 
 // Left implements transportHandler.
 func (p *peer) Left(id uint64) {
-	p.replica.left(id)
+	p.replica.left(p.instant(), id)
 	notify(p.ping)
 }
 

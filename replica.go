@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,12 +17,17 @@ import (
 //
 // Lock order: replica.mu, then a store shard's.
 type replica struct {
+	id      uint64 // PeerID
 	origin  uint64
-	maxSkew int64 // ms, rounded up
-	local   bool  // no other node will ever be: nothing is logged or queued
-	wake    func()
-	changed func(key string, kind kind)
-	store   *store // gets go past the replica
+	maxSkew int64         // ms, rounded up
+	local   bool          // no other node will ever be: nothing is logged or queued
+	lone    time.Duration // for so long it waits for others, see judge
+
+	chunkBytes, pullBytes int
+	wake                  func()
+	became                func() // synced
+	changed               func(key string, kind kind)
+	store                 *store // gets go past the replica
 
 	mu     sync.Mutex
 	closed bool
@@ -31,17 +37,50 @@ type replica struct {
 	log    *deltaLog
 	outbox outbox
 	sends  []message
-	peers  map[uint64]*peerState
+	cuts   []cut
 	swept  int // the next shard to sweep
 	n      replicaStats
+
+	peers   map[uint64]*peerState
+	peerIDs []uint64 // their PeerIDs, ascending
+	nonces  uint64   // drawn so far
+	turns   int      // taken among neighbours
+
+	// repair.go
+	active               bool          // something happened since the last round
+	lastRound, nextRound time.Duration // when
+	interval             time.Duration
+	pull                 *pullOp
+	lastPull             time.Duration
+
+	// sync_in.go, sync_out.go
+	sync      *syncIn
+	mark      uint8 // of the last session
+	unvouched bool  // something is held of a session that didn't end
+	serving   map[uint64]*syncOut
+
+	// synced.go
+	synced      bool
+	lonely      time.Duration // the last neighbour left
+	unsyncedFor time.Duration // since when all neighbours are unsynced
+	syncFailure string
 }
 
 type replicaConfig struct {
-	origin  uint64
-	maxSkew time.Duration
-	logSize int
-	local   bool
-	store   storeConfig
+	id          uint64
+	origin      uint64
+	maxSkew     time.Duration
+	logSize     int
+	maxOrigins  int // 0 = maxOrigins
+	local       bool
+	first       bool          // it has nobody to wait for: it is synced from the start
+	syncTimeout time.Duration // a node that reaches nobody for so long is synced
+	chunkBytes  int           // of a full sync; 0 = maxFrame
+	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
+	store       storeConfig
+
+	// became is called when the node is synced, if it wasn't from the start, under the lock.
+	became func()
 
 	// wake is called when flush has something to take after it had nothing; it
 	// must not block nor call the replica. changed is called for every write that changes
@@ -56,13 +95,6 @@ type message struct {
 	frame []byte
 }
 
-// peerState is what is known of a directly connected node.
-type peerState struct {
-	origin   uint64
-	baseline uint64 // our seq when it connected: what came later, it gets
-	covered  uint64 // it has processed everything from the baseline up to here
-}
-
 // replicaStats are counters, guarded by replica.mu.
 type replicaStats struct {
 	sets, deletes               uint64
@@ -73,6 +105,15 @@ type replicaStats struct {
 	droppedOutbox, droppedSends uint64
 	droppedIntervals            uint64
 	droppedOrigins              uint64
+
+	clears                            uint64
+	repairsAsked, repairsAnswered     uint64
+	recordsRepaired, recordsRetrieved uint64
+	syncsServed, syncsReceived        uint64
+	syncsFailed, recordsSynced        uint64
+	syncBytesIn, syncBytesOut         uint64
+	syncTook                          time.Duration
+	stuck, refusedSkewPeers           uint64
 }
 
 // errFuture is wrapped by the error about records that weren't applied because of
@@ -88,16 +129,27 @@ const (
 )
 
 func newReplica(c replicaConfig) *replica {
+	if c.became == nil {
+		c.became = func() {}
+	}
 	return &replica{
+		id:      c.id,
 		origin:  c.origin,
 		maxSkew: (c.maxSkew + time.Millisecond - 1).Milliseconds(),
 		local:   c.local,
 		wake:    c.wake,
 		changed: c.changed,
 		store:   newStore(c.store),
-		ctx:     newDotContext(c.origin),
+		became:  c.became,
+		ctx:     newDotContext(c.origin, cmp.Or(c.maxOrigins, maxOrigins)),
 		log:     newDeltaLog(c.logSize),
 		peers:   map[uint64]*peerState{},
+		serving: map[uint64]*syncOut{},
+		synced:  c.first || c.local,
+		lone:    c.syncTimeout,
+
+		chunkBytes: cmp.Or(c.chunkBytes, maxFrame),
+		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
 	}
 }
 
@@ -124,6 +176,18 @@ func (r *replica) delete(now instant, key string) error {
 	}
 	r.n.deletes++
 	r.write(now, &record{key: key, kind: kindTombstone})
+	return nil
+}
+
+// clear deletes everything, up to now.
+func (r *replica) clear(now instant) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	r.n.clears++
+	r.write(now, &record{kind: kindClear})
 	return nil
 }
 
@@ -189,8 +253,8 @@ func (r *replica) commit(now instant, rec *record) {
 		return
 	}
 	r.log.put(r.origin, r.seq, rec)
-	self, _ := r.ctx.of(r.origin, now.mono)
-	self.add(r.seq)
+	r.ctx.add(r.origin, r.seq, rec.stamp, now.mono)
+	r.active = true
 	if len(r.peers) == 0 {
 		r.outbox.take() // nobody would get it
 		return
@@ -231,7 +295,7 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 		if err != nil {
 			return err
 		}
-		return r.receiveDelta(now, &d)
+		return r.receiveDelta(now, from, &d)
 	case framePing:
 		p, err := decodePing(frame)
 		if err != nil {
@@ -243,7 +307,19 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 		if err != nil {
 			return err
 		}
-		r.receivePong(from, p)
+		r.receivePong(now, from, p)
+	case frameAsk:
+		a, err := decodeAsk(frame)
+		if err != nil {
+			return err
+		}
+		r.receiveAsk(now, from, a)
+	case frameChunk:
+		c, recs, err := openChunk(frame)
+		if err != nil {
+			return err
+		}
+		return r.receiveChunk(now, from, &c, recs, len(frame))
 	default:
 		return fmt.Errorf("%w: frame type %d", errUnsupported, typ)
 	}
@@ -252,7 +328,7 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 
 // receiveDelta applies the records whose dots are new, a batch per lock so that
 // local callers never wait for a whole frame.
-func (r *replica) receiveDelta(now instant, d *deltaReader) error {
+func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 	ahead, refused := int64(0), 0
 	for more := true; more; {
 		r.mu.Lock()
@@ -266,12 +342,28 @@ func (r *replica) receiveDelta(now instant, d *deltaReader) error {
 				refused++
 			}
 		}
+		if !more {
+			r.endDelta(now, from, d)
+		}
 		r.mu.Unlock()
 	}
 	if refused > 0 {
 		return fmt.Errorf("%w: %d writes, by up to %v", errFuture, refused, time.Duration(ahead)*time.Millisecond)
 	}
 	return nil
+}
+
+// endDelta notes who sent it, and looks for gaps.
+func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
+	if p := r.peers[from]; p != nil {
+		p.heard = now.mono
+	}
+	if r.pull != nil && r.pull.peer == from && d.repair {
+		r.pull.alive = now.mono
+	}
+	if !d.repair && len(r.ctx.get(d.origin).ahead) > 0 {
+		r.gap(now, d.origin)
+	}
 }
 
 // receiveRecord processes the next record of a frame; more is false if there is none.
@@ -281,46 +373,44 @@ func (r *replica) receiveRecord(now instant, d *deltaReader) (rec record, applie
 	if !ok {
 		return rec, false, false
 	}
-	if d.origin == r.origin || r.dots(d.origin, now).has(seq) {
+	if d.origin == r.origin || r.ctx.get(d.origin).has(seq) {
 		r.n.duplicates++
 		d.skip()
 		return rec, true, true
 	}
 	d.next(&rec)
 	r.makeRoom(now, &rec)
-	dots := r.dots(d.origin, now)
-	if dots.has(seq) { // it came a second time while the lock was free
+	if r.ctx.get(d.origin).has(seq) { // it came a second time while the lock was free
 		r.n.duplicates++
 		return rec, true, true
 	}
 	r.n.recordsIn++
+	r.active = true
+	if !r.ctx.admits(d.origin, seq, rec.stamp) {
+		r.n.droppedIntervals++
+		r.giveUp(&rec)
+		return rec, true, true
+	}
 	if !r.apply(now, &rec) {
 		return rec, false, true
 	}
 	r.log.put(d.origin, seq, &rec)
-	if !dots.add(seq) {
-		r.n.droppedIntervals++
+	r.n.droppedOrigins += uint64(r.ctx.add(d.origin, seq, rec.stamp, now.mono))
+	if d.repair {
+		r.n.recordsRetrieved++
+		if r.pull != nil {
+			r.pull.got++
+		}
 	}
 	return rec, true, true
 }
 
-func (r *replica) dots(origin uint64, now instant) *dotSet {
-	dots, dropped := r.ctx.of(origin, now.mono)
-	if dropped {
-		r.n.droppedOrigins++
-	}
-	return dots
-}
-
 // apply merges a record of another node. It returns false for one from the
 // future: its dot stays a gap, to be repaired when the clocks have caught up.
-// Meanwhile an older value of the key is known to be stale, and is given up.
 func (r *replica) apply(now instant, rec *record) bool {
-	if rec.stamp > stampOf(now.wall+r.maxSkew)|(1<<stampShift-1) {
+	if r.future(now, rec.stamp) {
 		r.n.refusedSkew++
-		if rec.kind != kindClear && r.store.drop(rec.key, rec.version) {
-			r.changed(rec.key, kindForget)
-		}
+		r.giveUp(rec)
 		return false
 	}
 	r.clock.observe(rec.stamp)
@@ -334,14 +424,46 @@ func (r *replica) apply(now instant, rec *record) bool {
 	return true
 }
 
-// tick does the periodic work; it wants to be called about once a second. It
-// sweeps a part of the store: expired entries, old tombstones.
+// future reports whether a stamp is further ahead of this node's clock than other clocks
+// may be.
+func (r *replica) future(now instant, stamp uint64) bool {
+	return stamp > stampOf(now.wall+r.maxSkew)|(1<<stampShift-1)
+}
+
+// giveUp drops what is held of the key of a record that can't be applied now, if it is older:
+// it is known to be stale.
+func (r *replica) giveUp(rec *record) {
+	if rec.kind != kindClear && r.store.drop(rec.key, rec.version) {
+		r.changed(rec.key, kindForget)
+	}
+}
+
+// tick does the periodic work; it wants to be called about once a second. It pings the
+// neighbours, gives up what takes too long, and sweeps a part of the store: expired
+// entries, old tombstones.
 func (r *replica) tick(now instant) {
+	r.tend(now)
 	n := r.store.shards()
 	for range (n + sweepTurns - 1) / sweepTurns {
 		r.store.sweepShard(now, r.swept)
 		r.swept = (r.swept + 1) % n
 	}
+}
+
+// tend is the tick of everything but the store.
+func (r *replica) tend(now instant) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.local || r.closed {
+		return
+	}
+	r.ctx.settle()
+	r.pullTick(now)
+	r.syncTick(now)
+	r.serveTick(now)
+	r.round(now)
+	r.judge(now)
+	r.advance(now)
 }
 
 // ahead returns by how much what this node writes is stamped ahead of its wall clock,
@@ -356,8 +478,9 @@ func (r *replica) ahead(now instant) time.Duration {
 	return 0
 }
 
-// flush takes what is to be sent: frames for everybody, and messages.
-func (r *replica) flush() (broadcasts [][]byte, sends []message) {
+// flush takes what is to be sent: frames for everybody, and messages. It mustn't be called by two
+// goroutines at a time.
+func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.mu.Lock()
 	r.n.recordsOut += uint64(r.outbox.n)
 	first, chunks := r.outbox.take()
@@ -373,7 +496,16 @@ func (r *replica) flush() (broadcasts [][]byte, sends []message) {
 		r.outbox.recycle(chunks[0])
 		r.mu.Unlock()
 	}
-	return broadcasts, sends
+	sends = r.answerPulls(now, sends)
+	return broadcasts, r.serve(sends)
+}
+
+// takeCuts returns the connections that are to be ended.
+func (r *replica) takeCuts() (cuts []cut) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cuts, r.cuts = r.cuts, nil
+	return cuts
 }
 
 // cutDelta encodes consecutive records as frames of about maxFrame at most.

@@ -159,7 +159,7 @@ func TestReplicaIsDeterministic(t *testing.T) {
 			case 2:
 				must(t, g.replicas[i].delete(g.now(), key))
 			case 3:
-				broadcasts, _ := g.replicas[i].flush()
+				broadcasts, _ := g.replicas[i].flush(g.now())
 				trace = append(trace, broadcasts...)
 				for j, r := range g.replicas {
 					for _, frame := range broadcasts {
@@ -278,7 +278,7 @@ func TestReplicaFuture(t *testing.T) {
 	if err := r.receive(g.now(), 1, frame); !errors.Is(err, errFuture) || !strings.Contains(err.Error(), "10s") {
 		t.Errorf("receive = %v", err)
 	}
-	if _, ok := r.log.get(101, 1); ok || r.ctx.origins[101].has(1) {
+	if _, ok := r.log.get(101, 1); ok || r.ctx.get(101).has(1) {
 		t.Error("the dot is logged or covered")
 	}
 	if held, ok := r.store.peek("k"); ok || changed != 1 {
@@ -325,6 +325,7 @@ func TestReplicaAhead(t *testing.T) {
 func TestReplicaQueuesAreBounded(t *testing.T) {
 	g := newRig(t, 2, nil)
 	r := g.replicas[0]
+	r.sends = nil // a ping
 	for range maxSends + 10 {
 		must(t, r.receive(g.now(), 1, appendPing(nil, ping{origin: 101})))
 	}
@@ -332,7 +333,7 @@ func TestReplicaQueuesAreBounded(t *testing.T) {
 		t.Errorf("%d messages, %d dropped", len(r.sends), r.n.droppedSends)
 	}
 	must(t, r.set(g.now(), "k", "v", 0))
-	r.left(1)
+	r.left(g.now(), 1)
 	must(t, r.set(g.now(), "k", "v", 0))
 	if !r.outbox.empty() {
 		t.Errorf("%d writes wait for nobody", r.outbox.n)

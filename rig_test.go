@@ -51,7 +51,7 @@ func newRig(t rigT, n int, edit func(*replicaConfig)) *rig {
 		r := newReplica(c)
 		for j := range n {
 			if j != i {
-				r.joined(uint64(j), uint64(100+j))
+				r.joined(g.now(), uint64(j), uint64(100+j))
 			}
 		}
 		g.replicas = append(g.replicas, r)
@@ -95,7 +95,7 @@ func (g *rig) last(i int) version {
 }
 
 func (g *rig) flush(i int) {
-	broadcasts, sends := g.replicas[i].flush()
+	broadcasts, sends := g.replicas[i].flush(g.now())
 	for _, frame := range broadcasts {
 		for j := range g.replicas {
 			if j != i {

@@ -15,6 +15,7 @@ type entry struct {
 	used uint32 // the store's clock when it was last used
 	life int32  // the entry's place in shard.lives, from 1 on; 0: it lives for ever
 	kind kind
+	mark uint8 // as in record
 }
 
 func (e *entry) cost() int64 { return entryCost(e.key, e.val) }
@@ -127,6 +128,13 @@ func (sh *shard) heldLocked(key string) (version, bool) {
 	return t.version, ok
 }
 
+// remarkLocked notes that what is held of a key came again, with this mark.
+func (sh *shard) remarkLocked(key string, mark uint8) {
+	if e := sh.findLocked(key); e != nil && e.mark != 0 {
+		e.mark = mark
+	}
+}
+
 // queueLocked returns one of the two queues of entries.
 func (sh *shard) queueLocked(probation bool) *queue[*entry] {
 	if probation {
@@ -137,7 +145,7 @@ func (sh *shard) queueLocked(probation bool) *queue[*entry] {
 
 // recordLocked returns what was put.
 func (sh *shard) recordLocked(e *entry) record {
-	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind}
+	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind, mark: e.mark}
 	if e.life != 0 {
 		l := &sh.lives[e.life-1]
 		rec.deadline, rec.staleUntil, rec.refreshFrom = l.deadline, l.staleUntil, l.refreshFrom
@@ -156,7 +164,7 @@ func (sh *shard) expiredLocked(e *entry, wall func() int64) bool {
 
 // overwriteLocked makes e hold everything of rec but the key.
 func (sh *shard) overwriteLocked(e *entry, rec *record) {
-	e.val, e.version, e.kind = rec.val, rec.version, rec.kind
+	e.val, e.version, e.kind, e.mark = rec.val, rec.version, rec.kind, rec.mark
 	if rec.deadline == 0 && rec.staleUntil == 0 && rec.refreshFrom == 0 {
 		sh.endLifeLocked(e)
 		return

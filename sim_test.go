@@ -4,50 +4,96 @@ import (
 	"container/heap"
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// The simulator runs real replicas in one goroutine, in virtual time, over a
-// network that loses, doubles, delays and reorders, with partitions, restarts,
-// tiny capacities and clocks that differ and jump. After every step it checks what
-// must hold whatever happens. A seed replays exactly:
+// The simulator runs real replicas in one goroutine, in virtual time, over a network that
+// loses, doubles, delays and reorders, with partitions, restarts, late joiners, stuck
+// nodes, tiny capacities and logs, and clocks that differ and jump (sim_faults_test.go).
+// After every step it checks what must hold whatever happens, and in the end that all
+// nodes agree (sim_oracle_test.go). A seed replays exactly; one that fails prints what
+// happened in it:
 //
-//	go test -run TestSim -sim.seed=N -v .
+//	go test -run Sim -seed=N -v .
+//	go test -run Sim -seeds=100000 .
 var (
-	simSeed  = flag.Uint64("sim.seed", 0, "run this seed of the simulation only, and print its events")
-	simSeeds = flag.Uint64("sim.seeds", simDefaultSeeds, "run that many seeds of the simulation")
+	simSeed  = flag.Uint64("seed", 0, "run this seed of the simulation only, and print its events")
+	simSeeds = flag.Uint64("seeds", simDefaultSeeds, "run that many seeds of the simulation")
+	simFrom  = flag.Uint64("from", 1, "the first of these seeds")
 )
 
+const simShown = 150 // events of a failing seed that are printed
+
 func TestSim(t *testing.T) {
-	first, last := uint64(1), *simSeeds
 	if *simSeed != 0 {
-		first, last = *simSeed, *simSeed
+		simReport(t, *simSeed, 1<<30)
+		return
 	}
+	var next, failed atomic.Uint64
+	next.Store(*simFrom - 1)
+	failed.Store(^uint64(0))
+	var mu sync.Mutex
 	var total simCounts
-	for seed := first; seed <= last; seed++ {
-		s := newSim(seed)
-		s.run()
-		if *simSeed != 0 || s.failure != "" {
-			for _, e := range s.trace {
-				t.Log(e)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for seed := next.Add(1); seed < *simFrom+*simSeeds && seed < failed.Load(); seed = next.Add(1) {
+				s := newSim(seed)
+				s.run()
+				if s.failure != "" {
+					for old := failed.Load(); seed < old && !failed.CompareAndSwap(old, seed); old = failed.Load() {
+					}
+				}
+				mu.Lock()
+				total.add(&s.n)
+				mu.Unlock()
 			}
-		}
-		if s.failure != "" {
-			t.Fatalf("seed %d: %s", seed, s.failure)
-		}
-		total.add(s.n)
+		})
 	}
-	t.Logf("%d seeds: %+v", last-first+1, total)
+	wg.Wait()
+	if seed := failed.Load(); seed != ^uint64(0) {
+		simReport(t, seed, simShown)
+		return
+	}
+	t.Logf("%d seeds: %v", *simSeeds, &total)
+}
+
+// simReport runs one seed and prints its last events.
+func simReport(t *testing.T, seed uint64, shown int) {
+	s := newSim(seed)
+	s.tracing = true
+	s.run()
+	if n := len(s.trace) - shown; n > 0 {
+		t.Logf("(%d events before)", n)
+		s.trace = append(s.trace[:1:1], s.trace[n:]...)
+	}
+	t.Log(strings.Join(s.trace, "\n"))
+	if s.failure != "" {
+		t.Fatalf("seed %d: %s", seed, s.failure)
+	}
+}
+
+// simRegressions are seeds that have found something.
+var simRegressions = []uint64{}
+
+func TestSimRegressions(t *testing.T) {
+	for _, seed := range simRegressions {
+		if s := newSim(seed); s.run() != "" {
+			t.Errorf("seed %d: %s", seed, s.failure)
+		}
+	}
 }
 
 func TestSimReplays(t *testing.T) {
-	for seed := uint64(1); seed <= 5; seed++ {
+	for seed := uint64(1); seed <= 10; seed++ {
 		a, b := newSim(seed), newSim(seed)
+		a.tracing, b.tracing = true, true
 		a.run()
 		b.run()
 		if strings.Join(a.trace, "\n") != strings.Join(b.trace, "\n") || a.n != b.n {
@@ -56,47 +102,65 @@ func TestSimReplays(t *testing.T) {
 	}
 }
 
+// A simConfig is what a seed draws.
 type simConfig struct {
 	nodes, keys, steps int
-	maxKeys            int
+	span               int64 // ms for the steps
+	maxKeys            []int // by node
 	maxBytes           int64
 	tombstones         int
 	deletionDelay      time.Duration
+	logSize, origins   int
+	groupKeys, chunk   int
 	loss, dup          float64
 	delay              int64 // ms, the most
-	partitions         bool
-	oneWay             bool
+	relay              bool  // broadcasts reach nodes that aren't connected
+	partitions, oneWay bool
+	breaks             bool // connections that break
 	restarts           bool
+	late               int // nodes that join late
+	stuck              bool
 	jumps              bool // clocks jump by minutes
+	ttl, clears        bool
+	seeded             bool // node 0 waits for nobody
+	syncTimeout        time.Duration
 }
 
-type simCounts struct{ writes, fills, frames, lost, restarts, evictions, refusals, futures int }
-
-func (c *simCounts) add(d simCounts) {
-	c.writes += d.writes
-	c.fills += d.fills
-	c.frames += d.frames
-	c.lost += d.lost
-	c.restarts += d.restarts
-	c.evictions += d.evictions
-	c.refusals += d.refusals
-	c.futures += d.futures
+type simCounts struct {
+	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures      int
+	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped, vouchedAgainst int
+	slowest                                                                          int64 // ms until all agreed
 }
 
-// A simWrite is what the oracle knows of a write.
-type simWrite struct {
-	rec  record
-	fill bool
-	at   int64 // true time when it was issued, or the fill began
+func (c *simCounts) add(d *simCounts) {
+	for i, to := range c.fields() {
+		*to += *d.fields()[i]
+	}
+	c.slowest = max(c.slowest, d.slowest)
+}
+
+func (c *simCounts) fields() []*int {
+	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
+		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped, &c.vouchedAgainst}
+}
+
+func (c *simCounts) String() string {
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
+		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
+		"%d seqs skipped; all agreed after %.1f s at most",
+		c.writes, c.fills, c.clears, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
+		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000)
 }
 
 type simNode struct {
 	id, life int
 	r        *replica
-	skew     int64              // of its wall clock, within half the bound
-	jump     int64              // a clock that is wrong
-	best     map[string]version // of all dots that its context covers, by key
-	shown    map[string]version // by get
+	skew     int64 // of its wall clock, within half the bound
+	jump     int64 // a clock that is wrong
+	stuck    int64 // until then it does nothing
+	flushing bool  // a flush is due
+
+	oracle simView
 }
 
 type sim struct {
@@ -105,13 +169,15 @@ type sim struct {
 	t       int64 // true time, ms
 	queue   simQueue
 	order   uint64
-	nodes   []*simNode
-	cut     map[[2]int]bool
-	dots    map[rigDot]record
-	writes  map[rigWrite]simWrite // by key and version
-	history map[string][]simWrite // by key, in the order in which they were issued
-	honest  bool                  // no clock has jumped so far
+	nodes   []*simNode // nil before a late one joins
+	up      [][]int    // by pair: the number of the connection, or 0
+	conns   int
+	cut     map[[2]int]int // one-way, by the number of partitions
+	lossy   bool
+	seeds   []uint64 // origins drawn
+	oracle  simOracle
 	n       simCounts
+	tracing bool
 	trace   []string
 	failure string
 }
@@ -119,54 +185,88 @@ type sim struct {
 const (
 	simSkew  = 500 // MaxClockSkew, ms
 	simStart = int64(1_700_000_000_000)
+	simCalm  = int64(40_000) // ms within which all must agree once the faults have ended
 )
 
 func newSim(seed uint64) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	chance := func(n int) bool { return rng.IntN(n) == 0 }
 	c := simConfig{
-		nodes: 5, keys: 32, steps: 500, maxKeys: 1000, tombstones: 1000, deletionDelay: time.Hour,
-		loss: float64(rng.IntN(4)) / 10, dup: float64(rng.IntN(6)) / 10, delay: 1 + rng.Int64N(400),
-		partitions: chance(2), oneWay: chance(2), restarts: chance(2), jumps: chance(10),
+		nodes: 5, keys: 32, steps: 500, span: 3000 + rng.Int64N(22_000), maxKeys: make([]int, 5),
+		tombstones: 1000, deletionDelay: time.Hour, logSize: 2000, origins: 1000, groupKeys: 1 + rng.IntN(16), chunk: 40 + rng.IntN(2000),
+		loss: float64(rng.IntN(4)) / 10, dup: float64(rng.IntN(6)) / 10, delay: 1 + rng.Int64N(400), relay: chance(2),
+		partitions: chance(2), oneWay: chance(2), breaks: chance(2), restarts: chance(2), late: rng.IntN(3), stuck: chance(3), jumps: chance(10),
+		ttl: chance(2), clears: chance(4), seeded: chance(2), syncTimeout: time.Duration(3+rng.IntN(8)) * time.Second,
 	}
+	most := 1000
 	if chance(2) {
-		c.maxKeys = 8 + rng.IntN(25)
+		most = 8 + rng.IntN(25)
+	}
+	for i := range c.maxKeys {
+		c.maxKeys[i] = most
+		if chance(8) {
+			c.maxKeys[i] = 8 + rng.IntN(5000)
+		}
 	}
 	if chance(4) {
 		c.maxBytes = int64(8+rng.IntN(25)) * (EntryOverhead + 8)
 	}
 	if chance(2) {
 		c.tombstones, c.deletionDelay = 1+rng.IntN(8), time.Duration(100+rng.IntN(3000))*time.Millisecond
+	} else if chance(2) {
+		c.tombstones = 1 << 13 // more shards
 	}
-	s := &sim{c: c, rng: rng, cut: map[[2]int]bool{}, dots: map[rigDot]record{}, honest: true,
-		writes: map[rigWrite]simWrite{}, history: map[string][]simWrite{}}
-	for i := range c.nodes {
-		s.nodes = append(s.nodes, s.newNode(i, 0))
+	if chance(2) {
+		c.logSize = 8 + rng.IntN(120)
 	}
-	for i := range s.nodes {
-		for j := range s.nodes {
-			if i != j {
-				s.nodes[i].r.joined(uint64(j), s.nodes[j].r.origin)
-			}
-		}
+	if chance(4) {
+		c.origins = 5 + rng.IntN(4)
+		c.restarts = true
+	}
+	if chance(8) { // a calm cluster with a late joiner, in which everything is known
+		c.loss, c.partitions, c.breaks, c.restarts, c.stuck, c.jumps = 0, false, false, false, false, false
+		c.logSize, c.origins, c.late, c.seeded = 2000, 1000, 1, true
+	}
+	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
+	s.oracle.init()
+	for range c.nodes {
+		s.up = append(s.up, make([]int, c.nodes))
+	}
+	for i := range c.nodes - c.late {
+		s.start(i)
 	}
 	return s
 }
 
-func (s *sim) newNode(id, life int) *simNode {
-	return &simNode{id: id, life: life, skew: s.rng.Int64N(simSkew/2+1) - simSkew/4,
-		best: map[string]version{}, shown: map[string]version{},
-		r: newReplica(replicaConfig{
-			origin: s.rng.Uint64() | 1, maxSkew: simSkew * time.Millisecond, logSize: 256,
-			wake: func() {}, changed: func(string, kind) {},
-			store: storeConfig{maxKeys: s.c.maxKeys, maxBytes: s.c.maxBytes, maxTombstones: s.c.tombstones,
-				deletionDelay: s.c.deletionDelay, seed: uint64(id)},
-		})}
+// start begins a life of a node.
+func (s *sim) start(id int) *simNode {
+	n := &simNode{id: id, skew: s.rng.Int64N(simSkew/2+1) - simSkew/4}
+	if old := s.nodes[id]; old != nil {
+		n.life = old.life + 1
+	}
+	first := s.c.seeded && id == 0 && n.life == 0
+	n.oracle.init()
+	n.r = newReplica(replicaConfig{
+		id: uint64(id), origin: s.rng.Uint64() | 1, maxSkew: simSkew * time.Millisecond, logSize: s.c.logSize, maxOrigins: s.c.origins,
+		first: first, syncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
+		wake: func() { s.wake(n) }, changed: func(string, kind) {},
+		store: storeConfig{maxKeys: s.c.maxKeys[id], maxBytes: s.c.maxBytes, maxTombstones: s.c.tombstones,
+			deletionDelay: s.c.deletionDelay, groupKeys: s.c.groupKeys, seed: uint64(id)},
+	})
+	n.r.lonely, n.r.unsyncedFor = s.mono(), s.mono()
+	s.nodes[id] = n
+	s.logf("n%d starts as %x", id, n.r.origin)
+	s.after(s.rng.Int64N(1000), func() { s.tick(n) })
+	return n
 }
 
+func (s *sim) mono() time.Duration { return time.Duration(s.t) * time.Millisecond }
+
 func (s *sim) now(n *simNode) instant {
-	return instant{wall: simStart + s.t + n.skew + n.jump, mono: time.Duration(s.t) * time.Millisecond}
+	return instant{wall: simStart + s.t + n.skew + n.jump, mono: s.mono()}
 }
+
+func (s *sim) alive(n *simNode) bool { return s.nodes[n.id] == n }
 
 func (s *sim) after(d int64, run func()) {
 	s.order++
@@ -174,8 +274,8 @@ func (s *sim) after(d int64, run func()) {
 }
 
 func (s *sim) logf(format string, v ...any) {
-	if s.trace = append(s.trace, fmt.Sprintf("%6d ", s.t)+fmt.Sprintf(format, v...)); len(s.trace) > 400 && *simSeed == 0 {
-		s.trace = s.trace[200:]
+	if s.tracing {
+		s.trace = append(s.trace, fmt.Sprintf("%6d ", s.t)+fmt.Sprintf(format, v...))
 	}
 }
 
@@ -186,69 +286,112 @@ func (s *sim) fail(format string, v ...any) {
 	}
 }
 
-func (s *sim) run() {
+// run runs the simulation and returns how it failed, or "".
+func (s *sim) run() string {
 	s.logf("%+v", s.c)
-	span := int64(2000 + s.rng.IntN(10_000))
 	for range s.c.steps {
-		s.after(s.rng.Int64N(span), s.step)
+		s.after(s.rng.Int64N(s.c.span), s.step)
 	}
-	for i := range s.c.nodes {
-		for at := int64(0); at < span; at += 200 {
-			s.after(at+s.rng.Int64N(200), func() { s.tick(i) })
+	s.after(0, s.dial)
+	s.plan()
+	s.until(s.c.span)
+	s.calm()
+	for s.failure == "" {
+		s.until(s.t + 500)
+		disagreement := s.disagreement()
+		if disagreement == "" {
+			if !s.c.jumps {
+				s.n.slowest = s.t - s.c.span
+			}
+			break
+		}
+		patience := simCalm
+		if s.c.jumps {
+			patience += 300_000 // writes from the future are taken when their time has come
+		}
+		if s.t > s.c.span+patience {
+			s.fail("%d s after the faults ended: %s", patience/1000, disagreement)
 		}
 	}
-	for range 3 {
-		if s.c.partitions {
-			s.after(s.rng.Int64N(span), s.partition)
-		}
-		if s.c.restarts {
-			s.after(s.rng.Int64N(span), s.restart)
+	if s.failure == "" {
+		s.until(s.t + 15_000) // it must stay so
+		if d := s.disagreement(); d != "" {
+			s.fail("they agreed, and then: %s", d)
 		}
 	}
-	if s.c.jumps {
-		s.after(s.rng.Int64N(span), s.jump)
+	for _, n := range s.nodes {
+		s.count(n)
 	}
-	for len(s.queue) > 0 && s.failure == "" {
+	return s.failure
+}
+
+func (s *sim) until(t int64) {
+	for len(s.queue) > 0 && s.queue[0].at <= t && s.failure == "" {
 		e := heap.Pop(&s.queue).(simEvent)
 		s.t = e.at
 		e.run()
 	}
-	s.agree()
-	for _, n := range s.nodes {
-		st := n.r.store.stats()
-		s.n.evictions += int(st.evictions)
-		s.n.refusals += int(st.floorRefusals)
-		s.n.futures += int(n.r.n.refusedSkew)
+	s.t = t
+}
+
+// count adds up what a life of a node did.
+func (s *sim) count(n *simNode) {
+	if n == nil {
+		return
 	}
+	st, m := n.r.store.stats(), n.r.n
+	s.n.evictions += int(st.evictions)
+	s.n.refusals += int(st.floorRefusals)
+	s.n.futures += int(m.refusedSkew)
+	s.n.pulls += int(m.repairsAsked)
+	s.n.repaired += int(m.recordsRetrieved)
+	s.n.syncs += int(m.syncsReceived)
+	s.n.syncsFailed += int(m.syncsFailed)
+	s.n.originsDropped += int(m.droppedOrigins)
 }
 
 // step is one call of a user.
 func (s *sim) step() {
 	n := s.nodes[s.rng.IntN(len(s.nodes))]
-	key := fmt.Sprintf("k%02d", s.rng.IntN(s.c.keys))
+	key := s.oracle.keys[s.rng.IntN(s.c.keys)]
+	if n == nil || s.t < n.stuck {
+		return
+	}
 	now := s.now(n)
-	val := fmt.Sprint(len(s.writes))
-	deadline := int64(0)
-	if s.rng.IntN(3) == 0 {
-		deadline = now.wall + 1 + s.rng.Int64N(1500)
+	val := fmt.Sprint(len(s.oracle.writes))
+	deadline := func(now instant) int64 {
+		if !s.c.ttl || s.rng.IntN(3) > 0 {
+			return 0
+		}
+		return now.wall + 1 + s.rng.Int64N(4000)
 	}
 	switch x := s.rng.IntN(100); {
-	case x < 40:
-		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.set(now, key, val, deadline) })
-	case x < 60:
+	case x < 38:
+		d := deadline(now)
+		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.set(now, key, val, d) })
+	case x < 56:
 		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.delete(now, key) })
+	case x < 58 && s.c.clears:
+		s.n.clears++
+		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.clear(now) })
+	case x < 60: // equal stamps
+		for _, n := range s.nodes {
+			if n != nil && s.t >= n.stuck {
+				now := s.now(n)
+				s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.set(now, key, val, 0) })
+				val += "'"
+			}
+		}
 	case x < 80:
-		stamp, begun, life := n.r.fillStamp(now), s.t, n.life
+		stamp, begun := n.r.fillStamp(now), s.t
 		s.logf("n%d begins a fill of %s @%x", n.id, key, stamp)
 		s.after(1+s.rng.Int64N(400), func() {
-			if s.nodes[n.id].life != life {
+			if !s.alive(n) || s.t < n.stuck {
 				return
 			}
 			now := s.now(n)
-			if deadline != 0 {
-				deadline = now.wall + 1 + s.rng.Int64N(1500)
-			}
-			s.commit(n, key, simWrite{fill: true, at: begun}, func() { n.r.fill(now, key, val, deadline, stamp) })
+			d := deadline(now)
+			s.commit(n, key, simWrite{fill: true, at: begun}, func() { n.r.fill(now, key, val, d, stamp) })
 		})
 	default:
 		s.get(n, key)
@@ -264,175 +407,127 @@ func (s *sim) commit(n *simNode, key string, w simWrite, write func()) {
 	}
 	slot, _ := n.r.log.get(n.r.origin, n.r.seq)
 	held, ok := n.r.store.peek(key)
-	if ok && held.version == slot.version {
+	switch {
+	case slot.kind != kindClear && ok && held.version == slot.version:
 		w.rec = held
-	} else if w.fill || slot.kind != kindTombstone && s.c.maxBytes == 0 {
+	case w.fill || slot.kind == kindValue && s.c.maxBytes == 0:
 		s.fail("n%d doesn't hold what it has just written of %s", n.id, key)
-	} else {
+	default:
 		w.rec = record{key: key, version: slot.version, kind: slot.kind}
 	}
 	s.n.writes++
 	if w.fill {
 		s.n.fills++
 	}
-	s.logf("n%d writes %s %+v fill %v", n.id, key, w.rec.version, w.fill)
-	for _, o := range s.history[key] {
-		// The fence: a fill never beats what was issued after it began.
-		early, late := o, w
-		if w.fill {
-			early, late = w, o
-		}
-		if early.fill && !late.fill && late.at >= early.at && s.honest && !early.rec.version.less(late.rec.version) {
-			s.fail("a fill begun at %d (%v) beats a write issued at %d (%v)", early.at, early.rec.version, late.at, late.rec.version)
-		}
+	s.logf("n%d writes %q %x.%x %v fill %v as %d", n.id, key, w.rec.stamp, w.rec.origin, w.rec.kind, w.fill, n.r.seq)
+	s.wrote(n, w)
+}
+
+// wake has a node flush soon.
+func (s *sim) wake(n *simNode) {
+	if n.flushing {
+		return
 	}
-	s.history[key] = append(s.history[key], w)
-	s.writes[rigWrite{key, slot.version}] = w
-	d := rigDot{n.r.origin, n.r.seq}
-	s.dots[d] = w.rec
-	s.cover(n, d)
-	s.check(n)
-	s.after(s.rng.Int64N(20), func() {
-		if s.nodes[n.id] == n {
-			s.flush(n)
-		}
-	})
+	n.flushing = true
+	s.after(s.rng.Int64N(20), func() { s.flush(n) })
 }
 
 func (s *sim) flush(n *simNode) {
-	frames, _ := n.r.flush()
-	for _, frame := range frames {
+	switch {
+	case !s.alive(n):
+		return
+	case s.t < n.stuck:
+		s.after(n.stuck-s.t, func() { s.flush(n) })
+		return
+	}
+	n.flushing = false
+	broadcasts, sends := n.r.flush(s.now(n))
+	for _, frame := range broadcasts {
 		for _, to := range s.nodes {
-			if to != n {
-				s.send(n.id, to.id, frame)
+			if to != nil && to != n {
+				s.broadcast(n, to, frame)
 			}
 		}
 	}
+	for _, m := range sends {
+		if to := s.nodes[m.to]; to != nil {
+			s.send(n, to, s.up[n.id][m.to], m.frame, 0)
+		}
+	}
+	for _, c := range n.r.takeCuts() {
+		s.logf("n%d cuts n%d: %s", n.id, c.peer, c.reason)
+		s.n.cuts++
+		s.disconnect(n.id, int(c.peer))
+	}
 }
 
-func (s *sim) send(from, to int, frame []byte) {
+// broadcast sends a frame to a node, by others if need be.
+func (s *sim) broadcast(n, to *simNode, frame []byte) {
+	conn, delay := s.up[n.id][to.id], int64(0)
+	if conn == 0 {
+		if !s.c.relay {
+			return
+		}
+		for _, via := range s.nodes {
+			if via != nil && s.up[n.id][via.id] != 0 && s.up[via.id][to.id] != 0 && s.t >= via.stuck {
+				conn, delay = s.up[via.id][to.id], s.rng.Int64N(s.c.delay)
+			}
+		}
+	}
+	s.send(n, to, conn, frame, delay)
+}
+
+// send sends a frame over a connection; 0 is none.
+func (s *sim) send(n, to *simNode, conn int, frame []byte, delay int64) {
+	if conn == 0 {
+		return
+	}
 	copies := 1
-	if s.rng.Float64() < s.c.dup {
+	if s.lossy && s.rng.Float64() < s.c.dup {
 		copies = 2
 	}
 	for range copies {
 		s.n.frames++
-		if s.cut[[2]int{from, to}] || s.rng.Float64() < s.c.loss {
+		if s.cut[[2]int{n.id, to.id}] > 0 || s.lossy && s.rng.Float64() < s.c.loss {
 			s.n.lost++
 			continue
 		}
-		s.after(1+s.rng.Int64N(s.c.delay), func() { s.deliver(from, to, frame) })
+		if s.lossy {
+			delay += s.rng.Int64N(s.c.delay)
+		}
+		s.after(1+delay, func() { s.deliver(n, to, conn, frame) })
 	}
 }
 
-func (s *sim) deliver(from, to int, frame []byte) {
-	n := s.nodes[to]
-	d, err := openDelta(frame)
-	if err != nil {
-		s.fail("a frame of n%d: %v", from, err)
+func (s *sim) deliver(from, to *simNode, conn int, frame []byte) {
+	if !s.alive(to) || !s.connected(conn, to.id) { // what was pending dies with a connection
+		s.n.lost++
 		return
 	}
-	has := func(seq uint64) bool { dots := n.r.ctx.origins[d.origin]; return dots != nil && dots.has(seq) }
-	var future []uint64 // dots that must not be processed now
-	for seq := d.first; seq < d.first+d.count; seq++ {
-		if stampWall(s.dots[rigDot{d.origin, seq}].stamp) > s.now(n).wall+simSkew && !has(seq) {
-			future = append(future, seq)
-		}
-	}
-	sum := fmt.Sprintf("%x", frame)
-	_ = n.r.receive(s.now(n), uint64(from), frame)
-	if fmt.Sprintf("%x", frame) != sum {
-		s.fail("n%d changed a frame that it shares", to)
-	}
-	for seq := d.first; seq < d.first+d.count; seq++ {
-		if slices.Contains(future, seq) && has(seq) {
-			s.fail("n%d has processed dot %d of n%d, which is from the future", to, seq, from)
-		}
-		s.cover(n, rigDot{d.origin, seq})
-	}
-	s.logf("n%d has received %d records of n%d from seq %d", to, d.count, from, d.first)
-	s.check(n)
-}
-
-// cover notes what a dot demands, if the node's context covers it.
-func (s *sim) cover(n *simNode, d rigDot) {
-	rec, known := s.dots[d]
-	if dots := n.r.ctx.origins[d.origin]; !known || dots == nil || !dots.has(d.seq) {
+	if s.t < to.stuck {
+		s.after(to.stuck-s.t+s.rng.Int64N(10), func() { s.deliver(from, to, conn, frame) })
 		return
 	}
-	if n.best[rec.key].less(rec.version) {
-		n.best[rec.key] = rec.version
-	}
+	s.receive(from, to, frame)
 }
 
-// check verifies the invariants of a node.
-func (s *sim) check(n *simNode) {
-	for k := range s.c.keys {
-		key := fmt.Sprintf("k%02d", k)
-		best := n.best[key]
-		held, ok := n.r.store.peek(key)
-		switch {
-		case ok && held.version.less(best):
-			s.fail("n%d holds %s at %v and has processed %v", n.id, key, held.version, best)
-		case !ok && best.stamp > n.r.store.floorOf(n.r.store.bucketOf(key)):
-			s.fail("COVER: n%d has processed %s at %v, holds nothing, and the floor is lower", n.id, key, best)
-		case ok:
-			w, known := s.writes[rigWrite{key, held.version}]
-			if !known || held.val != w.rec.val || held.kind != w.rec.kind || held.deadline != w.rec.deadline {
-				s.fail("n%d holds %+v, written was %+v", n.id, held, w.rec)
-			}
+func (s *sim) connected(conn, id int) bool {
+	for _, c := range s.up[id] {
+		if c == conn {
+			return true
 		}
 	}
-	st := n.r.store
-	if st.len() > s.c.maxKeys || s.c.maxBytes > 0 && st.bytes() > s.c.maxBytes || st.tombstones() > s.c.tombstones {
-		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.len(), st.bytes(), st.tombstones())
-	}
+	return false
 }
 
-// get is a Get, and checks what it returns.
-func (s *sim) get(n *simNode, key string) {
-	held, ok := n.r.store.peek(key)
-	now := s.now(n)
-	val, hit := n.r.store.get(key, func() int64 { return now.wall })
-	if !hit {
+// tick is a node's ticker.
+func (s *sim) tick(n *simNode) {
+	if !s.alive(n) {
 		return
 	}
-	switch {
-	case !ok || held.kind != kindValue || val != held.val:
-		s.fail("n%d serves %q of %s and holds %+v", n.id, val, key, held)
-	case held.expired(now.wall):
-		s.fail("n%d serves %s after its deadline", n.id, key)
-	case held.version.less(n.shown[key]):
-		s.fail("n%d serves %s at %v after %v", n.id, key, held.version, n.shown[key])
-	}
-	n.shown[key] = held.version
-}
-
-func (s *sim) tick(id int) {
-	n := s.nodes[id]
-	for range sweepTurns {
+	if s.t >= n.stuck {
 		n.r.tick(s.now(n))
+		s.checkNode(n)
 	}
-	s.check(n)
-}
-
-// agree verifies the end: where nothing was lost, any two nodes that hold a key
-// hold the same version of it, the greatest of all.
-func (s *sim) agree() {
-	if s.failure != "" || s.n.lost > 0 || s.n.restarts > 0 || !s.honest {
-		return
-	}
-	for _, key := range slices.Sorted(maps.Keys(s.history)) {
-		var winner version
-		for _, w := range s.history[key] {
-			if winner.less(w.rec.version) {
-				winner = w.rec.version
-			}
-		}
-		for _, n := range s.nodes {
-			if held, ok := n.r.store.peek(key); ok && held.version != winner {
-				s.fail("in the end n%d holds %s at %v, the winner is %v", n.id, key, held.version, winner)
-			}
-		}
-	}
+	s.after(950+s.rng.Int64N(100), func() { s.tick(n) })
 }

@@ -17,6 +17,8 @@ const (
 	frameDelta byte = 1
 	framePing  byte = 2
 	framePong  byte = 3
+	frameAsk   byte = 4 // wire_sync.go
+	frameChunk byte = 5
 
 	// maxFrame is what a delta is cut at. A frame of a single record may be
 	// larger, by less than frameSlack; more than that isn't taken from a peer.
@@ -45,7 +47,8 @@ const (
 	deltaFirst  = 2<<3 | wireVarint
 	deltaBase   = 3<<3 | wireFixed64
 	deltaRecord = 4<<3 | wireBytes
-	deltaKnown  = 4 // the greatest known number
+	deltaKnown  = 4 // the greatest known number that must be understood
+	deltaRepair = 16
 
 	recordKind       = 1<<3 | wireVarint
 	recordKey        = 2<<3 | wireBytes
@@ -61,24 +64,54 @@ const (
 	pingOrigin = 2<<3 | wireFixed64
 	pingSeq    = 3<<3 | wireVarint
 	pingWall   = 4<<3 | wireVarint
-	pingKnown  = 4
+	pingFlags  = 5<<3 | wireVarint
+	pingDots   = 6<<3 | wireBytes
+	pingRest   = 7<<3 | wireFixed64
+	pingStamp  = 8<<3 | wireFixed64
+	pingPrint  = 9<<3 | wireFixed64
+	pingKnown  = 9
+
+	dotsOrigin  = 1<<3 | wireFixed64
+	dotsCovered = 2<<3 | wireVarint
+	dotsAhead   = 3<<3 | wireBytes
+	dotsNewest  = 4<<3 | wireFixed64
+	dotsKnown   = 4
 
 	pongID     = 1<<3 | wireFixed64
 	pongOrigin = 2<<3 | wireFixed64
 	pongFrom   = 3<<3 | wireVarint
 	pongTo     = 4<<3 | wireVarint
 	pongWall   = 5<<3 | wireVarint
-	pongKnown  = 5
+	pongFlags  = 6<<3 | wireVarint
+	pongStamp  = 7<<3 | wireFixed64
+	pongPrint  = 8<<3 | wireFixed64
+	pongKnown  = 8
 )
 
-// A ping asks how far the receiver got with the sender's writes, and tells the
-// sender's clock.
+// A ping tells the sender's clock and what it has processed, and asks how far the
+// receiver got: with the sender's writes, and with what the sender lacks.
 type ping struct {
 	id     uint64 // a nonce, repeated in the pong
 	origin uint64 // the sender's
 	seq    uint64 // the last one that the sender issued; 0 = none yet
 	wall   int64  // the sender's clock, Unix milliseconds
+	flags  uint64
+
+	// The sender's context, with pingContext: some origins, a fingerprint of the others,
+	// and which were dropped.
+	entries []contextEntry
+	rest    uint64
+	horizon horizon
 }
+
+// The flags of a ping.
+const (
+	pingContext = 1 << iota // it carries the sender's context
+	pingPull                // the receiver sends what the sender lacks, as far as its log knows it, before it answers
+	pingClosing             // the sender closes: whoever lacks writes of it should pull them now
+	pingSynced              // the sender is synced
+	pingAll                 // every origin is listed
+)
 
 // A pong answers a ping.
 type pong struct {
@@ -88,8 +121,19 @@ type pong struct {
 	// Of the pinger's origin, the sender has processed every dot in (from, to].
 	from, to uint64
 
-	wall int64 // the sender's clock, Unix milliseconds
+	wall    int64 // the sender's clock, Unix milliseconds
+	flags   uint64
+	horizon horizon
 }
+
+// The flags of a pong.
+const (
+	pongContext = 1 << iota // the ping's context was looked at; otherwise the other flags say nothing
+	pongLog                 // some of what the pinger lacks is in the sender's log
+	pongOld                 // some of it isn't any more
+	pongAll                 // the origins that weren't listed differ: list all
+	pongSynced              // the sender is synced
+)
 
 // frameType returns what kind of frame it is, after a check of its version and size. The
 // type comes back beside errUnsupported too, if it is the type that is unknown.
@@ -100,7 +144,7 @@ func frameType(frame []byte) (byte, error) {
 	if frame[0] != wireVersion {
 		return 0, fmt.Errorf("%w: version %d", errUnsupported, frame[0])
 	}
-	if t := frame[1]; t < frameDelta || t > framePong {
+	if t := frame[1]; t < frameDelta || t > frameChunk {
 		return t, fmt.Errorf("%w: type %d", errUnsupported, t)
 	}
 	return frame[1], nil
@@ -123,16 +167,21 @@ func appendDelta(dst []byte, origin, first uint64, recs []record) []byte {
 	dst = appendVarint(dst, deltaFirst, first)
 	dst = appendFixed64(dst, deltaBase, stamp)
 	for i := range recs {
-		dst = appendRecord(dst, &recs[i], origin, stamp)
+		dst = appendRecord(dst, deltaRecord, &recs[i], origin, stamp)
 		stamp = recs[i].stamp
 	}
 	return dst
 }
 
-// appendRecord appends rec as a field of a delta of origin, after a record with
-// the stamp prev.
-func appendRecord(dst []byte, rec *record, origin, prev uint64) []byte {
-	dst = append(dst, deltaRecord)
+// markRepair makes a delta one that answers a ping. Only statistics depend on it.
+func markRepair(frame []byte) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(frame, deltaRepair, protowire.VarintType), 1)
+}
+
+// appendRecord appends rec as a field with a tag, after a record with the stamp prev. Its
+// version's origin is left out if it is the given one.
+func appendRecord(dst []byte, tag byte, rec *record, origin, prev uint64) []byte {
+	dst = append(dst, tag)
 	start := len(dst)
 
 	k := rec.kind
@@ -194,7 +243,44 @@ func appendPing(dst []byte, p ping) []byte {
 	dst = appendFixed64(dst, pingID, p.id)
 	dst = appendFixed64(dst, pingOrigin, p.origin)
 	dst = appendVarint(dst, pingSeq, p.seq)
-	return appendVarint(dst, pingWall, uint64(p.wall))
+	dst = appendVarint(dst, pingWall, uint64(p.wall))
+	dst = appendVarint(dst, pingFlags, p.flags)
+	dst = appendEntries(dst, pingDots, p.entries, false)
+	dst = appendFixed64(dst, pingRest, p.rest)
+	dst = appendFixed64(dst, pingStamp, p.horizon.stamp)
+	return appendFixed64(dst, pingPrint, p.horizon.print)
+}
+
+// maxContext is how many bytes the gaps in a context may take. Beyond it they are left
+// out, and what is beyond them too: to claim less does no harm.
+const maxContext = maxFrame / 2
+
+// appendEntries appends a context, as fields with a tag. The newest stamps are only
+// needed where they are adopted.
+func appendEntries(dst []byte, tag byte, entries []contextEntry, newest bool) []byte {
+	start := len(dst)
+	var one, ahead []byte
+	for _, e := range entries {
+		one = appendFixed64(one[:0], dotsOrigin, e.origin)
+		one = appendVarint(one, dotsCovered, e.covered)
+		if len(e.ahead) > 0 && len(dst)-start < maxContext {
+			ahead = ahead[:0]
+			last := e.covered
+			for _, iv := range e.ahead {
+				ahead = protowire.AppendVarint(ahead, iv.from-last)
+				ahead = protowire.AppendVarint(ahead, iv.to-iv.from)
+				last = iv.to
+			}
+			one = append(one, dotsAhead)
+			one = protowire.AppendBytes(one, ahead)
+		}
+		if newest {
+			one = appendFixed64(one, dotsNewest, e.newest)
+		}
+		dst = append(dst, tag)
+		dst = protowire.AppendBytes(dst, one)
+	}
+	return dst
 }
 
 // appendPong appends one whole frame to dst. The origin must not be 0, nor from
@@ -205,7 +291,10 @@ func appendPong(dst []byte, p pong) []byte {
 	dst = appendFixed64(dst, pongOrigin, p.origin)
 	dst = appendVarint(dst, pongFrom, p.from)
 	dst = appendVarint(dst, pongTo, p.to)
-	return appendVarint(dst, pongWall, uint64(p.wall))
+	dst = appendVarint(dst, pongWall, uint64(p.wall))
+	dst = appendVarint(dst, pongFlags, p.flags)
+	dst = appendFixed64(dst, pongStamp, p.horizon.stamp)
+	return appendFixed64(dst, pongPrint, p.horizon.print)
 }
 
 // appendFixed64, appendVarint and appendString leave a zero out, as proto3 does;

@@ -15,6 +15,7 @@ const maxStamp = 1 << 63
 type deltaReader struct {
 	origin uint64 // of every dot in the frame
 	first  uint64 // seq of the first record, >= 1
+	repair bool   // it answers a ping
 	count  uint64 // records, >= 1; first+count doesn't overflow
 
 	fields fieldReader // what comes next
@@ -50,8 +51,9 @@ func openDelta(frame []byte) (deltaReader, error) {
 				if d.origin == 0 || d.first == 0 || d.stamp == 0 || d.stamp > maxStamp {
 					return deltaReader{}, fmt.Errorf("%w: origin %d, seq %d, base stamp %d", errMalformed, d.origin, d.first, d.stamp)
 				}
+				repair := start.repair
 				start = d
-				start.fields = before
+				start.fields, start.repair = before, repair
 			}
 			var r wireRecord
 			if err := r.parse(f.data, d.origin, d.stamp); err != nil {
@@ -60,6 +62,9 @@ func openDelta(frame []byte) (deltaReader, error) {
 			d.stamp = r.stamp
 			d.count++
 		default:
+			if f.num == deltaRepair {
+				start.repair = f.x != 0
+			}
 			if err := f.unknown(deltaKnown); err != nil {
 				return deltaReader{}, err
 			}
@@ -94,15 +99,7 @@ func (d *deltaReader) next(rec *record) (seq uint64, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	*rec = record{
-		key:         string(r.key),
-		val:         string(r.val),
-		version:     r.version,
-		kind:        r.kind,
-		deadline:    r.deadline,
-		staleUntil:  r.staleUntil,
-		refreshFrom: r.refreshFrom,
-	}
+	*rec = r.record()
 	return seq, true
 }
 
@@ -138,6 +135,19 @@ type wireRecord struct {
 	kind kind
 
 	deadline, staleUntil, refreshFrom int64
+}
+
+// record copies the key and the value out of the frame, each on its own.
+func (r *wireRecord) record() record {
+	return record{
+		key:         string(r.key),
+		val:         string(r.val),
+		version:     r.version,
+		kind:        r.kind,
+		deadline:    r.deadline,
+		staleUntil:  r.staleUntil,
+		refreshFrom: r.refreshFrom,
+	}
 }
 
 // parse decodes and checks one record of a frame of origin; prev is the stamp
@@ -235,7 +245,7 @@ func decodePing(frame []byte) (p ping, err error) {
 	if err != nil {
 		return ping{}, err
 	}
-	fields := fieldReader{rest: body, singular: singular(pingKnown)}
+	fields := fieldReader{rest: body, singular: singular(pingKnown) &^ (1 << (pingDots >> 3))}
 	for len(fields.rest) > 0 {
 		f, err := fields.next()
 		if err != nil {
@@ -250,6 +260,20 @@ func decodePing(frame []byte) (p ping, err error) {
 			p.seq = f.x
 		case pingWall:
 			p.wall = int64(f.x)
+		case pingFlags:
+			p.flags = f.x
+		case pingDots:
+			e, err := decodeDots(f.data)
+			if err != nil {
+				return ping{}, err
+			}
+			p.entries = append(p.entries, e)
+		case pingRest:
+			p.rest = f.x
+		case pingStamp:
+			p.horizon.stamp = f.x
+		case pingPrint:
+			p.horizon.print = f.x
 		default:
 			if err := f.unknown(pingKnown); err != nil {
 				return ping{}, err
@@ -260,6 +284,56 @@ func decodePing(frame []byte) (p ping, err error) {
 		return ping{}, fmt.Errorf("%w: origin 0", errMalformed)
 	}
 	return p, nil
+}
+
+// decodeDots reads one origin of a context. It allocates no more than the bytes that it
+// is given take.
+func decodeDots(b []byte) (e contextEntry, err error) {
+	fields := fieldReader{rest: b, singular: singular(dotsKnown)}
+	var ahead []byte
+	for len(fields.rest) > 0 {
+		f, err := fields.next()
+		if err != nil {
+			return e, err
+		}
+		switch f.tag {
+		case dotsOrigin:
+			e.origin = f.x
+		case dotsCovered:
+			e.covered = f.x
+		case dotsAhead:
+			ahead = f.data
+		case dotsNewest:
+			e.newest = f.x
+		default:
+			if err := f.unknown(dotsKnown); err != nil {
+				return e, err
+			}
+		}
+	}
+	if e.origin == 0 || e.newest > maxStamp {
+		return e, fmt.Errorf("%w: origin %d, stamp %d", errMalformed, e.origin, e.newest)
+	}
+	for last := e.covered; len(ahead) > 0; {
+		gap, n := protowire.ConsumeVarint(ahead)
+		if n < 0 {
+			return e, fmt.Errorf("%w: intervals: %w", errMalformed, protowire.ParseError(n))
+		}
+		length, m := protowire.ConsumeVarint(ahead[n:])
+		if m < 0 {
+			return e, fmt.Errorf("%w: intervals: %w", errMalformed, protowire.ParseError(m))
+		}
+		if len(e.ahead) == 2*maxIntervals {
+			return e, fmt.Errorf("%w: more than %d intervals", errMalformed, 2*maxIntervals)
+		}
+		if gap == 0 || length == 0 || gap > math.MaxUint64-last || length > math.MaxUint64-last-gap {
+			return e, fmt.Errorf("%w: interval of %d dots, %d after %d", errMalformed, length, gap, last)
+		}
+		e.ahead = append(e.ahead, interval{last + gap, last + gap + length})
+		last += gap + length
+		ahead = ahead[n+m:]
+	}
+	return e, nil
 }
 
 // decodePong reads a whole frame of type framePong.
@@ -285,6 +359,12 @@ func decodePong(frame []byte) (p pong, err error) {
 			p.to = f.x
 		case pongWall:
 			p.wall = int64(f.x)
+		case pongFlags:
+			p.flags = f.x
+		case pongStamp:
+			p.horizon.stamp = f.x
+		case pongPrint:
+			p.horizon.print = f.x
 		default:
 			if err := f.unknown(pongKnown); err != nil {
 				return pong{}, err

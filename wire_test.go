@@ -170,7 +170,7 @@ func TestWireRefused(t *testing.T) {
 		"version only":          {[]byte{wireVersion}, errMalformed},
 		"version 2":             {[]byte{2, frameDelta}, errUnsupported},
 		"type 0":                {[]byte{wireVersion, 0}, errUnsupported},
-		"type 4":                {[]byte{wireVersion, 4}, errUnsupported},
+		"type 6":                {[]byte{wireVersion, 6}, errUnsupported},
 		"another type":          {appendPing(nil, ping{origin: 1}), errMalformed},
 		"no body":               {wireDelta(), errMalformed},
 		"no records":            {wireDelta(head), errMalformed},
@@ -224,11 +224,11 @@ func TestWireRefused(t *testing.T) {
 		want  error
 	}{
 		"ping without origin":   {appendPing(nil, ping{id: 1, seq: 1}), errMalformed},
-		"ping with field 5":     {append(appendPing(nil, ping{origin: 1}), wireAny(5, "")...), errUnsupported},
+		"ping with field 10":    {append(appendPing(nil, ping{origin: 1}), wireAny(10, "")...), errUnsupported},
 		"ping with field 1 bad": {append(appendPing(nil, ping{origin: 1}), wireAny(1, "")...), errMalformed},
 		"pong without origin":   {appendPong(nil, pong{id: 1, to: 1}), errMalformed},
 		"pong with from > to":   {appendPong(nil, pong{origin: 1, from: 2, to: 1}), errMalformed},
-		"pong with field 6":     {append(appendPong(nil, pong{origin: 1}), wireAny(6, "")...), errUnsupported},
+		"pong with field 9":     {append(appendPong(nil, pong{origin: 1}), wireAny(9, "")...), errUnsupported},
 		"pong with to twice":    {append(appendPong(nil, pong{origin: 1, to: 1}), wireAny(4, uint64(2))...), errMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {

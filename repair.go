@@ -1,0 +1,502 @@
+package bcache
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Repair (anti-entropy). Every round a node pings its neighbours with its context, and each
+// answers whether it has more. If so, the node asks one of them to send it: that is a pull,
+// and one at a time suffices. What is sent are deltas, made from the log. Where no log
+// reaches back far enough, there is a full sync (sync_in.go).
+
+const (
+	roundMin = 2 * time.Second // between the pings to a neighbour
+	roundMax = 10 * time.Second
+
+	missedMost = 3 // rounds without a sign of life, then the connection is cut
+
+	pullTimeout      = 2 * time.Second
+	pullEvery        = 200 * time.Millisecond // for gaps, which frames may come and fill
+	defaultPullBytes = 512 << 10              // in an answer, about; then the node asks again
+)
+
+// peerState is what is known of a directly connected node.
+type peerState struct {
+	origin   uint64
+	baseline uint64 // our seq when it connected: what came later, it gets
+	covered  uint64 // it has processed everything from the baseline up to here
+
+	since   time.Duration // it connected
+	heard   time.Duration // the last sign of life
+	missed  int           // rounds without one
+	pinged  time.Duration // when, and by our wall clock, the last ping left
+	wall    int64
+	pingID  uint64
+	listAll bool // it wants all origins listed in the next ping
+
+	known  bool // it has answered a ping, and the fields below say what
+	synced bool
+	offer  uint64        // pongLog, pongOld: it has more
+	apart  bool          // it has dropped origins of which it knew something else than this node
+	shy    time.Duration // until then it isn't asked for a full sync
+
+	pull *ping // a pull that flush has to answer
+}
+
+// A pullOp is a pull under way.
+type pullOp struct {
+	peer  uint64
+	id    uint64        // of its ping
+	alive time.Duration // something of the answer came last
+	got   uint64        // records so far
+}
+
+// A cut is a connection that is to be ended.
+type cut struct {
+	peer   uint64
+	reason string
+}
+
+// joined tells that the node with PeerID peer is directly connected and gets
+// every frame from now on.
+func (r *replica) joined(now instant, peer, origin uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.peers[peer] == nil {
+		i, _ := slices.BinarySearch(r.peerIDs, peer)
+		r.peerIDs = slices.Insert(r.peerIDs, i, peer)
+	}
+	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq, since: now.mono, heard: now.mono, listAll: true}
+	r.ctx.live[origin] = true
+	r.active = true
+	if !r.closed {
+		r.ping(now, peer, 0)
+	}
+}
+
+// left tells that its connection is gone.
+func (r *replica) left(now instant, peer uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.peers[peer]
+	if p == nil {
+		return
+	}
+	delete(r.ctx.live, p.origin)
+	delete(r.peers, peer)
+	r.peerIDs = slices.DeleteFunc(r.peerIDs, func(id uint64) bool { return id == peer })
+	delete(r.serving, peer)
+	r.active = true
+	if r.pull != nil && r.pull.peer == peer {
+		r.pull = nil
+	}
+	if r.sync != nil && r.sync.peer == peer {
+		r.abortSync(now, "it left")
+	}
+	r.lonely = now.mono
+	r.advance(now)
+}
+
+// nonce returns a number that no other call, of any node, is likely to return.
+func (r *replica) nonce() uint64 {
+	r.nonces++
+	b := binary.LittleEndian.AppendUint64(nil, r.origin)
+	return xxhash.Sum64(binary.LittleEndian.AppendUint64(b, r.nonces))
+}
+
+// round pings all neighbours, if it is time. Who was silent for too long is cut: mesh itself
+// never notices a node that takes nothing any more while there is something to send.
+func (r *replica) round(now instant) {
+	quiet := !r.active && r.pull == nil && r.sync == nil && r.synced
+	for _, p := range r.peers {
+		quiet = quiet && p.offer == 0 && !p.apart
+	}
+	if !quiet {
+		r.nextRound = min(r.nextRound, r.lastRound+roundMin)
+		r.interval = roundMin
+	}
+	if now.mono+tickEvery/2 < r.nextRound {
+		return
+	}
+	for _, id := range slices.Clone(r.peerIDs) {
+		p := r.peers[id]
+		if p.heard >= r.lastRound || p.since >= r.lastRound {
+			p.missed = 0
+		} else if p.missed++; p.missed >= missedMost {
+			r.cut(id, fmt.Sprintf("nothing has come from it for %v", (now.mono-p.heard).Round(100*time.Millisecond)))
+			if p.missed == missedMost {
+				r.n.stuck++
+			}
+			continue
+		}
+		r.ping(now, id, 0)
+	}
+	r.lastRound = now.mono
+	if quiet {
+		r.interval = min(r.interval*3/2, roundMax)
+	}
+	r.nextRound = now.mono + r.interval
+	r.active = false
+}
+
+// cut has the shell end a connection.
+func (r *replica) cut(peer uint64, reason string) {
+	if slices.ContainsFunc(r.cuts, func(c cut) bool { return c.peer == peer }) {
+		return
+	}
+	r.cuts = append(r.cuts, cut{peer, reason})
+	r.wake()
+}
+
+// ping sends a neighbour this node's context.
+func (r *replica) ping(now instant, id uint64, flags uint64) {
+	p := r.peers[id]
+	q := ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext, horizon: r.ctx.horizon}
+	since := now.mono - activeFor
+	if p.listAll || flags&pingPull != 0 {
+		p.listAll = false
+		q.flags |= pingAll
+		since = -1 << 62
+	}
+	if r.synced {
+		q.flags |= pingSynced
+	}
+	q.entries, q.rest = r.ctx.list(since)
+	p.pinged, p.wall, p.pingID = now.mono, now.wall, q.id
+	r.send(message{id, appendPing(nil, q)})
+}
+
+// lacking lists what this node has and the sender of a ping lacks. all is true if that
+// can't be told because the origins that weren't listed differ.
+func (r *replica) lacking(p *ping) (missing []originDots, all bool) {
+	listed := make(map[uint64]*dotSet, len(p.entries))
+	for i := range p.entries {
+		listed[p.entries[i].origin] = &p.entries[i].dotSet
+	}
+	everything := p.flags&pingAll != 0
+	all = !everything && r.ctx.restOf(listed) != p.rest
+	for _, o := range r.ctx.sorted() {
+		mine, theirs := r.ctx.origins[o], listed[o]
+		switch {
+		case o == p.origin || theirs == nil && !everything:
+			continue
+		case theirs == nil && mine.newest <= p.horizon.stamp && o != r.origin:
+			continue // the other node has dropped it; of its neighbours it drops none
+		case theirs == nil:
+			theirs = &dotSet{}
+		}
+		if dots := mine.minus(theirs); len(dots) > 0 {
+			missing = append(missing, originDots{o, dots})
+		}
+	}
+	return missing, all
+}
+
+// originDots are some dots of an origin.
+type originDots struct {
+	origin uint64
+	dots   []interval
+}
+
+// offer says what of it the log has.
+func (r *replica) offer(missing []originDots) (flags uint64) {
+	for _, m := range missing {
+		for _, iv := range m.dots {
+			some, all := r.log.knows(m.origin, iv)
+			if some {
+				flags |= pongLog
+			}
+			if !all {
+				flags |= pongOld
+			}
+		}
+	}
+	return flags
+}
+
+func (r *replica) receivePing(now instant, from uint64, q ping) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.peers[from]
+	if p != nil {
+		p.heard = now.mono
+	}
+	if p != nil && q.flags&pingContext != 0 {
+		r.compareHorizon(p, q.horizon)
+		p.synced = q.flags&pingSynced != 0
+		if q.flags&pingPull != 0 {
+			p.pull = &q
+			r.n.repairsAnswered++
+			r.wake()
+			return
+		}
+	}
+	r.answer(now, from, &q, 0)
+	if q.flags&pingClosing != 0 && r.ctx.get(q.origin).covered < q.seq {
+		r.pullFrom(now, from)
+	}
+	r.advance(now)
+}
+
+// answer sends the pong; offered has the flags that are known already.
+func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
+	a := pong{id: q.id, origin: r.origin, wall: now.wall, flags: offered, horizon: r.ctx.horizon}
+	run := r.ctx.get(q.origin).run(q.seq)
+	a.from, a.to = run.from, run.to
+	if r.synced {
+		a.flags |= pongSynced
+	}
+	if q.flags&pingContext != 0 && q.flags&pingPull == 0 {
+		missing, all := r.lacking(q)
+		a.flags |= pongContext | r.offer(missing)
+		if all {
+			a.flags |= pongAll
+		}
+	}
+	r.send(message{to, appendPong(nil, a)})
+}
+
+func (r *replica) receivePong(now instant, from uint64, a pong) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.peers[from]
+	if p == nil || p.origin != a.origin {
+		return
+	}
+	p.heard = now.mono
+	if a.from <= p.baseline {
+		p.covered = max(p.covered, min(a.to, r.seq))
+	}
+	if a.id == p.pingID {
+		r.compareClocks(now, from, p, a.wall)
+	}
+	r.compareHorizon(p, a.horizon)
+	p.synced = a.flags&pongSynced != 0
+	done := r.pull != nil && r.pull.peer == from && r.pull.id == a.id
+	if a.flags&pongContext != 0 && (done || a.id == p.pingID) { // otherwise it may be out of date
+		p.known = true
+		p.offer = a.flags & (pongLog | pongOld)
+		if done && r.pull.got == 0 {
+			p.offer &^= pongLog // it can't be had, this time
+		}
+	}
+	if done {
+		caughtUp := r.pull.got > 0
+		r.pull = nil
+		if caughtUp {
+			r.askAgain(now, from)
+		}
+	}
+	if a.flags&pongAll != 0 {
+		p.listAll = true
+		r.ping(now, from, 0)
+	}
+	r.advance(now)
+}
+
+// askAgain has the neighbours, but for one, say again what they have more than this node:
+// that has changed.
+func (r *replica) askAgain(now instant, but uint64) {
+	for _, id := range r.peerIDs {
+		if p := r.peers[id]; id != but && (p.offer != 0 || !p.known) {
+			p.known, p.offer = false, 0
+			r.ping(now, id, 0)
+		}
+	}
+}
+
+// compareClocks cuts a neighbour whose clock provably differs too much: it was read after
+// the ping left, and before the pong came (compare RFC 5905, section 8).
+func (r *replica) compareClocks(now instant, id uint64, p *peerState, wall int64) {
+	if bound := r.maxSkew + 1; wall-now.wall > bound || p.wall-wall > bound {
+		const layout = "2006-01-02T15:04:05.000Z07:00"
+		r.cut(id, fmt.Sprintf("clocks differ by more than %d ms: %s there, %s here", r.maxSkew,
+			time.UnixMilli(wall).UTC().Format(layout), time.UnixMilli(now.wall).UTC().Format(layout)))
+		r.n.refusedSkewPeers++
+	}
+}
+
+// compareHorizon takes over what a neighbour has dropped, if it is the same as what this
+// node would drop. Otherwise one of the two lacks something for which there are no
+// dots any more: the node with the lesser horizon needs a full sync.
+func (r *replica) compareHorizon(p *peerState, h horizon) {
+	p.apart = false
+	if !h.less(r.ctx.horizon) {
+		p.apart = !r.ctx.matches(h)
+	}
+}
+
+// pullFrom asks a neighbour for what this node lacks, unless something of the kind is
+// under way.
+func (r *replica) pullFrom(now instant, id uint64) {
+	if r.pull != nil || r.sync != nil || r.closed || r.peers[id] == nil {
+		return
+	}
+	r.ping(now, id, pingPull)
+	r.pull = &pullOp{peer: id, id: r.peers[id].pingID, alive: now.mono}
+	r.lastPull = now.mono
+	r.n.repairsAsked++
+}
+
+// gap is called when a frame has left a gap in the dots of origin. What is missing was
+// lost, most likely; only a frame that took another way may still come.
+func (r *replica) gap(now instant, origin uint64) {
+	if now.mono-r.lastPull < pullEvery || !r.synced {
+		return
+	}
+	candidates := r.neighbours(func(p *peerState) bool { return p.origin == origin })
+	if len(candidates) == 0 {
+		candidates = r.neighbours(isSynced)
+	}
+	if len(candidates) > 0 {
+		r.turns++
+		r.pullFrom(now, candidates[r.turns%len(candidates)])
+	}
+}
+
+// neighbours lists those that are as wanted, by PeerID.
+func (r *replica) neighbours(want func(*peerState) bool) (ids []uint64) {
+	for _, id := range r.peerIDs {
+		if p := r.peers[id]; p.missed == 0 && want(p) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func isSynced(p *peerState) bool { return p.synced }
+
+// advance starts what is to be done next to catch up with the others: a full sync for who
+// needs one in any case; otherwise pulls, from one neighbour after the other; and a full
+// sync if no log has what is missing. One thing at a time.
+func (r *replica) advance(now instant) {
+	if r.pull != nil || r.sync != nil || r.closed || r.local {
+		return
+	}
+	if !r.synced || r.unvouched {
+		if r.startSync(now, func(p *peerState) bool { return true }) || len(r.neighbours(isSynced)) > 0 {
+			return
+		}
+	}
+	if r.startSync(now, func(p *peerState) bool { return p.apart }) {
+		return
+	}
+	if ids := r.neighbours(func(p *peerState) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
+		r.turns++
+		r.pullFrom(now, ids[r.turns%len(ids)])
+		return
+	}
+	if len(r.neighbours(func(p *peerState) bool { return !p.known })) == 0 {
+		r.startSync(now, func(p *peerState) bool { return p.offer&pongOld != 0 })
+	}
+}
+
+// pullTick gives up a pull that isn't answered.
+func (r *replica) pullTick(now instant) {
+	if r.pull == nil || now.mono-r.pull.alive < pullTimeout {
+		return
+	}
+	if p := r.peers[r.pull.peer]; p != nil {
+		p.known, p.offer = false, 0 // until the next round
+	}
+	r.pull = nil
+}
+
+// answerPulls makes the frames that answer pulls, a part of each. flush calls it.
+func (r *replica) answerPulls(now instant, sends []message) []message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range slices.Clone(r.peerIDs) {
+		p := r.peers[id]
+		if p == nil || p.pull == nil {
+			continue
+		}
+		q := p.pull
+		p.pull = nil
+		missing, all := r.lacking(q)
+		flags := r.offer(missing)&pongOld | pongContext
+		if all {
+			flags |= pongAll
+		}
+		budget := r.pullBytes
+		for _, m := range missing {
+			for _, iv := range m.dots {
+				sends = r.repairs(sends, id, m.origin, iv, &budget)
+			}
+		}
+		if budget <= 0 {
+			flags |= pongLog
+		}
+		r.answer(now, id, q, flags)
+	}
+	return sends
+}
+
+// repairs appends frames with an interval of dots, as far as the log knows them and the
+// budget allows: for each dot the very version that it wrote, or, if that isn't held any
+// more, that it existed.
+func (r *replica) repairs(sends []message, to, origin uint64, iv interval, budget *int) []message {
+	var recs []record
+	first, size := uint64(0), 0
+	cutFrame := func() {
+		if len(recs) > 0 {
+			r.n.recordsRepaired += uint64(len(recs))
+			sends = append(sends, message{to, markRepair(appendDelta(make([]byte, 0, size+64), origin, first, recs))})
+			recs, size = nil, 0
+		}
+	}
+	for seq := iv.from + 1; *budget > 0; seq++ {
+		at, slot, ok := r.log.next(origin, seq, iv.to)
+		if !ok {
+			break
+		}
+		if at != seq {
+			cutFrame()
+			seq = at
+		}
+		if len(recs) == 0 {
+			first = seq
+		}
+		rec := r.dot(slot)
+		n := recordSize(&rec)
+		if size > 0 && size+n > maxFrame {
+			cutFrame()
+			first = seq
+		}
+		recs = append(recs, rec)
+		size += n
+		*budget -= n
+		if len(recs)%applyBatch == 0 { // others want the lock
+			r.mu.Unlock()
+			r.mu.Lock()
+		}
+	}
+	cutFrame()
+	return sends
+}
+
+// dot returns what is still known of a dot.
+func (r *replica) dot(slot logSlot) record {
+	if slot.kind != kindClear {
+		if held, ok := r.store.peek(slot.key); ok && held.version == slot.version {
+			return held
+		}
+		return record{key: slot.key, version: slot.version, kind: kindForget}
+	}
+	return record{version: slot.version, kind: kindClear}
+}
+
+// lag is how old the newest write is that this node has of an origin, in milliseconds;
+// -1 if it has none.
+func (r *replica) lag(now instant, origin uint64) int64 {
+	s := r.ctx.origins[origin]
+	if s == nil || s.newest == 0 {
+		return -1
+	}
+	return max(now.wall-stampWall(s.newest), 0)
+}

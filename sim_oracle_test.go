@@ -1,0 +1,341 @@
+package bcache
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// The simulation's oracle knows every write and checks the nodes against that.
+
+// A simWrite is what the oracle knows of a write.
+type simWrite struct {
+	rec  record
+	fill bool
+	at   int64 // true time when it was issued, or the fill began
+}
+
+type simOracle struct {
+	keys    []string
+	buckets []int
+	dots    map[rigDot]simWrite
+	order   []rigDot              // of dots
+	writes  map[rigWrite]simWrite // by key and version
+	history map[string][]simWrite // by key, in the order in which they were issued
+	jumped  bool                  // some clock has
+	served  map[uint64]bool       // by session: was its server synced when it began
+	dead    map[uint64]bool       // origins
+}
+
+// A simView is what the oracle knows of a node.
+type simView struct {
+	best    map[string]version // of all dots that its context covers, by key; "" is Clear
+	shown   map[string]version // by get
+	maxWall int64              // its clock has shown
+	syncs   uint64
+}
+
+func (o *simOracle) init() {
+	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
+	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
+	var s store
+	for k := range 32 {
+		key := fmt.Sprintf("k%02d", k)
+		o.keys = append(o.keys, key)
+		o.buckets = append(o.buckets, s.bucketOf(key))
+	}
+}
+
+func (v *simView) init() { v.best, v.shown = map[string]version{}, map[string]version{} }
+
+// wrote notes a write, and checks the fence: a fill never beats what was issued after it
+// began.
+func (s *sim) wrote(n *simNode, w simWrite) {
+	o := &s.oracle
+	key := w.rec.key
+	against := o.history[key]
+	if key != "" {
+		against = append(slices.Clip(against), o.history[""]...) // Clear is a write of every key
+	}
+	for _, other := range against {
+		early, late := other, w
+		if w.fill {
+			early, late = w, other
+		}
+		if early.fill && !late.fill && late.at >= early.at && !o.jumped && !early.rec.version.less(late.rec.version) {
+			s.fail("a fill begun at %d (%v) beats a write issued at %d (%v)", early.at, early.rec.version, late.at, late.rec.version)
+		}
+	}
+	d := rigDot{n.r.origin, n.r.seq}
+	if _, reused := o.dots[d]; reused {
+		s.fail("dot %v is used again", d)
+	}
+	o.history[key] = append(o.history[key], w)
+	o.writes[rigWrite{key, w.rec.version}] = w
+	o.dots[d] = w
+	o.order = append(o.order, d)
+	s.cover(n, d)
+	s.checkNode(n)
+}
+
+// died notes that a node is gone.
+func (s *sim) died(n *simNode) { s.oracle.dead[n.r.origin] = true }
+
+// cover notes what a dot demands, if the node's context covers it.
+func (s *sim) cover(n *simNode, d rigDot) {
+	w, known := s.oracle.dots[d]
+	if dots := n.r.ctx.origins[d.origin]; !known || dots == nil || !dots.has(d.seq) {
+		return
+	}
+	if n.oracle.best[w.rec.key].less(w.rec.version) {
+		n.oracle.best[w.rec.key] = w.rec.version
+	}
+}
+
+func (s *sim) coverAll(n *simNode) {
+	for _, d := range s.oracle.order {
+		s.cover(n, d)
+	}
+}
+
+// receive hands a frame to a node and checks what it made of it.
+func (s *sim) receive(from, to *simNode, frame []byte) {
+	now := s.now(to)
+	own := slices.Clone(frame)
+	typ, err := frameType(frame)
+	if err != nil {
+		s.fail("a frame of n%d: %v", from.id, err)
+		return
+	}
+	var d deltaReader
+	var future []uint64 // dots that must not be processed now
+	var session uint64
+	switch typ {
+	case frameDelta:
+		d, _ = openDelta(frame)
+		for seq := d.first; seq < d.first+d.count; seq++ {
+			if stampWall(s.oracle.dots[rigDot{d.origin, seq}].rec.stamp) > now.wall+simSkew && !to.r.ctx.get(d.origin).has(seq) {
+				future = append(future, seq)
+			}
+		}
+	case frameAsk:
+		a, _ := decodeAsk(frame)
+		session = a.session
+	case frameChunk:
+		if to.r.sync != nil {
+			session = to.r.sync.session
+		}
+	}
+	wasSynced := to.r.synced
+	if err := to.r.receive(now, uint64(from.id), own); err != nil && typ != frameDelta && !to.alive(s) {
+		s.fail("n%d: %v", to.id, err)
+	}
+	if !slices.Equal(own, frame) {
+		s.fail("n%d changed a frame that it shares", to.id)
+	}
+	for i := range own { // what was kept of it would change now
+		own[i] = 0xff
+	}
+	switch typ {
+	case frameDelta:
+		for seq := d.first; seq < d.first+d.count; seq++ {
+			if slices.Contains(future, seq) && to.r.ctx.get(d.origin).has(seq) {
+				s.fail("n%d has processed dot %d of n%d, which is from the future", to.id, seq, from.id)
+			}
+			s.cover(to, rigDot{d.origin, seq})
+		}
+		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.count, d.origin, d.first, from.id, d.repair, to.r.ctx.get(d.origin).intervals())
+	case frameAsk:
+		if out := to.r.serving[uint64(from.id)]; out != nil && out.session == session {
+			if _, known := s.oracle.served[session]; !known {
+				s.oracle.served[session] = wasSynced
+			}
+		}
+	case frameChunk:
+		if s.tracing {
+			c, _, _ := openChunk(frame)
+			s.logf("n%d has received chunk %d (flags %d) of n%d, session %x", to.id, c.number, c.flags, from.id, c.session)
+		}
+		if to.r.n.syncsReceived > to.oracle.syncs {
+			to.oracle.syncs = to.r.n.syncsReceived
+			s.logf("n%d is synced by n%d", to.id, from.id)
+			if !s.oracle.served[session] {
+				s.fail("n%d was synced by a node that isn't synced", to.id)
+			}
+			s.coverAll(to)
+		}
+	case framePing, framePong:
+		s.tracePing(from, to, frame)
+		return // they change no entry
+	}
+	s.checkNode(to)
+}
+
+func (n *simNode) alive(s *sim) bool { return s.alive(n) }
+
+func (s *sim) tracePing(from, to *simNode, frame []byte) {
+	if !s.tracing {
+		return
+	}
+	if p, err := decodePing(frame); err == nil {
+		s.logf("n%d has received a ping of n%d, flags %b, %d origins listed", to.id, from.id, p.flags, len(p.entries))
+	} else if p, err := decodePong(frame); err == nil {
+		s.logf("n%d has received a pong of n%d, flags %b", to.id, from.id, p.flags)
+	}
+}
+
+// checkNode verifies the invariants of a node.
+func (s *sim) checkNode(n *simNode) {
+	st := n.r.store
+	wall := s.now(n).wall
+	n.oracle.maxWall = max(n.oracle.maxWall, wall)
+	clear := st.clearVersion()
+	if clear.less(n.oracle.best[""]) {
+		s.fail("COVER: n%d has processed Clear %v and has %v", n.id, n.oracle.best[""], clear)
+	}
+	for i, key := range s.oracle.keys {
+		best := n.oracle.best[key]
+		held, ok := st.peek(key)
+		floor := st.floorOf(s.oracle.buckets[i])
+		switch {
+		case best.stamp <= clear.stamp:
+		case ok && held.version.less(best):
+			s.fail("COVER: n%d holds %s at %v and has processed %v", n.id, key, held.version, best)
+		case !ok && best.stamp > floor:
+			s.fail("COVER: n%d has processed %s at %v, holds nothing, and the floor is %d", n.id, key, best, floor)
+		}
+		if ok {
+			w, known := s.oracle.writes[rigWrite{key, held.version}]
+			if !known || held.val != w.rec.val || held.kind != w.rec.kind || held.deadline != w.rec.deadline {
+				s.fail("n%d holds %+v, written was %+v", n.id, held, w.rec)
+			}
+		}
+		if stampWall(floor) > n.oracle.maxWall+simSkew+1 {
+			s.fail("n%d: the floor of %s is %d, ahead of its clock", n.id, key, stampWall(floor)-wall)
+		}
+	}
+	if st.len() > s.c.maxKeys[n.id] || s.c.maxBytes > 0 && st.bytes() > s.c.maxBytes || st.tombstones() > s.c.tombstones {
+		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.len(), st.bytes(), st.tombstones())
+	}
+	if len(n.r.ctx.origins) > max(s.c.origins, s.c.nodes) || len(n.r.serving) > syncServing || n.r.log.records > s.c.logSize {
+		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.ctx.origins), len(n.r.serving), n.r.log.records)
+	}
+}
+
+// get is a Get, and checks what it returns.
+func (s *sim) get(n *simNode, key string) {
+	held, ok := n.r.store.peek(key)
+	now := s.now(n)
+	val, hit := n.r.store.get(key, func() int64 { return now.wall })
+	if !hit {
+		return
+	}
+	switch {
+	case !ok || held.kind != kindValue || val != held.val:
+		s.fail("n%d serves %q of %s and holds %+v", n.id, val, key, held)
+	case held.expired(now.wall):
+		s.fail("n%d serves %s after its deadline", n.id, key)
+	case held.version.less(n.oracle.shown[key]):
+		s.fail("n%d serves %s at %v after %v", n.id, key, held.version, n.oracle.shown[key])
+	}
+	n.oracle.shown[key] = held.version
+}
+
+// disagreement says what isn't as it must be once faults and writes have ended; "" if all
+// is.
+func (s *sim) disagreement() string {
+	for _, n := range s.nodes {
+		switch {
+		case n == nil:
+			return "a node isn't there"
+		case !n.r.synced:
+			return fmt.Sprintf("n%d isn't synced: %s", n.id, n.r.unsynced(s.now(n)))
+		case len(n.r.peers) != len(s.nodes)-1:
+			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.peers))
+		case n.r.unvouched:
+			return fmt.Sprintf("n%d holds what nobody vouches for", n.id)
+		}
+	}
+	first := s.nodes[0].r
+	for _, n := range s.nodes[1:] {
+		if n.r.ctx.horizon != first.ctx.horizon {
+			return fmt.Sprintf("n0's horizon is %v, n%d's %v", first.ctx.horizon, n.id, n.r.ctx.horizon)
+		}
+		for _, o := range append(first.ctx.sorted(), n.r.ctx.sorted()...) {
+			if a, b := first.ctx.get(o), n.r.ctx.get(o); a.print(o) != b.print(o) {
+				return fmt.Sprintf("of %x n0 has %v, n%d %v", o, a.intervals(), n.id, b.intervals())
+			}
+		}
+	}
+	return s.disagreementAboutKeys()
+}
+
+func (s *sim) disagreementAboutKeys() string {
+	// What counts is what some living node has processed; the rest may be lost.
+	winners := map[string]version{}
+	for _, n := range s.nodes {
+		s.coverAll(n)
+		for key, v := range n.oracle.best {
+			if winners[key].less(v) {
+				winners[key] = v
+			}
+		}
+	}
+	forgotten := false
+	for _, n := range s.nodes {
+		for _, b := range s.oracle.buckets {
+			forgotten = forgotten || n.r.store.floorOf(b) > 0
+		}
+	}
+	for _, key := range s.oracle.keys {
+		holders, live := 0, 0
+		for _, n := range s.nodes {
+			held, ok := n.r.store.peek(key)
+			if !ok || held.kind != kindValue || held.expired(s.now(n).wall) {
+				continue
+			}
+			holders++
+			if held.stamp <= winners[""].stamp {
+				return fmt.Sprintf("n%d holds %s at %v in spite of Clear %v", n.id, key, held.version, winners[""])
+			}
+			if held.version != winners[key] {
+				return fmt.Sprintf("n%d holds %s at %v, the winner is %v", n.id, key, held.version, winners[key])
+			}
+			live++
+		}
+		if !forgotten && holders > 0 && holders < len(s.nodes) {
+			return fmt.Sprintf("%d nodes hold %s, and nothing was forgotten", holders, key)
+		}
+	}
+	return s.syncsTooMany()
+}
+
+// syncsTooMany says whether there were more full syncs than needed: where nothing was
+// lost there is one per node that didn't wait for nobody.
+func (s *sim) syncsTooMany() string {
+	c := s.c
+	if c.loss > 0 || c.partitions || c.breaks || c.restarts || c.stuck || c.jumps || c.logSize < 1000 || !c.seeded {
+		return ""
+	}
+	for _, n := range s.nodes {
+		want := uint64(1)
+		if n.id == 0 {
+			want = 0
+		}
+		if got := n.r.n.syncsReceived; got != want {
+			return fmt.Sprintf("n%d received %d full syncs", n.id, got)
+		}
+	}
+	return ""
+}
+
+// simWinners is for traces: what the nodes hold of a key.
+func (s *sim) simWinners(key string) string {
+	held := map[int]version{}
+	for _, n := range s.nodes {
+		if rec, ok := n.r.store.peek(key); ok {
+			held[n.id] = rec.version
+		}
+	}
+	return fmt.Sprint(slices.Sorted(maps.Keys(held)), held)
+}

@@ -1,0 +1,130 @@
+package bcache
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// What a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
+// to group b % groups. The number of groups is a power of two, and so is that of the shards,
+// so with no more groups than shards a group is a set of whole shards.
+
+// A group is sent in one chunk if it isn't larger than that; a shard of it is locked at a time.
+const defaultGroupKeys = 2048
+
+// groups returns how many groups to stream the store in.
+func (s *store) groups() int {
+	n := (s.len() + s.tombstones()) / s.groupKeys
+	return min(1<<bits.Len(uint(n)), len(s.table), numBuckets)
+}
+
+// group returns what is held of a group, sorted so that it encodes well, and then its
+// floors, those that aren't 0. The order matters: what goes in between has raised a floor.
+func (s *store) group(groups, group int) (recs []record, floors []bucketFloor) {
+	clear := s.clearStamp.Load()
+	for i := group; i < len(s.table); i += groups {
+		sh := s.table[i].Load()
+		if sh == nil {
+			continue
+		}
+		sh.mu.Lock()
+		for _, probation := range [...]bool{false, true} {
+			for _, e := range sh.queueLocked(probation).values() {
+				if e.stamp > clear {
+					recs = append(recs, sh.recordLocked(e))
+				}
+			}
+		}
+		for _, t := range sh.tombs.values() {
+			if t.stamp > clear {
+				recs = append(recs, record{key: t.key, version: t.version, kind: kindTombstone})
+			}
+		}
+		sh.mu.Unlock()
+	}
+	slices.SortFunc(recs, func(a, b record) int {
+		return cmp.Or(cmp.Compare(a.origin, b.origin), cmp.Compare(a.stamp, b.stamp), cmp.Compare(a.key, b.key))
+	})
+	clear = s.clearStamp.Load()
+	for b := group; b < numBuckets; b += groups {
+		// Clear is sent by itself; a floor below it says nothing more.
+		if f := s.floorOf(b); f > clear {
+			floors = append(floors, bucketFloor{uint16(b), f})
+		} else if clear > 0 {
+			floors = append(floors, bucketFloor{uint16(b), clear})
+		}
+	}
+	return recs, floors
+}
+
+// dropUnstreamed ends a group on the side that receives it: what is held there, wasn't
+// streamed and isn't above the other node's floor may be older than what that one has
+// forgotten. This node's floors must have been raised before, so that nothing of the kind
+// comes in meanwhile. It returns the keys that it dropped.
+func (s *store) dropUnstreamed(groups, group int, streamed map[string]struct{}, floors []bucketFloor) (dropped []string) {
+	floorOf := make(map[uint16]uint64, len(floors))
+	for _, f := range floors {
+		floorOf[f.bucket] = f.stamp
+	}
+	first, step := group, groups
+	if groups > len(s.table) {
+		first, step = group&(len(s.table)-1), len(s.table)
+	}
+	for i := first; i < len(s.table); i += step {
+		sh := s.table[i].Load()
+		if sh == nil {
+			continue
+		}
+		sh.mu.Lock()
+		drop := func(key string, v version) {
+			h := xxhash.Sum64String(key)
+			if int(h%uint64(groups)) != group || v.stamp > floorOf[uint16(h%numBuckets)] {
+				return
+			}
+			if _, ok := streamed[key]; !ok {
+				s.forgetLocked(sh, key, v)
+				dropped = append(dropped, key)
+			}
+		}
+		for _, probation := range [...]bool{false, true} {
+			for _, e := range sh.queueLocked(probation).values() {
+				drop(e.key, e.version)
+			}
+		}
+		for _, t := range sh.tombs.values() {
+			drop(t.key, t.version)
+		}
+		sh.mu.Unlock()
+	}
+	return dropped
+}
+
+// vouch ends a full sync: what was streamed in it, with this mark, counts like
+// everything else from now on; what is left of others, which didn't end, goes. It returns the
+// keys that went.
+func (s *store) vouch(mark uint8) (dropped []string) {
+	for i := range s.table {
+		sh := s.table[i].Load()
+		if sh == nil {
+			continue
+		}
+		sh.mu.Lock()
+		for _, probation := range [...]bool{false, true} {
+			for _, e := range sh.queueLocked(probation).values() {
+				switch e.mark {
+				case 0:
+				case mark:
+					e.mark = 0
+				default:
+					s.forgetLocked(sh, e.key, e.version)
+					dropped = append(dropped, e.key)
+				}
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return dropped
+}

@@ -1,0 +1,248 @@
+package bcache
+
+import (
+	"fmt"
+	"time"
+)
+
+// A full sync, on the side that receives it. One synced neighbour streams what it holds,
+// group by group: entries and tombstones, then the floors, which stand for what it has
+// forgotten. When all has arrived, this node has seen, directly or by its effect, whatever
+// the other one's context covered when it began; so it adopts that context.
+//
+// Chunks are acknowledged, and come in order; a session that stalls is given up, and another
+// neighbour takes over. What was received stays: it is true, only not complete. It is marked, so
+// that what no session vouches for in the end can be dropped.
+
+const (
+	syncAgain = time.Second     // without a chunk, then the last acknowledgement is repeated
+	syncStall = 5 * time.Second // then another neighbour is tried
+	syncShy   = 2 * time.Second // for how long the one that failed isn't
+	syncBusy  = time.Second / 2 // or the one that said that it can't now
+	syncKeys  = 1 << 22         // streamed in one group at most
+)
+
+type syncIn struct {
+	peer, session uint64
+	mark          uint8
+	head          syncChunk           // once it has come
+	next          uint64              // the chunk that is expected
+	group         uint64              // its group
+	streamed      map[string]struct{} // the keys of that group so far
+	spoiled       bool                // something came from the future: the context can't be adopted
+	applying      bool
+
+	began, progress, asked time.Duration
+	bytes                  uint64
+}
+
+// startSync asks one of the neighbours for a full sync. They must be synced, and as wanted.
+func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
+	servers := r.neighbours(func(p *peerState) bool { return p.synced && now.mono >= p.shy && want(p) })
+	if len(servers) == 0 {
+		return false
+	}
+	r.turns++
+	if r.mark++; r.mark == 0 {
+		r.mark++
+	}
+	r.sync = &syncIn{
+		peer:     servers[(r.origin+uint64(r.turns))%uint64(len(servers))],
+		session:  r.nonce(),
+		mark:     r.mark,
+		streamed: map[string]struct{}{},
+		began:    now.mono, progress: now.mono,
+	}
+	r.ask(now, 0)
+	return true
+}
+
+func (r *replica) ask(now instant, flags uint64) {
+	in := r.sync
+	in.asked = now.mono
+	r.send(message{in.peer, appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: flags})})
+}
+
+// abortSync gives up; advance will start another session.
+func (r *replica) abortSync(now instant, why string) {
+	in := r.sync
+	r.sync = nil
+	r.n.syncsFailed++
+	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
+	if p := r.peers[in.peer]; p != nil {
+		p.shy = max(p.shy, now.mono+syncShy)
+		r.send(message{in.peer, appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: askCancel})})
+	}
+}
+
+func (r *replica) syncTick(now instant) {
+	in := r.sync
+	switch {
+	case in == nil || in.applying:
+	case now.mono-in.progress >= syncStall:
+		r.abortSync(now, "nothing came any more")
+	case now.mono-max(in.progress, in.asked) >= syncAgain:
+		r.ask(now, askAgain)
+	}
+}
+
+// receiveChunk applies a chunk, a batch per lock, and acknowledges it.
+func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chunkReader, size int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.peers[from]; p != nil {
+		p.heard = now.mono
+	}
+	in := r.sync
+	if in == nil || in.peer != from || in.session != c.session || in.applying {
+		return nil // of a session that was given up
+	}
+	if c.flags&chunkRefused != 0 {
+		r.abortSync(now, "it can't serve now")
+		r.peers[from].shy = now.mono + syncBusy
+		return nil
+	}
+	if c.number != in.next {
+		return nil // it came twice, or too early
+	}
+	in.progress = now.mono
+	in.bytes += uint64(size)
+	if c.number == 0 {
+		in.head = *c
+		if c.clear.stamp > 0 && !r.apply(now, &record{kind: kindClear, version: c.clear}) {
+			in.spoiled = true
+		}
+	} else if err := r.receiveGroup(now, in, c, recs); err != nil || r.sync != in {
+		return err
+	}
+	in.next++
+	r.ask(now, 0)
+	if c.flags&chunkLast != 0 && c.number > 0 {
+		r.endSync(now)
+	}
+	return nil
+}
+
+// receiveGroup applies records of a group and, if it is complete, its floors. It is
+// called with the lock, which it gives up now and then.
+func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunkReader) error {
+	if c.group != in.group || c.group >= in.head.groups || len(in.streamed) > syncKeys {
+		r.abortSync(now, "its chunks make no sense")
+		return fmt.Errorf("%w: group %d of a sync instead of %d", errMalformed, c.group, in.group)
+	}
+	in.applying = true
+	defer func() { in.applying = false }()
+	var rec record
+	for more := true; more; {
+		for i, bytes := 0, 0; more && i < applyBatch && bytes < applyBytes; i++ {
+			if more = recs.next(&rec); more {
+				bytes += len(rec.key) + len(rec.val)
+				r.receiveStreamed(now, in, &rec)
+			}
+		}
+		r.mu.Unlock() // others want it
+		r.mu.Lock()
+		if r.sync != in {
+			return nil
+		}
+	}
+	if c.flags&chunkDone == 0 {
+		return nil
+	}
+	// First the floors: from now on nothing older comes in again. They stand for writes that
+	// the other node has accepted, so the clock follows them.
+	for _, f := range c.floors {
+		if r.future(now, f.stamp) {
+			in.spoiled = true
+			continue
+		}
+		r.clock.observe(f.stamp)
+		r.store.raiseFloor(int(f.bucket), f.stamp)
+	}
+	r.mu.Unlock()
+	dropped := r.store.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors)
+	for _, key := range dropped {
+		r.changed(key, kindForget)
+	}
+	r.mu.Lock()
+	clear(in.streamed)
+	in.group++
+	return nil
+}
+
+// receiveStreamed applies a record of a full sync. It has no dot.
+func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
+	rec.mark = in.mark
+	r.unvouched = true
+	r.makeRoom(now, rec)
+	r.n.recordsSynced++
+	if !r.apply(now, rec) {
+		in.spoiled = true
+	}
+	in.streamed[rec.key] = struct{}{}
+}
+
+// endSync adopts the server's context, as it was when the session began: for each of its
+// dots, what was streamed is as new, or the floors and Clear stand for it.
+func (r *replica) endSync(now instant) {
+	in := r.sync
+	if in.spoiled {
+		r.abortSync(now, "some of its writes are stamped too far ahead of this node's clock")
+		return
+	}
+	r.adopt(now, &in.head)
+	r.unvouched = false
+	r.becomeSynced(now)
+	r.n.syncsReceived++
+	r.n.syncBytesIn += in.bytes
+	r.n.syncTook = now.mono - in.began
+	in.applying = true // no other session until the marks of this one are gone
+	r.mu.Unlock()
+	for _, key := range r.store.vouch(in.mark) {
+		r.changed(key, kindForget)
+	}
+	r.mu.Lock()
+	if r.sync == in {
+		r.sync = nil
+	}
+	for _, p := range r.peers {
+		p.apart = false
+	}
+	r.askAgain(now, 0)
+}
+
+// adopt merges another node's context into this one's.
+func (r *replica) adopt(now instant, head *syncChunk) {
+	h := head.horizon
+	// What this node knows of origins that the other one has dropped, nobody could ask for.
+	unique := r.ctx.horizon.less(h) && r.ctx.behind(h) && r.ctx.printUpTo(h.stamp) != h.print
+	for i := range head.entries {
+		e := &head.entries[i]
+		s := r.ctx.origins[e.origin]
+		if e.origin == r.origin || s == nil && e.newest <= r.ctx.horizon.stamp {
+			continue
+		}
+		if s == nil {
+			s = &dotSet{heard: -1 << 62} // long ago: it isn't listed in every ping
+			r.ctx.origins[e.origin] = s
+		}
+		r.n.droppedIntervals += uint64(s.merge(&e.dotSet))
+	}
+	if r.ctx.horizon.less(h) {
+		r.ctx.drop(h)
+	}
+	r.n.droppedOrigins += uint64(r.ctx.trim())
+	if unique {
+		r.skip(now)
+	}
+}
+
+// skip uses up a seq for nothing. No log will ever know that dot, so every other node needs a
+// full sync, from this one or from one that had it: this is how it is passed on that this
+// node has something for which there are no dots.
+func (r *replica) skip(now instant) {
+	r.seq++
+	r.n.droppedOutbox += uint64(r.outbox.n) // its dots must be consecutive; the log has them
+	r.outbox.take()
+	r.ctx.add(r.origin, r.seq, r.clock.tick(now.wall), now.mono)
+}

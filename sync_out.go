@@ -1,0 +1,173 @@
+package bcache
+
+import (
+	"slices"
+	"time"
+)
+
+// A full sync, on the side that serves it.
+
+const (
+	syncWindow  = 8 // chunks sent and not acknowledged
+	syncServing = 4 // sessions at a time
+	syncForget  = 15 * time.Second
+)
+
+// syncOut is a session. The fields below flush's belong to flush alone, the others are
+// guarded by replica.mu.
+type syncOut struct {
+	session uint64
+	most    int // bytes of a chunk
+	heard   time.Duration
+	acked   uint64   // the requester has all chunks below
+	window  [][]byte // the chunks from acked on
+	again   bool     // send the window again
+	made    bool     // the last chunk was made
+	bytes   uint64
+
+	// What is true of the whole, from the moment at which it began.
+	head syncChunk
+
+	// flush's:
+	next   uint64 // the number of the next chunk
+	group  int
+	loaded bool // what follows is there
+	recs   []record
+	floors []bucketFloor
+}
+
+// receiveAsk begins a session, or goes on with it.
+func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.peers[from]
+	if p == nil {
+		return
+	}
+	p.heard = now.mono
+	out := r.serving[from]
+	known := out != nil && out.session == a.session
+	switch {
+	case a.flags&askCancel != 0:
+		if known {
+			delete(r.serving, from)
+		}
+		return
+	case !known && (a.next != 0 || !r.canServe(from)):
+		r.send(message{from, appendChunk(nil, &syncChunk{session: a.session, flags: chunkRefused})})
+		return
+	case !known:
+		out = r.newSession(a.session)
+		r.serving[from] = out
+	}
+	out.heard = now.mono
+	if n := a.next - out.acked; a.next > out.acked && n <= uint64(len(out.window)) {
+		for i := range out.window[:n] {
+			out.window[i] = nil
+		}
+		out.window = out.window[n:]
+		out.acked = a.next
+	}
+	if out.made && len(out.window) == 0 {
+		r.n.syncsServed++
+		r.n.syncBytesOut += out.bytes
+		delete(r.serving, from)
+		return
+	}
+	out.again = out.again || a.flags&askAgain != 0
+	r.wake()
+}
+
+// canServe reports whether a full sync of this node's state would make another one complete.
+func (r *replica) canServe(to uint64) bool {
+	return r.synced && !r.closed && (len(r.serving) < syncServing || r.serving[to] != nil)
+}
+
+func (r *replica) newSession(session uint64) *syncOut {
+	entries, _ := r.ctx.list(-1 << 62)
+	return &syncOut{session: session, most: r.chunkBytes, head: syncChunk{
+		session: session,
+		groups:  uint64(r.store.groups()),
+		entries: entries,
+		horizon: r.ctx.horizon,
+		clear:   r.store.clearVersion(),
+	}}
+}
+
+// serveTick forgets sessions whose requester is silent.
+func (r *replica) serveTick(now instant) {
+	for id, out := range r.serving {
+		if now.mono-out.heard > syncForget {
+			delete(r.serving, id)
+		}
+	}
+}
+
+// serve makes at most one chunk for each session, so that what is written here doesn't wait
+// long. flush calls it.
+func (r *replica) serve(sends []message) []message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range slices.Clone(r.peerIDs) {
+		out := r.serving[id]
+		if out == nil {
+			continue
+		}
+		if out.again {
+			out.again = false
+			for _, frame := range out.window {
+				sends = append(sends, message{id, frame})
+			}
+		}
+		if out.made || len(out.window) >= syncWindow {
+			continue
+		}
+		r.mu.Unlock()
+		frame, last := out.chunk(r.store)
+		r.mu.Lock()
+		out.window = append(out.window, frame)
+		out.made = last
+		out.bytes += uint64(len(frame))
+		sends = append(sends, message{id, frame})
+		if !last && len(out.window) < syncWindow && r.serving[id] == out {
+			r.wake()
+		}
+	}
+	return sends
+}
+
+// chunk makes the next chunk, of about most bytes, or of a record, and says whether it is the
+// last one.
+func (out *syncOut) chunk(s *store) (frame []byte, last bool) {
+	number := out.next
+	out.next++
+	if number == 0 {
+		return appendChunk(nil, &out.head), false
+	}
+	groups := int(out.head.groups)
+	if !out.loaded {
+		out.recs, out.floors = s.group(groups, out.group)
+		out.loaded = true
+	}
+	c := syncChunk{session: out.session, number: number, group: uint64(out.group)}
+	n, size := 0, chunkSize(&c)
+	for n < len(out.recs) && (n == 0 || size+recordSize(&out.recs[n]) <= out.most) {
+		size += recordSize(&out.recs[n])
+		n++
+	}
+	c.records = out.recs[:n]
+	if n == len(out.recs) && (n == 0 || size+len(out.floors)*floorSize <= maxFrame) {
+		c.flags |= chunkDone
+		c.floors = out.floors
+		out.group++
+		out.loaded = false
+		if out.group == groups {
+			c.flags |= chunkLast
+			last = true
+		}
+	}
+	frame = appendChunk(make([]byte, 0, size+len(c.floors)*floorSize), &c)
+	clear(c.records)
+	out.recs = out.recs[n:]
+	return frame, last
+}

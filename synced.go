@@ -1,0 +1,74 @@
+package bcache
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A node is synced when it has what the others had when it came. That is about how
+// complete it is, not about safety: an unsynced node misses more. Once synced it stays so.
+//
+// Normally a full sync from a synced neighbour makes it so. Somebody has to be the first:
+//
+//   - a node that has nobody to connect to is synced from the start;
+//   - one that reaches nobody for Config.SyncTimeout declares itself;
+//   - if a whole cluster starts together, all neighbours are unsynced: the lowest PeerID
+//     declares itself after a while, anyone after SyncTimeout.
+//
+// Nothing is lost if that was wrong: what one node has and another lacks is repaired
+// whenever they meet.
+
+const electAfter = 3 * time.Second // all neighbours being unsynced, in case a synced one is about to connect
+
+// judge declares the node synced, if its time has come.
+func (r *replica) judge(now instant) {
+	if r.synced || r.sync != nil {
+		return
+	}
+	switch {
+	case len(r.peers) == 0:
+		r.unsyncedFor = now.mono
+		if now.mono-r.lonely >= r.lone {
+			r.becomeSynced(now)
+		}
+	case len(r.neighbours(func(p *peerState) bool { return p.synced })) > 0:
+		r.unsyncedFor = now.mono
+	default:
+		alike := now.mono - r.unsyncedFor
+		if alike >= electAfter && r.id < slices.Min(r.peerIDs) || alike >= r.lone {
+			r.becomeSynced(now)
+		}
+	}
+}
+
+// becomeSynced notes it, and tells the neighbours, who may be waiting for one that is.
+func (r *replica) becomeSynced(now instant) {
+	if r.synced {
+		return
+	}
+	r.synced = true
+	r.became()
+	for _, id := range r.peerIDs {
+		r.ping(now, id, 0)
+	}
+}
+
+// unsynced says why the node isn't synced; "" if it is.
+func (r *replica) unsynced(now instant) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch in := r.sync; {
+	case r.synced:
+		return ""
+	case in != nil && in.head.groups > 0:
+		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, 100*in.group/in.head.groups)
+	case in != nil:
+		return fmt.Sprintf("a full sync from node %x begins", in.peer)
+	case len(r.peers) == 0:
+		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", (now.mono - r.lonely).Round(time.Second), r.lone)
+	case r.syncFailure != "":
+		return r.syncFailure
+	}
+	return fmt.Sprintf("none of the %d other nodes that are reached is synced", len(r.peers))
+}
