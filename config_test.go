@@ -216,14 +216,14 @@ func TestConfigWithDefaults(t *testing.T) {
 	if d.PeerID == 0 || d.PeerID > maxPeerID {
 		t.Errorf("PeerID is %d", d.PeerID)
 	}
-	want := Config{PeerID: d.PeerID, MaxKeys: 1, DeletionDelay: 100, MaxClockSkew: 500 * time.Millisecond, MaxConns: 256, LogSize: 65536}
+	want := Config{PeerID: d.PeerID, MaxKeys: 1, DeletionDelay: 100, MaxClockSkew: 500 * time.Millisecond, SyncTimeout: 10 * time.Second, MaxConns: 256, LogSize: 65536}
 	if !reflect.DeepEqual(d, want) {
 		t.Errorf("got %+v, want %+v", d, want)
 	}
 
 	own := Config{
 		PeerID: 7, ListenAddr: ":1", Peers: []string{"a:1"}, MaxKeys: 2, Logger: NewSlogLogger(nil), DeletionDelay: 3, MaxBytes: 400,
-		AdvertiseAddr: ":5", Secret: confSecret, ClusterName: "c", MaxClockSkew: 6, MaxConns: 8, LogSize: 9,
+		AdvertiseAddr: ":5", Secret: confSecret, ClusterName: "c", MaxClockSkew: 6, SyncTimeout: 7, MaxConns: 8, LogSize: 9,
 	}
 	for i, v := 0, reflect.ValueOf(own); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {

@@ -128,8 +128,11 @@ func (c *dotContext) matches(h horizon) bool {
 	return true
 }
 
-// behind reports whether dots are known of origins behind a horizon.
-func (c *dotContext) behind(h horizon) bool {
+// knowsBehind reports whether dots of origins behind a horizon were processed.
+func (c *dotContext) knowsBehind(h horizon) bool {
+	if c.horizon.stamp > 0 {
+		return true
+	}
 	for o, s := range c.origins {
 		if s.newest <= h.stamp && !c.live[o] {
 			return true

@@ -91,6 +91,9 @@ func (l *deltaLog) next(origin, seq, to uint64) (at uint64, slot logSlot, ok boo
 
 // knows reports whether some and whether all of an interval's dots are known.
 func (l *deltaLog) knows(origin uint64, iv interval) (some, all bool) {
+	if iv.from >= iv.to {
+		return false, true
+	}
 	if iv.to-iv.from > uint64(l.records) {
 		_, _, some = l.next(origin, iv.from+1, iv.to)
 		return some, false

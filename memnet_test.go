@@ -3,6 +3,7 @@ package bcache
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -230,11 +231,19 @@ func (t *memTransport) deliver() {
 // memNode starts a node of the net with PeerID id whose clock is off by skew.
 func memNode(t *testing.T, n *memNet, id uint64, skew time.Duration, edit ...func(*Config)) *Bcache {
 	t.Helper()
+	var by atomic.Int64
+	by.Store(int64(skew))
+	return memNodeAt(t, n, id, &by, edit...)
+}
+
+// memNodeAt is memNode with a clock that can be set.
+func memNodeAt(t *testing.T, n *memNet, id uint64, skew *atomic.Int64, edit ...func(*Config)) *Bcache {
+	t.Helper()
 	cfg := Config{PeerID: id, ListenAddr: "mem:1", MaxKeys: 1000}
 	for _, e := range edit {
 		e(&cfg)
 	}
-	now := func() time.Time { return time.Now().Add(skew) }
+	now := func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
 	b, err := newBcache(cfg.withDefaults(), env{now: now, transport: n.transport})
 	if err != nil {
 		t.Fatal(err)

@@ -203,15 +203,17 @@ type originDots struct {
 	dots   []interval
 }
 
-// offer says what of it the log has.
+// offer says what of it the log has. That the log doesn't have something is only worth
+// saying of what isn't on its way to the other node from elsewhere.
 func (r *replica) offer(missing []originDots) (flags uint64) {
 	for _, m := range missing {
+		settled := r.ctx.get(m.origin).settled
 		for _, iv := range m.dots {
-			some, all := r.log.knows(m.origin, iv)
-			if some {
+			if some, _ := r.log.knows(m.origin, iv); some {
 				flags |= pongLog
 			}
-			if !all {
+			iv.to = min(iv.to, settled)
+			if _, all := r.log.knows(m.origin, iv); !all {
 				flags |= pongOld
 			}
 		}
@@ -289,7 +291,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 		caughtUp := r.pull.got > 0
 		r.pull = nil
 		if caughtUp {
-			r.askAgain(now, from)
+			r.askAgain(now, func(q *peerState) bool { return q != p && (q.offer != 0 || !q.known) })
 		}
 	}
 	if a.flags&pongAll != 0 {
@@ -299,11 +301,10 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	r.advance(now)
 }
 
-// askAgain has the neighbours, but for one, say again what they have more than this node:
-// that has changed.
-func (r *replica) askAgain(now instant, but uint64) {
+// askAgain has neighbours say again what they have more than this node.
+func (r *replica) askAgain(now instant, whom func(*peerState) bool) {
 	for _, id := range r.peerIDs {
-		if p := r.peers[id]; id != but && (p.offer != 0 || !p.known) {
+		if p := r.peers[id]; whom(p) {
 			p.known, p.offer = false, 0
 			r.ping(now, id, 0)
 		}
@@ -391,8 +392,17 @@ func (r *replica) advance(now instant) {
 		r.pullFrom(now, ids[r.turns%len(ids)])
 		return
 	}
-	if len(r.neighbours(func(p *peerState) bool { return !p.known })) == 0 {
-		r.startSync(now, func(p *peerState) bool { return p.offer&pongOld != 0 })
+	old := func(p *peerState) bool { return p.offer&pongOld != 0 }
+	switch {
+	case len(r.neighbours(func(p *peerState) bool { return !p.known })) > 0:
+		// Somebody may still have it.
+	case len(r.neighbours(old)) == 0:
+		r.surveyed = false
+	case !r.surveyed:
+		r.surveyed = true // what the others have said may be out of date
+		r.askAgain(now, func(p *peerState) bool { return true })
+	case r.startSync(now, old):
+		r.surveyed = false
 	}
 }
 
@@ -491,12 +501,11 @@ func (r *replica) dot(slot logSlot) record {
 	return record{version: slot.version, kind: kindClear}
 }
 
-// lag is how old the newest write is that this node has of an origin, in milliseconds;
-// -1 if it has none.
-func (r *replica) lag(now instant, origin uint64) int64 {
-	s := r.ctx.origins[origin]
-	if s == nil || s.newest == 0 {
+// lag is how old the newest write is that this node has of an origin; -1 if it has none.
+func (r *replica) lag(now instant, origin uint64) time.Duration {
+	newest := r.ctx.get(origin).newest
+	if newest == 0 {
 		return -1
 	}
-	return max(now.wall-stampWall(s.newest), 0)
+	return time.Duration(max(now.wall-stampWall(newest), 0)) * time.Millisecond
 }

@@ -52,6 +52,7 @@ type replica struct {
 	interval             time.Duration
 	pull                 *pullOp
 	lastPull             time.Duration
+	surveyed             bool // all neighbours were asked again before a full sync
 
 	// sync_in.go, sync_out.go
 	sync      *syncIn
@@ -111,6 +112,7 @@ type replicaStats struct {
 	recordsRepaired, recordsRetrieved uint64
 	syncsServed, syncsReceived        uint64
 	syncsFailed, recordsSynced        uint64
+	skipped                           uint64
 	syncBytesIn, syncBytesOut         uint64
 	syncTook                          time.Duration
 	stuck, refusedSkewPeers           uint64
@@ -532,10 +534,19 @@ func (r *replica) close() {
 	r.closed = true
 }
 
-func (r *replica) stats() (n replicaStats, g replicaGauges) {
+func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.n, replicaGauges{origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n}
+	g = replicaGauges{origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n, syncing: r.sync != nil, serving: len(r.serving)}
+	for _, id := range r.peerIDs {
+		p := r.peers[id]
+		g.peers = append(g.peers, PeerStats{ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard, Synced: p.synced, Behind: p.offer != 0})
+	}
+	return r.n, g
 }
 
-type replicaGauges struct{ origins, logRecords, outbox int }
+type replicaGauges struct {
+	origins, logRecords, outbox, serving int
+	syncing                              bool
+	peers                                []PeerStats
+}

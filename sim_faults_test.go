@@ -161,6 +161,7 @@ func (s *sim) jump() {
 	if n == nil {
 		return
 	}
+	n.oracle.maxWall = max(n.oracle.maxWall, s.now(n).wall)
 	n.jump = s.rng.Int64N(600_000) - 300_000
 	s.oracle.jumped = true
 	s.logf("n%d's clock jumps by %d ms", n.id, n.jump)

@@ -263,7 +263,7 @@ func (s *sim) disagreement() string {
 		}
 		for _, o := range append(first.ctx.sorted(), n.r.ctx.sorted()...) {
 			if a, b := first.ctx.get(o), n.r.ctx.get(o); a.print(o) != b.print(o) {
-				return fmt.Sprintf("of %x n0 has %v, n%d %v", o, a.intervals(), n.id, b.intervals())
+				return fmt.Sprintf("of %x n0 has %v (newest %x), n%d %v; horizons %x", o, a.intervals(), a.newest, n.id, b.intervals(), first.ctx.horizon)
 			}
 		}
 	}
@@ -271,7 +271,8 @@ func (s *sim) disagreement() string {
 }
 
 func (s *sim) disagreementAboutKeys() string {
-	// What counts is what some living node has processed; the rest may be lost.
+	// What counts is what some living node has processed. The rest may be lost, or may have come
+	// with a full sync, and then all have it.
 	winners := map[string]version{}
 	for _, n := range s.nodes {
 		s.coverAll(n)
@@ -288,7 +289,7 @@ func (s *sim) disagreementAboutKeys() string {
 		}
 	}
 	for _, key := range s.oracle.keys {
-		holders, live := 0, 0
+		holders, first := 0, version{}
 		for _, n := range s.nodes {
 			held, ok := n.r.store.peek(key)
 			if !ok || held.kind != kindValue || held.expired(s.now(n).wall) {
@@ -298,10 +299,14 @@ func (s *sim) disagreementAboutKeys() string {
 			if held.stamp <= winners[""].stamp {
 				return fmt.Sprintf("n%d holds %s at %v in spite of Clear %v", n.id, key, held.version, winners[""])
 			}
-			if held.version != winners[key] {
+			if held.version.less(winners[key]) {
 				return fmt.Sprintf("n%d holds %s at %v, the winner is %v", n.id, key, held.version, winners[key])
 			}
-			live++
+			winners[key] = held.version
+			if holders > 1 && held.version != first {
+				return fmt.Sprintf("n%d holds %s at %v, another node at %v", n.id, key, held.version, first)
+			}
+			first = held.version
 		}
 		if !forgotten && holders > 0 && holders < len(s.nodes) {
 			return fmt.Sprintf("%d nodes hold %s, and nothing was forgotten", holders, key)

@@ -127,9 +127,9 @@ type simConfig struct {
 }
 
 type simCounts struct {
-	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures      int
-	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped, vouchedAgainst int
-	slowest                                                                          int64 // ms until all agreed
+	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures int
+	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped            int
+	slowest                                                                     int64 // ms until all agreed
 }
 
 func (c *simCounts) add(d *simCounts) {
@@ -141,7 +141,7 @@ func (c *simCounts) add(d *simCounts) {
 
 func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
-		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped, &c.vouchedAgainst}
+		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped}
 }
 
 func (c *simCounts) String() string {
@@ -348,6 +348,7 @@ func (s *sim) count(n *simNode) {
 	s.n.syncs += int(m.syncsReceived)
 	s.n.syncsFailed += int(m.syncsFailed)
 	s.n.originsDropped += int(m.droppedOrigins)
+	s.n.skips += int(m.skipped)
 }
 
 // step is one call of a user.

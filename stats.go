@@ -1,5 +1,7 @@
 package bcache
 
+import "time"
+
 // Stats are a node's figures. Counters count since New and never go back; gauges
 // tell the present.
 type Stats struct {
@@ -8,6 +10,8 @@ type Stats struct {
 
 	Sets    uint64 // counter: values written here by Set and SetWithTTL
 	Deletes uint64 // counter: keys deleted here, those of values too large included
+
+	Clears uint64 // counter: Clears issued here
 
 	Fills         uint64 // counter: fillers called
 	FillErrors    uint64 // counter: fillers that failed, panics included
@@ -38,6 +42,26 @@ type Stats struct {
 	HandshakesSkew    uint64 // counter: connections refused because of the clock
 	HandshakesRefused uint64 // counter: connections refused for another reason
 
+	RepairsAsked    uint64 // counter: times that this node asked another one for writes that it had missed
+	RepairsAnswered uint64 // counter: times that it was asked
+	RecordsRepaired uint64 // counter: writes that came in answer
+	RecordsResent   uint64 // counter: writes sent in answer, values gone included
+
+	SyncsServed   uint64        // counter: full syncs sent to the end
+	SyncsReceived uint64        // counter: full syncs received to the end
+	SyncsFailed   uint64        // counter: full syncs given up, to be tried again
+	SyncRecords   uint64        // counter: records received by full syncs
+	SyncBytesOut  uint64        // counter: bytes of the full syncs sent to the end
+	SyncBytesIn   uint64        // counter: bytes of those received to the end
+	SyncTook      time.Duration // gauge: how long the last one that was received took
+
+	Syncing  bool   // gauge: a full sync is being received
+	Serving  int    // gauge: full syncs being sent
+	StuckCut uint64 // counter: connections cut because nothing came any more
+	SkewCut  uint64 // counter: connections cut because the clocks had come to differ
+
+	Peers []PeerStats // the directly connected nodes, by PeerID
+
 	DroppedOutbox     uint64 // counter: writes not sent because the outbox was full
 	DroppedFrames     uint64 // counter: frames not sent because a neighbour's queue was full
 	DroppedMessages   uint64 // counter: messages not sent because their queue was full
@@ -46,16 +70,25 @@ type Stats struct {
 	DroppedOrigins    uint64 // counter: origins beyond what is kept track of
 }
 
+// PeerStats are figures about a directly connected node.
+type PeerStats struct {
+	ID     uint64        // its PeerID
+	Lag    time.Duration // age of the newest write of it that this node has, by this node's clock; -1 if there is none
+	Silent time.Duration // since something came from it
+	Synced bool          // it says that it is
+	Behind bool          // it has something that this node lacks
+}
+
 // Stats returns the node's figures. It costs the hot paths hardly anything. A call
 // looks at every 1,024 of MaxKeys: that is microseconds for a hundred thousand, and
 // milliseconds for a hundred million.
 func (b *Bcache) Stats() Stats {
-	n, g := b.peer.replica.stats()
+	n, g := b.peer.replica.stats(b.peer.instant())
 	st := b.peer.replica.store
 	c := st.stats()
 	s := Stats{
 		Hits: c.hits, Misses: c.misses,
-		Sets: n.sets, Deletes: n.deletes,
+		Sets: n.sets, Deletes: n.deletes, Clears: n.clears,
 		Fills: b.fills.Load(), FillErrors: b.fillErrors.Load(),
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
 		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
@@ -64,6 +97,12 @@ func (b *Bcache) Stats() Stats {
 		RecordsIn: n.recordsIn, RecordsOut: n.recordsOut,
 		Duplicates: n.duplicates, RefusedFuture: n.refusedSkew, RefusedFloor: c.floorRefusals,
 		RefusedTooLarge: n.refusedTooBig, Malformed: n.malformed, Unsupported: n.unsupported,
+		RepairsAsked: n.repairsAsked, RepairsAnswered: n.repairsAnswered,
+		RecordsRepaired: n.recordsRetrieved, RecordsResent: n.recordsRepaired,
+		SyncsServed: n.syncsServed, SyncsReceived: n.syncsReceived, SyncsFailed: n.syncsFailed,
+		SyncRecords: n.recordsSynced, SyncBytesOut: n.syncBytesOut, SyncBytesIn: n.syncBytesIn, SyncTook: n.syncTook,
+		Syncing: g.syncing, Serving: g.serving, StuckCut: n.stuck, SkewCut: n.refusedSkewPeers,
+		Peers:         g.peers,
 		DroppedOutbox: n.droppedOutbox, DroppedMessages: n.droppedSends,
 		DroppedTombstones: c.tombstonesDropped,
 		DroppedIntervals:  n.droppedIntervals, DroppedOrigins: n.droppedOrigins,

@@ -21,9 +21,9 @@ func (s *store) groups() int {
 	return min(1<<bits.Len(uint(n)), len(s.table), numBuckets)
 }
 
-// group returns what is held of a group, sorted so that it encodes well, and then its
-// floors, those that aren't 0. The order matters: what goes in between has raised a floor.
-func (s *store) group(groups, group int) (recs []record, floors []bucketFloor) {
+// group returns what is held of a group, sorted so that it encodes well, and then Clear and
+// the floors that are above it. The order matters: what goes in between is below one of them.
+func (s *store) group(groups, group int) (recs []record, after version, floors []bucketFloor) {
 	clear := s.clearStamp.Load()
 	for i := group; i < len(s.table); i += groups {
 		sh := s.table[i].Load()
@@ -48,16 +48,13 @@ func (s *store) group(groups, group int) (recs []record, floors []bucketFloor) {
 	slices.SortFunc(recs, func(a, b record) int {
 		return cmp.Or(cmp.Compare(a.origin, b.origin), cmp.Compare(a.stamp, b.stamp), cmp.Compare(a.key, b.key))
 	})
-	clear = s.clearStamp.Load()
+	after = s.clearVersion()
 	for b := group; b < numBuckets; b += groups {
-		// Clear is sent by itself; a floor below it says nothing more.
-		if f := s.floorOf(b); f > clear {
+		if f := s.floorOf(b); f > after.stamp {
 			floors = append(floors, bucketFloor{uint16(b), f})
-		} else if clear > 0 {
-			floors = append(floors, bucketFloor{uint16(b), clear})
 		}
 	}
-	return recs, floors
+	return recs, after, floors
 }
 
 // dropUnstreamed ends a group on the side that receives it: what is held there, wasn't
@@ -65,10 +62,6 @@ func (s *store) group(groups, group int) (recs []record, floors []bucketFloor) {
 // forgotten. This node's floors must have been raised before, so that nothing of the kind
 // comes in meanwhile. It returns the keys that it dropped.
 func (s *store) dropUnstreamed(groups, group int, streamed map[string]struct{}, floors []bucketFloor) (dropped []string) {
-	floorOf := make(map[uint16]uint64, len(floors))
-	for _, f := range floors {
-		floorOf[f.bucket] = f.stamp
-	}
 	first, step := group, groups
 	if groups > len(s.table) {
 		first, step = group&(len(s.table)-1), len(s.table)
@@ -81,7 +74,8 @@ func (s *store) dropUnstreamed(groups, group int, streamed map[string]struct{}, 
 		sh.mu.Lock()
 		drop := func(key string, v version) {
 			h := xxhash.Sum64String(key)
-			if int(h%uint64(groups)) != group || v.stamp > floorOf[uint16(h%numBuckets)] {
+			i, ok := slices.BinarySearchFunc(floors, uint16(h%numBuckets), func(f bucketFloor, b uint16) int { return cmp.Compare(f.bucket, b) })
+			if int(h%uint64(groups)) != group || !ok || v.stamp > floors[i].stamp {
 				return
 			}
 			if _, ok := streamed[key]; !ok {

@@ -109,9 +109,6 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 	in.bytes += uint64(size)
 	if c.number == 0 {
 		in.head = *c
-		if c.clear.stamp > 0 && !r.apply(now, &record{kind: kindClear, version: c.clear}) {
-			in.spoiled = true
-		}
 	} else if err := r.receiveGroup(now, in, c, recs); err != nil || r.sync != in {
 		return err
 	}
@@ -149,8 +146,11 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 	if c.flags&chunkDone == 0 {
 		return nil
 	}
-	// First the floors: from now on nothing older comes in again. They stand for writes that
-	// the other node has accepted, so the clock follows them.
+	// First Clear and the floors: from now on nothing older comes in again. They stand for
+	// writes that the other node has accepted, so the clock follows them.
+	if c.clear.stamp > 0 && !r.apply(now, &record{kind: kindClear, version: c.clear}) {
+		in.spoiled = true
+	}
 	for _, f := range c.floors {
 		if r.future(now, f.stamp) {
 			in.spoiled = true
@@ -208,18 +208,18 @@ func (r *replica) endSync(now instant) {
 	for _, p := range r.peers {
 		p.apart = false
 	}
-	r.askAgain(now, 0)
+	r.askAgain(now, func(*peerState) bool { return true })
 }
 
 // adopt merges another node's context into this one's.
 func (r *replica) adopt(now instant, head *syncChunk) {
 	h := head.horizon
-	// What this node knows of origins that the other one has dropped, nobody could ask for.
-	unique := r.ctx.horizon.less(h) && r.ctx.behind(h) && r.ctx.printUpTo(h.stamp) != h.print
+	// What this node knows of origins that the other one has dropped, nobody can ask for.
+	unique := r.ctx.horizon.less(h) && r.ctx.knowsBehind(h) && r.ctx.printUpTo(h.stamp) != h.print
 	for i := range head.entries {
 		e := &head.entries[i]
 		s := r.ctx.origins[e.origin]
-		if e.origin == r.origin || s == nil && e.newest <= r.ctx.horizon.stamp {
+		if e.origin == r.origin || s == nil && e.newest <= r.ctx.horizon.stamp && !r.ctx.live[e.origin] {
 			continue
 		}
 		if s == nil {
@@ -242,6 +242,7 @@ func (r *replica) adopt(now instant, head *syncChunk) {
 // node has something for which there are no dots.
 func (r *replica) skip(now instant) {
 	r.seq++
+	r.n.skipped++
 	r.n.droppedOutbox += uint64(r.outbox.n) // its dots must be consecutive; the log has them
 	r.outbox.take()
 	r.ctx.add(r.origin, r.seq, r.clock.tick(now.wall), now.mono)

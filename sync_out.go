@@ -33,6 +33,7 @@ type syncOut struct {
 	group  int
 	loaded bool // what follows is there
 	recs   []record
+	clear  version
 	floors []bucketFloor
 }
 
@@ -90,7 +91,6 @@ func (r *replica) newSession(session uint64) *syncOut {
 		groups:  uint64(r.store.groups()),
 		entries: entries,
 		horizon: r.ctx.horizon,
-		clear:   r.store.clearVersion(),
 	}}
 }
 
@@ -146,7 +146,7 @@ func (out *syncOut) chunk(s *store) (frame []byte, last bool) {
 	}
 	groups := int(out.head.groups)
 	if !out.loaded {
-		out.recs, out.floors = s.group(groups, out.group)
+		out.recs, out.clear, out.floors = s.group(groups, out.group)
 		out.loaded = true
 	}
 	c := syncChunk{session: out.session, number: number, group: uint64(out.group)}
@@ -158,7 +158,7 @@ func (out *syncOut) chunk(s *store) (frame []byte, last bool) {
 	c.records = out.recs[:n]
 	if n == len(out.recs) && (n == 0 || size+len(out.floors)*floorSize <= maxFrame) {
 		c.flags |= chunkDone
-		c.floors = out.floors
+		c.clear, c.floors = out.clear, out.floors
 		out.group++
 		out.loaded = false
 		if out.group == groups {

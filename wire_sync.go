@@ -56,12 +56,12 @@ type syncChunk struct {
 	groups  uint64 // how many groups follow: bucket b belongs to group b % groups
 	entries []contextEntry
 	horizon horizon
-	clear   version
 
 	// Of the others.
 	group   uint64
-	records []record // of that group
-	floors  []bucketFloor
+	records []record      // of that group
+	clear   version       // with chunkDone: Clear
+	floors  []bucketFloor // with chunkDone: those that are above it, by bucket
 }
 
 // The flags of a syncChunk.
@@ -237,6 +237,9 @@ func decodeFloors(b []byte) ([]bucketFloor, error) {
 		f := bucketFloor{binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint64(b[2:])}
 		if f.bucket >= numBuckets || f.stamp > maxStamp {
 			return nil, fmt.Errorf("%w: floor %d of bucket %d", errMalformed, f.stamp, f.bucket)
+		}
+		if n := len(floors); n > 0 && f.bucket <= floors[n-1].bucket {
+			return nil, fmt.Errorf("%w: floors out of order", errMalformed)
 		}
 		floors = append(floors, f)
 	}
