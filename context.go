@@ -48,18 +48,19 @@ func (c *dotContext) get(origin uint64) *dotSet {
 	return &dotSet{}
 }
 
-// admits reports whether a dot of origin, with this stamp, can be remembered.
-func (c *dotContext) admits(origin, seq, stamp uint64) bool {
+// admits reports whether a dot of origin can be remembered; newest is the greatest stamp
+// that is known of that origin.
+func (c *dotContext) admits(origin, seq, newest uint64) bool {
 	s := c.origins[origin]
 	if s == nil {
-		return stamp > c.horizon.stamp || c.live[origin]
+		return newest > c.horizon.stamp || c.live[origin]
 	}
 	return s.room(seq)
 }
 
 // add marks a dot, which the context admits, as processed, and returns how many
 // origins were dropped to make room for it.
-func (c *dotContext) add(origin, seq, stamp uint64, mono time.Duration) (dropped int) {
+func (c *dotContext) add(origin, seq, newest uint64, mono time.Duration) (dropped int) {
 	s := c.origins[origin]
 	isNew := s == nil
 	if isNew {
@@ -67,7 +68,7 @@ func (c *dotContext) add(origin, seq, stamp uint64, mono time.Duration) (dropped
 		c.origins[origin] = s
 	}
 	s.add(seq)
-	s.newest = max(s.newest, stamp)
+	s.newest = max(s.newest, newest)
 	s.heard = mono
 	if isNew {
 		return c.trim()

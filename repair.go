@@ -456,7 +456,7 @@ func (r *replica) repairs(sends []message, to, origin uint64, iv interval, budge
 	cutFrame := func() {
 		if len(recs) > 0 {
 			r.n.recordsRepaired += uint64(len(recs))
-			sends = append(sends, message{to, markRepair(appendDelta(make([]byte, 0, size+64), origin, first, recs))})
+			sends = append(sends, message{to, markRepair(appendDelta(make([]byte, 0, size+64), origin, first, recs), r.ctx.get(origin).newest)})
 			recs, size = nil, 0
 		}
 	}

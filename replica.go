@@ -360,10 +360,10 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 	if p := r.peers[from]; p != nil {
 		p.heard = now.mono
 	}
-	if r.pull != nil && r.pull.peer == from && d.repair {
+	if r.pull != nil && r.pull.peer == from && d.newest != 0 {
 		r.pull.alive = now.mono
 	}
-	if !d.repair && len(r.ctx.get(d.origin).ahead) > 0 {
+	if d.newest == 0 && len(r.ctx.get(d.origin).ahead) > 0 {
 		r.gap(now, d.origin)
 	}
 }
@@ -388,7 +388,7 @@ func (r *replica) receiveRecord(now instant, d *deltaReader) (rec record, applie
 	}
 	r.n.recordsIn++
 	r.active = true
-	if !r.ctx.admits(d.origin, seq, rec.stamp) {
+	if !r.ctx.admits(d.origin, seq, max(rec.stamp, d.newest)) {
 		r.n.droppedIntervals++
 		r.giveUp(&rec)
 		return rec, true, true
@@ -397,8 +397,8 @@ func (r *replica) receiveRecord(now instant, d *deltaReader) (rec record, applie
 		return rec, false, true
 	}
 	r.log.put(d.origin, seq, &rec)
-	r.n.droppedOrigins += uint64(r.ctx.add(d.origin, seq, rec.stamp, now.mono))
-	if d.repair {
+	r.n.droppedOrigins += uint64(r.ctx.add(d.origin, seq, max(rec.stamp, d.newest), now.mono))
+	if d.newest != 0 {
 		r.n.recordsRetrieved++
 		if r.pull != nil {
 			r.pull.got++

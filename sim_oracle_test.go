@@ -144,7 +144,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			}
 			s.cover(to, rigDot{d.origin, seq})
 		}
-		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.count, d.origin, d.first, from.id, d.repair, to.r.ctx.get(d.origin).intervals())
+		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.count, d.origin, d.first, from.id, d.newest != 0, to.r.ctx.get(d.origin).intervals())
 	case frameAsk:
 		if out := to.r.serving[uint64(from.id)]; out != nil && out.session == session {
 			if _, known := s.oracle.served[session]; !known {

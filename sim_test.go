@@ -296,33 +296,32 @@ func (s *sim) run() string {
 	s.plan()
 	s.until(s.c.span)
 	s.calm()
-	for s.failure == "" {
-		s.until(s.t + 500)
-		disagreement := s.disagreement()
-		if disagreement == "" {
-			if !s.c.jumps {
-				s.n.slowest = s.t - s.c.span
-			}
-			break
-		}
-		patience := simCalm
-		if s.c.jumps {
-			patience += 300_000 // writes from the future are taken when their time has come
-		}
-		if s.t > s.c.span+patience {
-			s.fail("%d s after the faults ended: %s", patience/1000, disagreement)
-		}
+	if s.agree(); s.failure == "" && !s.c.jumps {
+		s.n.slowest = s.t - s.c.span
 	}
-	if s.failure == "" {
-		s.until(s.t + 15_000) // it must stay so
-		if d := s.disagreement(); d != "" {
-			s.fail("they agreed, and then: %s", d)
-		}
-	}
+	s.until(s.t + 15_000) // what comes late must not matter
+	s.agree()
 	for _, n := range s.nodes {
 		s.count(n)
 	}
 	return s.failure
+}
+
+// agree goes on until all nodes agree.
+func (s *sim) agree() {
+	patience := simCalm
+	if s.c.jumps {
+		patience += 300_000 // writes from the future are taken when their time has come
+	}
+	for end := s.t + patience; s.failure == ""; s.until(s.t + 500) {
+		disagreement := s.disagreement()
+		if disagreement == "" {
+			return
+		}
+		if s.t > end {
+			s.fail("%d s after the faults ended: %s", patience/1000, disagreement)
+		}
+	}
 }
 
 func (s *sim) until(t int64) {

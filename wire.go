@@ -48,7 +48,7 @@ const (
 	deltaBase   = 3<<3 | wireFixed64
 	deltaRecord = 4<<3 | wireBytes
 	deltaKnown  = 4 // the greatest known number that must be understood
-	deltaRepair = 16
+	deltaNewest = 16
 
 	recordKind       = 1<<3 | wireVarint
 	recordKey        = 2<<3 | wireBytes
@@ -173,9 +173,11 @@ func appendDelta(dst []byte, origin, first uint64, recs []record) []byte {
 	return dst
 }
 
-// markRepair makes a delta one that answers a ping. Only statistics depend on it.
-func markRepair(frame []byte) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(frame, deltaRepair, protowire.VarintType), 1)
+// markRepair makes a delta one that answers a pull: it adds the newest stamp that the sender
+// has of the origin, from which the receiver sees whether that is an origin that it has
+// dropped.
+func markRepair(frame []byte, newest uint64) []byte {
+	return protowire.AppendFixed64(protowire.AppendTag(frame, deltaNewest, protowire.Fixed64Type), newest)
 }
 
 // appendRecord appends rec as a field with a tag, after a record with the stamp prev. Its

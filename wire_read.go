@@ -15,7 +15,7 @@ const maxStamp = 1 << 63
 type deltaReader struct {
 	origin uint64 // of every dot in the frame
 	first  uint64 // seq of the first record, >= 1
-	repair bool   // it answers a ping
+	newest uint64 // not 0: it answers a pull, and this is the newest stamp that the sender has of the origin
 	count  uint64 // records, >= 1; first+count doesn't overflow
 
 	fields fieldReader // what comes next
@@ -51,9 +51,9 @@ func openDelta(frame []byte) (deltaReader, error) {
 				if d.origin == 0 || d.first == 0 || d.stamp == 0 || d.stamp > maxStamp {
 					return deltaReader{}, fmt.Errorf("%w: origin %d, seq %d, base stamp %d", errMalformed, d.origin, d.first, d.stamp)
 				}
-				repair := start.repair
+				newest := start.newest
 				start = d
-				start.fields, start.repair = before, repair
+				start.fields, start.newest = before, newest
 			}
 			var r wireRecord
 			if err := r.parse(f.data, d.origin, d.stamp); err != nil {
@@ -62,8 +62,8 @@ func openDelta(frame []byte) (deltaReader, error) {
 			d.stamp = r.stamp
 			d.count++
 		default:
-			if f.num == deltaRepair {
-				start.repair = f.x != 0
+			if f.num == deltaNewest && f.x <= maxStamp {
+				start.newest = f.x
 			}
 			if err := f.unknown(deltaKnown); err != nil {
 				return deltaReader{}, err

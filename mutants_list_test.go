@@ -1,0 +1,116 @@
+package bcache_test
+
+// The bugs that TestMutants plants.
+var mutants = []mutant{
+	// The merge.
+	{name: "a tie keeps what is held", edits: []edit{{"cache.go",
+		"if ok && !held.less(rec.version) {\n\t\tif held", "if ok && held.stamp >= rec.stamp {\n\t\tif held"}}},
+	{name: "an older version replaces a newer one", edits: []edit{{"cache.go",
+		"if ok && !held.less(rec.version) {\n\t\tif held", "if ok && held == rec.version {\n\t\tif held"}}},
+	{name: "a forget compares stamps only", edits: []edit{{"cache.go",
+		"if ok && !held.less(rec.version) {\n\t\tif held", "if ok && (!held.less(rec.version) || rec.kind == kindForget && held.stamp == rec.stamp) {\n\t\tif held"}}},
+	{name: "a Merge changes its operand", test: "FrameBatch|Merge", edits: []edit{{"mesh_frames.go",
+		"m := &frameBatch{count: b.count, own: b.own, frames: b.frames, size: b.size}", "m := b"}}},
+	{name: "decoded strings alias the frame", edits: []edit{
+		{"wire_read.go", "val:         string(r.val),", "val:         unsafe.String(unsafe.SliceData(r.val), len(r.val)),"},
+		{"wire_read.go", "import (\n\t\"fmt\"", "import (\n\t\"unsafe\"\n\t\"fmt\""}}},
+	{name: "the TTL is taken as what remains", edits: []edit{{"replica.go",
+		"\td.next(&rec)\n", "\td.next(&rec)\n\tif rec.deadline != 0 {\n\t\trec.deadline += max(now.wall-stampWall(rec.stamp), 0)\n\t}\n"}}},
+	{name: "what arrives expired is ignored", edits: []edit{{"cache.go",
+		"case rec.expired(now.wall):\n\t\to = outcomeExpired", "case rec.expired(now.wall):\n\t\treturn outcomeExpired"}}},
+	{name: "the clock doesn't follow accepted stamps", edits: []edit{{"replica.go",
+		"\tr.clock.observe(rec.stamp)\n\tswitch", "\tswitch"}}},
+
+	// Forgetting.
+	{name: "no floor after an eviction", edits: []edit{{"evict.go",
+		"s.forgetLocked(sh, e.key, e.version)\n\ts.evictions.Add(1)", "s.removeLocked(sh, e.key)\n\ts.evictions.Add(1)"}}},
+	{name: "no floor after an expiry", edits: []edit{{"evict.go",
+		"s.forgetLocked(sh, l.e.key, l.e.version)", "s.removeLocked(sh, l.e.key)"}}},
+	{name: "no floor after a tombstone was collected", edits: []edit{{"evict.go",
+		"s.forgetLocked(sh, t.key, t.version)\n\t\ts.tombsCollected.Add(1)", "s.removeLocked(sh, t.key)\n\t\ts.tombsCollected.Add(1)"}}},
+	{name: "floors aren't asked", edits: []edit{{"cache.go",
+		"if !ok && rec.stamp <= s.floorOf(int(hash%numBuckets)) {", "if false {"}}},
+	{name: "one entry too many", edits: []edit{{"evict.go",
+		"return s.entries.Load()+n <= int64(s.maxKeys) &&", "return s.entries.Load()+n <= int64(s.maxKeys)+1 &&"}}},
+
+	// Fills.
+	{name: "a fill is stamped when it ends", edits: []edit{{"replica.go",
+		"version: version{stamp, r.origin}}\n\tr.makeRoom", "version: version{r.clock.tick(now.wall), r.origin}}\n\tr.makeRoom"}}},
+	{name: "a fill trusts other clocks", edits: []edit{{"replica.go",
+		"stamp := stampOf(now.wall - r.maxSkew - 1)", "stamp := stampOf(now.wall - 1)"}}},
+
+	// Context and log.
+	{name: "the context advances over a gap", edits: []edit{{"dots.go",
+		"if seq == s.covered+1 {\n\t\ts.covered = seq\n\t\ts.absorb()", "if seq > s.covered {\n\t\ts.covered = seq\n\t\ts.absorb()"}}},
+	{name: "the context has a dot before the store has it", edits: []edit{
+		{"replica.go", "\tif r.store.apply(now, rec, true) != outcomeApplied {", "\tif r.late = append(r.late, *rec); false {"},
+		{"replica.go", "\tsynced      bool\n", "\tsynced      bool\n\tlate        []record\n"},
+		{"replica.go", "\tr.ctx.settle()\n", "\tr.ctx.settle()\n\tfor _, rec := range r.late {\n\t\tr.store.apply(now, &rec, true)\n\t}\n\tr.late = nil\n"}}},
+	{name: "what is refused isn't logged", edits: []edit{{"replica.go",
+		"\tr.log.put(d.origin, seq, &rec)\n", "\tif held, ok := r.store.peek(rec.key); ok && held.version == rec.version {\n\t\tr.log.put(d.origin, seq, &rec)\n\t}\n"}}},
+	{name: "a write from the future is applied", edits: []edit{{"replica.go",
+		"return stamp > stampOf(now.wall+r.maxSkew)|(1<<stampShift-1)", "return false"}}},
+	{name: "a write from the future is covered", edits: []edit{{"replica.go",
+		"\t\tr.giveUp(rec)\n\t\treturn false", "\t\tr.giveUp(rec)\n\t\treturn true"}}},
+	{name: "what a write from the future replaces is served on", edits: []edit{{"replica.go",
+		"\t\tr.n.refusedSkew++\n\t\tr.giveUp(rec)\n", "\t\tr.n.refusedSkew++\n"}}},
+	{name: "a dot is used again after a restart", edits: []edit{{"sim_test.go",
+		"origin: s.rng.Uint64() | 1,", "origin: uint64(1000 + id),"}}},
+
+	// Repair.
+	{name: "a lost tail isn't repaired", edits: []edit{{"dots.go",
+		"most := max(s.settled, t.last())", "most := t.last()"}}},
+	{name: "what lies beyond a gap isn't offered", edits: []edit{{"dots.go",
+		"return append([]interval{{0, s.covered}}, s.ahead...)", "return []interval{{0, s.covered}}"}}},
+	{name: "a repair skips what the log doesn't know", edits: []edit{{"repair.go",
+		"\t\tif at != seq {\n\t\t\tcutFrame()\n\t\t\tseq = at\n\t\t}", "\t\tseq = at"}}},
+	{name: "a repair doesn't say what is gone", edits: []edit{{"repair.go",
+		"return record{key: slot.key, version: slot.version, kind: kindForget}", "return record{key: slot.key, version: version{1, slot.version.origin}, kind: kindForget}"}}},
+	{name: "a repair sends what is held, whatever its version", edits: []edit{{"repair.go",
+		"held, ok := r.store.peek(slot.key); ok && held.version == slot.version {", "held, ok := r.store.peek(slot.key); ok {"}}},
+	{name: "a repair forgets Clear", edits: []edit{{"repair.go",
+		"return record{version: slot.version, kind: kindClear}", "return record{version: slot.version, kind: kindForget}"}}},
+	{name: "a node without a log of something asks nobody", edits: []edit{{"repair.go",
+		"\t\t\t\tflags |= pongOld\n", "\t\t\t\tflags |= 0\n"}}},
+
+	// Full sync.
+	{name: "a full sync without floors", edits: []edit{{"store_sync.go",
+		"if f := s.floorOf(b); f > after.stamp {", "if f := s.floorOf(b); f > after.stamp && false {"}}},
+	{name: "floors that are read before the entries", edits: []edit{
+		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead  syncChunk\n\tearly map[int][]bucketFloor\n\n\t// flush's:"},
+		{"sync_out.go", "\treturn &syncOut{session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, _, early[g] = r.store.group(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, session: session,"},
+		{"sync_out.go", "c.clear, c.floors = out.clear, out.floors", "c.clear, c.floors = out.clear, out.early[int(c.group)]"}}},
+	{name: "what wasn't streamed stays", edits: []edit{{"store_sync.go",
+		"if _, ok := streamed[key]; !ok {", "if _, ok := streamed[key]; !ok && false {"}}},
+	{name: "a full sync without Clear", edits: []edit{{"store_sync.go",
+		"\tafter = s.clearVersion()\n", "\tafter = version{}\n"}}},
+	{name: "an unsynced server", edits: []edit{
+		{"sync_out.go", "return r.synced && !r.closed &&", "return !r.closed &&"},
+		{"sync_in.go", "func(p *peerState) bool { return p.synced && now.mono >= p.shy", "func(p *peerState) bool { return now.mono >= p.shy"}}},
+	{name: "a server's gaps are taken as covered", edits: []edit{{"sync_in.go",
+		"r.n.droppedIntervals += uint64(s.merge(&e.dotSet))", "r.n.droppedIntervals += uint64(s.merge(&dotSet{covered: e.last(), newest: e.newest}))"}}},
+	{name: "what a server has beyond a gap isn't adopted", edits: []edit{{"sync_in.go",
+		"r.n.droppedIntervals += uint64(s.merge(&e.dotSet))", "r.n.droppedIntervals += uint64(s.merge(&dotSet{covered: e.covered, newest: e.newest}))"}}},
+	{name: "the context as it is when the session ends", edits: []edit{
+		{"sync_out.go", "\t\tif out.group == groups {\n", "\t\tif out.group == groups {\n\t\t\tc.entries = out.now()\n"},
+		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead syncChunk\n\tnow  func() []contextEntry\n\n\t// flush's:"},
+		{"sync_out.go", "\treturn &syncOut{session: session,", "\treturn &syncOut{now: func() []contextEntry { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.ctx.list(-1 << 62); return e }, session: session,"},
+		{"sync_in.go", "\tr.ask(now, 0)\n\tif c.flags&chunkLast", "\tr.ask(now, 0)\n\tif len(c.entries) > 0 {\n\t\tin.head.entries = c.entries\n\t}\n\tif c.flags&chunkLast"}}},
+	{name: "chunks of another session are taken", edits: []edit{{"sync_in.go",
+		"in.peer != from || in.session != c.session || in.applying", "in.peer != from || in.applying"}}},
+	{name: "a lost chunk isn't noticed", edits: []edit{
+		{"sync_in.go", "if c.number != in.next {", "if in.next = max(in.next, min(c.number, in.next+c.number)); c.number != in.next {"},
+		{"sync_in.go", "if c.group != in.group || c.group", "if in.group = c.group; c.group"}}},
+	{name: "a floor from the future is taken", edits: []edit{{"sync_in.go",
+		"if r.future(now, f.stamp) {", "if false {"}}},
+	{name: "a sync with writes from the future counts", edits: []edit{{"sync_in.go",
+		"\tif in.spoiled {\n", "\tif false {\n"}}},
+	{name: "what no session vouches for stays", edits: []edit{{"store_sync.go",
+		"\t\t\t\tdefault:\n\t\t\t\t\ts.forgetLocked(sh, e.key, e.version)\n\t\t\t\t\tdropped = append(dropped, e.key)", "\t\t\t\tdefault:\n\t\t\t\t\te.mark = 0"}}},
+
+	// Departed origins.
+	{name: "a horizon is taken over unseen", edits: []edit{{"context.go",
+		"if h != c.horizon && c.printUpTo(h.stamp) != h.print {", "if false {"}}},
+	{name: "what only this node knows behind a horizon isn't passed on", edits: []edit{{"sync_in.go",
+		"\tif unique {\n", "\tif false {\n"}}},
+}
