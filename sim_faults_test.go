@@ -62,7 +62,7 @@ func (s *sim) dial() {
 		for j := range i {
 			b := s.nodes[j]
 			if a == nil || b == nil || s.up[i][j] != 0 || s.t < a.stuck || s.t < b.stuck ||
-				s.cut[[2]int{i, j}] > 0 || s.cut[[2]int{j, i}] > 0 || s.rng.IntN(2) == 0 {
+				s.cut[[2]int{i, j}] > 0 || s.cut[[2]int{j, i}] > 0 || s.c.loss > 0 && s.rng.IntN(2) == 0 {
 				continue
 			}
 			if d := s.now(a).wall - s.now(b).wall; d > simSkew || d < -simSkew {
