@@ -23,6 +23,7 @@ type dotContext struct {
 	live    map[uint64]bool // this node and its neighbours, which are never dropped
 	most    int             // origins
 	horizon horizon
+	none    dotSet // stays empty
 }
 
 // A horizon stands for the origins that were dropped: those whose newest dots aren't
@@ -40,12 +41,12 @@ func newDotContext(self uint64, most int) *dotContext {
 	return &dotContext{origins: map[uint64]*dotSet{self: {}}, live: map[uint64]bool{self: true}, most: most}
 }
 
-// get returns the dots of origin; an empty set, that isn't part of the context, if there are none.
+// get returns the dots of origin; an empty set, not to be changed, if there are none.
 func (c *dotContext) get(origin uint64) *dotSet {
 	if s := c.origins[origin]; s != nil {
 		return s
 	}
-	return &dotSet{}
+	return &c.none
 }
 
 // admits reports whether a dot of origin can be remembered; newest is the greatest stamp

@@ -188,7 +188,7 @@ func (r *replica) lacking(p *ping) (missing []originDots, all bool) {
 		case theirs == nil && mine.newest <= p.horizon.stamp && o != r.origin:
 			continue // the other node has dropped it; of its neighbours it drops none
 		case theirs == nil:
-			theirs = &dotSet{}
+			theirs = &r.ctx.none
 		}
 		if dots := mine.minus(theirs); len(dots) > 0 {
 			missing = append(missing, originDots{o, dots})
