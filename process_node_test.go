@@ -70,43 +70,61 @@ func reply(value any, err error) {
 	json.NewEncoder(os.Stdout).Encode(a)
 }
 
+// nodeCommands are the commands with their arguments.
+var nodeCommands = map[string]string{
+	"set":     "KEY VALUE",
+	"delete":  "KEY",
+	"get":     "KEY",
+	"sets":    "PREFIX FROM TO VALUE",
+	"deletes": "PREFIX FROM TO",
+	"dump":    "PREFIX KEYS ...", // what is held of these keys, without the padding of a load
+	"len":     "",
+	"ready":   "",
+	"stats":   "",
+	"members": "",
+	"load":    "PREFIX KEYS RATE SIZE", // begins to write in the background
+	"loaded":  "PREFIX",                // how that goes
+	"stop":    "PREFIX",                // ends it
+	"probe":   "PREFIX KEYS",           // begins to ask for keys in the background
+	"probed":  "PREFIX",                // ends it
+	"close":   "",
+}
+
 // do runs one command.
 func (n *testNode) do(command []string) (any, error) {
 	if len(command) == 0 {
 		return nil, errors.New("no command")
 	}
 	args := command[1:]
-	arg := func(i int) string {
-		if i < len(args) {
-			return args[i]
-		}
-		return ""
+	usage, known := nodeCommands[command[0]]
+	if want := len(strings.Fields(usage)); !known || len(args) != want && !strings.HasSuffix(usage, "...") {
+		return nil, fmt.Errorf("%q isn't a command such as %s %s", command, command[0], usage)
 	}
 	number := func(i int) int {
-		v, err := strconv.Atoi(arg(i))
+		v, err := strconv.Atoi(args[i])
 		if err != nil {
 			panic(fmt.Sprintf("%q: argument %d isn't a number", command, i)) // a mistake in a test
 		}
 		return v
 	}
 	switch command[0] {
-	case "set": // KEY VALUE
-		return nil, n.cache.SetWithTTL(arg(0), arg(1), bcache.NoExpiry)
-	case "delete": // KEY
-		return nil, n.cache.Delete(arg(0))
-	case "get": // KEY
-		v, found := n.cache.Get(arg(0))
+	case "set":
+		return nil, n.cache.SetWithTTL(args[0], args[1], bcache.NoExpiry)
+	case "delete":
+		return nil, n.cache.Delete(args[0])
+	case "get":
+		v, found := n.cache.Get(args[0])
 		return got{v, found}, nil
-	case "sets": // PREFIX FROM TO VALUE
-		return nil, eachKey(arg(0), number(1), number(2), func(key string) error {
-			return n.cache.SetWithTTL(key, arg(3), bcache.NoExpiry)
+	case "sets":
+		return nil, eachKey(args[0], number(1), number(2), func(key string) error {
+			return n.cache.SetWithTTL(key, args[3], bcache.NoExpiry)
 		})
-	case "deletes": // PREFIX FROM TO
-		return nil, eachKey(arg(0), number(1), number(2), n.cache.Delete)
-	case "dump": // {PREFIX KEYS}: what is held of these keys, without the padding of a load
+	case "deletes":
+		return nil, eachKey(args[0], number(1), number(2), n.cache.Delete)
+	case "dump":
 		held := map[string]string{}
 		for i := 0; i+1 < len(args); i += 2 {
-			eachKey(arg(i), 0, number(i+1), func(key string) error {
+			eachKey(args[i], 0, number(i+1), func(key string) error {
 				if v, found := n.cache.Get(key); found {
 					held[key], _, _ = strings.Cut(v, " ")
 				}
@@ -122,23 +140,23 @@ func (n *testNode) do(command []string) (any, error) {
 		return n.cache.Stats(), nil
 	case "members":
 		return n.cache.Members(), nil
-	case "load": // PREFIX KEYS RATE SIZE
-		n.loads[arg(0)] = startLoad(n.cache, n.name, arg(0), number(1), number(2), number(3))
+	case "load":
+		n.loads[args[0]] = startLoad(n.cache, n.name, args[0], number(1), number(2), number(3))
 		return nil, nil
-	case "loaded": // PREFIX: how it goes
-		return n.loads[arg(0)].report()
-	case "stop": // PREFIX: ends a load
-		n.loads[arg(0)].stop()
-		return n.loads[arg(0)].report()
-	case "probe": // PREFIX KEYS
-		n.probes[arg(0)] = startProber(n.cache, arg(0), number(1))
+	case "loaded":
+		return n.loads[args[0]].report()
+	case "stop":
+		n.loads[args[0]].stop()
+		return n.loads[args[0]].report()
+	case "probe":
+		n.probes[args[0]] = startProber(n.cache, args[0], number(1))
 		return nil, nil
-	case "probed": // PREFIX: ends a prober
-		return n.probes[arg(0)].stop(), nil
+	case "probed":
+		return n.probes[args[0]].stop(), nil
 	case "close":
 		return nil, n.cache.Close()
 	}
-	return nil, fmt.Errorf("no such command: %q", command)
+	return nil, fmt.Errorf("%q isn't done", command)
 }
 
 type got struct {

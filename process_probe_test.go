@@ -92,24 +92,29 @@ func returned(runs []probeRun, keys int) (back []int) {
 	return back
 }
 
+// coverage returns in how many rounds of its life a node was asked, and how many there were.
+func coverage(runs []probeRun) (did, due int64) {
+	for _, r := range runs {
+		did += r.To - r.From + 1
+		due = r.To - runs[0].From + 1
+	}
+	return did, due
+}
+
 // A probeSummary is about all nodes together.
 type probeSummary struct {
 	rounds int   // from the first to the last of any node
 	alone  int   // rounds in which no ready node was asked
 	lost   []int // keys that all ready nodes missed in some round
 	missed int   // misses of ready nodes, one by one
-	gap    int64 // the most rounds that some node left out between two
 }
 
 // summarise takes the runs of each node, those of all its lives.
 func summarise(nodes [][]probeRun, keys int) (s probeSummary) {
 	first, last := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, runs := range nodes {
-		for i, r := range runs {
+		for _, r := range runs {
 			first, last = min(first, r.From), max(last, r.To)
-			if i > 0 {
-				s.gap = max(s.gap, r.From-runs[i-1].To-1)
-			}
 		}
 	}
 	lost := map[int]bool{}
@@ -206,11 +211,11 @@ func TestProbeSummary(t *testing.T) {
 		{"0... .0..", probeSummary{rounds: 4, missed: 2}},
 		{".0.. .1..", probeSummary{rounds: 4, missed: 2}},
 		{"..1. ..2.", probeSummary{rounds: 4, missed: 3, lost: []int{1}}},
-		{"..x. ..1.", probeSummary{rounds: 4, missed: 1, lost: []int{1}, gap: 1}},
-		{".xx. ....", probeSummary{rounds: 4, gap: 2}},
+		{"..x. ..1.", probeSummary{rounds: 4, missed: 1, lost: []int{1}}},
+		{".xx. ....", probeSummary{rounds: 4}},
 		{".nn. ....", probeSummary{rounds: 4}},
 		{".nn. .n..", probeSummary{rounds: 4, alone: 1}},
-		{".nn. .xx.", probeSummary{rounds: 4, alone: 2, gap: 2}},
+		{".nn. .xx.", probeSummary{rounds: 4, alone: 2}},
 	} {
 		var nodes [][]probeRun
 		for rounds := range strings.FieldsSeq(c.nodes) {
@@ -218,6 +223,12 @@ func TestProbeSummary(t *testing.T) {
 		}
 		if got := summarise(nodes, 2); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", c.want) {
 			t.Errorf("%s: %+v, want %+v", c.nodes, got, c.want)
+		}
+	}
+	for rounds, want := range map[string]string{"": "0 0", "....": "4 4", "xx.0x.": "3 4"} {
+		did, due := coverage(runs(rounds))
+		if got := fmt.Sprint(did, due); got != want {
+			t.Errorf("%q covers %s, want %s", rounds, got, want)
 		}
 	}
 	for rounds, want := range map[string]string{"....": "[]", "..00": "[]", "nn..": "[0 1]", ".0.0": "[0]", "2x1.": "[0 1]", "1222": "[]"} {
