@@ -1,0 +1,132 @@
+//go:build linux
+
+package bcache_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	mostReady = 30 * time.Second // until a node that starts is ready
+	restarted = 5                // nodes
+)
+
+// Five nodes are restarted one after the other, each as soon as the one before is ready.
+// At no time is a key without expiry missing on all nodes that are ready.
+func TestNetnsRollingRestart(t *testing.T) {
+	const keys, loaded = 1000, 200
+	c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
+	c.start()
+	c.sets(c.nodes[0], "key-", 0, keys, "v")
+	c.agree(time.Now(), 10*time.Second)
+	c.probe("key-", keys, c.nodes...)
+	begin := func(p *process) { p.must(nil, "load", "load-"+p.name+"-", loaded, 100, 10) }
+	for _, p := range c.nodes {
+		begin(p)
+	}
+	probed := make([][]probeRun, restarted)
+	collect := func(i int) {
+		var runs []probeRun
+		c.nodes[i].must(&runs, "probed", "key-")
+		if did, due := coverage(runs); did == 0 || did < due*8/10 {
+			t.Errorf("%s was asked in %d of %d rounds: too few", c.nodes[i].name, did, due)
+		}
+		probed[i] = append(probed[i], runs...)
+	}
+
+	var ready []string
+	start := time.Now()
+	for i, p := range c.nodes {
+		c.stopLoad(p, "load-"+p.name+"-", loaded)
+		collect(i)
+		ok(t, p.close())
+		ok(t, p.start())
+		listening := time.Now()
+		c.probe("key-", keys, p)
+		begin(p)
+		within(t, mostReady, func() error { return p.ask(nil, "ready") })
+		ready = append(ready, fmt.Sprintf("%.2f", time.Since(listening).Seconds()))
+	}
+	took := time.Since(start)
+	c.throughout(time.Second, func() error { return c.nodes[restarted-1].ask(nil, "ready") })
+	for _, p := range c.nodes {
+		c.stopLoad(p, "load-"+p.name+"-", loaded)
+	}
+	for i := range c.nodes {
+		collect(i)
+	}
+	s := summarise(probed, keys)
+	t.Logf("%d nodes restarted under load in %.1f s, ready after %s s: %d rounds of probes, with %d misses of single nodes, "+
+		"%d keys missed by all ready nodes in one round, %d rounds without a ready node",
+		restarted, took.Seconds(), strings.Join(ready, ", "), s.rounds, s.missed, len(s.lost), s.alone)
+	if len(s.lost) > 0 {
+		t.Errorf("all ready nodes missed a key at the same time: %d of %d keys, key-%d among them", len(s.lost), keys, s.lost[0])
+	}
+	if s.alone > 0 {
+		t.Errorf("for %d rounds no node was ready", s.alone)
+	}
+	t.Logf("agreed after another %.2f s", c.agree(time.Now(), 15*time.Second).Seconds())
+}
+
+// Nodes that start at once, none of which has anything, become ready, and then agree on
+// what each writes.
+func TestNetnsStart(t *testing.T) {
+	t.Run("AllAtOnce", func(t *testing.T) {
+		c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
+		startTogether(c, func(int) {})
+	})
+	// As behind a name that leads only to nodes that are ready.
+	t.Run("OnlyReadyNodesAnswer", func(t *testing.T) {
+		c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
+		for _, h := range c.hosts {
+			h.hide()
+		}
+		startTogether(c, func(i int) { c.hosts[i].heal() })
+	})
+	t.Run("NobodyAnswers", func(t *testing.T) {
+		c := newNetnsCluster(t, 1, func(cfg *bcache.Config) { cfg.Peers = []string{"10.77.0.100:7000", "10.77.0.101:7000"} })
+		startTogether(c, func(int) {})
+	})
+}
+
+// startTogether starts all nodes at once, tells when each is ready, has it write at once,
+// and waits until all agree.
+func startTogether(c *netnsCluster, ready func(i int)) {
+	c.t.Helper()
+	var g errgroup.Group
+	for _, p := range c.nodes {
+		g.Go(p.start)
+	}
+	ok(c.t, g.Wait())
+	start := time.Now()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	when := make([]time.Duration, len(c.nodes))
+	for left := len(c.nodes); left > 0; <-tick.C {
+		for i, p := range c.nodes {
+			if when[i] > 0 {
+				continue
+			}
+			if err := p.ask(nil, "ready"); err == nil {
+				when[i] = time.Since(start)
+				left--
+				c.sets(p, p.name+"-", 0, 200, "v")
+				ready(i)
+			} else if time.Since(start) > mostReady {
+				c.t.Fatalf("after %v: %v", time.Since(start), err)
+			}
+		}
+	}
+	took := c.agree(time.Now(), 15*time.Second)
+	var each []string
+	for _, d := range when {
+		each = append(each, fmt.Sprintf("%.2f", d.Seconds()))
+	}
+	c.t.Logf("%d nodes: ready after %s s, and all agree on what each wrote %.2f s later", len(c.nodes), strings.Join(each, ", "), took.Seconds())
+}
