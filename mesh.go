@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"runtime/pprof"
 	"slices"
 	"strconv"
@@ -36,6 +37,10 @@ type meshConfig struct {
 	MaxConns      int
 	Log           *lineLog
 	Now           func() time.Time // the wall clock that handshakes compare; nil is time.Now
+
+	// Resolve returns all addresses of a host in Peers, or of one that was learnt; nil asks
+	// the system.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 // A meshTransport is the transport over weaveworks/mesh. mesh relays and routes;
@@ -101,6 +106,11 @@ func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Resolve == nil {
+		cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
 	}
 	if cfg.Log == nil {
 		cfg.Log = newLineLog(nil, cfg.Now)

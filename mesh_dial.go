@@ -16,15 +16,14 @@ import (
 const (
 	dialFirst   = 250 * time.Millisecond // after a failure; it doubles
 	dialMost    = 3 * time.Second
-	dialAway    = 30 * time.Second // for a learnt address that was away for dialTired, and our own
-	dialTired   = 10 * time.Minute
-	dialConnect = 3 * time.Second  // a connection takes at most
+	dialSelf    = 30 * time.Second // between dials of an address of our own
+	dialConnect = 2 * time.Second  // a connection takes at most
 	dialAnswer  = 10 * time.Second // mesh delays what it accepts when strangers throng
 	dialRound   = 3 * time.Second  // names are resolved again
 	dialLookup  = 2 * time.Second
-	dialNames   = 8    // learnt names that are resolved in a round
+	dialNames   = 64   // learnt names that are resolved in a round
 	dialTargets = 2048 // addresses that are dialled
-	dialLearnt  = 16   // learnt addresses that are dialled at a time
+	dialLearnt  = 512  // learnt addresses that are dialled at a time: enough for maxMembers that are silent
 )
 
 var errNotBcache = errors.New("what answers isn't a bcache node")
@@ -50,8 +49,7 @@ type dialTarget struct {
 	busy       bool
 	next       time.Time
 	delay      time.Duration
-	since      time.Time // of the first failure in a row
-	self       int       // times that this node answered
+	self       int // times that this node answered
 }
 
 type dialAttempt struct {
@@ -119,16 +117,7 @@ func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 	if err == nil {
 		err = d.hand(addr)
 	}
-	d.mu.Lock()
-	if !configured {
-		d.learnt--
-	}
-	if g := d.targets[addr]; g != nil {
-		g.busy = false
-		g.after(err, time.Now())
-	}
-	d.wakeLoop()
-	d.mu.Unlock() // the Logger may be slow
+	d.tried(addr, configured, err)
 	if errors.Is(err, errNotBcache) {
 		d.t.log.Errorf(0, "can't connect to %s: %v", addr, err)
 	} else if err != nil {
@@ -136,33 +125,44 @@ func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 	}
 }
 
-// after notes how a dial ended and when the next one may begin.
-func (g *dialTarget) after(err error, now time.Time) {
-	switch {
-	case err == nil || errors.Is(err, errMeshHave):
-		g.since, g.self = time.Time{}, 0
-		g.next = now.Add(max(dialFirst, g.delay)) // see lost
-		return
-	case err.Error() == meshSelf:
-		g.self++
+func (d *meshDialer) tried(addr netip.AddrPort, configured bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !configured {
+		d.learnt--
 	}
-	if g.since.IsZero() {
-		g.since = now
+	if g := d.targets[addr]; g != nil {
+		g.busy = false
+		if met := g.after(err, time.Now()); !met && !d.t.connected(g.peer) {
+			g.peer = 0 // who was there may turn up elsewhere, and somebody else here
+		}
 	}
-	most := dialMost
-	if g.own() {
-		g.delay = dialAway
-	}
-	if g.own() || !g.configured && now.Sub(g.since) > dialTired {
-		most = dialAway
-	}
-	g.fail(now, most)
+	d.wakeLoop()
 }
 
-// fail doubles the delay.
-func (g *dialTarget) fail(now time.Time, most time.Duration) {
-	g.delay = min(max(2*g.delay, dialFirst), most)
-	g.next = now.Add(g.delay*9/10 + rand.N(g.delay/5))
+// after notes how a dial ended and when the next one may begin. It reports whether the
+// dial has met a node that is connected.
+func (g *dialTarget) after(err error, now time.Time) (met bool) {
+	if err == nil || errors.Is(err, errMeshHave) {
+		g.self = 0
+		g.next = now.Add(max(dialFirst, g.delay)) // see lost
+		return true
+	}
+	if err.Error() == meshSelf {
+		g.self++
+	}
+	g.fail(now)
+	return false
+}
+
+// fail doubles the delay. The other side of a failed dial has the same one, so it varies.
+func (g *dialTarget) fail(now time.Time) {
+	g.delay = min(max(2*g.delay, dialFirst), dialMost)
+	wait := g.delay
+	if g.own() {
+		wait = dialSelf
+	}
+	g.next = now.Add(wait*4/5 + rand.N(wait/5))
 }
 
 // probe connects and waits for the header that every mesh node sends first. Unlike
@@ -306,7 +306,7 @@ func (d *meshDialer) lost(peer uint64, lived bool) {
 		case lived:
 			g.delay, g.next = 0, time.Now().Add(wait)
 		default:
-			g.fail(time.Now(), dialMost)
+			g.fail(time.Now())
 		}
 	}
 	d.wakeLoop()

@@ -47,6 +47,9 @@ func (d *meshDialer) resolve(known map[string][]netip.AddrPort) {
 			known[addr], _ = d.lookup(addr)
 			continue
 		case !from.configured:
+			if d.t.connected(from.peer) {
+				continue
+			}
 			if learnt++; learnt > dialNames {
 				continue // next time: the order is random
 			}
@@ -134,6 +137,9 @@ func (d *meshDialer) firstDial(configured bool, peer uint64) time.Time {
 
 // lookup returns all addresses that a host:port stands for.
 func (d *meshDialer) lookup(addr string) ([]netip.AddrPort, error) {
+	if ap, err := netip.ParseAddrPort(addr); err == nil {
+		return []netip.AddrPort{netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}, nil
+	}
 	host, service, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -147,7 +153,7 @@ func (d *meshDialer) lookup(addr string) ([]netip.AddrPort, error) {
 	if err != nil {
 		return nil, err
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	ips, err := d.t.cfg.Resolve(ctx, host)
 	if err != nil {
 		return nil, err
 	}

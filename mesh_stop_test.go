@@ -4,12 +4,15 @@ package bcache
 
 import (
 	"bufio"
+	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const meshChildEnv = "BCACHE_TEST_MESH_CHILD"
@@ -71,4 +74,33 @@ func TestMeshDisconnectStopped(t *testing.T) {
 	must(t, a.Send(0xd, []byte("ping")))
 	meshWait(t, "an answer", func() bool { return a.h.got(0xd, []byte("pong")) })
 	meshCloseAll(t, a, c)
+}
+
+// An address from which nothing comes back costs 2 seconds.
+func TestMeshDialTimeout(t *testing.T) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	must(t, err)
+	defer syscall.Close(fd)
+	must(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	must(t, syscall.Listen(fd, 0))
+	name, err := syscall.Getsockname(fd)
+	must(t, err)
+	addr := sockAddr(name)
+	for i := 0; ; i++ { // a listener whose queue is full doesn't answer
+		conn, err := net.DialTimeout("tcp", addr.String(), 100*time.Millisecond)
+		if err != nil {
+			break
+		}
+		defer conn.Close()
+		if i == 20 {
+			t.Skip("the queue of a listener is never full here")
+		}
+	}
+	n := meshMake(t, 0xa, nil)
+	begin := time.Now()
+	err = n.dials.probe(addr)
+	var timeout net.Error
+	if took := time.Since(begin); !errors.As(err, &timeout) || !timeout.Timeout() || took < time.Second || took > 3*time.Second {
+		t.Errorf("it took %v: %v", took, err)
+	}
 }
