@@ -112,5 +112,5 @@ var mutants = []mutant{
 	{name: "a horizon is taken over unseen", edits: []edit{{"context.go",
 		"if h != c.horizon && c.printUpTo(h.stamp) != h.print {", "if false {"}}},
 	{name: "what only this node knows behind a horizon isn't passed on", edits: []edit{{"sync_in.go",
-		"\tif unique {\n", "\tif false {\n"}}},
+		"\tif unique {\n", "\tif unique && false {\n"}}},
 }
