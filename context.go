@@ -3,6 +3,7 @@ package bcache
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -10,9 +11,13 @@ import (
 // maxOrigins is how many origins a context keeps, see dotContext.trim.
 const maxOrigins = 4096
 
-// activeFor is for how long an origin that was heard is listed in pings; for the others
-// a fingerprint has to do.
-const activeFor = time.Minute
+const (
+	// activeFor is for how long an origin that was heard is listed in pings; for the others
+	// a fingerprint has to do.
+	activeFor = time.Minute
+
+	longAgo time.Duration = math.MinInt64
+)
 
 // A dotContext says which dots a node has processed, for every origin that it
 // knows: the version vector of Scuttlebutt (van Renesse et al., "Efficient
@@ -164,14 +169,14 @@ type contextEntry struct {
 // list returns copies of the origins' dots, sorted, and the fingerprint of those that were
 // not heard since a time, which it leaves out.
 func (c *dotContext) list(since time.Duration) (entries []contextEntry, rest uint64) {
-	for _, o := range c.sorted() {
-		s := c.origins[o]
+	for o, s := range c.origins {
 		if s.heard < since {
 			rest ^= s.print(o)
-			continue
+		} else if s.last() > 0 {
+			entries = append(entries, contextEntry{o, dotSet{covered: s.covered, ahead: slices.Clone(s.ahead), newest: s.newest}})
 		}
-		entries = append(entries, contextEntry{o, dotSet{covered: s.covered, ahead: slices.Clone(s.ahead), newest: s.newest}})
 	}
+	slices.SortFunc(entries, func(a, b contextEntry) int { return cmp.Compare(a.origin, b.origin) })
 	return entries, rest
 }
 

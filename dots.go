@@ -27,6 +27,8 @@ type dotSet struct {
 	// The last dot as of the tick before the last, and as of the last: what is younger
 	// than settled may still be on its way to others.
 	settled, recent uint64
+
+	printed uint64 // the last print, 0 after a change
 }
 
 // An interval is the dots (from, to].
@@ -60,6 +62,7 @@ func (s *dotSet) add(seq uint64) {
 	if s.has(seq) {
 		return
 	}
+	s.printed = 0
 	if seq == s.covered+1 {
 		s.covered = seq
 		s.absorb()
@@ -94,6 +97,7 @@ func (s *dotSet) absorb() {
 // merge adds all dots of t. Of more gaps than two sets may have, the last are
 // forgotten; it says how many.
 func (s *dotSet) merge(t *dotSet) (dropped int) {
+	s.printed = 0
 	s.covered = max(s.covered, t.covered)
 	s.newest = max(s.newest, t.newest)
 	all := slices.Concat(s.ahead, t.ahead)
@@ -171,10 +175,11 @@ func (s *dotSet) run(seq uint64) interval {
 // settle is called about once a second.
 func (s *dotSet) settle() { s.settled, s.recent = s.recent, s.last() }
 
-// print is a fingerprint of the origin's dots; 0 if there are none.
+// print is a fingerprint of the origin's dots; 0 if there are none. It must always be given the
+// same origin.
 func (s *dotSet) print(origin uint64) uint64 {
-	if s.last() == 0 {
-		return 0
+	if s.printed != 0 || s.last() == 0 {
+		return s.printed
 	}
 	var buf [64]byte
 	b := binary.LittleEndian.AppendUint64(buf[:0], origin)
@@ -183,5 +188,6 @@ func (s *dotSet) print(origin uint64) uint64 {
 		b = binary.LittleEndian.AppendUint64(b, iv.from)
 		b = binary.LittleEndian.AppendUint64(b, iv.to)
 	}
-	return xxhash.Sum64(b)
+	s.printed = xxhash.Sum64(b)
+	return s.printed
 }

@@ -94,7 +94,7 @@ var mutants = []mutant{
 	{name: "the context as it is when the session ends", edits: []edit{
 		{"sync_out.go", "\t\tif out.group == groups {\n", "\t\tif out.group == groups {\n\t\t\tc.entries = out.now()\n"},
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead syncChunk\n\tnow  func() []contextEntry\n\n\t// flush's:"},
-		{"sync_out.go", "\treturn &syncOut{session: session,", "\treturn &syncOut{now: func() []contextEntry { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.ctx.list(-1 << 62); return e }, session: session,"},
+		{"sync_out.go", "\treturn &syncOut{session: session,", "\treturn &syncOut{now: func() []contextEntry { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.ctx.list(longAgo); return e }, session: session,"},
 		{"sync_in.go", "\tr.ask(now, 0)\n\tif c.flags&chunkLast", "\tr.ask(now, 0)\n\tif len(c.entries) > 0 {\n\t\tin.head.entries = c.entries\n\t}\n\tif c.flags&chunkLast"}}},
 	{name: "chunks of another session are taken", edits: []edit{{"sync_in.go",
 		"in.peer != from || in.session != c.session || in.applying", "in.peer != from || in.applying"}}},

@@ -157,16 +157,16 @@ func (r *replica) cut(peer uint64, reason string) {
 func (r *replica) ping(now instant, id uint64, flags uint64) {
 	p := r.peers[id]
 	q := ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext, horizon: r.ctx.horizon}
-	since := now.mono - activeFor
 	if p.listAll || flags&pingPull != 0 {
 		p.listAll = false
 		q.flags |= pingAll
-		since = -1 << 62
+		q.entries, _ = r.ctx.list(longAgo)
+	} else {
+		q.entries, q.rest = r.ctx.list(now.mono - activeFor)
 	}
 	if r.synced {
 		q.flags |= pingSynced
 	}
-	q.entries, q.rest = r.ctx.list(since)
 	p.pinged, p.wall, p.pingID = now.mono, now.wall, q.id
 	r.send(message{id, appendPing(nil, q)})
 }
@@ -229,7 +229,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 		p.heard = now.mono
 	}
 	if p != nil && q.flags&pingContext != 0 {
-		r.compareHorizon(p, q.horizon)
+		r.compareHorizon(now, p, q.horizon)
 		p.synced = q.flags&pingSynced != 0
 		if q.flags&pingPull != 0 {
 			p.pull = &q
@@ -277,7 +277,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	if a.id == p.pingID {
 		r.compareClocks(now, from, p, a.wall)
 	}
-	r.compareHorizon(p, a.horizon)
+	r.compareHorizon(now, p, a.horizon)
 	p.synced = a.flags&pongSynced != 0
 	done := r.pull != nil && r.pull.peer == from && r.pull.id == a.id
 	if a.flags&pongContext != 0 && (done || a.id == p.pingID) { // otherwise it may be out of date
@@ -325,9 +325,9 @@ func (r *replica) compareClocks(now instant, id uint64, p *peerState, wall int64
 // compareHorizon takes over what a neighbour has dropped, if it is the same as what this
 // node would drop. Otherwise one of the two lacks something for which there are no
 // dots any more: the node with the lesser horizon needs a full sync.
-func (r *replica) compareHorizon(p *peerState, h horizon) {
+func (r *replica) compareHorizon(now instant, p *peerState, h horizon) {
 	p.apart = false
-	if !h.less(r.ctx.horizon) {
+	if !h.less(r.ctx.horizon) && !r.future(now, h.stamp) {
 		p.apart = !r.ctx.matches(h)
 	}
 }

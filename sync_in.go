@@ -223,12 +223,12 @@ func (r *replica) adopt(now instant, head *syncChunk) {
 			continue
 		}
 		if s == nil {
-			s = &dotSet{heard: -1 << 62} // long ago: it isn't listed in every ping
+			s = &dotSet{heard: longAgo} // it isn't listed in every ping
 			r.ctx.origins[e.origin] = s
 		}
 		r.n.droppedIntervals += uint64(s.merge(&e.dotSet))
 	}
-	if r.ctx.horizon.less(h) {
+	if r.ctx.horizon.less(h) && !r.future(now, h.stamp) {
 		r.ctx.drop(h)
 	}
 	r.n.droppedOrigins += uint64(r.ctx.trim())

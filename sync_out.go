@@ -85,7 +85,7 @@ func (r *replica) canServe(to uint64) bool {
 }
 
 func (r *replica) newSession(session uint64) *syncOut {
-	entries, _ := r.ctx.list(-1 << 62)
+	entries, _ := r.ctx.list(longAgo)
 	return &syncOut{session: session, most: r.chunkBytes, head: syncChunk{
 		session: session,
 		groups:  uint64(r.store.groups()),
