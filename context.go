@@ -2,7 +2,6 @@ package bcache
 
 import (
 	"cmp"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -153,11 +152,6 @@ func (c *dotContext) settle() {
 	for _, s := range c.origins {
 		s.settle()
 	}
-}
-
-// sorted lists the origins that have dots, in an order that doesn't depend on a map's.
-func (c *dotContext) sorted() []uint64 {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.origins)), func(o uint64) bool { return c.origins[o].last() == 0 })
 }
 
 // A contextEntry is one origin of a context on its way to another node.

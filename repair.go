@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -180,8 +181,8 @@ func (r *replica) lacking(p *ping) (missing []originDots, all bool) {
 	}
 	everything := p.flags&pingAll != 0
 	all = !everything && r.ctx.restOf(listed) != p.rest
-	for _, o := range r.ctx.sorted() {
-		mine, theirs := r.ctx.origins[o], listed[o]
+	for o, mine := range r.ctx.origins {
+		theirs := listed[o]
 		switch {
 		case o == p.origin || theirs == nil && !everything:
 			continue
@@ -194,6 +195,7 @@ func (r *replica) lacking(p *ping) (missing []originDots, all bool) {
 			missing = append(missing, originDots{o, dots})
 		}
 	}
+	slices.SortFunc(missing, func(a, b originDots) int { return cmp.Compare(a.origin, b.origin) })
 	return missing, all
 }
 

@@ -261,7 +261,7 @@ func (s *sim) disagreement() string {
 		if n.r.ctx.horizon != first.ctx.horizon {
 			return fmt.Sprintf("n0's horizon is %v, n%d's %v", first.ctx.horizon, n.id, n.r.ctx.horizon)
 		}
-		for _, o := range append(first.ctx.sorted(), n.r.ctx.sorted()...) {
+		for _, o := range slices.Concat(slices.Sorted(maps.Keys(first.ctx.origins)), slices.Sorted(maps.Keys(n.r.ctx.origins))) {
 			if a, b := first.ctx.get(o), n.r.ctx.get(o); a.print(o) != b.print(o) {
 				return fmt.Sprintf("of %x n0 has %v (newest %x), n%d %v; horizons %x", o, a.intervals(), a.newest, n.id, b.intervals(), first.ctx.horizon)
 			}
