@@ -108,13 +108,17 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		return
 	}
 	var d deltaReader
-	var future []uint64 // dots that must not be processed now
+	var future, fresh []uint64 // dots that must not be processed now, and those that weren't so far
 	var session uint64
 	switch typ {
 	case frameDelta:
 		d, _ = openDelta(frame)
 		for seq := d.first; seq < d.first+d.count; seq++ {
-			if stampWall(s.oracle.dots[rigDot{d.origin, seq}].rec.stamp) > now.wall+simSkew && !to.r.ctx.get(d.origin).has(seq) {
+			if to.r.ctx.get(d.origin).has(seq) {
+				continue
+			}
+			fresh = append(fresh, seq)
+			if stampWall(s.oracle.dots[rigDot{d.origin, seq}].rec.stamp) > now.wall+simSkew {
 				future = append(future, seq)
 			}
 		}
@@ -143,6 +147,17 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 				s.fail("n%d has processed dot %d of n%d, which is from the future", to.id, seq, from.id)
 			}
 			s.cover(to, rigDot{d.origin, seq})
+		}
+		for _, seq := range future { // what it replaces is stale
+			rec := s.oracle.dots[rigDot{d.origin, seq}].rec
+			if held, ok := to.r.store.peek(rec.key); ok && held.version.less(rec.version) && rec.kind != kindClear {
+				s.fail("n%d holds %s at %v and has seen %v, which is from the future", to.id, rec.key, held.version, rec.version)
+			}
+		}
+		for _, seq := range fresh { // whatever became of it, others may ask for it
+			if _, logged := to.r.log.get(d.origin, seq); !logged && to.r.ctx.get(d.origin).has(seq) && to.r.log.pages() < to.r.log.maxPages {
+				s.fail("n%d has processed dot %d of %x and not logged it", to.id, seq, d.origin)
+			}
 		}
 		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.count, d.origin, d.first, from.id, d.newest != 0, to.r.ctx.get(d.origin).intervals())
 	case frameAsk:
