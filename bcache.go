@@ -250,13 +250,13 @@ func (b *Bcache) Members() []Member {
 	return b.peer.transport.Members()
 }
 
-// Close announces what was written last, waits until every directly connected
-// node has it, sending again what was lost, two seconds at most, and ends the node. When it returns, its port is
-// free, and no connection, no callback and no goroutine is left but those of fillers
-// that still run; Gets miss and writes return ErrClosed. If some node didn't confirm
-// in time, the error wraps ErrUnconfirmed and names it; if the network couldn't be
-// ended, it says so. Close can be called again, to
-// the same result, and at any time, but not from within the Logger.
+// Close announces what was written last, waits until every directly connected node has
+// it, sending again what was lost, two seconds at most, and ends the node. When it
+// returns, its port is free, and no connection, no callback and no goroutine is left
+// but those of fillers that still run; Gets miss and writes return ErrClosed. If some
+// node didn't confirm in time, the error wraps ErrUnconfirmed and names it; if the
+// network couldn't be ended, it says so. Close can be called again, to the same result,
+// and at any time, but not from within the Logger.
 func (b *Bcache) Close() error {
 	b.closeOnce.Do(func() {
 		b.closed.Store(true)

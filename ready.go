@@ -10,9 +10,9 @@ import (
 var ErrNotSynced = errors.New("bcache: not synced yet")
 
 // Ready returns nil once the node is synced: it has received all that another synced node
-// held. Before, the error wraps ErrNotSynced and says what the node is
-// waiting for. It is meant for readiness probes: an instance that gets traffic only when it
-// is ready doesn't begin with an empty cache.
+// held. Before, the error wraps ErrNotSynced and says what the node is waiting for. It is
+// meant for readiness probes: an instance that gets traffic only when it is ready doesn't
+// begin with an empty cache.
 //
 // A node without Peers is ready at once; one that reaches no other node after SyncTimeout; of
 // nodes that start together, one after some seconds, and then the others. Once ready a
