@@ -176,8 +176,8 @@ func (b *Bcache) Get(key string) (string, bool) { return b.store.get(key, b.wall
 
 // Set writes a value that lives for ttl seconds. With a ttl <= 0 it deletes key, as
 // Delete does. It is visible here when Set returns, and reaches every connected node
-// on its own; a node that can't be reached is no error. The deadline is absolute and
-// the same on all nodes.
+// on its own; a node that can't be reached is no error, and catches up when it is
+// reached. The deadline is absolute and the same on all nodes.
 //
 // The error is ErrClosed or ErrTooLarge. After ErrTooLarge the value isn't
 // stored and the key is deleted on all nodes, because what they hold is no longer
@@ -216,9 +216,10 @@ func (b *Bcache) Delete(key string) error {
 }
 
 // Clear deletes every key, here and on all nodes, those included that join later: whatever was
-// written before, as far as this node knows of it, is gone. What is written after Clear
-// returns is not affected. It takes no longer than a Set; the memory, and what Len counts, goes
-// within seconds. The error is ErrClosed.
+// written before, as far as this node knows of it, is gone. What this node writes after Clear
+// returns is not affected; what others write before they know of it may be. It takes no longer
+// than a Set; the memory, and what Len counts, goes within seconds. For MaxClockSkew, fills
+// are returned but not cached. The error is ErrClosed.
 func (b *Bcache) Clear() error { return b.peer.replica.clear(b.peer.instant()) }
 
 // tooLarge tells whether no node, or not this one, could hold the entry.
@@ -227,8 +228,8 @@ func (b *Bcache) tooLarge(key, val string) bool {
 	return size > MaxRecordSize || b.maxBytes > 0 && int64(size)+EntryOverhead > b.maxBytes
 }
 
-// Len returns how many entries are held, those included that have expired within
-// the last seconds and wait to be removed. It never exceeds MaxKeys.
+// Len returns how many entries are held, those included that have expired or were cleared
+// within the last seconds and wait to be removed. It never exceeds MaxKeys.
 func (b *Bcache) Len() int { return b.store.len() }
 
 // Addr returns the address that the node listens on, with its real port; "" if it
@@ -249,13 +250,13 @@ func (b *Bcache) Members() []Member {
 	return b.peer.transport.Members()
 }
 
-// Close announces what was written last, waits until every directly connected
-// node has it, two seconds at most, and ends the node. When it returns, its port is
-// free, and no connection, no callback and no goroutine is left but those of fillers
-// that still run; Gets miss and writes return ErrClosed. If some node didn't confirm
-// in time, the error wraps ErrUnconfirmed and names it; if the network couldn't be
-// ended, it says so. Close can be called again, to
-// the same result, and at any time, but not from within the Logger.
+// Close announces what was written last, waits until every directly connected node has
+// it, sending again what was lost, two seconds at most, and ends the node. When it
+// returns, its port is free, and no connection, no callback and no goroutine is left
+// but those of fillers that still run; Gets miss and writes return ErrClosed. If some
+// node didn't confirm in time, the error wraps ErrUnconfirmed and names it; if the
+// network couldn't be ended, it says so. Close can be called again, to the same result,
+// and at any time, but not from within the Logger.
 func (b *Bcache) Close() error {
 	b.closeOnce.Do(func() {
 		b.closed.Store(true)

@@ -33,7 +33,7 @@ type Config struct {
 
 	// Peers are host:port addresses of nodes to connect to. A few suffice: the
 	// others are found through them. The node's own address does no harm. None:
-	// the node waits for others to connect.
+	// the node waits for others to connect, and counts as synced at once.
 	Peers []string
 
 	// MaxKeys is how many keys are held at most, 1 or more; the least recently used
@@ -68,19 +68,21 @@ type Config struct {
 	ClusterName string
 
 	// MaxClockSkew is the largest difference between the clocks of two nodes; nodes
-	// that differ by more are refused. 0 means 500 ms, 24 hours are the most. It is also
-	// for how long after a Delete a fill isn't cached.
+	// that differ by more are refused, or cut when they come to. 0 means 500 ms, 24 hours are
+	// the most. It is also for how long after a Delete or Clear a fill isn't cached.
 	MaxClockSkew time.Duration
 
-	// SyncTimeout is for how long a node with Peers that reaches none of them waits until it
-	// counts as synced, see Bcache.Ready. 0 means 10 s.
+	// SyncTimeout is for how long a node with Peers that reaches none of them, or none that
+	// is synced, waits until it counts as synced itself, see Bcache.Ready. 0 means 10 s.
 	SyncTimeout time.Duration
 
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256.
 	MaxConns int
 
-	// LogSize is for how many writes, over all nodes, the delta log remembers what
-	// they were. 0 means MaxKeys, but no less than 65,536 and no more than 1,048,576.
+	// LogSize is how many writes, over all nodes, the delta log remembers, values
+	// excluded. A node that missed no more than that is sent what it missed; one that missed
+	// more needs a full sync. 0 means MaxKeys, but no less than 65,536 and no more than
+	// 1,048,576.
 	LogSize int
 }
 

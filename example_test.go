@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,6 +140,46 @@ func ExampleLogger() {
 		log.Fatal(err)
 	}
 	defer cache.Close()
+}
+
+// A readiness probe: 503 and the reason until the node has what the others hold. This one
+// reaches nobody, and after SyncTimeout is the first one of its cluster.
+func ExampleBcache_Ready() {
+	cache, err := bcache.New(bcache.Config{
+		ListenAddr:  "127.0.0.1:0",
+		Peers:       []string{"127.0.0.1:1"}, // nobody is there
+		MaxKeys:     1000,
+		SyncTimeout: 2 * time.Second,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+		if err := cache.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+	probe := func() (status int, body string) {
+		rec := httptest.NewRecorder()
+		mux.ServeHTTP(rec, httptest.NewRequest("GET", "/ready", nil))
+		return rec.Code, rec.Body.String()
+	}
+
+	status, body := probe()
+	fmt.Println(status, strings.HasPrefix(body, "bcache: not synced yet: no other node is reached"))
+
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := cache.WaitSynced(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(probe())
+	// Output:
+	// 503 true
+	// 200
 }
 
 // The order of shutdown in a service: first what uses the cache, then the cache.

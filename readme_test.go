@@ -50,6 +50,59 @@ func TestReadmeIsFormatted(t *testing.T) {
 	}
 }
 
+// The readiness handler of the README is the one that ExampleBcache_Ready runs.
+func TestReadmeHandler(t *testing.T) {
+	example, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := regexp.MustCompile("(?s)```go\n(mux\\.HandleFunc.*?)```").FindStringSubmatch(readme(t))
+	if handler == nil {
+		t.Fatal("the README has no handler")
+	}
+	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	if !strings.Contains(flat(string(example)), flat(handler[1])) {
+		t.Errorf("example_test.go doesn't have\n%s", handler[1])
+	}
+}
+
+// The program in docs/kubernetes.md compiles, and its environment is that of the manifest.
+func TestKubernetesProgram(t *testing.T) {
+	b, err := os.ReadFile("docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(language string) string {
+		m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(b)
+		if m == nil {
+			t.Fatalf("no block of %s", language)
+		}
+		return string(m[1])
+	}
+	program, manifest := block("go"), block("yaml")
+	if b, err := format.Source([]byte(program)); err != nil || string(b) != program {
+		t.Errorf("%v: gofmt makes of it\n%s", err, b)
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "go", "vet", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	env := regexp.MustCompile(`Getenv\("(\w+)"\)`).FindAllStringSubmatch(program, -1)
+	if len(env) == 0 {
+		t.Error("the program reads no environment")
+	}
+	for _, m := range env {
+		if !strings.Contains(manifest, "- name: "+m[1]+"\n") {
+			t.Errorf("%s isn't in the manifest", m[1])
+		}
+	}
+}
+
 // Every field of Config is in the table, with its default.
 func TestReadmeConfig(t *testing.T) {
 	effective := reflect.ValueOf(Config{MaxKeys: 1}.withDefaults())

@@ -9,17 +9,18 @@ import (
 // ErrNotSynced is wrapped by what Ready and WaitSynced return while the node isn't synced.
 var ErrNotSynced = errors.New("bcache: not synced yet")
 
-// Ready returns nil once the node is synced: it has what the other nodes had when it
-// connected to them. Before, the error wraps ErrNotSynced and says what the node is
-// waiting for. It is meant for readiness probes: an instance that gets traffic only when it
-// is ready doesn't begin with an empty cache.
+// Ready returns nil once the node is synced: it has received all that another synced node
+// held. Before, the error wraps ErrNotSynced and says what the node is waiting for. It is
+// meant for readiness probes: an instance that gets traffic only when it is ready doesn't
+// begin with an empty cache.
 //
 // A node without Peers is ready at once; one that reaches no other node after SyncTimeout; of
 // nodes that start together, one after some seconds, and then the others. Once ready a
 // node stays ready, whatever happens to its connections, until Close: then the error is
 // ErrClosed.
 //
-// It is not about safety: a node that isn't ready can be used, and only misses more.
+// It is not about safety: a node that isn't ready can be used, and only misses more. Nor
+// does it tell whether other nodes are connected; see Members.
 func (b *Bcache) Ready() error {
 	if b.closed.Load() {
 		return ErrClosed

@@ -34,7 +34,7 @@ type Stats struct {
 	RecordsIn, RecordsOut uint64 // counters: writes of others received for the first time, own writes sent
 
 	Duplicates        uint64 // counter: writes received again, and ignored
-	RefusedFuture     uint64 // counter: writes stamped more than MaxClockSkew ahead, not applied
+	RefusedFuture     uint64 // counter: writes stamped more than MaxClockSkew ahead, not applied yet; again each time that they come
 	RefusedFloor      uint64 // counter: writes no newer than something forgotten here, not applied
 	RefusedTooLarge   uint64 // counter: writes of others above MaxBytes, not applied
 	Malformed         uint64 // counter: frames dropped because they can't be decoded
@@ -55,15 +55,16 @@ type Stats struct {
 	SyncBytesIn   uint64        // counter: bytes of those received to the end
 	SyncTook      time.Duration // gauge: how long the last one that was received took
 
-	Syncing  bool   // gauge: a full sync is being received
+	Syncing  bool   // gauge: a full sync was asked for, or is being received
 	Serving  int    // gauge: full syncs being sent
 	StuckCut uint64 // counter: connections cut because nothing came any more
 	SkewCut  uint64 // counter: connections cut because the clocks had come to differ
 
 	Peers []PeerStats // the directly connected nodes, by PeerID
 
-	DroppedOutbox     uint64 // counter: writes not sent because the outbox was full
-	DroppedFrames     uint64 // counter: frames not sent because a neighbour's queue was full
+	// What is dropped is repaired, or costs misses.
+	DroppedOutbox     uint64 // counter: writes not sent at once because the outbox was full
+	DroppedFrames     uint64 // counter: frames not sent because a neighbour's queue was full, or it was gone
 	DroppedMessages   uint64 // counter: messages not sent because their queue was full
 	DroppedTombstones uint64 // counter: tombstones collected before DeletionDelay, at their bound
 	DroppedIntervals  uint64 // counter: gaps beyond what is kept track of per origin
