@@ -121,11 +121,8 @@ func (t *meshTransport) judge(c, old *meshConn) error {
 	t.mu.Lock()
 	settled := time.Since(old.admitted) > meshAskFor+meshSettled || !old.ready.IsZero() && time.Since(old.ready) > meshSettled
 	t.mu.Unlock()
-	if !settled { // both dialled at once: both sides keep what the smaller ID dialled
-		if t.preferred(c) && !t.preferred(old) {
-			return nil
-		}
-		return errMeshHave
+	if !settled {
+		return t.judgeCrossing(c, old)
 	}
 	if _, ok := t.ask(c.peer, old); ok {
 		return errMeshHave // it was dialled by another of its addresses
@@ -133,15 +130,34 @@ func (t *meshTransport) judge(c, old *meshConn) error {
 	return nil // a network failure that only the other side has noticed yet
 }
 
-func (t *meshTransport) preferred(c *meshConn) bool { return c.outbound == (t.cfg.PeerID < c.peer) }
+// judgeCrossing decides when both nodes have dialled at once. The two connections may come
+// in another order here than there. So only the node with the smaller ID decides, and
+// keeps what came first, which may be in use; the other one waits to see what that is.
+func (t *meshTransport) judgeCrossing(c, old *meshConn) error {
+	if t.cfg.PeerID < c.peer {
+		return errMeshHave
+	}
+	wait := time.NewTimer(meshCrossing)
+	defer wait.Stop()
+	select {
+	case <-old.done:
+		return nil
+	case <-wait.C:
+	case <-t.ctx.Done():
+	}
+	return errMeshHave
+}
 
 // judgeRelayed looks for another node with the same PeerID beyond other nodes.
 func (t *meshTransport) judgeRelayed(c *meshConn) error {
+	if c.heard {
+		return nil // the usual case: a node known by hearsay is now met
+	}
 	if _, routed := t.run.Load().router.Routes.UnicastAll(mesh.PeerName(c.peer)); !routed {
 		return nil
 	}
 	if origin, ok := t.book.originOf(c.peer); ok && origin == c.origin {
-		return nil // the usual case: a node known by hearsay is now met
+		return nil
 	}
 	if origin, ok := t.ask(c.peer, nil); ok && origin != c.origin {
 		return refusef("PeerID %x is in use by another node, beyond node %x", c.peer, t.cfg.PeerID)

@@ -16,10 +16,11 @@ import (
 const (
 	dialFirst   = 250 * time.Millisecond // after a failure; it doubles
 	dialMost    = 3 * time.Second
-	dialSelf    = 30 * time.Second // between dials of an address of our own
-	dialConnect = 2 * time.Second  // a connection takes at most
-	dialAnswer  = 10 * time.Second // mesh delays what it accepts when strangers throng
-	dialRound   = 3 * time.Second  // names are resolved again
+	dialSelf    = 30 * time.Second      // between dials of an address of our own
+	dialConnect = 2 * time.Second       // a connection takes at most
+	dialSpread  = 25 * time.Millisecond // between first dials, on average
+	dialAnswer  = 10 * time.Second      // mesh delays what it accepts when strangers throng
+	dialRound   = 3 * time.Second       // names are resolved again
 	dialLookup  = 2 * time.Second
 	dialNames   = 64   // learnt names that are resolved in a round
 	dialTargets = 2048 // addresses that are dialled
@@ -114,7 +115,11 @@ func (g *dialTarget) own() bool { return g.self >= 2 }
 // dial tries one address once.
 func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 	err := d.probe(addr)
-	if err == nil {
+	switch {
+	case err != nil:
+	case d.arrived(addr):
+		err = errMeshHave
+	default:
 		err = d.hand(addr)
 	}
 	d.tried(addr, configured, err)
@@ -193,6 +198,14 @@ func (d *meshDialer) probe(addr netip.AddrPort) error {
 		return errNotBcache
 	}
 	return nil
+}
+
+// arrived reports whether the node of an address has connected by itself meanwhile.
+func (d *meshDialer) arrived(addr netip.AddrPort) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	g := d.targets[addr]
+	return g != nil && g.peer != 0 && d.t.connected(g.peer)
 }
 
 // underWay returns the addresses that mesh dials now.

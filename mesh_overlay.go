@@ -22,6 +22,7 @@ const (
 
 const (
 	meshSettled  = 2 * time.Second       // a connection's age from which on another one isn't a dial that crossed it
+	meshCrossing = 2 * time.Second       // for the other side to end one of two connections that crossed
 	meshFarewell = 50 * time.Millisecond // for a refusal to leave; mesh throws away what is unsent
 )
 
@@ -138,9 +139,19 @@ func (t *meshTransport) greet(p mesh.OverlayConnectionParams) (*meshConn, error)
 		t: t, peer: peer, origin: origin,
 		addr:     completeAddr(f[featureAddr], remote.Addr()),
 		outbound: p.Outbound, encrypted: p.SessionKey != nil, since: now,
+		heard:   t.heardOf(p),
 		control: p.SendControlMessage,
 		errs:    make(chan error, 1), done: make(chan struct{}),
 	}, nil
+}
+
+// heardOf tells whether what mesh has heard of a node by others is about the life of it
+// that is connecting. mesh has its own name for a life.
+func (t *meshTransport) heardOf(p mesh.OverlayConnectionParams) bool {
+	peers := t.run.Load().router.Peers
+	peers.RLock()
+	defer peers.RUnlock()
+	return p.Features["UID"] == strconv.FormatUint(uint64(p.RemotePeer.UID), 10)
 }
 
 // clockDiffers tells whether another node's clock provably differs from ours by more
@@ -168,6 +179,7 @@ type meshConn struct {
 	peer, origin        uint64
 	addr                string // advertised, complete; "" if it is none
 	outbound, encrypted bool
+	heard               bool // this life of the node, and no other, is what mesh has heard of
 	since               time.Time
 	control             func(tag byte, msg []byte) error
 	errs                chan error    // what is sent here ends the connection

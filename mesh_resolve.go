@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -86,6 +87,10 @@ type dialName struct {
 // aim sets the targets.
 func (d *meshDialer) aim(named map[string]dialName, known map[string][]netip.AddrPort) {
 	own := d.ownAddrs()
+	throng := 0
+	for addr := range named {
+		throng += len(known[addr])
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	keep := make(map[netip.AddrPort]bool)
@@ -100,7 +105,7 @@ func (d *meshDialer) aim(named map[string]dialName, known map[string][]netip.Add
 				}
 				g := d.targets[ap]
 				if g == nil {
-					g = &dialTarget{next: d.firstDial(from.configured, from.peer)}
+					g = &dialTarget{next: d.firstDial(from, throng)}
 					d.targets[ap] = g
 				}
 				if !keep[ap] {
@@ -126,13 +131,15 @@ func isLiteral(addr string) bool {
 	return err == nil
 }
 
-// firstDial is when a new address is dialled: two nodes that learn of each other learn it
-// at the same time.
-func (d *meshDialer) firstDial(configured bool, peer uint64) time.Time {
-	if !configured && peer < d.t.cfg.PeerID {
-		return time.Now().Add(time.Second)
+// firstDial is when a new address is dialled. Nodes that start together, or learn of each
+// other, do so at the same time: the more there are, the more they spread their dials, so
+// that one of two nodes is first, and because mesh accepts 20 connections a second.
+func (d *meshDialer) firstDial(from dialName, throng int) time.Time {
+	wait := rand.N(time.Duration(throng+1) * dialSpread)
+	if !from.configured && from.peer < d.t.cfg.PeerID {
+		wait += time.Second
 	}
-	return time.Now()
+	return time.Now().Add(wait)
 }
 
 // lookup returns all addresses that a host:port stands for.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -356,12 +357,19 @@ func TestMeshAliases(t *testing.T) {
 	meshCloseAll(t, a, b)
 }
 
+// meshFreeAddr returns an address whose port no dial gets meanwhile: those have ports
+// above 32767 on Linux, and above 49151 elsewhere.
 func meshFreeAddr(t testing.TB) string {
-	port, err := freePort("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
+	t.Helper()
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(22_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
+	t.Fatal("no free port")
+	return ""
 }
 
 func TestMeshLargeFrames(t *testing.T) {
