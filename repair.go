@@ -19,7 +19,8 @@ const (
 	roundMin = 2 * time.Second // between the pings to a neighbour
 	roundMax = 10 * time.Second
 
-	missedMost = 3 // rounds without a sign of life, then the connection is cut
+	// A neighbour of which nothing came for so long, in spite of two pings, is cut.
+	silentMost = 3 * roundMin
 
 	pullTimeout      = 2 * time.Second
 	pullEvery        = 200 * time.Millisecond // for gaps, which frames may come and fill
@@ -32,8 +33,7 @@ type peerState struct {
 	baseline uint64 // our seq when it connected: what came later, it gets
 	covered  uint64 // it has processed everything from the baseline up to here
 
-	since   time.Duration // it connected
-	heard   time.Duration // the last sign of life
+	heard   time.Duration // the last sign of life; connecting is one
 	missed  int           // rounds without one
 	pinged  time.Duration // when, and by our wall clock, the last ping left
 	wall    int64
@@ -72,7 +72,7 @@ func (r *replica) joined(now instant, peer, origin uint64) {
 		i, _ := slices.BinarySearch(r.peerIDs, peer)
 		r.peerIDs = slices.Insert(r.peerIDs, i, peer)
 	}
-	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq, since: now.mono, heard: now.mono, listAll: true}
+	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono, listAll: true}
 	r.ctx.live[origin] = true
 	r.active = true
 	if !r.closed {
@@ -115,7 +115,7 @@ func (r *replica) nonce() uint64 {
 func (r *replica) round(now instant) {
 	quiet := !r.active && r.pull == nil && r.sync == nil && r.synced
 	for _, p := range r.peers {
-		quiet = quiet && p.offer == 0 && !p.apart
+		quiet = quiet && p.offer == 0 && !p.apart && p.missed == 0
 	}
 	if !quiet {
 		r.nextRound = min(r.nextRound, r.lastRound+roundMin)
@@ -126,13 +126,11 @@ func (r *replica) round(now instant) {
 	}
 	for _, id := range slices.Clone(r.peerIDs) {
 		p := r.peers[id]
-		if p.heard >= r.lastRound || p.since >= r.lastRound {
+		if p.heard >= r.lastRound {
 			p.missed = 0
-		} else if p.missed++; p.missed >= missedMost {
+		} else if p.missed++; p.missed >= 2 && now.mono-p.heard+tickEvery/2 >= silentMost {
 			r.cut(id, fmt.Sprintf("nothing has come from it for %v", (now.mono-p.heard).Round(100*time.Millisecond)))
-			if p.missed == missedMost {
-				r.n.stuck++
-			}
+			r.n.stuck++
 			continue
 		}
 		r.ping(now, id, 0)
