@@ -96,7 +96,7 @@ var mutants = []mutant{
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead syncChunk\n\tnow  func() []contextEntry\n\n\t// flush's:"},
 		{"sync_out.go", "\treturn &syncOut{session: session,", "\treturn &syncOut{now: func() []contextEntry { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.ctx.list(longAgo); return e }, session: session,"},
 		{"sync_in.go", "\tr.ask(now, 0)\n\tif c.flags&chunkLast", "\tr.ask(now, 0)\n\tif len(c.entries) > 0 {\n\t\tin.head.entries = c.entries\n\t}\n\tif c.flags&chunkLast"}}},
-	{name: "chunks of another session are taken", edits: []edit{{"sync_in.go",
+	{name: "chunks of another session are taken", test: "TestSyncIgnoresOtherSessions", edits: []edit{{"sync_in.go",
 		"in.peer != from || in.session != c.session || in.applying", "in.peer != from || in.applying"}}},
 	{name: "a lost chunk isn't noticed", edits: []edit{
 		{"sync_in.go", "if c.number != in.next {", "if in.next = max(in.next, min(c.number, in.next+c.number)); c.number != in.next {"},
@@ -105,7 +105,7 @@ var mutants = []mutant{
 		"if r.future(now, f.stamp) {", "if false {"}}},
 	{name: "a sync with writes from the future counts", edits: []edit{{"sync_in.go",
 		"\tif in.spoiled {\n", "\tif false {\n"}}},
-	{name: "what no session vouches for stays", edits: []edit{{"store_sync.go",
+	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{"store_sync.go",
 		"\t\t\t\tdefault:\n\t\t\t\t\ts.forgetLocked(sh, e.key, e.version)\n\t\t\t\t\tdropped = append(dropped, e.key)", "\t\t\t\tdefault:\n\t\t\t\t\te.mark = 0"}}},
 
 	// Departed origins.
