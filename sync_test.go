@@ -220,10 +220,13 @@ func TestSyncIgnoresOtherSessions(t *testing.T) {
 	r.mu.Lock()
 	r.advance(w.now)
 	r.mu.Unlock()
-	for w.step() {
+	for w.flush(); len(w.queue) > 0; w.flush() { // before every message
 		for _, frame := range old {
 			must(t, r.receive(w.now, 1, frame))
 		}
+		p := w.queue[0]
+		w.queue = w.queue[1:]
+		must(t, w.nodes[p.to].receive(w.now, p.from, p.frame))
 	}
 	if !r.synced {
 		t.Fatal("not synced")
