@@ -16,6 +16,9 @@ import (
 // has the node go on. Meanwhile c gets what a broadcasts.
 func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func()) {
 	t.Helper()
+	meshWait(t, "c has nothing to relay", func() bool {
+		return len(c.run.Load().router.Routes.BroadcastAll(mesh.PeerName(a.cfg.PeerID))) == 0
+	})
 	before := meshHeap()
 	stop()
 	unicast := make([]byte, 1<<20)
