@@ -4,5 +4,5 @@ package bcache
 
 const (
 	raceDetector    = false
-	simDefaultSeeds = 300
+	simDefaultSeeds = 1000
 )
