@@ -36,35 +36,19 @@ func TestNetnsCut(t *testing.T) {
 
 func cutOff(t *testing.T, maxKeys, deletionDelay int, d time.Duration, cut func(*host)) {
 	c := newNetnsCluster(t, 3, func(cfg *bcache.Config) { cfg.MaxKeys, cfg.DeletionDelay = maxKeys, deletionDelay })
-	c.start()
+	const doomed, loaded = 200, 500
+	c.prepare(doomed)
 	x, y, z := c.nodes[0], c.nodes[1], c.nodes[2]
-	for _, p := range c.nodes {
-		c.sets(p, p.name+"-", 0, 1000, "before")
-	}
 	x.must(nil, "sets", "shared-", 0, 300, "before")
 	c.share("shared-", 300)
-	const doomed = 200
-	c.settle() // what comes later would push out what is to be deleted
-	c.sets(x, "doomed-", 0, doomed, "before")
 	c.settle()
-	c.agree(time.Now(), 10*time.Second)
-	held := func(p *process) (held map[string]string) {
-		p.must(&held, "dump", "doomed-", doomed)
-		return held
-	}
-	for _, p := range c.nodes {
-		if n := len(held(p)); n != doomed {
-			t.Fatalf("before the cut %s holds %d of the %d keys to be deleted", p.name, n, doomed)
-		}
-	}
-	c.probe("doomed-", doomed, c.nodes...)
 
 	cut(c.hosts[2])
 	start := time.Now()
 	c.deletes(x, "doomed-", 0, doomed/2)
 	c.deletes(z, "doomed-", doomed/2, doomed)
-	for _, p := range []*process{x, z} {
-		p.must(nil, "load", "load-"+p.name+"-", 500, 200, 10)
+	for _, p := range c.nodes {
+		p.must(nil, "load", "load-"+p.name+"-", loaded, 200, 10)
 		c.sets(p, p.name+"-", 0, 500, "cut")
 		c.deletes(p, p.name+"-", 500, 600)
 		c.sets(p, p.name+"-", 1000, 1500, "cut")
@@ -78,21 +62,23 @@ func cutOff(t *testing.T, maxKeys, deletionDelay int, d time.Duration, cut func(
 	z.must(nil, "set", "marker-1", "cut")
 	c.oracle.sets("marker-", 0, 2, "cut")
 	for i, took := 0, time.Duration(0); took < d; i, took = i+1, time.Since(start) {
-		c.throughout(min(time.Second, d-took), func() error { // the cut is one
+		ok(t, throughout(min(time.Second, d-took), func() error { // the cut is one
 			var atZ, atX, atY got
 			err := errors.Join(z.ask(&atZ, "get", "marker-0"), x.ask(&atX, "get", "marker-1"), y.ask(&atY, "get", "marker-1"))
 			if err == nil && (atZ.Found || atX.Found || atY.Found) {
 				err = fmt.Errorf("the cut leaks: %v %v %v", atZ, atX, atY)
 			}
 			return err
-		})
+		}))
 		// The connected side goes on as if nothing was.
 		_, err := replicates(x, y, fmt.Sprint("during-", i), "cut")
 		ok(t, err)
 		c.oracle.sets("during-", i, i+1, "cut")
 	}
-	fromX := c.stopLoad(x, "load-"+x.name+"-", 500).Count
-	fromZ := c.stopLoad(z, "load-"+z.name+"-", 500).Count
+	written := 0
+	for _, p := range c.nodes {
+		written += c.stopLoad(p, "load-"+p.name+"-", loaded).Count
+	}
 	dumps, err := c.dumps()
 	ok(t, err)
 	if c.check(dumps, c.all) == nil {
@@ -101,16 +87,11 @@ func cutOff(t *testing.T, maxKeys, deletionDelay int, d time.Duration, cut func(
 	lasted := time.Since(start)
 
 	c.hosts[2].heal()
-	took := c.agree(time.Now(), 15*time.Second)
-	c.noneReturned("doomed-", doomed, c.nodes...)
-	for _, p := range c.nodes {
-		if n := len(held(p)); n != 0 {
-			t.Errorf("%s holds %d deleted keys", p.name, n)
-		}
-	}
+	outcome := c.agreed(time.Now())
+	c.noneReturned(doomed)
 	dumps, err = c.dumps()
 	ok(t, err)
-	t.Logf("cut for %.1f s, DeletionDelay %d s, MaxKeys %d, %d and %d writes by load on the two sides: agreed after %.2f s, "+
-		"%d keys on all nodes, %d evictions, none of %d deleted keys returned",
-		lasted.Seconds(), deletionDelay, maxKeys, fromX, fromZ, took.Seconds(), overlap(dumps), c.evictions(), doomed)
+	t.Logf("cut for %.1f s, DeletionDelay %d s, MaxKeys %d, under load (%d writes): %s, "+
+		"%d keys on all nodes, %d evictions, %d keys deleted",
+		lasted.Seconds(), deletionDelay, maxKeys, written, outcome, overlap(dumps), c.evictions(), doomed)
 }

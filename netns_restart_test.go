@@ -12,10 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	mostReady = 30 * time.Second // until a node that starts is ready
-	restarted = 5                // nodes
-)
+const restarted = 5 // nodes
 
 // Five nodes are restarted one after the other, each as soon as the one before is ready.
 // At no time is a key without expiry missing on all nodes that are ready.
@@ -24,9 +21,12 @@ func TestNetnsRollingRestart(t *testing.T) {
 	c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
 	c.start()
 	c.sets(c.nodes[0], "key-", 0, keys, "v")
-	c.agree(time.Now(), 10*time.Second)
-	c.probe("key-", keys, c.nodes...)
-	begin := func(p *process) { p.must(nil, "load", "load-"+p.name+"-", loaded, 100, 10) }
+	_, err := c.agree(time.Now(), mostAgree)
+	ok(t, err)
+	begin := func(p *process) {
+		p.must(nil, "probe", "key-", keys)
+		p.must(nil, "load", "load-"+p.name+"-", loaded, 100, 10)
+	}
 	for _, p := range c.nodes {
 		begin(p)
 	}
@@ -34,12 +34,15 @@ func TestNetnsRollingRestart(t *testing.T) {
 	collect := func(i int) {
 		var runs []probeRun
 		c.nodes[i].must(&runs, "probed", "key-")
-		if did, due := coverage(runs); did == 0 || did < due*8/10 {
-			t.Errorf("%s was asked in %d of %d rounds: too few", c.nodes[i].name, did, due)
+		if len(runs) == 0 {
+			t.Errorf("%s didn't probe", c.nodes[i].name)
 		}
 		probed[i] = append(probed[i], runs...)
 	}
 
+	// Some rounds before the first one goes, and after the last one is back.
+	steady := func() { ok(t, throughout(time.Second, func() error { return c.nodes[0].ask(nil, "ready") })) }
+	steady()
 	var ready []string
 	start := time.Now()
 	for i, p := range c.nodes {
@@ -48,13 +51,12 @@ func TestNetnsRollingRestart(t *testing.T) {
 		ok(t, p.close())
 		ok(t, p.start())
 		listening := time.Now()
-		c.probe("key-", keys, p)
 		begin(p)
 		within(t, mostReady, func() error { return p.ask(nil, "ready") })
 		ready = append(ready, fmt.Sprintf("%.2f", time.Since(listening).Seconds()))
 	}
 	took := time.Since(start)
-	c.throughout(time.Second, func() error { return c.nodes[restarted-1].ask(nil, "ready") })
+	steady()
 	for _, p := range c.nodes {
 		c.stopLoad(p, "load-"+p.name+"-", loaded)
 	}
@@ -62,16 +64,19 @@ func TestNetnsRollingRestart(t *testing.T) {
 		collect(i)
 	}
 	s := summarise(probed, keys)
-	t.Logf("%d nodes restarted under load in %.1f s, ready after %s s: %d rounds of probes, with %d misses of single nodes, "+
-		"%d keys missed by all ready nodes in one round, %d rounds without a ready node",
-		restarted, took.Seconds(), strings.Join(ready, ", "), s.rounds, s.missed, len(s.lost), s.alone)
+	t.Logf("%d nodes restarted under load in %.1f s, ready after %s s: %d rounds of probes, %d of them incomplete, "+
+		"%d misses of single ready nodes, %d keys missed by all ready nodes in one round, %d rounds without a ready node",
+		restarted, took.Seconds(), strings.Join(ready, ", "), s.rounds, s.unsure, s.missed, len(s.lost), s.alone)
 	if len(s.lost) > 0 {
 		t.Errorf("all ready nodes missed a key at the same time: %d of %d keys, key-%d among them", len(s.lost), keys, s.lost[0])
+	}
+	if s.unsure > s.rounds/3 {
+		t.Errorf("too few probes: %d of %d rounds are incomplete", s.unsure, s.rounds)
 	}
 	if s.alone > 0 {
 		t.Errorf("for %d rounds no node was ready", s.alone)
 	}
-	t.Logf("agreed after another %.2f s", c.agree(time.Now(), 15*time.Second).Seconds())
+	t.Logf("afterwards: %s", c.agreed(time.Now()))
 }
 
 // Nodes that start at once, none of which has anything, become ready, and then agree on
@@ -123,10 +128,10 @@ func startTogether(c *netnsCluster, ready func(i int)) {
 			}
 		}
 	}
-	took := c.agree(time.Now(), 15*time.Second)
+	outcome := c.agreed(time.Now())
 	var each []string
 	for _, d := range when {
 		each = append(each, fmt.Sprintf("%.2f", d.Seconds()))
 	}
-	c.t.Logf("%d nodes: ready after %s s, and all agree on what each wrote %.2f s later", len(c.nodes), strings.Join(each, ", "), took.Seconds())
+	c.t.Logf("%d nodes: ready after %s s; what each then wrote: %s", len(c.nodes), strings.Join(each, ", "), outcome)
 }

@@ -195,15 +195,50 @@ func newNetnsCluster(t *testing.T, n int, edit func(*bcache.Config)) *netnsClust
 const (
 	roomy = 100_000 // MaxKeys: nothing is evicted
 	tight = 2_000   // much is
+
+	mostReady = 30 * time.Second // until a node that starts is ready
+	mostAgree = 15 * time.Second // until nodes agree that can reach each other again
 )
 
-// start starts all nodes and waits until they have found each other.
+// start starts all nodes and waits until they have found each other and are ready.
 func (c *netnsCluster) start() {
 	c.t.Helper()
 	for _, p := range c.nodes {
 		ok(c.t, p.start())
 	}
 	allConnected(c.t, c.nodes)
+	for _, p := range c.nodes {
+		within(c.t, mostReady, func() error { return p.ask(nil, "ready") })
+	}
+}
+
+// prepare starts all nodes, and has each write 1,000 keys. The first one also writes keys
+// that are to be deleted: all nodes hold them, and probe them from then on.
+func (c *netnsCluster) prepare(doomed int) {
+	c.t.Helper()
+	c.start()
+	for _, p := range c.nodes {
+		c.sets(p, p.name+"-", 0, 1000, "before")
+	}
+	c.settle() // what comes later would push out what is to be deleted
+	c.sets(c.nodes[0], "doomed-", 0, doomed, "before")
+	c.settle()
+	_, err := c.agree(time.Now(), mostAgree)
+	ok(c.t, err)
+	for _, p := range c.nodes {
+		if n := c.held(p, "doomed-", doomed); n != doomed {
+			c.t.Fatalf("%s holds %d of the %d keys to be deleted", p.name, n, doomed)
+		}
+		p.must(nil, "probe", "doomed-", doomed)
+	}
+}
+
+// held counts the keys of a range that a node holds.
+func (c *netnsCluster) held(p *process, prefix string, keys int) int {
+	c.t.Helper()
+	var held map[string]string
+	p.must(&held, "dump", prefix, keys)
+	return len(held)
 }
 
 // sets and deletes write to one node, and have the oracle know.
@@ -240,42 +275,56 @@ func (c *netnsCluster) dumps() ([]map[string]string, error) {
 
 // agree waits until the nodes hold what they must, and checks that it stays so for two
 // seconds. It returns how long it took since then.
-func (c *netnsCluster) agree(since time.Time, most time.Duration) time.Duration {
-	c.t.Helper()
+func (c *netnsCluster) agree(since time.Time, most time.Duration) (took time.Duration, err error) {
 	check := func() error {
 		dumps, err := c.dumps()
-		if err == nil {
-			err = c.check(dumps, c.all)
+		if err != nil {
+			return err
 		}
-		if n := overlap(dumps); err == nil && n < tight/10 {
-			err = fmt.Errorf("they agree because they hold little: %d keys are on all nodes", n)
+		if err := c.check(dumps, c.all); err != nil {
+			return err
 		}
-		return err
+		if n := overlap(dumps); n < tight/10 {
+			return fmt.Errorf("they agree because they have lost nearly all: %d keys are on all nodes", n)
+		}
+		return nil
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	var err error
 	for err = check(); err != nil && time.Since(since) < most; err = check() {
 		<-tick.C
 	}
-	took := time.Since(since)
-	if err != nil {
-		c.t.Fatalf("no agreement after %v: %v", took, err)
+	if took = time.Since(since); err != nil {
+		return took, fmt.Errorf("no agreement after %v: %w", took, err)
 	}
-	c.throughout(2*time.Second, check)
-	return took
+	if err := throughout(2*time.Second, check); err != nil {
+		return took, fmt.Errorf("agreed after %v, but then no more: %w", took, err)
+	}
+	return took, nil
+}
+
+// agreed is agree for the end of a scenario, when what else was seen is of interest too. It
+// says how it went.
+func (c *netnsCluster) agreed(since time.Time) string {
+	c.t.Helper()
+	took, err := c.agree(since, mostAgree)
+	if err != nil {
+		c.t.Error(err)
+		return "no agreement"
+	}
+	return fmt.Sprintf("agreed after %.2f s", took.Seconds())
 }
 
 // throughout checks again and again, for that long, that something is so.
-func (c *netnsCluster) throughout(d time.Duration, check func() error) {
-	c.t.Helper()
+func throughout(d time.Duration, check func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for start := time.Now(); time.Since(start) < d; <-tick.C {
 		if err := check(); err != nil {
-			c.t.Fatalf("after %v: %v", time.Since(start), err)
+			return fmt.Errorf("after %v: %w", time.Since(start), err)
 		}
 	}
+	return nil
 }
 
 // settle waits until everything that was written has arrived everywhere.
@@ -292,25 +341,21 @@ func (c *netnsCluster) settle() {
 	}
 }
 
-// probe has nodes ask for a range, until probed.
-func (c *netnsCluster) probe(prefix string, keys int, nodes ...*process) {
+// noneReturned ends the probing of deleted keys, and checks that all are gone, and that
+// what was gone on a node stayed gone there.
+func (c *netnsCluster) noneReturned(doomed int) {
 	c.t.Helper()
-	for _, p := range nodes {
-		p.must(nil, "probe", prefix, keys)
-	}
-}
-
-// noneReturned ends probing and checks that what was gone on a node stayed gone there.
-func (c *netnsCluster) noneReturned(prefix string, keys int, nodes ...*process) {
-	c.t.Helper()
-	for _, p := range nodes {
+	for _, p := range c.nodes {
 		var runs []probeRun
-		p.must(&runs, "probed", prefix)
+		p.must(&runs, "probed", "doomed-")
 		if len(runs) == 0 {
 			c.t.Errorf("%s didn't probe", p.name)
 		}
-		if back := returned(runs, keys); len(back) > 0 {
-			c.t.Errorf("%d deleted keys returned on %s, among them %s%d", len(back), p.name, prefix, back[0])
+		if back := returned(runs, doomed); len(back) > 0 {
+			c.t.Errorf("%d deleted keys returned on %s, doomed-%d among them", len(back), p.name, back[0])
+		}
+		if n := c.held(p, "doomed-", doomed); n > 0 {
+			c.t.Errorf("%s holds %d deleted keys", p.name, n)
 		}
 	}
 }
