@@ -22,6 +22,8 @@ const (
 	// A neighbour of which nothing came for so long, in spite of two pings, is cut.
 	silentMost = 3 * roundMin
 
+	surveyEvery = time.Second
+
 	pullTimeout      = 2 * time.Second
 	pullEvery        = 200 * time.Millisecond // for gaps, which frames may come and fill
 	defaultPullBytes = 512 << 10              // in an answer, about; then the node asks again
@@ -281,7 +283,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	p.synced = a.flags&pongSynced != 0
 	done := r.pull != nil && r.pull.peer == from && r.pull.id == a.id
 	if a.flags&pongContext != 0 && (done || a.id == p.pingID) { // otherwise it may be out of date
-		p.known = true
+		p.known = a.flags&pongAll == 0
 		p.offer = a.flags & (pongLog | pongOld)
 		if done && r.pull.got == 0 {
 			p.offer &^= pongLog // it can't be had, this time
@@ -398,10 +400,10 @@ func (r *replica) advance(now instant) {
 		// Somebody may still have it.
 	case len(r.neighbours(old)) == 0:
 		r.surveyed = false
-	case !r.surveyed:
-		r.surveyed = true // what the others have said may be out of date
+	case !r.surveyed && now.mono-r.lastSurvey >= surveyEvery:
+		r.surveyed, r.lastSurvey = true, now.mono // what the others have said may be out of date
 		r.askAgain(now, func(p *peerState) bool { return true })
-	case r.startSync(now, old):
+	case r.surveyed && r.startSync(now, old):
 		r.surveyed = false
 	}
 }

@@ -53,6 +53,7 @@ type replica struct {
 	pull                 *pullOp
 	lastPull             time.Duration
 	surveyed             bool // all neighbours were asked again before a full sync
+	lastSurvey           time.Duration
 
 	// sync_in.go, sync_out.go
 	sync      *syncIn
@@ -150,6 +151,7 @@ func newReplica(c replicaConfig) *replica {
 		synced:  c.first || c.local,
 		lone:    c.syncTimeout,
 
+		lastSurvey: -surveyEvery,
 		chunkBytes: cmp.Or(c.chunkBytes, maxFrame),
 		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
 	}

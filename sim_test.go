@@ -130,6 +130,7 @@ type simCounts struct {
 	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures int
 	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped            int
 	slowest                                                                     int64 // ms until all agreed
+	busiest                                                                     int   // frames of a node in a second
 }
 
 func (c *simCounts) add(d *simCounts) {
@@ -137,6 +138,7 @@ func (c *simCounts) add(d *simCounts) {
 		*to += *d.fields()[i]
 	}
 	c.slowest = max(c.slowest, d.slowest)
+	c.busiest = max(c.busiest, d.busiest)
 }
 
 func (c *simCounts) fields() []*int {
@@ -147,9 +149,9 @@ func (c *simCounts) fields() []*int {
 func (c *simCounts) String() string {
 	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
-		"%d seqs skipped; all agreed after %.1f s at most",
+		"%d seqs skipped; all agreed after %.1f s at most, and no node sent more than %d frames in a second",
 		c.writes, c.fills, c.clears, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
-		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000)
+		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
 type simNode struct {
@@ -159,6 +161,9 @@ type simNode struct {
 	jump     int64 // a clock that is wrong
 	stuck    int64 // until then it does nothing
 	flushing bool  // a flush is due
+
+	second int64 // of the simulation
+	sent   int   // frames in it
 
 	oracle simView
 }
@@ -185,6 +190,7 @@ type sim struct {
 const (
 	simSkew  = 500 // MaxClockSkew, ms
 	simStart = int64(1_700_000_000_000)
+	simStorm = 1000          // frames of a node in a second: something goes round in circles
 	simCalm  = int64(40_000) // ms within which all must agree once the faults have ended
 )
 
@@ -488,6 +494,13 @@ func (s *sim) send(n, to *simNode, conn int, frame []byte, delay int64) {
 	}
 	for range copies {
 		s.n.frames++
+		if n.second != s.t/1000 {
+			n.second, n.sent = s.t/1000, 0
+		}
+		if n.sent++; n.sent > simStorm {
+			s.fail("n%d has sent %d frames within a second", n.id, n.sent)
+		}
+		s.n.busiest = max(s.n.busiest, n.sent)
 		if s.cut[[2]int{n.id, to.id}] > 0 || s.lossy && s.rng.Float64() < s.c.loss {
 			s.n.lost++
 			continue

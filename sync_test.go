@@ -323,3 +323,40 @@ func TestSyncFromTheFuture(t *testing.T) {
 		t.Errorf("still not synced: %s", r.unsynced(w.now))
 	}
 }
+
+// A server that falls silent in the middle is replaced by another one.
+func TestSyncTakesOverFromAStalledServer(t *testing.T) {
+	w, r := joining(t)
+	w.connect(2, 3)
+	w.lost = func(from, _ uint64, frame []byte) bool { return from == 1 && frame[1] == frameChunk }
+	w.queue = nil
+	w.pass(syncStall + 3*time.Second)
+	if !r.synced || r.n.syncsReceived != 1 || r.n.syncsFailed == 0 || w.nodes[2].n.syncsServed != 1 {
+		t.Errorf("synced %v, %d syncs, %d given up, %d served by the other: %s",
+			r.synced, r.n.syncsReceived, r.n.syncsFailed, w.nodes[2].n.syncsServed, r.unsynced(w.now))
+	}
+}
+
+// Both sides stay usable, and what is written meanwhile isn't lost.
+func TestSyncUnderWrites(t *testing.T) {
+	w, r := joining(t)
+	for i := 0; !r.synced; i++ {
+		w.set(1, fmt.Sprintf("k%02d", i%64), fmt.Sprint("new", i))
+		w.set(3, fmt.Sprint("own", i), "v")
+		must(t, w.nodes[1].delete(w.now, fmt.Sprintf("k%02d", (i+32)%64)))
+		w.step()
+		if i > 1000 {
+			t.Fatal("it doesn't end")
+		}
+	}
+	w.pass(5 * time.Second)
+	if r.n.syncsReceived != 1 || r.n.syncsFailed != 0 || w.nodes[1].n.syncsReceived != 0 {
+		t.Errorf("%d syncs, %d given up", r.n.syncsReceived, r.n.syncsFailed)
+	}
+	for i := range 64 {
+		key := fmt.Sprintf("k%02d", i)
+		want, _ := w.nodes[1].store.get(key, func() int64 { return w.now.wall })
+		w.holds(3, key, want)
+	}
+	w.holds(1, "own0", "v")
+}
