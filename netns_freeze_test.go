@@ -26,6 +26,7 @@ func TestNetnsFreeze(t *testing.T) {
 		mostP99  = 100 * time.Millisecond // normal are 0.1 ms; the machine may be busy
 		mostMove = time.Second
 	)
+	t.Parallel()
 	c := newNetnsCluster(t, 3, func(*bcache.Config) {})
 	c.prepare(doomed)
 	x, y, z := c.nodes[0], c.nodes[1], c.nodes[2]

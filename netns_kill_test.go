@@ -19,6 +19,7 @@ func TestNetnsKill(t *testing.T) {
 }
 
 func killed(t *testing.T, maxKeys int) {
+	t.Parallel()
 	c := newNetnsCluster(t, 3, func(cfg *bcache.Config) { cfg.MaxKeys = maxKeys })
 	const doomed, loaded = 300, 500
 	c.prepare(doomed)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,8 +24,9 @@ var withNetns = flag.Bool("netns", false, "run the tests in network namespaces: 
 // A network is a namespace with a bridge, to which the nodes' namespaces are connected.
 // Nothing leads out of it.
 type network struct {
-	t     *testing.T
-	hosts int
+	t      *testing.T
+	prefix string // of the names of its namespaces
+	hosts  int
 }
 
 // A host is a namespace for a node.
@@ -33,8 +35,8 @@ type host struct {
 	ns, ip string
 }
 
-// nsPrefix begins the names of this process's namespaces.
-var nsPrefix = fmt.Sprintf("bcache%d-", os.Getpid())
+// networks counts those of this process.
+var networks atomic.Int64
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
@@ -51,14 +53,15 @@ func newNetwork(t *testing.T) *network {
 		}
 	}
 	sweepNamespaces(t)
-	if out, err := exec.Command("ip", "netns", "add", nsPrefix+"try").CombinedOutput(); err != nil {
+	prefix := fmt.Sprintf("bcache%d-%d-", os.Getpid(), networks.Add(1))
+	if out, err := exec.Command("ip", "netns", "add", prefix+"try").CombinedOutput(); err != nil {
 		t.Skipf("root may not make network namespaces here: %s", out)
 	}
-	command(t, "ip", "netns", "del", nsPrefix+"try")
-	n := &network{t: t}
+	command(t, "ip", "netns", "del", prefix+"try")
+	n := &network{t: t, prefix: prefix}
 	n.namespace("switch")
-	n.ip("-n", nsPrefix+"switch", "link", "add", "name", "bridge", "type", "bridge")
-	n.ip("-n", nsPrefix+"switch", "link", "set", "bridge", "up")
+	n.ip("-n", n.prefix+"switch", "link", "add", "name", "bridge", "type", "bridge")
+	n.ip("-n", n.prefix+"switch", "link", "set", "bridge", "up")
 	return n
 }
 
@@ -84,7 +87,7 @@ func sweepNamespaces(t *testing.T) {
 // ends of their pairs and its rules.
 func (n *network) namespace(name string) string {
 	n.t.Helper()
-	ns := nsPrefix + name
+	ns := n.prefix + name
 	n.ip("netns", "add", ns)
 	n.t.Cleanup(func() {
 		if pids := command(n.t, "ip", "netns", "pids", ns); pids != "" {
@@ -106,8 +109,8 @@ func (n *network) host() *host {
 	n.hosts++
 	port := fmt.Sprint("port", n.hosts)
 	h := &host{t: n.t, ns: n.namespace(fmt.Sprint("host", n.hosts)), ip: fmt.Sprint("10.77.0.", n.hosts)}
-	n.ip("link", "add", "name", port, "netns", nsPrefix+"switch", "type", "veth", "peer", "name", "eth0", "netns", h.ns)
-	n.ip("-n", nsPrefix+"switch", "link", "set", port, "master", "bridge", "up")
+	n.ip("link", "add", "name", port, "netns", n.prefix+"switch", "type", "veth", "peer", "name", "eth0", "netns", h.ns)
+	n.ip("-n", n.prefix+"switch", "link", "set", port, "master", "bridge", "up")
 	n.ip("-n", h.ns, "addr", "add", h.ip+"/24", "dev", "eth0")
 	n.ip("-n", h.ns, "link", "set", "eth0", "up")
 	n.ip("-n", h.ns, "link", "set", "lo", "up")
@@ -169,7 +172,8 @@ type netnsCluster struct {
 	t     *testing.T
 	hosts []*host
 	nodes []*process
-	all   bool // the nodes have room for everything
+	roomy bool // the nodes have room for everything
+	all   bool // and nothing was forgotten: they must hold the same keys
 }
 
 // newNetnsCluster makes n nodes, a, b, c and so on, that know each other's addresses, and
@@ -186,7 +190,8 @@ func newNetnsCluster(t *testing.T, n int, edit func(*bcache.Config)) *netnsClust
 	for i, h := range c.hosts {
 		cfg := bcache.Config{PeerID: uint64(i + 1), ListenAddr: h.addr(), Peers: peers, MaxKeys: roomy}
 		edit(&cfg)
-		c.all = cfg.MaxKeys == roomy
+		c.roomy = cfg.MaxKeys == roomy
+		c.all = c.roomy
 		c.nodes = append(c.nodes, newProcess(t, string(rune('a'+i)), cfg, h.inside()...))
 	}
 	return c
@@ -367,7 +372,7 @@ func (c *netnsCluster) evictions() (total uint64) {
 		var s bcache.Stats
 		p.must(&s, "stats")
 		total += s.Evictions
-		if (s.Evictions == 0) != c.all {
+		if (s.Evictions == 0) != c.roomy {
 			c.t.Errorf("%s has evicted %d entries", p.name, s.Evictions)
 		}
 		if s.Keys > p.cfg.MaxKeys {

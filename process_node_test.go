@@ -135,7 +135,7 @@ func (n *testNode) do(command []string) (any, error) {
 	case "len":
 		return n.cache.Len(), nil
 	case "ready":
-		return nil, isReady(n.cache)
+		return nil, n.cache.Ready()
 	case "stats":
 		return n.cache.Stats(), nil
 	case "members":
@@ -169,15 +169,6 @@ func eachKey(prefix string, from, to int, f func(key string) error) error {
 		if err := f(prefix + strconv.Itoa(i)); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// isReady tells whether a node has what the others have. Without a Ready to ask it always
-// claims so.
-func isReady(b *bcache.Bcache) error {
-	if r, ok := any(b).(interface{ Ready() error }); ok {
-		return r.Ready()
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func startProber(b *bcache.Bcache, prefix string, keys int) *prober {
 				return
 			}
 			round := time.Now().UnixMilli() / probeEvery.Milliseconds()
-			r := probeRun{From: round, To: round, Ready: isReady(b) == nil, Missed: make([]byte, (keys+7)/8)}
+			r := probeRun{From: round, To: round, Ready: b.Ready() == nil, Missed: make([]byte, (keys+7)/8)}
 			for i, key := range names {
 				if _, found := b.Get(key); !found {
 					r.Missed[i/8] |= 1 << (i % 8)
