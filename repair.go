@@ -229,7 +229,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 		p.heard = now.mono
 	}
 	if p != nil && q.flags&pingContext != 0 {
-		r.compareHorizon(p, q.horizon)
+		r.compareHorizon(now, p, q.horizon)
 		p.synced = q.flags&pingSynced != 0
 		if q.flags&pingPull != 0 {
 			p.pull = &q
@@ -277,7 +277,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	if a.id == p.pingID {
 		r.compareClocks(now, from, p, a.wall)
 	}
-	r.compareHorizon(p, a.horizon)
+	r.compareHorizon(now, p, a.horizon)
 	p.synced = a.flags&pongSynced != 0
 	done := r.pull != nil && r.pull.peer == from && r.pull.id == a.id
 	if a.flags&pongContext != 0 && (done || a.id == p.pingID) { // otherwise it may be out of date
@@ -324,10 +324,11 @@ func (r *replica) compareClocks(now instant, id uint64, p *peerState, wall int64
 
 // compareHorizon takes over what a neighbour has dropped, if it is the same as what this
 // node would drop. Otherwise one of the two lacks something for which there are no
-// dots any more: the node with the lesser horizon needs a full sync.
-func (r *replica) compareHorizon(p *peerState, h horizon) {
+// dots any more: the node with the lesser horizon needs a full sync. A horizon from the future
+// isn't believed: it would keep all that is older out.
+func (r *replica) compareHorizon(now instant, p *peerState, h horizon) {
 	p.apart = false
-	if !h.less(r.ctx.horizon) {
+	if !h.less(r.ctx.horizon) && !r.future(now, h.stamp) {
 		p.apart = !r.ctx.matches(h)
 	}
 }
