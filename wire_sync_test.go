@@ -50,6 +50,16 @@ var (
 	}
 	wireHorizon = horizon{stampOf(wireWall - 1000), 0x1234567890abcdef}
 
+	wirePing = ping{
+		id: 1, origin: wireOrigin, seq: 300, wall: wireWall, flags: pingContext | pingPull | pingSynced | pingAll,
+		entries: withoutNewest(wireContext), rest: 0x0123456789abcdef, horizon: wireHorizon,
+	}
+	wirePong = pong{
+		id: 1, origin: wireOther, from: 5, to: 300, wall: wireWall,
+		flags: pongContext | pongLog | pongOld | pongAll | pongSynced, horizon: wireHorizon,
+	}
+	wireAsk = syncAsk{session: 9, next: 300, flags: askAgain}
+
 	wireHead = syncChunk{session: 9, groups: 4, entries: wireContext, horizon: wireHorizon}
 
 	// wireGroup is the end of a group, sorted as a server does.
@@ -65,7 +75,17 @@ var (
 		clear:  version{stampOf(wireWall - 60_000), wireOrigin},
 		floors: []bucketFloor{{2, 1}, {6, stampOf(wireWall - 30_000)}, {numBuckets - 2, maxStamp}},
 	}
+	wireRefusal = syncChunk{session: 9, flags: chunkRefused}
 )
+
+// withoutNewest returns a context as it is in pings.
+func withoutNewest(entries []contextEntry) []contextEntry {
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].newest = 0
+	}
+	return entries
+}
 
 func TestWireContextRefused(t *testing.T) {
 	origin, covered := wireFix(1, 5), wireAny(2, uint64(3))

@@ -110,7 +110,7 @@ func TestWireGolden(t *testing.T) {
 	for _, g := range []struct {
 		name  string
 		frame []byte // what today's encoder, or a later version's, sends
-		want  any    // []record with first seq 7, ping or pong
+		want  any    // []record with first seq 7, or what the frame is decoded to
 	}{
 		{"delta", appendDelta(nil, wireOrigin, 7, wireRecords), wireRecords},
 		{"delta-kind-99", wireDelta(head, wireRec(wireAny(1, uint64(99)), key, val, wireZig(6, 1000)), wireRec(key, val)), []record{unknown, plain}},
@@ -119,6 +119,13 @@ func TestWireGolden(t *testing.T) {
 			wireRec(wireAny(1000, "record"), key, wireFix(16, 1), val, wireAny(17, uint64(1))), wireFix(99, 3)), []record{plain}},
 		{"ping", appendPing(nil, ping{id: 1, origin: wireOrigin, seq: 300, wall: wireWall}), ping{id: 1, origin: wireOrigin, seq: 300, wall: wireWall}},
 		{"pong", appendPong(nil, pong{id: 1, origin: wireOther, from: 5, to: 300, wall: wireWall}), pong{id: 1, origin: wireOther, from: 5, to: 300, wall: wireWall}},
+		{"delta-newest", markRepair(appendDelta(nil, wireOrigin, 7, wireRecords[:2]), stampOf(wireWall)+9), wireRecords[:2]},
+		{"ping-context", appendPing(nil, wirePing), wirePing},
+		{"pong-full", appendPong(nil, wirePong), wirePong},
+		{"ask", appendAsk(nil, wireAsk), wireAsk},
+		{"chunk-head", appendChunk(nil, &wireHead), wireHead},
+		{"chunk-group", appendChunk(nil, &wireGroup), wireGroup},
+		{"chunk-refused", appendChunk(nil, &wireRefusal), wireRefusal},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
@@ -140,11 +147,18 @@ func TestWireGolden(t *testing.T) {
 				got, err = decodePing(frame)
 			case pong:
 				got, err = decodePong(frame)
+			case syncAsk:
+				got, err = decodeAsk(frame)
+			case syncChunk:
+				got, err = wireReadChunk(frame)
 			default:
 				var d deltaReader
 				d, got, err = wireReadAll(frame)
 				if d.origin != wireOrigin || d.first != 7 {
 					t.Errorf("origin %x, first %d", d.origin, d.first)
+				}
+				if repair := g.name == "delta-newest"; repair != (d.newest == stampOf(wireWall)+9) || !repair && d.newest != 0 {
+					t.Errorf("newest %d", d.newest)
 				}
 			}
 			if err != nil || !reflect.DeepEqual(got, g.want) {
