@@ -132,8 +132,12 @@ func TestWireContextRefused(t *testing.T) {
 		"an interval after all dots": {slices.Concat(origin, wireAny(2, uint64(maxSeq)), ahead(1, 1)), errMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := decodePing(wireFrame(framePing, wireFix(2, 1), wireAny(6, c.dots))); !errors.Is(err, c.want) {
+			p, err := decodePing(wireFrame(framePing, wireFix(2, 1), wireAny(6, c.dots)))
+			if !errors.Is(err, c.want) {
 				t.Errorf("in a ping: %v, want %v", err, c.want)
+			}
+			if err == nil && p.entries[0].newest != 0 {
+				t.Errorf("in a ping: newest %d", p.entries[0].newest)
 			}
 			if _, _, err := openChunk(wireFrame(frameChunk, wireAny(4, uint64(1)), wireAny(7, c.dots))); !errors.Is(err, c.want) {
 				t.Errorf("in a chunk: %v, want %v", err, c.want)
