@@ -251,6 +251,50 @@ func TestDeltaLogKeepsTheRecent(t *testing.T) {
 	}
 }
 
+// next finds the same as asking for one dot after the other.
+func TestDeltaLogNext(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := newDeltaLog(rapid.IntRange(1, 300).Draw(t, "size"))
+		for _, seq := range rapid.SliceOf(rapid.Uint64Range(1, 500)).Draw(t, "seqs") {
+			l.put(1, seq, &record{version: version{seq, 1}})
+		}
+		from, to := rapid.Uint64Range(1, 500).Draw(t, "from"), rapid.Uint64Range(1, 500).Draw(t, "to")
+		want, known := uint64(0), false
+		for seq := from; seq <= to && !known; seq++ {
+			if _, known = l.get(1, seq); known {
+				want = seq
+			}
+		}
+		if at, slot, ok := l.next(1, from, to); ok != known || at != want || slot.stamp != want {
+			t.Fatalf("from %d to %d: dot %d, %+v, %v; want %d, %v", from, to, at, slot, ok, want, known)
+		}
+	})
+}
+
+// A context from elsewhere may have any number of dots that the log has never seen.
+func TestDeltaLogNextIsntCounting(t *testing.T) {
+	for _, size := range []int{3, 50, 1024} { // pages of 1, 3 and 64 dots
+		l := newDeltaLog(size)
+		seqs := []uint64{5, 1 << 40, maxSeq}
+		for _, seq := range seqs {
+			l.put(1, seq, &record{version: version{seq >> 1, 1}})
+		}
+		from := uint64(1)
+		for _, want := range seqs {
+			if at, _, ok := l.next(1, from, maxSeq); at != want || !ok {
+				t.Errorf("from %d: dot %d, %v; want %d", from, at, ok, want)
+			}
+			from = want + 1
+		}
+		if at, _, ok := l.next(1, from, maxSeq); ok {
+			t.Errorf("after the last one: %d", at)
+		}
+		if some, all := l.knows(1, interval{5, maxSeq}); !some || all {
+			t.Errorf("knows some: %v, all: %v", some, all)
+		}
+	}
+}
+
 func TestDeltaLogBoundsItsKeys(t *testing.T) {
 	l := newDeltaLog(65_536)
 	key := string(slices.Repeat([]byte("k"), 1<<20))

@@ -76,17 +76,33 @@ func (l *deltaLog) get(origin, seq uint64) (logSlot, bool) {
 // next returns the first dot of origin within seq to to, both included, that is known.
 func (l *deltaLog) next(origin, seq, to uint64) (at uint64, slot logSlot, ok bool) {
 	pages := l.origins[origin]
-	for len(pages) > 0 && seq <= to {
-		if p := pages[seq/l.pageSize]; p != nil {
-			if slot := p.slots[seq%l.pageSize]; slot.version != (version{}) {
-				return seq, slot, true
+	for seq <= to {
+		p := pages[seq/l.pageSize]
+		if p == nil {
+			number, ok := nextPage(pages, seq/l.pageSize)
+			if !ok {
+				break
 			}
-			seq++
-		} else {
-			seq = (seq/l.pageSize + 1) * l.pageSize
+			seq = number * l.pageSize
+			continue
 		}
+		if slot := p.slots[seq%l.pageSize]; slot.version != (version{}) {
+			return seq, slot, true
+		}
+		seq++
 	}
 	return 0, logSlot{}, false
+}
+
+// nextPage returns the number of the first page after one. There may be any number of
+// dots in between: they aren't counted through.
+func nextPage(pages map[uint64]*logPage, after uint64) (number uint64, ok bool) {
+	for n := range pages {
+		if n > after && (!ok || n < number) {
+			number, ok = n, true
+		}
+	}
+	return number, ok
 }
 
 // knows reports whether some and whether all of an interval's dots are known.

@@ -81,7 +81,7 @@ var mutants = []mutant{
 		{"sync_out.go", "\treturn &syncOut{session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, _, early[g] = r.store.group(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, session: session,"},
 		{"sync_out.go", "c.clear, c.floors = out.clear, out.floors", "c.clear, c.floors = out.clear, out.early[int(c.group)]"}}},
 	{name: "what wasn't streamed stays", edits: []edit{{"store_sync.go",
-		"if _, ok := streamed[key]; !ok {", "if _, ok := streamed[key]; !ok && false {"}}},
+		"if !streamed.has(key) {", "if false {"}}},
 	{name: "a full sync without Clear", edits: []edit{{"store_sync.go",
 		"\tafter = s.clearVersion()\n", "\tafter = version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{
@@ -104,7 +104,7 @@ var mutants = []mutant{
 	{name: "a floor from the future is taken", edits: []edit{{"sync_in.go",
 		"if r.future(now, f.stamp) {", "if false {"}}},
 	{name: "a sync with writes from the future counts", edits: []edit{{"sync_in.go",
-		"\tif in.spoiled {\n", "\tif false {\n"}}},
+		"\tif in.spoiled ||", "\tif false &&"}}},
 	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{"store_sync.go",
 		"\t\t\t\tdefault:\n\t\t\t\t\ts.forgetLocked(sh, e.key, e.version)\n\t\t\t\t\tdropped = append(dropped, e.key)", "\t\t\t\tdefault:\n\t\t\t\t\te.mark = 0"}}},
 

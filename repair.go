@@ -326,7 +326,8 @@ func (r *replica) compareClocks(now instant, id uint64, p *peerState, wall int64
 
 // compareHorizon takes over what a neighbour has dropped, if it is the same as what this
 // node would drop. Otherwise one of the two lacks something for which there are no
-// dots any more: the node with the lesser horizon needs a full sync.
+// dots any more: the node with the lesser horizon needs a full sync. A horizon from the future
+// isn't believed: it would keep all that is older out.
 func (r *replica) compareHorizon(now instant, p *peerState, h horizon) {
 	p.apart = false
 	if !h.less(r.ctx.horizon) && !r.future(now, h.stamp) {

@@ -57,8 +57,9 @@ type replica struct {
 
 	// sync_in.go, sync_out.go
 	sync      *syncIn
-	mark      uint8 // of the last session
-	unvouched bool  // something is held of a session that didn't end
+	patience  time.Duration // with the next session
+	mark      uint8         // of the last session
+	unvouched bool          // something is held of a session that didn't end
 	serving   map[uint64]*syncOut
 
 	// synced.go
@@ -148,8 +149,10 @@ func newReplica(c replicaConfig) *replica {
 		log:     newDeltaLog(c.logSize),
 		peers:   map[uint64]*peerState{},
 		serving: map[uint64]*syncOut{},
-		synced:  c.first || c.local,
-		lone:    c.syncTimeout,
+
+		patience: syncPatience,
+		synced:   c.first || c.local,
+		lone:     c.syncTimeout,
 
 		lastSurvey: -surveyEvery,
 		chunkBytes: cmp.Or(c.chunkBytes, maxFrame),

@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"cmp"
+	"hash/maphash"
 	"math/bits"
 	"slices"
 
@@ -61,7 +62,7 @@ func (s *store) group(groups, group int) (recs []record, after version, floors [
 // streamed and isn't above the other node's floor may be older than what that one has
 // forgotten. This node's floors must have been raised before, so that nothing of the kind
 // comes in meanwhile. It returns the keys that it dropped.
-func (s *store) dropUnstreamed(groups, group int, streamed map[string]struct{}, floors []bucketFloor) (dropped []string) {
+func (s *store) dropUnstreamed(groups, group int, streamed *keySet, floors []bucketFloor) (dropped []string) {
 	first, step := group, groups
 	if groups > len(s.table) {
 		first, step = group&(len(s.table)-1), len(s.table)
@@ -78,7 +79,7 @@ func (s *store) dropUnstreamed(groups, group int, streamed map[string]struct{}, 
 			if int(h%uint64(groups)) != group || !ok || v.stamp > floors[i].stamp {
 				return
 			}
-			if _, ok := streamed[key]; !ok {
+			if !streamed.has(key) {
 				s.forgetLocked(sh, key, v)
 				dropped = append(dropped, key)
 			}
@@ -94,6 +95,22 @@ func (s *store) dropUnstreamed(groups, group int, streamed map[string]struct{}, 
 		sh.mu.Unlock()
 	}
 	return dropped
+}
+
+// A keySet keeps only hashes of its keys, so that however long they are it doesn't take
+// more. No two keys share one, but for a chance of 1 in 2^64 on which nobody has an influence.
+type keySet struct {
+	seed   maphash.Seed
+	hashes map[uint64]struct{}
+}
+
+func newKeySet() *keySet { return &keySet{maphash.MakeSeed(), map[uint64]struct{}{}} }
+
+func (s *keySet) add(key string) { s.hashes[maphash.String(s.seed, key)] = struct{}{} }
+
+func (s *keySet) has(key string) bool {
+	_, ok := s.hashes[maphash.String(s.seed, key)]
+	return ok
 }
 
 // vouch ends a full sync: what was streamed in it, with this mark, counts like

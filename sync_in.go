@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -19,17 +20,22 @@ const (
 	syncStall = 5 * time.Second // then another neighbour is tried
 	syncShy   = 2 * time.Second // for how long the one that failed isn't
 	syncBusy  = time.Second / 2 // or the one that said that it can't now
-	syncKeys  = 1 << 22         // streamed in one group at most
+	syncGroup = 1 << 22         // records of one group at most
+
+	// syncPatience is how long a session may take, while others wait for it. Each one that
+	// takes longer doubles it for the next: there may be that much to send.
+	syncPatience = 10 * time.Minute
 )
 
 type syncIn struct {
 	peer, session uint64
 	mark          uint8
-	head          syncChunk           // once it has come
-	next          uint64              // the chunk that is expected
-	group         uint64              // its group
-	streamed      map[string]struct{} // the keys of that group so far
-	spoiled       bool                // something came from the future: the context can't be adopted
+	head          syncChunk // once it has come
+	next          uint64    // the chunk that is expected
+	group         uint64    // its group
+	records       int       // of that group so far
+	streamed      *keySet   // their keys
+	spoiled       bool      // something came from the future: the context can't be adopted
 	applying      bool
 
 	began, progress, asked time.Duration
@@ -50,7 +56,7 @@ func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
 		peer:     servers[(r.origin+uint64(r.turns))%uint64(len(servers))],
 		session:  r.nonce(),
 		mark:     r.mark,
-		streamed: map[string]struct{}{},
+		streamed: newKeySet(),
 		began:    now.mono, progress: now.mono,
 	}
 	r.ask(now, 0)
@@ -81,6 +87,9 @@ func (r *replica) syncTick(now instant) {
 	case in == nil || in.applying:
 	case now.mono-in.progress >= syncStall:
 		r.abortSync(now, "nothing came any more")
+	case now.mono-in.began >= r.patience:
+		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.patience))
+		r.patience *= 2
 	case now.mono-max(in.progress, in.asked) >= syncAgain:
 		r.ask(now, askAgain)
 	}
@@ -123,7 +132,7 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 // receiveGroup applies records of a group and, if it is complete, its floors. It is
 // called with the lock, which it gives up now and then.
 func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunkReader) error {
-	if c.group != in.group || c.group >= in.head.groups || len(in.streamed) > syncKeys {
+	if !in.expects(c) {
 		r.abortSync(now, "its chunks make no sense")
 		return fmt.Errorf("%w: group %d of a sync instead of %d", errMalformed, c.group, in.group)
 	}
@@ -165,9 +174,32 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 		r.changed(key, kindForget)
 	}
 	r.mu.Lock()
-	clear(in.streamed)
+	clear(in.streamed.hashes)
+	in.records = 0
 	in.group++
 	return nil
+}
+
+// expects reports whether a chunk can be what comes next. Its records are counted, not its
+// keys: the same ones for ever would be no progress.
+func (in *syncIn) expects(c *syncChunk) bool {
+	groups := in.head.groups
+	if c.group != in.group || c.group >= groups || in.records > syncGroup {
+		return false
+	}
+	for _, f := range c.floors {
+		if uint64(f.bucket)%groups != c.group {
+			return false
+		}
+	}
+	return (c.flags&chunkLast != 0) == (c.flags&chunkDone != 0 && c.group == groups-1)
+}
+
+// futureContext reports whether a context is stamped too far ahead. Adopted, such a horizon
+// would keep all that is older out, and such an origin would never be the oldest.
+func (r *replica) futureContext(now instant, head *syncChunk) bool {
+	return r.future(now, head.horizon.stamp) ||
+		slices.ContainsFunc(head.entries, func(e contextEntry) bool { return r.future(now, e.newest) })
 }
 
 // receiveStreamed applies a record of a full sync. It has no dot.
@@ -179,19 +211,21 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 	if !r.apply(now, rec) {
 		in.spoiled = true
 	}
-	in.streamed[rec.key] = struct{}{}
+	in.streamed.add(rec.key)
+	in.records++
 }
 
 // endSync adopts the server's context, as it was when the session began: for each of its
 // dots, what was streamed is as new, or the floors and Clear stand for it.
 func (r *replica) endSync(now instant) {
 	in := r.sync
-	if in.spoiled {
+	if in.spoiled || r.futureContext(now, &in.head) {
 		r.abortSync(now, "some of its writes are stamped too far ahead of this node's clock")
 		return
 	}
 	r.adopt(now, &in.head)
 	r.unvouched = false
+	r.patience = syncPatience
 	r.becomeSynced(now)
 	r.n.syncsReceived++
 	r.n.syncBytesIn += in.bytes
@@ -228,7 +262,7 @@ func (r *replica) adopt(now instant, head *syncChunk) {
 		}
 		r.n.droppedIntervals += uint64(s.merge(&e.dotSet))
 	}
-	if r.ctx.horizon.less(h) && !r.future(now, h.stamp) {
+	if r.ctx.horizon.less(h) {
 		r.ctx.drop(h)
 	}
 	r.n.droppedOrigins += uint64(r.ctx.trim())

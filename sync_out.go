@@ -17,12 +17,12 @@ const (
 // guarded by replica.mu.
 type syncOut struct {
 	session uint64
-	most    int // bytes of a chunk
-	heard   time.Duration
-	acked   uint64   // the requester has all chunks below
-	window  [][]byte // the chunks from acked on
-	again   bool     // send the window again
-	made    bool     // the last chunk was made
+	most    int           // bytes of a chunk
+	moved   time.Duration // when it began, or the last chunk was acknowledged
+	acked   uint64        // the requester has all chunks below
+	window  [][]byte      // the chunks from acked on
+	again   bool          // send the window again
+	made    bool          // the last chunk was made
 	bytes   uint64
 
 	// What is true of the whole, from the moment at which it began.
@@ -58,16 +58,16 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 		r.send(message{from, appendChunk(nil, &syncChunk{session: a.session, flags: chunkRefused})})
 		return
 	case !known:
-		out = r.newSession(a.session)
+		out = r.newSession(now, a.session)
 		r.serving[from] = out
 	}
-	out.heard = now.mono
 	if n := a.next - out.acked; a.next > out.acked && n <= uint64(len(out.window)) {
 		for i := range out.window[:n] {
 			out.window[i] = nil
 		}
 		out.window = out.window[n:]
 		out.acked = a.next
+		out.moved = now.mono
 	}
 	if out.made && len(out.window) == 0 {
 		r.n.syncsServed++
@@ -84,9 +84,9 @@ func (r *replica) canServe(to uint64) bool {
 	return r.synced && !r.closed && (len(r.serving) < syncServing || r.serving[to] != nil)
 }
 
-func (r *replica) newSession(session uint64) *syncOut {
+func (r *replica) newSession(now instant, session uint64) *syncOut {
 	entries, _ := r.ctx.list(longAgo)
-	return &syncOut{session: session, most: r.chunkBytes, head: syncChunk{
+	return &syncOut{session: session, most: r.chunkBytes, moved: now.mono, head: syncChunk{
 		session: session,
 		groups:  uint64(r.store.groups()),
 		entries: entries,
@@ -94,10 +94,11 @@ func (r *replica) newSession(session uint64) *syncOut {
 	}}
 }
 
-// serveTick forgets sessions whose requester is silent.
+// serveTick forgets sessions that don't get on, whatever the requester says: others may want
+// their place.
 func (r *replica) serveTick(now instant) {
 	for id, out := range r.serving {
-		if now.mono-out.heard > syncForget {
+		if now.mono-out.moved > syncForget {
 			delete(r.serving, id)
 		}
 	}

@@ -47,8 +47,8 @@ const (
 	deltaFirst  = 2<<3 | wireVarint
 	deltaBase   = 3<<3 | wireFixed64
 	deltaRecord = 4<<3 | wireBytes
-	deltaKnown  = 4 // the greatest known number that must be understood
-	deltaNewest = 16
+	deltaKnown  = 4                   // the greatest known number that must be understood
+	deltaNewest = 16<<3 | wireFixed64 // on the wire, a tag of two bytes
 
 	recordKind       = 1<<3 | wireVarint
 	recordKey        = 2<<3 | wireBytes
@@ -177,7 +177,7 @@ func appendDelta(dst []byte, origin, first uint64, recs []record) []byte {
 // has of the origin, from which the receiver sees whether that is an origin that it has
 // dropped.
 func markRepair(frame []byte, newest uint64) []byte {
-	return protowire.AppendFixed64(protowire.AppendTag(frame, deltaNewest, protowire.Fixed64Type), newest)
+	return protowire.AppendFixed64(protowire.AppendVarint(frame, uint64(deltaNewest)), newest)
 }
 
 // appendRecord appends rec as a field with a tag, after a record with the stamp prev. Its
@@ -253,12 +253,18 @@ func appendPing(dst []byte, p ping) []byte {
 	return appendFixed64(dst, pingPrint, p.horizon.print)
 }
 
-// maxContext is how many bytes the gaps in a context may take. Beyond it they are left
-// out, and what is beyond them too: to claim less does no harm.
-const maxContext = maxFrame / 2
+const (
+	// maxContext is how many bytes the gaps in a context may take. Beyond it they are left
+	// out, and what is beyond them too: to claim less does no harm.
+	maxContext = maxFrame / 2
 
-// appendEntries appends a context, as fields with a tag. The newest stamps are only
-// needed where they are adopted.
+	// maxEntries is how many origins of a context are taken from a peer: twice what a
+	// node keeps, beside which it has its neighbours.
+	maxEntries = 2 * maxOrigins
+)
+
+// appendEntries appends a context, as fields with a tag; its origins are sorted. The newest
+// stamps are only needed where they are adopted.
 func appendEntries(dst []byte, tag byte, entries []contextEntry, newest bool) []byte {
 	start := len(dst)
 	var one, ahead []byte

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,32 @@ func TestWireAllocations(t *testing.T) {
 	}
 }
 
+func TestWireChunkAllocations(t *testing.T) {
+	c := wireGroup
+	c.floors = nil
+	allocs := func(c *syncChunk, read bool) float64 {
+		frame := appendChunk(nil, c)
+		return testing.AllocsPerRun(100, func() {
+			_, recs, err := openChunk(frame)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rec := (record{}); read && recs.next(&rec); {
+			}
+		})
+	}
+	if n := allocs(&c, false); n != 0 {
+		t.Errorf("checking records allocates %v times", n)
+	}
+	if n := allocs(&wireGroup, false); n != 1 {
+		t.Errorf("reading floors allocates %v times", n)
+	}
+	// One key is longer than a byte; what isn't takes no memory of its own.
+	if n := allocs(&c, true); n != 1 {
+		t.Errorf("reading records allocates %v times", n)
+	}
+}
+
 // A length that isn't there allocates nothing but the error.
 func TestWireHostileLengths(t *testing.T) {
 	rec := wireRec(wireAny(2, "k"))
@@ -82,7 +109,16 @@ func TestWireHostileLengths(t *testing.T) {
 		frames = append(frames,
 			wireDelta(wireHeader(1), rec, []byte{deltaRecord}, size, rec),
 			wireDelta(wireHeader(1), rec, protowire.AppendTag(nil, 16, protowire.BytesType), size, rec),
-			append(appendPing(nil, ping{origin: 1}), append(protowire.AppendTag(nil, 16, protowire.BytesType), size...)...))
+			append(appendPing(nil, ping{origin: 1}), append(protowire.AppendTag(nil, 16, protowire.BytesType), size...)...),
+			wireFrame(frameAsk, protowire.AppendTag(nil, 16, protowire.BytesType), size))
+		for _, tag := range []byte{chunkFloors, chunkDots, chunkRecord} {
+			frames = append(frames, wireFrame(frameChunk, wireFix(12, 1), []byte{tag}, size, make([]byte, 99)))
+		}
+		for _, tag := range []byte{dotsAhead, 15<<3 | wireBytes} {
+			frames = append(frames,
+				wireFrame(framePing, wireFix(2, 1), wireAny(6, slices.Concat(wireFix(1, 1), []byte{tag}, size, []byte{1, 1}))),
+				wireFrame(frameChunk, wireAny(7, slices.Concat(wireFix(1, 1), []byte{tag}, size, []byte{1, 1}))))
+		}
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -93,10 +129,82 @@ func TestWireHostileLengths(t *testing.T) {
 		if _, err := decodePing(frame); !errors.Is(err, errMalformed) {
 			t.Errorf("%x: %v", frame, err)
 		}
+		if _, err := decodePong(frame); !errors.Is(err, errMalformed) {
+			t.Errorf("%x: %v", frame, err)
+		}
+		if _, err := decodeAsk(frame); !errors.Is(err, errMalformed) {
+			t.Errorf("%x: %v", frame, err)
+		}
+		if _, _, err := openChunk(frame); !errors.Is(err, errMalformed) {
+			t.Errorf("%x: %v", frame, err)
+		}
 	}
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > uint64(len(frames))*4096 {
 		t.Errorf("%d bytes for %d frames", n, len(frames))
+	}
+}
+
+// A context takes more in memory than on the wire, but not much more, and few allocations:
+// one for the origins, and one for the gaps of each. Records are only checked and take none.
+func TestWireHostileContexts(t *testing.T) {
+	const page = 8192 // of the allocator, beside its size classes: they waste an eighth at most
+	dots := func(origin, intervals int) []byte {
+		b := wireFix(1, uint64(origin+1))
+		if intervals > 0 {
+			b = append(b, wireAny(3, wireDots(slices.Repeat([]uint64{1}, 2*intervals)...))...)
+		}
+		return b
+	}
+	for name, c := range map[string]struct {
+		origins, intervals int
+		last               []byte // one more origin
+		allocs             float64
+	}{
+		"one origin":                   {1, 0, nil, 1},
+		"many origins":                 {maxEntries, 0, nil, 1},
+		"too many origins":             {90_000, 0, nil, 1},
+		"one with a gap":               {1, 1, nil, 2},
+		"with a gap each":              {maxEntries, 1, nil, 1 + maxEntries},
+		"with many gaps":               {1700, 100, nil, 1 + 1700},
+		"with most gaps":               {1900, 2 * maxIntervals, nil, 1 + 1900},
+		"with too many gaps":           {1900, 2*maxIntervals + 1, nil, 0},
+		"malformed at the end":         {maxEntries - 1, 0, []byte{0xff}, 1},
+		"gaps that are malformed":      {1000, 0, append(dots(2000, 0), wireAny(3, append(slices.Repeat([]byte{1}, 500), 0))...), 2},
+		"gaps that are huge, and many": {0, 0, append(dots(0, 0), wireAny(3, make([]byte, 1<<19))...), 0},
+		"gaps without an end":          {0, 0, append(dots(0, 0), wireAny(3, slices.Repeat([]byte{0xff}, 1<<19))...), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Both kinds of frames have them, under different numbers.
+			frame := func(typ byte, num protowire.Number, begin []byte) []byte {
+				body := begin
+				for o := range c.origins {
+					body = append(body, wireAny(num, dots(o, c.intervals))...)
+				}
+				if c.last != nil {
+					body = append(body, wireAny(num, c.last)...)
+				}
+				return wireFrame(typ, body)
+			}
+			measure := func(what string, frame []byte, read func([]byte) error) {
+				if len(frame) > maxFrame+frameSlack {
+					t.Fatalf("%d bytes", len(frame))
+				}
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				err := read(frame)
+				runtime.ReadMemStats(&after)
+				if n := int(after.TotalAlloc - before.TotalAlloc); n > wireFactor*len(frame)*9/8+page {
+					t.Errorf("%s: %d bytes for %d (%.1f times), %v", what, n, len(frame), float64(n)/float64(len(frame)), err)
+				}
+				const forErrors = 12
+				if n := testing.AllocsPerRun(3, func() { _ = read(frame) }); n > c.allocs+forErrors || err == nil && n != c.allocs {
+					t.Errorf("%s: %v allocations, %v", what, n, err)
+				}
+			}
+			measure("ping", frame(framePing, 6, wireFix(2, 1)), func(b []byte) error { _, err := decodePing(b); return err })
+			measure("chunk", frame(frameChunk, 7, wireAny(4, uint64(1))), func(b []byte) error { _, _, err := openChunk(b); return err })
+		})
 	}
 }
 

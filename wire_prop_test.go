@@ -81,13 +81,11 @@ func TestWireRoundTrip(t *testing.T) {
 			}
 		}
 
-		p := ping{origin: origin, seq: first, id: rapid.Uint64().Draw(t, "id"), wall: rapid.Int64().Draw(t, "wall")}
-		if got, err := decodePing(appendPing(nil, p)); err != nil || !reflect.DeepEqual(got, p) {
-			t.Errorf("%+v became %+v, %v", p, got, err)
-		}
-		q := pong{origin: origin, to: first, from: rapid.Uint64Range(0, first).Draw(t, "from"), id: p.id, wall: p.wall}
-		if got, err := decodePong(appendPong(nil, q)); err != nil || got != q {
-			t.Errorf("%+v became %+v, %v", q, got, err)
+		// One that answers a pull is the same otherwise.
+		newest := rapid.Uint64Range(1, maxStamp).Draw(t, "newest")
+		d, got, err = wireReadAll(markRepair(frame, newest))
+		if err != nil || d.newest != newest || d.origin != origin || d.first != first || !reflect.DeepEqual(got, recs) {
+			t.Fatalf("with newest %d: got origin %d, first %d, newest %d, %+v, %v", newest, d.origin, d.first, d.newest, got, err)
 		}
 	})
 }
@@ -134,8 +132,12 @@ func FuzzDelta(f *testing.F) {
 		if _, err := openDelta(frame[:len(frame)-1]); err == nil {
 			t.Fatal("accepted without its last byte")
 		}
-		d2, again, err := wireReadAll(appendDelta(nil, d.origin, d.first, recs))
-		if err != nil || d2.origin != d.origin || d2.first != d.first || !reflect.DeepEqual(again, recs) {
+		encoded := appendDelta(nil, d.origin, d.first, recs)
+		if d.newest != 0 {
+			encoded = markRepair(encoded, d.newest)
+		}
+		d2, again, err := wireReadAll(encoded)
+		if err != nil || d2.origin != d.origin || d2.first != d.first || d2.newest != d.newest || !reflect.DeepEqual(again, recs) {
 			t.Fatalf("%+v, encoded and decoded again: %+v, %v", recs, again, err)
 		}
 	})
@@ -151,7 +153,10 @@ func FuzzPing(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		if err == nil {
+		if err == nil && wireDecoded(p.entries, nil) > wireFactor*len(frame) {
+			t.Fatalf("%d bytes from %d", wireDecoded(p.entries, nil), len(frame))
+		}
+		if err == nil && len(frame) <= maxContext { // beyond, gaps are left out
 			if again, err := decodePing(appendPing(nil, p)); err != nil || !reflect.DeepEqual(again, p) {
 				t.Fatalf("%+v, encoded and decoded again: %+v, %v", p, again, err)
 			}

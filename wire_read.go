@@ -7,8 +7,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// maxStamp is the greatest stamp that is taken from a peer: the year 6429.
-const maxStamp = 1 << 63
+const (
+	// maxStamp is the greatest stamp that is taken from a peer: the year 6429.
+	maxStamp = 1 << 63
+
+	// maxSeq is the greatest seq of a dot, so that there is always a next one.
+	maxSeq = math.MaxUint64 - 1
+)
 
 // A deltaReader iterates over the records of a delta. It isn't safe for
 // concurrent use, and the frame must not change while it is in use.
@@ -61,10 +66,12 @@ func openDelta(frame []byte) (deltaReader, error) {
 			}
 			d.stamp = r.stamp
 			d.count++
-		default:
-			if f.num == deltaNewest && f.x <= maxStamp {
-				start.newest = f.x
+		case deltaNewest:
+			if f.x > maxStamp {
+				return deltaReader{}, fmt.Errorf("%w: newest stamp %d", errMalformed, f.x)
 			}
+			start.newest = f.x
+		default:
 			if err := f.unknown(deltaKnown); err != nil {
 				return deltaReader{}, err
 			}
@@ -263,11 +270,10 @@ func decodePing(frame []byte) (p ping, err error) {
 		case pingFlags:
 			p.flags = f.x
 		case pingDots:
-			e, err := decodeDots(f.data)
-			if err != nil {
+			if p.entries, err = fields.entry(p.entries, f); err != nil {
 				return ping{}, err
 			}
-			p.entries = append(p.entries, e)
+			p.entries[len(p.entries)-1].newest = 0 // for chunks only
 		case pingRest:
 			p.rest = f.x
 		case pingStamp:
@@ -280,14 +286,30 @@ func decodePing(frame []byte) (p ping, err error) {
 			}
 		}
 	}
-	if p.origin == 0 {
-		return ping{}, fmt.Errorf("%w: origin 0", errMalformed)
+	if p.origin == 0 || p.horizon.stamp > maxStamp {
+		return ping{}, fmt.Errorf("%w: origin %d, horizon %d", errMalformed, p.origin, p.horizon.stamp)
 	}
 	return p, nil
 }
 
-// decodeDots reads one origin of a context. It allocates no more than the bytes that it
-// is given take.
+// entry appends the origin of a context that f has to those that the same fields had before.
+func (r *fieldReader) entry(before []contextEntry, f wireField) ([]contextEntry, error) {
+	e, err := decodeDots(f.data)
+	n := len(before)
+	switch {
+	case err != nil:
+		return nil, err
+	case n == maxEntries:
+		return nil, fmt.Errorf("%w: more than %d origins", errMalformed, maxEntries)
+	case n > 0 && e.origin <= before[n-1].origin:
+		return nil, fmt.Errorf("%w: origins out of order", errMalformed)
+	case n == 0: // make room for all, at once
+		before = make([]contextEntry, 0, min(1+r.count(f.tag), maxEntries))
+	}
+	return append(before, e), nil
+}
+
+// decodeDots reads one origin of a context.
 func decodeDots(b []byte) (e contextEntry, err error) {
 	fields := fieldReader{rest: b, singular: singular(dotsKnown)}
 	var ahead []byte
@@ -311,29 +333,45 @@ func decodeDots(b []byte) (e contextEntry, err error) {
 			}
 		}
 	}
-	if e.origin == 0 || e.newest > maxStamp {
-		return e, fmt.Errorf("%w: origin %d, stamp %d", errMalformed, e.origin, e.newest)
+	if e.origin == 0 || e.covered > maxSeq || e.newest > maxStamp {
+		return e, fmt.Errorf("%w: origin %d, %d dots, stamp %d", errMalformed, e.origin, e.covered, e.newest)
 	}
-	for last := e.covered; len(ahead) > 0; {
-		gap, n := protowire.ConsumeVarint(ahead)
+	e.ahead, err = decodeIntervals(ahead, e.covered)
+	return e, err
+}
+
+// decodeIntervals reads pairs of numbers: how many dots are missing after last, and how many
+// are there after those. It allocates once, 16 bytes for every two that it reads.
+func decodeIntervals(b []byte, last uint64) (ivs []interval, err error) {
+	numbers := 0
+	for _, c := range b {
+		if c < 0x80 { // the last byte of a varint
+			numbers++
+		}
+	}
+	if numbers > 2*2*maxIntervals {
+		return nil, fmt.Errorf("%w: %d intervals", errMalformed, numbers/2)
+	}
+	for len(b) > 0 {
+		gap, n := protowire.ConsumeVarint(b)
 		if n < 0 {
-			return e, fmt.Errorf("%w: intervals: %w", errMalformed, protowire.ParseError(n))
+			return nil, fmt.Errorf("%w: intervals: %w", errMalformed, protowire.ParseError(n))
 		}
-		length, m := protowire.ConsumeVarint(ahead[n:])
+		length, m := protowire.ConsumeVarint(b[n:])
 		if m < 0 {
-			return e, fmt.Errorf("%w: intervals: %w", errMalformed, protowire.ParseError(m))
+			return nil, fmt.Errorf("%w: intervals: %w", errMalformed, protowire.ParseError(m))
 		}
-		if len(e.ahead) == 2*maxIntervals {
-			return e, fmt.Errorf("%w: more than %d intervals", errMalformed, 2*maxIntervals)
+		if gap == 0 || length == 0 || gap > maxSeq-last || length > maxSeq-last-gap {
+			return nil, fmt.Errorf("%w: %d dots, %d after dot %d", errMalformed, length, gap, last)
 		}
-		if gap == 0 || length == 0 || gap > math.MaxUint64-last || length > math.MaxUint64-last-gap {
-			return e, fmt.Errorf("%w: interval of %d dots, %d after %d", errMalformed, length, gap, last)
+		if ivs == nil {
+			ivs = make([]interval, 0, numbers/2)
 		}
-		e.ahead = append(e.ahead, interval{last + gap, last + gap + length})
+		ivs = append(ivs, interval{last + gap, last + gap + length})
 		last += gap + length
-		ahead = ahead[n+m:]
+		b = b[n+m:]
 	}
-	return e, nil
+	return ivs, nil
 }
 
 // decodePong reads a whole frame of type framePong.
@@ -371,8 +409,8 @@ func decodePong(frame []byte) (p pong, err error) {
 			}
 		}
 	}
-	if p.origin == 0 || p.from > p.to {
-		return pong{}, fmt.Errorf("%w: origin %d, dots (%d, %d]", errMalformed, p.origin, p.from, p.to)
+	if p.origin == 0 || p.from > p.to || p.horizon.stamp > maxStamp {
+		return pong{}, fmt.Errorf("%w: origin %d, dots (%d, %d], horizon %d", errMalformed, p.origin, p.from, p.to, p.horizon.stamp)
 	}
 	return p, nil
 }
@@ -404,7 +442,7 @@ func singular(n int) uint16 { return 1<<(n+1) - 2 }
 // a bytes one, which aliases the frame.
 type wireField struct {
 	num  protowire.Number
-	tag  byte // number << 3 | wire type below mustUnderstand, otherwise 0
+	tag  byte // number << 3 | wire type if that fits, otherwise 0
 	x    uint64
 	data []byte
 }
@@ -416,8 +454,10 @@ func (r *fieldReader) next() (f wireField, err error) {
 		return f, fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
 	}
 	f.num = num
-	if num < mustUnderstand {
+	if num < 1<<5 {
 		f.tag = byte(num)<<3 | byte(typ)
+	}
+	if num < mustUnderstand {
 		bit := uint16(1) << num
 		if r.seen&r.singular&bit != 0 {
 			return f, fmt.Errorf("%w: field %d twice", errMalformed, num)
@@ -442,6 +482,20 @@ func (r *fieldReader) next() (f wireField, err error) {
 	}
 	r.rest = b[n:]
 	return f, nil
+}
+
+// count returns how many of the fields that are left have this tag.
+func (r fieldReader) count(tag byte) (n int) {
+	for len(r.rest) > 0 {
+		f, err := r.next()
+		if err != nil {
+			break // whoever reads them will see
+		}
+		if f.tag == tag {
+			n++
+		}
+	}
+	return n
 }
 
 // has reports whether the field with this tag has occurred.

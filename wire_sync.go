@@ -3,6 +3,7 @@ package bcache
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -182,11 +183,9 @@ func openChunk(frame []byte) (c syncChunk, recs chunkReader, err error) {
 				return c, recs, err
 			}
 		case chunkDots:
-			e, err := decodeDots(f.data)
-			if err != nil {
+			if c.entries, err = fields.entry(c.entries, f); err != nil {
 				return c, recs, err
 			}
-			c.entries = append(c.entries, e)
 		case chunkStamp:
 			c.horizon.stamp = f.x
 		case chunkPrint:
@@ -219,23 +218,36 @@ func openChunk(frame []byte) (c syncChunk, recs chunkReader, err error) {
 			}
 		}
 	}
-	if c.groups > numBuckets || c.groups&(c.groups-1) != 0 || c.number == 0 && c.groups == 0 && c.flags&chunkRefused == 0 {
-		return c, recs, fmt.Errorf("%w: %d groups", errMalformed, c.groups)
+	return c, recs, c.check(prev.stamp == 0)
+}
+
+// check refuses what makes no sense, whatever came before it.
+func (c *syncChunk) check(noRecords bool) error {
+	switch {
+	case c.groups > numBuckets || c.groups&(c.groups-1) != 0:
+		return fmt.Errorf("%w: %d groups", errMalformed, c.groups)
+	case c.clear.stamp > maxStamp || c.clear.stamp > 0 && c.clear.origin == 0:
+		return fmt.Errorf("%w: Clear %d of origin %d", errMalformed, c.clear.stamp, c.clear.origin)
+	case c.horizon.stamp > maxStamp:
+		return fmt.Errorf("%w: horizon %d", errMalformed, c.horizon.stamp)
+	case c.flags&chunkRefused != 0:
+		return nil
+	case c.number == 0 && c.groups == 0:
+		return fmt.Errorf("%w: no groups", errMalformed)
+	case c.number > 0 && c.flags&chunkDone == 0 && (noRecords || c.flags&chunkLast != 0):
+		return fmt.Errorf("%w: chunk %d has flags %d, records: %v", errMalformed, c.number, c.flags, !noRecords)
 	}
-	if c.clear.stamp > maxStamp || c.horizon.stamp > maxStamp {
-		return c, recs, fmt.Errorf("%w: stamp out of range", errMalformed)
-	}
-	return c, recs, nil
+	return nil
 }
 
 func decodeFloors(b []byte) ([]bucketFloor, error) {
 	if len(b)%floorSize != 0 || len(b) > numBuckets*floorSize {
 		return nil, fmt.Errorf("%w: floors of %d bytes", errMalformed, len(b))
 	}
-	floors := make([]bucketFloor, 0, len(b)/floorSize)
+	floors := slices.Grow([]bucketFloor(nil), len(b)/floorSize)
 	for ; len(b) > 0; b = b[floorSize:] {
 		f := bucketFloor{binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint64(b[2:])}
-		if f.bucket >= numBuckets || f.stamp > maxStamp {
+		if f.bucket >= numBuckets || f.stamp == 0 || f.stamp > maxStamp {
 			return nil, fmt.Errorf("%w: floor %d of bucket %d", errMalformed, f.stamp, f.bucket)
 		}
 		if n := len(floors); n > 0 && f.bucket <= floors[n-1].bucket {

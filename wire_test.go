@@ -110,7 +110,7 @@ func TestWireGolden(t *testing.T) {
 	for _, g := range []struct {
 		name  string
 		frame []byte // what today's encoder, or a later version's, sends
-		want  any    // []record with first seq 7, ping or pong
+		want  any    // []record with first seq 7, or what the frame is decoded to
 	}{
 		{"delta", appendDelta(nil, wireOrigin, 7, wireRecords), wireRecords},
 		{"delta-kind-99", wireDelta(head, wireRec(wireAny(1, uint64(99)), key, val, wireZig(6, 1000)), wireRec(key, val)), []record{unknown, plain}},
@@ -119,6 +119,13 @@ func TestWireGolden(t *testing.T) {
 			wireRec(wireAny(1000, "record"), key, wireFix(16, 1), val, wireAny(17, uint64(1))), wireFix(99, 3)), []record{plain}},
 		{"ping", appendPing(nil, ping{id: 1, origin: wireOrigin, seq: 300, wall: wireWall}), ping{id: 1, origin: wireOrigin, seq: 300, wall: wireWall}},
 		{"pong", appendPong(nil, pong{id: 1, origin: wireOther, from: 5, to: 300, wall: wireWall}), pong{id: 1, origin: wireOther, from: 5, to: 300, wall: wireWall}},
+		{"delta-newest", markRepair(appendDelta(nil, wireOrigin, 7, wireRecords[:2]), stampOf(wireWall)+9), wireRecords[:2]},
+		{"ping-context", appendPing(nil, wirePing), wirePing},
+		{"pong-full", appendPong(nil, wirePong), wirePong},
+		{"ask", appendAsk(nil, wireAsk), wireAsk},
+		{"chunk-head", appendChunk(nil, &wireHead), wireHead},
+		{"chunk-group", appendChunk(nil, &wireGroup), wireGroup},
+		{"chunk-refused", appendChunk(nil, &wireRefusal), wireRefusal},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
@@ -140,11 +147,18 @@ func TestWireGolden(t *testing.T) {
 				got, err = decodePing(frame)
 			case pong:
 				got, err = decodePong(frame)
+			case syncAsk:
+				got, err = decodeAsk(frame)
+			case syncChunk:
+				got, err = wireReadChunk(frame)
 			default:
 				var d deltaReader
 				d, got, err = wireReadAll(frame)
 				if d.origin != wireOrigin || d.first != 7 {
 					t.Errorf("origin %x, first %d", d.origin, d.first)
+				}
+				if repair := g.name == "delta-newest"; repair != (d.newest == stampOf(wireWall)+9) || !repair && d.newest != 0 {
+					t.Errorf("newest %d", d.newest)
 				}
 			}
 			if err != nil || !reflect.DeepEqual(got, g.want) {
@@ -230,6 +244,32 @@ func TestWireRefused(t *testing.T) {
 		"pong with from > to":   {appendPong(nil, pong{origin: 1, from: 2, to: 1}), errMalformed},
 		"pong with field 9":     {append(appendPong(nil, pong{origin: 1}), wireAny(9, "")...), errUnsupported},
 		"pong with to twice":    {append(appendPong(nil, pong{origin: 1, to: 1}), wireAny(4, uint64(2))...), errMalformed},
+
+		"ping with field 16":        {append(appendPing(nil, ping{origin: 1}), wireAny(16, "later")...), nil},
+		"ping with a flag of later": {appendPing(nil, ping{origin: 1, flags: 1 << 40}), nil},
+		"ping with horizon 2^63":    {appendPing(nil, ping{origin: 1, horizon: horizon{maxStamp, 1}}), nil},
+		"ping with horizon above":   {appendPing(nil, ping{origin: 1, horizon: horizon{maxStamp + 1, 1}}), errMalformed},
+		"ping with field 15":        {append(appendPing(nil, ping{origin: 1}), wireAny(15, "")...), errUnsupported},
+		"ping with flags twice":     {append(appendPing(nil, ping{origin: 1, flags: 1}), wireAny(5, uint64(2))...), errMalformed},
+		"ping with flags bad":       {append(appendPing(nil, ping{origin: 1}), wireFix(5, 1)...), errMalformed},
+		"ping with dots bad":        {append(appendPing(nil, ping{origin: 1}), wireAny(6, uint64(1))...), errMalformed},
+		"ping with rest twice":      {append(appendPing(nil, ping{origin: 1, rest: 1}), wireFix(7, 1)...), errMalformed},
+		"ping with rest bad":        {append(appendPing(nil, ping{origin: 1}), wireAny(7, uint64(1))...), errMalformed},
+		"ping with stamp twice":     {append(appendPing(nil, ping{origin: 1, horizon: wireHorizon}), wireFix(8, 1)...), errMalformed},
+		"ping with stamp bad":       {append(appendPing(nil, ping{origin: 1}), wireAny(8, uint64(1))...), errMalformed},
+		"ping with print twice":     {append(appendPing(nil, ping{origin: 1, horizon: wireHorizon}), wireFix(9, 1)...), errMalformed},
+		"ping with print bad":       {append(appendPing(nil, ping{origin: 1}), wireAny(9, uint64(1))...), errMalformed},
+		"pong with field 16":        {append(appendPong(nil, pong{origin: 1}), wireAny(16, "later")...), nil},
+		"pong with a flag of later": {appendPong(nil, pong{origin: 1, flags: 1 << 40}), nil},
+		"pong with horizon 2^63":    {appendPong(nil, pong{origin: 1, horizon: horizon{maxStamp, 1}}), nil},
+		"pong with horizon above":   {appendPong(nil, pong{origin: 1, horizon: horizon{maxStamp + 1, 1}}), errMalformed},
+		"pong with field 15":        {append(appendPong(nil, pong{origin: 1}), wireAny(15, "")...), errUnsupported},
+		"pong with flags twice":     {append(appendPong(nil, pong{origin: 1, flags: 1}), wireAny(6, uint64(2))...), errMalformed},
+		"pong with flags bad":       {append(appendPong(nil, pong{origin: 1}), wireFix(6, 1)...), errMalformed},
+		"pong with stamp twice":     {append(appendPong(nil, pong{origin: 1, horizon: wireHorizon}), wireFix(7, 1)...), errMalformed},
+		"pong with stamp bad":       {append(appendPong(nil, pong{origin: 1}), wireAny(7, uint64(1))...), errMalformed},
+		"pong with print twice":     {append(appendPong(nil, pong{origin: 1, horizon: wireHorizon}), wireFix(8, 1)...), errMalformed},
+		"pong with print bad":       {append(appendPong(nil, pong{origin: 1}), wireAny(8, uint64(1))...), errMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var err error
@@ -240,6 +280,34 @@ func TestWireRefused(t *testing.T) {
 			}
 			if !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// The newest stamp is a fixed64 in range; what else there is under its number says nothing.
+func TestWireNewest(t *testing.T) {
+	delta := func(field []byte) []byte { return wireDelta(wireHeader(1), wireRec(wireAny(2, "k")), field) }
+	for name, c := range map[string]struct {
+		frame  []byte
+		newest uint64
+		want   error
+	}{
+		"none":             {delta(nil), 0, nil},
+		"1":                {markRepair(delta(nil), 1), 1, nil},
+		"2^63":             {markRepair(delta(nil), maxStamp), maxStamp, nil},
+		"above 2^63":       {markRepair(delta(nil), maxStamp+1), 0, errMalformed},
+		"before the rest":  {wireDelta(wireFix(16, 5), delta(nil)[2:]), 5, nil},
+		"twice":            {markRepair(markRepair(delta(nil), 1), 2), 2, nil},
+		"varint":           {delta(wireAny(16, uint64(7))), 0, nil},
+		"bytes":            {delta(wireAny(16, "newest")), 0, nil},
+		"another number":   {delta(wireFix(17, 7)), 0, nil},
+		"same low 5 bits":  {delta(wireFix(16+32, 7)), 0, nil},
+		"a number in 256s": {delta(wireFix(16+256, 7)), 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if d, err := openDelta(c.frame); d.newest != c.newest || !errors.Is(err, c.want) {
+				t.Errorf("newest %d, %v; want %d, %v", d.newest, err, c.newest, c.want)
 			}
 		})
 	}

@@ -1,0 +1,246 @@
+package bcache
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A node that takes part and means harm, or is broken, can lie about what it holds. It must not
+// take another one's memory, nor hold it up for ever.
+
+const hostilePeer, hostileOrigin = 7, 107
+
+// A hostileRig is a replica and the node that it talks to, played by the test.
+type hostileRig struct {
+	*testing.T
+	*replica
+	now instant
+}
+
+func newHostileRig(t *testing.T, edit func(*replicaConfig)) *hostileRig {
+	c := replicaConfig{
+		id: 1, origin: 101, maxSkew: 500 * time.Millisecond, logSize: 1024, syncTimeout: time.Hour,
+		wake: func() {}, changed: func(string, kind) {},
+		store: storeConfig{maxKeys: 1000, deletionDelay: time.Hour},
+	}
+	if edit != nil {
+		edit(&c)
+	}
+	h := &hostileRig{t, newReplica(c), instant{wall: wireWall, mono: time.Second}}
+	h.joined(h.now, hostilePeer, hostileOrigin)
+	return h
+}
+
+// get delivers a frame.
+func (h *hostileRig) get(frame []byte) error { return h.receive(h.now, hostilePeer, frame) }
+
+func (h *hostileRig) pass(d time.Duration) {
+	h.now.mono += d
+	h.now.wall += d.Milliseconds()
+	h.tend(h.now)
+}
+
+// sayHello has the peer say that it is synced.
+func (h *hostileRig) sayHello(hor horizon) {
+	if err := h.get(appendPing(nil, ping{id: 1, origin: hostileOrigin, flags: pingContext | pingAll | pingSynced, horizon: hor})); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// beSynced returns the session that the replica begins then.
+func (h *hostileRig) beSynced(hor horizon) uint64 {
+	if h.sayHello(hor); h.sync == nil {
+		h.Fatal("no full sync begins")
+	}
+	return h.sync.session
+}
+
+// What doesn't follow from the chunks before ends the session.
+func TestSyncChunksThatMakeNoSense(t *testing.T) {
+	rec := record{key: "k", val: "v", version: version{stampOf(wireWall), hostileOrigin}}
+	done := syncChunk{flags: chunkDone}
+	for name, c := range map[string]struct {
+		chunks []syncChunk // after a head with 2 groups
+		ok     bool
+	}{
+		"both groups":             {[]syncChunk{done, {flags: chunkDone | chunkLast, group: 1}}, true},
+		"other groups than first": {[]syncChunk{{flags: chunkDone, groups: 8}, {flags: chunkDone | chunkLast, group: 1}}, true},
+		"in two parts":            {[]syncChunk{{records: []record{rec}}, done, {flags: chunkDone | chunkLast, group: 1}}, true},
+		"the second group first":  {[]syncChunk{{flags: chunkDone, group: 1}}, false},
+		"a group too many":        {[]syncChunk{done, {flags: chunkDone, group: 1}}, false},
+		"a group that isn't":      {[]syncChunk{{flags: chunkDone, group: 2}}, false},
+		"back to the first":       {[]syncChunk{done, {flags: chunkDone}}, false},
+		"the last too early":      {[]syncChunk{{flags: chunkDone | chunkLast}}, false},
+		"a floor of another":      {[]syncChunk{{flags: chunkDone, floors: []bucketFloor{{1, 1}}}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHostileRig(t, nil)
+			session := h.beSynced(horizon{})
+			var err error
+			for i, chunk := range append([]syncChunk{{groups: 2}}, c.chunks...) {
+				if err != nil {
+					t.Fatalf("chunk %d: %v", i-1, err)
+				}
+				chunk.session, chunk.number = session, uint64(i)
+				err = h.get(appendChunk(nil, &chunk))
+			}
+			if c.ok && (err != nil || !h.synced || h.n.syncsReceived != 1) {
+				t.Errorf("synced: %v, %v", h.synced, err)
+			}
+			if !c.ok && (!errors.Is(err, errMalformed) || h.synced || h.n.syncsFailed != 1) {
+				t.Errorf("synced: %v, %d failed, %v", h.synced, h.n.syncsFailed, err)
+			}
+		})
+	}
+}
+
+// However many keys are streamed in a group, and however long: they aren't kept.
+func TestSyncStreamedKeysAreBounded(t *testing.T) {
+	h := newHostileRig(t, func(c *replicaConfig) { c.store.maxKeys, c.logSize = 10, 1 })
+	session := h.beSynced(horizon{})
+	if err := h.get(appendChunk(nil, &syncChunk{session: session, groups: 1})); err != nil {
+		t.Fatal(err)
+	}
+	before := storeHeap()
+	key := strings.Repeat("k", MaxRecordSize/2)
+	for i := range 200 {
+		rec := record{key: fmt.Sprint(i, key), version: version{stampOf(wireWall), hostileOrigin}}
+		if err := h.get(appendChunk(nil, &syncChunk{session: session, number: uint64(i + 1), records: []record{rec}})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.flush(h.now)
+	if grown := storeHeap() - before; grown > 20*MaxRecordSize/2 {
+		t.Errorf("200 keys of 512 KiB, 10 of which are held, take %d KiB", grown>>10)
+	}
+
+	h.sync.records = syncGroup // and all the same key, for ever
+	for i := range 2 {
+		if h.sync == nil || h.sync.session != session {
+			t.Fatalf("given up after %d chunks", i)
+		}
+		_ = h.get(appendChunk(nil, &syncChunk{session: session, number: uint64(201 + i), records: []record{{key: key, version: version{stampOf(wireWall), hostileOrigin}}}}))
+	}
+	if h.n.syncsFailed != 1 {
+		t.Error("a group has no end")
+	}
+}
+
+// A server that sends just enough to look alive is given up; later and later, as it may be honest.
+func TestSyncPatience(t *testing.T) {
+	h := newHostileRig(t, nil)
+	next := func() uint64 {
+		for range 5 {
+			h.pass(time.Second)
+			h.sayHello(horizon{})
+		}
+		return h.beSynced(horizon{})
+	}
+	for _, patience := range []time.Duration{syncPatience, 2 * syncPatience} {
+		session, began := next(), h.now.mono
+		for n := uint64(0); h.sync != nil && h.sync.session == session; n++ {
+			c := syncChunk{session: session, number: n, groups: 1}
+			if n > 0 {
+				c.records = []record{{key: fmt.Sprint(n), version: version{stampOf(wireWall), hostileOrigin}}}
+			}
+			if err := h.get(appendChunk(nil, &c)); err != nil {
+				t.Fatal(err)
+			}
+			if h.pass(syncStall - time.Second); h.now.mono-began > 2*patience {
+				t.Fatalf("it isn't given up after %v", h.now.mono-began)
+			}
+		}
+		if took := h.now.mono - began; took < patience-syncStall || took > patience+syncStall {
+			t.Errorf("it is given up after %v", took)
+		}
+	}
+	session := next()
+	for i, c := range []syncChunk{{groups: 1}, {flags: chunkDone | chunkLast}} {
+		c.session, c.number = session, uint64(i)
+		if err := h.get(appendChunk(nil, &c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !h.synced || h.patience != syncPatience {
+		t.Errorf("synced: %v, patience %v", h.synced, h.patience)
+	}
+}
+
+// A context from the future isn't taken over, by whichever way it comes.
+func TestSyncContextFromTheFuture(t *testing.T) {
+	soon, late := stampOf(wireWall+400), stampOf(wireWall+600)
+	for name, c := range map[string]struct {
+		head syncChunk
+		ok   bool
+	}{
+		"horizon":        {syncChunk{horizon: horizon{late, 1}}, false},
+		"horizon 2^63":   {syncChunk{horizon: horizon{maxStamp, 1}}, false},
+		"horizon, soon":  {syncChunk{horizon: horizon{soon, 1}}, true},
+		"an origin":      {syncChunk{entries: []contextEntry{{5, dotSet{covered: 1, newest: late}}}}, false},
+		"an origin, now": {syncChunk{entries: []contextEntry{{5, dotSet{covered: 1, newest: soon}}}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHostileRig(t, nil)
+			session := h.beSynced(horizon{})
+			c.head.groups = 1
+			for i, c := range []syncChunk{c.head, {flags: chunkDone | chunkLast}} {
+				c.session, c.number = session, uint64(i)
+				if err := h.get(appendChunk(nil, &c)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if h.synced != c.ok || !c.ok && (h.ctx.horizon != horizon{} || h.ctx.get(5).covered > 0) {
+				t.Errorf("synced: %v, horizon %+v, %+v", h.synced, h.ctx.horizon, h.ctx.get(5))
+			}
+		})
+	}
+	t.Run("ping", func(t *testing.T) {
+		h := newHostileRig(t, func(c *replicaConfig) { c.first = true })
+		print := h.ctx.printUpTo(maxStamp)
+		for _, hor := range []horizon{{maxStamp, print}, {maxStamp, print + 1}, {late, print}} {
+			if err := h.get(appendPing(nil, ping{id: 1, origin: hostileOrigin, flags: pingContext | pingSynced, horizon: hor})); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.get(appendPong(nil, pong{id: 1, origin: hostileOrigin, horizon: hor})); err != nil {
+				t.Fatal(err)
+			}
+			if h.ctx.horizon != (horizon{}) || h.peers[hostilePeer].apart || h.sync != nil {
+				t.Errorf("%+v: horizon %+v, apart: %v", hor, h.ctx.horizon, h.peers[hostilePeer].apart)
+			}
+		}
+	})
+}
+
+// A requester that only says that it is still there doesn't keep its place.
+func TestSyncServingEnds(t *testing.T) {
+	h := newHostileRig(t, func(c *replicaConfig) { c.first, c.chunkBytes = true, 1 })
+	for i := range 20 {
+		if err := h.set(h.now, fmt.Sprint(i), "v", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(next, flags uint64) int {
+		if err := h.get(appendAsk(nil, syncAsk{session: 9, next: next, flags: flags})); err != nil {
+			t.Fatal(err)
+		}
+		h.flush(h.now)
+		h.pass(time.Second)
+		return len(h.serving)
+	}
+	for i := range 20 {
+		if ask(uint64(i), 0) != 1 {
+			t.Fatalf("forgotten after %d chunks", i)
+		}
+	}
+	for range syncForget/time.Second - 1 {
+		if ask(19, askAgain) != 1 {
+			t.Fatal("forgotten too early")
+		}
+	}
+	if ask(19, askAgain); ask(19, askAgain) != 0 {
+		t.Error("a session without progress isn't forgotten")
+	}
+}
