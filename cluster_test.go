@@ -139,9 +139,9 @@ func TestClusterDeadlineIsTheSameEverywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
 		release := net.hold(2)
-		must(t, nodes[0].Set("k", "v", 10))
-		advance(9 * time.Second)
-		release() // arrives 9 s late: 1 s of life is left
+		must(t, nodes[0].Set("k", "v", 5))
+		advance(4 * time.Second)
+		release() // arrives 4 s late: 1 s of life is left
 		synctest.Wait()
 		get(t, nodes[1], "k", "v")
 		advance(time.Second)

@@ -32,6 +32,8 @@ const (
 	kindForget                // this version existed, its value is gone: drop what is smaller
 
 	kindUnknown // a later version's kind; applied as a forget
+
+	kindNone kind = 255 // no record's
 )
 
 // A record is one write: the unit of replication and of the store.

@@ -27,6 +27,7 @@ const (
 	pullTimeout      = 2 * time.Second
 	pullEvery        = 200 * time.Millisecond // for gaps, which frames may come and fill
 	defaultPullBytes = 512 << 10              // in an answer, about; then the node asks again
+	pullBlock        = 256                    // dots of an origin in a row
 )
 
 // peerState is what is known of a directly connected node.
@@ -49,14 +50,6 @@ type peerState struct {
 	shy    time.Duration // until then it isn't asked for a full sync
 
 	pull *ping // a pull that flush has to answer
-}
-
-// A pullOp is a pull under way.
-type pullOp struct {
-	peer  uint64
-	id    uint64        // of its ping
-	alive time.Duration // something of the answer came last
-	got   uint64        // records so far
 }
 
 // A cut is a connection that is to be ended.
@@ -335,34 +328,6 @@ func (r *replica) compareHorizon(now instant, p *peerState, h horizon) {
 	}
 }
 
-// pullFrom asks a neighbour for what this node lacks, unless something of the kind is
-// under way.
-func (r *replica) pullFrom(now instant, id uint64) {
-	if r.pull != nil || r.sync != nil || r.closed || r.peers[id] == nil {
-		return
-	}
-	r.ping(now, id, pingPull)
-	r.pull = &pullOp{peer: id, id: r.peers[id].pingID, alive: now.mono}
-	r.lastPull = now.mono
-	r.n.repairsAsked++
-}
-
-// gap is called when a frame has left a gap in the dots of origin. What is missing was
-// lost, most likely; only a frame that took another way may still come.
-func (r *replica) gap(now instant, origin uint64) {
-	if now.mono-r.lastPull < pullEvery || !r.synced {
-		return
-	}
-	candidates := r.neighbours(func(p *peerState) bool { return p.origin == origin })
-	if len(candidates) == 0 {
-		candidates = r.neighbours(isSynced)
-	}
-	if len(candidates) > 0 {
-		r.turns++
-		r.pullFrom(now, candidates[r.turns%len(candidates)])
-	}
-}
-
 // neighbours lists those that are as wanted, by PeerID.
 func (r *replica) neighbours(want func(*peerState) bool) (ids []uint64) {
 	for _, id := range r.peerIDs {
@@ -374,135 +339,6 @@ func (r *replica) neighbours(want func(*peerState) bool) (ids []uint64) {
 }
 
 func isSynced(p *peerState) bool { return p.synced }
-
-// advance starts what is to be done next to catch up with the others: a full sync for who
-// needs one in any case; otherwise pulls, from one neighbour after the other; and a full
-// sync if no log has what is missing. One thing at a time.
-func (r *replica) advance(now instant) {
-	if r.pull != nil || r.sync != nil || r.closed || r.local {
-		return
-	}
-	if !r.synced || r.unvouched {
-		if r.startSync(now, func(p *peerState) bool { return true }) || len(r.neighbours(isSynced)) > 0 {
-			return
-		}
-	}
-	if r.startSync(now, func(p *peerState) bool { return p.apart }) {
-		return
-	}
-	if ids := r.neighbours(func(p *peerState) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
-		r.turns++
-		r.pullFrom(now, ids[r.turns%len(ids)])
-		return
-	}
-	old := func(p *peerState) bool { return p.offer&pongOld != 0 }
-	switch {
-	case len(r.neighbours(func(p *peerState) bool { return !p.known })) > 0:
-		// Somebody may still have it.
-	case len(r.neighbours(old)) == 0:
-		r.surveyed = false
-	case !r.surveyed && now.mono-r.lastSurvey >= surveyEvery:
-		r.surveyed, r.lastSurvey = true, now.mono // what the others have said may be out of date
-		r.askAgain(now, func(p *peerState) bool { return true })
-	case r.surveyed && r.startSync(now, old):
-		r.surveyed = false
-	}
-}
-
-// pullTick gives up a pull that isn't answered.
-func (r *replica) pullTick(now instant) {
-	if r.pull == nil || now.mono-r.pull.alive < pullTimeout {
-		return
-	}
-	if p := r.peers[r.pull.peer]; p != nil {
-		p.known, p.offer = false, 0 // until the next round
-	}
-	r.pull = nil
-}
-
-// answerPulls makes the frames that answer pulls, a part of each. flush calls it.
-func (r *replica) answerPulls(now instant, sends []message) []message {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, id := range slices.Clone(r.peerIDs) {
-		p := r.peers[id]
-		if p == nil || p.pull == nil {
-			continue
-		}
-		q := p.pull
-		p.pull = nil
-		missing, all := r.lacking(q)
-		flags := r.offer(missing)&pongOld | pongContext
-		if all {
-			flags |= pongAll
-		}
-		budget := r.pullBytes
-		for _, m := range missing {
-			for _, iv := range m.dots {
-				sends = r.repairs(sends, id, m.origin, iv, &budget)
-			}
-		}
-		if budget <= 0 {
-			flags |= pongLog
-		}
-		r.answer(now, id, q, flags)
-	}
-	return sends
-}
-
-// repairs appends frames with an interval of dots, as far as the log knows them and the
-// budget allows: for each dot the very version that it wrote, or, if that isn't held any
-// more, that it existed.
-func (r *replica) repairs(sends []message, to, origin uint64, iv interval, budget *int) []message {
-	var recs []record
-	first, size := uint64(0), 0
-	cutFrame := func() {
-		if len(recs) > 0 {
-			r.n.recordsRepaired += uint64(len(recs))
-			sends = append(sends, message{to, markRepair(appendDelta(make([]byte, 0, size+64), origin, first, recs), r.ctx.get(origin).newest)})
-			recs, size = nil, 0
-		}
-	}
-	for seq := iv.from + 1; *budget > 0; seq++ {
-		at, slot, ok := r.log.next(origin, seq, iv.to)
-		if !ok {
-			break
-		}
-		if at != seq {
-			cutFrame()
-			seq = at
-		}
-		if len(recs) == 0 {
-			first = seq
-		}
-		rec := r.dot(slot)
-		n := recordSize(&rec)
-		if size > 0 && size+n > maxFrame {
-			cutFrame()
-			first = seq
-		}
-		recs = append(recs, rec)
-		size += n
-		*budget -= n
-		if len(recs)%applyBatch == 0 { // others want the lock
-			r.mu.Unlock()
-			r.mu.Lock()
-		}
-	}
-	cutFrame()
-	return sends
-}
-
-// dot returns what is still known of a dot.
-func (r *replica) dot(slot logSlot) record {
-	if slot.kind != kindClear {
-		if held, ok := r.store.peek(slot.key); ok && held.version == slot.version {
-			return held
-		}
-		return record{key: slot.key, version: slot.version, kind: kindForget}
-	}
-	return record{version: slot.version, kind: kindClear}
-}
 
 // lag is how old the newest write is that this node has of an origin; -1 if it has none.
 func (r *replica) lag(now instant, origin uint64) time.Duration {

@@ -203,3 +203,28 @@ func TestStatsOfPeers(t *testing.T) {
 		}
 	})
 }
+
+// What was overwritten while a node missed it raises no floor there, as its newest value comes
+// first: otherwise it would keep out other keys of its bucket.
+func TestRepairKeepsFloorsLow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		advance(5 * time.Second)
+		lose := losing(net, 3)
+		*lose = true
+		for i := range 500 { // written once, before
+			must(t, nodes[i%2].Set(fmt.Sprint("once", i), "v", 3600))
+		}
+		for round := range 10 {
+			for i := range 400 {
+				must(t, nodes[0].Set(fmt.Sprint("often", i), fmt.Sprint(round), 3600))
+			}
+			advance(time.Millisecond)
+		}
+		*lose = false
+		advance(5 * time.Second)
+		if s := nodes[2].Stats(); nodes[2].Len() != 900 || s.RefusedFloor != 0 || s.SyncsReceived > 1 {
+			t.Errorf("%d entries, %d refused, %d full syncs", nodes[2].Len(), s.RefusedFloor, s.SyncsReceived)
+		}
+	})
+}

@@ -337,23 +337,29 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 // local callers never wait for a whole frame.
 func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 	ahead, refused := int64(0), 0
-	for more := true; more; {
-		r.mu.Lock()
-		for i, bytes := 0, 0; more && i < applyBatch && bytes < applyBytes; i++ {
-			var rec record
-			var applied bool
-			rec, applied, more = r.receiveRecord(now, d)
-			bytes += len(rec.key) + len(rec.val)
-			if more && !applied {
-				ahead = max(ahead, stampWall(rec.stamp)-now.wall)
-				refused++
+	pass := func(d deltaReader, but kind) {
+		for more := true; more; {
+			r.mu.Lock()
+			for i, bytes := 0, 0; more && i < applyBatch && bytes < applyBytes; i++ {
+				var rec record
+				var applied bool
+				rec, applied, more = r.receiveRecord(now, &d, but)
+				bytes += len(rec.key) + len(rec.val)
+				if more && !applied {
+					ahead = max(ahead, stampWall(rec.stamp)-now.wall)
+					refused++
+				}
 			}
+			r.mu.Unlock()
 		}
-		if !more {
-			r.endDelta(now, from, d)
-		}
-		r.mu.Unlock()
 	}
+	if d.newest != 0 {
+		pass(*d, kindForget) // see newest
+	}
+	pass(*d, kindNone)
+	r.mu.Lock()
+	r.endDelta(now, from, d)
+	r.mu.Unlock()
 	if refused > 0 {
 		return fmt.Errorf("%w: %d writes, by up to %v", errFuture, refused, time.Duration(ahead)*time.Millisecond)
 	}
@@ -373,9 +379,9 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 	}
 }
 
-// receiveRecord processes the next record of a frame; more is false if there is none.
-// applied is false if it comes from the future.
-func (r *replica) receiveRecord(now instant, d *deltaReader) (rec record, applied, more bool) {
+// receiveRecord processes the next record of a frame, unless it is of a certain kind; more is
+// false if there is none. applied is false if it comes from the future.
+func (r *replica) receiveRecord(now instant, d *deltaReader, but kind) (rec record, applied, more bool) {
 	seq, ok := d.peekSeq()
 	if !ok {
 		return rec, false, false
@@ -386,6 +392,9 @@ func (r *replica) receiveRecord(now instant, d *deltaReader) (rec record, applie
 		return rec, true, true
 	}
 	d.next(&rec)
+	if rec.kind == but {
+		return rec, true, true
+	}
 	r.makeRoom(now, &rec)
 	if r.ctx.get(d.origin).has(seq) { // it came a second time while the lock was free
 		r.n.duplicates++
