@@ -52,7 +52,8 @@ func (s *sim) calm() {
 		if n == nil {
 			n = s.start(i)
 		}
-		n.jump, n.stuck = 0, 0
+		s.setClock(n, 0)
+		n.stuck = 0
 	}
 }
 
@@ -161,9 +162,13 @@ func (s *sim) jump() {
 	if n == nil {
 		return
 	}
-	n.oracle.maxWall = max(n.oracle.maxWall, s.now(n).wall)
-	n.jump = s.rng.Int64N(600_000) - 300_000
+	s.setClock(n, s.rng.Int64N(600_000)-300_000)
 	s.oracle.jumped = true
 	s.logf("n%d's clock jumps by %d ms", n.id, n.jump)
-	s.after(s.rng.Int64N(8000), func() { n.jump = 0 })
+	s.after(s.rng.Int64N(8000), func() { s.setClock(n, 0) })
+}
+
+func (s *sim) setClock(n *simNode, jump int64) {
+	n.oracle.maxWall = max(n.oracle.maxWall, s.now(n).wall)
+	n.jump = jump
 }
