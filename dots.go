@@ -134,11 +134,12 @@ func (s *dotSet) intervals() []interval {
 	return append([]interval{{0, s.covered}}, s.ahead...)
 }
 
-// minus lists the dots that s has and t lacks, ascending. What is beyond t's last
-// and not settled is left out: it may still be on its way. What fills t's gaps isn't,
-// as what came after it has arrived.
-func (s *dotSet) minus(t *dotSet) (missing []interval) {
-	most := max(s.settled, t.last())
+// overdue is the last dot that t should have, if it lacks it. What is beyond t's last and not
+// settled may still be on its way. What fills t's gaps isn't, as what came after it has arrived.
+func (s *dotSet) overdue(t *dotSet) uint64 { return max(s.settled, t.last()) }
+
+// minus lists the dots up to most that s has and t lacks, ascending.
+func (s *dotSet) minus(t *dotSet, most uint64) (missing []interval) {
 	have := t.intervals()
 	for _, iv := range s.intervals() {
 		iv.to = min(iv.to, most)

@@ -158,7 +158,7 @@ func (r *replica) ping(now instant, id uint64, flags uint64) {
 	} else {
 		q.entries, q.rest = r.ctx.list(now.mono - activeFor)
 	}
-	if r.synced {
+	if r.whole() {
 		q.flags |= pingSynced
 	}
 	p.pinged, p.wall, p.pingID = now.mono, now.wall, q.id
@@ -184,7 +184,11 @@ func (r *replica) lacking(p *ping) (missing []originDots, all bool) {
 		case theirs == nil:
 			theirs = &r.ctx.none
 		}
-		if dots := mine.minus(theirs); len(dots) > 0 {
+		most := mine.last() // who pulls gets all: part of it would raise floors that the rest doesn't need
+		if p.flags&pingPull == 0 {
+			most = mine.overdue(theirs)
+		}
+		if dots := mine.minus(theirs, most); len(dots) > 0 {
 			missing = append(missing, originDots{o, dots})
 		}
 	}
@@ -245,7 +249,7 @@ func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 	a := pong{id: q.id, origin: r.origin, wall: now.wall, flags: offered, horizon: r.ctx.horizon}
 	run := r.ctx.get(q.origin).run(q.seq)
 	a.from, a.to = run.from, run.to
-	if r.synced {
+	if r.whole() {
 		a.flags |= pongSynced
 	}
 	if q.flags&pingContext != 0 && q.flags&pingPull == 0 {

@@ -31,6 +31,7 @@ type simOracle struct {
 type simView struct {
 	best    map[string]version // of all dots that its context covers, by key; "" is Clear
 	shown   map[string]version // by get
+	held    map[string]version // for traces
 	maxWall int64              // its clock has shown
 	syncs   uint64
 }
@@ -46,7 +47,9 @@ func (o *simOracle) init() {
 	}
 }
 
-func (v *simView) init() { v.best, v.shown = map[string]version{}, map[string]version{} }
+func (v *simView) init() {
+	v.best, v.shown, v.held = map[string]version{}, map[string]version{}, map[string]version{}
+}
 
 // wrote notes a write, and checks the fence: a fill never beats what was issued after it
 // began.
@@ -218,6 +221,10 @@ func (s *sim) checkNode(n *simNode) {
 			s.fail("COVER: n%d holds %s at %v and has processed %v", n.id, key, held.version, best)
 		case !ok && best.stamp > floor:
 			s.fail("COVER: n%d has processed %s at %v, holds nothing, and the floor is %d", n.id, key, best, floor)
+		}
+		if s.tracing && held.version != n.oracle.held[key] {
+			n.oracle.held[key] = held.version
+			s.logf("n%d now holds %s at %x.%x, mark %d", n.id, key, held.stamp, held.origin, held.mark)
 		}
 		if ok {
 			w, known := s.oracle.writes[rigWrite{key, held.version}]

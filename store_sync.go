@@ -113,6 +113,21 @@ func (s *keySet) has(key string) bool {
 	return ok
 }
 
+// unmark has whatever is held count like everything else.
+func (s *store) unmark() {
+	for i := range s.table {
+		if sh := s.table[i].Load(); sh != nil {
+			sh.mu.Lock()
+			for _, probation := range [...]bool{false, true} {
+				for _, e := range sh.queueLocked(probation).values() {
+					e.mark = 0
+				}
+			}
+			sh.mu.Unlock()
+		}
+	}
+}
+
 // vouch ends a full sync: what was streamed in it, with this mark, counts like
 // everything else from now on; what is left of others, which didn't end, goes. It returns the
 // keys that went.

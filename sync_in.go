@@ -49,6 +49,7 @@ func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
 		return false
 	}
 	r.turns++
+	clear(r.serving) // see canServe
 	if r.mark++; r.mark == 0 {
 		r.mark++
 	}

@@ -54,7 +54,7 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 			delete(r.serving, from)
 		}
 		return
-	case !known && (a.next != 0 || !r.canServe(from)):
+	case !known && (a.next != 0 || !r.canServe(now, from)):
 		r.send(message{from, appendChunk(nil, &syncChunk{session: a.session, flags: chunkRefused})})
 		return
 	case !known:
@@ -79,9 +79,14 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 	r.wake()
 }
 
-// canServe reports whether a full sync of this node's state would make another one complete.
-func (r *replica) canServe(to uint64) bool {
-	return r.synced && !r.closed && (len(r.serving) < syncServing || r.serving[to] != nil)
+// canServe reports whether a full sync of this node's state would make another one complete. While
+// it holds what nobody vouches for, it would not: the other one would take that for granted. Of
+// two that ask each other at the same time, the one with the greater PeerID gives in.
+func (r *replica) canServe(now instant, to uint64) bool {
+	if in := r.sync; in != nil && in.peer == to && in.head.groups == 0 && r.id > to {
+		r.abortSync(now, "the other node asks for one too")
+	}
+	return r.whole() && !r.closed && r.sync == nil && (len(r.serving) < syncServing || r.serving[to] != nil)
 }
 
 func (r *replica) newSession(now instant, session uint64) *syncOut {

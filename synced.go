@@ -21,25 +21,40 @@ import (
 
 const electAfter = 3 * time.Second // all neighbours being unsynced, in case a synced one is about to connect
 
-// judge declares the node synced, if its time has come.
+// whole reports whether a full sync from this node would make another one complete.
+func (r *replica) whole() bool { return r.synced && !r.unvouched }
+
+// judge declares the node synced, if its time has come. One that was synced before, and holds
+// what a full sync brought that didn't end, doesn't wait for others: it has the most.
 func (r *replica) judge(now instant) {
-	if r.synced || r.sync != nil {
+	if r.whole() || r.sync != nil {
 		return
 	}
 	switch {
 	case len(r.peers) == 0:
 		r.unsyncedFor = now.mono
 		if now.mono-r.lonely >= r.lone {
-			r.becomeSynced(now)
+			r.declare(now)
 		}
-	case len(r.neighbours(func(p *peerState) bool { return p.synced })) > 0:
+	case len(r.neighbours(isSynced)) > 0:
 		r.unsyncedFor = now.mono
 	default:
 		alike := now.mono - r.unsyncedFor
-		if alike >= electAfter && r.id < slices.Min(r.peerIDs) || alike >= r.lone {
-			r.becomeSynced(now)
+		if alike >= electAfter && (r.synced || r.id < slices.Min(r.peerIDs)) || alike >= r.lone {
+			r.declare(now)
 		}
 	}
+}
+
+// declare makes the node synced on its own authority. What it holds without anybody vouching for
+// it, it vouches for itself: everybody else will need a full sync from it.
+func (r *replica) declare(now instant) {
+	if r.unvouched {
+		r.unvouched = false
+		r.store.unmark()
+		r.skip(now)
+	}
+	r.becomeSynced(now)
 }
 
 // becomeSynced notes it, and tells the neighbours, who may be waiting for one that is.

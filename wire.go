@@ -109,7 +109,7 @@ const (
 	pingContext = 1 << iota // it carries the sender's context
 	pingPull                // the receiver sends what the sender lacks, as far as its log knows it, before it answers
 	pingClosing             // the sender closes: whoever lacks writes of it should pull them now
-	pingSynced              // the sender is synced
+	pingSynced              // the sender is synced, and holds nothing that it can't vouch for
 	pingAll                 // every origin is listed
 )
 
@@ -132,7 +132,7 @@ const (
 	pongLog                 // some of what the pinger lacks is in the sender's log
 	pongOld                 // some of it isn't any more
 	pongAll                 // the origins that weren't listed differ: list all
-	pongSynced              // the sender is synced
+	pongSynced              // the sender is synced, and holds nothing that it can't vouch for
 )
 
 // frameType returns what kind of frame it is, after a check of its version and size. The
