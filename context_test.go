@@ -251,8 +251,8 @@ func TestDeltaLogKeepsTheRecent(t *testing.T) {
 	}
 }
 
-// next finds the same as asking for one dot after the other.
-func TestDeltaLogNext(t *testing.T) {
+// next and last find the same as asking for one dot after the other.
+func TestDeltaLogSearch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newDeltaLog(rapid.IntRange(1, 300).Draw(t, "size"))
 		for _, seq := range rapid.SliceOf(rapid.Uint64Range(1, 500)).Draw(t, "seqs") {
@@ -268,11 +268,21 @@ func TestDeltaLogNext(t *testing.T) {
 		if at, slot, ok := l.next(1, from, to); ok != known || at != want || slot.stamp != want {
 			t.Fatalf("from %d to %d: dot %d, %+v, %v; want %d, %v", from, to, at, slot, ok, want, known)
 		}
+
+		want, known = 0, false
+		for seq := to; seq >= from && !known; seq-- {
+			if _, known = l.get(1, seq); known {
+				want = seq
+			}
+		}
+		if at, slot, ok := l.last(1, interval{from - 1, to}); ok != known || at != want || slot.stamp != want {
+			t.Fatalf("back from %d to %d: dot %d, %+v, %v; want %d, %v", to, from, at, slot, ok, want, known)
+		}
 	})
 }
 
 // A context from elsewhere may have any number of dots that the log has never seen.
-func TestDeltaLogNextIsntCounting(t *testing.T) {
+func TestDeltaLogSearchIsntCounting(t *testing.T) {
 	for _, size := range []int{3, 50, 1024} { // pages of 1, 3 and 64 dots
 		l := newDeltaLog(size)
 		seqs := []uint64{5, 1 << 40, maxSeq}
@@ -291,6 +301,12 @@ func TestDeltaLogNextIsntCounting(t *testing.T) {
 		}
 		if some, all := l.knows(1, interval{5, maxSeq}); !some || all {
 			t.Errorf("knows some: %v, all: %v", some, all)
+		}
+		if at, _, ok := l.last(1, interval{0, maxSeq - 1}); at != 1<<40 || !ok {
+			t.Errorf("before the last one: %d, %v", at, ok)
+		}
+		if at, _, ok := l.last(1, interval{5, 1<<40 - 1}); ok {
+			t.Errorf("in between: %d", at)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (l *deltaLog) next(origin, seq, to uint64) (at uint64, slot logSlot, ok boo
 	for seq <= to {
 		p := pages[seq/l.pageSize]
 		if p == nil {
-			number, ok := nextPage(pages, seq/l.pageSize)
+			number, ok := pageAfter(pages, seq/l.pageSize)
 			if !ok {
 				break
 			}
@@ -94,11 +94,42 @@ func (l *deltaLog) next(origin, seq, to uint64) (at uint64, slot logSlot, ok boo
 	return 0, logSlot{}, false
 }
 
-// nextPage returns the number of the first page after one. There may be any number of
+// pageAfter returns the number of the first page after one. There may be any number of
 // dots in between: they aren't counted through.
-func nextPage(pages map[uint64]*logPage, after uint64) (number uint64, ok bool) {
+func pageAfter(pages map[uint64]*logPage, after uint64) (number uint64, ok bool) {
 	for n := range pages {
 		if n > after && (!ok || n < number) {
+			number, ok = n, true
+		}
+	}
+	return number, ok
+}
+
+// last returns the last dot of an interval that is known.
+func (l *deltaLog) last(origin uint64, iv interval) (at uint64, slot logSlot, ok bool) {
+	pages := l.origins[origin]
+	for seq := iv.to; seq > iv.from; {
+		p := pages[seq/l.pageSize]
+		if p == nil {
+			number, ok := pageBefore(pages, seq/l.pageSize)
+			if !ok {
+				break
+			}
+			seq = number*l.pageSize + l.pageSize - 1
+			continue
+		}
+		if slot := p.slots[seq%l.pageSize]; slot.version != (version{}) {
+			return seq, slot, true
+		}
+		seq--
+	}
+	return 0, logSlot{}, false
+}
+
+// pageBefore returns the number of the last page before one.
+func pageBefore(pages map[uint64]*logPage, before uint64) (number uint64, ok bool) {
+	for n := range pages {
+		if n < before && (!ok || n > number) {
 			number, ok = n, true
 		}
 	}

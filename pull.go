@@ -117,8 +117,8 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 	return sends
 }
 
-// newest takes a block of dots out of what is missing: the newest that the log knows, more or
-// less. What replaced something must be there before it is said that that is gone: then it
+// newest takes a block of dots out of what is missing: one that ends with the newest that the
+// log knows. What replaced something must be there before it is said that that is gone: then it
 // needs no floor, which would keep out what else is older in its bucket.
 func (r *replica) newest(missing []originDots) (block originDots, ok bool) {
 	var from *originDots
@@ -126,16 +126,16 @@ func (r *replica) newest(missing []originDots) (block originDots, ok bool) {
 	for i := range missing {
 		m := &missing[i]
 		for n := len(m.dots); n > 0; n = len(m.dots) {
-			if some, _ := r.log.knows(m.origin, m.dots[n-1]); some {
-				break
+			at, slot, ok := r.log.last(m.origin, m.dots[n-1])
+			if !ok {
+				m.dots = m.dots[:n-1]
+				continue
 			}
-			m.dots = m.dots[:n-1]
-		}
-		if n := len(m.dots); n > 0 {
-			slot, _ := r.log.get(m.origin, m.dots[n-1].to)
+			m.dots[n-1].to = at
 			if from == nil || slot.stamp > stamp {
 				from, stamp = m, slot.stamp
 			}
+			break
 		}
 	}
 	if from == nil {

@@ -3,6 +3,7 @@ package bcache
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -242,5 +243,31 @@ func TestSyncServingEnds(t *testing.T) {
 	}
 	if ask(19, askAgain); ask(19, askAgain) != 0 {
 		t.Error("a session without progress isn't forgotten")
+	}
+}
+
+// A context that was taken over may have any number of dots; what the log has of them is found.
+func TestPullOfAHugeContext(t *testing.T) {
+	h := newHostileRig(t, func(c *replicaConfig) { c.first = true })
+	for i, seq := range []uint64{3, 1 << 40, 1<<62 - 1} {
+		rec := record{key: fmt.Sprint(i), kind: kindTombstone, version: version{stampOf(wireWall) + seq>>1, 5}}
+		h.log.put(5, seq, &rec)
+	}
+	h.ctx.origins[5] = &dotSet{covered: 1 << 62, settled: 1 << 62, newest: maxStamp}
+	if err := h.get(appendPing(nil, ping{id: 1, origin: hostileOrigin, flags: pingContext | pingAll})); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.get(appendPing(nil, ping{id: 2, origin: hostileOrigin, flags: pingContext | pingAll | pingPull})); err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	_, sends := h.flush(h.now)
+	for _, m := range sends {
+		if d, err := openDelta(m.frame); err == nil && d.origin == 5 && d.count == 1 {
+			got = append(got, d.first)
+		}
+	}
+	if !slices.Equal(got, []uint64{1<<62 - 1, 1 << 40, 3}) {
+		t.Errorf("dots %v", got)
 	}
 }

@@ -3,7 +3,6 @@ package bcache
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -244,7 +243,10 @@ func decodeFloors(b []byte) ([]bucketFloor, error) {
 	if len(b)%floorSize != 0 || len(b) > numBuckets*floorSize {
 		return nil, fmt.Errorf("%w: floors of %d bytes", errMalformed, len(b))
 	}
-	floors := slices.Grow([]bucketFloor(nil), len(b)/floorSize)
+	if len(b) == 0 {
+		return nil, nil
+	}
+	floors := make([]bucketFloor, 0, len(b)/floorSize)
 	for ; len(b) > 0; b = b[floorSize:] {
 		f := bucketFloor{binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint64(b[2:])}
 		if f.bucket >= numBuckets || f.stamp == 0 || f.stamp > maxStamp {
