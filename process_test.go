@@ -275,7 +275,9 @@ func TestProcesses(t *testing.T) {
 	if stats.Sets == 0 || stats.Keys != n || n == 0 {
 		t.Errorf("len %d, %+v", n, stats)
 	}
-	a.must(nil, "ready")
+	for _, p := range nodes { // they started together: one of them has to be the first
+		within(t, 20*time.Second, func() error { return p.ask(nil, "ready") })
+	}
 	if err := a.ask(nil, "nonsense"); err == nil {
 		t.Error("nonsense was obeyed")
 	}

@@ -355,14 +355,3 @@ func (s *sim) syncsTooMany() string {
 	}
 	return ""
 }
-
-// simWinners is for traces: what the nodes hold of a key.
-func (s *sim) simWinners(key string) string {
-	held := map[int]version{}
-	for _, n := range s.nodes {
-		if rec, ok := n.r.store.peek(key); ok {
-			held[n.id] = rec.version
-		}
-	}
-	return fmt.Sprint(slices.Sorted(maps.Keys(held)), held)
-}

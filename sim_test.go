@@ -182,7 +182,6 @@ type sim struct {
 	conns   int
 	cut     map[[2]int]int // one-way, by the number of partitions
 	lossy   bool
-	seeds   []uint64 // origins drawn
 	oracle  simOracle
 	n       simCounts
 	tracing bool
