@@ -41,7 +41,7 @@ type storeConfig struct {
 	maxBytes      int64         // of entries, see EntryOverhead; 0 = no limit
 	deletionDelay time.Duration // how long a tombstone is kept
 	maxTombstones int           // 0 = maxKeys, but no less than 1,024 and no more than 1<<20
-	groupKeys     int           // in a group of a full sync, about; 0 = 2,048
+	groupKeys     int           // in a group of a full sync, about; 0 = 1,024
 	seed          uint64        // of the choice of shards to evict from
 }
 
@@ -200,6 +200,10 @@ func (s *store) apply(now instant, rec *record, local bool) outcome {
 			s.evict(now)
 		}
 		sh.mu.Lock()
+		// What was held may have gone meanwhile, and a floor may have risen for it.
+		if o := s.judgeLocked(sh, now, rec, h); o != outcomeApplied {
+			return o
+		}
 	}
 	if rec.kind == kindTombstone {
 		s.buryLocked(sh, now, rec)

@@ -85,20 +85,22 @@ func (c *dotContext) add(origin, seq, newest uint64, mono time.Duration) (droppe
 // All nodes drop the same ones, unless they differ in what they have processed; the
 // horizon shows whether they do.
 func (c *dotContext) trim() (dropped int) {
-	for len(c.origins) > c.most {
-		oldest, found := uint64(0), false
-		for o, s := range c.origins {
-			if !c.live[o] && (!found || s.newest < oldest) {
-				oldest, found = s.newest, true
-			}
-		}
-		if !found {
-			break
-		}
-		h := horizon{oldest, c.printUpTo(oldest)}
-		dropped += c.drop(h)
+	over := len(c.origins) - c.most
+	if over <= 0 {
+		return 0
 	}
-	return dropped
+	var stamps []uint64
+	for o, s := range c.origins {
+		if !c.live[o] {
+			stamps = append(stamps, s.newest)
+		}
+	}
+	if len(stamps) == 0 {
+		return 0
+	}
+	slices.Sort(stamps)
+	last := stamps[min(over, len(stamps))-1]
+	return c.drop(horizon{max(last, c.horizon.stamp), c.printUpTo(last)})
 }
 
 // printUpTo is what a horizon of this stamp would have as its print.

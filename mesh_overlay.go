@@ -124,6 +124,9 @@ func (t *meshTransport) greet(p mesh.OverlayConnectionParams) (*meshConn, error)
 	if err := errors.Join(err, err2); err != nil {
 		return nil, refusef("its handshake is malformed: %.100q", err.Error())
 	}
+	if origin == 0 || origin == t.cfg.Origin {
+		return nil, refusef("node %x and node %x have the same origin, or one has none", peer, self)
+	}
 	began := now
 	if p.Outbound {
 		began = t.dials.began(p.RemoteAddr.String(), now)

@@ -85,7 +85,7 @@ var mutants = []mutant{
 	{name: "a full sync without Clear", edits: []edit{{"store_sync.go",
 		"\tafter = s.clearVersion()\n", "\tafter = version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{
-		{"sync_out.go", "return r.whole() && !r.closed &&", "return !r.closed &&"},
+		{"sync_out.go", "return r.whole(now) && !r.closed &&", "return !r.closed &&"},
 		{"sync_in.go", "func(p *peerState) bool { return p.synced && now.mono >= p.shy", "func(p *peerState) bool { return now.mono >= p.shy"}}},
 	{name: "a server's gaps are taken as covered", edits: []edit{{"sync_in.go",
 		"r.n.droppedIntervals += uint64(s.merge(&e.dotSet))", "r.n.droppedIntervals += uint64(s.merge(&dotSet{covered: e.last(), newest: e.newest}))"}}},

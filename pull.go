@@ -11,7 +11,8 @@ import (
 // A pullOp is a pull under way.
 type pullOp struct {
 	peer  uint64
-	id    uint64        // of its ping
+	id    uint64 // of its ping
+	began time.Duration
 	alive time.Duration // something of the answer came last
 	got   uint64        // records so far
 }
@@ -23,7 +24,7 @@ func (r *replica) pullFrom(now instant, id uint64) {
 		return
 	}
 	r.ping(now, id, pingPull)
-	r.pull = &pullOp{peer: id, id: r.peers[id].pingID, alive: now.mono}
+	r.pull = &pullOp{peer: id, id: r.peers[id].pingID, began: now.mono, alive: now.mono}
 	r.lastPull = now.mono
 	r.n.repairsAsked++
 }
@@ -31,7 +32,7 @@ func (r *replica) pullFrom(now instant, id uint64) {
 // gap is called when a frame has left a gap in the dots of origin. What is missing was
 // lost, most likely; only a frame that took another way may still come.
 func (r *replica) gap(now instant, origin uint64) {
-	if now.mono-r.lastPull < pullEvery || !r.synced {
+	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced {
 		return
 	}
 	candidates := r.neighbours(func(p *peerState) bool { return p.origin == origin })
@@ -80,7 +81,7 @@ func (r *replica) advance(now instant) {
 
 // pullTick gives up a pull that isn't answered.
 func (r *replica) pullTick(now instant) {
-	if r.pull == nil || now.mono-r.pull.alive < pullTimeout {
+	if r.pull == nil || now.mono-r.pull.alive < pullTimeout && now.mono-r.pull.began < pullLimit {
 		return
 	}
 	if p := r.peers[r.pull.peer]; p != nil {
@@ -106,8 +107,13 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 			flags |= pongAll
 		}
 		budget := r.pullBytes
+		for i := range missing {
+			for m := &missing[i]; m.crowded && len(m.dots) > 0 && budget > 0; {
+				sends = r.repairs(now, sends, id, r.oldest(m), &budget)
+			}
+		}
 		for block, ok := r.newest(missing); ok && budget > 0; block, ok = r.newest(missing) {
-			sends = r.repairs(sends, id, block, &budget)
+			sends = r.repairs(now, sends, id, block, &budget)
 		}
 		if budget <= 0 {
 			flags |= pongLog
@@ -142,7 +148,7 @@ func (r *replica) newest(missing []originDots) (block originDots, ok bool) {
 		return block, false
 	}
 	last := &from.dots[len(from.dots)-1]
-	block = originDots{from.origin, []interval{*last}}
+	block = originDots{origin: from.origin, dots: []interval{*last}}
 	if last.to-last.from > pullBlock {
 		block.dots[0].from = last.to - pullBlock
 		last.to = block.dots[0].from
@@ -152,9 +158,23 @@ func (r *replica) newest(missing []originDots) (block originDots, ok bool) {
 	return block, true
 }
 
+// oldest takes the first block of dots out of what is missing of an origin.
+func (r *replica) oldest(m *originDots) (block originDots) {
+	iv := &m.dots[0]
+	block = originDots{origin: m.origin, dots: []interval{*iv}}
+	at, _, ok := r.log.next(m.origin, iv.from+1, iv.to)
+	if ok && iv.to-at >= pullBlock {
+		block.dots[0].to = at + pullBlock - 1
+		iv.from = block.dots[0].to
+	} else {
+		m.dots = m.dots[1:]
+	}
+	return block
+}
+
 // repairs appends frames with a block of dots, as far as the log knows them: for each dot the
 // very version that it wrote, or, if that isn't held any more, that it existed.
-func (r *replica) repairs(sends []message, to uint64, block originDots, budget *int) []message {
+func (r *replica) repairs(now instant, sends []message, to uint64, block originDots, budget *int) []message {
 	var recs []record
 	origin, iv := block.origin, block.dots[0]
 	first, size := uint64(0), 0
@@ -167,6 +187,9 @@ func (r *replica) repairs(sends []message, to uint64, block originDots, budget *
 	}
 	for seq := iv.from + 1; ; seq++ {
 		at, slot, ok := r.log.next(origin, seq, iv.to)
+		for ok && r.future(now, slot.stamp) { // nobody would take it
+			at, slot, ok = r.log.next(origin, at+1, iv.to)
+		}
 		if !ok {
 			break
 		}

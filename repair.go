@@ -22,6 +22,7 @@ const (
 	// A neighbour of which nothing came for so long, in spite of two pings, is cut.
 	silentMost = 3 * roundMin
 
+	pullLimit   = 10 * time.Second
 	surveyEvery = time.Second
 
 	pullTimeout      = 2 * time.Second
@@ -48,6 +49,7 @@ type peerState struct {
 	offer  uint64        // pongLog, pongOld: it has more
 	apart  bool          // it has dropped origins of which it knew something else than this node
 	shy    time.Duration // until then it isn't asked for a full sync
+	failed int           // full syncs of it in a row that were given up
 
 	pull *ping // a pull that flush has to answer
 }
@@ -83,7 +85,9 @@ func (r *replica) left(now instant, peer uint64) {
 	if p == nil {
 		return
 	}
-	delete(r.ctx.live, p.origin)
+	if p.origin != r.origin {
+		delete(r.ctx.live, p.origin)
+	}
 	delete(r.peers, peer)
 	r.peerIDs = slices.DeleteFunc(r.peerIDs, func(id uint64) bool { return id == peer })
 	delete(r.serving, peer)
@@ -91,7 +95,8 @@ func (r *replica) left(now instant, peer uint64) {
 	if r.pull != nil && r.pull.peer == peer {
 		r.pull = nil
 	}
-	if r.sync != nil && r.sync.peer == peer {
+	if r.sync != nil && r.sync.peer == peer && !r.sync.ended {
+		r.n.syncsFailed++
 		r.abortSync(now, "it left")
 	}
 	r.lonely = now.mono
@@ -158,7 +163,7 @@ func (r *replica) ping(now instant, id uint64, flags uint64) {
 	} else {
 		q.entries, q.rest = r.ctx.list(now.mono - activeFor)
 	}
-	if r.whole() {
+	if r.whole(now) {
 		q.flags |= pingSynced
 	}
 	p.pinged, p.wall, p.pingID = now.mono, now.wall, q.id
@@ -189,7 +194,7 @@ func (r *replica) lacking(p *ping) (missing []originDots, all bool) {
 			most = mine.overdue(theirs)
 		}
 		if dots := mine.minus(theirs, most); len(dots) > 0 {
-			missing = append(missing, originDots{o, dots})
+			missing = append(missing, originDots{o, dots, len(theirs.ahead) >= maxIntervals})
 		}
 	}
 	slices.SortFunc(missing, func(a, b originDots) int { return cmp.Compare(a.origin, b.origin) })
@@ -200,6 +205,10 @@ func (r *replica) lacking(p *ping) (missing []originDots, all bool) {
 type originDots struct {
 	origin uint64
 	dots   []interval
+
+	// The other node has as many gaps as it may: they have to be filled from below before it takes
+	// anything beyond them.
+	crowded bool
 }
 
 // offer says what of it the log has. That the log doesn't have something is only worth
@@ -249,7 +258,7 @@ func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 	a := pong{id: q.id, origin: r.origin, wall: now.wall, flags: offered, horizon: r.ctx.horizon}
 	run := r.ctx.get(q.origin).run(q.seq)
 	a.from, a.to = run.from, run.to
-	if r.whole() {
+	if r.whole(now) {
 		a.flags |= pongSynced
 	}
 	if q.flags&pingContext != 0 && q.flags&pingPull == 0 {
@@ -289,7 +298,9 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	if done {
 		caughtUp := r.pull.got > 0
 		r.pull = nil
-		if caughtUp {
+		if !caughtUp {
+			r.gapsWait = now.mono + roundMin // what is missing can't be had now
+		} else {
 			r.askAgain(now, func(q *peerState) bool { return q != p && (q.offer != 0 || !q.known) })
 		}
 	}

@@ -52,7 +52,8 @@ type replica struct {
 	interval             time.Duration
 	pull                 *pullOp
 	lastPull             time.Duration
-	surveyed             bool // all neighbours were asked again before a full sync
+	gapsWait             time.Duration // until then gaps are left to the rounds
+	surveyed             bool          // all neighbours were asked again before a full sync
 	lastSurvey           time.Duration
 
 	// sync_in.go, sync_out.go
@@ -78,7 +79,7 @@ type replicaConfig struct {
 	local       bool
 	first       bool          // it has nobody to wait for: it is synced from the start
 	syncTimeout time.Duration // a node that reaches nobody for so long is synced
-	chunkBytes  int           // of a full sync; 0 = maxFrame
+	chunkBytes  int           // of a full sync; 0 = defaultChunkBytes
 	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
 	store       storeConfig
 
@@ -155,7 +156,7 @@ func newReplica(c replicaConfig) *replica {
 		lone:     c.syncTimeout,
 
 		lastSurvey: -surveyEvery,
-		chunkBytes: cmp.Or(c.chunkBytes, maxFrame),
+		chunkBytes: cmp.Or(c.chunkBytes, defaultChunkBytes),
 		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
 	}
 }
@@ -447,10 +448,16 @@ func (r *replica) future(now instant, stamp uint64) bool {
 }
 
 // giveUp drops what is held of the key of a record that can't be applied now, if it is older:
-// it is known to be stale.
+// it is known to be stale. For a Clear that is all that was seen here so far.
 func (r *replica) giveUp(rec *record) {
-	if rec.kind != kindClear && r.store.drop(rec.key, rec.version) {
-		r.changed(rec.key, kindForget)
+	switch {
+	case rec.kind != kindClear:
+		if r.store.drop(rec.key, rec.version) {
+			r.changed(rec.key, kindForget)
+		}
+	case r.store.clearVersion().origin != rec.origin: // once is enough
+		r.store.applyClear(version{min(rec.stamp, r.clock.last), rec.origin})
+		r.changed("", kindClear)
 	}
 }
 
@@ -513,7 +520,7 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 		r.mu.Unlock()
 	}
 	sends = r.answerPulls(now, sends)
-	return broadcasts, r.serve(sends)
+	return broadcasts, r.serve(now, sends)
 }
 
 // takeCuts returns the connections that are to be ended.

@@ -134,7 +134,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		}
 	}
 	wasSynced := to.r.synced
-	if err := to.r.receive(now, uint64(from.id), own); err != nil && typ != frameDelta && !to.alive(s) {
+	if err := to.r.receive(now, uint64(from.id), own); err != nil && typ != frameDelta {
 		s.fail("n%d: %v", to.id, err)
 	}
 	if !slices.Equal(own, frame) {
@@ -188,8 +188,6 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	}
 	s.checkNode(to)
 }
-
-func (n *simNode) alive(s *sim) bool { return s.alive(n) }
 
 func (s *sim) tracePing(from, to *simNode, frame []byte) {
 	if !s.tracing {

@@ -248,7 +248,7 @@ func newSim(seed uint64) *sim {
 
 // start begins a life of a node.
 func (s *sim) start(id int) *simNode {
-	n := &simNode{id: id, skew: s.rng.Int64N(simSkew/2+1) - simSkew/4}
+	n := &simNode{id: id, skew: s.rng.Int64N(simSkew+1) - simSkew/2}
 	if old := s.nodes[id]; old != nil {
 		n.life = old.life + 1
 	}

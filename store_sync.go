@@ -14,7 +14,7 @@ import (
 // so with no more groups than shards a group is a set of whole shards.
 
 // A group is sent in one chunk if it isn't larger than that; a shard of it is locked at a time.
-const defaultGroupKeys = 2048
+const defaultGroupKeys = 1024
 
 // groups returns how many groups to stream the store in.
 func (s *store) groups() int {
@@ -34,7 +34,13 @@ func (s *store) group(groups, group int) (recs []record, after version, floors [
 		sh.mu.Lock()
 		for _, probation := range [...]bool{false, true} {
 			for _, e := range sh.queueLocked(probation).values() {
-				if e.stamp > clear {
+				switch {
+				case e.stamp <= clear:
+				case e.mark != 0:
+					// Nobody vouches for it, and the other node would take it for granted. To that one
+					// it is forgotten.
+					s.raiseFloor(s.bucketOf(e.key), e.stamp)
+				default:
 					recs = append(recs, sh.recordLocked(e))
 				}
 			}

@@ -250,7 +250,7 @@ func TestSyncServingEnds(t *testing.T) {
 func TestPullOfAHugeContext(t *testing.T) {
 	h := newHostileRig(t, func(c *replicaConfig) { c.first = true })
 	for i, seq := range []uint64{3, 1 << 40, 1<<62 - 1} {
-		rec := record{key: fmt.Sprint(i), kind: kindTombstone, version: version{stampOf(wireWall) + seq>>1, 5}}
+		rec := record{key: fmt.Sprint(i), kind: kindTombstone, version: version{stampOf(wireWall) + uint64(i), 5}}
 		h.log.put(5, seq, &rec)
 	}
 	h.ctx.origins[5] = &dotSet{covered: 1 << 62, settled: 1 << 62, newest: maxStamp}

@@ -16,11 +16,11 @@ import (
 // that what no session vouches for in the end can be dropped.
 
 const (
-	syncAgain = time.Second     // without a chunk, then the last acknowledgement is repeated
-	syncStall = 5 * time.Second // then another neighbour is tried
-	syncShy   = 2 * time.Second // for how long the one that failed isn't
-	syncBusy  = time.Second / 2 // or the one that said that it can't now
-	syncGroup = 1 << 22         // records of one group at most
+	syncAgain = time.Second      // without a chunk, then the last acknowledgement is repeated
+	syncStall = 10 * time.Second // then another neighbour is tried
+	syncShy   = 2 * time.Second  // for how long the one that failed isn't
+	syncBusy  = time.Second / 2  // or the one that said that it can't now
+	syncGroup = 1 << 22          // records of one group at most
 
 	// syncPatience is how long a session may take, while others wait for it. Each one that
 	// takes longer doubles it for the next: there may be that much to send.
@@ -37,6 +37,7 @@ type syncIn struct {
 	streamed      *keySet   // their keys
 	spoiled       bool      // something came from the future: the context can't be adopted
 	applying      bool
+	ended         bool // successfully
 
 	began, progress, asked time.Duration
 	bytes                  uint64
@@ -49,7 +50,6 @@ func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
 		return false
 	}
 	r.turns++
-	clear(r.serving) // see canServe
 	if r.mark++; r.mark == 0 {
 		r.mark++
 	}
@@ -74,10 +74,10 @@ func (r *replica) ask(now instant, flags uint64) {
 func (r *replica) abortSync(now instant, why string) {
 	in := r.sync
 	r.sync = nil
-	r.n.syncsFailed++
 	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
 	if p := r.peers[in.peer]; p != nil {
-		p.shy = max(p.shy, now.mono+syncShy)
+		p.shy = now.mono + syncShy<<p.failed
+		p.failed = min(p.failed+1, 5)
 		r.send(message{in.peer, appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: askCancel})})
 	}
 }
@@ -87,8 +87,10 @@ func (r *replica) syncTick(now instant) {
 	switch {
 	case in == nil || in.applying:
 	case now.mono-in.progress >= syncStall:
+		r.n.syncsFailed++
 		r.abortSync(now, "nothing came any more")
 	case now.mono-in.began >= r.patience:
+		r.n.syncsFailed++
 		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.patience))
 		r.patience *= 2
 	case now.mono-max(in.progress, in.asked) >= syncAgain:
@@ -108,7 +110,8 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 		return nil // of a session that was given up
 	}
 	if c.flags&chunkRefused != 0 {
-		r.abortSync(now, "it can't serve now")
+		r.sync = nil
+		r.syncFailure = fmt.Sprintf("node %x can't serve a full sync now", from)
 		r.peers[from].shy = now.mono + syncBusy
 		return nil
 	}
@@ -119,8 +122,14 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 	in.bytes += uint64(size)
 	if c.number == 0 {
 		in.head = *c
+		in.spoiled = r.futureContext(now, c)
 	} else if err := r.receiveGroup(now, in, c, recs); err != nil || r.sync != in {
 		return err
+	}
+	if in.spoiled {
+		r.n.syncsFailed++
+		r.abortSync(now, "some of its writes are stamped too far ahead of this node's clock")
+		return nil
 	}
 	in.next++
 	r.ask(now, 0)
@@ -134,6 +143,7 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 // called with the lock, which it gives up now and then.
 func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunkReader) error {
 	if !in.expects(c) {
+		r.n.syncsFailed++
 		r.abortSync(now, "its chunks make no sense")
 		return fmt.Errorf("%w: group %d of a sync instead of %d", errMalformed, c.group, in.group)
 	}
@@ -158,14 +168,16 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 	}
 	// First Clear and the floors: from now on nothing older comes in again. They stand for
 	// writes that the other node has accepted, so the clock follows them.
-	if c.clear.stamp > 0 && !r.apply(now, &record{kind: kindClear, version: c.clear}) {
-		in.spoiled = true
-	}
 	for _, f := range c.floors {
 		if r.future(now, f.stamp) {
 			in.spoiled = true
-			continue
 		}
+	}
+	if in.spoiled || c.clear.stamp > 0 && !r.apply(now, &record{kind: kindClear, version: c.clear}) {
+		in.spoiled = true
+		return nil
+	}
+	for _, f := range c.floors {
 		r.clock.observe(f.stamp)
 		r.store.raiseFloor(int(f.bucket), f.stamp)
 	}
@@ -207,7 +219,9 @@ func (r *replica) futureContext(now instant, head *syncChunk) bool {
 func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 	rec.mark = in.mark
 	r.unvouched = true
-	r.makeRoom(now, rec)
+	if r.makeRoom(now, rec); r.sync != in {
+		return // it was given up while the lock was free
+	}
 	r.n.recordsSynced++
 	if !r.apply(now, rec) {
 		in.spoiled = true
@@ -220,18 +234,14 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 // dots, what was streamed is as new, or the floors and Clear stand for it.
 func (r *replica) endSync(now instant) {
 	in := r.sync
-	if in.spoiled || r.futureContext(now, &in.head) {
-		r.abortSync(now, "some of its writes are stamped too far ahead of this node's clock")
-		return
-	}
 	r.adopt(now, &in.head)
 	r.unvouched = false
 	r.patience = syncPatience
-	r.becomeSynced(now)
+	r.becomeSynced()
 	r.n.syncsReceived++
 	r.n.syncBytesIn += in.bytes
 	r.n.syncTook = now.mono - in.began
-	in.applying = true // no other session until the marks of this one are gone
+	in.applying, in.ended = true, true // no other session until the marks of this one are gone
 	r.mu.Unlock()
 	for _, key := range r.store.vouch(in.mark) {
 		r.changed(key, kindForget)
@@ -239,6 +249,9 @@ func (r *replica) endSync(now instant) {
 	r.mu.Lock()
 	if r.sync == in {
 		r.sync = nil
+	}
+	if p := r.peers[in.peer]; p != nil {
+		p.failed = 0
 	}
 	for _, p := range r.peers {
 		p.apart = false

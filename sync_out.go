@@ -8,9 +8,13 @@ import (
 // A full sync, on the side that serves it.
 
 const (
-	syncWindow  = 8 // chunks sent and not acknowledged
+	syncWindow  = 8       // chunks sent and not acknowledged,
+	syncBytes   = 1 << 20 // and bytes of them, but for the last
+	syncRepeat  = time.Second
 	syncServing = 4 // sessions at a time
-	syncForget  = 15 * time.Second
+	// A chunk takes a while on a slow line, and nothing else of its sender is heard meanwhile.
+	defaultChunkBytes = 256 << 10
+	syncForget        = 15 * time.Second
 )
 
 // syncOut is a session. The fields below flush's belong to flush alone, the others are
@@ -21,7 +25,10 @@ type syncOut struct {
 	moved   time.Duration // when it began, or the last chunk was acknowledged
 	acked   uint64        // the requester has all chunks below
 	window  [][]byte      // the chunks from acked on
-	again   bool          // send the window again
+	again   bool          // the requester has waited for the first of them
+	sent    time.Duration // when that left
+	repeats int           // how often
+	lost    uint64        // the chunks below have to be sent again, one by one
 	made    bool          // the last chunk was made
 	bytes   uint64
 
@@ -67,7 +74,10 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 		}
 		out.window = out.window[n:]
 		out.acked = a.next
-		out.moved = now.mono
+		out.moved, out.sent, out.repeats = now.mono, now.mono, 0
+		if len(out.window) > 0 && out.acked < out.lost {
+			r.send(message{from, out.window[0]})
+		}
 	}
 	if out.made && len(out.window) == 0 {
 		r.n.syncsServed++
@@ -79,14 +89,9 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 	r.wake()
 }
 
-// canServe reports whether a full sync of this node's state would make another one complete. While
-// it holds what nobody vouches for, it would not: the other one would take that for granted. Of
-// two that ask each other at the same time, the one with the greater PeerID gives in.
+// canServe reports whether a full sync of this node's state would make another one complete.
 func (r *replica) canServe(now instant, to uint64) bool {
-	if in := r.sync; in != nil && in.peer == to && in.head.groups == 0 && r.id > to {
-		r.abortSync(now, "the other node asks for one too")
-	}
-	return r.whole() && !r.closed && r.sync == nil && (len(r.serving) < syncServing || r.serving[to] != nil)
+	return r.whole(now) && !r.closed && (len(r.serving) < syncServing || r.serving[to] != nil)
 }
 
 func (r *replica) newSession(now instant, session uint64) *syncOut {
@@ -111,7 +116,7 @@ func (r *replica) serveTick(now instant) {
 
 // serve makes at most one chunk for each session, so that what is written here doesn't wait
 // long. flush calls it.
-func (r *replica) serve(sends []message) []message {
+func (r *replica) serve(now instant, sends []message) []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range slices.Clone(r.peerIDs) {
@@ -119,13 +124,16 @@ func (r *replica) serve(sends []message) []message {
 		if out == nil {
 			continue
 		}
-		if out.again {
-			out.again = false
-			for _, frame := range out.window {
-				sends = append(sends, message{id, frame})
-			}
+		if out.again && len(out.window) > 0 && now.mono-out.sent >= syncRepeat<<out.repeats {
+			// What followed it may have come too early and been dropped. A slow line mustn't be
+			// filled with repetitions.
+			out.sent = now.mono
+			out.repeats = min(out.repeats+1, 4)
+			out.lost = out.acked + uint64(len(out.window))
+			sends = append(sends, message{id, out.window[0]})
 		}
-		if out.made || len(out.window) >= syncWindow {
+		out.again = false
+		if out.made || out.full() {
 			continue
 		}
 		r.mu.Unlock()
@@ -135,11 +143,23 @@ func (r *replica) serve(sends []message) []message {
 		out.made = last
 		out.bytes += uint64(len(frame))
 		sends = append(sends, message{id, frame})
-		if !last && len(out.window) < syncWindow && r.serving[id] == out {
+		if len(out.window) == 1 {
+			out.sent, out.repeats = now.mono, 0
+		}
+		if !last && !out.full() && r.serving[id] == out {
 			r.wake()
 		}
 	}
 	return sends
+}
+
+// full reports whether enough is under way.
+func (out *syncOut) full() bool {
+	bytes := 0
+	for _, frame := range out.window {
+		bytes += len(frame)
+	}
+	return len(out.window) >= syncWindow || bytes >= syncBytes
 }
 
 // chunk makes the next chunk, of about most bytes, or of a record, and says whether it is the

@@ -21,13 +21,16 @@ import (
 
 const electAfter = 3 * time.Second // all neighbours being unsynced, in case a synced one is about to connect
 
-// whole reports whether a full sync from this node would make another one complete.
-func (r *replica) whole() bool { return r.synced && !r.unvouched }
+// whole reports whether a full sync from this node would make another one complete: it is synced,
+// vouches for all that it holds, and its stamps aren't ahead of what others accept.
+func (r *replica) whole(now instant) bool {
+	return r.synced && !r.unvouched && !r.future(now, r.clock.last)
+}
 
 // judge declares the node synced, if its time has come. One that was synced before, and holds
 // what a full sync brought that didn't end, doesn't wait for others: it has the most.
 func (r *replica) judge(now instant) {
-	if r.whole() || r.sync != nil {
+	if r.synced && !r.unvouched || r.sync != nil {
 		return
 	}
 	switch {
@@ -36,7 +39,7 @@ func (r *replica) judge(now instant) {
 		if now.mono-r.lonely >= r.lone {
 			r.declare(now)
 		}
-	case len(r.neighbours(isSynced)) > 0:
+	case r.knowsSynced():
 		r.unsyncedFor = now.mono
 	default:
 		alike := now.mono - r.unsyncedFor
@@ -54,18 +57,26 @@ func (r *replica) declare(now instant) {
 		r.store.unmark()
 		r.skip(now)
 	}
-	r.becomeSynced(now)
+	r.becomeSynced()
+	for _, id := range r.peerIDs { // they may be waiting for one that is
+		r.ping(now, id, 0)
+	}
 }
 
-// becomeSynced notes it, and tells the neighbours, who may be waiting for one that is.
-func (r *replica) becomeSynced(now instant) {
-	if r.synced {
-		return
+// knowsSynced reports whether some neighbour is synced, however slow it is.
+func (r *replica) knowsSynced() bool {
+	for _, p := range r.peers {
+		if p.synced {
+			return true
+		}
 	}
-	r.synced = true
-	r.became()
-	for _, id := range r.peerIDs {
-		r.ping(now, id, 0)
+	return false
+}
+
+func (r *replica) becomeSynced() {
+	if !r.synced {
+		r.synced = true
+		r.became()
 	}
 }
 
