@@ -319,7 +319,7 @@ func (s *sim) run() string {
 func (s *sim) agree() {
 	patience := simCalm
 	if s.c.jumps {
-		patience += 300_000 // writes from the future are taken when their time has come
+		patience += 400_000 // writes from the future are taken when their time has come, and somebody asks
 	}
 	for end := s.t + patience; s.failure == ""; s.until(s.t + 500) {
 		disagreement := s.disagreement()

@@ -16,7 +16,7 @@ import (
 // that what no session vouches for in the end can be dropped.
 
 const (
-	syncAgain = time.Second      // without a chunk, then the last acknowledgement is repeated
+	syncAgain = 2 * time.Second  // without a chunk, then the last acknowledgement is repeated
 	syncStall = 10 * time.Second // then another neighbour is tried
 	syncShy   = 2 * time.Second  // for how long the one that failed isn't
 	syncBusy  = time.Second / 2  // or the one that said that it can't now
@@ -39,7 +39,10 @@ type syncIn struct {
 	applying      bool
 	ended         bool // successfully
 
+	gap uint64 // the chunk that was said to be lost
+
 	began, progress, asked time.Duration
+	pace                   time.Duration // the longest wait for a chunk so far: the line may be slow
 	bytes                  uint64
 }
 
@@ -93,7 +96,7 @@ func (r *replica) syncTick(now instant) {
 		r.n.syncsFailed++
 		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.patience))
 		r.patience *= 2
-	case now.mono-max(in.progress, in.asked) >= syncAgain:
+	case now.mono-max(in.progress, in.asked) >= max(syncAgain, 2*in.pace):
 		r.ask(now, askAgain)
 	}
 }
@@ -115,10 +118,15 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 		r.peers[from].shy = now.mono + syncBusy
 		return nil
 	}
-	if c.number != in.next {
-		return nil // it came twice, or too early
-	}
+	in.pace = max(in.pace, now.mono-in.progress)
 	in.progress = now.mono
+	if c.number != in.next { // it came twice, or too early
+		if c.number > in.next && in.gap != in.next {
+			in.gap = in.next
+			r.ask(now, askGap)
+		}
+		return nil
+	}
 	in.bytes += uint64(size)
 	if c.number == 0 {
 		in.head = *c

@@ -10,8 +10,7 @@ import (
 const (
 	syncWindow  = 8       // chunks sent and not acknowledged,
 	syncBytes   = 1 << 20 // and bytes of them, but for the last
-	syncRepeat  = time.Second
-	syncServing = 4 // sessions at a time
+	syncServing = 4       // sessions at a time
 	// A chunk takes a while on a slow line, and nothing else of its sender is heard meanwhile.
 	defaultChunkBytes = 256 << 10
 	syncForget        = 15 * time.Second
@@ -28,7 +27,7 @@ type syncOut struct {
 	again   bool          // the requester has waited for the first of them
 	sent    time.Duration // when that left
 	repeats int           // how often
-	lost    uint64        // the chunks below have to be sent again, one by one
+	gap     bool          // the first of them is lost, and what followed was dropped
 	made    bool          // the last chunk was made
 	bytes   uint64
 
@@ -75,9 +74,6 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 		out.window = out.window[n:]
 		out.acked = a.next
 		out.moved, out.sent, out.repeats = now.mono, now.mono, 0
-		if len(out.window) > 0 && out.acked < out.lost {
-			r.send(message{from, out.window[0]})
-		}
 	}
 	if out.made && len(out.window) == 0 {
 		r.n.syncsServed++
@@ -86,6 +82,7 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 		return
 	}
 	out.again = out.again || a.flags&askAgain != 0
+	out.gap = out.gap || a.flags&askGap != 0
 	r.wake()
 }
 
@@ -124,15 +121,19 @@ func (r *replica) serve(now instant, sends []message) []message {
 		if out == nil {
 			continue
 		}
-		if out.again && len(out.window) > 0 && now.mono-out.sent >= syncRepeat<<out.repeats {
-			// What followed it may have come too early and been dropped. A slow line mustn't be
-			// filled with repetitions.
+		switch {
+		case out.gap:
+			out.sent = now.mono
+			for _, frame := range out.window {
+				sends = append(sends, message{id, frame})
+			}
+		case out.again && len(out.window) > 0 && now.mono-out.sent >= syncAgain<<out.repeats:
+			// It may still be on its way: a slow line mustn't be filled with repetitions.
 			out.sent = now.mono
 			out.repeats = min(out.repeats+1, 4)
-			out.lost = out.acked + uint64(len(out.window))
 			sends = append(sends, message{id, out.window[0]})
 		}
-		out.again = false
+		out.again, out.gap = false, false
 		if out.made || out.full() {
 			continue
 		}

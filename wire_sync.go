@@ -41,8 +41,9 @@ type syncAsk struct {
 
 // The flags of a syncAsk.
 const (
-	askAgain  = 1 << iota // nothing has come for a while: send what was sent before again
+	askAgain  = 1 << iota // nothing has come for a while: was the expected chunk lost?
 	askCancel             // the requester doesn't want it any more
+	askGap                // later chunks have come: the expected one was lost, and they were dropped
 )
 
 // A syncChunk is a piece of a full sync. The first one, number 0, has no records: it
