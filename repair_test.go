@@ -228,3 +228,36 @@ func TestRepairKeepsFloorsLow(t *testing.T) {
 		}
 	})
 }
+
+// For each dot a repair has the version that it wrote, or says that this is gone. A newer one in its
+// place would be held without its dot, and nobody could ask for that.
+func TestRepairSendsVeryVersions(t *testing.T) {
+	w := newWire(t)
+	a := w.add(1, true)
+	w.add(2, true)
+	w.connect(1, 2)
+	w.settle()
+	repaired := map[uint64]record{}
+	w.lost = func(_, _ uint64, frame []byte) bool {
+		d, err := openDelta(frame)
+		if err == nil && d.newest != 0 {
+			var rec record
+			for seq, ok := d.next(&rec); ok; seq, ok = d.next(&rec) {
+				repaired[seq] = rec
+			}
+		}
+		return err == nil && d.newest == 0
+	}
+	for i := range 3 {
+		w.set(1, "k", fmt.Sprint(i))
+	}
+	w.pass(5 * time.Second)
+	for seq := uint64(1); seq <= 3; seq++ {
+		slot, _ := a.log.get(a.origin, seq)
+		rec, ok := repaired[seq]
+		if !ok || rec.version != slot.version || (rec.kind == kindValue) != (seq == 3) {
+			t.Errorf("dot %d, %v, was repaired by %+v", seq, slot.version, rec)
+		}
+	}
+	w.holds(2, "k", "2")
+}
