@@ -81,16 +81,15 @@ func TestCloseAfterALostFrame(t *testing.T) {
 	for _, repaired := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			net := newMemNet()
-			lose := false
-			net.filter = func(_, to uint64, frame []byte) bool { return !(lose && frame[1] == frameDelta) }
+			lose := losing(net, 2)
 			a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
 			synctest.Wait()
 			must(t, a.Set("1", "v", 60))
 			synctest.Wait()
-			lose = true
+			lose.Store(true)
 			must(t, a.Set("2", "v", 60))
 			synctest.Wait()
-			lose = !repaired
+			lose.Store(!repaired)
 			must(t, a.Set("3", "v", 60))
 			start := time.Now()
 			if err := a.Close(); errors.Is(err, ErrUnconfirmed) == repaired || time.Since(start) > confirmTimeout {

@@ -101,7 +101,7 @@ var mutants = []mutant{
 	{name: "a lost chunk isn't noticed", edits: []edit{
 		{"sync_in.go", "if c.number != in.next {", "if in.next = max(in.next, min(c.number, in.next+c.number)); c.number != in.next {"},
 		{"sync_in.go", "if c.group != in.group || c.group", "if in.group = c.group; c.group"}}},
-	{name: "a floor from the future is taken", edits: []edit{{"sync_in.go",
+	{name: "a floor from the future is taken", test: "TestSyncFromTheFuture", edits: []edit{{"sync_in.go",
 		"if r.future(now, f.stamp) {", "if r.future(now, f.stamp) && false {"}}},
 	{name: "a sync with writes from the future counts", edits: []edit{{"sync_in.go",
 		"\tif in.spoiled ||", "\tif false &&"}}},

@@ -191,14 +191,12 @@ func TestClearIsRepaired(t *testing.T) {
 		net, nodes := three(t)
 		must(t, nodes[0].Set("k", "v", 3600))
 		synctest.Wait()
-		lose := true
-		net.mu.Lock()
-		net.filter = func(_, to uint64, frame []byte) bool { return !lose || to != 3 || frame[1] != frameDelta }
-		net.mu.Unlock()
+		lose := losing(net, 3)
+		lose.Store(true)
 		must(t, nodes[0].Clear())
 		synctest.Wait()
 		get(t, nodes[2], "k", "v")
-		lose = false
+		lose.Store(false)
 		advance(5 * time.Second)
 		miss(t, nodes[2], "k")
 	})

@@ -3,17 +3,18 @@ package bcache
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// losing has a net lose the deltas to a node while *lose is true.
-func losing(net *memNet, node uint64) (lose *bool) {
-	lose = new(bool)
+// losing has a net lose the deltas to a node while lose is true.
+func losing(net *memNet, node uint64) (lose *atomic.Bool) {
+	lose = new(atomic.Bool)
 	net.mu.Lock()
 	defer net.mu.Unlock()
-	net.filter = func(_, to uint64, frame []byte) bool { return !*lose || to != node || frame[1] != frameDelta }
+	net.filter = func(_, to uint64, frame []byte) bool { return !lose.Load() || to != node || frame[1] != frameDelta }
 	return lose
 }
 
@@ -24,13 +25,13 @@ func TestRepairOfALostTail(t *testing.T) {
 		lose := losing(net, 3)
 		must(t, nodes[0].Set("gone", "v", 3600))
 		synctest.Wait()
-		*lose = true
+		lose.Store(true)
 		for i := range 100 {
 			must(t, nodes[0].Set(fmt.Sprint(i), "v", 3600))
 		}
 		must(t, nodes[0].Delete("gone"))
 		synctest.Wait()
-		*lose = false
+		lose.Store(false)
 		get(t, nodes[2], "gone", "v")
 		advance(5 * time.Second)
 		miss(t, nodes[2], "gone")
@@ -52,10 +53,10 @@ func TestRepairOfAGap(t *testing.T) {
 		net, nodes := three(t)
 		advance(time.Second)
 		lose := losing(net, 3)
-		*lose = true
+		lose.Store(true)
 		must(t, nodes[0].Set("lost", "v", 3600))
 		synctest.Wait()
-		*lose = false
+		lose.Store(false)
 		must(t, nodes[0].Set("next", "v", 3600))
 		synctest.Wait()
 		get(t, nodes[2], "lost", "v") // no time has passed
@@ -73,13 +74,13 @@ func TestRepairOfWhatIsGone(t *testing.T) {
 		must(t, a.Set("k", "old", 3600))
 		synctest.Wait()
 		advance(3 * time.Second)
-		*lose = true
+		lose.Store(true)
 		must(t, a.Set("k", "new", 3600))
 		for i := range 10 { // evicts it
 			must(t, a.Set(fmt.Sprint(i), "v", 3600))
 		}
 		synctest.Wait()
-		*lose = false
+		lose.Store(false)
 		get(t, b, "k", "old")
 		advance(5 * time.Second)
 		miss(t, b, "k")
@@ -104,13 +105,13 @@ func TestRepairBeyondTheLog(t *testing.T) {
 			must(t, a.Set(fmt.Sprint(i), "v", 3600))
 		}
 		synctest.Wait()
-		*lose = true
+		lose.Store(true)
 		for i := range 200 {
 			must(t, a.Delete(fmt.Sprint(i)))
 		}
 		must(t, a.Set("new", "v", 3600))
 		synctest.Wait()
-		*lose = false
+		lose.Store(false)
 		advance(120 * time.Second) // longer than DeletionDelay: the tombstones are gone
 		for i := range 200 {
 			miss(t, b, fmt.Sprint(i))
@@ -211,7 +212,7 @@ func TestRepairKeepsFloorsLow(t *testing.T) {
 		net, nodes := three(t)
 		advance(5 * time.Second)
 		lose := losing(net, 3)
-		*lose = true
+		lose.Store(true)
 		for i := range 500 { // written once, before
 			must(t, nodes[i%2].Set(fmt.Sprint("once", i), "v", 3600))
 		}
@@ -221,7 +222,7 @@ func TestRepairKeepsFloorsLow(t *testing.T) {
 			}
 			advance(time.Millisecond)
 		}
-		*lose = false
+		lose.Store(false)
 		advance(5 * time.Second)
 		if s := nodes[2].Stats(); nodes[2].Len() != 900 || s.RefusedFloor != 0 || s.SyncsReceived > 1 {
 			t.Errorf("%d entries, %d refused, %d full syncs", nodes[2].Len(), s.RefusedFloor, s.SyncsReceived)
