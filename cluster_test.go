@@ -293,19 +293,24 @@ func TestClusterLargeBatchIsCut(t *testing.T) {
 func TestClusterIsSilentWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemNet()
-		frames, bytes := 0, 0
-		net.filter = func(_, _ uint64, frame []byte) bool { frames++; bytes += len(frame); return true }
+		var frames, bytes atomic.Int64
+		net.filter = func(_, _ uint64, frame []byte) bool {
+			frames.Add(1)
+			bytes.Add(int64(len(frame)))
+			return true
+		}
 		a, _ := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
 		synctest.Wait()
 		for i := range 1000 {
 			must(t, a.Set(fmt.Sprint(i), "v", 3600))
 		}
 		advance(90 * time.Second)
-		frames, bytes = 0, 0
+		frames.Store(0)
+		bytes.Store(0)
 		advance(10 * time.Minute)
 		// A ping and its pong, each way, every 10 seconds.
-		if frames > 4*61 || bytes > 100*frames {
-			t.Errorf("%d frames of %d bytes in ten idle minutes", frames, bytes)
+		if n := frames.Load(); n > 4*61 || bytes.Load() > 100*n {
+			t.Errorf("%d frames of %d bytes in ten idle minutes", n, bytes.Load())
 		}
 	})
 }
