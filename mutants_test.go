@@ -72,6 +72,21 @@ func TestMutants(t *testing.T) {
 	t.Logf("%d planted bugs:%s", len(rows), table.String())
 }
 
+// The edits fit the code: the table can't rot between the times that it is run.
+func TestMutantsFit(t *testing.T) {
+	for _, m := range mutants {
+		for _, e := range m.edits {
+			text, err := os.ReadFile(e.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(text), e.old); n != 1 || e.old == e.new {
+				t.Errorf("%s: %s has the text to replace %d times: %q", m.name, e.file, n, e.old)
+			}
+		}
+	}
+}
+
 var seedFailed = regexp.MustCompile(`seed (\d+): (.*)`)
 
 // run plants the bug and says what noticed it.

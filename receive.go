@@ -1,0 +1,198 @@
+package bcache
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What a replica does with frames: it finds out what they are, and applies deltas. The others are
+// dealt with in repair.go, pull.go, sync_in.go and sync_out.go.
+
+// receive handles a frame that the node with PeerID from sent or relayed. The
+// error says why the frame was dropped, if it wraps errMalformed or errUnsupported,
+// or why some of its records were, if it wraps errFuture.
+func (r *replica) receive(now instant, from uint64, frame []byte) error {
+	err := r.dispatch(now, from, frame)
+	if err == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case errors.Is(err, errUnsupported):
+		r.n.unsupported++
+	case errors.Is(err, errMalformed):
+		r.n.malformed++
+	}
+	return err
+}
+
+func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
+	typ, err := frameType(frame)
+	if err != nil {
+		return err
+	}
+	switch typ {
+	case frameDelta:
+		d, err := openDelta(frame)
+		if err != nil {
+			return err
+		}
+		return r.receiveDelta(now, from, &d)
+	case framePing:
+		p, err := decodePing(frame)
+		if err != nil {
+			return err
+		}
+		r.receivePing(now, from, p)
+	case framePong:
+		p, err := decodePong(frame)
+		if err != nil {
+			return err
+		}
+		r.receivePong(now, from, p)
+	case frameAsk:
+		a, err := decodeAsk(frame)
+		if err != nil {
+			return err
+		}
+		r.receiveAsk(now, from, a)
+	case frameChunk:
+		c, recs, err := openChunk(frame)
+		if err != nil {
+			return err
+		}
+		return r.receiveChunk(now, from, &c, recs, len(frame))
+	default:
+		return fmt.Errorf("%w: frame type %d", errUnsupported, typ)
+	}
+	return nil
+}
+
+// receiveDelta applies the records whose dots are new, a batch per lock so that
+// local callers never wait for a whole frame.
+func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
+	ahead, refused := int64(0), 0
+	pass := func(d deltaReader, but kind) {
+		for more := true; more; {
+			r.mu.Lock()
+			for i, bytes := 0, 0; more && i < applyBatch && bytes < applyBytes; i++ {
+				var rec record
+				var applied bool
+				rec, applied, more = r.receiveRecord(now, &d, but)
+				bytes += len(rec.key) + len(rec.val)
+				if more && !applied {
+					ahead = max(ahead, stampWall(rec.stamp)-now.wall)
+					refused++
+				}
+			}
+			r.mu.Unlock()
+		}
+	}
+	if d.newest != 0 {
+		pass(*d, kindForget) // see newest
+	}
+	pass(*d, kindNone)
+	r.mu.Lock()
+	r.endDelta(now, from, d)
+	r.mu.Unlock()
+	if refused > 0 {
+		return fmt.Errorf("%w: %d writes, by up to %v", errFuture, refused, time.Duration(ahead)*time.Millisecond)
+	}
+	return nil
+}
+
+// endDelta notes who sent it, and looks for gaps.
+func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
+	if p := r.peers[from]; p != nil {
+		p.heard = now.mono
+	}
+	if r.pull != nil && r.pull.peer == from && d.newest != 0 {
+		r.pull.alive = now.mono
+	}
+	if d.newest == 0 && len(r.ctx.get(d.origin).ahead) > 0 {
+		r.gap(now, d.origin)
+	}
+}
+
+// receiveRecord processes the next record of a frame, unless it is of a certain kind; more is
+// false if there is none. applied is false if it comes from the future.
+func (r *replica) receiveRecord(now instant, d *deltaReader, but kind) (rec record, applied, more bool) {
+	seq, ok := d.peekSeq()
+	if !ok {
+		return rec, false, false
+	}
+	if d.origin == r.origin || r.ctx.get(d.origin).has(seq) {
+		r.n.duplicates++
+		d.skip()
+		return rec, true, true
+	}
+	d.next(&rec)
+	if rec.kind == but {
+		return rec, true, true
+	}
+	r.makeRoom(now, &rec)
+	if r.ctx.get(d.origin).has(seq) { // it came a second time while the lock was free
+		r.n.duplicates++
+		return rec, true, true
+	}
+	r.n.recordsIn++
+	r.active = true
+	if !r.ctx.admits(d.origin, seq, max(rec.stamp, d.newest)) {
+		r.n.droppedIntervals++
+		r.giveUp(&rec)
+		return rec, true, true
+	}
+	if !r.apply(now, &rec) {
+		return rec, false, true
+	}
+	r.log.put(d.origin, seq, &rec)
+	r.n.droppedOrigins += uint64(r.ctx.add(d.origin, seq, max(rec.stamp, d.newest), now.mono))
+	if d.newest != 0 {
+		r.n.recordsRetrieved++
+		if r.pull != nil {
+			r.pull.got++
+		}
+	}
+	return rec, true, true
+}
+
+// apply merges a record of another node. It returns false for one from the
+// future: its dot stays a gap, to be repaired when the clocks have caught up.
+func (r *replica) apply(now instant, rec *record) bool {
+	if r.future(now, rec.stamp) {
+		r.n.refusedSkew++
+		r.giveUp(rec)
+		return false
+	}
+	r.clock.observe(rec.stamp)
+	switch r.store.apply(now, rec, false) {
+	case outcomeKept, outcomeRefused, outcomeCleared:
+		return true
+	case outcomeTooBig:
+		r.n.refusedTooBig++
+	}
+	r.changed(rec.key, rec.kind)
+	return true
+}
+
+// future reports whether a stamp is further ahead of this node's clock than other clocks
+// may be.
+func (r *replica) future(now instant, stamp uint64) bool {
+	return stamp > stampOf(now.wall+r.maxSkew)|(1<<stampShift-1)
+}
+
+// giveUp drops what is held of the key of a record that can't be applied now, if it is older:
+// it is known to be stale. For a Clear that is all that was seen here so far.
+func (r *replica) giveUp(rec *record) {
+	switch {
+	case rec.kind != kindClear:
+		if r.store.drop(rec.key, rec.version) {
+			r.changed(rec.key, kindForget)
+		}
+	case r.store.clearVersion().origin != rec.origin: // once is enough
+		r.store.applyClear(version{min(rec.stamp, r.clock.last), rec.origin})
+		r.changed("", kindClear)
+	}
+}
