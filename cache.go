@@ -405,10 +405,8 @@ func (s *store) close() {
 			continue
 		}
 		sh.mu.Lock()
-		for _, probation := range [...]bool{false, true} {
-			for _, e := range sh.queueLocked(probation).values() {
-				s.removeLocked(sh, e.key)
-			}
+		for _, e := range sh.entriesLocked() {
+			s.removeLocked(sh, e.key)
 		}
 		for _, t := range sh.tombs.values() {
 			s.removeLocked(sh, t.key)

@@ -106,7 +106,7 @@ var mutants = []mutant{
 	{name: "a sync with writes from the future counts", edits: []edit{{"sync_in.go",
 		"\tif in.spoiled ||", "\tif false &&"}}},
 	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{"store_sync.go",
-		"\t\t\t\tdefault:\n\t\t\t\t\ts.forgetLocked(sh, e.key, e.version)\n\t\t\t\t\tdropped = append(dropped, e.key)", "\t\t\t\tdefault:\n\t\t\t\t\te.mark = 0"}}},
+		"\t\t\tdefault:\n\t\t\t\ts.forgetLocked(sh, e.key, e.version)\n\t\t\t\tdropped = append(dropped, e.key)", "\t\t\tdefault:\n\t\t\t\te.mark = 0"}}},
 
 	// Departed origins.
 	{name: "a horizon is taken over unseen", edits: []edit{{"context.go",

@@ -39,10 +39,9 @@ type peerState struct {
 
 	heard   time.Duration // the last sign of life; connecting is one
 	missed  int           // rounds without one
-	pinged  time.Duration // when, and by our wall clock, the last ping left
-	wall    int64
-	pingID  uint64
-	listAll bool // it wants all origins listed in the next ping
+	wall    int64         // our clock when the last ping left
+	pingID  uint64        // of that
+	listAll bool          // it wants all origins listed in the next ping
 
 	known  bool // it has answered a ping, and the fields below say what
 	synced bool
@@ -166,7 +165,7 @@ func (r *replica) ping(now instant, id uint64, flags uint64) {
 	if r.whole(now) {
 		q.flags |= pingSynced
 	}
-	p.pinged, p.wall, p.pingID = now.mono, now.wall, q.id
+	p.wall, p.pingID = now.wall, q.id
 	r.send(message{id, appendPing(nil, q)})
 }
 

@@ -143,6 +143,11 @@ func (sh *shard) queueLocked(probation bool) *queue[*entry] {
 	return &sh.main
 }
 
+// entriesLocked lists the entries of both queues.
+func (sh *shard) entriesLocked() []*entry {
+	return append(sh.main.values(), sh.probation.values()...)
+}
+
 // recordLocked returns what was put.
 func (sh *shard) recordLocked(e *entry) record {
 	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind, mark: e.mark}
@@ -200,11 +205,9 @@ func (sh *shard) dueLocked(wall int64, clear uint64) bool {
 
 // clearedLocked lists the keys whose stamps Clear is not below.
 func (sh *shard) clearedLocked(clear uint64) (keys []string) {
-	for _, probation := range [...]bool{false, true} {
-		for _, e := range sh.queueLocked(probation).values() {
-			if e.stamp <= clear {
-				keys = append(keys, e.key)
-			}
+	for _, e := range sh.entriesLocked() {
+		if e.stamp <= clear {
+			keys = append(keys, e.key)
 		}
 	}
 	for _, t := range sh.tombs.values() {

@@ -32,17 +32,15 @@ func (s *store) group(groups, group int) (recs []record, after version, floors [
 			continue
 		}
 		sh.mu.Lock()
-		for _, probation := range [...]bool{false, true} {
-			for _, e := range sh.queueLocked(probation).values() {
-				switch {
-				case e.stamp <= clear:
-				case e.mark != 0:
-					// Nobody vouches for it, and the other node would take it for granted. To that one
-					// it is forgotten.
-					s.raiseFloor(s.bucketOf(e.key), e.stamp)
-				default:
-					recs = append(recs, sh.recordLocked(e))
-				}
+		for _, e := range sh.entriesLocked() {
+			switch {
+			case e.stamp <= clear:
+			case e.mark != 0:
+				// Nobody vouches for it, and the other node would take it for granted. To that one
+				// it is forgotten.
+				s.raiseFloor(s.bucketOf(e.key), e.stamp)
+			default:
+				recs = append(recs, sh.recordLocked(e))
 			}
 		}
 		for _, t := range sh.tombs.values() {
@@ -90,10 +88,8 @@ func (s *store) dropUnstreamed(groups, group int, streamed *keySet, floors []buc
 				dropped = append(dropped, key)
 			}
 		}
-		for _, probation := range [...]bool{false, true} {
-			for _, e := range sh.queueLocked(probation).values() {
-				drop(e.key, e.version)
-			}
+		for _, e := range sh.entriesLocked() {
+			drop(e.key, e.version)
 		}
 		for _, t := range sh.tombs.values() {
 			drop(t.key, t.version)
@@ -124,10 +120,8 @@ func (s *store) unmark() {
 	for i := range s.table {
 		if sh := s.table[i].Load(); sh != nil {
 			sh.mu.Lock()
-			for _, probation := range [...]bool{false, true} {
-				for _, e := range sh.queueLocked(probation).values() {
-					e.mark = 0
-				}
+			for _, e := range sh.entriesLocked() {
+				e.mark = 0
 			}
 			sh.mu.Unlock()
 		}
@@ -144,16 +138,14 @@ func (s *store) vouch(mark uint8) (dropped []string) {
 			continue
 		}
 		sh.mu.Lock()
-		for _, probation := range [...]bool{false, true} {
-			for _, e := range sh.queueLocked(probation).values() {
-				switch e.mark {
-				case 0:
-				case mark:
-					e.mark = 0
-				default:
-					s.forgetLocked(sh, e.key, e.version)
-					dropped = append(dropped, e.key)
-				}
+		for _, e := range sh.entriesLocked() {
+			switch e.mark {
+			case 0:
+			case mark:
+				e.mark = 0
+			default:
+				s.forgetLocked(sh, e.key, e.version)
+				dropped = append(dropped, e.key)
 			}
 		}
 		sh.mu.Unlock()
