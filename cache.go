@@ -63,7 +63,7 @@ type storeStats struct {
 // Clear isn't. A floor is raised under the same lock under which what it
 // stands for goes, so that this is true at every moment.
 //
-// apply, raiseFloor and close are serialised by the caller; everything else
+// apply and close are serialised by the caller; everything else
 // may run at any time. At most one shard is locked at a time.
 type store struct {
 	storeConfig
@@ -367,8 +367,8 @@ func (s *store) raiseFloor(bucket int, stamp uint64) {
 	}
 }
 
-// clearVersion returns the greatest Clear that was applied. It must not run
-// together with apply.
+// clearVersion returns the greatest Clear that was applied. Together with apply it may pair the
+// stamp with the origin of another one, which only decides between equal stamps.
 func (s *store) clearVersion() version {
 	return version{stamp: s.clearStamp.Load(), origin: s.clearOrigin.Load()}
 }

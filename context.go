@@ -99,8 +99,9 @@ func (c *dotContext) trim() (dropped int) {
 		return 0
 	}
 	slices.Sort(stamps)
-	last := stamps[min(over, len(stamps))-1]
-	return c.drop(horizon{max(last, c.horizon.stamp), c.printUpTo(last)})
+	// Who was a neighbour until now may be behind the horizon: then it goes too.
+	stamp := max(stamps[min(over, len(stamps))-1], c.horizon.stamp)
+	return c.drop(horizon{stamp, c.printUpTo(stamp)})
 }
 
 // printUpTo is what a horizon of this stamp would have as its print.

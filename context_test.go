@@ -324,3 +324,29 @@ func TestDeltaLogBoundsItsKeys(t *testing.T) {
 		t.Error("nothing is left")
 	}
 }
+
+// Who was a neighbour may be behind the horizon when it leaves. The next time something is
+// dropped it goes too, and the fingerprint says so, as it does on a node that dropped it before.
+func TestContextDropsFormerNeighbours(t *testing.T) {
+	c := newDotContext(7, 4)
+	c.live[1], c.live[2] = true, true
+	for o, newest := range map[uint64]uint64{1: 10, 2: 20} {
+		c.add(o, 1, newest, 0)
+	}
+	for o := uint64(3); o <= 5; o++ { // 3 and 4 go, and the horizon is beyond 1 and 2
+		c.add(o, 1, 100+o, 0)
+	}
+	if c.horizon.stamp != 104 || c.origins[1] == nil || c.origins[2] == nil {
+		t.Fatalf("horizon %v", c.horizon)
+	}
+	delete(c.live, 1)
+	delete(c.live, 2)
+	c.add(6, 1, 106, 0)
+	var want uint64
+	for o := uint64(1); o <= 4; o++ {
+		want ^= (&dotSet{covered: 1}).print(o)
+	}
+	if c.horizon != (horizon{104, want}) || c.origins[1] != nil || c.origins[2] != nil || c.origins[5] == nil || c.origins[6] == nil {
+		t.Errorf("horizon %v, want the fingerprint of all that went: %x", c.horizon, want)
+	}
+}

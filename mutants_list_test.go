@@ -104,7 +104,7 @@ var mutants = []mutant{
 	{name: "a floor from the future is taken", test: "TestSyncFromTheFuture", edits: []edit{{"sync_in.go",
 		"if r.future(now, f.stamp) {", "if r.future(now, f.stamp) && false {"}}},
 	{name: "a sync with writes from the future counts", edits: []edit{{"sync_in.go",
-		"\tif in.spoiled {\n\t\tr.n.syncsFailed++", "\tif in.spoiled && false {\n\t\tr.n.syncsFailed++"}}},
+		"\tif in.spoiled {\n\t\tr.abortSync", "\tif in.spoiled && false {\n\t\tr.abortSync"}}},
 	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{"store_sync.go",
 		"\t\t\tdefault:\n\t\t\t\ts.forgetLocked(sh, e.key, e.version)\n\t\t\t\tdropped = append(dropped, e.key)", "\t\t\tdefault:\n\t\t\t\te.mark = 0"}}},
 

@@ -29,6 +29,12 @@ func (r *replica) pullFrom(now instant, id uint64) {
 	r.n.repairsAsked++
 }
 
+// pullFromOne asks one of some neighbours, another one each time.
+func (r *replica) pullFromOne(now instant, ids []uint64) {
+	r.turns++
+	r.pullFrom(now, ids[r.turns%len(ids)])
+}
+
 // gap is called when a frame has left a gap in the dots of origin. What is missing was
 // lost, most likely; only a frame that took another way may still come.
 func (r *replica) gap(now instant, origin uint64) {
@@ -40,8 +46,7 @@ func (r *replica) gap(now instant, origin uint64) {
 		candidates = r.neighbours(isSynced)
 	}
 	if len(candidates) > 0 {
-		r.turns++
-		r.pullFrom(now, candidates[r.turns%len(candidates)])
+		r.pullFromOne(now, candidates)
 	}
 }
 
@@ -61,8 +66,7 @@ func (r *replica) advance(now instant) {
 		return
 	}
 	if ids := r.neighbours(func(p *peerState) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
-		r.turns++
-		r.pullFrom(now, ids[r.turns%len(ids)])
+		r.pullFromOne(now, ids)
 		return
 	}
 	old := func(p *peerState) bool { return p.offer&pongOld != 0 }

@@ -95,7 +95,6 @@ func (r *replica) left(now instant, peer uint64) {
 		r.pull = nil
 	}
 	if r.sync != nil && r.sync.peer == peer && !r.sync.ended {
-		r.n.syncsFailed++
 		r.abortSync(now, "it left")
 	}
 	r.lonely = now.mono

@@ -77,6 +77,7 @@ func (r *replica) ask(now instant, flags uint64) {
 func (r *replica) abortSync(now instant, why string) {
 	in := r.sync
 	r.sync = nil
+	r.n.syncsFailed++
 	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
 	if p := r.peers[in.peer]; p != nil {
 		p.shy = now.mono + syncShy<<p.failed
@@ -90,10 +91,8 @@ func (r *replica) syncTick(now instant) {
 	switch {
 	case in == nil || in.applying:
 	case now.mono-in.progress >= syncStall:
-		r.n.syncsFailed++
 		r.abortSync(now, "nothing came any more")
 	case now.mono-in.began >= r.patience:
-		r.n.syncsFailed++
 		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.patience))
 		r.patience *= 2
 	case now.mono-max(in.progress, in.asked) >= max(syncAgain, 2*in.pace):
@@ -135,7 +134,6 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 		return err
 	}
 	if in.spoiled {
-		r.n.syncsFailed++
 		r.abortSync(now, "some of its writes are stamped too far ahead of this node's clock")
 		return nil
 	}
@@ -151,7 +149,6 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 // called with the lock, which it gives up now and then.
 func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunkReader) error {
 	if !in.expects(c) {
-		r.n.syncsFailed++
 		r.abortSync(now, "its chunks make no sense")
 		return fmt.Errorf("%w: group %d of a sync instead of %d", errMalformed, c.group, in.group)
 	}
