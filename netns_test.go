@@ -289,8 +289,12 @@ func (c *netnsCluster) agree(since time.Time, most time.Duration) (took time.Dur
 		if err := c.check(dumps, c.all); err != nil {
 			return err
 		}
-		if n := overlap(dumps); n < tight/10 {
-			return fmt.Errorf("they agree because they have lost nearly all: %d keys are on all nodes", n)
+		// Which keys a full node keeps depends on what was read there, so that the keys held by
+		// all may be few. That a node isn't nearly empty is what makes its agreement worth something.
+		for i, d := range dumps {
+			if len(d) < tight/2 {
+				return fmt.Errorf("%s agrees because it has lost nearly all: it holds %d keys", c.nodes[i].name, len(d))
+			}
 		}
 		return nil
 	}
