@@ -1,0 +1,73 @@
+package measure
+
+import (
+	"context"
+	"runtime"
+	"runtime/metrics"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/iwanbk/bcache/benchmarks/caches"
+	"github.com/iwanbk/bcache/benchmarks/workload"
+)
+
+// collector measures what the garbage collector does under the mixed load on a cache with
+// all entries, alone in the process.
+func (r *run) collector(ctx context.Context) error {
+	kinds := caches.Main(caches.Local())
+	return r.rounds(ctx, r.plan.Rounds, len(kinds), func(i, _ int) error {
+		return r.collectorOf(kinds[i])
+	})
+}
+
+func (r *run) collectorOf(k caches.Kind) error {
+	c, err := filled(k, r.big)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	var longest atomic.Int64
+	before := cpu()
+	s := once(runtime.GOMAXPROCS(0), r.plan.Load, mixedNew(c, r.big, &longest))
+	after := cpu()
+	r.GCShare.Add(k.Name, (after.gc-before.gc)/(after.total-before.total))
+	r.GCPerOp.Add(k.Name, (after.gc-before.gc)*1e9/float64(s.ops))
+	r.LoadNs.Add(k.Name, s.ns)
+	r.LongestStep.Add(k.Name, float64(longest.Load())/1e6)
+	return c.Close()
+}
+
+// mixedNew is mixed with a new value for each Set, as a service has it, and notes the longest
+// time that sixteen operations took.
+func mixedNew(c caches.Cache, w *workload.Workload, longest *atomic.Int64) chunk {
+	return func(at int) (missed int) {
+		last := time.Now()
+		for i, key := range w.Slice(at, chunkSize) {
+			if (at+i)%10 == 0 {
+				c.Set(key, strings.Clone(w.Val(at+i)))
+			} else if _, ok := c.Get(key); !ok {
+				missed++
+			}
+			if i%16 == 15 {
+				now := time.Now()
+				for took := int64(now.Sub(last)); ; {
+					was := longest.Load()
+					if took <= was || longest.CompareAndSwap(was, took) {
+						break
+					}
+				}
+				last = now
+			}
+		}
+		return missed
+	}
+}
+
+type cpuSeconds struct{ gc, total float64 }
+
+func cpu() cpuSeconds {
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/total:cpu-seconds"}}
+	metrics.Read(s)
+	return cpuSeconds{s[0].Value.Float64(), s[1].Value.Float64()}
+}

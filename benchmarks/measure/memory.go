@@ -1,0 +1,60 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/iwanbk/bcache/benchmarks/caches"
+	"github.com/iwanbk/bcache/benchmarks/workload"
+)
+
+// memory measures what each cache takes for all entries, alone in the process.
+func (r *run) memory(ctx context.Context) error {
+	kinds := append(caches.Local(), caches.Replicating())
+	return r.rounds(ctx, r.plan.MemoryRounds, len(kinds), func(i, _ int) error {
+		if kinds[i].Variant && kinds[i].Name == caches.OtterNoTTL {
+			return nil
+		}
+		return r.memoryOf(kinds[i])
+	})
+}
+
+func (r *run) memoryOf(k caches.Kind) error {
+	before := heap()
+	c, err := filled(k, r.big)
+	if err != nil {
+		return err
+	}
+	r.Overhead.Add(k.Name, perEntry(before, c))
+	if !k.Unbounded {
+		// As many new keys as it could hold, so that all old ones have to go.
+		for i := range roomy(len(r.big.Keys)) * 5 / 4 {
+			c.Set(fmt.Sprintf("c%0*d", workload.KeySize-1, i), strings.Clone(r.big.Val(i)))
+			if i%1000 == 999 {
+				c.Settle()
+			}
+		}
+		c.Settle()
+		r.AfterChurn.Add(k.Name, perEntry(before, c))
+	}
+	return c.Close()
+}
+
+// perEntry returns how many bytes the heap has grown by for each entry, beyond key and value.
+func perEntry(before uint64, c caches.Cache) float64 {
+	grown := float64(heap()) - float64(before)
+	n := float64(c.Len())
+	return grown/n - workload.Payload
+}
+
+// heap is how much is alive.
+func heap() uint64 {
+	// What finalizers and sync.Pools keep is gone after the second.
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

@@ -1,0 +1,145 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"time"
+
+	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/benchmarks/workload"
+)
+
+const idleGap = 2 * time.Millisecond // between two Sets, so that each meets idle nodes
+
+// visibility measures how long it takes until a Set on one idle node shows on another, and how
+// long a round trip of as many bytes takes over a bare connection meanwhile.
+func (r *run) visibility(ctx context.Context) (err error) {
+	c, err := newCluster(ctx, 2, roomy(r.plan.Keys))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	e, err := newEcho()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+
+	next := 0
+	subjects := []struct {
+		name, name99 string
+		once         func() (time.Duration, error)
+	}{
+		{RawTCP, RawTCP99, e.roundTrip},
+		{Visible, Visible99, func() (time.Duration, error) {
+			next++
+			return setUntilVisible(ctx, c, fmt.Sprintf("%0*d", workload.KeySize, next), r.load.Val(next))
+		}},
+	}
+	r.Samples = make(map[string][]float64)
+	return r.rounds(ctx, r.plan.Rounds, len(subjects), func(i, _ int) error {
+		s := subjects[i]
+		var us []float64
+		for range r.plan.Visible {
+			if err := sleep(ctx, idleGap); err != nil {
+				return err
+			}
+			d, err := s.once()
+			if err != nil {
+				return err
+			}
+			us = append(us, float64(d)/1e3)
+		}
+		r.Samples[s.name] = append(r.Samples[s.name], us...)
+		r.Latency.Add(s.name, median(us))
+		r.Latency.Add(s.name99, Quantile(us, .99))
+		return nil
+	})
+}
+
+func setUntilVisible(ctx context.Context, c cluster, key, val string) (time.Duration, error) {
+	start := time.Now()
+	if err := c[0].Set(key, val, 3600); err != nil {
+		return 0, err
+	}
+	if err := visible(ctx, c[1], key, val); err != nil {
+		return 0, err
+	}
+	return time.Since(start), nil
+}
+
+// visible returns when b has the value. There is nothing that a receiver tells when a key
+// changes; so this goroutine asks again and again, and lets all others go first. It begins when
+// the Set is under way: until then the nodes are idle.
+func visible(ctx context.Context, b *bcache.Bcache, key, val string) error {
+	late := time.Now().Add(patience)
+	for !holds(b, key, val) {
+		if time.Now().After(late) {
+			return fmt.Errorf("%q didn't arrive within %v", key, patience)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+	return nil
+}
+
+func holds(b *bcache.Bcache, key, val string) bool {
+	got, ok := b.Get(key)
+	return ok && got == val
+}
+
+// An echo is a bare TCP connection whose other end sends back what it gets.
+type echo struct {
+	conn net.Conn
+	done chan error
+	buf  []byte
+}
+
+func newEcho() (*echo, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	e := &echo{done: make(chan error, 1), buf: make([]byte, workload.Payload)}
+	go func() { e.done <- answer(l) }()
+	if e.conn, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func answer(l net.Listener) error {
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = io.CopyBuffer(onlyWriter{c}, onlyReader{c}, make([]byte, 4096))
+	return err
+}
+
+// Without these, Copy would leave the bytes to the kernel.
+type (
+	onlyWriter struct{ io.Writer }
+	onlyReader struct{ io.Reader }
+)
+
+func (e *echo) roundTrip() (time.Duration, error) {
+	start := time.Now()
+	if _, err := e.conn.Write(e.buf); err != nil {
+		return 0, err
+	}
+	_, err := io.ReadFull(e.conn, e.buf)
+	return time.Since(start), err
+}
+
+func (e *echo) close() error {
+	return errors.Join(e.conn.Close(), <-e.done)
+}

@@ -1,0 +1,75 @@
+// Report compares bcache with other caches on this machine, and writes what it measured as
+// Markdown with plots.
+//
+//	go run ./benchmarks/report          # about 12 minutes; writes docs/benchmarks.md
+//	go run ./benchmarks/report -short   # less than 2
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/iwanbk/bcache/benchmarks/measure"
+)
+
+func main() {
+	// The caches are closed and Redis is ended also when somebody presses Ctrl-C.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("report", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	short := flags.Bool("short", false, "measure less, in under 2 minutes")
+	out := flags.String("out", "docs", "the `directory` to write benchmarks.md to, and its plots below it")
+	check := flags.Bool("check", false, "fail if a ratio is worse than twice its target")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("what is %q? There are only flags", flags.Args())
+	}
+	plan := measure.Full
+	if *short {
+		plan = measure.Short
+	}
+	return report(ctx, plan, *out, *check, stdout, stderr)
+}
+
+func report(ctx context.Context, plan measure.Plan, out string, check bool, stdout, stderr io.Writer) error {
+	if err := os.MkdirAll(filepath.Join(out, plotDir), 0o755); err != nil {
+		return err
+	}
+	bar := newProgress(stderr)
+	r, err := measure.Run(ctx, plan, bar.show)
+	bar.end()
+	if err != nil {
+		return err
+	}
+	if err := drawAll(r, out); err != nil {
+		return fmt.Errorf("drawing: %w", err)
+	}
+	file := filepath.Join(out, "benchmarks.md")
+	if err := os.WriteFile(file, []byte(document(r, thisMachine())), 0o644); err != nil {
+		return err
+	}
+	fmt.Fprint(stdout, targetsTable(r))
+	fmt.Fprintf(stdout, "\nWritten in %.0f s: %s\n", r.Took.Seconds(), file)
+	if check {
+		return checkTargets(r)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/iwanbk/bcache/benchmarks/caches"
+	"github.com/iwanbk/bcache/benchmarks/measure"
+)
+
+// A target is what was set out to be reached.
+type target struct {
+	measure string
+	limit   float64
+	atLeast bool // the limit is a lower one
+	ratio   bool // within one run: -check looks at these, as the machine hardly matters
+	unit    string
+	value   func(*measure.Results) float64 // NaN if it wasn't measured
+}
+
+func ratioTarget(name string, limit float64, value func(*measure.Results) float64) target {
+	return target{measure: name, limit: limit, ratio: true, unit: "x", value: value}
+}
+
+// speedTarget compares bcache with otter, each with the TTL that a service uses.
+func speedTarget(name string, limit float64) target {
+	return ratioTarget(name+": bcache / otter", limit, func(r *measure.Results) float64 {
+		return r.Speeds[name].Ns.Ratio(caches.Bcache, caches.Otter)
+	})
+}
+
+// noTTLTarget compares them without.
+func noTTLTarget(name string, limit float64) target {
+	return ratioTarget(name+", neither with a TTL: bcache / otter", limit, func(r *measure.Results) float64 {
+		return r.Speeds[name].Ns.Ratio(caches.BcacheNoTTL, caches.OtterNoTTL)
+	})
+}
+
+func allTargets() []target {
+	return []target{
+		speedTarget(measure.GetHit, .9), noTTLTarget(measure.GetHit, .9),
+		speedTarget(measure.GetOne, .75), noTTLTarget(measure.GetOne, .75),
+		speedTarget(measure.GetHot, .4), noTTLTarget(measure.GetHot, .4),
+		{measure: "Get hit, Get miss, GetWithFiller hit: the most allocations", limit: 0, unit: "per call", value: getAllocs},
+		ratioTarget("GetWithFiller hit / Get hit", 1.1, func(r *measure.Results) float64 {
+			return r.Filler.Ns.Ratio(measure.GetWithFiller, measure.Get)
+		}),
+		speedTarget(measure.SetOne, .7), noTTLTarget(measure.SetOne, .7),
+		speedTarget(measure.SetAll, .7), noTTLTarget(measure.SetAll, .7),
+		{measure: "Set overwrite: allocations", limit: 1, unit: "per call", value: func(r *measure.Results) float64 {
+			return r.Speeds[measure.SetOne].Allocs.Median(caches.Bcache)
+		}},
+		ratioTarget("Set with two peers, 50,000/s: bcache / otter, which has no peers", 1.2, func(r *measure.Results) float64 {
+			return r.Peers.Ratio(measure.Paced, measure.OtterSet)
+		}),
+		speedTarget(measure.Mixed, 1), noTTLTarget(measure.Mixed, 1),
+		{measure: "replicated Sets, 3 nodes in one process", limit: 500_000, atLeast: true, unit: "/s", value: func(r *measure.Results) float64 {
+			return r.Burst(3).Rate.Median(measure.Case(3))
+		}},
+		{measure: "CPU of all three nodes per replicated Set", limit: 4, unit: "us", value: func(r *measure.Results) float64 {
+			return r.Burst(3).CPU.Median(measure.Case(3))
+		}},
+		ratioTarget("Set until visible on another node, idle, p50 / raw TCP round trip", 2, func(r *measure.Results) float64 {
+			return r.Latency.Ratio(measure.Visible, measure.RawTCP)
+		}),
+		{measure: "Set until visible on another node, idle, p99", limit: 1000, unit: "us", value: func(r *measure.Results) float64 {
+			return r.Latency.Median(measure.Visible99)
+		}},
+		{measure: "bytes on the wire per Set and peer, burst, 109 bytes of payload", limit: 123, unit: "B", value: burstBytes},
+		{measure: "join, payload rate, most keys", limit: 60, atLeast: true, unit: "MB/s", value: joinRate},
+		{measure: "overhead per entry beyond key and value", limit: 200, unit: "B", value: func(r *measure.Results) float64 {
+			return r.Overhead.Median(caches.Bcache)
+		}},
+		ratioTarget("collector's share of CPU under the mixed load: bcache / otter", 1, func(r *measure.Results) float64 {
+			return r.GCShare.Ratio(caches.Bcache, caches.Otter)
+		}),
+		{measure: "hit ratio below exact LRU's, at the worst capacity", limit: 1, unit: "percentage points", value: hitRatioLost},
+	}
+}
+
+func getAllocs(r *measure.Results) float64 {
+	return slices.Max([]float64{
+		r.Speeds[measure.GetHit].Allocs.Median(caches.Bcache),
+		r.Speeds[measure.GetMiss].Allocs.Median(caches.Bcache),
+		r.Filler.Allocs.Median(measure.GetWithFiller),
+	})
+}
+
+func burstBytes(r *measure.Results) float64 {
+	if len(r.Wire) == 0 {
+		return math.NaN()
+	}
+	return r.Wire[len(r.Wire)-1].Bytes
+}
+
+func joinRate(r *measure.Results) float64 {
+	if len(r.Plan.Joins) == 0 {
+		return math.NaN()
+	}
+	keys := slices.Max(r.Plan.Joins)
+	return payloadMB(keys) / r.Join[keys].Median(measure.JoinWhole)
+}
+
+func hitRatioLost(r *measure.Results) float64 {
+	worst := math.NaN()
+	for _, s := range r.HitRatio {
+		if lost := 100 * (s.Median(measure.ExactLRU) - s.Median(caches.Bcache)); math.IsNaN(worst) || lost > worst {
+			worst = lost
+		}
+	}
+	return worst
+}
+
+// met tells whether v is as good as it should be. Counts of allocations include those of what
+// runs in the background, and are met if they round to the limit.
+func (t target) met(v float64) bool {
+	if t.atLeast {
+		return v >= t.limit
+	}
+	return v <= t.limit+.005
+}
+
+// bad tells whether v is so far off that something must have broken. NaN is bad, too: a
+// ratio that wasn't measured guards nothing.
+func (t target) bad(v float64) bool { return t.ratio && !(v <= 2*t.limit) }
+
+// checkTargets names each ratio that is worse than twice its target.
+func checkTargets(r *measure.Results) error {
+	var errs []error
+	for _, t := range allTargets() {
+		if v := t.value(r); t.bad(v) {
+			errs = append(errs, fmt.Errorf("%s: %.2f is worse than twice the target of %.2f", t.measure, v, t.limit))
+		}
+	}
+	return errors.Join(errs...)
+}
