@@ -3,6 +3,7 @@ package measure
 import (
 	"context"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,10 @@ import (
 	"github.com/iwanbk/bcache/benchmarks/caches"
 	"github.com/iwanbk/bcache/benchmarks/workload"
 )
+
+// EagerGC is GOGC while the collector is measured. By default it would run every few seconds;
+// here it has several turns within one. What a cycle costs is the same.
+const EagerGC = 5
 
 // collector measures what the garbage collector does under the mixed load on a cache with
 // all entries, alone in the process.
@@ -26,13 +31,21 @@ func (r *run) collectorOf(k caches.Kind) error {
 	if err != nil {
 		return err
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(EagerGC))
 	runtime.GC()
 	var longest atomic.Int64
-	before := cpu()
-	s := once(runtime.GOMAXPROCS(0), r.plan.Load, mixedNew(c, r.big, &longest))
+	// From the end of one cycle to that of another, so that none is counted in part.
+	before, cycles := cpu(), gcCycles()
+	late := after(r.plan.LoadAtMost)
+	enough := func(start time.Time) bool {
+		return gcCycles()-cycles >= uint64(r.plan.Cycles) || late(start)
+	}
+	s := driveUntil(runtime.GOMAXPROCS(0), enough, mixedNew(c, r.big, &longest))
 	after := cpu()
-	r.GCShare.Add(k.Name, (after.gc-before.gc)/(after.total-before.total))
-	r.GCPerOp.Add(k.Name, (after.gc-before.gc)*1e9/float64(s.ops))
+	if after.total > before.total { // the runtime knows it as of the last cycle
+		r.GCShare.Add(k.Name, (after.gc-before.gc)/(after.total-before.total))
+		r.GCPerOp.Add(k.Name, (after.gc-before.gc)*1e9/float64(s.ops))
+	}
 	r.LoadNs.Add(k.Name, s.ns)
 	r.LongestStep.Add(k.Name, float64(longest.Load())/1e6)
 	return c.Close()
@@ -62,6 +75,12 @@ func mixedNew(c caches.Cache, w *workload.Workload, longest *atomic.Int64) chunk
 		}
 		return missed
 	}
+}
+
+func gcCycles() uint64 {
+	s := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
 }
 
 type cpuSeconds struct{ gc, total float64 }

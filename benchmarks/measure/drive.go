@@ -23,13 +23,20 @@ type slot struct {
 	missed float64
 }
 
-// drive has goroutines do chunks until d has passed, an eighth of it to warm up.
+// drive has goroutines do chunks for d, after an eighth of it to warm up.
 func drive(goroutines int, d time.Duration, do chunk) slot {
-	once(goroutines, d/8, do)
-	return once(goroutines, d, do)
+	driveUntil(goroutines, after(d/8), do)
+	return driveUntil(goroutines, after(d), do)
 }
 
-func once(goroutines int, d time.Duration, do chunk) slot {
+// A stop tells whether it is enough; it is asked by all goroutines.
+type stop func(start time.Time) bool
+
+func after(d time.Duration) stop {
+	return func(start time.Time) bool { return time.Since(start) >= d }
+}
+
+func driveUntil(goroutines int, enough stop, do chunk) slot {
 	var before, after runtime.MemStats
 	var ops, missed atomic.Int64
 	var ready, done sync.WaitGroup
@@ -42,7 +49,7 @@ func once(goroutines int, d time.Duration, do chunk) slot {
 			<-begin
 			at := workload.Draws / goroutines * g &^ (chunkSize - 1)
 			n, m := 0, 0
-			for time.Since(start) < d {
+			for !enough(start) {
 				m += do(at)
 				at += chunkSize
 				n += chunkSize

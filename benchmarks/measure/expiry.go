@@ -2,10 +2,12 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/iwanbk/bcache/benchmarks/caches"
@@ -20,13 +22,13 @@ const (
 func (r *run) expiry(ctx context.Context) error {
 	r.Expiry = make(map[string]*Expiry)
 	for _, k := range caches.Main(caches.Local()) {
-		if len(r.Expiry) == r.plan.ExpireKinds {
-			break
+		if !slices.Contains(r.plan.Expire, k.Name) {
+			continue
 		}
 		if err := r.expiryOf(ctx, k); err != nil {
 			return fmt.Errorf("%s: %w", k.Name, err)
 		}
-		r.step(float64(len(r.Expiry)) / float64(r.plan.ExpireKinds))
+		r.step(float64(len(r.Expiry)) / float64(len(r.plan.Expire)))
 	}
 	return nil
 }
@@ -36,14 +38,10 @@ func (r *run) expiryOf(ctx context.Context, k caches.Kind) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if cerr := c.Close(); err == nil {
-			err = cerr
-		}
-	}()
+	defer func() { err = errors.Join(err, c.Close()) }()
 	e, ok := c.(caches.Expirer)
 	if !ok {
-		return nil
+		return errors.New("its entries have no TTL of their own")
 	}
 	random := rand.New(rand.NewSource(1))
 	first := time.Now().Add(r.plan.ExpireAfter)
@@ -63,33 +61,27 @@ func (r *run) expiryOf(ctx context.Context, k caches.Kind) (err error) {
 	x := &Expiry{Gone: math.Inf(1)}
 	r.Expiry[k.Name] = x
 	last := first.Add(expiryWindow)
-	times := make([]float64, 0, 1<<22)
-	for now, i := time.Now(), 0; now.Sub(last) < expiryPatient; i++ {
+	var times histogram
+	for i := 0; ; i++ {
+		began := time.Now()
+		c.Get(r.big.Draws[i%len(r.big.Draws)])
+		done := time.Now()
+		times.add(done.Sub(began))
+		if i%1024 != 0 {
+			continue
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		c.Get(r.big.Draws[i%len(r.big.Draws)])
-		done := time.Now()
-		times = append(times, float64(done.Sub(now))/1e3)
-		now = done
-		if i%1024 == 0 && done.After(last) && c.Len() <= len(r.big.Keys)/1000 {
+		if done.After(last) && c.Len() <= len(r.big.Keys)/1000 {
 			x.Gone = max(done.Sub(last).Seconds(), 0)
 			break
 		}
+		if done.Sub(last) > expiryPatient {
+			break
+		}
 	}
-	x.Longest = Quantile(times, 1) / 1e3
-	x.P999 = Quantile(times, .999)
+	x.Longest = times.longest.Seconds() * 1e3
+	x.P999 = times.quantile(.999).Seconds() * 1e6
 	return nil
-}
-
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

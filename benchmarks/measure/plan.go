@@ -1,6 +1,10 @@
 package measure
 
-import "time"
+import (
+	"time"
+
+	"github.com/iwanbk/bcache/benchmarks/caches"
+)
 
 // A Plan says how much is measured.
 type Plan struct {
@@ -13,9 +17,10 @@ type Plan struct {
 
 	Entries      int // of the measures of memory, collector and expiry
 	MemoryRounds int
-	Load         time.Duration // on a cache with all these entries
+	Cycles       int           // of the collector, that are watched under load
+	LoadAtMost   time.Duration // if they don't come
+	Expire       []string      // the caches that are watched expiring
 	ExpireAfter  time.Duration // the time to write what expires together
-	ExpireKinds  int           // how many caches are watched expiring, bcache first
 
 	Universe   int   // keys of the traces
 	Capacities []int // of the caches that they are played to
@@ -37,8 +42,8 @@ type Plan struct {
 var Full = Plan{
 	Name: "full", Rounds: 10, Slot: 120 * time.Millisecond,
 	Keys: 1 << 17, Goroutines: []int{1, 2, 4, 8, 16},
-	Entries: 1_000_000, MemoryRounds: 3, Load: 700 * time.Millisecond,
-	ExpireAfter: 8 * time.Second, ExpireKinds: 4,
+	Entries: 1_000_000, MemoryRounds: 3, Cycles: 2, LoadAtMost: 3 * time.Second,
+	Expire: []string{caches.Bcache, caches.Otter, "theine", "go-cache"}, ExpireAfter: 8 * time.Second,
 	Universe: 1 << 17, Capacities: []int{1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16}, Trace: 1 << 20,
 	Nodes: []int{2, 3, 4, 5}, Sets: 300_000, Visible: 200, Paced: time.Second,
 	Joins: []int{10_000, 100_000, 1_000_000}, JoinRounds: []int{10, 10, 10},
@@ -49,8 +54,8 @@ var Full = Plan{
 var Short = Plan{
 	Name: "short", Rounds: 3, Slot: 30 * time.Millisecond,
 	Keys: 1 << 17, Goroutines: []int{1, 2, 4, 8, 16},
-	Entries: 200_000, MemoryRounds: 1, Load: 300 * time.Millisecond,
-	ExpireAfter: 1500 * time.Millisecond, ExpireKinds: 2,
+	Entries: 200_000, MemoryRounds: 1, Cycles: 2, LoadAtMost: time.Second,
+	Expire: []string{caches.Bcache, caches.Otter}, ExpireAfter: 1500 * time.Millisecond,
 	Universe: 1 << 17, Capacities: []int{1 << 12, 1 << 14, 1 << 16}, Trace: 1 << 18,
 	Nodes: []int{2, 3, 4, 5}, Sets: 100_000, Visible: 100, Paced: 300 * time.Millisecond,
 	Joins: []int{10_000, 100_000}, JoinRounds: []int{3, 3},

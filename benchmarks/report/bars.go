@@ -59,6 +59,7 @@ func bars(title, unit string, list []bar) (*plot.Plot, size, error) {
 	p.Y.Tick.LineStyle.Width = 0
 	p.Y.Min, p.Y.Max = -.7, float64(len(list))-.3
 	p.X.Min, p.X.Max = 0, limit*1.2
+	p.X.Tick.Marker = evenTicks{}
 	return p, size{580, vg.Length(80 + 22*len(list))}, nil
 }
 

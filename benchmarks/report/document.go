@@ -57,9 +57,9 @@ func (d *doc) table(header []string, rows [][]string) { d.b.WriteString(table(he
 func (d *doc) plot(file, alt string) { d.p("![%s](%s/%s)", alt, plotDir, file) }
 
 func (d *doc) machine(m machine) {
-	d.table([]string{"machine", ""}, [][]string{
+	d.b.WriteString(textTable([]string{"machine", ""}, [][]string{
 		{"CPU", m.CPU}, {"cores used", fmt.Sprint(m.Cores)}, {"system", m.OS}, {"Go", m.Go},
-	})
+	}) + "\n")
 	var rows [][]string
 	for _, k := range d.r.Kinds {
 		version := cmp.Or(m.Versions[k.Module], missing)
@@ -79,7 +79,7 @@ func (d *doc) machine(m machine) {
 
 func targetsTable(r *measure.Results) string {
 	var rows [][]string
-	for _, t := range allTargets() {
+	for _, t := range allTargets(r.Plan) {
 		v := t.value(r)
 		bound, verdict := "at most ", "**no**"
 		if t.atLeast {
@@ -109,14 +109,13 @@ func withUnit(v float64, unit string) string {
 // notBest lists what other caches do better, from the figures.
 func (d *doc) notBest() {
 	var lines []string
-	better := func(what string, s *measure.Series, unit string, except ...string) {
+	better := func(what string, s *measure.Series, unit string) {
 		own := s.Median(caches.Bcache)
 		var found []string
 		for _, name := range ranking(s) {
-			if slices.Contains(except, name) || ownVariant(name) || !(s.Ratio(name, caches.Bcache) < 1) {
-				continue
+			if ratio := s.Ratio(name, caches.Bcache); ratio < .995 && !ownVariant(name) {
+				found = append(found, fmt.Sprintf("%s (%s)", name, times(ratio)))
 			}
-			found = append(found, fmt.Sprintf("%s (%s)", name, times(s.Ratio(name, caches.Bcache))))
 		}
 		if len(found) > 0 {
 			lines = append(lines, fmt.Sprintf("- %s: bcache %s %s; better: %s", what, number(own), unit, strings.Join(found, ", ")))

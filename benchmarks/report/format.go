@@ -61,5 +61,5 @@ func short(v float64) string {
 	if v >= 1000 {
 		return humanize.Comma(int64(math.Round(v)))
 	}
-	return humanize.Ftoa(v)
+	return humanize.Ftoa(math.Round(v*1e6) / 1e6)
 }

@@ -99,13 +99,25 @@ func logTicks(low, high float64) (ticks plot.ConstantTicks) {
 // fromZero gives an axis even ticks with commas, and room above what is highest.
 func fromZero(a *plot.Axis, highest float64) {
 	a.Min, a.Max = 0, highest*1.1
-	a.Tick.Marker = plot.TickerFunc(func(low, high float64) []plot.Tick {
-		ticks := plot.DefaultTicks{}.Ticks(low, high)
-		for i := range ticks {
-			if ticks[i].Label != "" {
-				ticks[i].Label = short(ticks[i].Value)
-			}
+	a.Tick.Marker = evenTicks{}
+}
+
+// evenTicks are about five, at 1, 2 or 5 times a power of ten.
+type evenTicks struct{}
+
+func (evenTicks) Ticks(low, high float64) (ticks []plot.Tick) {
+	if !(high > low) {
+		return nil
+	}
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
+	for _, m := range []float64{5, 2} {
+		if (high-low)/(m*step) >= 4 {
+			step *= m
+			break
 		}
-		return ticks
-	})
+	}
+	for n := math.Ceil(low / step); n*step <= high; n++ {
+		ticks = append(ticks, plot.Tick{Value: n * step, Label: short(n * step)})
+	}
+	return ticks
 }

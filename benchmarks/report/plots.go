@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -60,7 +61,7 @@ func drawAll(r *measure.Results, out string) error {
 	return errors.Join(errs...)
 }
 
-func (f *figure) save(file string) (err error) {
+func (f *figure) save(file string) error {
 	canvas := vgsvg.New(f.w, f.h)
 	c := draw.New(canvas)
 	c.SetColor(rgb(0xffffff))
@@ -73,12 +74,14 @@ func (f *figure) save(file string) (err error) {
 		c = draw.Crop(c, 0, -legend-vg.Points(20), 0, 0)
 	}
 	f.Draw(c)
-	w, err := os.Create(file)
-	if err != nil {
+	var svg bytes.Buffer
+	if _, err := canvas.WriteTo(&svg); err != nil {
 		return err
 	}
-	_, err = canvas.WriteTo(w)
-	return errors.Join(err, w.Close())
+	// Few have Liberation, and these are as wide.
+	fonts := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans;"),
+		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
+	return os.WriteFile(file, fonts, 0o644)
 }
 
 func barFigure(title, unit string, list []bar) (*figure, error) {
@@ -98,11 +101,11 @@ func ranked(s *measure.Series) (list []bar) {
 }
 
 func drawGet(r *measure.Results) (*figure, error) {
-	return barFigure(measure.GetHit, "ns per Get, less is better", ranked(&r.Speeds[measure.GetHit].Ns))
+	return barFigure(fmt.Sprintf("%s, %s keys, Zipf(%.2f)", measure.GetHit, comma(r.Plan.Keys), workload.Exponent), "ns per Get, less is better", ranked(&r.Speeds[measure.GetHit].Ns))
 }
 
 func drawSet(r *measure.Results) (*figure, error) {
-	return barFigure(measure.SetOne, "ns per Set, less is better", ranked(&r.Speeds[measure.SetOne].Ns))
+	return barFigure(fmt.Sprintf("%s, %s keys, Zipf(%.2f)", measure.SetOne, comma(r.Plan.Keys), workload.Exponent), "ns per Set, less is better", ranked(&r.Speeds[measure.SetOne].Ns))
 }
 
 func drawMemory(r *measure.Results) (*figure, error) {
@@ -148,8 +151,8 @@ func drawHitRatio(r *measure.Results) (*figure, error) {
 		"capacity, entries", "hits, %")
 	list := against(r.Plan.Capacities, func(c int, cache string) float64 { return 100 * r.HitRatio[c].Median(cache) })
 	logX(p, r.Plan.Capacities)
-	f, err := lines(p, list)
-	return f, err
+	p.Y.Tick.Marker = evenTicks{}
+	return lines(p, list)
 }
 
 func drawBurst(r *measure.Results) (*figure, error) {
@@ -194,6 +197,7 @@ func drawLatency(r *measure.Results) (*figure, error) {
 	}
 	p.X.Scale = plot.LogScale{}
 	p.X.Tick.Marker = logTicks(low, high)
+	p.Y.Tick.Marker = evenTicks{}
 	return lines(p, list)
 }
 
