@@ -49,6 +49,7 @@ type Kind struct {
 	MinCapacity int
 
 	Unbounded bool // it has no capacity
+	Immortal  bool // its goroutine can't be ended, so that what it took is never free again
 	Remote    bool // each Get may be a round trip: fewer of them are measured
 	Variant   bool // of another kind: it takes part where the variation matters
 }

@@ -17,29 +17,31 @@ var (
 			if err != nil {
 				return nil, err
 			}
-			return lruCache[*lru.Cache[string, string]]{c}, nil
+			return lruCache{c}, nil
 		},
 	}
 	expirableLRU = Kind{
-		Name: "expirable", Module: "github.com/hashicorp/golang-lru/v2",
+		Name: "expirable", Module: "github.com/hashicorp/golang-lru/v2", Immortal: true,
 		Setup: "golang-lru's expirable.LRU with an hour; it has no counters",
 		New: func(capacity int) (Cache, error) {
-			return lruCache[*expirable.LRU[string, string]]{expirable.NewLRU[string, string](capacity, nil, TTL)}, nil
+			return expirableCache{expirable.NewLRU[string, string](capacity, nil, TTL)}, nil
 		},
 	}
 )
 
-// lruCache is either of the two, which have the methods in common.
-type lruCache[C lruMethods] struct{ lru C }
+type lruCache struct{ *lru.Cache[string, string] }
 
-type lruMethods interface {
-	Get(string) (string, bool)
-	Add(string, string) bool
-	Len() int
+func (c lruCache) Set(key, val string) { c.Add(key, val) }
+func (c lruCache) Settle()             {}
+func (c lruCache) Close() error        { return nil }
+
+type expirableCache struct{ *expirable.LRU[string, string] }
+
+func (c expirableCache) Set(key, val string) { c.Add(key, val) }
+func (c expirableCache) Settle()             {}
+
+// Close leaves an empty map behind.
+func (c expirableCache) Close() error {
+	c.Purge()
+	return nil
 }
-
-func (c lruCache[C]) Get(key string) (string, bool) { return c.lru.Get(key) }
-func (c lruCache[C]) Set(key, val string)           { c.lru.Add(key, val) }
-func (c lruCache[C]) Len() int                      { return c.lru.Len() }
-func (c lruCache[C]) Settle()                       {}
-func (c lruCache[C]) Close() error                  { return nil }

@@ -8,10 +8,12 @@ import (
 
 var sturdycKind = Kind{
 	Name: "sturdyc", Module: "github.com/viccon/sturdyc",
-	Setup: "a shard per 1,000 entries, 64 at most; 10 % are evicted at a time; metrics; TTL of an hour",
+	Setup: "a shard per 1,000 entries, 64 at most; 10 % are evicted at a time; metrics; TTL of an hour, without the goroutine that " +
+		"removes what has expired: it can't be ended",
 	New: func(capacity int) (Cache, error) {
 		shards := min(max(capacity/1000, 1), 64)
-		return &sturdycCache{sturdyc.New[string](capacity, shards, TTL, 10, sturdyc.WithMetrics(&sturdycCounters{}))}, nil
+		return &sturdycCache{sturdyc.New[string](capacity, shards, TTL, 10,
+			sturdyc.WithMetrics(&sturdycCounters{}), sturdyc.WithNoContinuousEvictions())}, nil
 	},
 }
 

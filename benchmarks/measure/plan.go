@@ -42,7 +42,7 @@ type Plan struct {
 var Full = Plan{
 	Name: "full", Rounds: 10, Slot: 120 * time.Millisecond,
 	Keys: 1 << 17, Goroutines: []int{1, 2, 4, 8, 16},
-	Entries: 1_000_000, MemoryRounds: 3, Cycles: 2, LoadAtMost: 3 * time.Second,
+	Entries: 1_000_000, MemoryRounds: 3, Cycles: 1, LoadAtMost: 3 * time.Second,
 	Expire: []string{caches.Bcache, caches.Otter, "theine", "go-cache"}, ExpireAfter: 8 * time.Second,
 	Universe: 1 << 17, Capacities: []int{1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16}, Trace: 1 << 20,
 	Nodes: []int{2, 3, 4, 5}, Sets: 300_000, Visible: 200, Paced: time.Second,
@@ -52,9 +52,9 @@ var Full = Plan{
 
 // Short takes less than two minutes.
 var Short = Plan{
-	Name: "short", Rounds: 3, Slot: 30 * time.Millisecond,
+	Name: "short", Rounds: 3, Slot: 40 * time.Millisecond,
 	Keys: 1 << 17, Goroutines: []int{1, 2, 4, 8, 16},
-	Entries: 200_000, MemoryRounds: 1, Cycles: 2, LoadAtMost: time.Second,
+	Entries: 100_000, MemoryRounds: 1, Cycles: 2, LoadAtMost: time.Second,
 	Expire: []string{caches.Bcache, caches.Otter}, ExpireAfter: 1500 * time.Millisecond,
 	Universe: 1 << 17, Capacities: []int{1 << 12, 1 << 14, 1 << 16}, Trace: 1 << 18,
 	Nodes: []int{2, 3, 4, 5}, Sets: 100_000, Visible: 100, Paced: 300 * time.Millisecond,

@@ -97,7 +97,7 @@ func (d *doc) long() {
 	d.p("Each cache alone in the process with %s entries. Overhead is what the heap grows by for an entry, "+
 		"less the %d bytes of its key and value: what the allocator rounds up is part of it. *After churn* is the same after "+
 		"every entry has made room for others. The collector's share is of all CPU time, under the 90/10 load with new values, while "+
-		"GOGC is %d: so there is something to measure within seconds. By default, with 100, it runs a twentieth as often.",
+		"GOGC is %d: so there is something to measure within seconds. By default, with 100, it runs a tenth as often.",
 		entries, workload.Payload, measure.EagerGC)
 	d.plot(plotMemory, "Memory per entry")
 	var rows [][]string
@@ -113,7 +113,8 @@ func (d *doc) long() {
 		"load, ns per operation", "longest 16 operations, ms"}, rows)
 	d.p("The log of writes that a node keeps which others could connect to is the difference between "+
 		"*%s* and *%s*: %s bytes per entry. The floors are 128 KiB in all. There were no tombstones: nothing was deleted. "+
-		"The longest operations include what the system does with other processes.",
+		"The longest operations include what the system does with other processes. expirable is left out under load: "+
+		"it can't be ended, and would be the collector's burden in the turns of the others.",
 		caches.BcacheNet, caches.Bcache, number(d.r.Overhead.Median(caches.BcacheNet)-d.r.Overhead.Median(caches.Bcache)))
 	d.p("### %s entries expire within one second", entries)
 	rows = nil
@@ -194,7 +195,7 @@ func (d *doc) replication() {
 
 func (d *doc) latency() {
 	d.p("## Until a Set is visible on another node")
-	d.p("Two idle nodes, a Set every 2 ms, and beside it the round trip of as many bytes over a bare TCP connection. " +
+	d.p("Two idle nodes, a Set every 4 ms, and between them round trips of as many bytes over a bare TCP connection. " +
 		"The receiver is asked from when Set returns on, and again whenever the scheduler has worked off what came from the network.")
 	d.plot(plotLatency, "Distribution of the latency")
 	var rows [][]string
