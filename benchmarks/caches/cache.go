@@ -50,7 +50,7 @@ type Kind struct {
 
 	Unbounded bool // it has no capacity
 	Immortal  bool // its goroutine can't be ended, so that what it took is never free again
-	Remote    bool // each Get may be a round trip: fewer of them are measured
+	Remote    bool // it is a server, and takes part in the measures of speed only
 	Variant   bool // of another kind: it takes part where the variation matters
 }
 

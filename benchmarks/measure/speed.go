@@ -10,29 +10,39 @@ import (
 	"github.com/iwanbk/bcache/benchmarks/workload"
 )
 
-// speedMeasures are in the order in which they run: those that only read come first, because
-// a Set makes a client-side copy of Redis invalid.
-var speedMeasures = []struct {
+type speedMeasure struct {
 	name     string
 	parallel bool
 	ops      func(caches.Cache, *workload.Workload) chunk
-}{
-	{GetHit, true, getHits},
-	{GetOne, false, getHits},
-	{GetHot, true, getHot},
-	{GetMiss, true, getMisses},
-	{SetOne, false, sets},
-	{SetAll, true, sets},
-	{Mixed, true, mixed},
+}
+
+var (
+	reads = []speedMeasure{
+		{GetHit, true, getHits},
+		{GetOne, false, getHits},
+		{GetHot, true, getHot},
+		{GetMiss, true, getMisses},
+	}
+	writes = []speedMeasure{
+		{SetOne, false, sets},
+		{SetAll, true, sets},
+		{Mixed, true, mixed},
+	}
+)
+
+// An entrant is a cache that holds all keys.
+type entrant struct {
+	caches.Kind
+	cache caches.Cache
 }
 
 // speeds measures all caches in turns, all of them filled and alive all the time.
 func (r *run) speeds(ctx context.Context) (err error) {
-	var all []caches.Cache
+	var all []entrant
 	defer func() {
-		for i, c := range all {
-			if cerr := c.Close(); cerr != nil {
-				err = errors.Join(err, fmt.Errorf("%s: %w", r.Kinds[i].Name, cerr))
+		for _, e := range all {
+			if cerr := e.cache.Close(); cerr != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %w", e.Name, cerr))
 			}
 		}
 	}()
@@ -44,72 +54,67 @@ func (r *run) speeds(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		all = append(all, c)
+		all = append(all, entrant{k, c})
 	}
 	runtime.GC()
 
-	whole := r.step
-	defer func() { r.step = whole }()
-	parts, done := float64(len(speedMeasures)+1+len(r.plan.Goroutines)), 0.0
-	r.step = func(share float64) { whole((done + share) / parts) }
+	var parts []func() error
+	speeds := func(measures []speedMeasure) {
+		for _, m := range measures {
+			parts = append(parts, func() error { return r.speed(ctx, all, m) })
+		}
+	}
+	// Those that only read come first: a Set makes a client's copy of what is in Redis invalid.
+	r.Speeds, r.Goroutines = make(map[string]*Speed), make(map[int]*Series)
+	speeds(reads)
+	for _, n := range r.plan.Goroutines {
+		parts = append(parts, func() error { return r.goroutines(ctx, all, n) })
+	}
+	parts = append(parts, func() error { return r.filler(ctx, all) })
+	speeds(writes)
 
-	r.Speeds = make(map[string]*Speed)
-	reading := true
-	for _, m := range speedMeasures {
-		if m.name == SetOne {
-			reading = false
-			if err := r.readers(ctx, all, &done); err != nil {
-				return err
-			}
-		}
-		s := &Speed{}
-		r.Speeds[m.name] = s
-		goroutines := 1
-		if m.parallel {
-			goroutines = runtime.GOMAXPROCS(0)
-		}
-		err := r.rounds(ctx, r.plan.Rounds, len(all), func(i, _ int) error {
-			s.add(r.Kinds[i].Name, drive(goroutines, r.plan.Slot, m.ops(all[i], r.load)))
-			if !reading {
-				all[i].Settle()
-			}
-			return nil
-		})
-		if err != nil {
+	whole := r.step
+	for i, part := range parts {
+		r.step = func(share float64) { whole((float64(i) + share) / float64(len(parts))) }
+		if err := part(); err != nil {
 			return err
 		}
-		done++
 	}
 	return nil
 }
 
-// readers are the measures that only read, of the local caches.
-func (r *run) readers(ctx context.Context, all []caches.Cache, done *float64) error {
-	if err := r.filler(ctx, all[0].(caches.Filling)); err != nil {
-		return err
+func (r *run) speed(ctx context.Context, all []entrant, m speedMeasure) error {
+	goroutines := 1
+	if m.parallel {
+		goroutines = runtime.GOMAXPROCS(0)
 	}
-	*done++
-	local := len(caches.Local())
-	r.Goroutines = make(map[int]*Series)
-	for _, goroutines := range r.plan.Goroutines {
-		s := &Series{}
-		r.Goroutines[goroutines] = s
-		err := r.rounds(ctx, r.plan.Rounds, local, func(i, _ int) error {
-			if !r.Kinds[i].Variant {
-				s.Add(r.Kinds[i].Name, drive(goroutines, r.plan.Slot/2, getHits(all[i], r.load)).ns)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+	s := &Speed{}
+	r.Speeds[m.name] = s
+	return r.rounds(ctx, r.plan.Rounds, len(all), func(i, _ int) error {
+		s.add(all[i].Name, drive(goroutines, r.plan.Slot, m.ops(all[i].cache, r.load)))
+		all[i].cache.Settle() // not in another one's turn
+		return nil
+	})
+}
+
+// goroutines measures the Gets of so many goroutines, of the local caches.
+func (r *run) goroutines(ctx context.Context, all []entrant, n int) error {
+	s := &Series{}
+	r.Goroutines[n] = s
+	return r.rounds(ctx, r.plan.Rounds, len(all), func(i, _ int) error {
+		if !all[i].Variant && !all[i].Remote {
+			s.Add(all[i].Name, drive(n, r.plan.Slot/2, getHits(all[i].cache, r.load)).ns)
 		}
-		*done++
-	}
-	return nil
+		return nil
+	})
 }
 
 // filler compares a Get with a GetWithFiller that finds the key.
-func (r *run) filler(ctx context.Context, c caches.Filling) error {
+func (r *run) filler(ctx context.Context, all []entrant) error {
+	c, ok := all[0].cache.(caches.Filling)
+	if !ok {
+		return fmt.Errorf("%s has no fillers", all[0].Name)
+	}
 	none := func(string) (string, error) { return "", errors.New("the cache lacks a key that was written") }
 	subjects := []struct {
 		name string

@@ -48,7 +48,7 @@ func bars(title, unit string, list []bar) (*plot.Plot, size, error) {
 	if err != nil {
 		return nil, size{}, err
 	}
-	labels.Offset.X = vg.Points(4)
+	labels.Offset = vg.Point{X: vg.Points(4), Y: vg.Points(1.5)}
 	for i := range labels.TextStyle {
 		labels.TextStyle[i].Font.Size = vg.Points(9.5)
 		labels.TextStyle[i].Color = ink
