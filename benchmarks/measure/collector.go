@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,9 +20,8 @@ const EagerGC = 10
 // collector measures what the garbage collector does under the mixed load on a cache with
 // all entries, alone in the process.
 func (r *run) collector(ctx context.Context) error {
-	kinds := slices.DeleteFunc(caches.Main(caches.Local()), func(k caches.Kind) bool {
-		return k.Immortal // the collector would have more to do from one to the next
-	})
+	// The others would be the collector's burden from one turn to the next.
+	kinds, _ := split(caches.Main(caches.Local()), func(k caches.Kind) bool { return !k.Immortal })
 	return r.rounds(ctx, r.plan.Rounds, len(kinds), func(i, _ int) error {
 		return r.collectorOf(kinds[i])
 	})

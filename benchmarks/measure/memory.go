@@ -10,28 +10,33 @@ import (
 	"github.com/iwanbk/bcache/benchmarks/workload"
 )
 
-// memory measures what each cache takes for all entries, alone in the process.
+// memory measures what each cache takes for all entries, alone in the process. Once is enough:
+// how busy the machine is doesn't matter.
 func (r *run) memory(ctx context.Context) error {
-	var kinds, last []caches.Kind
-	for _, k := range append(caches.Local(), caches.Replicating()) {
-		if k.Immortal {
-			last = append(last, k)
-		} else {
-			kinds = append(kinds, k)
+	kinds := append(caches.Local(), caches.Replicating())
+	mortal, last := split(kinds, func(k caches.Kind) bool { return !k.Immortal })
+	kinds = append(mortal, last...)
+	for i, k := range kinds {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-	}
-	err := r.rounds(ctx, r.plan.MemoryRounds, len(kinds), func(i, _ int) error {
-		return r.memoryOf(kinds[i])
-	})
-	if err != nil {
-		return err
-	}
-	for _, k := range last {
 		if err := r.memoryOf(k); err != nil {
 			return err
 		}
+		r.step(float64(i+1) / float64(len(kinds)))
 	}
 	return nil
+}
+
+func split(kinds []caches.Kind, by func(caches.Kind) bool) (yes, no []caches.Kind) {
+	for _, k := range kinds {
+		if by(k) {
+			yes = append(yes, k)
+		} else {
+			no = append(no, k)
+		}
+	}
+	return yes, no
 }
 
 func (r *run) memoryOf(k caches.Kind) error {

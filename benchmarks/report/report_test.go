@@ -17,7 +17,7 @@ import (
 var tiny = measure.Plan{
 	Name: "tiny", Rounds: 2, Slot: time.Millisecond,
 	Keys: 1 << 10, Goroutines: []int{1, 2},
-	Entries: 5000, MemoryRounds: 1, Cycles: 1, LoadAtMost: time.Second,
+	Entries: 5000, Cycles: 1, LoadAtMost: time.Second,
 	Expire: []string{"go-cache"}, ExpireAfter: 100 * time.Millisecond,
 	Universe: 1 << 12, Capacities: []int{512, 1024}, Trace: 1 << 13,
 	Nodes: []int{2, 3}, Sets: 2000, Visible: 5, Paced: 10 * time.Millisecond,

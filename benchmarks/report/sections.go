@@ -238,6 +238,7 @@ func (d *doc) method() {
   which has none, and the variants that say so.
 - Caches are filled first; then, in each of %d rounds, every cache has a turn of %d ms, in another order each time, an eighth of a turn
   before it to warm up. A figure is the median of the rounds.
+- Memory, hit ratios, expiry, bytes and idle traffic are measured once: they depend little on how busy the machine is.
 - All caches of the measures of speed are alive at the same time; the collector rarely runs there. What it costs is measured apart.
 - Values are strings that exist already, except under the load for the collector, where each Set has a new one. freecache is
   given and gives bytes without a copy of ours.
