@@ -39,7 +39,7 @@ type Plan struct {
 
 // Full takes about twelve minutes on two cores.
 var Full = Plan{
-	Name: "full", Rounds: 10, Slot: 100 * time.Millisecond,
+	Name: "full", Rounds: 10, Slot: 90 * time.Millisecond,
 	Keys: 1 << 17, Goroutines: []int{1, 2, 4, 8, 16},
 	Entries: 1_000_000, Cycles: 1, LoadAtMost: 3 * time.Second,
 	Expire: []string{caches.Bcache, caches.Otter, "theine", "go-cache"}, ExpireAfter: 8 * time.Second,

@@ -111,10 +111,11 @@ func (d *doc) notBest() {
 	var lines []string
 	better := func(what string, s *measure.Series, unit string) {
 		own := s.Median(caches.Bcache)
+		ratio := func(name string) float64 { return s.Ratio(name, caches.Bcache) }
 		var found []string
-		for _, name := range ranking(s) {
-			if ratio := s.Ratio(name, caches.Bcache); ratio < .995 && !ownVariant(name) {
-				found = append(found, fmt.Sprintf("%s (%s)", name, times(ratio)))
+		for _, name := range sortedBy(s.Subjects, ratio) {
+			if ratio(name) < .995 && !ownVariant(name) {
+				found = append(found, fmt.Sprintf("%s (%s)", name, times(ratio(name))))
 			}
 		}
 		if len(found) > 0 {
@@ -160,8 +161,10 @@ func mapped(s *measure.Series, f func(float64) float64) *measure.Series {
 }
 
 // ranking is the subjects by their medians, the lowest first.
-func ranking(s *measure.Series) []string {
-	return slices.SortedStableFunc(slices.Values(s.Subjects), func(a, b string) int {
-		return cmp.Compare(s.Median(a), s.Median(b))
+func ranking(s *measure.Series) []string { return sortedBy(s.Subjects, s.Median) }
+
+func sortedBy(names []string, figure func(string) float64) []string {
+	return slices.SortedStableFunc(slices.Values(names), func(a, b string) int {
+		return cmp.Compare(figure(a), figure(b))
 	})
 }

@@ -233,7 +233,7 @@ func (d *doc) sync() {
 func (d *doc) method() {
 	d.p("%s", strings.TrimSpace(fmt.Sprintf(`
 - Every cache is driven through the same interface of two methods, with the same keys, values and Zipf(%.2f) draws, made before
-  anything is timed. Looked-up keys are never the very strings that were stored.
+  anything is timed. Looked-up keys are other strings than those that the caches were filled with.
 - Every cache counts hits and misses, except go-cache and golang-lru, which can't. Every cache has a TTL of an hour, except golang-lru,
   which has none, and the variants that say so.
 - Caches are filled first; then, in each of %d rounds, every cache has a turn of %d ms, in another order each time, an eighth of a turn
