@@ -28,7 +28,7 @@ type figure struct {
 	size
 }
 
-// lines draws bcache's line last and thickest.
+// lines draws bcache's line thickest, and before the others: one that coincides with it is seen on it.
 func lines(p *plot.Plot, list []line) (*figure, error) {
 	p.Add(grid(true, true))
 	f := &figure{Plot: p, legend: plot.NewLegend(), size: lineSize}
@@ -41,7 +41,7 @@ func lines(p *plot.Plot, list []line) (*figure, error) {
 		for _, l := range list {
 			look := lookOf(l.name)
 			own := look.color == highlight
-			if own != (pass == 1) {
+			if own != (pass == 0) {
 				continue
 			}
 			curve, marks, err := plotter.NewLinePoints(l.points)
@@ -51,7 +51,7 @@ func lines(p *plot.Plot, list []line) (*figure, error) {
 			curve.Color, curve.Dashes, curve.Width = look.color, look.dashes, vg.Points(1.4)
 			marks.Color, marks.Shape, marks.Radius = look.color, look.shape, vg.Points(2.8)
 			if own {
-				curve.Width, marks.Radius = vg.Points(2.8), vg.Points(3.8)
+				curve.Width, marks.Radius = vg.Points(4), vg.Points(4.2)
 			}
 			p.Add(curve)
 			if l.marks {
@@ -64,7 +64,7 @@ func lines(p *plot.Plot, list []line) (*figure, error) {
 		curve := &plotter.Line{LineStyle: draw.LineStyle{Color: look.color, Dashes: look.dashes, Width: vg.Points(1.4)}}
 		marks := &plotter.Scatter{GlyphStyle: draw.GlyphStyle{Color: look.color, Shape: look.shape, Radius: vg.Points(2.8)}}
 		if look.color == highlight {
-			curve.Width, marks.Radius = vg.Points(2.8), vg.Points(3.8)
+			curve.Width, marks.Radius = vg.Points(4), vg.Points(4.2)
 		}
 		if l.marks {
 			f.legend.Add(l.name, curve, marks)

@@ -171,8 +171,10 @@ func drawWire(r *measure.Results) (*figure, error) {
 	p := newPlot("Bytes on the wire per Set and peer", "Sets in a row", "bytes, less is better")
 	own, payload := line{name: caches.Bcache, marks: true}, line{name: "payload"}
 	var at []int
-	for _, w := range r.Wire {
-		at = append(at, w.AtOnce)
+	for i, w := range r.Wire {
+		if i == 0 || w.AtOnce == 10*r.Wire[i-1].AtOnce { // there is no room for a label in between
+			at = append(at, w.AtOnce)
+		}
 		own.points = append(own.points, plotter.XY{X: float64(w.AtOnce), Y: w.Bytes})
 		payload.points = append(payload.points, plotter.XY{X: float64(w.AtOnce), Y: workload.Payload})
 	}
@@ -203,7 +205,7 @@ func drawLatency(r *measure.Results) (*figure, error) {
 
 func drawJoin(r *measure.Results) (*figure, error) {
 	p := newPlot("A node joins another", "keys", "seconds, less is better")
-	whole, itself := line{name: caches.Bcache, marks: true}, line{name: measure.SyncItself, marks: true}
+	whole, itself := line{name: measure.JoinWhole, marks: true}, line{name: measure.SyncItself, marks: true}
 	for _, keys := range r.Plan.Joins {
 		s := r.Join[keys]
 		whole.points = append(whole.points, plotter.XY{X: float64(keys), Y: s.Median(measure.JoinWhole)})

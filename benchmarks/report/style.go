@@ -48,8 +48,9 @@ var (
 		caches.GolangLRU: {rgb(0x5f8d2d), draw.PlusGlyph{}, nil},
 		"expirable":      {rgb(0x93a84f), draw.RingGlyph{}, dotted},
 
-		measure.Visible: {highlight, draw.CircleGlyph{}, nil},
-		measure.RawTCP:  {rgb(0x1c4e80), draw.SquareGlyph{}, dashed},
+		measure.JoinWhole: {highlight, draw.CircleGlyph{}, nil},
+		measure.Visible:   {highlight, draw.CircleGlyph{}, nil},
+		measure.RawTCP:    {rgb(0x1c4e80), draw.SquareGlyph{}, dashed},
 	}
 )
 
