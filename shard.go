@@ -146,6 +146,7 @@ func (q *queue[K, V]) trim() {
 // far memory. A second key of the same hash takes the first one's place.
 type shard struct {
 	index index // changed under mu, and read without it
+	_     [64]byte
 
 	mu sync.Mutex // guards all else
 
