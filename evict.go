@@ -41,7 +41,7 @@ func (s *store) evictFor(now instant, rec *record, n int) bool {
 		hash := xxhash.Sum64String(rec.key)
 		if sh := s.shardOf(hash); sh != nil {
 			sh.mu.Lock()
-			fits := s.fitsLocked(sh, rec, sh.findLocked(hash, rec.key))
+			fits := s.fitsLocked(sh, rec, sh.find(hash, rec.key))
 			sh.mu.Unlock()
 			if fits {
 				return false

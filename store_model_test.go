@@ -17,6 +17,14 @@ func storeSameString(a, b string) bool {
 	return len(a) == len(b) && unsafe.StringData(a) == unsafe.StringData(b)
 }
 
+// keys lists the keys, oldest first.
+func (q *queue[K, V]) keys() []K {
+	if q.lru == nil {
+		return nil
+	}
+	return q.lru.Keys()
+}
+
 // storeCheck compares what a store says about itself with what it holds.
 func storeCheck(t interface {
 	Helper()
