@@ -127,7 +127,7 @@ func (s *store) get(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	if e := sh.find(hash, key); e != nil && e.kind == kindValue &&
-		e.stamp > s.clearStamp.Load() && s.near(e) && !e.expired(wall) {
+		e.stamp > s.clearStamp.Load() && !e.expired(wall) && s.noteUse(e) {
 		s.hits.add1()
 		return e.val, true
 	}

@@ -74,13 +74,12 @@ func (s *store) evict(now instant) {
 }
 
 func (s *store) evictFrom(now instant, probation bool) bool {
-	clock := s.clock.Load()
 	sh := s.eldest(func(sh *shard) (int64, bool) {
 		e := sh.oldestLocked(probation)
 		if e == nil {
 			return 0, false
 		}
-		return int64(clock - e.used.Load()&^probationBit), true
+		return s.age(e), true
 	})
 	if sh == nil {
 		return false
@@ -90,7 +89,7 @@ func (s *store) evictFrom(now instant, probation bool) bool {
 	if sh.dueLocked(now.wall, s.clearStamp.Load()) && s.sweepLocked(sh, now) > 0 {
 		return true
 	}
-	e := sh.oldestLocked(probation)
+	e := s.victimLocked(sh, probation)
 	if e == nil {
 		return false // a get or a sweep was faster
 	}

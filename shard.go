@@ -17,7 +17,7 @@ type entry struct {
 	key, val string // key is the store's own copy
 	version
 	life *lifetime     // nil: it lives for ever
-	used atomic.Uint32 // the store's clock when it was last used, plus probationBit
+	used atomic.Uint32 // the store's clock when it was last moved, plus useBits
 	kind kind
 	mark uint8 // as in record; guarded by the shard's lock
 }
