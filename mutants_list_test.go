@@ -17,7 +17,7 @@ var mutants = []mutant{
 	{name: "the TTL is taken as what remains", edits: []edit{{"receive.go",
 		"\td.next(&rec)\n\tif rec.kind == but", "\td.next(&rec)\n\tif rec.deadline != 0 {\n\t\trec.deadline += max(now.wall-stampWall(rec.stamp), 0)\n\t}\n\tif rec.kind == but"}}},
 	{name: "what arrives expired is ignored", edits: []edit{{"cache.go",
-		"case rec.expired(now.wall):\n\t\to = outcomeExpired", "case rec.expired(now.wall):\n\t\treturn outcomeExpired"}}},
+		"case rec.expired(now.wall):\n\t\to = outcomeExpired", "case rec.expired(now.wall):\n\t\treturn nil, outcomeExpired"}}},
 	{name: "the clock doesn't follow accepted stamps", edits: []edit{{"receive.go",
 		"\tr.clock.observe(rec.stamp)\n\tswitch", "\tswitch"}}},
 
@@ -35,7 +35,7 @@ var mutants = []mutant{
 
 	// Fills.
 	{name: "a fill is stamped when it ends", edits: []edit{{"replica.go",
-		"version: version{stamp, r.origin}}\n\tr.makeRoom", "version: version{r.clock.tick(now.wall), r.origin}}\n\tr.makeRoom"}}},
+		"version: version{stamp, r.origin}}\n\tat :=", "version: version{r.clock.tick(now.wall), r.origin}}\n\tat :="}}},
 	{name: "a fill trusts other clocks", edits: []edit{{"replica.go",
 		"stamp := stampOf(now.wall - r.maxSkew - 1)", "stamp := stampOf(now.wall - 1)"}}},
 
@@ -43,7 +43,7 @@ var mutants = []mutant{
 	{name: "the context advances over a gap", edits: []edit{{"dots.go",
 		"if seq == s.covered+1 {\n\t\ts.covered = seq\n\t\ts.absorb()", "if seq > s.covered {\n\t\ts.covered = seq\n\t\ts.absorb()"}}},
 	{name: "the context has a dot before the store has it", edits: []edit{
-		{"replica.go", "\tif r.store.apply(now, rec, true) != outcomeApplied {", "\tif r.late = append(r.late, *rec); false {"},
+		{"replica.go", "\tif r.store.applyAt(now, rec, true, at) != outcomeApplied {", "\tif r.late = append(r.late, *rec); false {"},
 		{"replica.go", "\tsynced      bool\n", "\tsynced      bool\n\tlate        []record\n"},
 		{"replica.go", "\tr.ctx.settle()\n", "\tr.ctx.settle()\n\tfor _, rec := range r.late {\n\t\tr.store.apply(now, &rec, true)\n\t}\n\tr.late = nil\n"}}},
 	{name: "what is refused isn't logged", edits: []edit{{"receive.go",
