@@ -192,7 +192,7 @@ func (r *replica) giveUp(rec *record) {
 			r.changed(rec.key, kindForget)
 		}
 	case r.store.clearVersion().origin != rec.origin: // once is enough
-		r.store.applyClear(version{min(rec.stamp, r.clock.last), rec.origin})
+		r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
 		r.changed("", kindClear)
 	}
 }
