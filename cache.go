@@ -200,11 +200,14 @@ type place struct {
 	fresh *entry // made of the record; nil: not yet
 }
 
+// placeOf is the place of a record for which nothing was done before.
+func placeOf(rec *record) place { return place{hash: xxhash.Sum64String(rec.key)} }
+
 // approach does what an apply of this record can do before the lock that serialises them is
 // taken: it allocates, and has the processor fetch what apply will look at. The rest takes a
 // fraction of the time. Whatever changes until then does no harm.
 func (s *store) approach(rec *record) place {
-	at := place{hash: xxhash.Sum64String(rec.key)}
+	at := placeOf(rec)
 	if rec.kind <= kindNegative {
 		at.fresh = newEntry(rec)
 	}
@@ -218,7 +221,7 @@ func (s *store) approach(rec *record) place {
 // from elsewhere must not push out what is used here. If the outcome is
 // outcomeApplied, rec.key is the store's own copy from then on.
 func (s *store) apply(now instant, rec *record, local bool) outcome {
-	return s.applyAt(now, rec, local, place{hash: xxhash.Sum64String(rec.key)})
+	return s.applyAt(now, rec, local, placeOf(rec))
 }
 
 // applyAt is apply where something was done before.

@@ -344,9 +344,11 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 		first += uint64(len(records))
 	}
 	if len(chunks) > 0 {
-		clear(chunks[0])
+		for _, records := range chunks {
+			clear(records)
+		}
 		r.mu.Lock()
-		r.outbox.recycle(chunks[0])
+		r.outbox.recycle(chunks)
 		r.mu.Unlock()
 	}
 	sends = r.answerPulls(now, sends)
