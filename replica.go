@@ -165,6 +165,9 @@ func newReplica(c replicaConfig) *replica {
 func (r *replica) set(now instant, key, val string, deadline int64) error {
 	rec := &record{key: key, val: val, deadline: deadline}
 	at := r.store.approach(rec)
+	if r.local && r.replace(now, rec, at) {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.makeRoom(now, rec)
@@ -174,6 +177,17 @@ func (r *replica) set(now instant, key, val string, deadline int64) error {
 	r.n.sets++
 	r.write(now, rec, at)
 	return nil
+}
+
+// replace is set of a key that is held, on a node that no other node will ever ask for what it
+// wrote: then nothing but the key itself is to be locked. It reports whether it is done.
+func (r *replica) replace(now instant, rec *record, at place) bool {
+	rec.version = version{r.clock.tick(now.wall), r.origin}
+	if !r.store.replace(now, rec, at) {
+		return false
+	}
+	r.changed(rec.key, rec.kind)
+	return true
 }
 
 // delete writes a tombstone, also for a key that isn't held: others may hold it.
@@ -311,7 +325,7 @@ func (r *replica) tend(now instant) {
 func (r *replica) ahead(now instant) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ms := stampWall(r.clock.last) - now.wall; ms > r.maxSkew && !r.local {
+	if ms := stampWall(r.clock.last.Load()) - now.wall; ms > r.maxSkew && !r.local {
 		return time.Duration(ms) * time.Millisecond
 	}
 	return 0
@@ -330,9 +344,11 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 		first += uint64(len(records))
 	}
 	if len(chunks) > 0 {
-		clear(chunks[0])
+		for _, records := range chunks {
+			clear(records)
+		}
 		r.mu.Lock()
-		r.outbox.recycle(chunks[0])
+		r.outbox.recycle(chunks)
 		r.mu.Unlock()
 	}
 	sends = r.answerPulls(now, sends)

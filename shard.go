@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -12,58 +13,64 @@ import (
 // With its places in the index and in its queue it takes some EntryOverhead bytes.
 //
 // Gets read it without a lock, so what they read of it never changes: another value is another
-// entry in its place.
+// entry in its place. It fills a cache line, and with a deadline beside it a Get would wait for
+// two.
 type entry struct {
 	key, val string // key is the store's own copy
 	version
-	life *lifetime     // nil: it lives for ever
-	used atomic.Uint32 // the store's clock when it was last moved, plus useBits
-	kind kind
-	mark uint8 // as in record; guarded by the shard's lock
+	deadline int64         // as in record
+	used     atomic.Uint32 // the store's clock when it was last moved, plus useBits
+	kind     kind
+	mark     uint8 // as in record; guarded by the shard's lock
+	isSoft   bool  // it is part of a softEntry
 }
+
+// A softEntry is an entry that has more times than its deadline, in one piece with them.
+type softEntry struct {
+	entry
+	softTimes
+}
+
+// softTimes are when a value may still be of use although it is stale, and when it is worth
+// refreshing although it isn't.
+type softTimes struct{ staleUntil, refreshFrom int64 } // as in record
 
 func (e *entry) cost() int64 { return entryCost(e.key, e.val) }
 
 func entryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
 
-// A lifetime is what an entry has beside, if it doesn't live for ever.
-type lifetime struct {
-	deadline, staleUntil, refreshFrom int64 // as in record
-	alarm                             int32 // its place in shard.alarms; guarded by the shard's lock
-}
-
-// A mortal is an entry and its lifetime, in one piece.
-type mortal struct {
-	entry
-	lifetime
-}
-
 // newEntry makes an entry of a record.
 func newEntry(rec *record) *entry {
 	var e *entry
-	if rec.deadline == 0 && rec.staleUntil == 0 && rec.refreshFrom == 0 {
+	if times := (softTimes{rec.staleUntil, rec.refreshFrom}); times == (softTimes{}) {
 		e = &entry{}
 	} else {
-		m := &mortal{lifetime: lifetime{rec.deadline, rec.staleUntil, rec.refreshFrom, 0}}
-		m.life = &m.lifetime
-		e = &m.entry
+		soft := &softEntry{softTimes: times}
+		e = &soft.entry
+		e.isSoft = true
 	}
-	e.key, e.val, e.version, e.kind, e.mark = rec.key, rec.val, rec.version, rec.kind, rec.mark
+	e.key, e.val, e.version, e.deadline, e.kind, e.mark = rec.key, rec.val, rec.version, rec.deadline, rec.kind, rec.mark
 	return e
 }
 
-// expired reports whether an entry's deadline has come.
-func (e *entry) expired(wall func() int64) bool {
-	return e.life != nil && e.life.deadline != 0 && wall() >= e.life.deadline
+// soft returns the times that an entry has beside its deadline.
+func (e *entry) soft() softTimes {
+	if !e.isSoft {
+		return softTimes{}
+	}
+	return (*softEntry)(unsafe.Pointer(e)).softTimes // see newEntry
 }
+
+// expired reports whether an entry's deadline has come.
+func (e *entry) expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
 
 // record returns what was put.
 func (e *entry) record() record {
-	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind, mark: e.mark}
-	if l := e.life; l != nil {
-		rec.deadline, rec.staleUntil, rec.refreshFrom = l.deadline, l.staleUntil, l.refreshFrom
+	soft := e.soft()
+	return record{
+		key: e.key, val: e.val, version: e.version, kind: e.kind, mark: e.mark,
+		deadline: e.deadline, staleUntil: soft.staleUntil, refreshFrom: soft.refreshFrom,
 	}
-	return rec
 }
 
 // A tombstone is what is left of a deleted key.
@@ -71,12 +78,6 @@ type tombstone struct {
 	key string // the store's own copy
 	version
 	born time.Duration // monotonic
-}
-
-// An alarm is when a mortal entry dies.
-type alarm struct {
-	deadline int64 // as in record
-	e        *entry
 }
 
 // A queue is a simplelru that takes no memory until something is added. It never
@@ -140,15 +141,11 @@ type shard struct {
 	probation queue[uint64, struct{}]  // only written by others so far, by arrival
 	tombs     queue[string, tombstone] // by arrival
 
-	// Alarms lie side by side in memory, in no order: a sweep doesn't have to
-	// fetch a thousand scattered entries to find the few that have expired.
-	alarms []alarm
-
 	// Whether something is due is known without looking further.
 	nextExpiry int64  // no deadline is before this one; 0 if there is none at all
 	cleared    uint64 // no entry or tombstone has a stamp up to this one
 
-	misses uint64
+	misses, replaced uint64
 }
 
 // find returns the entry of a key, or nil. Without the lock nil tells nothing, see index.
@@ -195,38 +192,6 @@ func (sh *shard) entriesLocked() []*entry {
 	return all
 }
 
-// setAlarmLocked has the alarm of old, if there is one, be that of e, if it needs one. old may
-// be nil.
-func (sh *shard) setAlarmLocked(old, e *entry) {
-	switch {
-	case e.life == nil:
-		sh.endAlarmLocked(old)
-		return
-	case old != nil && old.life != nil:
-		e.life.alarm = old.life.alarm
-	default:
-		e.life.alarm = int32(len(sh.alarms))
-		sh.alarms = append(sh.alarms, alarm{})
-	}
-	deadline := e.life.deadline
-	sh.alarms[e.life.alarm] = alarm{deadline, e}
-	if deadline != 0 && (sh.nextExpiry == 0 || deadline < sh.nextExpiry) {
-		sh.nextExpiry = deadline
-	}
-}
-
-// endAlarmLocked takes an entry's alarm away; the last one moves to its place.
-func (sh *shard) endAlarmLocked(e *entry) {
-	if e == nil || e.life == nil {
-		return
-	}
-	n := len(sh.alarms) - 1
-	last := sh.alarms[n]
-	sh.alarms[e.life.alarm], last.e.life.alarm = last, e.life.alarm
-	sh.alarms[n] = alarm{} // it would keep the entry alive
-	sh.alarms = sh.alarms[:n]
-}
-
 // dueLocked reports whether an entry may have expired, or something may be left
 // that Clear is above.
 func (sh *shard) dueLocked(wall int64, clear uint64) bool {
@@ -254,7 +219,4 @@ func (sh *shard) trimLocked() {
 	sh.probation.trim()
 	sh.tombs.trim()
 	sh.index.trim()
-	if len(sh.alarms) == 0 {
-		sh.alarms = nil
-	}
 }

@@ -89,7 +89,7 @@ func (b *Bcache) Stats() Stats {
 	c := st.stats()
 	s := Stats{
 		Hits: c.hits, Misses: c.misses,
-		Sets: n.sets, Deletes: n.deletes, Clears: n.clears,
+		Sets: n.sets + c.replaced, Deletes: n.deletes, Clears: n.clears,
 		Fills: b.fills.Load(), FillErrors: b.fillErrors.Load(),
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
 		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
