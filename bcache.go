@@ -68,6 +68,8 @@ type Bcache struct {
 	store    *store // peer.replica.store, for Get
 	wall     func() int64
 	flights  *flights
+	loads    *loads
+	n        loadCounters
 
 	fills, fillErrors, fillsRefused, fillsTooLarge atomic.Uint64
 
@@ -104,7 +106,7 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 			return nil, err
 		}
 	}
-	b := &Bcache{maxBytes: cfg.MaxBytes, flights: newFlights()}
+	b := &Bcache{maxBytes: cfg.MaxBytes, flights: newFlights(), loads: newLoads()}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -164,8 +166,10 @@ func newOrigin() uint64 {
 func (b *Bcache) changed(key string, kind kind) {
 	if kind == kindClear {
 		b.flights.forgetAll()
+		b.loads.writtenAll()
 	} else {
 		b.flights.forget(key)
+		b.loads.written(key)
 	}
 }
 
@@ -260,6 +264,7 @@ func (b *Bcache) Members() []Member {
 func (b *Bcache) Close() error {
 	b.closeOnce.Do(func() {
 		b.closed.Store(true)
+		b.loads.close()
 		b.closeErr = b.peer.close()
 	})
 	return b.closeErr

@@ -122,10 +122,11 @@ func (s *store) get(key string, wall func() int64) (string, bool) {
 		sh.misses++
 		return "", false
 	}
-	if sh.expiredLocked(e, wall) {
-		// Now, so that it isn't back when the clock is set back.
-		s.forgetLocked(sh, e.key, e.version)
-		s.expirations.Add(1)
+	if expired, ended := sh.expiredLocked(e, wall); expired {
+		if ended { // now, so that it isn't back when the clock is set back
+			s.forgetLocked(sh, e.key, e.version)
+			s.expirations.Add(1)
+		}
 		sh.misses++
 		return "", false
 	}
@@ -240,7 +241,7 @@ func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) ou
 	switch {
 	case rec.kind >= kindForget:
 		o = outcomeForgot
-	case rec.expired(now.wall):
+	case rec.ended(now.wall):
 		o = outcomeExpired
 	case s.tooBig(rec):
 		o = outcomeTooBig

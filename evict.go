@@ -179,9 +179,9 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 	n, next := 0, int64(0)
 	for i := 0; i < len(sh.lives); {
 		l := &sh.lives[i]
-		if l.deadline == 0 || now.wall < l.deadline {
-			if l.deadline != 0 && (next == 0 || l.deadline < next) {
-				next = l.deadline
+		if end := l.end(); end == 0 || now.wall < end {
+			if end != 0 && (next == 0 || end < next) {
+				next = end
 			}
 			i++
 			continue

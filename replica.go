@@ -218,11 +218,16 @@ func (r *replica) fillStamp(now instant) uint64 {
 // fill writes what a filler brought unless something newer is known. It says
 // whether it did.
 func (r *replica) fill(now instant, key, val string, deadline int64, stamp uint64) bool {
+	return r.fillRecord(now, &record{key: key, val: val, deadline: deadline}, stamp)
+}
+
+// fillRecord is fill for a record that is complete but for its version.
+func (r *replica) fillRecord(now instant, rec *record, stamp uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := &record{key: key, val: val, deadline: deadline, version: version{stamp, r.origin}}
+	rec.version = version{stamp, r.origin}
 	r.makeRoom(now, rec)
-	if r.closed || stamp == 0 || !r.store.admits(key, rec.version) {
+	if r.closed || stamp == 0 || !r.store.admits(rec.key, rec.version) {
 		return false
 	}
 	r.commit(now, rec)

@@ -28,6 +28,9 @@ type lifetime struct {
 	e                                 *entry
 }
 
+// end returns when the entry is of no more use; 0 is never.
+func (l *lifetime) end() int64 { return endOf(l.deadline, l.staleUntil) }
+
 // A tombstone is what is left of a deleted key.
 type tombstone struct {
 	key string // the store's own copy
@@ -103,7 +106,7 @@ type shard struct {
 	lives []lifetime
 
 	// Whether something is due is known without looking further.
-	nextExpiry int64  // no deadline is before this one; 0 if there is none at all
+	nextExpiry int64  // no lifetime ends before this; 0 if there is none at all
 	cleared    uint64 // no entry or tombstone has a stamp up to this one
 
 	hits, misses uint64
@@ -158,13 +161,18 @@ func (sh *shard) recordLocked(e *entry) record {
 	return rec
 }
 
-// expiredLocked reports whether an entry's deadline has come.
-func (sh *shard) expiredLocked(e *entry, wall func() int64) bool {
+// expiredLocked reports whether an entry's deadline has come, and whether it has no use as
+// stale any more either.
+func (sh *shard) expiredLocked(e *entry, wall func() int64) (expired, ended bool) {
 	if e.life == 0 {
-		return false
+		return false, false
 	}
-	deadline := sh.lives[e.life-1].deadline
-	return deadline != 0 && wall() >= deadline
+	l := &sh.lives[e.life-1]
+	if l.deadline == 0 {
+		return false, false
+	}
+	now := wall()
+	return now >= l.deadline, now >= l.end()
 }
 
 // overwriteLocked makes e hold everything of rec but the key.
@@ -179,8 +187,8 @@ func (sh *shard) overwriteLocked(e *entry, rec *record) {
 		e.life = int32(len(sh.lives))
 	}
 	sh.lives[e.life-1] = lifetime{rec.deadline, rec.staleUntil, rec.refreshFrom, e}
-	if rec.deadline != 0 && (sh.nextExpiry == 0 || rec.deadline < sh.nextExpiry) {
-		sh.nextExpiry = rec.deadline
+	if end := sh.lives[e.life-1].end(); end != 0 && (sh.nextExpiry == 0 || end < sh.nextExpiry) {
+		sh.nextExpiry = end
 	}
 }
 

@@ -48,7 +48,7 @@ func storeCheck(t interface {
 				if e.life != 0 && sh.lives[e.life-1].e != e {
 					t.Errorf("%q has another entry's lifetime", e.key)
 				}
-				if d := sh.recordLocked(e).deadline; d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d) {
+				if d := endOf(sh.recordLocked(e).deadline, sh.recordLocked(e).staleUntil); d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d) {
 					t.Errorf("deadline %d, hint %d", d, sh.nextExpiry)
 				}
 				if e.life != 0 {
@@ -116,6 +116,10 @@ func TestStoreCover(t *testing.T) {
 				}
 				if rapid.Bool().Draw(t, "ttl") {
 					rec.deadline = now.wall + rapid.Int64Range(-2, 30).Draw(t, "deadline")
+					if rapid.Bool().Draw(t, "stale") {
+						rec.staleUntil = rec.deadline + rapid.Int64Range(-1, 30).Draw(t, "stale for")
+						rec.refreshFrom = rec.deadline - rapid.Int64Range(0, 10).Draw(t, "refresh ahead")
+					}
 				}
 				rec.val = fmt.Sprint(rec.stamp, rec.origin, strings.Repeat("x", rapid.SampledFrom([]int{0, 300, 900}).Draw(t, "len")))
 				admitted := s.admits(rec.key, rec.version)
@@ -145,6 +149,15 @@ func TestStoreCover(t *testing.T) {
 					t.Fatalf("%s is served at %+v after %+v", key, rec.version, processed[key])
 				}
 			},
+			"fresh": func(t *rapid.T) {
+				key := keys.Draw(t, "key")
+				rec, held := s.peek(key)
+				v, ok := s.fresh(key, func() int64 { return now.wall })
+				due := rec.refreshFrom != 0 && now.wall >= rec.refreshFrom
+				if want := held && rec.kind == kindValue && !rec.expired(now.wall) && !due; ok != want || ok && v != rec.val {
+					t.Fatalf("%s: got %q %v, held: %+v", key, v, ok, rec)
+				}
+			},
 			"pass": func(t *rapid.T) {
 				d := rapid.Int64Range(0, 20).Draw(t, "ms")
 				now.mono += time.Duration(d) * time.Millisecond
@@ -160,7 +173,7 @@ func TestStoreCover(t *testing.T) {
 						continue
 					}
 					for _, e := range append(sh.main.values(), sh.probation.values()...) {
-						if rec := sh.recordLocked(e); rec.expired(now.wall) || rec.stamp <= s.clearVersion().stamp {
+						if rec := sh.recordLocked(e); rec.ended(now.wall) || rec.stamp <= s.clearVersion().stamp {
 							t.Fatalf("%+v is left", rec)
 						}
 					}

@@ -1,0 +1,169 @@
+package bcache
+
+import (
+	"context"
+	"unsafe"
+)
+
+// A Loader is a cache that fills itself, and protects the database behind it: it says in one place how
+// the values of some keys are looked up, for how long they live, and what happens when they
+// don't live any more. NewLoader makes one. All methods are safe for concurrent use.
+//
+// At a time one fill per key runs on this node; callers that come meanwhile wait for its
+// result, each as long as its own context allows. A fill never beats a Set, Delete or Clear that was
+// issued after it began, on any node, as with GetWithFiller; neither does one in the background.
+// A caller that comes after such a write doesn't wait for a fill begun before it.
+type Loader struct {
+	cache    *Bcache
+	cfg      LoaderConfig
+	policy   loadPolicy
+	slots    chan struct{} // a token for each fill that runs; nil is no limit
+	failures failures
+}
+
+// NewLoader returns a Loader for a cache. The error wraps ErrConfig, and says everything that is
+// wrong. There is nothing to close: fills in the background end with Close of the cache.
+func NewLoader(cache *Bcache, cfg LoaderConfig) (*Loader, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	l := &Loader{cache: cache, cfg: cfg.withDefaults(), policy: newLoadPolicy(&cfg)}
+	if cfg.MaxConcurrent > 0 {
+		l.slots = make(chan struct{}, cfg.MaxConcurrent)
+	}
+	return l, nil
+}
+
+// Get returns the value of key: the cached one or, if there is none that may be served, what
+// the Fill returns, which is then cached on all nodes.
+//
+// The error is that of ctx if it ends first, and then Get returns at once; ErrNotFound, as it came
+// or remembered; ErrFillPanicked or ErrFillAborted; otherwise the Fill's own, unchanged,
+// maybe remembered, see RetryAfter. For a value that is cached ctx isn't looked at. After Close of the
+// cache the Fill is still called, and its value returned.
+//
+// A hit allocates nothing; with a Prefix, as long as the key has no more than 128 bytes with it.
+func (l *Loader) Get(ctx context.Context, key string) (string, error) {
+	if val, ok := l.fresh(key); ok {
+		return val, nil
+	}
+	r := l.get(ctx, key)
+	if r.Stale {
+		return r.Value, nil
+	}
+	return r.Value, r.Err
+}
+
+// A Result is what GetResult returns.
+type Result struct {
+	Value string
+
+	// Stale means that the deadline of Value has passed: it is returned because StaleFor or
+	// StaleOnErrorFor allow that.
+	Stale bool
+
+	// Err is why there is no value. If Value is stale, it is why there is no newer one: the
+	// fill's failure, or nil if none has failed within RetryAfter.
+	Err error
+}
+
+// GetResult is Get for who wants to know whether the value is stale, and why.
+func (l *Loader) GetResult(ctx context.Context, key string) Result {
+	if val, ok := l.fresh(key); ok {
+		return Result{Value: val}
+	}
+	return l.get(ctx, key)
+}
+
+// fresh returns a value about which there is nothing to do.
+func (l *Loader) fresh(key string) (string, bool) {
+	b := l.cache
+	if l.cfg.Prefix == "" {
+		return b.store.fresh(key, b.wall)
+	}
+	var joined [128]byte
+	if len(l.cfg.Prefix)+len(key) > len(joined) {
+		return b.store.fresh(l.cfg.Prefix+key, b.wall)
+	}
+	k := append(append(joined[:0], l.cfg.Prefix...), key...)
+	return b.store.fresh(unsafe.String(unsafe.SliceData(k), len(k)), b.wall) // it isn't kept
+}
+
+// get deals with all other cases.
+func (l *Loader) get(ctx context.Context, key string) Result {
+	full := l.cfg.Prefix + key
+	rec, v := l.look(full)
+	res, answered := l.answer(full, &rec, v)
+	if answered {
+		l.cache.store.count(v != verdictFill)
+		if v == verdictRefresh || v == verdictStale {
+			l.refresh(ctx, full)
+		}
+		return l.counted(res)
+	}
+	l.cache.store.count(false)
+	if err := ctx.Err(); err != nil {
+		return Result{Err: err}
+	}
+	ld, isNew := l.cache.loads.join(ctx, full, func() *run {
+		r := newRun(ctx)
+		r.join(ctx)
+		return r
+	})
+	if isNew {
+		go l.work(ld)
+	}
+	return l.counted(ld.wait(ctx))
+}
+
+// look says what is held of a key of the cache, and what to do with it.
+func (l *Loader) look(full string) (record, verdict) {
+	rec, held := l.cache.store.peek(full)
+	return rec, l.policy.judge(&rec, held, l.cache.wall())
+}
+
+// answer returns what can be said without waiting for a fill.
+func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok bool) {
+	switch v {
+	case verdictServe, verdictRefresh:
+		return Result{Value: rec.val}, true
+	case verdictMissing:
+		return Result{Err: ErrNotFound}, true
+	}
+	err, _ := l.failures.of(l.cache.peer.instant().mono, full)
+	switch {
+	case v == verdictStale, v == verdictFallback && err != nil:
+		return Result{Value: rec.val, Stale: true, Err: err}, true
+	case err != nil:
+		return Result{Err: err}, true
+	}
+	return Result{}, false
+}
+
+func (l *Loader) counted(r Result) Result {
+	switch {
+	case r.Stale:
+		l.cache.n.stale.Add(1)
+	case r.Err == ErrNotFound:
+		l.cache.n.notFound.Add(1)
+	}
+	return r
+}
+
+// refresh starts a fill in the background, unless one of that key runs or has just failed, or no
+// slot is free: a later hit will try again.
+func (l *Loader) refresh(ctx context.Context, full string) {
+	if _, recently := l.failures.of(l.cache.peer.instant().mono, full); recently || l.cache.closed.Load() {
+		return
+	}
+	if l.slots != nil && len(l.slots) == cap(l.slots) {
+		return
+	}
+	if ld := l.cache.loads.background(ctx, full); ld != nil {
+		if l.cache.closed.Load() { // meanwhile
+			ld.run.close()
+		}
+		l.cache.n.refreshes.Add(1)
+		go l.work(ld)
+	}
+}
