@@ -39,6 +39,17 @@ var mutants = []mutant{
 	{name: "a fill trusts other clocks", edits: []edit{{"replica.go",
 		"stamp := stampOf(now.wall - r.maxSkew - 1)", "stamp := stampOf(now.wall - 1)"}}},
 
+	{name: "the fence is ignored by a refresh", edits: []edit{{"replica.go",
+		"\trec.version = version{stamp, r.origin}\n\tr.makeRoom", "\trec.version = version{stamp, r.origin}\n\tif held, ok := r.store.peek(rec.key); ok && (held.expired(now.wall) || held.refreshFrom != 0) {\n\t\trec.version = version{r.clock.tick(now.wall), r.origin}\n\t}\n\tr.makeRoom"}}},
+	{name: "a negative entry survives a Set", edits: []edit{{"cache.go",
+		"if ok && !held.less(rec.version) {\n\t\tif held", "if e := sh.findLocked(rec.key); ok && (!held.less(rec.version) || e != nil && e.kind == kindNegative && rec.kind == kindValue) {\n\t\tif held"}}},
+	{name: "the stale time moves", edits: []edit{{"receive.go",
+		"\td.next(&rec)\n\tif rec.kind == but", "\td.next(&rec)\n\tif rec.staleUntil != 0 {\n\t\trec.staleUntil += max(now.wall-stampWall(rec.stamp), 0)\n\t}\n\tif rec.kind == but"}}},
+	{name: "a stale value is swept at its deadline", test: "TestLoaderStaleFor$", edits: []edit{{"evict.go",
+		"if end := l.end(); end == 0", "if end := l.deadline; end == 0"}}},
+	{name: "a stale value is fresh", edits: []edit{{"store_load.go",
+		"return l.deadline != 0 && wall >= l.deadline ||", "return l.deadline != 0 && wall >= l.end() ||"}}},
+
 	// Context and log.
 	{name: "the context advances over a gap", edits: []edit{{"dots.go",
 		"if seq == s.covered+1 {\n\t\ts.covered = seq\n\t\ts.absorb()", "if seq > s.covered {\n\t\ts.covered = seq\n\t\ts.absorb()"}}},

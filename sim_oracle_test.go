@@ -226,7 +226,8 @@ func (s *sim) checkNode(n *simNode) {
 		}
 		if ok {
 			w, known := s.oracle.writes[rigWrite{key, held.version}]
-			if !known || held.val != w.rec.val || held.kind != w.rec.kind || held.deadline != w.rec.deadline {
+			if !known || held.val != w.rec.val || held.kind != w.rec.kind || held.deadline != w.rec.deadline ||
+				held.staleUntil != w.rec.staleUntil || held.refreshFrom != w.rec.refreshFrom {
 				s.fail("n%d holds %+v, written was %+v", n.id, held, w.rec)
 			}
 		}
@@ -312,7 +313,7 @@ func (s *sim) disagreementAboutKeys() string {
 		holders, first := 0, version{}
 		for _, n := range s.nodes {
 			held, ok := n.r.store.peek(key)
-			if !ok || held.kind != kindValue || held.expired(s.now(n).wall) {
+			if !ok || held.kind == kindTombstone || held.ended(s.now(n).wall) {
 				continue
 			}
 			holders++
