@@ -50,27 +50,26 @@ func (f *loads) of(key string) *loadShard {
 }
 
 // join has the caller wait for the load of key. If there is none that it can join it makes one,
-// as a part of the run that fresh returns and the caller has joined; that has to be ended.
-func (f *loads) join(ctx context.Context, key string, fresh func() *run) (ld *load, isNew bool) {
+// as a part of r, which has to be ended.
+func (f *loads) join(ctx context.Context, key string, r *run) (ld *load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if ld := sh.latest(key); ld != nil && ld.run.join(ctx) {
 		return ld, false
 	}
-	return sh.add(key, fresh()), true
+	r.join(ctx)
+	return sh.add(key, r), true
 }
 
-// background makes a load of key for nobody, unless there is one.
-func (f *loads) background(ctx context.Context, key string) *load {
+// background makes a load of key for nobody, as a part of r, unless there is one.
+func (f *loads) background(key string, r *run) *load {
 	sh := f.of(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if ld := sh.latest(key); ld != nil && ld.run.alive() {
 		return nil
 	}
-	r := newRun(ctx)
-	r.background = true
 	return sh.add(key, r)
 }
 
@@ -86,6 +85,7 @@ func (sh *loadShard) add(key string, r *run) *load {
 	ld := &load{key: key, run: r, arrived: make(chan struct{}, 1), done: make(chan struct{})}
 	sh.byKey[key] = append(sh.byKey[key], ld)
 	sh.running.Add(1)
+	r.add()
 	return ld
 }
 
@@ -101,6 +101,7 @@ func (f *loads) end(ld *load, result Result) {
 	sh.mu.Unlock()
 	ld.result = result
 	close(ld.done)
+	ld.run.done()
 }
 
 // written tells the loads of a key that something was written to it.
@@ -153,6 +154,11 @@ func (ld *load) wait(ctx context.Context) Result {
 	case <-ld.done:
 		return ld.result
 	case <-ctx.Done():
+	}
+	select {
+	case <-ld.done: // at the same time
+		return ld.result
+	default:
 		ld.run.leave(ctx.Err())
 		return Result{Err: ctx.Err()}
 	}

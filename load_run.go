@@ -13,16 +13,19 @@ type run struct {
 	ctx    context.Context // has the values of the first caller, and ends when nobody waits
 	cancel context.CancelCauseFunc
 
-	mu         sync.Mutex
-	waiters    int
-	background bool      // nobody has to wait
-	latest     time.Time // of the deadlines of those who have waited
-	endless    bool      // somebody had none
-	ended      bool
+	background bool // nobody has to wait
+
+	mu      sync.Mutex
+	loads   int // that haven't ended
+	waiters int
+	closed  bool
+	latest  time.Time // of the deadlines of those who have waited
+	endless bool      // somebody had none
+	ended   bool
 }
 
-func newRun(ctx context.Context) *run {
-	r := &run{}
+func newRun(ctx context.Context, background bool) *run {
+	r := &run{background: background}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return r
 }
@@ -47,7 +50,7 @@ func (r *run) join(ctx context.Context) bool {
 func (r *run) leave(why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiters--; r.waiters == 0 && !r.background {
+	if r.waiters--; r.waiters == 0 && (!r.background || r.closed) {
 		r.endLocked(why)
 	}
 }
@@ -56,8 +59,24 @@ func (r *run) leave(why error) {
 func (r *run) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.background = false; r.waiters == 0 {
+	if r.closed = true; r.waiters == 0 {
 		r.endLocked(ErrClosed)
+	}
+}
+
+// add and done count its loads. When the last one has ended, so has what was derived from its
+// context.
+func (r *run) add() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loads++
+}
+
+func (r *run) done() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.loads--; r.loads == 0 {
+		r.endLocked(context.Canceled)
 	}
 }
 

@@ -105,11 +105,7 @@ func (l *Loader) get(ctx context.Context, key string) Result {
 	if err := ctx.Err(); err != nil {
 		return Result{Err: err}
 	}
-	ld, isNew := l.cache.loads.join(ctx, full, func() *run {
-		r := newRun(ctx)
-		r.join(ctx)
-		return r
-	})
+	ld, isNew := l.cache.loads.join(ctx, full, newRun(ctx, false))
 	if isNew {
 		go l.work(ld)
 	}
@@ -150,20 +146,37 @@ func (l *Loader) counted(r Result) Result {
 	return r
 }
 
-// refresh starts a fill in the background, unless one of that key runs or has just failed, or no
-// slot is free: a later hit will try again.
-func (l *Loader) refresh(ctx context.Context, full string) {
-	if _, recently := l.failures.of(l.cache.peer.instant().mono, full); recently || l.cache.closed.Load() {
+// refresh starts a fill of keys in the background, without those that are being filled or have
+// just failed. If no slot is free it doesn't: a later hit will try again.
+func (l *Loader) refresh(ctx context.Context, full ...string) {
+	if l.slots != nil && len(l.slots) == cap(l.slots) || l.cache.closed.Load() {
 		return
 	}
-	if l.slots != nil && len(l.slots) == cap(l.slots) {
-		return
-	}
-	if ld := l.cache.loads.background(ctx, full); ld != nil {
-		if l.cache.closed.Load() { // meanwhile
-			ld.run.close()
+	now := l.cache.peer.instant().mono
+	r := newRun(ctx, true)
+	var started []*load
+	for _, key := range full {
+		if _, recently := l.failures.of(now, key); recently {
+			continue
 		}
-		l.cache.n.refreshes.Add(1)
+		if ld := l.cache.loads.background(key, r); ld != nil {
+			started = append(started, ld)
+		}
+	}
+	if l.cache.closed.Load() { // meanwhile
+		r.close()
+	}
+	l.cache.n.refreshes.Add(uint64(len(started)))
+	l.start(started)
+}
+
+// start has the loads of one run done.
+func (l *Loader) start(lds []*load) {
+	if len(lds) > 1 && l.cfg.FillMany != nil {
+		go l.workMany(lds)
+		return
+	}
+	for _, ld := range lds {
 		go l.work(ld)
 	}
 }

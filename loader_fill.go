@@ -17,7 +17,6 @@ type loadCounters struct {
 // work does a load that was begun for one key.
 func (l *Loader) work(ld *load) {
 	l.cache.loads.end(ld, l.fill(ld))
-	ld.run.cancel(context.Canceled) // what is left of the fill's context
 }
 
 func (l *Loader) fill(ld *load) Result {
@@ -28,7 +27,7 @@ func (l *Loader) fill(ld *load) Result {
 	if res, ok := l.found(ld); ok {
 		return res
 	}
-	stamp := l.begin()
+	stamp := l.begin(1)
 	ctx, cancel := ld.run.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	v, err := contain(func() (Loaded, error) { return l.call(ctx, ld.key[len(l.cfg.Prefix):]) })
@@ -37,7 +36,11 @@ func (l *Loader) fill(ld *load) Result {
 
 // call asks for one key.
 func (l *Loader) call(ctx context.Context, key string) (Loaded, error) {
-	return l.cfg.Fill(ctx, key)
+	if l.cfg.Fill != nil {
+		return l.cfg.Fill(ctx, key)
+	}
+	values, err := l.cfg.FillMany(ctx, []string{key})
+	return pick(values, err, key)
 }
 
 // enter waits for a slot, as long as somebody waits.
@@ -70,9 +73,9 @@ func (l *Loader) found(ld *load) (Result, bool) {
 	return Result{}, false
 }
 
-// begin returns the stamp of a fill that begins now, see Bcache.fill.
-func (l *Loader) begin() uint64 {
-	l.cache.fills.Add(1)
+// begin returns the stamp of a fill of n keys that begins now, see Bcache.fill.
+func (l *Loader) begin(n int) uint64 {
+	l.cache.fills.Add(uint64(n))
 	return l.cache.peer.replica.fillStamp(l.cache.peer.instant())
 }
 
