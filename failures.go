@@ -6,10 +6,11 @@ import (
 )
 
 // maxFailures is how many keys are remembered, per Loader, whose fills failed. If more fail within
-// RetryAfter, the oldest are asked for again earlier.
+// twice RetryAfter, the oldest are asked for again earlier.
 const maxFailures = 1 << 14
 
-// failures remembers for a while which fills failed.
+// failures remembers for a while which fills failed: the keys rest, and are then tried again in the
+// background, as long as there is an old value.
 type failures struct {
 	mu     sync.Mutex
 	byKey  map[string]*failure
@@ -17,22 +18,23 @@ type failures struct {
 }
 
 type failure struct {
-	key   string
-	err   error         // nil: it brought nothing that could be cached
-	until time.Duration // monotonic
+	key  string
+	err  error // nil: it brought nothing that could be cached
+	rest time.Duration
+	gone time.Duration // then it is forgotten; both are monotonic
 }
 
-// add remembers one.
-func (f *failures) add(now time.Duration, key string, err error, until time.Duration) {
+// add remembers one: the key is left alone for a while.
+func (f *failures) add(now time.Duration, key string, err error, rest time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.byKey == nil {
 		f.byKey = map[string]*failure{}
 	}
-	x := &failure{key, err, until}
+	x := &failure{key, err, now + rest, now + 2*rest}
 	f.byKey[key] = x
 	f.oldest = append(f.oldest, x)
-	for len(f.oldest) > 0 && (now >= f.oldest[0].until || len(f.oldest) > maxFailures) {
+	for len(f.oldest) > 0 && (now >= f.oldest[0].gone || len(f.oldest) > maxFailures) {
 		f.dropOldest()
 	}
 }
@@ -45,13 +47,21 @@ func (f *failures) dropOldest() {
 	}
 }
 
-// of returns the failure of a key, if it is remembered.
-func (f *failures) of(now time.Duration, key string) (err error, known bool) {
+// of returns how the key's last fill failed, if that is remembered, and whether the key still
+// rests.
+func (f *failures) of(now time.Duration, key string) (err error, rests bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x := f.byKey[key]
-	if x == nil || now >= x.until {
+	if x == nil || now >= x.gone {
 		return nil, false
 	}
-	return x.err, true
+	return x.err, now < x.rest
+}
+
+// end forgets it: a fill has succeeded.
+func (f *failures) end(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.byKey, key)
 }

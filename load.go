@@ -35,6 +35,9 @@ type load struct {
 	arrived   chan struct{} // something was written to the key
 	done      chan struct{} // closed when result is there
 	result    Result
+
+	lease   *leaseAsk // nil: it takes none
+	outcome leaseMsg  // what is said of it in the end
 }
 
 func newLoads() *loads {
@@ -82,7 +85,7 @@ func (sh *loadShard) latest(key string) *load {
 }
 
 func (sh *loadShard) add(key string, r *run) *load {
-	ld := &load{key: key, run: r, arrived: make(chan struct{}, 1), done: make(chan struct{})}
+	ld := &load{key: key, run: r, arrived: make(chan struct{}, 1), done: make(chan struct{}), outcome: leaseMsg{op: opDeclined}}
 	sh.byKey[key] = append(sh.byKey[key], ld)
 	sh.running.Add(1)
 	r.add()

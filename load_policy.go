@@ -31,6 +31,11 @@ const (
 	verdictMissing                 // there is known to be no value
 )
 
+// refreshes reports whether it goes with a fill in the background, once it can be served.
+func (v verdict) refreshes() bool {
+	return v == verdictRefresh || v == verdictStale || v == verdictFallback
+}
+
 // judge says what to do with what is held of a key. How long a stale value may be served at
 // all, the value says; the policy, in which way.
 func (p *loadPolicy) judge(rec *record, held bool, wall int64) verdict {

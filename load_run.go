@@ -91,6 +91,9 @@ func (r *run) alive() bool {
 	return !r.ended
 }
 
+// err is why it has ended.
+func (r *run) err() error { return waitersContext{r.ctx, r}.Err() }
+
 // deadline is the latest one of those who have waited, if all have one.
 func (r *run) deadline() (time.Time, bool) {
 	r.mu.Lock()

@@ -62,8 +62,8 @@ type Result struct {
 	// StaleOnErrorFor allow that.
 	Stale bool
 
-	// Err is why there is no value. If Value is stale, it is why there is no newer one: the
-	// fill's failure, or nil if none has failed within RetryAfter.
+	// Err is why there is no value. If Value is stale, it is why there is no newer one: how
+	// the last fill failed, or nil if it didn't, or that was long ago.
 	Err error
 }
 
@@ -96,7 +96,7 @@ func (l *Loader) get(ctx context.Context, key string) Result {
 	res, answered := l.answer(full, &rec, v)
 	if answered {
 		l.cache.store.count(v != verdictFill)
-		if v == verdictRefresh || v == verdictStale {
+		if v.refreshes() {
 			l.refresh(ctx, full)
 		}
 		return l.counted(res)
@@ -126,11 +126,11 @@ func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok boo
 	case verdictMissing:
 		return Result{Err: ErrNotFound}, true
 	}
-	err, _ := l.failures.of(l.cache.peer.instant().mono, full)
+	err, rests := l.failures.of(l.cache.peer.instant().mono, full)
 	switch {
 	case v == verdictStale, v == verdictFallback && err != nil:
 		return Result{Value: rec.val, Stale: true, Err: err}, true
-	case err != nil:
+	case rests && err != nil:
 		return Result{Err: err}, true
 	}
 	return Result{}, false
@@ -156,7 +156,7 @@ func (l *Loader) refresh(ctx context.Context, full ...string) {
 	r := newRun(ctx, true)
 	var started []*load
 	for _, key := range full {
-		if _, recently := l.failures.of(now, key); recently {
+		if _, rests := l.failures.of(now, key); rests {
 			continue
 		}
 		if ld := l.cache.loads.background(key, r); ld != nil {

@@ -2,6 +2,8 @@ package bcache
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,4 +126,66 @@ func TestLoaderRefreshNeverBeatsAWrite(t *testing.T) {
 			}
 		}
 	}
+}
+
+// leased is a cluster of nodes that are synced, with a Loader each that fills ClusterWide.
+func leased(t *testing.T, n int, db *testDB, edits ...func(*LoaderConfig)) (*memNet, []*Bcache, []*Loader) {
+	t.Helper()
+	net := newMemNet()
+	var nodes []*Bcache
+	for i := range n {
+		nodes = append(nodes, memNode(t, net, uint64(i+1), 0))
+	}
+	advance(3 * time.Second) // they have told each other that they are synced
+	synctest.Wait()
+	return net, nodes, loaders(t, nodes, db, func(c *LoaderConfig) {
+		c.ClusterWide = true
+		for _, e := range edits {
+			e(c)
+		}
+	})
+}
+
+// getters calls Get once on every node, and returns how often the database was asked, and how
+// long the slowest took.
+func getAll(t *testing.T, ls []*Loader, db *testDB, key, want string) (queries int, took time.Duration) {
+	t.Helper()
+	before, start := db.asked(), time.Now()
+	var wg sync.WaitGroup
+	var slowest atomic.Int64
+	for i, l := range ls {
+		wg.Go(func() {
+			if val, err := l.Get(t.Context(), key); val != want || err != nil {
+				t.Errorf("node %d: Get(%q) = %q, %v", i, key, val, err)
+			}
+			if d := int64(time.Since(start)); d > slowest.Load() {
+				slowest.Store(d)
+			}
+		})
+	}
+	wg.Wait()
+	synctest.Wait()
+	return db.asked() - before, time.Duration(slowest.Load())
+}
+
+func TestLeaseOneFillForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: 50 * time.Millisecond}
+		db.set("k", "v")
+		_, nodes, ls := leased(t, 10, db, func(c *LoaderConfig) { c.TTL = time.Second })
+		for i := range 30 {
+			if n, took := getAll(t, ls, db, "k", "v"); n != 1 || took != db.took {
+				t.Errorf("expiry %d: %d queries, %v", i, n, took)
+			}
+			advance(time.Second)
+		}
+		granted, missed := uint64(0), uint64(0)
+		for _, b := range nodes {
+			s := b.Stats()
+			granted, missed = granted+s.LeasesGranted, missed+s.LeasesMissed
+		}
+		if granted != 30 || missed != 0 {
+			t.Errorf("%d granted, %d missed", granted, missed)
+		}
+	})
 }

@@ -76,8 +76,9 @@ type LoaderConfig struct {
 
 	// RetryAfter is for how long after a fill that failed the key isn't asked for again on this
 	// node: meanwhile an old value is returned at once, and where there is none, the
-	// error. It is also the least time between two background fills of a key that brought
-	// nothing. 0 means a second.
+	// error. Then the next fill runs in the background, if there is an old value, so that nobody waits
+	// for a database that is down. It is also the least time between two background fills of a
+	// key that brought nothing. 0 means a second.
 	RetryAfter time.Duration
 
 	// NegativeTTL is for how long ErrNotFound is remembered, on all nodes, and returned without
@@ -92,6 +93,15 @@ type LoaderConfig struct {
 	// MaxConcurrent is how many fills run at once on this node; others wait for their turn, and
 	// background ones aren't started. 0 means no limit. A call of FillMany is one.
 	MaxConcurrent int
+
+	// ClusterWide lets, as a rule, one node of all fill a key while the others wait for what it
+	// writes, each caller as long as its own context allows. The node that the key's hash chooses
+	// among those that are connected and synced grants a lease, for FillTimeout or 10 seconds, a minute
+	// at most; if the fill fails, takes longer or its node goes, another one gets it. Where the
+	// choosing node doesn't answer within 100 ms, or a key has more than 1,024 bytes, a node
+	// fills for itself. So this saves queries and promises nothing: nodes that disagree about who is
+	// there may both fill. A value that can't be cached isn't waited for.
+	ClusterWide bool
 
 	// OnStale, if set, is called when a fill failed and an old value is served in its place: once
 	// for each failure, on a goroutine of the fill. A panic in it is logged.

@@ -20,6 +20,15 @@ func (l *Loader) work(ld *load) {
 }
 
 func (l *Loader) fill(ld *load) Result {
+	if l.cfg.ClusterWide {
+		if ld.lease == nil {
+			ld.lease = l.ask(ld)
+		}
+		if _, res, answered := l.await(ld, ld.lease, false); answered {
+			return res
+		}
+		defer l.endLease(ld)
+	}
 	if err := l.enter(ld.run); err != nil {
 		return Result{Err: err}
 	}
@@ -52,7 +61,7 @@ func (l *Loader) enter(r *run) error {
 	case l.slots <- struct{}{}:
 		return nil
 	case <-r.ctx.Done():
-		return waitersContext{r.ctx, r}.Err()
+		return r.err()
 	}
 }
 
@@ -64,13 +73,21 @@ func (l *Loader) exit() {
 
 // found looks into the cache again: somebody may have filled it since the caller looked.
 func (l *Loader) found(ld *load) (Result, bool) {
-	switch rec, v := l.look(ld.key); v {
-	case verdictServe:
+	rec, v := l.look(ld.key)
+	switch {
+	case v == verdictServe, v == verdictRefresh && !ld.run.background:
+		ld.filled(&rec)
 		return Result{Value: rec.val}, true
-	case verdictMissing:
+	case v == verdictMissing:
+		ld.filled(&rec)
 		return Result{Err: ErrNotFound}, true
 	}
 	return Result{}, false
+}
+
+// filled notes for the other nodes what the key has now.
+func (ld *load) filled(rec *record) {
+	ld.outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
 }
 
 // begin returns the stamp of a fill of n keys that begins now, see Bcache.fill.
@@ -90,6 +107,7 @@ func (l *Loader) settle(ld *load, stamp uint64, v Loaded, err error) Result {
 		return Result{Err: err}
 	}
 	l.cache.fillErrors.Add(1)
+	ld.outcome = leaseMsg{op: opFailed, term: toMs(l.cfg.RetryAfter)}
 	return l.failed(ld, err)
 }
 
@@ -98,11 +116,14 @@ func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
 	b := l.cache
 	now := b.peer.now()
 	rec, cache := l.policy.value(now, ld.key, v, rand.Float64())
+	ld.outcome = leaseMsg{op: opUncached}
 	switch {
 	case !cache:
 	case b.tooLarge(ld.key, v.Value):
 		b.fillsTooLarge.Add(1)
 	case b.peer.replica.fillRecord(b.peer.instantOf(now), &rec, stamp):
+		ld.filled(&rec)
+		l.failures.end(ld.key)
 		return Result{Value: v.Value}
 	default:
 		b.fillsRefused.Add(1)
@@ -117,16 +138,22 @@ func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
 // miss caches that there is no value.
 func (l *Loader) miss(ld *load, stamp uint64, err error) Result {
 	b := l.cache
+	ld.outcome = leaseMsg{op: opUncached}
+	l.failures.end(ld.key)
 	if old, held := b.store.peek(ld.key); l.cfg.NegativeTTL == 0 && !(held && old.kind == kindValue) || b.tooLarge(ld.key, "") {
 		return Result{Err: err}
 	}
 	now := b.peer.now()
 	rec := l.policy.missing(now, ld.key, rand.Float64())
-	if !b.peer.replica.fillRecord(b.peer.instantOf(now), &rec, stamp) {
-		b.fillsRefused.Add(1)
-		if newer, ok := b.held(ld.key); ok {
-			return Result{Value: newer}
+	if b.peer.replica.fillRecord(b.peer.instantOf(now), &rec, stamp) {
+		if rec.kind == kindNegative {
+			ld.filled(&rec)
 		}
+		return Result{Err: err}
+	}
+	b.fillsRefused.Add(1)
+	if newer, ok := b.held(ld.key); ok {
+		return Result{Value: newer}
 	}
 	return Result{Err: err}
 }
@@ -157,5 +184,5 @@ func (l *Loader) failed(ld *load, err error) Result {
 // rest leaves a key alone for RetryAfter.
 func (l *Loader) rest(key string, err error) {
 	now := l.cache.peer.instant().mono
-	l.failures.add(now, key, err, now+l.cfg.RetryAfter)
+	l.failures.add(now, key, err, l.cfg.RetryAfter)
 }

@@ -72,7 +72,7 @@ func (l *Loader) GetMany(ctx context.Context, keys []string) (map[string]string,
 		switch {
 		case answered:
 			put(key, res)
-			if v == verdictRefresh || v == verdictStale {
+			if v.refreshes() {
 				due = append(due, full)
 			}
 			continue
@@ -105,9 +105,15 @@ func (l *Loader) workMany(lds []*load) {
 	end := func(lds []*load, result func(*load) Result) {
 		for _, ld := range lds {
 			l.cache.loads.end(ld, result(ld))
+			l.endLease(ld)
 		}
 	}
 	r := lds[0].run
+	if l.cfg.ClusterWide {
+		if lds = l.turns(lds); len(lds) == 0 {
+			return
+		}
+	}
 	if err := l.enter(r); err != nil {
 		end(lds, func(*load) Result { return Result{Err: err} })
 		return
@@ -117,7 +123,7 @@ func (l *Loader) workMany(lds []*load) {
 	var keys []string
 	for _, ld := range lds {
 		if res, ok := l.found(ld); ok {
-			l.cache.loads.end(ld, res)
+			end([]*load{ld}, func(*load) Result { return res })
 			continue
 		}
 		missing = append(missing, ld)

@@ -553,10 +553,12 @@ func TestLoaderStaleOnError(t *testing.T) {
 			t.Errorf("%d queries", n)
 		}
 		advance(10 * time.Millisecond)
-		if val, err := l.Get(t.Context(), "k"); val != "w" || err != nil || db.asked() != 4 {
-			t.Errorf("%q, %v, %d queries", val, err, db.asked())
-		}
+		stale(t, l, "k", "w", errDown) // and it is tried in the background
+		advance(db.took)
 		synctest.Wait()
+		if n := db.asked(); n != 4 {
+			t.Errorf("%d queries", n)
+		}
 		if want := []string{"k: the database is down", "k: the database is down"}; !slices.Equal(told, want) {
 			t.Errorf("OnStale was told %q", told)
 		}
@@ -856,20 +858,30 @@ func TestFailuresAreBounded(t *testing.T) {
 	var f failures
 	boom := errors.New("boom")
 	for i := range 3 * maxFailures {
-		f.add(time.Duration(i), fmt.Sprint(i), boom, time.Duration(i)+time.Hour)
-		f.add(time.Duration(i), "again", boom, time.Duration(i)+time.Hour)
+		f.add(time.Duration(i), fmt.Sprint(i), boom, time.Hour)
+		f.add(time.Duration(i), "again", boom, time.Hour)
 		if len(f.byKey) > maxFailures || len(f.oldest) > maxFailures {
 			t.Fatalf("%d and %d after %d", len(f.byKey), len(f.oldest), i)
 		}
 	}
-	if _, known := f.of(0, "again"); !known {
+	if err, rests := f.of(0, "again"); err != boom || !rests {
 		t.Error("the last one isn't known")
 	}
-	f.add(2*time.Hour, "k", boom, 3*time.Hour)
+	f.add(3*time.Hour, "k", boom, time.Hour)
 	if len(f.byKey) != 1 || len(f.oldest) != 1 {
 		t.Errorf("%d and %d are left", len(f.byKey), len(f.oldest))
 	}
-	if err, known := f.of(3*time.Hour, "k"); known {
+	for _, tt := range []struct {
+		at    time.Duration
+		err   error
+		rests bool
+	}{{4*time.Hour - 1, boom, true}, {4 * time.Hour, boom, false}, {5*time.Hour - 1, boom, false}, {5 * time.Hour, nil, false}} {
+		if err, rests := f.of(tt.at, "k"); err != tt.err || rests != tt.rests {
+			t.Errorf("at %v: %v, %v", tt.at, err, rests)
+		}
+	}
+	f.end("k")
+	if err, _ := f.of(3*time.Hour, "k"); err != nil {
 		t.Errorf("%v is still known", err)
 	}
 }

@@ -50,6 +50,14 @@ var mutants = []mutant{
 	{name: "a stale value is fresh", edits: []edit{{"store_load.go",
 		"return l.deadline != 0 && wall >= l.deadline ||", "return l.deadline != 0 && wall >= l.end() ||"}}},
 
+	// Leases.
+	{name: "a lease is granted twice without a fault", edits: []edit{{"lease.go",
+		"case l.held(now) && l.holder.peer != from:", "case l.held(now) && l.holder.peer != from && len(l.queue) > 0:"}}},
+	{name: "who gets no answer about a lease waits for ever", edits: []edit{{"lease_ask.go",
+		"\t\tcase 0, turnFilled:", "\t\tcase turnFilled:"}}},
+	{name: "a lease of a fill that nobody wants any more stays", test: "TestLeaseIsDeclined", edits: []edit{{"lease_ask.go",
+		"if m.op == turnGranted { // it is waited for elsewhere", "if m.op == turnGranted && false {"}}},
+
 	// Context and log.
 	{name: "the context advances over a gap", edits: []edit{{"dots.go",
 		"if seq == s.covered+1 {\n\t\ts.covered = seq\n\t\ts.absorb()", "if seq > s.covered {\n\t\ts.covered = seq\n\t\ts.absorb()"}}},

@@ -45,6 +45,9 @@ type replica struct {
 	nonces  uint64   // drawn so far
 	turns   int      // taken among neighbours
 
+	leases map[string]*lease    // lease.go
+	asks   map[uint64]*leaseAsk // lease_ask.go
+
 	// repair.go
 	active               bool          // something happened since the last round
 	lastRound, nextRound time.Duration // when
@@ -118,6 +121,7 @@ type replicaStats struct {
 	syncBytesIn, syncBytesOut         uint64
 	syncTook                          time.Duration
 	stuck, refusedSkewPeers           uint64
+	leasesGranted, leasesAlone        uint64
 }
 
 // errFuture is wrapped by the error about records that weren't applied because of
@@ -149,6 +153,8 @@ func newReplica(c replicaConfig) *replica {
 		log:     newDeltaLog(c.logSize),
 		peers:   map[uint64]*peerState{},
 		serving: map[uint64]*syncOut{},
+		leases:  map[string]*lease{},
+		asks:    map[uint64]*leaseAsk{},
 
 		patience: syncPatience,
 		synced:   c.first || c.local,
@@ -303,6 +309,7 @@ func (r *replica) tend(now instant) {
 	r.round(now)
 	r.judge(now)
 	r.advance(now)
+	r.leaseTick(now)
 }
 
 // ahead returns by how much what this node writes is stamped ahead of its wall clock,

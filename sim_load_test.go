@@ -20,6 +20,9 @@ func (s *sim) drawLoads(seed uint64) {
 		return time.Duration(1+s.rng.IntN(4000)) * time.Millisecond
 	}
 	s.c.loads = 500
+	if s.rng.IntN(2) == 0 {
+		s.c.lease = time.Duration(500+s.rng.IntN(2500)) * time.Millisecond
+	}
 	s.c.policy = newLoadPolicy(&LoaderConfig{
 		TTL: cmp.Or(some(), time.Second), NegativeTTL: some(), Jitter: float64(s.rng.IntN(3)) / 4,
 		StaleFor: some(), StaleOnErrorFor: some(), RefreshAhead: float64(s.rng.IntN(4)) / 4,
@@ -40,7 +43,11 @@ func (s *sim) load() {
 		if !n.filling[key] {
 			n.filling[key] = true
 			s.logf("n%d loads %s (verdict %d)", n.id, key, v)
-			s.beginFill(n, key, func() { delete(n.filling, key) })
+			if s.c.lease > 0 {
+				s.ask(n, key, v)
+			} else {
+				s.beginFill(n, key, func(leaseMsg) { delete(n.filling, key) })
+			}
 		}
 	}
 }
@@ -89,14 +96,20 @@ func (s *sim) look(n *simNode, key string) verdict {
 }
 
 // beginFill is a fill, and what becomes of it.
-func (s *sim) beginFill(n *simNode, key string, ended func()) {
+func (s *sim) beginFill(n *simNode, key string, ended func(leaseMsg)) {
 	stamp, begun := n.r.fillStamp(s.now(n)), s.t
-	s.after(1+s.rng.Int64N(400), func() {
-		if !s.alive(n) {
-			return
-		}
-		defer ended()
-		if s.t < n.stuck {
+	took := 1 + s.rng.Int64N(400)
+	if s.rng.IntN(20) == 0 {
+		took *= 20 // longer than any lease
+	}
+	s.after(took, func() {
+		outcome := leaseMsg{op: opDeclined}
+		defer func() {
+			if s.alive(n) {
+				ended(outcome)
+			}
+		}()
+		if !s.alive(n) || s.t < n.stuck {
 			return
 		}
 		now := time.UnixMilli(s.now(n).wall)
@@ -104,12 +117,18 @@ func (s *sim) beginFill(n *simNode, key string, ended func()) {
 		switch x := s.rng.IntN(10); {
 		case x < 2:
 			s.logf("n%d's fill of %s fails", n.id, key)
+			outcome = leaseMsg{op: opFailed, term: uint64(s.rng.IntN(1000))}
 			return
 		case x < 4:
 			rec = s.c.policy.missing(now, key, s.rng.Float64())
 		default:
 			rec, _ = s.c.policy.value(now, key, Loaded{Value: s.value()}, s.rng.Float64())
 		}
-		s.commit(n, key, simWrite{fill: true, at: begun}, func() { n.r.fillRecord(s.now(n), &rec, stamp) })
+		outcome = leaseMsg{op: opUncached}
+		s.commit(n, key, simWrite{fill: true, at: begun}, func() {
+			if n.r.fillRecord(s.now(n), &rec, stamp) {
+				outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
+			}
+		})
 	})
 }

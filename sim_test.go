@@ -129,12 +129,14 @@ type simConfig struct {
 	syncTimeout        time.Duration
 	loads              int // Gets of Loaders
 	policy             loadPolicy
+	lease              time.Duration // they fill ClusterWide
 }
 
 type simCounts struct {
 	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures int
 	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped            int
 	stale, refreshes, negatives                                                 int   // answers of Loaders
+	leases, alone                                                               int   // granted, and fills without one
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
 }
@@ -150,14 +152,14 @@ func (c *simCounts) add(d *simCounts) {
 func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
-		&c.stale, &c.refreshes, &c.negatives}
+		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d stale answers, %d to be refreshed, %d negative, %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.stale, c.refreshes, c.negatives, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
+		c.writes, c.fills, c.clears, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -318,6 +320,7 @@ func (s *sim) run() string {
 	}
 	s.until(s.t + 15_000) // what comes late must not matter
 	s.agree()
+	s.checkLeasesEnded()
 	for _, n := range s.nodes {
 		s.count(n)
 	}
@@ -557,6 +560,7 @@ func (s *sim) tick(n *simNode) {
 	if s.t >= n.stuck {
 		n.r.tick(s.now(n))
 		s.checkNode(n)
+		s.checkLeases(n)
 	}
 	s.after(950+s.rng.Int64N(100), func() { s.tick(n) })
 }

@@ -22,6 +22,8 @@ type Stats struct {
 	StaleServed   uint64 // counter: values that Loaders returned after their deadline
 	StaleFailures uint64 // counter: fills of Loaders that failed while there was an old value to serve; FillErrors has them too
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
+	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
+	LeasesMissed  uint64 // counter: fills without a lease although ClusterWide was wanted
 
 	Keys       int   // gauge: entries held, see Len
 	Bytes      int64 // gauge: their keys, values and EntryOverhead each
@@ -99,6 +101,7 @@ func (b *Bcache) Stats() Stats {
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
 		Refreshes: b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
 		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
+		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone,
 		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
