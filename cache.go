@@ -19,6 +19,9 @@ const (
 	maxShards    = 1 << 18
 
 	maxTombstoneBytes = 64 << 20 // of keys
+
+	clockStep = 2  // leaves room for probationBit
+	nearPart  = 16 // see near
 )
 
 // An outcome says what apply did with a record. Whatever it was, the record's
@@ -70,22 +73,29 @@ type store struct {
 	table  []atomic.Pointer[shard] // by the low bits of the hash; nil until a key needs it
 	floors [numBuckets]atomic.Uint64
 
-	clearStamp, clearOrigin atomic.Uint64
+	// What every Get reads. It changes with inserts and removals only, so it lies apart from what
+	// changes more often.
+	_          [64]byte
+	clearStamp atomic.Uint64
+	entries    atomic.Int64
+	clock      atomic.Uint32 // clockStep times the inserts so far: the time scale of last uses. It may wrap.
+	_          [64]byte
 
-	entries, inProbation, entryBytes atomic.Int64
-	tombs, tombBytes                 atomic.Int64
+	clearOrigin             atomic.Uint64
+	inProbation, entryBytes atomic.Int64
+	tombs, tombBytes        atomic.Int64
 
-	clock  atomic.Uint32 // inserts so far: the time scale of last uses. It may wrap.
-	rng    *rand.PCG     // only apply draws
+	rng    *rand.PCG // only apply draws
 	closed bool
 
-	hits, misses                 atomic.Uint64 // of shards that aren't there
+	hits                         stripedCounter
+	misses                       atomic.Uint64 // of shards that aren't there
 	evictions, expirations       atomic.Uint64
 	tombsCollected, tombsDropped atomic.Uint64
 	floorRefusals                atomic.Uint64
 }
 
-// newStore returns an empty store. It takes 128 KiB, and 8 bytes for every
+// newStore returns an empty store. It takes 136 KiB, and 8 bytes for every
 // 1,024 of maxKeys (at most 2 MiB): the rest comes with the keys.
 func newStore(c storeConfig) *store {
 	if c.maxBytes > 0 {
@@ -109,43 +119,62 @@ func newStore(c storeConfig) *store {
 
 // get returns the live value of a key, and that is a use of it. wall, in Unix
 // milliseconds, is called only if the entry has a deadline.
+//
+// Most hits take no lock and write to no memory that processors share. What isn't as simple as
+// that is done again under the lock.
 func (s *store) get(key string, wall func() int64) (string, bool) {
-	sh := s.shardOf(xxhash.Sum64String(key))
+	hash := xxhash.Sum64String(key)
+	sh := s.shardOf(hash)
 	if sh == nil {
 		s.misses.Add(1)
 		return "", false
 	}
+	if e := sh.index.find(hash); e != nil && e.key == key && e.kind == kindValue &&
+		e.stamp > s.clearStamp.Load() && s.near(e) && !e.expired(wall) {
+		s.hits.add1()
+		return e.val, true
+	}
+	return s.getSlowly(sh, hash, key, wall)
+}
+
+func (s *store) getSlowly(sh *shard, hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := s.useLocked(sh, key)
-	if e == nil || e.kind != kindValue || e.stamp <= s.clearStamp.Load() {
+	e := sh.findLocked(hash, key)
+	if e == nil {
 		sh.misses++
 		return "", false
 	}
-	if expired, ended := sh.expiredLocked(e, wall); expired {
-		if ended { // now, so that it isn't back when the clock is set back
+	s.useLocked(sh, hash, e)
+	if e.kind != kindValue || e.stamp <= s.clearStamp.Load() {
+		sh.misses++
+		return "", false
+	}
+	if e.expired(wall) {
+		if e.ended(wall) { // now, so that it isn't back when the clock is set back
 			s.forgetLocked(sh, e.key, e.version)
 			s.expirations.Add(1)
 		}
 		sh.misses++
 		return "", false
 	}
-	sh.hits++
+	s.hits.add1()
 	return e.val, true
 }
 
 // peek returns what is held of a key, expired or not: a value, a negative or
 // a tombstone. That is no use of it, and isn't counted.
 func (s *store) peek(key string) (record, bool) {
-	sh := s.shardOf(xxhash.Sum64String(key))
+	hash := xxhash.Sum64String(key)
+	sh := s.shardOf(hash)
 	if sh == nil {
 		return record{}, false
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	var rec record
-	if e := sh.findLocked(key); e != nil {
-		rec = sh.recordLocked(e)
+	if e := sh.findLocked(hash, key); e != nil {
+		rec = e.record()
 	} else if t, ok := sh.tombs.peek(key); ok {
 		rec = record{key: t.key, version: t.version, kind: kindTombstone}
 	} else {
@@ -168,32 +197,67 @@ func (s *store) admits(key string, v version) bool {
 	return v.stamp > s.floorOf(s.bucketOf(key))
 }
 
+// A place is what apply needs of a record's key and can have before: see approach.
+type place struct {
+	hash  uint64
+	fresh *entry // made of the record
+}
+
+// approach does what an apply of this record can do before the lock that serialises them is
+// taken: it allocates, and has the processor fetch what apply will look at. The rest takes a
+// fraction of the time. Whatever changes until then does no harm.
+func (s *store) approach(rec *record) place {
+	at := place{hash: xxhash.Sum64String(rec.key)}
+	if rec.kind <= kindNegative {
+		at.fresh = newEntry(rec.key, rec)
+	}
+	if sh := s.shardOf(at.hash); sh != nil {
+		sh.findLocked(at.hash, rec.key)
+	}
+	return at
+}
+
 // apply merges a record into the store. A local one is a use of its key; one
 // from elsewhere must not push out what is used here. If the outcome is
 // outcomeApplied, rec.key is the store's own copy from then on.
 func (s *store) apply(now instant, rec *record, local bool) outcome {
+	return s.applyAt(now, rec, local, s.approach(rec))
+}
+
+// applyAt is apply after approach.
+func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome {
 	if s.closed {
 		return outcomeRefused
 	}
 	if rec.kind == kindClear {
 		return s.applyClear(rec.version)
 	}
-	h := xxhash.Sum64String(rec.key)
-	sh := s.shardOf(h)
+	hash := at.hash
+	sh := s.shardOf(hash)
 	if sh == nil {
 		sh = &shard{cleared: s.clearStamp.Load()}
-		s.table[h&uint64(len(s.table)-1)].Store(sh)
+		s.table[hash&uint64(len(s.table)-1)].Store(sh)
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if o := s.judgeLocked(sh, now, rec, h); o != outcomeApplied {
-		return o
-	}
-	if local {
-		s.useLocked(sh, rec.key) // before there has to be room: it mustn't be the victim itself
-	}
-	// Room is made in other shards too, and two are never locked at once.
-	for !s.fitsLocked(sh, rec) {
+	for {
+		e, o := s.judgeLocked(sh, now, rec, hash)
+		if o != outcomeApplied {
+			return o
+		}
+		if local && e != nil {
+			s.useLocked(sh, hash, e) // before there has to be room: it mustn't be the victim itself
+		}
+		if s.fitsLocked(sh, rec, e) {
+			if rec.kind == kindTombstone {
+				s.buryLocked(sh, now, rec)
+			} else {
+				s.putLocked(sh, hash, rec, e, at.fresh, local)
+			}
+			return outcomeApplied
+		}
+		// Room is made in other shards too, and two are never locked at once. Meanwhile what was
+		// held may go, and a floor may rise for it.
 		sh.mu.Unlock()
 		if rec.kind == kindTombstone {
 			s.dropTombstone()
@@ -201,40 +265,30 @@ func (s *store) apply(now instant, rec *record, local bool) outcome {
 			s.evict(now)
 		}
 		sh.mu.Lock()
-		// What was held may have gone meanwhile, and a floor may have risen for it.
-		if o := s.judgeLocked(sh, now, rec, h); o != outcomeApplied {
-			return o
-		}
 	}
-	if rec.kind == kindTombstone {
-		s.buryLocked(sh, now, rec)
-	} else {
-		s.putLocked(sh, rec, local)
-	}
-	return outcomeApplied
 }
 
-// judgeLocked says whether a record is to be held. If its version is only to be
-// remembered, what is older goes, and that is all there is to do.
-func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) outcome {
+// judgeLocked says whether a record is to be held, and returns the entry that its key has. If
+// its version is only to be remembered, what is older goes, and that is all there is to do.
+func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) (*entry, outcome) {
 	clear := s.clearStamp.Load()
 	if rec.stamp <= clear {
-		return outcomeCleared
+		return nil, outcomeCleared
 	}
-	held, ok := sh.heldLocked(rec.key)
+	e, held, ok := sh.heldLocked(hash, rec.key)
 	if ok && held.stamp <= clear {
 		s.removeLocked(sh, rec.key) // not swept yet
-		ok = false
+		e, ok = nil, false
 	}
 	if ok && !held.less(rec.version) {
-		if held == rec.version {
-			sh.remarkLocked(rec.key, rec.mark)
+		if held == rec.version && e != nil && e.mark != 0 {
+			e.mark = rec.mark // it came again
 		}
-		return outcomeKept
+		return e, outcomeKept
 	}
 	if !ok && rec.stamp <= s.floorOf(int(hash%numBuckets)) {
 		s.floorRefusals.Add(1)
-		return outcomeRefused
+		return nil, outcomeRefused
 	}
 
 	var o outcome
@@ -246,10 +300,10 @@ func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) ou
 	case s.tooBig(rec):
 		o = outcomeTooBig
 	default:
-		return outcomeApplied
+		return e, outcomeApplied
 	}
 	s.forgetLocked(sh, rec.key, rec.version) // what is held is smaller
-	return o
+	return nil, o
 }
 
 func (s *store) applyClear(v version) outcome {
@@ -261,22 +315,40 @@ func (s *store) applyClear(v version) outcome {
 	return outcomeApplied
 }
 
-// putLocked holds a value or a negative. There is room for it.
-func (s *store) putLocked(sh *shard, rec *record, local bool) {
-	e := sh.findLocked(rec.key)
-	if e != nil {
-		s.entryBytes.Add(int64(len(rec.val) - len(e.val)))
-		sh.overwriteLocked(e, rec)
-	} else {
-		e = &entry{key: s.takeKeyLocked(sh, rec.key), used: s.clock.Add(1)}
-		sh.overwriteLocked(e, rec)
-		sh.queueLocked(!local).add(e.key, e)
-		s.countLocked(e, +1)
+// putLocked holds e, made of a value or a negative, in place of old, the key's entry, or of a
+// tombstone, if there is one. There is room for it.
+func (s *store) putLocked(sh *shard, hash uint64, rec *record, old, e *entry, local bool) {
+	if old == nil {
+		s.makeWayLocked(sh, hash)
+		e.key = s.takeKeyLocked(sh, rec.key)
+		used := s.clock.Add(clockStep)
 		if !local {
+			used |= probationBit
 			s.inProbation.Add(1)
 		}
+		e.used.Store(used)
+		sh.queueLocked(!local).add(hash, struct{}{})
+		s.countLocked(e, +1)
+	} else {
+		e.key = old.key
+		e.used.Store(old.used.Load())
+		if grown := len(e.val) - len(old.val); grown != 0 {
+			s.entryBytes.Add(int64(grown))
+		}
 	}
+	e.version, e.mark = rec.version, rec.mark
 	rec.key = e.key
+	sh.setAlarmLocked(old, e)
+	sh.index.put(hash, e)
+}
+
+// makeWayLocked drops the entry of another key of the same hash: the index and the queues know
+// one.
+func (s *store) makeWayLocked(sh *shard, hash uint64) {
+	if other := sh.index.find(hash); other != nil {
+		s.forgetLocked(sh, other.key, other.version)
+		s.evictions.Add(1)
+	}
 }
 
 // buryLocked holds a tombstone instead of whatever is held. There is room for it.
@@ -290,7 +362,7 @@ func (s *store) buryLocked(sh *shard, now instant, rec *record) {
 // takeKeyLocked removes what is held of a key and returns the store's copy of that
 // key. A caller's own string may be part of a much larger one.
 func (s *store) takeKeyLocked(sh *shard, key string) string {
-	if e := sh.findLocked(key); e != nil {
+	if e := sh.findLocked(xxhash.Sum64String(key), key); e != nil {
 		key = e.key
 	} else if t, ok := sh.tombs.peek(key); ok {
 		key = t.key
@@ -301,30 +373,40 @@ func (s *store) takeKeyLocked(sh *shard, key string) string {
 	return key
 }
 
-// useLocked returns the entry of a key, or nil, and makes it the one used last.
-func (s *store) useLocked(sh *shard, key string) *entry {
-	e, ok := sh.main.get(key)
-	if !ok {
-		if e, ok = sh.probation.peek(key); !ok {
-			return nil
-		}
-		sh.probation.remove(key)
-		sh.main.add(e.key, e)
-		s.inProbation.Add(-1)
+// near reports whether an entry is so near the front of its queue that a use needn't move it:
+// fewer entries than a sixteenth of all have come since it was there. So reads in a row write
+// nothing, and the order of uses is as exact as that. With fewer than 16 entries it is exact.
+func (s *store) near(e *entry) bool {
+	used := e.used.Load()
+	return used&probationBit == 0 && int64(s.clock.Load()-used+clockStep)*nearPart <= clockStep*s.entries.Load()
+}
+
+// useLocked makes an entry the one used last.
+func (s *store) useLocked(sh *shard, hash uint64, e *entry) {
+	if s.near(e) {
+		return
 	}
-	e.used = s.clock.Load()
-	return e
+	if e.inProbation() {
+		sh.probation.remove(hash)
+		sh.main.add(hash, struct{}{})
+		s.inProbation.Add(-1)
+	} else {
+		sh.main.touch(hash)
+	}
+	e.used.Store(s.clock.Load())
 }
 
 // removeLocked drops what is held of a key. That something else stands for it is
 // the caller's business.
 func (s *store) removeLocked(sh *shard, key string) {
-	if e := sh.findLocked(key); e != nil {
-		if !sh.main.remove(key) {
-			sh.probation.remove(key)
+	hash := xxhash.Sum64String(key)
+	if e := sh.findLocked(hash, key); e != nil {
+		sh.queueLocked(e.inProbation()).remove(hash)
+		if e.inProbation() {
 			s.inProbation.Add(-1)
 		}
-		sh.endLifeLocked(e)
+		sh.index.remove(hash)
+		sh.endAlarmLocked(e)
 		s.countLocked(e, -1)
 	} else if t, ok := sh.tombs.peek(key); ok {
 		sh.tombs.remove(key)
@@ -377,7 +459,7 @@ func (s *store) clearVersion() version {
 // stats visits every shard.
 func (s *store) stats() storeStats {
 	st := storeStats{
-		hits:                s.hits.Load(),
+		hits:                s.hits.load(),
 		misses:              s.misses.Load(),
 		evictions:           s.evictions.Load(),
 		expirations:         s.expirations.Load(),
@@ -388,7 +470,6 @@ func (s *store) stats() storeStats {
 	for i := range s.table {
 		if sh := s.table[i].Load(); sh != nil {
 			sh.mu.Lock()
-			st.hits += sh.hits
 			st.misses += sh.misses
 			sh.mu.Unlock()
 		}
@@ -420,13 +501,14 @@ func (s *store) close() {
 // drop gives up what is held of a key if its version is smaller than below. It
 // reports whether it did.
 func (s *store) drop(key string, below version) bool {
-	sh := s.shardOf(xxhash.Sum64String(key))
+	hash := xxhash.Sum64String(key)
+	sh := s.shardOf(hash)
 	if sh == nil {
 		return false
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	held, ok := sh.heldLocked(key)
+	_, held, ok := sh.heldLocked(hash, key)
 	if !ok || !held.less(below) {
 		return false
 	}

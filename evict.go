@@ -14,16 +14,16 @@ const (
 	sweepBatch = 64
 )
 
-// fitsLocked reports whether there is room for what rec becomes, without it: one
-// entry or tombstone more, or another length of one that is there.
-func (s *store) fitsLocked(sh *shard, rec *record) bool {
+// fitsLocked reports whether there is room for what rec becomes: one entry or tombstone
+// more, or another length of one that is there; e is the key's entry, if it has one.
+func (s *store) fitsLocked(sh *shard, rec *record, e *entry) bool {
 	if rec.kind == kindTombstone {
 		_, held := sh.tombs.peek(rec.key)
 		return held || s.tombs.Load() < int64(s.maxTombstones) &&
 			s.tombBytes.Load()+int64(len(rec.key)) <= maxTombstoneBytes
 	}
 	n, cost := int64(1), entryCost(rec.key, rec.val)
-	if e := sh.findLocked(rec.key); e != nil {
+	if e != nil {
 		n, cost = 0, cost-e.cost()
 	}
 	return s.entries.Load()+n <= int64(s.maxKeys) &&
@@ -38,9 +38,10 @@ func (s *store) evictFor(now instant, rec *record, n int) bool {
 		return false // apply itself won't need more
 	}
 	for ; n > 0; n-- {
-		if sh := s.shardOf(xxhash.Sum64String(rec.key)); sh != nil {
+		hash := xxhash.Sum64String(rec.key)
+		if sh := s.shardOf(hash); sh != nil {
 			sh.mu.Lock()
-			fits := s.fitsLocked(sh, rec)
+			fits := s.fitsLocked(sh, rec, sh.findLocked(hash, rec.key))
 			sh.mu.Unlock()
 			if fits {
 				return false
@@ -75,11 +76,11 @@ func (s *store) evict(now instant) {
 func (s *store) evictFrom(now instant, probation bool) bool {
 	clock := s.clock.Load()
 	sh := s.eldest(func(sh *shard) (int64, bool) {
-		e, ok := sh.queueLocked(probation).oldest()
-		if !ok {
+		e := sh.oldestLocked(probation)
+		if e == nil {
 			return 0, false
 		}
-		return int64(clock - e.used), true
+		return int64(clock - e.used.Load()&^probationBit), true
 	})
 	if sh == nil {
 		return false
@@ -89,8 +90,8 @@ func (s *store) evictFrom(now instant, probation bool) bool {
 	if sh.dueLocked(now.wall, s.clearStamp.Load()) && s.sweepLocked(sh, now) > 0 {
 		return true
 	}
-	e, ok := sh.queueLocked(probation).oldest()
-	if !ok {
+	e := sh.oldestLocked(probation)
+	if e == nil {
 		return false // a get or a sweep was faster
 	}
 	s.forgetLocked(sh, e.key, e.version)
@@ -101,7 +102,7 @@ func (s *store) evictFrom(now instant, probation bool) bool {
 // dropTombstone collects a tombstone, one of the oldest, before its time.
 func (s *store) dropTombstone() {
 	sh := s.eldest(func(sh *shard) (int64, bool) {
-		t, ok := sh.tombs.oldest()
+		_, t, ok := sh.tombs.oldest()
 		return -int64(t.born), ok
 	})
 	if sh == nil {
@@ -109,7 +110,7 @@ func (s *store) dropTombstone() {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if t, ok := sh.tombs.oldest(); ok {
+	if _, t, ok := sh.tombs.oldest(); ok {
 		s.forgetLocked(sh, t.key, t.version)
 		s.tombsDropped.Add(1)
 	}
@@ -162,7 +163,7 @@ func (s *store) sweepSome(sh *shard, now instant) int {
 		n = s.sweepLocked(sh, now)
 	}
 	for ; n < sweepBatch; n++ {
-		t, ok := sh.tombs.oldest()
+		_, t, ok := sh.tombs.oldest()
 		if !ok || now.mono-t.born < s.deletionDelay {
 			break
 		}
@@ -177,16 +178,16 @@ func (s *store) sweepSome(sh *shard, now instant) int {
 // most, and returns how many it removed. With fewer nothing is left.
 func (s *store) sweepLocked(sh *shard, now instant) int {
 	n, next := 0, int64(0)
-	for i := 0; i < len(sh.lives); {
-		l := &sh.lives[i]
-		if end := l.end(); end == 0 || now.wall < end {
-			if end != 0 && (next == 0 || end < next) {
-				next = end
+	for i := 0; i < len(sh.alarms); {
+		l := &sh.alarms[i]
+		if l.end == 0 || now.wall < l.end {
+			if l.end != 0 && (next == 0 || l.end < next) {
+				next = l.end
 			}
 			i++
 			continue
 		}
-		s.forgetLocked(sh, l.e.key, l.e.version) // another lifetime takes this place
+		s.forgetLocked(sh, l.e.key, l.e.version) // another alarm takes this place
 		s.expirations.Add(1)
 		if n++; n == sweepBatch {
 			return n // the hints stay, and so does what is due

@@ -35,20 +35,20 @@ var mutants = []mutant{
 
 	// Fills.
 	{name: "a fill is stamped when it ends", edits: []edit{{"replica.go",
-		"rec.version = version{stamp, r.origin}\n\tr.makeRoom", "rec.version = version{r.clock.tick(now.wall), r.origin}\n\tr.makeRoom"}}},
+		"rec.version = version{stamp, r.origin}\n\tat :=", "rec.version = version{r.clock.tick(now.wall), r.origin}\n\tat :="}}},
 	{name: "a fill trusts other clocks", edits: []edit{{"replica.go",
 		"stamp := stampOf(now.wall - r.maxSkew - 1)", "stamp := stampOf(now.wall - 1)"}}},
 
 	{name: "the fence is ignored by a refresh", edits: []edit{{"replica.go",
-		"\trec.version = version{stamp, r.origin}\n\tr.makeRoom", "\trec.version = version{stamp, r.origin}\n\tif held, ok := r.store.peek(rec.key); ok && (held.expired(now.wall) || held.refreshFrom != 0) {\n\t\trec.version = version{r.clock.tick(now.wall), r.origin}\n\t}\n\tr.makeRoom"}}},
+		"\trec.version = version{stamp, r.origin}\n\tat :=", "\trec.version = version{stamp, r.origin}\n\tif held, ok := r.store.peek(rec.key); ok && (held.expired(now.wall) || held.refreshFrom != 0) {\n\t\tr.mu.Lock()\n\t\trec.version = version{r.clock.tick(now.wall), r.origin}\n\t\tr.mu.Unlock()\n\t}\n\tat :="}}},
 	{name: "a negative entry survives a Set", edits: []edit{{"cache.go",
-		"if ok && !held.less(rec.version) {\n\t\tif held", "if e := sh.findLocked(rec.key); ok && (!held.less(rec.version) || e != nil && e.kind == kindNegative && rec.kind == kindValue) {\n\t\tif held"}}},
+		"if ok && !held.less(rec.version) {\n\t\tif held", "if ok && (!held.less(rec.version) || e != nil && e.kind == kindNegative && rec.kind == kindValue) {\n\t\tif held"}}},
 	{name: "the stale time moves", edits: []edit{{"receive.go",
 		"\td.next(&rec)\n\tif rec.kind == but", "\td.next(&rec)\n\tif rec.staleUntil != 0 {\n\t\trec.staleUntil += max(now.wall-stampWall(rec.stamp), 0)\n\t}\n\tif rec.kind == but"}}},
-	{name: "a stale value is swept at its deadline", test: "TestLoaderStaleFor$", edits: []edit{{"evict.go",
-		"if end := l.end(); end == 0", "if end := l.deadline; end == 0"}}},
+	{name: "a stale value is swept at its deadline", test: "TestLoaderStaleFor$", edits: []edit{{"shard.go",
+		"end := e.life.end()\n\tsh.alarms", "end := e.life.deadline\n\tsh.alarms"}}},
 	{name: "a stale value is fresh", edits: []edit{{"store_load.go",
-		"return l.deadline != 0 && wall >= l.deadline ||", "return l.deadline != 0 && wall >= l.end() ||"}}},
+		"return l.deadline != 0 && now >= l.deadline ||", "return l.deadline != 0 && now >= l.end() ||"}}},
 
 	// Leases.
 	{name: "a lease is granted twice without a fault", edits: []edit{{"lease.go",
@@ -62,7 +62,7 @@ var mutants = []mutant{
 	{name: "the context advances over a gap", edits: []edit{{"dots.go",
 		"if seq == s.covered+1 {\n\t\ts.covered = seq\n\t\ts.absorb()", "if seq > s.covered {\n\t\ts.covered = seq\n\t\ts.absorb()"}}},
 	{name: "the context has a dot before the store has it", edits: []edit{
-		{"replica.go", "\tif r.store.apply(now, rec, true) != outcomeApplied {", "\tif r.late = append(r.late, *rec); false {"},
+		{"replica.go", "\tif r.store.applyAt(now, rec, true, at) != outcomeApplied {", "\tif r.late = append(r.late, *rec); false {"},
 		{"replica.go", "\tsynced      bool\n", "\tsynced      bool\n\tlate        []record\n"},
 		{"replica.go", "\tr.ctx.settle()\n", "\tr.ctx.settle()\n\tfor _, rec := range r.late {\n\t\tr.store.apply(now, &rec, true)\n\t}\n\tr.late = nil\n"}}},
 	{name: "what is refused isn't logged", edits: []edit{{"receive.go",

@@ -28,6 +28,7 @@ type replica struct {
 	changed               func(key string, kind kind)
 	store                 *store // gets go past the replica
 
+	_      [64]byte // what is above never changes, and mustn't travel between processors with what follows
 	mu     sync.Mutex
 	closed bool
 	clock  clock
@@ -168,27 +169,30 @@ func newReplica(c replicaConfig) *replica {
 
 // set writes a value; deadline is in Unix milliseconds, 0 = none.
 func (r *replica) set(now instant, key, val string, deadline int64) error {
+	rec := &record{key: key, val: val, deadline: deadline}
+	at := r.store.approach(rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := &record{key: key, val: val, deadline: deadline}
 	r.makeRoom(now, rec)
 	if r.closed {
 		return ErrClosed
 	}
 	r.n.sets++
-	r.write(now, rec)
+	r.write(now, rec, at)
 	return nil
 }
 
 // delete writes a tombstone, also for a key that isn't held: others may hold it.
 func (r *replica) delete(now instant, key string) error {
+	rec := &record{key: key, kind: kindTombstone}
+	at := r.store.approach(rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return ErrClosed
 	}
 	r.n.deletes++
-	r.write(now, &record{key: key, kind: kindTombstone})
+	r.write(now, rec, at)
 	return nil
 }
 
@@ -200,7 +204,7 @@ func (r *replica) clear(now instant) error {
 		return ErrClosed
 	}
 	r.n.clears++
-	r.write(now, &record{kind: kindClear})
+	r.write(now, &record{kind: kindClear}, place{})
 	return nil
 }
 
@@ -229,21 +233,22 @@ func (r *replica) fill(now instant, key, val string, deadline int64, stamp uint6
 
 // fillRecord is fill for a record that is complete but for its version.
 func (r *replica) fillRecord(now instant, rec *record, stamp uint64) bool {
+	rec.version = version{stamp, r.origin}
+	at := r.store.approach(rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec.version = version{stamp, r.origin}
 	r.makeRoom(now, rec)
 	if r.closed || stamp == 0 || !r.store.admits(rec.key, rec.version) {
 		return false
 	}
-	r.commit(now, rec)
+	r.commit(now, rec, at)
 	return true
 }
 
 // write stamps and commits a local write.
-func (r *replica) write(now instant, rec *record) {
+func (r *replica) write(now instant, rec *record, at place) {
 	rec.version = version{r.clock.tick(now.wall), r.origin}
-	r.commit(now, rec)
+	r.commit(now, rec, at)
 	r.changed(rec.key, rec.kind)
 }
 
@@ -262,8 +267,8 @@ func (r *replica) makeRoom(now instant, rec *record) {
 
 // commit is the critical section of a local write: the context must never
 // cover a dot that the store doesn't have yet.
-func (r *replica) commit(now instant, rec *record) {
-	if r.store.apply(now, rec, true) != outcomeApplied {
+func (r *replica) commit(now instant, rec *record, at place) {
+	if r.store.applyAt(now, rec, true, at) != outcomeApplied {
 		rec.key = strings.Clone(rec.key) // it may be part of a much larger string
 	}
 	r.seq++

@@ -2,21 +2,31 @@ package bcache
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // An entry is a live value or a negative: what counts for MaxKeys and MaxBytes.
-// With the list and map cells of its queue it takes some EntryOverhead bytes.
+// With its places in the index and in its queue it takes some EntryOverhead bytes.
+//
+// Gets read it without a lock, so what they read of it never changes: another value is another
+// entry in its place.
 type entry struct {
 	key, val string // key is the store's own copy
 	version
-	used uint32 // the store's clock when it was last used
-	life int32  // the entry's place in shard.lives, from 1 on; 0: it lives for ever
+	life *lifetime     // nil: it lives for ever
+	used atomic.Uint32 // the store's clock when it was last used, plus probationBit
 	kind kind
-	mark uint8 // as in record
+	mark uint8 // as in record; guarded by the shard's lock
 }
+
+// probationBit tells that an entry is in the queue of that name. The store's clock never has
+// it set.
+const probationBit = 1
+
+func (e *entry) inProbation() bool { return e.used.Load()&probationBit != 0 }
 
 func (e *entry) cost() int64 { return entryCost(e.key, e.val) }
 
@@ -25,7 +35,50 @@ func entryCost(key, val string) int64 { return int64(len(key)) + int64(len(val))
 // A lifetime is what an entry has beside, if it doesn't live for ever.
 type lifetime struct {
 	deadline, staleUntil, refreshFrom int64 // as in record
-	e                                 *entry
+	alarm                             int32 // its place in shard.alarms; guarded by the shard's lock
+}
+
+// A mortal is an entry and its lifetime, in one piece.
+type mortal struct {
+	entry
+	lifetime
+}
+
+// newEntry makes an entry of a record, with this key.
+func newEntry(key string, rec *record) *entry {
+	var e *entry
+	if rec.deadline == 0 && rec.staleUntil == 0 && rec.refreshFrom == 0 {
+		e = &entry{}
+	} else {
+		m := &mortal{lifetime: lifetime{rec.deadline, rec.staleUntil, rec.refreshFrom, 0}}
+		m.life = &m.lifetime
+		e = &m.entry
+	}
+	e.key, e.val, e.version, e.kind, e.mark = key, rec.val, rec.version, rec.kind, rec.mark
+	return e
+}
+
+// expired reports whether an entry's deadline has come.
+func (e *entry) expired(wall func() int64) bool {
+	return e.life != nil && e.life.deadline != 0 && wall() >= e.life.deadline
+}
+
+// ended reports whether it is of no use as stale any more either.
+func (e *entry) ended(wall func() int64) bool {
+	if e.life == nil {
+		return false
+	}
+	end := e.life.end()
+	return end != 0 && wall() >= end
+}
+
+// record returns what was put.
+func (e *entry) record() record {
+	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind, mark: e.mark}
+	if l := e.life; l != nil {
+		rec.deadline, rec.staleUntil, rec.refreshFrom = l.deadline, l.staleUntil, l.refreshFrom
+	}
+	return rec
 }
 
 // end returns when the entry is of no more use; 0 is never.
@@ -38,47 +91,55 @@ type tombstone struct {
 	born time.Duration // monotonic
 }
 
+// An alarm is when a mortal entry is of no more use.
+type alarm struct {
+	end int64 // see endOf
+	e   *entry
+}
+
 // A queue is a simplelru that takes no memory until something is added. It never
 // evicts by itself: its owner decides when, it says which.
-type queue[V any] struct{ lru *simplelru.LRU[string, V] }
+type queue[K comparable, V any] struct{ lru *simplelru.LRU[K, V] }
 
 // add puts a value at the front, in place of the one that the key has.
-func (q *queue[V]) add(key string, v V) {
+func (q *queue[K, V]) add(key K, v V) {
 	if q.lru == nil {
-		q.lru, _ = simplelru.NewLRU[string, V](int(^uint(0)>>1), nil) // fails for sizes <= 0 only
+		q.lru, _ = simplelru.NewLRU[K, V](int(^uint(0)>>1), nil) // fails for sizes <= 0 only
 	}
 	q.lru.Add(key, v)
 }
 
-// get looks a key up and moves it to the front.
-func (q *queue[V]) get(key string) (v V, ok bool) {
-	if q.lru == nil {
-		return v, false
-	}
-	return q.lru.Get(key)
-}
+// touch moves a key that is there to the front.
+func (q *queue[K, V]) touch(key K) { q.lru.Get(key) }
 
 // peek looks a key up and leaves it where it is.
-func (q *queue[V]) peek(key string) (v V, ok bool) {
+func (q *queue[K, V]) peek(key K) (v V, ok bool) {
 	if q.lru == nil {
 		return v, false
 	}
 	return q.lru.Peek(key)
 }
 
-func (q *queue[V]) remove(key string) bool { return q.lru != nil && q.lru.Remove(key) }
+func (q *queue[K, V]) remove(key K) bool { return q.lru != nil && q.lru.Remove(key) }
 
 // oldest returns what is at the back.
-func (q *queue[V]) oldest() (v V, ok bool) {
+func (q *queue[K, V]) oldest() (key K, v V, ok bool) {
 	if q.lru == nil {
-		return v, false
+		return key, v, false
 	}
-	_, v, ok = q.lru.GetOldest()
-	return v, ok
+	return q.lru.GetOldest()
+}
+
+// keys lists the keys, oldest first.
+func (q *queue[K, V]) keys() []K {
+	if q.lru == nil {
+		return nil
+	}
+	return q.lru.Keys()
 }
 
 // values lists what is held, oldest first.
-func (q *queue[V]) values() []V {
+func (q *queue[K, V]) values() []V {
 	if q.lru == nil {
 		return nil
 	}
@@ -86,123 +147,109 @@ func (q *queue[V]) values() []V {
 }
 
 // trim gives an empty queue's memory back: a map doesn't shrink.
-func (q *queue[V]) trim() {
+func (q *queue[K, V]) trim() {
 	if q.lru != nil && q.lru.Len() == 0 {
 		q.lru = nil
 	}
 }
 
-// A shard holds the keys of one part of the hash space. A key is in at most one
-// of its queues.
+// A shard holds the keys of one part of the hash space. An entry is in one of the two queues,
+// which know it by the hash of its key: what is compared in an integer needn't be fetched from
+// far memory. A second key of the same hash takes the first one's place.
 type shard struct {
-	mu sync.Mutex // guards all
+	index index // changed under mu, and read without it
+	_     [64]byte
 
-	main      queue[*entry]    // used or written here, by last use
-	probation queue[*entry]    // only written by others so far, by arrival
-	tombs     queue[tombstone] // by arrival
+	mu sync.Mutex // guards all else
 
-	// Lifetimes lie side by side in memory, in no order: a sweep doesn't have to
+	main      queue[uint64, struct{}]  // used or written here, by last use
+	probation queue[uint64, struct{}]  // only written by others so far, by arrival
+	tombs     queue[string, tombstone] // by arrival
+
+	// Alarms lie side by side in memory, in no order: a sweep doesn't have to
 	// fetch a thousand scattered entries to find the few that have expired.
-	lives []lifetime
+	alarms []alarm
 
 	// Whether something is due is known without looking further.
 	nextExpiry int64  // no lifetime ends before this; 0 if there is none at all
 	cleared    uint64 // no entry or tombstone has a stamp up to this one
 
-	hits, misses uint64
+	misses uint64
 }
 
 // findLocked returns the entry of a key, or nil.
-func (sh *shard) findLocked(key string) *entry {
-	if e, ok := sh.main.peek(key); ok {
+func (sh *shard) findLocked(hash uint64, key string) *entry {
+	if e := sh.index.find(hash); e != nil && e.key == key {
 		return e
 	}
-	e, _ := sh.probation.peek(key)
-	return e
+	return nil
 }
 
 // heldLocked returns the version that a key is held at, as an entry or as a
 // tombstone.
-func (sh *shard) heldLocked(key string) (version, bool) {
-	if e := sh.findLocked(key); e != nil {
-		return e.version, true
+func (sh *shard) heldLocked(hash uint64, key string) (e *entry, v version, ok bool) {
+	if e := sh.findLocked(hash, key); e != nil {
+		return e, e.version, true
 	}
 	t, ok := sh.tombs.peek(key)
-	return t.version, ok
-}
-
-// remarkLocked notes that what is held of a key came again, with this mark.
-func (sh *shard) remarkLocked(key string, mark uint8) {
-	if e := sh.findLocked(key); e != nil && e.mark != 0 {
-		e.mark = mark
-	}
+	return nil, t.version, ok
 }
 
 // queueLocked returns one of the two queues of entries.
-func (sh *shard) queueLocked(probation bool) *queue[*entry] {
+func (sh *shard) queueLocked(probation bool) *queue[uint64, struct{}] {
 	if probation {
 		return &sh.probation
 	}
 	return &sh.main
 }
 
-// entriesLocked lists the entries of both queues.
+// oldestLocked returns the entry at the back of one of them, or nil.
+func (sh *shard) oldestLocked(probation bool) *entry {
+	hash, _, ok := sh.queueLocked(probation).oldest()
+	if !ok {
+		return nil
+	}
+	return sh.index.find(hash)
+}
+
+// entriesLocked lists the entries. What it yields may be removed meanwhile.
 func (sh *shard) entriesLocked() []*entry {
-	return append(sh.main.values(), sh.probation.values()...)
+	all := make([]*entry, 0, sh.index.n)
+	for e := range sh.index.all {
+		all = append(all, e)
+	}
+	return all
 }
 
-// recordLocked returns what was put.
-func (sh *shard) recordLocked(e *entry) record {
-	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind, mark: e.mark}
-	if e.life != 0 {
-		l := &sh.lives[e.life-1]
-		rec.deadline, rec.staleUntil, rec.refreshFrom = l.deadline, l.staleUntil, l.refreshFrom
-	}
-	return rec
-}
-
-// expiredLocked reports whether an entry's deadline has come, and whether it has no use as
-// stale any more either.
-func (sh *shard) expiredLocked(e *entry, wall func() int64) (expired, ended bool) {
-	if e.life == 0 {
-		return false, false
-	}
-	l := &sh.lives[e.life-1]
-	if l.deadline == 0 {
-		return false, false
-	}
-	now := wall()
-	return now >= l.deadline, now >= l.end()
-}
-
-// overwriteLocked makes e hold everything of rec but the key.
-func (sh *shard) overwriteLocked(e *entry, rec *record) {
-	e.val, e.version, e.kind, e.mark = rec.val, rec.version, rec.kind, rec.mark
-	if rec.deadline == 0 && rec.staleUntil == 0 && rec.refreshFrom == 0 {
-		sh.endLifeLocked(e)
+// setAlarmLocked has the alarm of old, if it has one, be that of e. Either may be nil.
+func (sh *shard) setAlarmLocked(old, e *entry) {
+	switch {
+	case e == nil || e.life == nil:
+		sh.endAlarmLocked(old)
 		return
+	case old != nil && old.life != nil:
+		e.life.alarm = old.life.alarm
+	default:
+		e.life.alarm = int32(len(sh.alarms))
+		sh.alarms = append(sh.alarms, alarm{})
 	}
-	if e.life == 0 {
-		sh.lives = append(sh.lives, lifetime{})
-		e.life = int32(len(sh.lives))
-	}
-	sh.lives[e.life-1] = lifetime{rec.deadline, rec.staleUntil, rec.refreshFrom, e}
-	if end := sh.lives[e.life-1].end(); end != 0 && (sh.nextExpiry == 0 || end < sh.nextExpiry) {
+	end := e.life.end()
+	sh.alarms[e.life.alarm] = alarm{end, e}
+	if end != 0 && (sh.nextExpiry == 0 || end < sh.nextExpiry) {
 		sh.nextExpiry = end
 	}
 }
 
-// endLifeLocked takes an entry's lifetime away; the last one moves to its place.
-func (sh *shard) endLifeLocked(e *entry) {
-	if e.life == 0 {
+// endAlarmLocked takes an entry's alarm away; the last one moves to its place.
+func (sh *shard) endAlarmLocked(e *entry) {
+	if e == nil || e.life == nil {
 		return
 	}
-	n := len(sh.lives) - 1
-	last := sh.lives[n]
-	sh.lives[e.life-1], last.e.life = last, e.life
-	sh.lives[n] = lifetime{} // it would keep the entry alive
-	sh.lives = sh.lives[:n]
-	e.life = 0
+	n := len(sh.alarms) - 1
+	last := sh.alarms[n]
+	sh.alarms[e.life.alarm], last.e.life.alarm = last, e.life.alarm
+	sh.alarms[n] = alarm{} // it would keep the entry alive
+	sh.alarms = sh.alarms[:n]
 }
 
 // dueLocked reports whether an entry may have expired, or something may be left
@@ -213,7 +260,7 @@ func (sh *shard) dueLocked(wall int64, clear uint64) bool {
 
 // clearedLocked lists the keys whose stamps Clear is not below.
 func (sh *shard) clearedLocked(clear uint64) (keys []string) {
-	for _, e := range sh.entriesLocked() {
+	for e := range sh.index.all {
 		if e.stamp <= clear {
 			keys = append(keys, e.key)
 		}
@@ -231,7 +278,8 @@ func (sh *shard) trimLocked() {
 	sh.main.trim()
 	sh.probation.trim()
 	sh.tombs.trim()
-	if len(sh.lives) == 0 {
-		sh.lives = nil
+	sh.index.trim()
+	if len(sh.alarms) == 0 {
+		sh.alarms = nil
 	}
 }

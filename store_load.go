@@ -6,32 +6,48 @@ import "github.com/cespare/xxhash/v2"
 // it is worth refreshing. Whatever else is held is left to peek; a miss isn't counted here,
 // as the value may still be served. See count.
 func (s *store) fresh(key string, wall func() int64) (string, bool) {
-	sh := s.shardOf(xxhash.Sum64String(key))
+	hash := xxhash.Sum64String(key)
+	sh := s.shardOf(hash)
 	if sh == nil {
 		return "", false
 	}
+	if e := sh.index.find(hash); e != nil && e.key == key && e.kind == kindValue &&
+		e.stamp > s.clearStamp.Load() && s.near(e) && !e.due(wall) {
+		s.hits.add1()
+		return e.val, true
+	}
+	return s.freshSlowly(sh, hash, key, wall)
+}
+
+func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := s.useLocked(sh, key)
-	if e == nil || e.kind != kindValue || e.stamp <= s.clearStamp.Load() {
+	e := sh.findLocked(hash, key)
+	if e == nil {
 		return "", false
 	}
-	if e.life != 0 && sh.lives[e.life-1].due(wall()) {
+	s.useLocked(sh, hash, e)
+	if e.kind != kindValue || e.stamp <= s.clearStamp.Load() || e.due(wall) {
 		return "", false
 	}
-	sh.hits++
+	s.hits.add1()
 	return e.val, true
 }
 
 // due reports whether the deadline or the time to refresh has come.
-func (l *lifetime) due(wall int64) bool {
-	return l.deadline != 0 && wall >= l.deadline || l.refreshFrom != 0 && wall >= l.refreshFrom
+func (e *entry) due(wall func() int64) bool {
+	l := e.life
+	if l == nil || l.deadline == 0 && l.refreshFrom == 0 {
+		return false
+	}
+	now := wall()
+	return l.deadline != 0 && now >= l.deadline || l.refreshFrom != 0 && now >= l.refreshFrom
 }
 
 // count counts what fresh didn't: whether a value was served in the end.
 func (s *store) count(hit bool) {
 	if hit {
-		s.hits.Add(1)
+		s.hits.add1()
 	} else {
 		s.misses.Add(1)
 	}

@@ -36,31 +36,38 @@ func storeCheck(t interface {
 		if sh == nil {
 			continue
 		}
-		lives := len(sh.lives)
+		alarms := len(sh.alarms)
+		if n := len(sh.main.keys()) + len(sh.probation.keys()); n != sh.index.n {
+			t.Errorf("%d entries in the queues, %d in the index", n, sh.index.n)
+		}
 		for _, isProbation := range []bool{false, true} {
-			for _, e := range sh.queueLocked(isProbation).values() {
+			for _, hash := range sh.queueLocked(isProbation).keys() {
+				e := sh.index.find(hash)
+				if storeHash(e.key) != hash || e.inProbation() != isProbation {
+					t.Errorf("%q is in the wrong queue, or has a wrong hash", e.key)
+				}
 				own(i, e.key)
 				entries++
 				bytes += e.cost()
 				if isProbation {
 					probation++
 				}
-				if e.life != 0 && sh.lives[e.life-1].e != e {
-					t.Errorf("%q has another entry's lifetime", e.key)
+				if e.life != nil && (sh.alarms[e.life.alarm].e != e || sh.alarms[e.life.alarm].end != e.life.end()) {
+					t.Errorf("%q has another entry's alarm", e.key)
 				}
-				if d := endOf(sh.recordLocked(e).deadline, sh.recordLocked(e).staleUntil); d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d) {
+				if d := endOf(e.record().deadline, e.record().staleUntil); d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d) {
 					t.Errorf("deadline %d, hint %d", d, sh.nextExpiry)
 				}
-				if e.life != 0 {
-					lives--
+				if e.life != nil {
+					alarms--
 				}
 				if e.stamp <= sh.cleared {
 					t.Errorf("%q is at %d, cleared up to %d", e.key, e.stamp, sh.cleared)
 				}
 			}
 		}
-		if lives != 0 {
-			t.Errorf("%d lifetimes too many", lives)
+		if alarms != 0 {
+			t.Errorf("%d alarms too many", alarms)
 		}
 		for _, d := range sh.tombs.values() {
 			own(i, d.key)
@@ -172,8 +179,8 @@ func TestStoreCover(t *testing.T) {
 					if sh == nil {
 						continue
 					}
-					for _, e := range append(sh.main.values(), sh.probation.values()...) {
-						if rec := sh.recordLocked(e); rec.ended(now.wall) || rec.stamp <= s.clearVersion().stamp {
+					for _, e := range sh.entriesLocked() {
+						if rec := e.record(); rec.ended(now.wall) || rec.stamp <= s.clearVersion().stamp {
 							t.Fatalf("%+v is left", rec)
 						}
 					}
@@ -218,7 +225,8 @@ func TestStoreIsDeterministic(t *testing.T) {
 		var held []string
 		for i := range r.table {
 			if sh := r.table[i].Load(); sh != nil {
-				for _, e := range append(sh.main.values(), sh.probation.values()...) {
+				for _, hash := range append(sh.main.keys(), sh.probation.keys()...) {
+					e := sh.index.find(hash)
 					held = append(held, e.key)
 				}
 				for _, d := range sh.tombs.values() {
@@ -233,21 +241,15 @@ func TestStoreIsDeterministic(t *testing.T) {
 	}
 }
 
-// Up to 1,024 keys, and without remote writes, the store is golang-lru.
+// With fewer than 16 keys, and without remote writes, the store is golang-lru.
 func TestStoreIsExactLRU(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		maxKeys := rapid.SampledFrom([]int{1, 2, 3, 10, 1024}).Draw(t, "maxKeys")
+		maxKeys := rapid.SampledFrom([]int{1, 2, 3, 10, 15}).Draw(t, "maxKeys")
 		r := newStoreRig(storeConfig{maxKeys: maxKeys})
 		model, _ := simplelru.NewLRU[string, string](maxKeys, nil)
 		key := rapid.Custom(func(t *rapid.T) string {
-			return fmt.Sprint(rapid.IntRange(0, 2*min(maxKeys, 20)).Draw(t, "key"))
+			return fmt.Sprint(rapid.IntRange(0, 2*maxKeys).Draw(t, "key"))
 		})
-		if maxKeys == 1024 { // start nearly full
-			for i := range 1015 {
-				r.set(fmt.Sprint("fill", i), "")
-				model.Add(fmt.Sprint("fill", i), "")
-			}
-		}
 		t.Repeat(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) {
 				k, v := key.Draw(t, "key"), rapid.StringN(0, 5, -1).Draw(t, "val")
@@ -270,12 +272,56 @@ func TestStoreIsExactLRU(t *testing.T) {
 			"": func(t *rapid.T) {
 				var got []string
 				if sh := r.table[0].Load(); sh != nil {
-					for _, e := range sh.main.values() {
-						got = append(got, e.key)
+					for _, hash := range sh.main.keys() {
+						got = append(got, sh.index.find(hash).key)
 					}
 				}
 				if want := model.Keys(); !slices.Equal(got, want) {
 					t.Fatalf("got %v, want %v", got, want)
+				}
+			},
+		})
+	})
+}
+
+// Up to 1,024 keys, what goes was used no later than what was used longest ago, but for as many
+// inserts as a sixteenth of the keys.
+func TestStoreIsNearlyLRU(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		maxKeys := rapid.SampledFrom([]int{16, 50, 200, 1024}).Draw(t, "maxKeys")
+		r := newStoreRig(storeConfig{maxKeys: maxKeys})
+		inserts, used := 0, map[string]int{}
+		key := func(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(0, 2*maxKeys).Draw(t, "key")) }
+		set := func(k string) {
+			evictions := r.stats().evictions
+			if r.set(k, ""); used[k] == 0 {
+				inserts++
+			}
+			used[k] = inserts
+			if r.stats().evictions == evictions {
+				return
+			}
+			oldest, victim := inserts, 0
+			for k, at := range used {
+				oldest = min(oldest, at)
+				if _, ok := r.peek(k); !ok {
+					victim = at
+					delete(used, k)
+				}
+			}
+			if victim == 0 || victim > oldest+maxKeys/16 {
+				t.Fatalf("after %d inserts a key went that was used after %d; another one was used after %d", inserts, victim, oldest)
+			}
+		}
+		for i := range maxKeys {
+			set(fmt.Sprint(i))
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"set": func(t *rapid.T) { set(key(t)) },
+			"get": func(t *rapid.T) {
+				k := key(t)
+				if _, ok := r.get(k, storeNoWall); ok {
+					used[k] = inserts
 				}
 			},
 		})

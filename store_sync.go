@@ -32,7 +32,7 @@ func (s *store) group(groups, group int) (recs []record, after version, floors [
 			continue
 		}
 		sh.mu.Lock()
-		for _, e := range sh.entriesLocked() {
+		for e := range sh.index.all {
 			switch {
 			case e.stamp <= clear:
 			case e.mark != 0:
@@ -40,7 +40,7 @@ func (s *store) group(groups, group int) (recs []record, after version, floors [
 				// it is forgotten.
 				s.raiseFloor(s.bucketOf(e.key), e.stamp)
 			default:
-				recs = append(recs, sh.recordLocked(e))
+				recs = append(recs, e.record())
 			}
 		}
 		for _, t := range sh.tombs.values() {
@@ -120,7 +120,7 @@ func (s *store) unmark() {
 	for i := range s.table {
 		if sh := s.table[i].Load(); sh != nil {
 			sh.mu.Lock()
-			for _, e := range sh.entriesLocked() {
+			for e := range sh.index.all {
 				e.mark = 0
 			}
 			sh.mu.Unlock()
