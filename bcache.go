@@ -264,8 +264,10 @@ func (b *Bcache) Members() []Member {
 func (b *Bcache) Close() error {
 	b.closeOnce.Do(func() {
 		b.closed.Store(true)
+		b.store.watchers.close()
 		b.loads.close()
 		b.closeErr = b.peer.close()
 	})
+	b.store.watchers.wait() // not within closeOnce: a subscriber that closes would wait for it
 	return b.closeErr
 }

@@ -93,6 +93,9 @@ type store struct {
 	evictions, expirations       atomic.Uint64
 	tombsCollected, tombsDropped atomic.Uint64
 	floorRefusals                atomic.Uint64
+
+	watchers   watchers // subscribe.go
+	eventsLost atomic.Uint64
 }
 
 // newStore returns an empty store. It takes 136 KiB, and 8 bytes for every
@@ -152,8 +155,7 @@ func (s *store) getSlowly(sh *shard, hash uint64, key string, wall func() int64)
 	}
 	if e.expired(wall) {
 		if e.ended(wall) { // now, so that it isn't back when the clock is set back
-			s.forgetLocked(sh, e.key, e.version)
-			s.expirations.Add(1)
+			s.expireLocked(sh, e)
 		}
 		sh.misses++
 		return "", false
@@ -312,6 +314,7 @@ func (s *store) applyClear(v version) outcome {
 	}
 	s.clearOrigin.Store(v.origin)
 	s.clearStamp.Store(v.stamp) // every shard's cleared is below it now, and so it is due
+	s.tellHeld(&record{version: v, kind: kindClear})
 	return outcomeApplied
 }
 
@@ -340,6 +343,7 @@ func (s *store) putLocked(sh *shard, hash uint64, rec *record, old, e *entry, lo
 	rec.key = e.key
 	sh.setAlarmLocked(old, e)
 	sh.index.put(hash, e)
+	s.tellHeld(rec)
 }
 
 // makeWayLocked drops the entry of another key of the same hash: the index and the queues know
@@ -357,6 +361,7 @@ func (s *store) buryLocked(sh *shard, now instant, rec *record) {
 	sh.tombs.add(rec.key, tombstone{key: rec.key, version: rec.version, born: now.mono})
 	s.tombs.Add(1)
 	s.tombBytes.Add(int64(len(rec.key)))
+	s.tellHeld(rec)
 }
 
 // takeKeyLocked removes what is held of a key and returns the store's copy of that

@@ -187,8 +187,7 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 			i++
 			continue
 		}
-		s.forgetLocked(sh, l.e.key, l.e.version) // another alarm takes this place
-		s.expirations.Add(1)
+		s.expireLocked(sh, l.e) // another alarm takes this place
 		if n++; n == sweepBatch {
 			return n // the hints stay, and so does what is due
 		}
@@ -212,5 +211,16 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 // forgetLocked drops what is held of a key: from now on the floor stands for it.
 func (s *store) forgetLocked(sh *shard, key string, v version) {
 	s.raiseFloor(s.bucketOf(key), v.stamp)
+	if !s.watchers.none() {
+		s.tellGone(sh.findLocked(xxhash.Sum64String(key), key), EventEvict)
+	}
 	s.removeLocked(sh, key)
+}
+
+// expireLocked does so with an entry whose time is over.
+func (s *store) expireLocked(sh *shard, e *entry) {
+	s.raiseFloor(s.bucketOf(e.key), e.stamp)
+	s.tellGone(e, EventExpire)
+	s.removeLocked(sh, e.key)
+	s.expirations.Add(1)
 }

@@ -36,6 +36,8 @@ type load struct {
 	done      chan struct{} // closed when result is there
 	result    Result
 
+	bad *string // a value that doesn't count as one
+
 	lease   *leaseAsk // nil: it takes none
 	outcome leaseMsg  // what is said of it in the end
 }
@@ -53,8 +55,8 @@ func (f *loads) of(key string) *loadShard {
 }
 
 // join has the caller wait for the load of key. If there is none that it can join it makes one,
-// as a part of r, which has to be ended.
-func (f *loads) join(ctx context.Context, key string, r *run) (ld *load, isNew bool) {
+// as a part of r, which has to be ended; bad is a value of the key that can't be used.
+func (f *loads) join(ctx context.Context, key string, r *run, bad *string) (ld *load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -62,7 +64,9 @@ func (f *loads) join(ctx context.Context, key string, r *run) (ld *load, isNew b
 		return ld, false
 	}
 	r.join(ctx)
-	return sh.add(key, r), true
+	ld = sh.add(key, r)
+	ld.bad = bad
+	return ld, true
 }
 
 // background makes a load of key for nobody, as a part of r, unless there is one.

@@ -105,11 +105,24 @@ func (l *Loader) get(ctx context.Context, key string) Result {
 	if err := ctx.Err(); err != nil {
 		return Result{Err: err}
 	}
-	ld, isNew := l.cache.loads.join(ctx, full, newRun(ctx, false))
+	return l.counted(l.wait(ctx, full, nil))
+}
+
+// refill fills a key that has a value that can't be used.
+func (l *Loader) refill(ctx context.Context, full, bad string) Result {
+	if err, rests := l.failures.of(l.cache.peer.instant().mono, full); rests && err != nil {
+		return Result{Err: err}
+	}
+	return l.wait(ctx, full, &bad)
+}
+
+// wait waits for the fill of a key, and begins one if need be.
+func (l *Loader) wait(ctx context.Context, full string, bad *string) Result {
+	ld, isNew := l.cache.loads.join(ctx, full, newRun(ctx, false), bad)
 	if isNew {
 		go l.work(ld)
 	}
-	return l.counted(ld.wait(ctx))
+	return ld.wait(ctx)
 }
 
 // look says what is held of a key of the cache, and what to do with it.

@@ -11,7 +11,7 @@ import (
 
 // loadCounters count what Loaders do.
 type loadCounters struct {
-	stale, notFound, refreshes, failures atomic.Uint64
+	stale, notFound, refreshes, failures, undecodable atomic.Uint64
 }
 
 // work does a load that was begun for one key.
@@ -75,6 +75,7 @@ func (l *Loader) exit() {
 func (l *Loader) found(ld *load) (Result, bool) {
 	rec, v := l.look(ld.key)
 	switch {
+	case ld.bad != nil && rec.val == *ld.bad && v != verdictMissing:
 	case v == verdictServe, v == verdictRefresh && !ld.run.background:
 		ld.filled(&rec)
 		return Result{Value: rec.val}, true
@@ -127,7 +128,7 @@ func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
 		return Result{Value: v.Value}
 	default:
 		b.fillsRefused.Add(1)
-		if newer, ok := b.held(ld.key); ok {
+		if newer, ok := b.held(ld.key); ok && (ld.bad == nil || newer != *ld.bad) {
 			return Result{Value: newer}
 		}
 	}

@@ -82,7 +82,7 @@ func (l *Loader) GetMany(ctx context.Context, keys []string) (map[string]string,
 		case r == nil:
 			r = newRun(ctx, false)
 		}
-		ld, isNew := l.cache.loads.join(ctx, full, r)
+		ld, isNew := l.cache.loads.join(ctx, full, r, nil)
 		if waits[key] = ld; isNew {
 			started = append(started, ld)
 		}

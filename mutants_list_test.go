@@ -25,7 +25,7 @@ var mutants = []mutant{
 	{name: "no floor after an eviction", edits: []edit{{"evict.go",
 		"s.forgetLocked(sh, e.key, e.version)\n\ts.evictions.Add(1)", "s.removeLocked(sh, e.key)\n\ts.evictions.Add(1)"}}},
 	{name: "no floor after an expiry", edits: []edit{{"evict.go",
-		"s.forgetLocked(sh, l.e.key, l.e.version)", "s.removeLocked(sh, l.e.key)"}}},
+		"\ts.raiseFloor(s.bucketOf(e.key), e.stamp)\n", ""}}},
 	{name: "no floor after a tombstone was collected", edits: []edit{{"evict.go",
 		"s.forgetLocked(sh, t.key, t.version)\n\t\ts.tombsCollected.Add(1)", "s.removeLocked(sh, t.key)\n\t\ts.tombsCollected.Add(1)"}}},
 	{name: "floors aren't asked", edits: []edit{{"cache.go",

@@ -169,7 +169,11 @@ func newReplica(c replicaConfig) *replica {
 
 // set writes a value; deadline is in Unix milliseconds, 0 = none.
 func (r *replica) set(now instant, key, val string, deadline int64) error {
-	rec := &record{key: key, val: val, deadline: deadline}
+	return r.setRecord(now, &record{key: key, val: val, deadline: deadline})
+}
+
+// setRecord is set for a record that is complete but for its version.
+func (r *replica) setRecord(now instant, rec *record) error {
 	at := r.store.approach(rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -24,6 +24,9 @@ type Stats struct {
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
 	LeasesMissed  uint64 // counter: fills without a lease although ClusterWide was wanted
+	Undecodable   uint64 // counter: values that a Typed couldn't decode
+
+	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe
 
 	Keys       int   // gauge: entries held, see Len
 	Bytes      int64 // gauge: their keys, values and EntryOverhead each
@@ -101,8 +104,8 @@ func (b *Bcache) Stats() Stats {
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
 		Refreshes: b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
 		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
-		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone,
-		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
+		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone, Undecodable: b.n.undecodable.Load(),
+		EventsLost: st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
 		RecordsIn: n.recordsIn, RecordsOut: n.recordsOut,
