@@ -19,6 +19,7 @@ type slowDB struct {
 	took    time.Duration
 	queries atomic.Int64
 	down    atomic.Bool
+	refuses bool // at once when it is down
 	missing bool
 }
 
@@ -26,6 +27,9 @@ var errDatabaseDown = errors.New("the database is down")
 
 func (db *slowDB) fill(ctx context.Context, key string) (bcache.Loaded, error) {
 	db.queries.Add(1)
+	if db.refuses && db.down.Load() {
+		return bcache.Loaded{}, errDatabaseDown
+	}
 	select {
 	case <-ctx.Done():
 		return bcache.Loaded{}, ctx.Err()
@@ -130,33 +134,47 @@ func TestMeasureLoaderHotKey(t *testing.T) {
 	}
 }
 
-// The same, with a database that is down for five seconds, and then with a row that is missing.
+// The same, with a database that is down for five seconds: it refuses at once, or it fails after as long as a
+// query takes; then those wait that come while it is tried for the first time, unless StaleFor is set too.
 func TestMeasureLoaderDown(t *testing.T) {
 	measuring(t)
-	db := &slowDB{took: 50 * time.Millisecond}
-	loaders := hotCluster(t, db, func(c *bcache.LoaderConfig) {
-		c.ClusterWide, c.StaleOnErrorFor, c.NegativeTTL = true, time.Hour, time.Second
-	})
-	askHot(t, loaders, 1, time.Second, value)
-	db.down.Store(true)
-	before := db.queries.Load()
-	took := askHot(t, loaders, 200, 5*time.Second, value)
-	n := db.queries.Load() - before
-	t.Logf("down for 5 s: %d queries; Get: %s", n, percentiles(took))
-	if n > 7 {
-		t.Errorf("%d queries in 5 s, RetryAfter is a second", n)
+	for _, tt := range []struct {
+		name     string
+		refuses  bool
+		staleFor time.Duration
+	}{{"Refuses", true, 0}, {"Fails", false, 0}, {"FailsStaleFor", false, time.Minute}} {
+		t.Run(tt.name, func(t *testing.T) {
+			db := &slowDB{took: 50 * time.Millisecond, refuses: tt.refuses}
+			loaders := hotCluster(t, db, func(c *bcache.LoaderConfig) {
+				c.ClusterWide, c.StaleFor, c.StaleOnErrorFor = true, tt.staleFor, time.Hour
+			})
+			askHot(t, loaders, 1, time.Second, value)
+			db.down.Store(true)
+			before := db.queries.Load()
+			took := askHot(t, loaders, 200, 5*time.Second, value)
+			n := db.queries.Load() - before
+			t.Logf("down for 5 s: %d queries; Get: %s", n, percentiles(took))
+			if n > 7 {
+				t.Errorf("%d queries in 5 s, RetryAfter is a second", n)
+			}
+		})
 	}
+}
 
-	none := &slowDB{took: 50 * time.Millisecond, missing: true}
-	loaders = hotCluster(t, none, func(c *bcache.LoaderConfig) { c.ClusterWide, c.NegativeTTL = true, time.Second })
-	took = askHot(t, loaders, 200, 10*time.Second, func(val string, err error) error {
+// The same, with a row that is missing.
+func TestMeasureLoaderMissing(t *testing.T) {
+	measuring(t)
+	db := &slowDB{took: 50 * time.Millisecond, missing: true}
+	loaders := hotCluster(t, db, func(c *bcache.LoaderConfig) { c.ClusterWide, c.NegativeTTL = true, time.Second })
+	took := askHot(t, loaders, 200, 10*time.Second, func(val string, err error) error {
 		if val != "" || !errors.Is(err, bcache.ErrNotFound) {
 			return fmt.Errorf("Get = %q, %v", val, err)
 		}
 		return nil
 	})
-	t.Logf("a missing row for 10 s, NegativeTTL 1 s: %d queries; Get: %s", none.queries.Load(), percentiles(took))
-	if n := none.queries.Load(); n > 12 {
+	n := db.queries.Load()
+	t.Logf("a missing row for 10 s, NegativeTTL 1 s: %d queries; Get: %s", n, percentiles(took))
+	if n > 12 {
 		t.Errorf("%d queries", n)
 	}
 }
