@@ -12,7 +12,7 @@ const maxFailures = 1 << 14
 // failures remembers for a while which fills failed: the keys rest, and are then tried again in the
 // background, as long as there is an old value.
 type failures struct {
-	mu     sync.Mutex
+	mu     sync.RWMutex
 	byKey  map[string]*failure
 	oldest []*failure // first
 }
@@ -50,8 +50,8 @@ func (f *failures) dropOldest() {
 // of returns how the key's last fill failed, if that is remembered, and whether the key still
 // rests.
 func (f *failures) of(now time.Duration, key string) (err error, rests bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.mu.RLock()
+	defer f.mu.RUnlock()
 	x := f.byKey[key]
 	if x == nil || now >= x.gone {
 		return nil, false

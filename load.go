@@ -69,6 +69,18 @@ func (f *loads) join(ctx context.Context, key string, r *run, bad *string) (ld *
 	return ld, true
 }
 
+// running reports whether there is a load of key that isn't forgotten.
+func (f *loads) running(key string) bool {
+	sh := f.of(key)
+	if sh.running.Load() == 0 {
+		return false
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	ld := sh.latest(key)
+	return ld != nil && ld.run.alive()
+}
+
 // background makes a load of key for nobody, as a part of r, unless there is one.
 func (f *loads) background(key string, r *run) *load {
 	sh := f.of(key)

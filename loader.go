@@ -127,7 +127,7 @@ func (l *Loader) wait(ctx context.Context, full string, bad *string) Result {
 
 // look says what is held of a key of the cache, and what to do with it.
 func (l *Loader) look(full string) (record, verdict) {
-	rec, held := l.cache.store.peek(full)
+	rec, held := l.cache.store.entry(full)
 	return rec, l.policy.judge(&rec, held, l.cache.wall())
 }
 
@@ -166,17 +166,20 @@ func (l *Loader) refresh(ctx context.Context, full ...string) {
 		return
 	}
 	now := l.cache.peer.instant().mono
-	r := newRun(ctx, true)
+	var r *run
 	var started []*load
 	for _, key := range full {
-		if _, rests := l.failures.of(now, key); rests {
+		if _, rests := l.failures.of(now, key); rests || l.cache.loads.running(key) {
 			continue
+		}
+		if r == nil {
+			r = newRun(ctx, true)
 		}
 		if ld := l.cache.loads.background(key, r); ld != nil {
 			started = append(started, ld)
 		}
 	}
-	if l.cache.closed.Load() { // meanwhile
+	if r != nil && l.cache.closed.Load() { // meanwhile
 		r.close()
 	}
 	l.cache.n.refreshes.Add(uint64(len(started)))

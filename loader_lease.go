@@ -18,7 +18,8 @@ const leaseSlack = 100 * time.Millisecond
 
 // ask asks for the lease of a load's key.
 func (l *Loader) ask(ld *load) *leaseAsk {
-	rec, v := l.look(ld.key)
+	rec, _ := l.cache.store.peek(ld.key)
+	_, v := l.look(ld.key)
 	p := l.cache.peer
 	term := cmp.Or(l.cfg.FillTimeout, defaultLease-leaseSlack) + leaseSlack
 	return p.replica.askLease(p.instant(), ld.key, rec.version, v != verdictFill, term, func() { notify(ld.arrived) })

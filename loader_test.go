@@ -885,3 +885,25 @@ func TestFailuresAreBounded(t *testing.T) {
 		t.Errorf("%v is still known", err)
 	}
 }
+
+// While a stale value is served, and the database left alone, a Get allocates nothing either.
+func TestLoaderStaleAllocatesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		db := &testDB{}
+		db.set("k", "v")
+		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.StaleFor = time.Hour })
+		loaded(t, l, "k", "v")
+		advance(time.Minute)
+		db.fail(errors.New("down"))
+		loaded(t, l, "k", "v")
+		synctest.Wait()
+		ctx := t.Context()
+		if n := testing.AllocsPerRun(1000, func() { l.Get(ctx, "k") }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		if n := db.asked(); n != 2 {
+			t.Errorf("%d queries", n)
+		}
+	})
+}

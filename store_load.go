@@ -12,7 +12,10 @@ func (s *store) fresh(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	if e := sh.index.find(hash); e != nil && e.key == key && e.kind == kindValue &&
-		e.stamp > s.clearStamp.Load() && s.near(e) && !e.due(wall) {
+		e.stamp > s.clearStamp.Load() && s.near(e) {
+		if e.due(wall) {
+			return "", false
+		}
 		s.hits.add1()
 		return e.val, true
 	}
@@ -32,6 +35,28 @@ func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int6
 	}
 	s.hits.add1()
 	return e.val, true
+}
+
+// entry is peek for a Loader, and mostly takes no lock: where stale values are served, that is every
+// Get. What is as good as nothing to a Loader it may leave out.
+func (s *store) entry(key string) (record, bool) {
+	hash := xxhash.Sum64String(key)
+	sh := s.shardOf(hash)
+	if sh == nil {
+		return record{}, false
+	}
+	e := sh.index.find(hash)
+	if e == nil || e.key != key {
+		return s.peek(key) // only a look under the lock tells
+	}
+	if e.stamp <= s.clearStamp.Load() {
+		return record{}, false
+	}
+	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind}
+	if l := e.life; l != nil {
+		rec.deadline, rec.staleUntil, rec.refreshFrom = l.deadline, l.staleUntil, l.refreshFrom
+	}
+	return rec, true
 }
 
 // due reports whether the deadline or the time to refresh has come.

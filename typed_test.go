@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,12 +20,12 @@ type user struct {
 }
 
 // users is a Typed of a table.
-func users(t *testing.T, b *Bcache, rows map[string]user, edit ...func(*TypedConfig[user])) (*Typed[user], *int) {
+func users(t *testing.T, b *Bcache, rows map[string]user, edit ...func(*TypedConfig[user])) (*Typed[user], *atomic.Int64) {
 	t.Helper()
-	fills := 0
+	fills := new(atomic.Int64)
 	cfg := TypedConfig[user]{
 		Fill: func(_ context.Context, key string) (TypedLoaded[user], error) {
-			fills++
+			fills.Add(1)
 			u, ok := rows[key]
 			if !ok {
 				return TypedLoaded[user]{}, ErrNotFound
@@ -38,7 +39,7 @@ func users(t *testing.T, b *Bcache, rows map[string]user, edit ...func(*TypedCon
 	}
 	typed, err := NewTyped(b, cfg)
 	must(t, err)
-	return typed, &fills
+	return typed, fills
 }
 
 func TestTyped(t *testing.T) {
@@ -53,7 +54,7 @@ func TestTyped(t *testing.T) {
 		}
 		synctest.Wait()
 		get(t, nodes[1], "user:1", `{"Name":"Ada","Age":36}`)
-		if u, err := b.Get(ctx, "1"); u != rows["1"] || err != nil || *fills != 1 {
+		if u, err := b.Get(ctx, "1"); u != rows["1"] || err != nil || fills.Load() != 1 {
 			t.Errorf("%v, %v", u, err)
 		}
 		if u, err := a.Get(ctx, "none"); u != (user{}) || err != ErrNotFound {
@@ -104,7 +105,7 @@ func TestTypedSetIsStaleLater(t *testing.T) {
 			t.Errorf("%v, %v", u, err)
 		}
 		synctest.Wait()
-		if u, err := typed.Get(t.Context(), "1"); u.Name != "Ada" || err != nil || *fills != 1 {
+		if u, err := typed.Get(t.Context(), "1"); u.Name != "Ada" || err != nil || fills.Load() != 1 {
 			t.Errorf("%v, %v", u, err)
 		}
 	})
@@ -127,8 +128,8 @@ func TestTypedUndecodable(t *testing.T) {
 		}
 		synctest.Wait()
 		get(t, nodes[1], "user:1", `{"Name":"Ada","Age":36}`)
-		if n := b.Stats().Undecodable; n != 1 || *fills != 1 {
-			t.Errorf("Undecodable = %d, %d fills", n, *fills)
+		if n := b.Stats().Undecodable; n != 1 || fills.Load() != 1 {
+			t.Errorf("Undecodable = %d, %d fills", n, fills.Load())
 		}
 		if all := maps.Collect(typed.All()); !maps.Equal(all, map[string]user{"1": rows["1"]}) {
 			t.Errorf("All: %v", all)
