@@ -17,7 +17,7 @@ var mutants = []mutant{
 	{name: "the TTL is taken as what remains", edits: []edit{{"receive.go",
 		"\td.next(&rec)\n\tif rec.kind == but", "\td.next(&rec)\n\tif rec.deadline != 0 {\n\t\trec.deadline += max(now.wall-stampWall(rec.stamp), 0)\n\t}\n\tif rec.kind == but"}}},
 	{name: "what arrives expired is ignored", edits: []edit{{"cache.go",
-		"case rec.ended(now.wall):\n\t\to = outcomeExpired", "case rec.ended(now.wall):\n\t\treturn outcomeExpired"}}},
+		"case rec.ended(now.wall):\n\t\to = outcomeExpired", "case rec.ended(now.wall):\n\t\treturn nil, outcomeExpired"}}},
 	{name: "the clock doesn't follow accepted stamps", edits: []edit{{"receive.go",
 		"\tr.clock.observe(rec.stamp)\n\tswitch", "\tswitch"}}},
 
