@@ -492,14 +492,12 @@ func (s *store) close() {
 			continue
 		}
 		sh.mu.Lock()
-		for _, e := range sh.entriesLocked() {
-			s.removeLocked(sh, e.key)
-		}
-		for _, t := range sh.tombs.values() {
-			s.removeLocked(sh, t.key)
-		}
-		sh.trimLocked()
+		sh.index.clear()
+		sh.main, sh.probation, sh.tombs, sh.alarms = queue[uint64, struct{}]{}, queue[uint64, struct{}]{}, queue[string, tombstone]{}, nil
 		sh.mu.Unlock()
+	}
+	for _, gauge := range []*atomic.Int64{&s.entries, &s.inProbation, &s.entryBytes, &s.tombs, &s.tombBytes} {
+		gauge.Store(0)
 	}
 }
 

@@ -120,9 +120,15 @@ func (x *index) all(yield func(*entry, uint64) bool) {
 	}
 }
 
+// clear removes everything.
+func (x *index) clear() {
+	x.slots.Store(nil)
+	x.n = 0
+}
+
 // trim gives an empty index' memory back.
 func (x *index) trim() {
 	if x.n == 0 {
-		x.slots.Store(nil)
+		x.clear()
 	}
 }
