@@ -7,7 +7,7 @@
 // a key are decided by last writer wins, the same way on all nodes. Every node holds
 // every key, up to its limits; a node may forget an entry at any time, for room or
 // because it can't be sure that it is current. A miss is always possible; hence
-// GetWithFiller. Don't use it as a store of record, for data that doesn't fit in
+// GetWithFiller and, with options that protect the database, NewLoader. Don't use it as a store of record, for data that doesn't fit in
 // one node's memory, for counters or locks.
 //
 //	cache, err := bcache.New(bcache.Config{
@@ -233,7 +233,7 @@ func (b *Bcache) tooLarge(key, val string) bool {
 }
 
 // Len returns how many entries are held, those included that have expired or were cleared
-// within the last seconds and wait to be removed. It never exceeds MaxKeys.
+// within the last seconds and wait to be removed, or that a Loader may still serve as stale. It never exceeds MaxKeys.
 func (b *Bcache) Len() int { return b.store.len() }
 
 // Addr returns the address that the node listens on, with its real port; "" if it

@@ -17,11 +17,12 @@ import (
 // which it takes to cancel a fill for nobody, and because a call of FillMany is the flight of many
 // keys.
 type loads struct {
-	shards [64]loadShard
+	running atomic.Int64 // of all shards: most writes look at this only
+	shards  [64]loadShard
 }
 
 type loadShard struct {
-	running atomic.Int64 // loads that haven't ended, the forgotten ones included; writes look at this only
+	running atomic.Int64 // loads that haven't ended, the forgotten ones included
 
 	mu    sync.Mutex
 	byKey map[string][]*load // the last one is the latest
@@ -64,13 +65,13 @@ func (f *loads) join(ctx context.Context, key string, r *run, bad *string) (ld *
 		return ld, false
 	}
 	r.join(ctx)
-	ld = sh.add(key, r)
+	ld = f.add(sh, key, r)
 	ld.bad = bad
 	return ld, true
 }
 
-// running reports whether there is a load of key that isn't forgotten.
-func (f *loads) running(key string) bool {
+// runs reports whether there is a load of key that isn't forgotten.
+func (f *loads) runs(key string) bool {
 	sh := f.of(key)
 	if sh.running.Load() == 0 {
 		return false
@@ -89,7 +90,7 @@ func (f *loads) background(key string, r *run) *load {
 	if ld := sh.latest(key); ld != nil && ld.run.alive() {
 		return nil
 	}
-	return sh.add(key, r)
+	return f.add(sh, key, r)
 }
 
 // latest returns the load of key that may be joined, or nil.
@@ -100,10 +101,11 @@ func (sh *loadShard) latest(key string) *load {
 	return nil
 }
 
-func (sh *loadShard) add(key string, r *run) *load {
+func (f *loads) add(sh *loadShard, key string, r *run) *load {
 	ld := &load{key: key, run: r, arrived: make(chan struct{}, 1), done: make(chan struct{}), outcome: leaseMsg{op: opDeclined}}
 	sh.byKey[key] = append(sh.byKey[key], ld)
 	sh.running.Add(1)
+	f.running.Add(1)
 	r.add()
 	return ld
 }
@@ -117,6 +119,7 @@ func (f *loads) end(ld *load, result Result) {
 		delete(sh.byKey, ld.key)
 	}
 	sh.running.Add(-1)
+	f.running.Add(-1)
 	sh.mu.Unlock()
 	ld.result = result
 	close(ld.done)
@@ -125,6 +128,9 @@ func (f *loads) end(ld *load, result Result) {
 
 // written tells the loads of a key that something was written to it.
 func (f *loads) written(key string) {
+	if f.running.Load() == 0 {
+		return
+	}
 	sh := f.of(key)
 	if sh.running.Load() == 0 {
 		return

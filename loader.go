@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"context"
+	"fmt"
 	"unsafe"
 )
 
@@ -26,6 +27,9 @@ type Loader struct {
 func NewLoader(cache *Bcache, cfg LoaderConfig) (*Loader, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	if cache == nil {
+		return nil, fmt.Errorf("%w: loader: the cache is nil", ErrConfig)
 	}
 	l := &Loader{cache: cache, cfg: cfg.withDefaults(), policy: newLoadPolicy(&cfg)}
 	if cfg.MaxConcurrent > 0 {
@@ -169,7 +173,7 @@ func (l *Loader) refresh(ctx context.Context, full ...string) {
 	var r *run
 	var started []*load
 	for _, key := range full {
-		if _, rests := l.failures.of(now, key); rests || l.cache.loads.running(key) {
+		if _, rests := l.failures.of(now, key); rests || l.cache.loads.runs(key) {
 			continue
 		}
 		if r == nil {

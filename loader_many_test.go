@@ -221,6 +221,9 @@ func TestLoaderConfig(t *testing.T) {
 	if !errors.Is(err, ErrConfig) {
 		t.Fatal(err)
 	}
+	if _, err := NewLoader(nil, LoaderConfig{TTL: 1, Fill: (&testDB{}).fill}); !errors.Is(err, ErrConfig) {
+		t.Error(err)
+	}
 	for _, field := range strings.Fields("Fill FillMany TTL Jitter RefreshAhead StaleFor StaleOnErrorFor RetryAfter NegativeTTL FillTimeout MaxConcurrent Prefix") {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%s isn't named", field)
