@@ -19,9 +19,6 @@ const (
 	maxShards    = 1 << 18
 
 	maxTombstoneBytes = 64 << 20 // of keys
-
-	clockStep = 2  // leaves room for probationBit
-	nearPart  = 16 // see near
 )
 
 // An outcome says what apply did with a record. Whatever it was, the record's
@@ -132,8 +129,8 @@ func (s *store) get(key string, wall func() int64) (string, bool) {
 		s.misses.Add(1)
 		return "", false
 	}
-	if e := sh.index.find(hash); e != nil && e.key == key && e.kind == kindValue &&
-		e.stamp > s.clearStamp.Load() && s.near(e) && !e.expired(wall) {
+	if e := sh.find(hash, key); e != nil && e.kind == kindValue &&
+		e.stamp > s.clearStamp.Load() && !e.expired(wall) && s.noteUse(e) {
 		s.hits.add1()
 		return e.val, true
 	}
@@ -143,7 +140,7 @@ func (s *store) get(key string, wall func() int64) (string, bool) {
 func (s *store) getSlowly(sh *shard, hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := sh.findLocked(hash, key)
+	e := sh.find(hash, key)
 	if e == nil {
 		sh.misses++
 		return "", false
@@ -175,7 +172,7 @@ func (s *store) peek(key string) (record, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	var rec record
-	if e := sh.findLocked(hash, key); e != nil {
+	if e := sh.find(hash, key); e != nil {
 		rec = e.record()
 	} else if t, ok := sh.tombs.peek(key); ok {
 		rec = record{key: t.key, version: t.version, kind: kindTombstone}
@@ -199,10 +196,10 @@ func (s *store) admits(key string, v version) bool {
 	return v.stamp > s.floorOf(s.bucketOf(key))
 }
 
-// A place is what apply needs of a record's key and can have before: see approach.
+// A place is what apply needs of a record and can have before: see approach.
 type place struct {
-	hash  uint64
-	fresh *entry // made of the record
+	hash  uint64 // of the key
+	fresh *entry // made of the record; nil: not yet
 }
 
 // approach does what an apply of this record can do before the lock that serialises them is
@@ -211,10 +208,10 @@ type place struct {
 func (s *store) approach(rec *record) place {
 	at := place{hash: xxhash.Sum64String(rec.key)}
 	if rec.kind <= kindNegative {
-		at.fresh = newEntry(rec.key, rec)
+		at.fresh = newEntry(rec)
 	}
 	if sh := s.shardOf(at.hash); sh != nil {
-		sh.findLocked(at.hash, rec.key)
+		sh.find(at.hash, rec.key) // what it reads is near from now on
 	}
 	return at
 }
@@ -223,10 +220,10 @@ func (s *store) approach(rec *record) place {
 // from elsewhere must not push out what is used here. If the outcome is
 // outcomeApplied, rec.key is the store's own copy from then on.
 func (s *store) apply(now instant, rec *record, local bool) outcome {
-	return s.applyAt(now, rec, local, s.approach(rec))
+	return s.applyAt(now, rec, local, place{hash: xxhash.Sum64String(rec.key)})
 }
 
-// applyAt is apply after approach.
+// applyAt is apply where something was done before.
 func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome {
 	if s.closed {
 		return outcomeRefused
@@ -252,9 +249,9 @@ func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome 
 		}
 		if s.fitsLocked(sh, rec, e) {
 			if rec.kind == kindTombstone {
-				s.buryLocked(sh, now, rec)
+				s.buryLocked(sh, now, hash, rec)
 			} else {
-				s.putLocked(sh, hash, rec, e, at.fresh, local)
+				s.putLocked(sh, at, rec, e, local)
 			}
 			return outcomeApplied
 		}
@@ -270,8 +267,9 @@ func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome 
 	}
 }
 
-// judgeLocked says whether a record is to be held, and returns the entry that its key has. If
-// its version is only to be remembered, what is older goes, and that is all there is to do.
+// judgeLocked says whether a record is to be held, and if so returns the entry that its key
+// has, or nil. If its version is only to be remembered, what is older goes, and that is all there
+// is to do.
 func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) (*entry, outcome) {
 	clear := s.clearStamp.Load()
 	if rec.stamp <= clear {
@@ -286,7 +284,7 @@ func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) (*
 		if held == rec.version && e != nil && e.mark != 0 {
 			e.mark = rec.mark // it came again
 		}
-		return e, outcomeKept
+		return nil, outcomeKept
 	}
 	if !ok && rec.stamp <= s.floorOf(int(hash%numBuckets)) {
 		s.floorRefusals.Add(1)
@@ -318,19 +316,23 @@ func (s *store) applyClear(v version) outcome {
 	return outcomeApplied
 }
 
-// putLocked holds e, made of a value or a negative, in place of old, the key's entry, or of a
-// tombstone, if there is one. There is room for it.
-func (s *store) putLocked(sh *shard, hash uint64, rec *record, old, e *entry, local bool) {
+// putLocked holds a value or a negative in place of old, the key's entry, or of a tombstone, if
+// there is one. There is room for it.
+func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bool) {
+	e := at.fresh
+	if e == nil {
+		e = newEntry(rec)
+	}
 	if old == nil {
-		s.makeWayLocked(sh, hash)
-		e.key = s.takeKeyLocked(sh, rec.key)
+		s.makeWayLocked(sh, at.hash)
+		e.key = s.takeKeyLocked(sh, at.hash, rec.key)
 		used := s.clock.Add(clockStep)
 		if !local {
 			used |= probationBit
 			s.inProbation.Add(1)
 		}
 		e.used.Store(used)
-		sh.queueLocked(!local).add(hash, struct{}{})
+		sh.queueLocked(!local).add(at.hash, struct{}{})
 		s.countLocked(e, +1)
 	} else {
 		e.key = old.key
@@ -342,7 +344,7 @@ func (s *store) putLocked(sh *shard, hash uint64, rec *record, old, e *entry, lo
 	e.version, e.mark = rec.version, rec.mark
 	rec.key = e.key
 	sh.setAlarmLocked(old, e)
-	sh.index.put(hash, e)
+	sh.index.put(at.hash, e)
 	s.tellHeld(rec)
 }
 
@@ -356,8 +358,8 @@ func (s *store) makeWayLocked(sh *shard, hash uint64) {
 }
 
 // buryLocked holds a tombstone instead of whatever is held. There is room for it.
-func (s *store) buryLocked(sh *shard, now instant, rec *record) {
-	rec.key = s.takeKeyLocked(sh, rec.key)
+func (s *store) buryLocked(sh *shard, now instant, hash uint64, rec *record) {
+	rec.key = s.takeKeyLocked(sh, hash, rec.key)
 	sh.tombs.add(rec.key, tombstone{key: rec.key, version: rec.version, born: now.mono})
 	s.tombs.Add(1)
 	s.tombBytes.Add(int64(len(rec.key)))
@@ -366,8 +368,8 @@ func (s *store) buryLocked(sh *shard, now instant, rec *record) {
 
 // takeKeyLocked removes what is held of a key and returns the store's copy of that
 // key. A caller's own string may be part of a much larger one.
-func (s *store) takeKeyLocked(sh *shard, key string) string {
-	if e := sh.findLocked(xxhash.Sum64String(key), key); e != nil {
+func (s *store) takeKeyLocked(sh *shard, hash uint64, key string) string {
+	if e := sh.find(hash, key); e != nil {
 		key = e.key
 	} else if t, ok := sh.tombs.peek(key); ok {
 		key = t.key
@@ -378,34 +380,11 @@ func (s *store) takeKeyLocked(sh *shard, key string) string {
 	return key
 }
 
-// near reports whether an entry is so near the front of its queue that a use needn't move it:
-// fewer entries than a sixteenth of all have come since it was there. So reads in a row write
-// nothing, and the order of uses is as exact as that. With fewer than 16 entries it is exact.
-func (s *store) near(e *entry) bool {
-	used := e.used.Load()
-	return used&probationBit == 0 && int64(s.clock.Load()-used+clockStep)*nearPart <= clockStep*s.entries.Load()
-}
-
-// useLocked makes an entry the one used last.
-func (s *store) useLocked(sh *shard, hash uint64, e *entry) {
-	if s.near(e) {
-		return
-	}
-	if e.inProbation() {
-		sh.probation.remove(hash)
-		sh.main.add(hash, struct{}{})
-		s.inProbation.Add(-1)
-	} else {
-		sh.main.touch(hash)
-	}
-	e.used.Store(s.clock.Load())
-}
-
 // removeLocked drops what is held of a key. That something else stands for it is
 // the caller's business.
 func (s *store) removeLocked(sh *shard, key string) {
 	hash := xxhash.Sum64String(key)
-	if e := sh.findLocked(hash, key); e != nil {
+	if e := sh.find(hash, key); e != nil {
 		sh.queueLocked(e.inProbation()).remove(hash)
 		if e.inProbation() {
 			s.inProbation.Add(-1)

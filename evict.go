@@ -41,7 +41,7 @@ func (s *store) evictFor(now instant, rec *record, n int) bool {
 		hash := xxhash.Sum64String(rec.key)
 		if sh := s.shardOf(hash); sh != nil {
 			sh.mu.Lock()
-			fits := s.fitsLocked(sh, rec, sh.findLocked(hash, rec.key))
+			fits := s.fitsLocked(sh, rec, sh.find(hash, rec.key))
 			sh.mu.Unlock()
 			if fits {
 				return false
@@ -74,13 +74,12 @@ func (s *store) evict(now instant) {
 }
 
 func (s *store) evictFrom(now instant, probation bool) bool {
-	clock := s.clock.Load()
 	sh := s.eldest(func(sh *shard) (int64, bool) {
 		e := sh.oldestLocked(probation)
 		if e == nil {
 			return 0, false
 		}
-		return int64(clock - e.used.Load()&^probationBit), true
+		return s.age(e), true
 	})
 	if sh == nil {
 		return false
@@ -90,7 +89,7 @@ func (s *store) evictFrom(now instant, probation bool) bool {
 	if sh.dueLocked(now.wall, s.clearStamp.Load()) && s.sweepLocked(sh, now) > 0 {
 		return true
 	}
-	e := sh.oldestLocked(probation)
+	e := s.victimLocked(sh, probation)
 	if e == nil {
 		return false // a get or a sweep was faster
 	}
@@ -212,7 +211,7 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 func (s *store) forgetLocked(sh *shard, key string, v version) {
 	s.raiseFloor(s.bucketOf(key), v.stamp)
 	if !s.watchers.none() {
-		s.tellGone(sh.findLocked(xxhash.Sum64String(key), key), EventEvict)
+		s.tellGone(sh.find(xxhash.Sum64String(key), key), EventEvict)
 	}
 	s.removeLocked(sh, key)
 }

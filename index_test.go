@@ -111,8 +111,7 @@ func sameHash(key string, first uint64) string {
 		}
 		return x
 	}
-	start := uint64(p5)
-	start += 16
+	start := uint64(p5 + 16)
 	a, b := binary.LittleEndian.Uint64([]byte(key)), binary.LittleEndian.Uint64([]byte(key[8:]))
 	want := half(start, a) ^ round(b)
 	second := bits.RotateLeft64((want^half(start, first))*inverse(p1), -31) * inverse(p2)

@@ -17,16 +17,10 @@ type entry struct {
 	key, val string // key is the store's own copy
 	version
 	life *lifetime     // nil: it lives for ever
-	used atomic.Uint32 // the store's clock when it was last used, plus probationBit
+	used atomic.Uint32 // the store's clock when it was last moved, plus useBits
 	kind kind
 	mark uint8 // as in record; guarded by the shard's lock
 }
-
-// probationBit tells that an entry is in the queue of that name. The store's clock never has
-// it set.
-const probationBit = 1
-
-func (e *entry) inProbation() bool { return e.used.Load()&probationBit != 0 }
 
 func (e *entry) cost() int64 { return entryCost(e.key, e.val) }
 
@@ -44,8 +38,8 @@ type mortal struct {
 	lifetime
 }
 
-// newEntry makes an entry of a record, with this key.
-func newEntry(key string, rec *record) *entry {
+// newEntry makes an entry of a record.
+func newEntry(rec *record) *entry {
 	var e *entry
 	if rec.deadline == 0 && rec.staleUntil == 0 && rec.refreshFrom == 0 {
 		e = &entry{}
@@ -54,7 +48,7 @@ func newEntry(key string, rec *record) *entry {
 		m.life = &m.lifetime
 		e = &m.entry
 	}
-	e.key, e.val, e.version, e.kind, e.mark = key, rec.val, rec.version, rec.kind, rec.mark
+	e.key, e.val, e.version, e.kind, e.mark = rec.key, rec.val, rec.version, rec.kind, rec.mark
 	return e
 }
 
@@ -130,14 +124,6 @@ func (q *queue[K, V]) oldest() (key K, v V, ok bool) {
 	return q.lru.GetOldest()
 }
 
-// keys lists the keys, oldest first.
-func (q *queue[K, V]) keys() []K {
-	if q.lru == nil {
-		return nil
-	}
-	return q.lru.Keys()
-}
-
 // values lists what is held, oldest first.
 func (q *queue[K, V]) values() []V {
 	if q.lru == nil {
@@ -177,8 +163,8 @@ type shard struct {
 	misses uint64
 }
 
-// findLocked returns the entry of a key, or nil.
-func (sh *shard) findLocked(hash uint64, key string) *entry {
+// find returns the entry of a key, or nil. Without the lock nil tells nothing, see index.
+func (sh *shard) find(hash uint64, key string) *entry {
 	if e := sh.index.find(hash); e != nil && e.key == key {
 		return e
 	}
@@ -188,7 +174,7 @@ func (sh *shard) findLocked(hash uint64, key string) *entry {
 // heldLocked returns the version that a key is held at, as an entry or as a
 // tombstone.
 func (sh *shard) heldLocked(hash uint64, key string) (e *entry, v version, ok bool) {
-	if e := sh.findLocked(hash, key); e != nil {
+	if e := sh.find(hash, key); e != nil {
 		return e, e.version, true
 	}
 	t, ok := sh.tombs.peek(key)
@@ -221,10 +207,11 @@ func (sh *shard) entriesLocked() []*entry {
 	return all
 }
 
-// setAlarmLocked has the alarm of old, if it has one, be that of e. Either may be nil.
+// setAlarmLocked has the alarm of old, if there is one, be that of e, if it needs one. old may
+// be nil.
 func (sh *shard) setAlarmLocked(old, e *entry) {
 	switch {
-	case e == nil || e.life == nil:
+	case e.life == nil:
 		sh.endAlarmLocked(old)
 		return
 	case old != nil && old.life != nil:

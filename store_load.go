@@ -25,7 +25,7 @@ func (s *store) fresh(key string, wall func() int64) (string, bool) {
 func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := sh.findLocked(hash, key)
+	e := sh.find(hash, key)
 	if e == nil {
 		return "", false
 	}

@@ -17,6 +17,14 @@ func storeSameString(a, b string) bool {
 	return len(a) == len(b) && unsafe.StringData(a) == unsafe.StringData(b)
 }
 
+// keys lists the keys, oldest first.
+func (q *queue[K, V]) keys() []K {
+	if q.lru == nil {
+		return nil
+	}
+	return q.lru.Keys()
+}
+
 // storeCheck compares what a store says about itself with what it holds.
 func storeCheck(t interface {
 	Helper()
@@ -241,10 +249,10 @@ func TestStoreIsDeterministic(t *testing.T) {
 	}
 }
 
-// With fewer than 16 keys, and without remote writes, the store is golang-lru.
+// With fewer than 32 keys, and without remote writes, the store is golang-lru.
 func TestStoreIsExactLRU(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		maxKeys := rapid.SampledFrom([]int{1, 2, 3, 10, 15}).Draw(t, "maxKeys")
+		maxKeys := rapid.SampledFrom([]int{1, 2, 3, 10, 31}).Draw(t, "maxKeys")
 		r := newStoreRig(storeConfig{maxKeys: maxKeys})
 		model, _ := simplelru.NewLRU[string, string](maxKeys, nil)
 		key := rapid.Custom(func(t *rapid.T) string {
@@ -288,7 +296,7 @@ func TestStoreIsExactLRU(t *testing.T) {
 // inserts as a sixteenth of the keys.
 func TestStoreIsNearlyLRU(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		maxKeys := rapid.SampledFrom([]int{16, 50, 200, 1024}).Draw(t, "maxKeys")
+		maxKeys := rapid.SampledFrom([]int{32, 50, 200, 1024}).Draw(t, "maxKeys")
 		r := newStoreRig(storeConfig{maxKeys: maxKeys})
 		inserts, used := 0, map[string]int{}
 		key := func(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(0, 2*maxKeys).Draw(t, "key")) }
@@ -326,4 +334,27 @@ func TestStoreIsNearlyLRU(t *testing.T) {
 			},
 		})
 	})
+}
+
+// What was read again and again before the first insert stays, although nothing told by then
+// which was used last: when it comes to the back it is moved.
+func TestStoreSecondChance(t *testing.T) {
+	const maxKeys, kept = 1000, 20
+	r := newStoreRig(storeConfig{maxKeys: maxKeys})
+	for i := range maxKeys {
+		r.set(fmt.Sprint(i), "")
+	}
+	read := func(from, to int) {
+		for i := from; i < to; i++ {
+			if _, ok := r.get(fmt.Sprint(i), storeNoWall); !ok && i >= maxKeys-kept {
+				t.Fatalf("%d is gone, which was read after all others", i)
+			}
+		}
+	}
+	read(0, maxKeys) // the last ones don't move: they were near the front
+	for i := range maxKeys / 2 {
+		read(maxKeys-kept, maxKeys)
+		r.set(fmt.Sprint(maxKeys+i), "")
+	}
+	storeCheck(t, r.store)
 }
