@@ -7,7 +7,7 @@
 // a key are decided by last writer wins, the same way on all nodes. Every node holds
 // every key, up to its limits; a node may forget an entry at any time, for room or
 // because it can't be sure that it is current. A miss is always possible; hence
-// GetWithFiller. Don't use it as a store of record, for data that doesn't fit in
+// GetWithFiller and, with options that protect the database, NewLoader. Don't use it as a store of record, for data that doesn't fit in
 // one node's memory, for counters or locks.
 //
 //	cache, err := bcache.New(bcache.Config{
@@ -68,6 +68,8 @@ type Bcache struct {
 	store    *store // peer.replica.store, for Get
 	wall     func() int64
 	flights  *flights
+	loads    *loads
+	n        loadCounters
 
 	fills, fillErrors, fillsRefused, fillsTooLarge atomic.Uint64
 
@@ -104,7 +106,7 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 			return nil, err
 		}
 	}
-	b := &Bcache{maxBytes: cfg.MaxBytes, flights: newFlights()}
+	b := &Bcache{maxBytes: cfg.MaxBytes, flights: newFlights(), loads: newLoads()}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -164,8 +166,10 @@ func newOrigin() uint64 {
 func (b *Bcache) changed(key string, kind kind) {
 	if kind == kindClear {
 		b.flights.forgetAll()
+		b.loads.writtenAll()
 	} else {
 		b.flights.forget(key)
+		b.loads.written(key)
 	}
 }
 
@@ -229,7 +233,7 @@ func (b *Bcache) tooLarge(key, val string) bool {
 }
 
 // Len returns how many entries are held, those included that have expired or were cleared
-// within the last seconds and wait to be removed. It never exceeds MaxKeys.
+// within the last seconds and wait to be removed, or that a Loader may still serve as stale. It never exceeds MaxKeys.
 func (b *Bcache) Len() int { return b.store.len() }
 
 // Addr returns the address that the node listens on, with its real port; "" if it
@@ -260,7 +264,10 @@ func (b *Bcache) Members() []Member {
 func (b *Bcache) Close() error {
 	b.closeOnce.Do(func() {
 		b.closed.Store(true)
+		b.store.watchers.close()
+		b.loads.close()
 		b.closeErr = b.peer.close()
 	})
+	b.store.watchers.wait() // not within closeOnce: a subscriber that closes would wait for it
 	return b.closeErr
 }

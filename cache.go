@@ -91,6 +91,9 @@ type store struct {
 	evictions, expirations       atomic.Uint64
 	tombsCollected, tombsDropped atomic.Uint64
 	floorRefusals                atomic.Uint64
+
+	watchers   watchers // subscribe.go
+	eventsLost atomic.Uint64
 }
 
 // newStore returns an empty store. It takes 136 KiB, and 8 bytes for every
@@ -149,9 +152,9 @@ func (s *store) getSlowly(sh *shard, hash uint64, key string, wall func() int64)
 		return "", false
 	}
 	if e.expired(wall) {
-		// Now, so that it isn't back when the clock is set back.
-		s.forgetLocked(sh, e.key, e.version)
-		s.expirations.Add(1)
+		if e.ended(wall) { // now, so that it isn't back when the clock is set back
+			s.expireLocked(sh, e)
+		}
 		sh.misses++
 		return "", false
 	}
@@ -318,7 +321,7 @@ func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) (*
 	switch {
 	case rec.kind >= kindForget:
 		o = outcomeForgot
-	case rec.expired(now.wall):
+	case rec.ended(now.wall):
 		o = outcomeExpired
 	case s.tooBig(rec):
 		o = outcomeTooBig
@@ -335,6 +338,7 @@ func (s *store) applyClear(v version) outcome {
 	}
 	s.clearOrigin.Store(v.origin)
 	s.clearStamp.Store(v.stamp) // every shard's cleared is below it now, and so it is due
+	s.tellHeld(&record{version: v, kind: kindClear})
 	return outcomeApplied
 }
 
@@ -365,10 +369,12 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 	}
 	e.version, e.mark = rec.version, rec.mark
 	rec.key = e.key
-	sh.index.put(at.hash, e, e.deadline)
-	if e.deadline != 0 && (sh.nextExpiry == 0 || e.deadline < sh.nextExpiry) {
-		sh.nextExpiry = e.deadline
+	end := e.end()
+	sh.index.put(at.hash, e, end)
+	if end != 0 && (sh.nextExpiry == 0 || end < sh.nextExpiry) {
+		sh.nextExpiry = end
 	}
+	s.tellHeld(rec)
 }
 
 // makeWayLocked drops the entry of another key of the same hash: the index and the queues know
@@ -386,6 +392,7 @@ func (s *store) buryLocked(sh *shard, now instant, hash uint64, rec *record) {
 	sh.tombs.add(rec.key, tombstone{key: rec.key, version: rec.version, born: now.mono})
 	s.tombs.Add(1)
 	s.tombBytes.Add(int64(len(rec.key)))
+	s.tellHeld(rec)
 }
 
 // takeKeyLocked removes what is held of a key and returns the store's copy of that

@@ -48,10 +48,24 @@ type record struct {
 
 	// Unix milliseconds, 0 = none. They belong to the write and never move,
 	// so replication can't extend a life.
-	deadline    int64 // not served from then on
-	staleUntil  int64 // may still be served as stale until then
+	deadline    int64 // not served from then on, or as stale only
+	staleUntil  int64 // until then it may still be served as stale
 	refreshFrom int64 // worth refreshing from then on
 }
 
 // expired reports whether the record's deadline has come.
 func (r *record) expired(wall int64) bool { return r.deadline != 0 && wall >= r.deadline }
+
+// ended reports whether it may not be served any more, not as stale either.
+func (r *record) ended(wall int64) bool {
+	end := endOf(r.deadline, r.staleUntil)
+	return end != 0 && wall >= end
+}
+
+// endOf returns when what has this deadline is of no more use; 0 is never.
+func endOf(deadline, staleUntil int64) int64 {
+	if deadline == 0 {
+		return 0
+	}
+	return max(deadline, staleUntil)
+}

@@ -185,12 +185,11 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 			i++
 			continue
 		}
-		e, size := x.at(i), len(x.ends)
-		s.forgetLocked(sh, e.key, e.version) // another entry may take this place
+		size := len(x.ends)
+		s.expireLocked(sh, x.at(i)) // another entry may take this place
 		if len(x.ends) != size {
 			i = 0 // all places are others
 		}
-		s.expirations.Add(1)
 		if n++; n == sweepBatch {
 			return n // the hints stay, and so does what is due
 		}
@@ -214,5 +213,16 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 // forgetLocked drops what is held of a key: from now on the floor stands for it.
 func (s *store) forgetLocked(sh *shard, key string, v version) {
 	s.raiseFloor(s.bucketOf(key), v.stamp)
+	if !s.watchers.none() {
+		s.tellGone(sh.find(xxhash.Sum64String(key), key), EventEvict)
+	}
 	s.removeLocked(sh, key)
+}
+
+// expireLocked does so with an entry whose time is over.
+func (s *store) expireLocked(sh *shard, e *entry) {
+	s.raiseFloor(s.bucketOf(e.key), e.stamp)
+	s.tellGone(e, EventExpire)
+	s.removeLocked(sh, e.key)
+	s.expirations.Add(1)
 }

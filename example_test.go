@@ -244,3 +244,95 @@ func eventually(cond func() bool) {
 		}
 	}
 }
+
+// A Loader in front of a table of names: what isn't cached is looked up, once for all who ask; a
+// name that doesn't exist is remembered as that.
+func ExampleNewLoader() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	table := map[string]string{"1": "Ada"}
+	users, err := bcache.NewLoader(cache, bcache.LoaderConfig{
+		Prefix: "user:",
+		Fill: func(_ context.Context, id string) (bcache.Loaded, error) {
+			fmt.Println("looking up", id)
+			name, ok := table[id]
+			if !ok {
+				return bcache.Loaded{}, bcache.ErrNotFound
+			}
+			return bcache.Loaded{Value: name}, nil
+		},
+		TTL:         time.Minute,
+		StaleFor:    10 * time.Second,
+		NegativeTTL: time.Second,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	for range 2 {
+		fmt.Println(users.Get(ctx, "1"))
+		fmt.Println(users.Get(ctx, "2"))
+	}
+	// Output:
+	// looking up 1
+	// Ada <nil>
+	// looking up 2
+	//  bcache: not found
+	// Ada <nil>
+	//  bcache: not found
+}
+
+// Values of a type, as JSON.
+func ExampleNewTyped() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	type point struct{ X, Y int }
+	points, err := bcache.NewTyped(cache, bcache.TypedConfig[point]{
+		Fill: func(_ context.Context, key string) (bcache.TypedLoaded[point], error) {
+			return bcache.TypedLoaded[point]{Value: point{len(key), 1}}, nil
+		},
+		Loader: bcache.LoaderConfig{Prefix: "point:", TTL: time.Minute},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	p, err := points.Get(context.Background(), "abc")
+	fmt.Println(p.X, p.Y, err)
+	fmt.Println(cache.Get("point:abc"))
+	// Output:
+	// 3 1 <nil>
+	// {"X":3,"Y":1} true
+}
+
+// Something derived from the cache follows its changes.
+func ExampleBcache_Subscribe() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	done := make(chan struct{})
+	cancel := cache.Subscribe(func(e bcache.Event) {
+		fmt.Println(e.Kind, e.Key, e.Value)
+		if e.Kind == bcache.EventDelete {
+			close(done)
+		}
+	})
+	defer cancel()
+	if err := cache.Set("greeting", "hello", 60); err != nil {
+		log.Fatal(err)
+	}
+	if err := cache.Delete("greeting"); err != nil {
+		log.Fatal(err)
+	}
+	<-done
+	// Output:
+	// set greeting hello
+	// delete greeting
+}

@@ -5,6 +5,15 @@ import (
 	"testing"
 )
 
+// GranterOf returns the PeerID of the node that a node would ask for a key's lease; 0 is none.
+func GranterOf(b *Bcache, key string) uint64 {
+	r := b.peer.replica
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id, _ := r.granter(key)
+	return id
+}
+
 // SkipIfMeshRaces skips a test with real mesh connections if the race detector would
 // report mesh's own data races. CI runs it against a copy of mesh in which they
 // are patched, see scripts/racemesh.sh.

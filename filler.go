@@ -93,19 +93,25 @@ func (b *Bcache) held(key string) (string, bool) {
 	return rec.val, true
 }
 
-// callFiller calls filler on a goroutine of its own: nothing else contains a
+// callFiller calls filler, and survives that.
+func callFiller(filler Filler, key string) (string, error) {
+	return contain(func() (string, error) { return filler(key) })
+}
+
+// contain calls a function of the user's on a goroutine of its own: nothing else contains a
 // runtime.Goexit, which would take the caller's goroutine with it.
-func callFiller(filler Filler, key string) (val string, err error) {
+func contain[T any](call func() (T, error)) (val T, err error) {
 	done := make(chan struct{})
 	go func() {
 		returned := false
 		defer func() {
 			if !returned {
-				val, err = "", fillFailure(recover())
+				var none T
+				val, err = none, fillFailure(recover())
 			}
 			close(done)
 		}()
-		val, err = filler(key)
+		val, err = call()
 		returned = true
 	}()
 	<-done

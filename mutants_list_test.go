@@ -17,7 +17,7 @@ var mutants = []mutant{
 	{name: "the TTL is taken as what remains", edits: []edit{{"receive.go",
 		"\tif rec.kind == but", "\tif rec.deadline != 0 {\n\t\trec.deadline += max(now.wall-stampWall(rec.stamp), 0)\n\t}\n\tif rec.kind == but"}}},
 	{name: "what arrives expired is ignored", edits: []edit{{"cache.go",
-		"case rec.expired(now.wall):\n\t\to = outcomeExpired", "case rec.expired(now.wall):\n\t\treturn nil, outcomeExpired"}}},
+		"case rec.ended(now.wall):\n\t\to = outcomeExpired", "case rec.ended(now.wall):\n\t\treturn nil, outcomeExpired"}}},
 	{name: "the clock doesn't follow accepted stamps", edits: []edit{{"receive.go",
 		"\tr.clock.observe(rec.stamp)\n\tswitch", "\tswitch"}}},
 
@@ -25,7 +25,7 @@ var mutants = []mutant{
 	{name: "no floor after an eviction", edits: []edit{{"evict.go",
 		"s.forgetLocked(sh, e.key, e.version)\n\ts.evictions.Add(1)", "s.removeLocked(sh, e.key)\n\ts.evictions.Add(1)"}}},
 	{name: "no floor after an expiry", edits: []edit{{"evict.go",
-		"s.forgetLocked(sh, e.key, e.version) // another entry", "s.removeLocked(sh, e.key) // another entry"}}},
+		"\ts.raiseFloor(s.bucketOf(e.key), e.stamp)\n", ""}}},
 	{name: "no floor after a tombstone was collected", edits: []edit{{"evict.go",
 		"s.forgetLocked(sh, t.key, t.version)\n\t\ts.tombsCollected.Add(1)", "s.removeLocked(sh, t.key)\n\t\ts.tombsCollected.Add(1)"}}},
 	{name: "floors aren't asked", edits: []edit{{"cache.go",
@@ -35,9 +35,28 @@ var mutants = []mutant{
 
 	// Fills.
 	{name: "a fill is stamped when it ends", edits: []edit{{"replica.go",
-		"version: version{stamp, r.origin}}\n\tat :=", "version: version{r.clock.tick(now.wall), r.origin}}\n\tat :="}}},
+		"rec.version = version{stamp, r.origin}\n\tat :=", "rec.version = version{r.clock.tick(now.wall), r.origin}\n\tat :="}}},
 	{name: "a fill trusts other clocks", edits: []edit{{"replica.go",
 		"stamp := stampOf(now.wall - r.maxSkew - 1)", "stamp := stampOf(now.wall - 1)"}}},
+
+	{name: "the fence is ignored by a refresh", edits: []edit{{"replica.go",
+		"\trec.version = version{stamp, r.origin}\n\tat :=", "\trec.version = version{stamp, r.origin}\n\tif held, ok := r.store.peek(rec.key); ok && (held.expired(now.wall) || held.refreshFrom != 0) {\n\t\tr.mu.Lock()\n\t\trec.version = version{r.clock.tick(now.wall), r.origin}\n\t\tr.mu.Unlock()\n\t}\n\tat :="}}},
+	{name: "a negative entry survives a Set", edits: []edit{{"cache.go",
+		"if ok && !held.less(rec.version) {\n\t\tif held", "if ok && (!held.less(rec.version) || e != nil && e.kind == kindNegative && rec.kind == kindValue) {\n\t\tif held"}}},
+	{name: "the stale time moves", edits: []edit{{"receive.go",
+		"\tif rec.kind == but", "\tif rec.staleUntil != 0 {\n\t\trec.staleUntil += max(now.wall-stampWall(rec.stamp), 0)\n\t}\n\tif rec.kind == but"}}},
+	{name: "a stale value is swept at its deadline", test: "TestLoaderStaleFor$", edits: []edit{{"cache.go",
+		"end := e.end()", "end := e.deadline"}}},
+	{name: "a stale value is fresh", edits: []edit{{"store_load.go",
+		"at := e.deadline\n", "at := e.end()\n"}}},
+
+	// Leases.
+	{name: "a lease is granted twice without a fault", edits: []edit{{"lease.go",
+		"case l.held(now) && l.holder.peer != from:", "case l.held(now) && l.holder.peer != from && len(l.queue) > 0:"}}},
+	{name: "who gets no answer about a lease waits for ever", edits: []edit{{"lease_ask.go",
+		"\t\tcase 0, turnFilled:", "\t\tcase turnFilled:"}}},
+	{name: "a lease of a fill that nobody wants any more stays", test: "TestLeaseIsDeclined", edits: []edit{{"lease_ask.go",
+		"if m.op == turnGranted { // it is waited for elsewhere", "if m.op == turnGranted && false {"}}},
 
 	// Context and log.
 	{name: "the context advances over a gap", edits: []edit{{"dots.go",

@@ -46,6 +46,7 @@ type testNode struct {
 	cache  *bcache.Bcache
 	loads  map[string]*load
 	probes map[string]*prober
+	filler *nodeFiller
 }
 
 func runNode(setup string) {
@@ -55,6 +56,9 @@ func runNode(setup string) {
 	if err == nil {
 		s.Config.Logger = bcache.NewSlogLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		n.cache, err = bcache.New(s.Config)
+	}
+	if err == nil {
+		n.filler, err = newNodeFiller(n.cache, s.Name)
 	}
 	reply("", err) // it listens
 	for in := bufio.NewScanner(os.Stdin); err == nil && in.Scan(); {
@@ -87,6 +91,11 @@ var nodeCommands = map[string]string{
 	"stop":    "PREFIX",                // ends it
 	"probe":   "PREFIX KEYS",           // begins to ask for keys in the background
 	"probed":  "PREFIX",                // ends it
+	"granter": "KEY",                   // whom it would ask for the key's lease
+	"slow":    "MILLIS",                // how long fills take from now on
+	"fill":    "KEY",                   // begins a Get of a Loader in the background
+	"filled":  "KEY",                   // what that has come to
+	"fills":   "",                      // how many there were
 	"close":   "",
 }
 
@@ -153,6 +162,18 @@ func (n *testNode) do(command []string) (any, error) {
 		return nil, nil
 	case "probed":
 		return n.probes[args[0]].stop(), nil
+	case "granter":
+		return bcache.GranterOf(n.cache, args[0]), nil
+	case "slow":
+		n.filler.took.Store(int64(number(0)))
+		return nil, nil
+	case "fill":
+		n.filler.begin(args[0])
+		return nil, nil
+	case "filled":
+		return n.filler.result(args[0]), nil
+	case "fills":
+		return n.filler.fills.Load(), nil
 	case "close":
 		return nil, n.cache.Close()
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // What a replica does with frames: it finds out what they are, and applies deltas. The others are
-// dealt with in repair.go, pull.go, sync_in.go and sync_out.go.
+// dealt with in repair.go, pull.go, sync_in.go, sync_out.go, lease.go and lease_ask.go.
 
 // receive handles a frame that the node with PeerID from sent or relayed. The
 // error says why the frame was dropped, if it wraps errMalformed or errUnsupported,
@@ -64,6 +64,18 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 			return err
 		}
 		return r.receiveChunk(now, from, &c, recs, len(frame))
+	case frameLease:
+		m, err := decodeLease(frame)
+		if err != nil {
+			return err
+		}
+		r.receiveLease(now, from, m)
+	case frameTurn:
+		m, err := decodeTurn(frame)
+		if err != nil {
+			return err
+		}
+		r.receiveTurn(now, from, m)
 	default:
 		return fmt.Errorf("%w: frame type %d", errUnsupported, typ)
 	}

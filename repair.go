@@ -99,6 +99,8 @@ func (r *replica) left(now instant, peer uint64) {
 	}
 	r.lonely = now.mono
 	r.advance(now)
+	r.leftLeases(now, peer)
+	r.leftAsks(now, peer)
 }
 
 // nonce returns a number that no other call, of any node, is likely to return.

@@ -46,6 +46,9 @@ type replica struct {
 	nonces  uint64   // drawn so far
 	turns   int      // taken among neighbours
 
+	leases map[string]*lease    // lease.go
+	asks   map[uint64]*leaseAsk // lease_ask.go
+
 	// repair.go
 	active               bool          // something happened since the last round
 	lastRound, nextRound time.Duration // when
@@ -119,6 +122,7 @@ type replicaStats struct {
 	syncBytesIn, syncBytesOut         uint64
 	syncTook                          time.Duration
 	stuck, refusedSkewPeers           uint64
+	leasesGranted, leasesAlone        uint64
 }
 
 // errFuture is wrapped by the error about records that weren't applied because of
@@ -150,6 +154,8 @@ func newReplica(c replicaConfig) *replica {
 		log:     newDeltaLog(c.logSize),
 		peers:   map[uint64]*peerState{},
 		serving: map[uint64]*syncOut{},
+		leases:  map[string]*lease{},
+		asks:    map[uint64]*leaseAsk{},
 
 		patience: syncPatience,
 		synced:   c.first || c.local,
@@ -163,7 +169,11 @@ func newReplica(c replicaConfig) *replica {
 
 // set writes a value; deadline is in Unix milliseconds, 0 = none.
 func (r *replica) set(now instant, key, val string, deadline int64) error {
-	rec := &record{key: key, val: val, deadline: deadline}
+	return r.setRecord(now, &record{key: key, val: val, deadline: deadline})
+}
+
+// setRecord is set for a record that is complete but for its version.
+func (r *replica) setRecord(now instant, rec *record) error {
 	at := r.store.approach(rec)
 	if r.local && r.replace(now, rec, at) {
 		return nil
@@ -236,12 +246,17 @@ func (r *replica) fillStamp(now instant) uint64 {
 // fill writes what a filler brought unless something newer is known. It says
 // whether it did.
 func (r *replica) fill(now instant, key, val string, deadline int64, stamp uint64) bool {
-	rec := &record{key: key, val: val, deadline: deadline, version: version{stamp, r.origin}}
+	return r.fillRecord(now, &record{key: key, val: val, deadline: deadline}, stamp)
+}
+
+// fillRecord is fill for a record that is complete but for its version.
+func (r *replica) fillRecord(now instant, rec *record, stamp uint64) bool {
+	rec.version = version{stamp, r.origin}
 	at := r.store.approach(rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.makeRoom(now, rec)
-	if r.closed || stamp == 0 || !r.store.admits(key, rec.version) {
+	if r.closed || stamp == 0 || !r.store.admits(rec.key, rec.version) {
 		return false
 	}
 	r.commit(now, rec, at)
@@ -317,6 +332,7 @@ func (r *replica) tend(now instant) {
 	r.round(now)
 	r.judge(now)
 	r.advance(now)
+	r.leaseTick(now)
 }
 
 // ahead returns by how much what this node writes is stamped ahead of its wall clock,

@@ -64,6 +64,12 @@ func (e *entry) soft() softTimes {
 // expired reports whether an entry's deadline has come.
 func (e *entry) expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
 
+// ended reports whether it is of no use as stale any more either.
+func (e *entry) ended(wall func() int64) bool {
+	end := e.end()
+	return end != 0 && wall() >= end
+}
+
 // record returns what was put.
 func (e *entry) record() record {
 	soft := e.soft()
@@ -72,6 +78,9 @@ func (e *entry) record() record {
 		deadline: e.deadline, staleUntil: soft.staleUntil, refreshFrom: soft.refreshFrom,
 	}
 }
+
+// end returns when the entry is of no more use; 0 is never.
+func (e *entry) end() int64 { return endOf(e.deadline, e.soft().staleUntil) }
 
 // A tombstone is what is left of a deleted key.
 type tombstone struct {
@@ -142,7 +151,7 @@ type shard struct {
 	tombs     queue[string, tombstone] // by arrival
 
 	// Whether something is due is known without looking further.
-	nextExpiry int64  // no deadline is before this one; 0 if there is none at all
+	nextExpiry int64  // no lifetime ends before this; 0 if there is none at all
 	cleared    uint64 // no entry or tombstone has a stamp up to this one
 
 	misses, replaced uint64

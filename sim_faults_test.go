@@ -89,6 +89,7 @@ func (s *sim) disconnect(i, j int) {
 	for _, p := range [][2]int{{i, j}, {j, i}} {
 		if n := s.nodes[p[0]]; n != nil {
 			n.r.left(s.now(n), uint64(p[1]))
+			s.checkLeases(n)
 		}
 	}
 }

@@ -25,6 +25,8 @@ type simOracle struct {
 	jumped  bool                  // some clock has
 	served  map[uint64]bool       // by session: was its server synced when it began
 	dead    map[uint64]bool       // origins
+	grants  map[simGrantKey]simGrant
+	ended   map[uint64]bool // asks for leases
 }
 
 // A simView is what the oracle knows of a node.
@@ -39,6 +41,7 @@ type simView struct {
 func (o *simOracle) init() {
 	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
+	o.grants, o.ended = map[simGrantKey]simGrant{}, map[uint64]bool{}
 	var s store
 	for k := range 32 {
 		key := fmt.Sprintf("k%02d", k)
@@ -185,6 +188,9 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	case framePing, framePong:
 		s.tracePing(from, to, frame)
 		return // they change no entry
+	case frameLease, frameTurn:
+		s.checkLeases(to)
+		return
 	}
 	s.checkNode(to)
 }
@@ -226,7 +232,8 @@ func (s *sim) checkNode(n *simNode) {
 		}
 		if ok {
 			w, known := s.oracle.writes[rigWrite{key, held.version}]
-			if !known || held.val != w.rec.val || held.kind != w.rec.kind || held.deadline != w.rec.deadline {
+			if !known || held.val != w.rec.val || held.kind != w.rec.kind || held.deadline != w.rec.deadline ||
+				held.staleUntil != w.rec.staleUntil || held.refreshFrom != w.rec.refreshFrom {
 				s.fail("n%d holds %+v, written was %+v", n.id, held, w.rec)
 			}
 		}
@@ -312,7 +319,7 @@ func (s *sim) disagreementAboutKeys() string {
 		holders, first := 0, version{}
 		for _, n := range s.nodes {
 			held, ok := n.r.store.peek(key)
-			if !ok || held.kind != kindValue || held.expired(s.now(n).wall) {
+			if !ok || held.kind == kindTombstone || held.ended(s.now(n).wall) {
 				continue
 			}
 			holders++

@@ -127,11 +127,16 @@ type simConfig struct {
 	ttl, clears        bool
 	seeded             bool // node 0 waits for nobody
 	syncTimeout        time.Duration
+	loads              int // Gets of Loaders
+	policy             loadPolicy
+	lease              time.Duration // they fill ClusterWide
 }
 
 type simCounts struct {
 	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures int
 	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped            int
+	stale, refreshes, negatives                                                 int   // answers of Loaders
+	leases, alone                                                               int   // granted, and fills without one
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
 }
@@ -146,14 +151,15 @@ func (c *simCounts) add(d *simCounts) {
 
 func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
-		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped}
+		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
+		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
+		c.writes, c.fills, c.clears, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -164,6 +170,7 @@ type simNode struct {
 	jump     int64 // a clock that is wrong
 	stuck    int64 // until then it does nothing
 	flushing bool  // a flush is due
+	filling  map[string]bool
 
 	second int64 // of the simulation
 	sent   int   // frames in it
@@ -236,6 +243,7 @@ func newSim(seed uint64) *sim {
 		c.logSize, c.origins, c.late, c.seeded = 2000, 1000, 1, true
 	}
 	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
+	s.drawLoads(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -248,7 +256,7 @@ func newSim(seed uint64) *sim {
 
 // start begins a life of a node.
 func (s *sim) start(id int) *simNode {
-	n := &simNode{id: id, skew: s.rng.Int64N(simSkew+1) - simSkew/2}
+	n := &simNode{id: id, filling: map[string]bool{}, skew: s.rng.Int64N(simSkew+1) - simSkew/2}
 	if old := s.nodes[id]; old != nil {
 		n.life = old.life + 1
 	}
@@ -300,6 +308,9 @@ func (s *sim) run() string {
 	for range s.c.steps {
 		s.after(s.rng.Int64N(s.c.span), s.step)
 	}
+	for range s.c.loads {
+		s.after(s.rng.Int64N(s.c.span), s.load)
+	}
 	s.after(0, s.dial)
 	s.plan()
 	s.until(s.c.span)
@@ -309,6 +320,7 @@ func (s *sim) run() string {
 	}
 	s.until(s.t + 15_000) // what comes late must not matter
 	s.agree()
+	s.checkLeasesEnded()
 	for _, n := range s.nodes {
 		s.count(n)
 	}
@@ -366,7 +378,7 @@ func (s *sim) step() {
 		return
 	}
 	now := s.now(n)
-	val := fmt.Sprint(len(s.oracle.writes))
+	val := s.value()
 	deadline := func(now instant) int64 {
 		if !s.c.ttl || s.rng.IntN(3) > 0 {
 			return 0
@@ -405,6 +417,9 @@ func (s *sim) step() {
 		s.get(n, key)
 	}
 }
+
+// value returns one that wasn't written before.
+func (s *sim) value() string { return fmt.Sprint(len(s.oracle.writes)) }
 
 // commit runs a local write and tells the oracle of it.
 func (s *sim) commit(n *simNode, key string, w simWrite, write func()) {
@@ -545,6 +560,7 @@ func (s *sim) tick(n *simNode) {
 	if s.t >= n.stuck {
 		n.r.tick(s.now(n))
 		s.checkNode(n)
+		s.checkLeases(n)
 	}
 	s.after(950+s.rng.Int64N(100), func() { s.tick(n) })
 }

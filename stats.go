@@ -5,7 +5,7 @@ import "time"
 // Stats are a node's figures. Counters count since New and never go back; gauges
 // tell the present.
 type Stats struct {
-	Hits   uint64 // counter: Gets that returned a value
+	Hits   uint64 // counter: Gets that returned a value, or of a Loader, that there is known to be none
 	Misses uint64 // counter: Gets that didn't
 
 	Sets    uint64 // counter: values written here by Set and SetWithTTL
@@ -13,10 +13,20 @@ type Stats struct {
 
 	Clears uint64 // counter: Clears issued here
 
-	Fills         uint64 // counter: fillers called
-	FillErrors    uint64 // counter: fillers that failed, panics included
+	Fills         uint64 // counter: Fillers and Fills called; FillMany counts once per key
+	FillErrors    uint64 // counter: of them that failed, panics included; not those that nobody waited for any more
 	FillsRefused  uint64 // counter: fills returned but not cached: something newer was known, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
+
+	Refreshes     uint64 // counter: fills of Loaders begun in the background
+	StaleServed   uint64 // counter: values that Loaders returned after their deadline
+	StaleFailures uint64 // counter: fills of Loaders that failed while there was an old value to serve; FillErrors has them too
+	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
+	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
+	LeasesMissed  uint64 // counter: fills without a lease although ClusterWide was wanted
+	Undecodable   uint64 // counter: values that a Typed couldn't decode
+
+	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe
 
 	Keys       int   // gauge: entries held, see Len
 	Bytes      int64 // gauge: their keys, values and EntryOverhead each
@@ -92,7 +102,10 @@ func (b *Bcache) Stats() Stats {
 		Sets: n.sets + c.replaced, Deletes: n.deletes, Clears: n.clears,
 		Fills: b.fills.Load(), FillErrors: b.fillErrors.Load(),
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
-		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
+		Refreshes: b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
+		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
+		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone, Undecodable: b.n.undecodable.Load(),
+		EventsLost: st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
 		RecordsIn: n.recordsIn, RecordsOut: n.recordsOut,

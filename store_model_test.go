@@ -45,7 +45,7 @@ func storeCheck(t interface {
 			continue
 		}
 		for i, end := range sh.index.ends {
-			if e := sh.index.at(i); e == nil && end != 0 || e != nil && end != e.deadline {
+			if e := sh.index.at(i); e == nil && end != 0 || e != nil && end != e.end() {
 				t.Errorf("place %d ends at %d, its entry is %v", i, end, e)
 			}
 		}
@@ -64,8 +64,8 @@ func storeCheck(t interface {
 				if isProbation {
 					probation++
 				}
-				if d := e.deadline; d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d || sh.index.ends == nil) {
-					t.Errorf("deadline %d, hint %d, %d ends", d, sh.nextExpiry, len(sh.index.ends))
+				if d := e.end(); d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d || sh.index.ends == nil) {
+					t.Errorf("end %d, hint %d, %d ends", d, sh.nextExpiry, len(sh.index.ends))
 				}
 				if e.stamp <= sh.cleared {
 					t.Errorf("%q is at %d, cleared up to %d", e.key, e.stamp, sh.cleared)
@@ -126,6 +126,10 @@ func TestStoreCover(t *testing.T) {
 				}
 				if rapid.Bool().Draw(t, "ttl") {
 					rec.deadline = now.wall + rapid.Int64Range(-2, 30).Draw(t, "deadline")
+					if rapid.Bool().Draw(t, "stale") {
+						rec.staleUntil = rec.deadline + rapid.Int64Range(-1, 30).Draw(t, "stale for")
+						rec.refreshFrom = rec.deadline - rapid.Int64Range(0, 10).Draw(t, "refresh ahead")
+					}
 				}
 				rec.val = fmt.Sprint(rec.stamp, rec.origin, strings.Repeat("x", rapid.SampledFrom([]int{0, 300, 900}).Draw(t, "len")))
 				admitted := s.admits(rec.key, rec.version)
@@ -155,6 +159,15 @@ func TestStoreCover(t *testing.T) {
 					t.Fatalf("%s is served at %+v after %+v", key, rec.version, processed[key])
 				}
 			},
+			"fresh": func(t *rapid.T) {
+				key := keys.Draw(t, "key")
+				rec, held := s.peek(key)
+				v, ok := s.fresh(key, func() int64 { return now.wall })
+				due := rec.refreshFrom != 0 && now.wall >= rec.refreshFrom
+				if want := held && rec.kind == kindValue && !rec.expired(now.wall) && !due; ok != want || ok && v != rec.val {
+					t.Fatalf("%s: got %q %v, held: %+v", key, v, ok, rec)
+				}
+			},
 			"pass": func(t *rapid.T) {
 				d := rapid.Int64Range(0, 20).Draw(t, "ms")
 				now.mono += time.Duration(d) * time.Millisecond
@@ -170,7 +183,7 @@ func TestStoreCover(t *testing.T) {
 						continue
 					}
 					for _, e := range sh.entriesLocked() {
-						if rec := e.record(); rec.expired(now.wall) || rec.stamp <= s.clearVersion().stamp {
+						if rec := e.record(); rec.ended(now.wall) || rec.stamp <= s.clearVersion().stamp {
 							t.Fatalf("%+v is left", rec)
 						}
 					}

@@ -19,6 +19,8 @@ const (
 	framePong  byte = 3
 	frameAsk   byte = 4 // wire_sync.go
 	frameChunk byte = 5
+	frameLease byte = 6 // wire_lease.go
+	frameTurn  byte = 7
 
 	// maxFrame is what a delta is cut at. A frame of a single record may be
 	// larger, by less than frameSlack; more than that isn't taken from a peer.
@@ -144,7 +146,7 @@ func frameType(frame []byte) (byte, error) {
 	if frame[0] != wireVersion {
 		return 0, fmt.Errorf("%w: version %d", errUnsupported, frame[0])
 	}
-	if t := frame[1]; t < frameDelta || t > frameChunk {
+	if t := frame[1]; t < frameDelta || t > frameTurn {
 		return t, fmt.Errorf("%w: type %d", errUnsupported, t)
 	}
 	return frame[1], nil

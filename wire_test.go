@@ -135,6 +135,10 @@ func TestWireGolden(t *testing.T) {
 		{"chunk-head", appendChunk(nil, &wireHead), wireHead},
 		{"chunk-group", appendChunk(nil, &wireGroup), wireGroup},
 		{"chunk-refused", appendChunk(nil, &wireRefusal), wireRefusal},
+		{"lease-want", appendLease(nil, wireWant), wireWant},
+		{"lease-filled", appendLease(nil, wireFilled), wireFilled},
+		{"turn-granted", appendTurn(nil, wireGranted), wireGranted},
+		{"turn-alone", appendTurn(nil, wireAlone), wireAlone},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
@@ -160,6 +164,10 @@ func TestWireGolden(t *testing.T) {
 				got, err = decodeAsk(frame)
 			case syncChunk:
 				got, err = wireReadChunk(frame)
+			case leaseMsg:
+				got, err = decodeLease(frame)
+			case turnMsg:
+				got, err = decodeTurn(frame)
 			default:
 				var d deltaReader
 				d, got, err = wireReadAll(frame)
@@ -193,7 +201,7 @@ func TestWireRefused(t *testing.T) {
 		"version only":          {[]byte{wireVersion}, errMalformed},
 		"version 2":             {[]byte{2, frameDelta}, errUnsupported},
 		"type 0":                {[]byte{wireVersion, 0}, errUnsupported},
-		"type 6":                {[]byte{wireVersion, 6}, errUnsupported},
+		"type 8":                {[]byte{wireVersion, 8}, errUnsupported},
 		"another type":          {appendPing(nil, ping{origin: 1}), errMalformed},
 		"no body":               {wireDelta(), errMalformed},
 		"no records":            {wireDelta(head), errMalformed},

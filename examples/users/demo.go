@@ -134,7 +134,7 @@ func (d *demo) measureUncached(ctx context.Context) (p phase, err error) {
 		if err != nil {
 			return p, err
 		}
-		server, url := serve(l, &service{store: n.store, cache: noCache{}, log: n.log}, failed)
+		server, url := serve(l, &service{store: n.store, users: uncached{n.store}, cache: noCache{}, log: n.log}, failed)
 		defer func() {
 			d.client.http.CloseIdleConnections()
 			err = errors.Join(err, shutdown(server))
@@ -180,9 +180,6 @@ func (d *demo) measure(ctx context.Context, l load) (phase, error) {
 // noCache holds nothing: it shows what the service does without a cache.
 type noCache struct{}
 
-func (noCache) GetWithFiller(key string, filler bcache.Filler, _ int) (string, error) {
-	return filler(key)
-}
 func (noCache) Delete(string) error      { return nil }
 func (noCache) Members() []bcache.Member { return nil }
 func (noCache) Stats() bcache.Stats      { return bcache.Stats{} }

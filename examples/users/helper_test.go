@@ -46,7 +46,11 @@ func newTestService(t *testing.T) *service {
 			t.Error(err)
 		}
 	})
-	return &service{store: st, cache: cache, log: slog.New(slog.DiscardHandler)}
+	users, err := newUserLoader(cache, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &service{store: st, users: users, cache: cache, log: slog.New(slog.DiscardHandler)}
 }
 
 // waitFor polls until cond holds.

@@ -39,10 +39,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 
-	if opts.node {
+	switch {
+	case opts.node:
 		log := slog.New(slog.NewTextHandler(stderr, nil))
 		err = runNode(ctx, opts, log)
-	} else {
+	case opts.hot:
+		err = runHot(ctx, opts, stdout, stderr)
+	default:
 		err = runDemo(ctx, opts, stdout, stderr)
 	}
 	switch {

@@ -39,13 +39,17 @@ func startNode(ctx context.Context, opts options, log *slog.Logger) (*node, erro
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the cache: %w", err), st.Close())
 	}
+	users, err := newUserLoader(cache, st)
+	if err != nil {
+		return nil, errors.Join(err, cache.Close(), st.Close())
+	}
 	l, err := net.Listen("tcp", opts.http)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the HTTP server: %w", err), cache.Close(), st.Close())
 	}
 
 	n := &node{store: st, cache: cache, failed: make(chan error, 1), log: log}
-	n.server, n.url = serve(l, &service{store: st, cache: cache, log: log}, n.failed)
+	n.server, n.url = serve(l, &service{store: st, users: users, cache: cache, log: log}, n.failed)
 	return n, nil
 }
 

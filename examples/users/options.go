@@ -23,6 +23,11 @@ Demo: three nodes in one process, real HTTP requests, a table of what happened.
   users -duration 20s -clients 16
   users -dsn postgres://user:password@localhost/test
 
+Hot: five nodes, one user that everybody asks for, a database that is stopped for a while; a
+table of what each way to fill the cache costs the database.
+
+  users -hot
+
 One node: three terminals make a cluster. They share the database; a missing
 SQLite file or table is created and filled.
 
@@ -41,6 +46,7 @@ Flags:
 // options are the parsed command line.
 type options struct {
 	node bool
+	hot  bool
 	dsn  string // PostgreSQL; "" means SQLite
 
 	// With -node only.
@@ -60,6 +66,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	fs := flag.NewFlagSet("users", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are returned, and printed once
 	fs.BoolVar(&o.node, "node", false, "run one node until interrupted, instead of the demo")
+	fs.BoolVar(&o.hot, "hot", false, "show what one hot key costs the database, instead of the demo")
 	fs.StringVar(&o.dsn, "dsn", "", "PostgreSQL `URL` to use instead of SQLite; the table is "+table)
 	fs.StringVar(&o.listen, "listen", "", "with -node: `host:port` for the other nodes; port 0 picks a free one")
 	fs.StringVar(&peers, "peers", "", "with -node: `host:port,...` of other nodes; none for the first one")
@@ -101,7 +108,7 @@ func (o options) validate(given map[string]bool, rest []string) error {
 		fail("unexpected argument %q", rest[0])
 	}
 	if o.node {
-		for _, name := range []string{"duration", "clients"} {
+		for _, name := range []string{"duration", "clients", "hot"} {
 			if given[name] {
 				fail("-%s is for the demo, not for -node", name)
 			}
@@ -118,6 +125,9 @@ func (o options) validate(given map[string]bool, rest []string) error {
 		return errors.Join(errs...)
 	}
 
+	if o.hot && given["clients"] {
+		fail("-clients is for the demo, not for -hot")
+	}
 	for _, name := range []string{"listen", "peers", "http", "db", "secret"} {
 		if given[name] {
 			fail("-%s needs -node", name)

@@ -20,6 +20,8 @@ func TestWrongFlags(t *testing.T) {
 		"-secret abc":               {"-secret needs -node"},
 		"-node":                     {"-node needs -listen", "-node needs -http", "either -db"},
 		node + "-duration 3s":       {"-duration is for the demo"},
+		node + "-hot":               {"-hot is for the demo"},
+		"-hot -clients 3":           {"-clients is for the demo"},
 		node + "-clients 3":         {"-clients is for the demo"},
 		node + "-dsn postgres://ho": {"either -db (SQLite) or -dsn"},
 	} {
@@ -45,7 +47,7 @@ func TestHelp(t *testing.T) {
 		t.Errorf("exit %d, stderr %q", code, stderr.String())
 	}
 	help := stdout.String()
-	for _, name := range []string{"node", "dsn", "listen", "peers", "http", "db", "secret", "duration", "clients"} {
+	for _, name := range []string{"node", "hot", "dsn", "listen", "peers", "http", "db", "secret", "duration", "clients"} {
 		if !strings.Contains(help, "\n  -"+name+" ") && !strings.Contains(help, "\n  -"+name+"\n") {
 			t.Errorf("-%s isn't explained", name)
 		}

@@ -18,20 +18,19 @@ import (
 )
 
 const (
-	// userTTL is for how many seconds a user is cached. Deletes keep the cache
-	// right; the TTL bounds the harm of a process that dies between the commit
-	// and its Delete.
-	userTTL = 300
-
 	dbTimeout   = 3 * time.Second
 	maxBody     = 4 << 10 // bytes
 	maxNameLen  = 100     // characters
 	cacheHeader = "X-Cache"
 )
 
-// userCache is what the service needs of a *bcache.Bcache.
+// A reader reads users: a *bcache.Loader, or the database itself.
+type reader interface {
+	Get(ctx context.Context, key string) (string, error)
+}
+
+// userCache is what else the service needs of a *bcache.Bcache.
 type userCache interface {
-	GetWithFiller(key string, filler bcache.Filler, ttl int) (string, error)
 	Delete(key string) error
 	Members() []bcache.Member
 	Stats() bcache.Stats
@@ -40,6 +39,7 @@ type userCache interface {
 // A service serves users over HTTP.
 type service struct {
 	store *store
+	users reader
 	cache userCache
 	log   *slog.Logger
 }
@@ -62,7 +62,7 @@ func (s *service) handler() http.Handler {
 
 // userKey makes the key from the number, not from what the client wrote: "7" and
 // "07" are one user, so they must be one key.
-func userKey(id int64) string { return "user:" + strconv.FormatInt(id, 10) }
+func userKey(id int64) string { return strconv.FormatInt(id, 10) }
 
 // getUser reads a user through the cache.
 func (s *service) getUser(w http.ResponseWriter, r *http.Request) {
@@ -72,15 +72,15 @@ func (s *service) getUser(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	// Hit or miss is told by whether this request went to the database. One that
-	// waited for another's query for the same user is a hit.
+	// Hit or miss is told by whether this request went to the database.
+	ctx, asked := withAsked(r.Context())
+	body, err := s.users.Get(ctx, userKey(id))
 	cached := "hit"
-	body, err := s.cache.GetWithFiller(userKey(id), func(string) (string, error) {
+	if asked.Load() {
 		cached = "miss"
-		return s.loadUser(id)
-	}, userTTL)
+	}
 	switch {
-	case errors.Is(err, errNoUser): // errors aren't cached
+	case errors.Is(err, bcache.ErrNotFound):
 		writeError(w, http.StatusNotFound, fmt.Sprintf("no user %d", id))
 	case err != nil:
 		s.unavailable(w, "reading a user", err)
@@ -89,20 +89,6 @@ func (s *service) getUser(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(cacheHeader, cached)
 		io.WriteString(w, body)
 	}
-}
-
-// loadUser is the filler: what the cache holds is the answer as it is sent. It
-// doesn't use the request's context, because other requests may be waiting for
-// the same fill, and this one's client may go away.
-func (s *service) loadUser(id int64) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), dbTimeout)
-	defer cancel()
-	u, err := s.store.User(ctx, id)
-	if err != nil {
-		return "", err
-	}
-	body, err := json.Marshal(u)
-	return string(body) + "\n", err
 }
 
 // putUser changes a user's name: it commits to the database and THEN deletes the
@@ -144,7 +130,7 @@ func (s *service) putUser(w http.ResponseWriter, r *http.Request) {
 	}
 	// After an error too: a commit whose answer was lost is still a commit, and
 	// a Delete too many is only a miss.
-	if err := errors.Join(err, s.cache.Delete(userKey(id))); err != nil {
+	if err := errors.Join(err, s.cache.Delete(userPrefix+userKey(id))); err != nil {
 		s.unavailable(w, "changing a user", err)
 		return
 	}

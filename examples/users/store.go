@@ -22,6 +22,9 @@ const (
 	// userCount is how many users a new table is filled with: IDs 1 to userCount.
 	userCount = 10_000
 
+	// maxQueries is how many run at once.
+	maxQueries = 8
+
 	// insertBatch is how many users one INSERT adds.
 	insertBatch = 100
 )
@@ -57,8 +60,8 @@ func openStore(ctx context.Context, file, dsn string) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
-	db.SetMaxOpenConns(8)
-	db.SetMaxIdleConns(8)
+	db.SetMaxOpenConns(maxQueries)
+	db.SetMaxIdleConns(maxQueries)
 	s := &store{db: db}
 	if err := s.create(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing the database: %w", err), db.Close())

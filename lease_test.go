@@ -1,0 +1,438 @@
+package bcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// granterOf says which of the nodes grants the lease of a key.
+func granterOf(t *testing.T, nodes []*Bcache, key string) int {
+	t.Helper()
+	r := nodes[0].peer.replica
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id, ok := r.granter(key)
+	if !ok {
+		t.Fatal("nobody grants leases")
+	}
+	for i, b := range nodes {
+		if b.peer.replica.id == id {
+			return i
+		}
+	}
+	t.Fatalf("node %x isn't one of them", id)
+	return 0
+}
+
+// keyGrantedBy returns a key whose lease node i grants.
+func keyGrantedBy(t *testing.T, nodes []*Bcache, i int) string {
+	for n := 0; ; n++ {
+		if key := fmt.Sprint("key", n); granterOf(t, nodes, key) == i {
+			return key
+		}
+	}
+}
+
+// All nodes choose the same one; keys are spread evenly; and if a node leaves, only its keys move.
+func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
+	const keys = 3000
+	replicas := map[uint64]*replica{}
+	for id := uint64(1); id <= 5; id++ {
+		r := newReplica(replicaConfig{id: id, origin: id, maxSkew: time.Second, logSize: 10, first: true,
+			wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10}})
+		for other := uint64(1); other <= 5; other++ {
+			if other != id {
+				r.joined(instant{}, other, other)
+				r.peers[other].synced = true
+			}
+		}
+		replicas[id] = r
+	}
+	before := map[string]uint64{}
+	share := map[uint64]int{}
+	for i := range keys {
+		key := fmt.Sprint(i)
+		for id, r := range replicas {
+			got, ok := r.granter(key)
+			if before[key] == 0 {
+				before[key] = got
+				share[got]++
+			}
+			if !ok || got != before[key] {
+				t.Fatalf("%s: node %d chooses %d, another one %d", key, id, got, before[key])
+			}
+		}
+	}
+	for id, n := range share {
+		if n < keys/5*8/10 || n > keys/5*12/10 {
+			t.Errorf("node %d grants %d of %d leases", id, n, keys)
+		}
+	}
+	replicas[1].left(instant{}, 3)
+	replicas[1].peers[4].synced = false // it may be
+	for key, was := range before {
+		if got, _ := replicas[1].granter(key); (got != was) != (was == 3 || was == 4) {
+			t.Errorf("%s moves from %d to %d", key, was, got)
+		}
+	}
+}
+
+// What is true of leases, with the database asked by one node and another one granting.
+type leaseTest struct {
+	net     *memNet
+	nodes   []*Bcache
+	ls      []*Loader
+	db      *testDB
+	key     string
+	granter int
+	holder  int
+}
+
+// leaseUnderWay starts a fill of two seconds on one node.
+func leaseUnderWay(t *testing.T, edits ...func(*LoaderConfig)) *leaseTest {
+	t.Helper()
+	x := &leaseTest{db: &testDB{took: 2 * time.Second}, granter: 0, holder: 1}
+	x.net, x.nodes, x.ls = leased(t, 5, x.db, edits...)
+	x.key = keyGrantedBy(t, x.nodes, x.granter)
+	x.db.set(x.key, "v")
+	go x.ls[x.holder].Get(t.Context(), x.key)
+	synctest.Wait()
+	if n := x.db.asked(); n != 1 {
+		t.Fatalf("%d queries", n)
+	}
+	return x
+}
+
+// others has all nodes but some wait for the key, and returns what waits for them.
+func (x *leaseTest) others(t *testing.T, but ...int) (wait func() time.Duration) {
+	t.Helper()
+	start := time.Now()
+	var wg sync.WaitGroup
+	for i, l := range x.ls {
+		skip := false
+		for _, b := range but {
+			skip = skip || b == i
+		}
+		if skip {
+			continue
+		}
+		wg.Go(func() {
+			if val, err := l.Get(t.Context(), x.key); val != "v" || err != nil {
+				t.Errorf("node %d: %q, %v", i, val, err)
+			}
+		})
+	}
+	synctest.Wait()
+	return func() time.Duration {
+		wg.Wait()
+		return time.Since(start)
+	}
+}
+
+func TestLeaseHolderCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t)
+		wait := x.others(t, x.holder)
+		advance(time.Second)
+		must(t, x.nodes[x.holder].Close())
+		if took := wait(); took != 3*time.Second || x.db.asked() != 2 {
+			t.Errorf("%d queries, %v", x.db.asked(), took)
+		}
+	})
+}
+
+// Without a word, as a killed process.
+func TestLeaseHolderDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t)
+		wait := x.others(t, x.holder)
+		advance(time.Second)
+		x.net.mu.Lock()
+		x.net.filter = func(from, to uint64, _ []byte) bool { return from != 2 && to != 2 }
+		x.net.mu.Unlock()
+		x.net.relink = time.Hour
+		for id := uint64(1); id <= 5; id++ {
+			if id != 2 {
+				x.nodes[x.holder].peer.transport.Disconnect(id)
+			}
+		}
+		if took := wait(); took != 3*time.Second || x.db.asked() != 2 {
+			t.Errorf("%d queries, %v", x.db.asked(), took)
+		}
+	})
+}
+
+// It hangs: then the lease runs out.
+func TestLeaseHolderHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = 4 * time.Second })
+		wait := x.others(t, x.holder)
+		x.net.mu.Lock()
+		x.net.filter = func(from, _ uint64, _ []byte) bool { return from != 2 }
+		x.net.mu.Unlock()
+		if took := wait(); took != 4*time.Second+leaseSlack+x.db.took || x.db.asked() != 2 {
+			t.Errorf("%d queries, %v", x.db.asked(), took)
+		}
+	})
+}
+
+func TestLeaseGranterCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t)
+		wait := x.others(t, x.holder, x.granter)
+		advance(time.Second)
+		must(t, x.nodes[x.granter].Close())
+		// The others ask another node, which knows nothing of the lease: one more query.
+		if took := wait(); took > 3*time.Second || x.db.asked() > 2 {
+			t.Errorf("%d queries, %v", x.db.asked(), took)
+		}
+	})
+}
+
+// It hangs: who asks it fills for itself after 100 ms, who waits already within a second more.
+func TestLeaseGranterHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = 10 * time.Second })
+		x.db.took = 10 * time.Millisecond
+		wait := x.others(t, x.holder, x.granter, 4)
+		x.net.mu.Lock()
+		x.net.filter = func(from, _ uint64, _ []byte) bool { return from != 1 }
+		x.net.mu.Unlock()
+		start := time.Now()
+		loaded(t, x.ls[4], x.key, "v")
+		if took := time.Since(start); took != leaseReach+x.db.took {
+			t.Errorf("it took %v", took)
+		}
+		if took := wait(); took > leaseAgain+leaseReach+x.db.took {
+			t.Errorf("the others took %v", took)
+		}
+		if n := x.nodes[4].Stats().LeasesMissed; n != 1 {
+			t.Errorf("LeasesMissed = %d", n)
+		}
+	})
+}
+
+// A fill that fails passes the lease on to who has nothing to serve.
+func TestLeaseFillFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t)
+		x.db.fail(nil)
+		b := x.nodes[x.holder]
+		errDown := errors.New("down")
+		failing := newLoader(t, b, func(context.Context, string) (Loaded, error) {
+			advance(time.Second)
+			return Loaded{}, errDown
+		}, func(c *LoaderConfig) { c.ClusterWide = true })
+		key := "x" + keyGrantedBy(t, x.nodes, x.granter)
+		x.db.set(key, "v")
+		x.key = key
+		advance(3 * time.Second)
+		start := time.Now()
+		go failing.Get(t.Context(), key)
+		synctest.Wait()
+		before := x.db.asked()
+		if took := x.others(t, x.holder)(); took != time.Second+x.db.took || x.db.asked() != before+1 || time.Since(start) != took {
+			t.Errorf("%d queries, %v", x.db.asked()-before, took)
+		}
+	})
+}
+
+// A value that can't be cached isn't waited for.
+func TestLeaseUncached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t)
+		wait := x.others(t, x.holder)
+		advance(time.Second)
+		must(t, x.nodes[3].Delete(x.key)) // the fence: for MaxClockSkew fills aren't cached
+		advance(time.Second)
+		synctest.Wait()
+		if took := wait(); took > 2*x.db.took {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// Who waits obeys its own context, wherever the fill runs; and then it isn't given the lease.
+func TestLeaseWaiterLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := x.ls[2].Get(ctx, x.key); err != context.DeadlineExceeded || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		synctest.Wait()
+		for _, b := range x.nodes {
+			r := b.peer.replica
+			r.mu.Lock()
+			if l := r.leases[x.key]; l != nil && len(l.queue) != 0 || len(r.asks) > 1 {
+				t.Errorf("node %d: %+v, %d asks", r.id, l, len(r.asks))
+			}
+			r.mu.Unlock()
+		}
+		advance(3 * time.Second)
+		if n := x.db.asked(); n != 1 {
+			t.Errorf("%d queries", n)
+		}
+	})
+}
+
+// A lease that comes to a node that doesn't want it any more, goes on to the next one.
+func TestLeaseIsDeclined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = time.Minute })
+		wait2 := x.others(t, 0, 1, 3, 4) // it is the first in the queue
+		wait3 := x.others(t, 0, 1, 2, 4)
+		r := x.nodes[2].peer.replica
+		r.mu.Lock()
+		clear(r.asks)
+		r.mu.Unlock()
+		must(t, x.nodes[x.holder].Close())
+		start := time.Now()
+		if wait3(); time.Since(start) != x.db.took {
+			t.Errorf("it took %v", time.Since(start))
+		}
+		wait2()
+	})
+}
+
+// A node that asks for too much gets no lease, and fills for itself.
+func TestLeasesAreBounded(t *testing.T) {
+	r := newReplica(replicaConfig{id: 1, origin: 1, maxSkew: time.Second, logSize: 10, first: true,
+		wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10}})
+	r.joined(instant{}, 2, 2)
+	r.flush(instant{})
+	want := func(n int) turnOpcode {
+		must(t, r.receive(instant{}, 2, appendLease(nil, leaseMsg{id: uint64(n + 1), op: opWant, key: fmt.Sprint(n), term: 1000})))
+		_, sends := r.flush(instant{})
+		m, err := decodeTurn(sends[0].frame)
+		must(t, err)
+		return m.op
+	}
+	for n := range maxLeases + 10 {
+		if got := want(n); (got == turnGranted) != (n < maxLeases) {
+			t.Fatalf("number %d: %d", n, got)
+		}
+	}
+	if err := r.receive(instant{}, 7, appendLease(nil, leaseMsg{id: 9, op: opWant, key: "stranger"})); err != nil || r.leases["stranger"] != nil {
+		t.Error("who isn't connected gets a lease")
+	}
+	r.leaseTick(instant{mono: time.Second})
+	if n := len(r.leases); n != 0 {
+		t.Errorf("%d leases are left", n)
+	}
+
+	long := newLoader(t, localNode(t), func(context.Context, string) (Loaded, error) { return Loaded{Value: "v"}, nil },
+		func(c *LoaderConfig) { c.ClusterWide = true })
+	loaded(t, long, string(make([]byte, maxLeaseKey+1)), "v")
+	loaded(t, long, "k", "v") // a local node has nobody to ask
+}
+
+// GetMany takes leases for all its keys, fills at once those that it gets, and waits for the rest.
+func TestLeaseGetMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: time.Second}
+		_, nodes, ls := leased(t, 3, db, func(c *LoaderConfig) { c.FillMany = db.fillMany })
+		keys := []string{"a", "b", "c", "d", "e", "f"}
+		for _, key := range keys {
+			db.set(key, "value of "+key)
+		}
+		start := time.Now()
+		go ls[0].Get(t.Context(), "c")
+		synctest.Wait()
+		advance(100 * time.Millisecond)
+		var wg sync.WaitGroup
+		for _, l := range ls[1:] {
+			wg.Go(func() { wantMany(t, l, "a b c d e f", "a b c d e f") })
+			synctest.Wait()
+		}
+		wg.Wait()
+		if took := time.Since(start); took != 1100*time.Millisecond || db.asked() != 2 {
+			t.Errorf("%v, asked for %q", took, db.queries)
+		}
+		synctest.Wait()
+		for _, b := range nodes {
+			for _, key := range keys {
+				get(t, b, key, "value of "+key)
+			}
+		}
+	})
+}
+
+// The database is down for five seconds: one try per RetryAfter of all nodes, and nobody waits but for
+// that.
+func TestLeaseDatabaseDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		errDown := errors.New("down")
+		db := &testDB{took: 10 * time.Millisecond}
+		db.set("k", "v")
+		_, _, ls := leased(t, 10, db, func(c *LoaderConfig) { c.TTL, c.StaleOnErrorFor = time.Second, time.Hour })
+		getAll(t, ls, db, "k", "v")
+		db.fail(errDown)
+		advance(time.Second)
+		before, slow, gets := db.asked(), 0, 0
+		for range 250 { // 5 s
+			for _, l := range ls {
+				start := time.Now()
+				if r := l.GetResult(t.Context(), "k"); r.Value != "v" || !r.Stale || r.Err != errDown && r.Err != ErrFillElsewhere {
+					t.Fatalf("%+v", r)
+				}
+				if gets++; time.Since(start) > 0 {
+					slow++
+				}
+			}
+			advance(20 * time.Millisecond)
+		}
+		if n := db.asked() - before; n < 3 || n > 6 {
+			t.Errorf("%d tries in 5 s and a bit", n)
+		}
+		if slow > len(ls) { // the first time
+			t.Errorf("%d of %d Gets waited", slow, gets)
+		}
+		db.fail(nil)
+		advance(time.Second)
+		if n, took := getAll(t, ls, db, "k", "v"); n != 1 || took != 0 {
+			t.Errorf("when it is back: %d queries, %v", n, took)
+		}
+		advance(db.took)
+		synctest.Wait()
+		for _, l := range ls {
+			if r := l.GetResult(t.Context(), "k"); r != (Result{Value: "v"}) {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
+
+// A row that is missing is asked for once per NegativeTTL, by all nodes.
+func TestLeaseNotFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: 10 * time.Millisecond}
+		_, _, ls := leased(t, 10, db, func(c *LoaderConfig) { c.NegativeTTL = time.Second })
+		for range 5 {
+			before := db.asked()
+			var wg sync.WaitGroup
+			for _, l := range ls {
+				wg.Go(func() {
+					for range 40 {
+						if _, err := l.Get(t.Context(), "k"); !errors.Is(err, ErrNotFound) {
+							t.Error(err)
+						}
+						advance(20 * time.Millisecond)
+					}
+				})
+			}
+			wg.Wait()
+			if n := db.asked() - before; n != 1 {
+				t.Errorf("%d queries", n)
+			}
+			advance(time.Second)
+		}
+	})
+}

@@ -1,0 +1,165 @@
+package bcache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Loaded is what a Fill brought.
+type Loaded struct {
+	// Value is cached on all nodes, unless it is too large.
+	Value string
+
+	// TTL is for how long; it is rounded up to milliseconds. 0 means LoaderConfig.TTL, NoExpiry no
+	// deadline. A negative one means that the value is returned but not cached.
+	TTL time.Duration
+}
+
+// LoaderConfig says how a Loader fills the cache. Fill or FillMany, and TTL, have to be set.
+// A negative duration is an error everywhere.
+//
+// A value has a deadline, and two times that are derived from it:
+//
+//	written      refresh from         deadline      stale until
+//	   |---------------|-------------------|---------------|
+//	        fresh         fresh, and a hit   stale: see        gone
+//	                      starts a fill      StaleFor and StaleOnErrorFor
+//
+// They are part of the value as it is replicated, so they are the same on all nodes and don't
+// move. Every node should have the same LoaderConfig.
+type LoaderConfig struct {
+	// Prefix is put before each key of this Loader to make the key of the cache. Fill, FillMany,
+	// OnStale and the results of GetMany have keys without it. "" is no prefix. Give each Loader
+	// of a cache a prefix of its own, such as "user:".
+	Prefix string
+
+	// Fill looks up the value of a key that isn't in the cache, typically in a database.
+	// It returns ErrNotFound, wrapped or not, for a key that has no value.
+	//
+	// It runs on a goroutine of its own. Its context has the values of the caller that came
+	// first, ends when nobody waits for it any more, and has FillTimeout or the latest deadline
+	// of those who wait; while it runs, Deadline may get later. A Fill must return
+	// when its context has ended. It may use the cache, but not Get of the same key: that would
+	// wait for itself.
+	Fill func(ctx context.Context, key string) (Loaded, error)
+
+	// FillMany is Fill for many keys at once, at least one, in no particular order. What isn't in the
+	// map has no value, as with ErrNotFound; or it failed, if there is an error: if that is or
+	// wraps a KeyErrors, those keys failed that are in it, otherwise all that aren't in the
+	// map. GetMany uses it; so does Get if there is no Fill.
+	FillMany func(ctx context.Context, keys []string) (map[string]Loaded, error)
+
+	// TTL is for how long a value is fresh. It must be positive; NoExpiry means for ever.
+	TTL time.Duration
+
+	// Jitter makes each TTL, and NegativeTTL, shorter by a random part: 0.1 is by up to a tenth. So keys that
+	// were written together don't expire together. 0 to 1; 0 means none.
+	Jitter float64
+
+	// RefreshAhead is the last part of the TTL in which a hit starts a fill in the background:
+	// with 0.2 and a TTL of a minute, those of the last 12 seconds do. So a key that is in use doesn't
+	// expire. 0 to 1, both excluded; 0 means that it isn't done.
+	RefreshAhead float64
+
+	// StaleFor is for how long after its deadline a value is returned at once, while one fill
+	// runs in the background (stale-while-revalidate of RFC 5861). 0 means not at all.
+	StaleFor time.Duration
+
+	// StaleOnErrorFor is for how long after its deadline a value is returned, and no error, where a
+	// fill fails (stale-if-error of RFC 5861). The failure goes to Stats, the Logger and
+	// OnStale. 0 means not at all. A Fill that returns ErrNotFound hasn't failed.
+	StaleOnErrorFor time.Duration
+
+	// RetryAfter is for how long after a fill that failed the key isn't asked for again on this
+	// node: meanwhile an old value is returned at once, and where there is none, the
+	// error. Then the next fill runs in the background, if there is an old value, so that nobody waits
+	// for a database that is down. It is also the least time between two background fills of a
+	// key that brought nothing. 0 means a second.
+	RetryAfter time.Duration
+
+	// NegativeTTL is for how long ErrNotFound is remembered, on all nodes, and returned without
+	// asking. A later Set ends it at once. 0 means not at all. What is remembered takes the place of
+	// an entry.
+	NegativeTTL time.Duration
+
+	// FillTimeout is how long a fill may take, not counting the wait for its turn. 0 means as long
+	// as somebody waits for it, and for ever in the background.
+	FillTimeout time.Duration
+
+	// MaxConcurrent is how many fills run at once on this node; others wait for their turn, and
+	// background ones aren't started. 0 means no limit. A call of FillMany is one.
+	MaxConcurrent int
+
+	// ClusterWide lets, as a rule, one node of all fill a key while the others wait for what it
+	// writes, each caller as long as its own context allows. The node that the key's hash chooses
+	// among those that are connected and synced grants a lease, for FillTimeout or 10 seconds, a minute
+	// at most; if the fill fails, takes longer or its node goes, another one gets it. Where the
+	// choosing node doesn't answer within 100 ms, or a key has more than 1,024 bytes, a node
+	// fills for itself. So this saves queries and promises nothing: nodes that disagree about who is
+	// there may both fill. A value that can't be cached isn't waited for.
+	ClusterWide bool
+
+	// OnStale, if set, is called when a fill failed and an old value is served in its place: once
+	// for each failure, on a goroutine of the fill. A panic in it is logged.
+	OnStale func(key string, err error)
+}
+
+// ErrNotFound is what a Fill returns for a key that has no value, and then what Get returns.
+var ErrNotFound = errors.New("bcache: not found")
+
+// defaultRetryAfter lets a database that is down get a try per key and second, which a
+// recovering one can take, and the users notice that it is back within a second.
+const defaultRetryAfter = time.Second
+
+// maxLoaderTime is beyond sense, and sums of times stay within range.
+const maxLoaderTime = 100 * 365 * 24 * time.Hour
+
+// validate returns everything that is wrong with c, joined; nil if nothing is.
+func (c *LoaderConfig) validate() error {
+	var errs []error
+	wrong := func(format string, v ...any) {
+		errs = append(errs, fmt.Errorf("%w: loader: %s", ErrConfig, fmt.Sprintf(format, v...)))
+	}
+	if c.Fill == nil && c.FillMany == nil {
+		wrong("Fill and FillMany are nil: one of them must be set")
+	}
+	if len(c.Prefix) >= MaxRecordSize {
+		wrong("Prefix has %d bytes: must have less than %d", len(c.Prefix), MaxRecordSize)
+	}
+	if c.TTL <= 0 || c.TTL > maxLoaderTime && c.TTL != NoExpiry {
+		wrong("TTL is %v: must be positive and at most %v, or NoExpiry", c.TTL, maxLoaderTime)
+	}
+	if !(c.Jitter >= 0 && c.Jitter <= 1) {
+		wrong("Jitter is %v: must be a part of the TTL, 0 to 1", c.Jitter)
+	}
+	if !(c.RefreshAhead >= 0 && c.RefreshAhead < 1) {
+		wrong("RefreshAhead is %v: must be a part of the TTL, from 0 to less than 1", c.RefreshAhead)
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"StaleFor", c.StaleFor}, {"StaleOnErrorFor", c.StaleOnErrorFor}, {"RetryAfter", c.RetryAfter},
+		{"NegativeTTL", c.NegativeTTL}, {"FillTimeout", c.FillTimeout},
+	} {
+		if d.d < 0 || d.d > maxLoaderTime {
+			wrong("%s is %v: must be 0 to %v", d.name, d.d, maxLoaderTime)
+		}
+	}
+	if c.MaxConcurrent < 0 {
+		wrong("MaxConcurrent is %d: must be 1 or more, or 0 for no limit", c.MaxConcurrent)
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults returns a copy of c, which is valid, with every zero that stands for
+// something else replaced.
+func (c LoaderConfig) withDefaults() LoaderConfig {
+	c.Prefix = strings.Clone(c.Prefix)
+	c.RetryAfter = cmp.Or(c.RetryAfter, defaultRetryAfter)
+	return c
+}

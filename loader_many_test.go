@@ -1,0 +1,232 @@
+package bcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fillMany is testDB.fill for many keys: one query.
+func (db *testDB) fillMany(ctx context.Context, keys []string) (map[string]Loaded, error) {
+	slices.Sort(keys) // it may do what it likes with them
+	found := map[string]Loaded{}
+	db.mu.Lock()
+	db.queries = append(db.queries, strings.Join(keys, " "))
+	for _, key := range keys {
+		if val, ok := db.rows[key]; ok {
+			found[key] = Loaded{Value: val}
+		}
+	}
+	err, took := db.err, db.took
+	db.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(took):
+	}
+	return found, err
+}
+
+func many(t *testing.T, db *testDB, edit ...func(*LoaderConfig)) (*Bcache, *Loader) {
+	t.Helper()
+	b := localNode(t)
+	for _, key := range strings.Fields("a b c d") {
+		db.set(key, "value of "+key)
+	}
+	return b, newLoader(t, b, nil, append([]func(*LoaderConfig){func(c *LoaderConfig) {
+		c.FillMany, c.Prefix = db.fillMany, "p:"
+	}}, edit...)...)
+}
+
+func wantMany(t *testing.T, l *Loader, keys string, want string) {
+	t.Helper()
+	got, err := l.GetMany(t.Context(), strings.Fields(keys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := strings.Join(slices.Sorted(maps.Keys(got)), " "); names != want {
+		t.Fatalf("GetMany(%s) has %s", keys, names)
+	}
+	for key, val := range got {
+		if val != "value of "+key {
+			t.Fatalf("%s is %q", key, val)
+		}
+	}
+}
+
+func TestGetMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: time.Second}
+		b, l := many(t, db, func(c *LoaderConfig) { c.NegativeTTL, c.StaleFor = time.Minute, time.Hour })
+		wantMany(t, l, "", "")
+		loaded(t, l, "a", "value of a") // without a Fill, FillMany does that too
+		wantMany(t, l, "a b none c b", "a b c")
+		wantMany(t, l, "c none b a", "a b c")
+		if want := []string{"a", "b c none"}; !slices.Equal(db.queries, want) {
+			t.Errorf("asked for %q", db.queries)
+		}
+		get(t, b, "p:b", "value of b")
+		advance(time.Minute)
+		start := time.Now()
+		wantMany(t, l, "a b c", "a b c") // stale, and one query in the background
+		if time.Since(start) != 0 {
+			t.Error("it waited")
+		}
+		synctest.Wait()
+		if want := []string{"a", "b c none", "a b c"}; !slices.Equal(db.queries, want) {
+			t.Errorf("asked for %q", db.queries)
+		}
+		advance(time.Second)
+		synctest.Wait()
+		get(t, b, "p:a", "value of a")
+	})
+}
+
+// Its keys are single-flight with those of all other callers, in both directions.
+func TestGetManySharesFlights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: time.Second}
+		_, l := many(t, db)
+		var wg sync.WaitGroup
+		step := func(f func()) {
+			wg.Go(f)
+			synctest.Wait()
+		}
+		step(func() { loaded(t, l, "a", "value of a") })
+		step(func() { wantMany(t, l, "a b c", "a b c") })
+		step(func() { loaded(t, l, "c", "value of c") })
+		step(func() { wantMany(t, l, "b c d", "b c d") })
+		wg.Wait()
+		if want := []string{"a", "b c", "d"}; !slices.Equal(db.queries, want) {
+			t.Errorf("asked for %q", db.queries)
+		}
+	})
+}
+
+func TestGetManyPartialResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		errDown, errRow := errors.New("down"), errors.New("row is broken")
+		for _, tt := range []struct {
+			name string
+			err  error
+			want KeyErrors
+		}{
+			{"all that are absent", errDown, KeyErrors{"x": errDown, "y": errDown}},
+			{"some", fmt.Errorf("wrapped: %w", KeyErrors{"x": errRow}), KeyErrors{"x": errRow}},
+		} {
+			db := &testDB{err: tt.err}
+			b, l := many(t, db)
+			got, err := l.GetMany(t.Context(), []string{"a", "x", "y", "b"})
+			var errs KeyErrors
+			if !errors.As(err, &errs) || !maps.Equal(errs, tt.want) || len(got) != 2 || got["a"] != "value of a" {
+				t.Errorf("%s: %v, %v", tt.name, got, err)
+			}
+			if !errors.Is(err, tt.want["x"]) || !strings.Contains(err.Error(), `"x": `) {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			get(t, b, "p:a", "value of a")
+			if n := b.Stats().FillErrors; n != uint64(len(tt.want)) {
+				t.Errorf("%s: FillErrors = %d", tt.name, n)
+			}
+		}
+		if text := (KeyErrors{"d": errDown, "c": errDown, "b": errDown, "a": errDown, "e": errDown}).Error(); text !=
+			`bcache: no value of "a": down; "b": down; "c": down; and 2 more` {
+			t.Error(text)
+		}
+	})
+}
+
+func TestGetManyPanic(t *testing.T) {
+	l := newLoader(t, localNode(t), nil, func(c *LoaderConfig) {
+		c.FillMany = func(context.Context, []string) (map[string]Loaded, error) { panic("boom") }
+	})
+	got, err := l.GetMany(t.Context(), []string{"a", "b"})
+	if errs, _ := err.(KeyErrors); len(got) != 0 || len(errs) != 2 || !errors.Is(errs["a"], ErrFillPanicked) || !errors.Is(errs["b"], ErrFillPanicked) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// Its context ends: it returns at once, with what there is. The call goes on while somebody waits for
+// one of its keys.
+func TestGetManyContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended time.Duration
+		start := time.Now()
+		proceed := make(chan struct{})
+		b, l := many(t, &testDB{}, func(c *LoaderConfig) {
+			c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+				if len(keys) == 1 {
+					return map[string]Loaded{"a": {Value: "value of a"}}, nil
+				}
+				select {
+				case <-ctx.Done():
+					ended = time.Since(start)
+				case <-proceed:
+				}
+				return map[string]Loaded{"b": {Value: "value of b"}}, ctx.Err()
+			}
+		})
+		loaded(t, l, "a", "value of a")
+		var wg sync.WaitGroup
+		for i, keys := range []string{"a b c", "b", "c d"} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*time.Second)
+			defer cancel()
+			wg.Go(func() {
+				got, err := l.GetMany(ctx, strings.Fields(keys))
+				if took := time.Since(start); took != time.Duration(i+1)*time.Second || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: %v, %v after %v", keys, got, err, took)
+				}
+				if i == 0 && (len(got) != 1 || len(err.(KeyErrors)) != 2) {
+					t.Errorf("%v, %v", got, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		synctest.Wait()
+		if ended != 3*time.Second {
+			t.Errorf("the call ended after %v", ended)
+		}
+		close(proceed)
+		if n := b.Stats().FillErrors; n != 0 {
+			t.Errorf("FillErrors = %d", n)
+		}
+	})
+}
+
+// Without FillMany there is a Fill for each key, all at once.
+func TestGetManyWithoutFillMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: time.Second}
+		_, l := many(t, db, func(c *LoaderConfig) { c.FillMany, c.Fill, c.MaxConcurrent = nil, db.fill, 2 })
+		start := time.Now()
+		wantMany(t, l, "a b c d", "a b c d")
+		if took := time.Since(start); db.asked() != 4 || took != 2*time.Second {
+			t.Errorf("%d queries, %v", db.asked(), took)
+		}
+	})
+}
+
+func TestLoaderConfig(t *testing.T) {
+	b := localNode(t)
+	_, err := NewLoader(b, LoaderConfig{Jitter: 1.5, RefreshAhead: 1, StaleFor: -1, StaleOnErrorFor: -1,
+		RetryAfter: -1, NegativeTTL: -1, FillTimeout: -1, MaxConcurrent: -1, Prefix: strings.Repeat("p", MaxRecordSize)})
+	if !errors.Is(err, ErrConfig) {
+		t.Fatal(err)
+	}
+	if _, err := NewLoader(nil, LoaderConfig{TTL: 1, Fill: (&testDB{}).fill}); !errors.Is(err, ErrConfig) {
+		t.Error(err)
+	}
+	for _, field := range strings.Fields("Fill FillMany TTL Jitter RefreshAhead StaleFor StaleOnErrorFor RetryAfter NegativeTTL FillTimeout MaxConcurrent Prefix") {
+		if !strings.Contains(err.Error(), field) {
+			t.Errorf("%s isn't named", field)
+		}
+	}
+}

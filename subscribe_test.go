@@ -1,0 +1,305 @@
+package bcache
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A recorder is a subscriber that notes what it is told.
+type recorder struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (r *recorder) note(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+// take returns what was told since, a word each.
+func (r *recorder) take() (words []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		word := e.Kind.String()
+		if e.Key != "" {
+			word += ":" + e.Key
+		}
+		if e.Value != "" {
+			word += "=" + e.Value
+		}
+		if e.N != 0 {
+			word += fmt.Sprint(e.N)
+		}
+		if !e.Local && e.Kind != EventLost {
+			word += "/remote"
+		}
+		words = append(words, word)
+	}
+	r.events = nil
+	return words
+}
+
+func told(t *testing.T, r *recorder, want string) {
+	t.Helper()
+	synctest.Wait()
+	if got := strings.Join(r.take(), " "); got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+func TestSubscribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		a := memNode(t, net, 1, 0, func(c *Config) { c.MaxKeys = 3 })
+		b := memNode(t, net, 2, 0)
+		synctest.Wait()
+		must(t, a.Set("before", "x", 60))
+		must(t, a.Delete("before"))
+		var r recorder
+		cancel := a.Subscribe(r.note)
+		must(t, a.Set("k", "1", 60))
+		told(t, &r, "set:k=1")
+		must(t, b.Set("k", "2", 60))
+		told(t, &r, "set:k=2/remote")
+		must(t, b.Delete("k"))
+		must(t, b.Delete("unknown"))
+		told(t, &r, "delete:k/remote delete:unknown/remote")
+		must(t, a.Delete("k"))
+		told(t, &r, "delete:k")
+		_, err := a.GetWithFiller("f", func(string) (string, error) { return "v", nil }, 60)
+		must(t, err)
+		must(t, b.SetWithTTL("short", "v", time.Second))
+		told(t, &r, "set:f=v set:short=v/remote")
+		advance(time.Second)
+		miss(t, a, "short")
+		told(t, &r, "expire:short/remote")
+		for i := range 4 {
+			must(t, a.Set(fmt.Sprint(i), "v", 60))
+		}
+		told(t, &r, "set:0=v set:1=v evict:f set:2=v evict:0 set:3=v")
+		must(t, b.Clear())
+		must(t, b.Set("k", "3", 60))
+		told(t, &r, "clear/remote set:k=3/remote")
+
+		advance(time.Second)
+		db := &testDB{}
+		l := newLoader(t, a, db.fill, func(c *LoaderConfig) { c.NegativeTTL = time.Minute })
+		l.Get(t.Context(), "missing")
+		told(t, &r, "delete:missing")
+		cancel()
+		cancel()
+		must(t, a.Set("k", "4", 60))
+		told(t, &r, "")
+		if n := a.Stats().EventsLost; n != 0 {
+			t.Errorf("EventsLost = %d", n)
+		}
+	})
+}
+
+// A subscriber that is too slow is told how much it missed, where it missed it.
+func TestSubscribeLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		var r recorder
+		proceed := make(chan struct{})
+		defer b.Subscribe(func(e Event) { r.note(e); <-proceed })()
+		for i := range 2000 {
+			must(t, b.Set("k", fmt.Sprint(i), 60))
+			if i == 0 {
+				synctest.Wait() // it has the first one
+			}
+		}
+		for range eventQueue / 2 {
+			proceed <- struct{}{}
+		}
+		synctest.Wait()
+		must(t, b.Set("k", "after", 60)) // there is room again
+		close(proceed)
+		synctest.Wait()
+		got := r.take()
+		if len(got) != 1+eventQueue+2 || got[eventQueue] != "set:k=1024" || got[eventQueue+1] != "lost975" || got[eventQueue+2] != "set:k=after" {
+			t.Errorf("%d events, at last %v", len(got), got[max(0, len(got)-4):])
+		}
+		if n := b.Stats().EventsLost; n != 975 {
+			t.Errorf("EventsLost = %d", n)
+		}
+
+		// Nothing more comes: it is told nevertheless.
+		var last recorder
+		more := make(chan struct{})
+		defer b.Subscribe(func(e Event) { last.note(e); <-more })()
+		for i := range 1500 {
+			must(t, b.Set("k", fmt.Sprint(i), 60))
+		}
+		close(more)
+		synctest.Wait()
+		if got := last.take(); !strings.HasPrefix(got[len(got)-1], "lost") {
+			t.Errorf("at last %v", got[len(got)-1])
+		}
+	})
+}
+
+// Events of a key come in the order in which they happened, whoever writes.
+func TestSubscribeOrder(t *testing.T) {
+	b := localNode(t)
+	var mu sync.Mutex
+	last := map[string]string{}
+	lost := 0
+	cancel := b.Subscribe(func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		last[e.Key] = e.Value
+		lost += e.N
+	})
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 1000 {
+				key := fmt.Sprint(i % 5)
+				if i%7 == 0 {
+					b.Delete(key)
+				} else {
+					b.Set(key, fmt.Sprint(g, ".", i), 60)
+				}
+				if i%50 == 0 {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	must(t, b.Set("end", "x", 60))
+	for done := false; !done; runtime.Gosched() {
+		mu.Lock()
+		done = last["end"] == "x" || lost > 0
+		mu.Unlock()
+	}
+	cancel()
+	for i := range 5 {
+		key := fmt.Sprint(i)
+		if val, _ := b.Get(key); lost == 0 && val != last[key] {
+			t.Errorf("%s is %q, told at last was %q", key, val, last[key])
+		}
+	}
+}
+
+// A subscriber may use the cache, panic and call Goexit.
+func TestSubscribeMisbehaviour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines logLines
+		b, err := New(Config{MaxKeys: 10, Logger: &lines})
+		must(t, err)
+		defer b.Close()
+		var r recorder
+		b.Subscribe(func(e Event) {
+			r.note(e)
+			switch e.Key {
+			case "panic":
+				panic("boom")
+			case "goexit":
+				runtime.Goexit()
+			case "write":
+				if err := b.Set("derived", e.Value, 60); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		for _, key := range []string{"panic", "goexit", "write"} {
+			must(t, b.Set(key, "v", 60))
+		}
+		told(t, &r, "set:panic=v set:goexit=v set:write=v set:derived=v")
+		if text := strings.Join(lines.take(), "\n"); !strings.Contains(text, "a subscriber panicked: boom") {
+			t.Errorf("logged %q", text)
+		}
+	})
+}
+
+// None runs after cancel or Close has returned, and both may be called from within.
+func TestSubscribeEnds(t *testing.T) {
+	for _, how := range []string{"cancel", "Close", "cancel within", "Close within", "Close within Close"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := localNode(t)
+				var running, calls atomic.Int32
+				var cancel func()
+				within := make(chan struct{})
+				cancel = b.Subscribe(func(Event) {
+					running.Store(1)
+					calls.Add(1)
+					advance(time.Second)
+					switch how {
+					case "cancel within":
+						cancel()
+					case "Close within", "Close within Close":
+						must(t, b.Close())
+					}
+					running.Store(0)
+					if how == "cancel within" || how == "Close within" {
+						close(within)
+					}
+				})
+				must(t, b.Set("k", "v", 60))
+				must(t, b.Set("k", "w", 60))
+				synctest.Wait()
+				switch how {
+				case "cancel":
+					cancel()
+				case "Close", "Close within Close":
+					must(t, b.Close())
+				default:
+					<-within
+				}
+				if running.Load() != 0 || calls.Load() != 1 {
+					t.Errorf("running %d, %d calls", running.Load(), calls.Load())
+				}
+				b.Set("k", "x", 60)
+				advance(time.Minute)
+				if n := calls.Load(); n != 1 {
+					t.Errorf("%d calls", n)
+				}
+				cancel()
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		b.Subscribe(nil)()
+		must(t, b.Close())
+		b.Subscribe(func(Event) { t.Error("called after Close") })()
+	})
+}
+
+// Two that end each other don't wait for each other.
+func TestSubscribersEndEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		var cancels [2]func()
+		var mu sync.Mutex
+		var ended []int
+		for i := range cancels {
+			cancels[i] = b.Subscribe(func(Event) {
+				advance(time.Second)
+				cancels[1-i]()
+				mu.Lock()
+				defer mu.Unlock()
+				ended = append(ended, i)
+			})
+		}
+		must(t, b.Set("k", "v", 60))
+		advance(2 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if slices.Sort(ended); !slices.Equal(ended, []int{0, 1}) {
+			t.Errorf("ended: %v", ended)
+		}
+	})
+}

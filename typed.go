@@ -1,0 +1,261 @@
+package bcache
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// A Codec turns values into the strings that the cache holds, and back. Both are called concurrently.
+// All nodes read what any of them wrote, older and newer ones of your service too.
+type Codec[V any] interface {
+	Encode(V) (string, error)
+	Decode(string) (V, error)
+}
+
+// JSON is the Codec of encoding/json.
+type JSON[V any] struct{}
+
+// Encode implements Codec.
+func (JSON[V]) Encode(v V) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+// Decode implements Codec.
+func (JSON[V]) Decode(s string) (v V, err error) {
+	err = json.Unmarshal([]byte(s), &v)
+	return v, err
+}
+
+// Raw is the Codec of bytes as they are.
+type Raw[V ~string | ~[]byte] struct{}
+
+// Encode implements Codec.
+func (Raw[V]) Encode(v V) (string, error) { return string(v), nil }
+
+// Decode implements Codec. Each call returns bytes of its own.
+func (Raw[V]) Decode(s string) (V, error) { return V(s), nil }
+
+var (
+	// ErrEncode is wrapped by the error about a value that the Codec can't encode, which names the
+	// key and wraps the Codec's error too.
+	ErrEncode = errors.New("bcache: can't encode the value")
+
+	// ErrDecode is likewise about a string that it can't decode.
+	ErrDecode = errors.New("bcache: can't decode the value")
+)
+
+// TypedLoaded is Loaded with a value of a type.
+type TypedLoaded[V any] struct {
+	Value V
+	TTL   time.Duration // as in Loaded
+}
+
+// TypedConfig describes a Typed.
+type TypedConfig[V any] struct {
+	// Codec encodes values. nil is JSON.
+	Codec Codec[V]
+
+	// Fill and FillMany are as in LoaderConfig.
+	Fill     func(ctx context.Context, key string) (TypedLoaded[V], error)
+	FillMany func(ctx context.Context, keys []string) (map[string]TypedLoaded[V], error)
+
+	// Loader is everything else. Its Fill and FillMany must be nil.
+	Loader LoaderConfig
+}
+
+// A Typed is a Loader of values of a type. NewTyped makes one. All methods are safe for concurrent use.
+// What is held is encoded: a hit decodes it, and gets a value of its own.
+type Typed[V any] struct {
+	loader *Loader
+	codec  Codec[V]
+}
+
+// NewTyped returns a Typed for a cache. The error wraps ErrConfig, as that of NewLoader.
+func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
+	if cfg.Loader.Fill != nil || cfg.Loader.FillMany != nil {
+		return nil, fmt.Errorf("%w: typed: Loader has a Fill or a FillMany: set that of TypedConfig", ErrConfig)
+	}
+	t := &Typed[V]{codec: cfg.Codec}
+	if t.codec == nil {
+		t.codec = JSON[V]{}
+	}
+	if fill := cfg.Fill; fill != nil {
+		cfg.Loader.Fill = func(ctx context.Context, key string) (Loaded, error) {
+			v, err := fill(ctx, key)
+			if err != nil {
+				return Loaded{}, err
+			}
+			return t.loaded(key, v)
+		}
+	}
+	if fill := cfg.FillMany; fill != nil {
+		cfg.Loader.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+			values, err := fill(ctx, keys)
+			return t.loadedMany(values, err)
+		}
+	}
+	var err error
+	t.loader, err = NewLoader(cache, cfg.Loader)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Typed[V]) loaded(key string, v TypedLoaded[V]) (Loaded, error) {
+	s, err := t.encode(key, v.Value)
+	return Loaded{Value: s, TTL: v.TTL}, err
+}
+
+func (t *Typed[V]) loadedMany(values map[string]TypedLoaded[V], err error) (map[string]Loaded, error) {
+	encoded := make(map[string]Loaded, len(values))
+	failed := KeyErrors{}
+	for key, v := range values {
+		l, err := t.loaded(key, v)
+		if err != nil {
+			failed[key] = err
+			continue
+		}
+		encoded[key] = l
+	}
+	var errs KeyErrors
+	switch {
+	case len(failed) == 0:
+		return encoded, err
+	case err == nil:
+		return encoded, failed
+	case errors.As(err, &errs):
+		for key, err := range errs {
+			failed[key] = err
+		}
+		return encoded, failed
+	}
+	return encoded, err
+}
+
+func (t *Typed[V]) encode(key string, v V) (string, error) {
+	s, err := t.codec.Encode(v)
+	if err != nil {
+		return "", fmt.Errorf("%w of %q: %w", ErrEncode, key, err)
+	}
+	return s, nil
+}
+
+func (t *Typed[V]) decode(key, s string) (V, error) {
+	v, err := t.codec.Decode(s)
+	if err != nil {
+		var none V
+		t.loader.cache.n.undecodable.Add(1)
+		return none, fmt.Errorf("%w of %q: %w", ErrDecode, key, err)
+	}
+	return v, nil
+}
+
+// Get is Loader.Get. A cached value that can't be decoded counts as a miss: it is filled again
+// (Stats.Undecodable). The error wraps ErrDecode if that doesn't help.
+func (t *Typed[V]) Get(ctx context.Context, key string) (V, error) {
+	s, err := t.loader.Get(ctx, key)
+	if err != nil {
+		var none V
+		return none, err
+	}
+	v, err := t.decode(key, s)
+	if err == nil {
+		return v, nil
+	}
+	switch r := t.loader.refill(ctx, t.loader.cfg.Prefix+key, s); {
+	case r.Err != nil && !r.Stale:
+		return v, r.Err
+	case r.Value == s:
+		return v, err
+	default:
+		return t.decode(key, r.Value)
+	}
+}
+
+// GetMany is Loader.GetMany. A value that can't be decoded is filled again by itself.
+func (t *Typed[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
+	encoded, err := t.loader.GetMany(ctx, keys)
+	failed := KeyErrors{}
+	errors.As(err, &failed)
+	values := make(map[string]V, len(encoded))
+	for key, s := range encoded {
+		v, err := t.codec.Decode(s)
+		if err != nil {
+			v, err = t.Get(ctx, key)
+		}
+		switch {
+		case err == nil:
+			values[key] = v
+		case !errors.Is(err, ErrNotFound):
+			failed[key] = err
+		}
+	}
+	if len(failed) > 0 {
+		return values, failed
+	}
+	return values, nil
+}
+
+// Set writes a value on all nodes as if a Fill had brought it, with the times of the Loader; but as a
+// write it beats fills that began before. A ttl of 0 is the Loader's TTL; with a negative one
+// it deletes. The errors are those of Bcache.SetWithTTL, and ErrEncode: then nothing changes.
+//
+// Where a database has the truth, Delete after the commit is better: see "Fills, and the
+// fence" in the README.
+func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error {
+	b, full := t.loader.cache, t.loader.cfg.Prefix+key
+	if ttl < 0 {
+		return b.Delete(full)
+	}
+	s, err := t.encode(key, v)
+	if err != nil {
+		return err
+	}
+	if b.tooLarge(full, s) {
+		if err := b.Delete(full); err != nil {
+			return err
+		}
+		return ErrTooLarge
+	}
+	now := b.peer.now()
+	rec, _ := t.loader.policy.value(now, full, Loaded{Value: s, TTL: ttl}, rand.Float64())
+	return b.peer.replica.setRecord(b.peer.instantOf(now), &rec)
+}
+
+// Delete is Bcache.Delete.
+func (t *Typed[V]) Delete(key string) error { return t.loader.cache.Delete(t.loader.cfg.Prefix + key) }
+
+// All is Bcache.All for the keys that have the Prefix, without it. What can't be decoded is left out, and
+// counted.
+func (t *Typed[V]) All() iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for full, s := range t.loader.cache.All() {
+			key, ok := strings.CutPrefix(full, t.loader.cfg.Prefix)
+			if !ok {
+				continue
+			}
+			if v, err := t.decode(key, s); err == nil && !yield(key, v) {
+				return
+			}
+		}
+	}
+}
+
+// Keys iterates over the keys that have the Prefix, without it, whether or not their values can be decoded.
+func (t *Typed[V]) Keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for full := range t.loader.cache.Keys() {
+			if key, ok := strings.CutPrefix(full, t.loader.cfg.Prefix); ok && !yield(key) {
+				return
+			}
+		}
+	}
+}
