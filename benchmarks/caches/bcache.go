@@ -1,6 +1,7 @@
 package caches
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -67,6 +68,20 @@ func (c *bcacheCache) SetTTL(key, val string, ttl time.Duration) {
 
 func (c *bcacheCache) GetWithFiller(key string, filler func(string) (string, error), ttl int) (string, error) {
 	return c.Bcache.GetWithFiller(key, filler, ttl)
+}
+
+func (c *bcacheCache) Loader(load Load) (func(context.Context, string) (string, error), error) {
+	l, err := bcache.NewLoader(c.Bcache, bcache.LoaderConfig{
+		TTL: c.ttl,
+		Fill: func(ctx context.Context, key string) (bcache.Loaded, error) {
+			val, err := load(ctx, key)
+			return bcache.Loaded{Value: val}, err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.Get, nil
 }
 
 func (c *bcacheCache) Settle() {}

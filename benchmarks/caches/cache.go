@@ -4,7 +4,10 @@
 // and, where it has one, a TTL. An adapter adds one call and no allocation.
 package caches
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // A Cache is a cache as the comparison sees it. Get and Set may be called concurrently.
 type Cache interface {
@@ -32,6 +35,18 @@ type Filling interface {
 	Cache
 	GetWithFiller(key string, filler func(key string) (string, error), ttl int) (string, error)
 }
+
+// A Loading cache can be told once how to look up what it lacks.
+type Loading interface {
+	Cache
+
+	// Loader returns a Get that looks up what isn't there with load: as a service would write it,
+	// with what it needs of the database captured.
+	Loader(load Load) (get func(ctx context.Context, key string) (string, error), err error)
+}
+
+// A Load looks a key up where it comes from.
+type Load func(ctx context.Context, key string) (string, error)
 
 // TTL is what entries get where nothing else is said: long enough that none expires.
 const TTL = time.Hour

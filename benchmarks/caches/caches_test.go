@@ -1,6 +1,7 @@
 package caches
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -131,5 +132,43 @@ func TestErrorsShowInClose(t *testing.T) {
 	c.Set("key", string(make([]byte, bcache.MaxRecordSize)))
 	if err := c.Close(); err == nil {
 		t.Error("a Set that failed isn't told")
+	}
+}
+
+// A loader is asked for what isn't there, and only for that.
+func TestLoaders(t *testing.T) {
+	loaders := 0
+	for _, k := range Local() {
+		c, err := k.New(1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		l, ok := c.(Loading)
+		if !ok {
+			continue
+		}
+		loaders++
+		asked := ""
+		get, err := l.Loader(func(_ context.Context, key string) (string, error) {
+			asked += key
+			return "val", nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Set("there", "val")
+		for _, key := range []string{"there", "absent", "absent"} {
+			if val, err := get(t.Context(), key); val != "val" || err != nil {
+				t.Errorf("%s: %s is %q, %v", k.Name, key, val, err)
+			}
+			c.Settle()
+		}
+		if asked != "absent" {
+			t.Errorf("%s asked for %q", k.Name, asked)
+		}
+	}
+	if loaders < 3 {
+		t.Errorf("%d caches have loaders", loaders)
 	}
 }

@@ -1,6 +1,7 @@
 package caches
 
 import (
+	"context"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -42,6 +43,11 @@ func newOtter(capacity int, expiry otter.ExpiryCalculator[string, string]) (Cach
 		return nil, err
 	}
 	return &otterCache{c}, nil
+}
+
+func (c *otterCache) Loader(load Load) (func(context.Context, string) (string, error), error) {
+	loader := otter.LoaderFunc[string, string](load)
+	return func(ctx context.Context, key string) (string, error) { return c.Cache.Get(ctx, key, loader) }, nil
 }
 
 func (c *otterCache) Get(key string) (string, bool) { return c.GetIfPresent(key) }

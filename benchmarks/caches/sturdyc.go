@@ -1,6 +1,7 @@
 package caches
 
 import (
+	"context"
 	"sync/atomic"
 
 	"github.com/viccon/sturdyc"
@@ -19,6 +20,13 @@ var sturdycKind = Kind{
 
 type sturdycCache struct {
 	*sturdyc.Client[string]
+}
+
+// Loader makes a function for each Get: a FetchFn isn't told the key.
+func (c *sturdycCache) Loader(load Load) (func(context.Context, string) (string, error), error) {
+	return func(ctx context.Context, key string) (string, error) {
+		return c.GetOrFetch(ctx, key, func(ctx context.Context) (string, error) { return load(ctx, key) })
+	}, nil
 }
 
 func (c *sturdycCache) Set(key, val string) { c.Client.Set(key, val) }

@@ -1,6 +1,8 @@
 package measure
 
 import (
+	"context"
+
 	"github.com/iwanbk/bcache/benchmarks/caches"
 	"github.com/iwanbk/bcache/benchmarks/workload"
 )
@@ -58,6 +60,17 @@ func mixed(c caches.Cache, w *workload.Workload) chunk {
 			if (at+i)%10 == 0 {
 				c.Set(key, w.Val(at+i))
 			} else if _, ok := c.Get(key); !ok {
+				missed++
+			}
+		}
+		return missed
+	}
+}
+
+func loaderHits(ctx context.Context, get func(context.Context, string) (string, error), w *workload.Workload) chunk {
+	return func(at int) (missed int) {
+		for _, key := range w.Slice(at, chunkSize) {
+			if _, err := get(ctx, key); err != nil {
 				missed++
 			}
 		}

@@ -36,6 +36,9 @@ const (
 	JoinWhole  = "from New until ready"
 )
 
+// LoaderOf is the subject of Gets of a cache that was told how to look up what it lacks.
+func LoaderOf(cache string) string { return cache + ", with a loader" }
+
 // Results are all figures of a run.
 type Results struct {
 	Plan  Plan
@@ -45,7 +48,7 @@ type Results struct {
 	Took  time.Duration
 
 	Speeds     map[string]*Speed
-	Filler     *Speed          // bcache's Get and GetWithFiller, hits
+	Filler     *Speed          // hits of bcache's Get and GetWithFiller, and of caches with loaders
 	Goroutines map[int]*Series // Get hit, ns by cache, for each number of goroutines
 
 	Overhead    Series // bytes per entry beyond key and value

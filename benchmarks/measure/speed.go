@@ -70,7 +70,7 @@ func (r *run) speeds(ctx context.Context) (err error) {
 	for _, n := range r.plan.Goroutines {
 		parts = append(parts, func() error { return r.goroutines(ctx, all, n) })
 	}
-	parts = append(parts, func() error { return r.filler(ctx, all) })
+	parts = append(parts, func() error { return r.fillers(ctx, all) })
 	speeds(writes)
 
 	whole := r.step
@@ -109,19 +109,40 @@ func (r *run) goroutines(ctx context.Context, all []entrant, n int) error {
 	})
 }
 
-// filler compares a Get with a GetWithFiller that finds the key.
-func (r *run) filler(ctx context.Context, all []entrant) error {
+// fillers compares the ways to Get a key that is there, with something to fall back on if it
+// weren't.
+func (r *run) fillers(ctx context.Context, all []entrant) error {
 	c, ok := all[0].cache.(caches.Filling)
 	if !ok {
 		return fmt.Errorf("%s has no fillers", all[0].Name)
 	}
-	none := func(string) (string, error) { return "", errors.New("the cache lacks a key that was written") }
+	database := make(map[string]string) // captured, as a service's handle is
+	absent := func(key string) (string, error) {
+		if val, ok := database[key]; ok {
+			return val, nil
+		}
+		return "", errors.New("the cache lacks a key that was written")
+	}
 	subjects := []struct {
 		name string
 		do   chunk
 	}{
 		{Get, getHits(c, r.load)},
-		{GetWithFiller, fillerHits(c, r.load, none)},
+		{GetWithFiller, fillerHits(c, r.load, absent)},
+	}
+	for _, e := range all {
+		l, ok := e.cache.(caches.Loading)
+		if !ok || e.Variant {
+			continue
+		}
+		get, err := l.Loader(func(_ context.Context, key string) (string, error) { return absent(key) })
+		if err != nil {
+			return err
+		}
+		subjects = append(subjects, struct {
+			name string
+			do   chunk
+		}{LoaderOf(e.Name), loaderHits(ctx, get, r.load)})
 	}
 	r.Filler = &Speed{}
 	return r.rounds(ctx, 2*r.plan.Rounds, len(subjects), func(i, _ int) error {

@@ -22,6 +22,8 @@ func (r *run) visibility(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
+	arrivals, cancel := newWatch(c[1])
+	defer cancel()
 	e, err := newEcho()
 	if err != nil {
 		return err
@@ -36,7 +38,7 @@ func (r *run) visibility(ctx context.Context) (err error) {
 		{RawTCP, RawTCP99, e.roundTrip},
 		{Visible, Visible99, func() (time.Duration, error) {
 			next++
-			return setUntilVisible(ctx, c, fmt.Sprintf("%0*d", workload.KeySize, next), r.load.Val(next))
+			return arrivals.setUntilVisible(ctx, c[0], fmt.Sprintf("%0*d", workload.KeySize, next), r.load.Val(next))
 		}},
 	}
 	r.Samples = make(map[string][]float64)
@@ -66,39 +68,39 @@ func (r *run) visibility(ctx context.Context) (err error) {
 	return nil
 }
 
-func setUntilVisible(ctx context.Context, c cluster, key, val string) (time.Duration, error) {
+// A watch is told when a value shows on a node.
+type watch chan arrival
+
+type arrival struct {
+	key string
+	at  time.Time
+}
+
+func newWatch(b *bcache.Bcache) (w watch, cancel func()) {
+	w = make(watch, 1)
+	return w, b.Subscribe(func(e bcache.Event) {
+		if e.Kind == bcache.EventSet {
+			w <- arrival{e.Key, time.Now()}
+		}
+	})
+}
+
+func (w watch) setUntilVisible(ctx context.Context, from *bcache.Bcache, key, val string) (time.Duration, error) {
 	start := time.Now()
-	if err := c[0].Set(key, val, 3600); err != nil {
+	if err := from.Set(key, val, 3600); err != nil {
 		return 0, err
 	}
-	if err := visible(ctx, c[1], key, val); err != nil {
-		return 0, err
-	}
-	return time.Since(start), nil
-}
-
-// visible returns when b has the value. A receiver doesn't tell when a key changes. So this
-// goroutine asks, and then sleeps for as short as it can: while nothing happens that is a
-// millisecond, but the scheduler looks at what has slept enough when what has come from the
-// network was worked off. So it asks again right after each frame, and no core spins, which
-// would be in the way of what is measured.
-func visible(ctx context.Context, b *bcache.Bcache, key, val string) error {
-	late := time.Now().Add(patience)
-	for !holds(b, key, val) {
-		if time.Now().After(late) {
-			return fmt.Errorf("%q didn't arrive within %v", key, patience)
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	select {
+	case a := <-w:
+		if a.key != key {
+			return 0, fmt.Errorf("%q arrived instead of %q", a.key, key)
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		time.Sleep(time.Microsecond)
+		return a.at.Sub(start), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%q didn't arrive: %w", key, ctx.Err())
 	}
-	return nil
-}
-
-func holds(b *bcache.Bcache, key, val string) bool {
-	got, ok := b.Get(key)
-	return ok && got == val
 }
 
 // An echo is a bare TCP connection whose other end sends back what it gets.

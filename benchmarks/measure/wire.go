@@ -29,7 +29,11 @@ func (r *run) wire(ctx context.Context) (err error) {
 					return err
 				}
 			}
-			if err := await(ctx, func() bool { return holds(p.b, key, val) }); err != nil {
+			err := await(ctx, func() bool {
+				got, ok := p.b.Get(key)
+				return ok && got == val
+			})
+			if err != nil {
 				return err
 			}
 		}

@@ -109,6 +109,9 @@ func good() *measure.Results {
 	}
 	r.Filler.Ns.Add(measure.Get, 10)
 	r.Filler.Ns.Add(measure.GetWithFiller, 10)
+	for _, cache := range []string{caches.Bcache, "sturdyc", caches.Otter} {
+		r.Filler.Ns.Add(measure.LoaderOf(cache), 10)
+	}
 	r.Peers.Add(measure.Paced, 10)
 	r.Peers.Add(measure.OtterSet, 100)
 	r.Latency.Add(measure.Visible, 10)

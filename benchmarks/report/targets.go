@@ -38,15 +38,23 @@ func noTTLTarget(name string, limit float64) target {
 	})
 }
 
+// loaderTarget compares a hit of a Loader.
+func loaderTarget(with string, limit float64) target {
+	return ratioTarget("Loader.Get hit / "+with, limit, func(r *measure.Results) float64 {
+		return r.Filler.Ns.Ratio(measure.LoaderOf(caches.Bcache), with)
+	})
+}
+
 func allTargets(p measure.Plan) []target {
 	return []target{
 		speedTarget(measure.GetHit, .9), noTTLTarget(measure.GetHit, .9),
 		speedTarget(measure.GetOne, .75), noTTLTarget(measure.GetOne, .75),
 		speedTarget(measure.GetHot, .4), noTTLTarget(measure.GetHot, .4),
-		{measure: "Get hit, Get miss, GetWithFiller hit: the most allocations", limit: 0, unit: "per call", value: getAllocs},
+		{measure: "Get hit, Get miss, GetWithFiller hit, Loader.Get hit: the most allocations", limit: 0, unit: "per call", value: getAllocs},
 		ratioTarget("GetWithFiller hit / Get hit", 1.1, func(r *measure.Results) float64 {
 			return r.Filler.Ns.Ratio(measure.GetWithFiller, measure.Get)
 		}),
+		loaderTarget(measure.Get, 1.15), loaderTarget(measure.LoaderOf("sturdyc"), 1), loaderTarget(measure.LoaderOf(caches.Otter), 1),
 		speedTarget(measure.SetOne, .7), noTTLTarget(measure.SetOne, .7),
 		speedTarget(measure.SetAll, .7), noTTLTarget(measure.SetAll, .7),
 		{measure: "Set overwrite: allocations", limit: 1, unit: "per call", value: func(r *measure.Results) float64 {
@@ -85,6 +93,7 @@ func getAllocs(r *measure.Results) float64 {
 		r.Speeds[measure.GetHit].Allocs.Median(caches.Bcache),
 		r.Speeds[measure.GetMiss].Allocs.Median(caches.Bcache),
 		r.Filler.Allocs.Median(measure.GetWithFiller),
+		r.Filler.Allocs.Median(measure.LoaderOf(caches.Bcache)),
 	})
 }
 
