@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	short := flags.Bool("short", false, "measure less, in under 2 minutes")
 	out := flags.String("out", "docs", "the `directory` to write benchmarks.md to, and its plots below it")
-	check := flags.Bool("check", false, "fail if a ratio is worse than twice its target")
+	check := flags.Bool("check", false, "fail if a ratio is worse than twice its target, twice in a row")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -68,8 +68,18 @@ func report(ctx context.Context, plan measure.Plan, out string, check bool, stdo
 	}
 	fmt.Fprint(stdout, targetsTable(r))
 	fmt.Fprintf(stdout, "\nWritten in %.0f s: %s\n", r.Took.Seconds(), file)
-	if check {
-		return checkTargets(r)
+	if !check {
+		return nil
 	}
-	return nil
+	bad := checkTargets(r)
+	if bad == nil {
+		return nil
+	}
+	fmt.Fprintf(stdout, "\nMeasured once more, as the machine may have been busy with something else:\n%v\n", bad)
+	again, err := measure.Run(ctx, plan, bar.show)
+	bar.end()
+	if err != nil {
+		return err
+	}
+	return checkTargets(r, again)
 }

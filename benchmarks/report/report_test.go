@@ -99,6 +99,12 @@ func TestCheckNames(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), measure.GetHot) || strings.Contains(err.Error(), measure.GetOne) {
 		t.Errorf("a bad run: %v", err)
 	}
+	if err := checkTargets(r, good()); err != nil {
+		t.Errorf("a bad run and a good one: %v", err)
+	}
+	if err := checkTargets(r, r); err == nil {
+		t.Error("two bad runs pass")
+	}
 }
 
 // good has a figure for every ratio: bcache takes 10 and all else 100.

