@@ -131,7 +131,7 @@ func (l *Loader) wait(ctx context.Context, full string, bad *string) Result {
 
 // look says what is held of a key of the cache, and what to do with it.
 func (l *Loader) look(full string) (record, verdict) {
-	rec, held := l.cache.store.entry(full)
+	rec, held := l.cache.store.entry(full, l.cache.wall)
 	return rec, l.policy.judge(&rec, held, l.cache.wall())
 }
 

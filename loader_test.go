@@ -907,3 +907,32 @@ func TestLoaderStaleAllocatesNothing(t *testing.T) {
 		}
 	})
 }
+
+// What is over isn't back when the clock is set back, whoever looked at it.
+func TestLoaderClockIsSetBack(t *testing.T) {
+	s := newStore(storeConfig{maxKeys: 10})
+	now := instant{wall: 1000}
+	wall := func() int64 { return now.wall }
+	for _, key := range []string{"fresh", "stale"} {
+		rec := record{key: key, val: "v", version: version{1, 1}, deadline: 2000}
+		if key == "stale" {
+			rec.staleUntil = 3000
+		}
+		s.apply(now, &rec, true)
+	}
+	held := func(key string) bool { _, ok := s.entry(key, wall); return ok }
+	now.wall = 2000
+	if held("fresh") || !held("stale") {
+		t.Error("at the deadline")
+	}
+	now.wall = 3000
+	if held("stale") {
+		t.Error("it is stale for too long")
+	}
+	now.wall = 1000
+	for _, key := range []string{"fresh", "stale"} {
+		if _, ok := s.get(key, wall); ok || held(key) {
+			t.Errorf("%s is back", key)
+		}
+	}
+}

@@ -68,7 +68,14 @@ func (e *entry) ended(wall func() int64) bool {
 
 // record returns what was put.
 func (e *entry) record() record {
-	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind, mark: e.mark}
+	rec := e.served()
+	rec.mark = e.mark
+	return rec
+}
+
+// served is that without the mark, and needs no lock.
+func (e *entry) served() record {
+	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind}
 	if l := e.life; l != nil {
 		rec.deadline, rec.staleUntil, rec.refreshFrom = l.deadline, l.staleUntil, l.refreshFrom
 	}
