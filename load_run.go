@@ -46,7 +46,7 @@ func (r *run) join(ctx context.Context) bool {
 	return true
 }
 
-// leave counts a caller out whose context has ended.
+// leave counts a caller out: its context has ended, or it has what it waited for.
 func (r *run) leave(why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
