@@ -1,6 +1,8 @@
 package bcache
 
 import (
+	"math"
+	"strings"
 	"sync"
 	"time"
 )
@@ -31,8 +33,9 @@ func (f *failures) add(now time.Duration, key string, err error, rest time.Durat
 	if f.byKey == nil {
 		f.byKey = map[string]*failure{}
 	}
-	x := &failure{key, err, now + rest, now + 2*rest}
-	f.byKey[key] = x
+	f.endLocked(key)
+	x := &failure{strings.Clone(key), err, now + rest, now + 2*rest}
+	f.byKey[x.key] = x
 	f.oldest = append(f.oldest, x)
 	for len(f.oldest) > 0 && (now >= f.oldest[0].gone || len(f.oldest) > maxFailures) {
 		f.dropOldest()
@@ -42,7 +45,7 @@ func (f *failures) add(now time.Duration, key string, err error, rest time.Durat
 func (f *failures) dropOldest() {
 	x := f.oldest[0]
 	f.oldest[0] = nil
-	if f.oldest = f.oldest[1:]; f.byKey[x.key] == x { // otherwise it failed again
+	if f.oldest = f.oldest[1:]; f.byKey[x.key] == x { // otherwise it has ended, or failed again
 		delete(f.byKey, x.key)
 	}
 }
@@ -59,9 +62,26 @@ func (f *failures) of(now time.Duration, key string) (err error, rests bool) {
 	return x.err, now < x.rest
 }
 
-// end forgets it: a fill has succeeded.
+// hold remembers it until the key's next fill, which has begun, has ended: then it is added again,
+// or it ends. So nobody waits for a database that hangs.
+func (f *failures) hold(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if x := f.byKey[key]; x != nil {
+		x.gone = math.MaxInt64
+	}
+}
+
+// end forgets it: there is a newer value, or none any more.
 func (f *failures) end(key string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.byKey, key)
+	f.endLocked(key)
+}
+
+func (f *failures) endLocked(key string) {
+	if x := f.byKey[key]; x != nil {
+		x.gone = 0 // it needn't be held any more
+		delete(f.byKey, key)
+	}
 }

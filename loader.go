@@ -141,6 +141,7 @@ func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok boo
 	case verdictServe, verdictRefresh:
 		return Result{Value: rec.val}, true
 	case verdictMissing:
+		l.cache.n.notFound.Add(1)
 		return Result{Err: ErrNotFound}, true
 	}
 	err, rests := l.failures.of(l.cache.peer.instant().mono, full)
@@ -154,11 +155,8 @@ func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok boo
 }
 
 func (l *Loader) counted(r Result) Result {
-	switch {
-	case r.Stale:
+	if r.Stale {
 		l.cache.n.stale.Add(1)
-	case r.Err == ErrNotFound:
-		l.cache.n.notFound.Add(1)
 	}
 	return r
 }
@@ -173,14 +171,19 @@ func (l *Loader) refresh(ctx context.Context, full ...string) {
 	var r *run
 	var started []*load
 	for _, key := range full {
-		if _, rests := l.failures.of(now, key); rests || l.cache.loads.runs(key) {
+		err, rests := l.failures.of(now, key)
+		if rests || l.cache.loads.runs(key) {
 			continue
 		}
 		if r == nil {
 			r = newRun(ctx, true)
 		}
-		if ld := l.cache.loads.background(key, r); ld != nil {
-			started = append(started, ld)
+		ld := l.cache.loads.background(key, r)
+		if ld == nil {
+			continue
+		}
+		if started = append(started, ld); err != nil {
+			l.failures.hold(key)
 		}
 	}
 	if r != nil && l.cache.closed.Load() { // meanwhile

@@ -72,18 +72,21 @@ func (l *Loader) exit() {
 }
 
 // found looks into the cache again: somebody may have filled it since the caller looked.
-func (l *Loader) found(ld *load) (Result, bool) {
+func (l *Loader) found(ld *load) (res Result, ok bool) {
 	rec, v := l.look(ld.key)
 	switch {
 	case ld.bad != nil && rec.val == *ld.bad && v != verdictMissing:
+		return Result{}, false
 	case v == verdictServe, v == verdictRefresh && !ld.run.background:
-		ld.filled(&rec)
-		return Result{Value: rec.val}, true
+		res = Result{Value: rec.val}
 	case v == verdictMissing:
-		ld.filled(&rec)
-		return Result{Err: ErrNotFound}, true
+		res = Result{Err: ErrNotFound}
+	default:
+		return Result{}, false
 	}
-	return Result{}, false
+	ld.filled(&rec)
+	l.failures.end(ld.key)
+	return res, true
 }
 
 // filled notes for the other nodes what the key has now.
@@ -132,7 +135,7 @@ func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
 			return Result{Value: newer}
 		}
 	}
-	l.rest(ld.key, nil)
+	l.unchanged(ld)
 	return Result{Value: v.Value}
 }
 
@@ -153,6 +156,7 @@ func (l *Loader) miss(ld *load, stamp uint64, err error) Result {
 		return Result{Err: err}
 	}
 	b.fillsRefused.Add(1)
+	l.unchanged(ld)
 	if newer, ok := b.held(ld.key); ok {
 		return Result{Value: newer}
 	}
@@ -186,4 +190,14 @@ func (l *Loader) failed(ld *load, err error) Result {
 func (l *Loader) rest(key string, err error) {
 	now := l.cache.peer.instant().mono
 	l.failures.add(now, key, err, l.cfg.RetryAfter)
+}
+
+// unchanged is for a fill that hasn't failed, but what is held is as before: in the background it
+// mustn't begin again at once.
+func (l *Loader) unchanged(ld *load) {
+	if ld.run.background {
+		l.rest(ld.key, nil)
+	} else {
+		l.failures.end(ld.key)
+	}
 }

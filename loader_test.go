@@ -604,6 +604,7 @@ func TestLoaderNegative(t *testing.T) {
 		b := localNode(t)
 		db := &testDB{}
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.NegativeTTL = 10 * time.Second })
+		plain := newLoader(t, b, func(context.Context, string) (Loaded, error) { return Loaded{}, ErrNotFound })
 		missing := func(queries int) {
 			t.Helper()
 			if val, err := l.Get(t.Context(), "k"); val != "" || !errors.Is(err, ErrNotFound) || db.asked() != queries {
@@ -612,6 +613,9 @@ func TestLoaderNegative(t *testing.T) {
 		}
 		missing(1)
 		missing(1)
+		if _, err := plain.Get(t.Context(), "other"); err != ErrNotFound {
+			t.Error(err)
+		}
 		miss(t, b, "k")
 		if s := b.Stats(); s.NotFound != 1 || s.FillErrors != 0 || s.Keys != 1 {
 			t.Errorf("%+v", s)
@@ -880,10 +884,72 @@ func TestFailuresAreBounded(t *testing.T) {
 			t.Errorf("at %v: %v, %v", tt.at, err, rests)
 		}
 	}
+	f.hold("k")
+	f.hold("unknown")
+	if err, rests := f.of(50*time.Hour, "k"); err != boom || rests {
+		t.Errorf("it isn't held: %v, %v", err, rests)
+	}
 	f.end("k")
 	if err, _ := f.of(3*time.Hour, "k"); err != nil {
 		t.Errorf("%v is still known", err)
 	}
+	f.add(4*time.Hour, "other", boom, time.Hour)
+	if len(f.byKey) != 1 || len(f.oldest) != 1 {
+		t.Errorf("%d and %d are left", len(f.byKey), len(f.oldest))
+	}
+}
+
+// A database that hangs isn't felt either, once it is known: fills take longer than RetryAfter, and
+// nobody waits for them.
+func TestLoaderDatabaseHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{}
+		db.set("k", "v")
+		l := newLoader(t, localNode(t), db.fill, func(c *LoaderConfig) {
+			c.StaleOnErrorFor, c.FillTimeout = time.Hour, 5*time.Second
+		})
+		loaded(t, l, "k", "v")
+		advance(time.Minute)
+		db.took = time.Hour
+		loaded(t, l, "k", "v") // the first one waits
+		for range 1000 {       // 100 s
+			stale(t, l, "k", "v", context.DeadlineExceeded)
+			advance(100 * time.Millisecond)
+		}
+		if n := db.asked(); n < 15 || n > 20 {
+			t.Errorf("%d queries", n)
+		}
+		db.took = 0 // it is back
+		began := time.Now()
+		for l.GetResult(t.Context(), "k") != (Result{Value: "v"}) {
+			advance(100 * time.Millisecond)
+			synctest.Wait()
+		}
+		if took := time.Since(began); took > 7*time.Second {
+			t.Errorf("that showed after %v", took)
+		}
+	})
+}
+
+// Where a fill finds nothing, and that can't replace what is held, because it was written just now, it
+// isn't begun again at once.
+func TestLoaderRefusedNotFoundIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		db := &testDB{}
+		l := newLoader(t, nodes[0], db.fill, func(c *LoaderConfig) { c.TTL, c.RefreshAhead = time.Minute, 0.999 })
+		now := nodes[0].peer.now()
+		rec, _ := l.policy.value(now, "k", Loaded{Value: "v"}, 0)
+		must(t, nodes[0].peer.replica.setRecord(nodes[0].peer.instantOf(now), &rec))
+		for range 40 { // 400 ms
+			advance(10 * time.Millisecond)
+			loaded(t, l, "k", "v")
+			synctest.Wait()
+		}
+		if n := db.asked(); n != 1 {
+			t.Errorf("%d queries", n)
+		}
+	})
 }
 
 // While a stale value is served, and the database left alone, a Get allocates nothing either.
