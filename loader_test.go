@@ -35,6 +35,7 @@ type testDB struct {
 	rows    map[string]string
 	err     error
 	queries []string
+	times   []time.Time // of the Fills
 }
 
 func (db *testDB) set(key, val string) {
@@ -61,7 +62,7 @@ func (db *testDB) asked() int {
 // fill reads first, and returns when the query has taken its time.
 func (db *testDB) fill(ctx context.Context, key string) (Loaded, error) {
 	db.mu.Lock()
-	db.queries = append(db.queries, key)
+	db.queries, db.times = append(db.queries, key), append(db.times, time.Now())
 	val, ok := db.rows[key]
 	err, took := db.err, db.took
 	db.mu.Unlock()
