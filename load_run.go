@@ -55,7 +55,7 @@ func (r *run) leave(why error) {
 	}
 }
 
-// close ends the run if nobody waits.
+// close ends the run when nobody waits, be it in the background.
 func (r *run) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

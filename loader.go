@@ -114,7 +114,7 @@ func (l *Loader) get(ctx context.Context, key string) Result {
 
 // refill fills a key that has a value that can't be used.
 func (l *Loader) refill(ctx context.Context, full, bad string) Result {
-	if err, rests := l.failures.of(l.cache.peer.instant().mono, full); rests && err != nil {
+	if err, rests := l.failures.of(l.cache.peer.instant().mono, full, false); rests && err != nil {
 		return Result{Err: err}
 	}
 	return l.wait(ctx, full, &bad)
@@ -144,7 +144,7 @@ func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok boo
 		l.cache.n.notFound.Add(1)
 		return Result{Err: ErrNotFound}, true
 	}
-	err, rests := l.failures.of(l.cache.peer.instant().mono, full)
+	err, rests := l.failures.of(l.cache.peer.instant().mono, full, v == verdictFallback)
 	switch {
 	case v == verdictStale, v == verdictFallback && err != nil:
 		return Result{Value: rec.val, Stale: true, Err: err}, true
@@ -162,7 +162,7 @@ func (l *Loader) counted(r Result) Result {
 }
 
 // refresh starts a fill of keys in the background, without those that are being filled or have
-// just failed. If no slot is free it doesn't: a later hit will try again.
+// just failed, and only if a slot is free: a later hit will try again.
 func (l *Loader) refresh(ctx context.Context, full ...string) {
 	if l.slots != nil && len(l.slots) == cap(l.slots) || l.cache.closed.Load() {
 		return
@@ -171,29 +171,25 @@ func (l *Loader) refresh(ctx context.Context, full ...string) {
 	var r *run
 	var started []*load
 	for _, key := range full {
-		err, rests := l.failures.of(now, key)
-		if rests || l.cache.loads.runs(key) {
+		if _, rests := l.failures.of(now, key, false); rests || l.cache.loads.runs(key) {
 			continue
 		}
-		if r == nil {
+		if r == nil || l.cfg.FillMany == nil { // Fills are given up one by one
 			r = newRun(ctx, true)
 		}
-		ld := l.cache.loads.background(key, r)
-		if ld == nil {
-			continue
-		}
-		if started = append(started, ld); err != nil {
-			l.failures.hold(key)
+		if ld := l.cache.loads.background(key, r); ld != nil {
+			started = append(started, ld)
 		}
 	}
-	if r != nil && l.cache.closed.Load() { // meanwhile
-		r.close()
+	if l.cache.closed.Load() { // meanwhile
+		for _, ld := range started {
+			ld.run.close()
+		}
 	}
-	l.cache.n.refreshes.Add(uint64(len(started)))
 	l.start(started)
 }
 
-// start has the loads of one run done.
+// start has loads done: those of one run, or each by itself.
 func (l *Loader) start(lds []*load) {
 	if len(lds) > 1 && l.cfg.FillMany != nil {
 		go l.workMany(lds)

@@ -36,7 +36,7 @@ func (l *Loader) fill(ld *load) Result {
 	if res, ok := l.found(ld); ok {
 		return res
 	}
-	stamp := l.begin(1)
+	stamp := l.begin(ld.run, 1)
 	ctx, cancel := ld.run.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	v, err := contain(func() (Loaded, error) { return l.call(ctx, ld.key[len(l.cfg.Prefix):]) })
@@ -52,10 +52,19 @@ func (l *Loader) call(ctx context.Context, key string) (Loaded, error) {
 	return pick(values, err, key)
 }
 
-// enter waits for a slot, as long as somebody waits.
+// enter waits for a slot, as long as somebody waits. If nobody does it takes one that is free, or
+// gives up: a later hit will try again.
 func (l *Loader) enter(r *run) error {
 	if l.slots == nil {
 		return nil
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	if r.background {
+		r.close()
 	}
 	select {
 	case l.slots <- struct{}{}:
@@ -95,8 +104,11 @@ func (ld *load) filled(rec *record) {
 }
 
 // begin returns the stamp of a fill of n keys that begins now, see Bcache.fill.
-func (l *Loader) begin(n int) uint64 {
+func (l *Loader) begin(r *run, n int) uint64 {
 	l.cache.fills.Add(uint64(n))
+	if r.background {
+		l.cache.n.refreshes.Add(uint64(n))
+	}
 	return l.cache.peer.replica.fillStamp(l.cache.peer.instant())
 }
 

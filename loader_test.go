@@ -707,8 +707,54 @@ func TestLoaderBackgroundNeedsASlot(t *testing.T) {
 		advance(time.Second)
 		synctest.Wait()
 		stale(t, l, "k", "v", nil)
+		synctest.Wait()
 		if n := b.Stats().Refreshes; n != 1 {
 			t.Errorf("%d refreshes", n)
+		}
+	})
+}
+
+// Who waits isn't behind a queue of fills in the background: as many are started as there are slots. Those
+// that somebody has joined wait for one.
+func TestLoaderBackgroundDoesNotQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		db := &testDB{}
+		var keys []string
+		for i := range 100 {
+			keys = append(keys, fmt.Sprint(i))
+			db.set(keys[i], "v")
+		}
+		db.set("other", "v")
+		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.MaxConcurrent, c.StaleFor = 2, time.Hour })
+		_, err := l.GetMany(t.Context(), keys)
+		must(t, err)
+		advance(time.Minute)
+		db.took = time.Second
+		before := db.asked()
+		if got, err := l.GetMany(t.Context(), keys); len(got) != len(keys) || err != nil {
+			t.Errorf("%d, %v", len(got), err)
+		}
+		synctest.Wait()
+		if n := db.asked() - before; n != 2 || b.Stats().Refreshes != 2 {
+			t.Errorf("%d queries, Refreshes = %d", n, b.Stats().Refreshes)
+		}
+		start := time.Now()
+		loaded(t, l, "other", "v")
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		for range 50 { // the others are refreshed when they are asked for
+			_, err = l.GetMany(t.Context(), keys)
+			must(t, err)
+			advance(time.Second)
+			synctest.Wait()
+		}
+		for _, key := range keys {
+			get(t, b, key, "v")
+		}
+		if n := b.loads.running.Load(); n != 0 {
+			t.Errorf("%d loads are left", n)
 		}
 	})
 }
@@ -869,60 +915,69 @@ func TestFailuresAreBounded(t *testing.T) {
 			t.Fatalf("%d and %d after %d", len(f.byKey), len(f.oldest), i)
 		}
 	}
-	if err, rests := f.of(0, "again"); err != boom || !rests {
+	if err, rests := f.of(0, "again", false); err != boom || !rests {
 		t.Error("the last one isn't known")
 	}
-	f.add(3*time.Hour, "k", boom, time.Hour)
+	const hour = time.Hour
+	f.add(3*hour, "k", boom, hour)
 	if len(f.byKey) != 1 || len(f.oldest) != 1 {
 		t.Errorf("%d and %d are left", len(f.byKey), len(f.oldest))
 	}
 	for _, tt := range []struct {
 		at    time.Duration
+		keep  bool
 		err   error
 		rests bool
-	}{{4*time.Hour - 1, boom, true}, {4 * time.Hour, boom, false}, {5*time.Hour - 1, boom, false}, {5 * time.Hour, nil, false}} {
-		if err, rests := f.of(tt.at, "k"); err != tt.err || rests != tt.rests {
+	}{
+		{4*hour - 1, true, boom, true}, {4 * hour, true, boom, false}, {6*hour - 2, false, boom, false}, {6*hour - 1, false, nil, false},
+	} {
+		if err, rests := f.of(tt.at, "k", tt.keep); err != tt.err || rests != tt.rests {
 			t.Errorf("at %v: %v, %v", tt.at, err, rests)
 		}
 	}
-	f.hold("k")
-	f.hold("unknown")
-	if err, rests := f.of(50*time.Hour, "k"); err != boom || rests {
-		t.Errorf("it isn't held: %v, %v", err, rests)
-	}
 	f.end("k")
-	if err, _ := f.of(3*time.Hour, "k"); err != nil {
+	if err, _ := f.of(3*hour, "k", false); err != nil {
 		t.Errorf("%v is still known", err)
 	}
-	f.add(4*time.Hour, "other", boom, time.Hour)
+	f.add(4*hour, "other", boom, hour)
 	if len(f.byKey) != 1 || len(f.oldest) != 1 {
 		t.Errorf("%d and %d are left", len(f.byKey), len(f.oldest))
 	}
 }
 
-// A database that hangs isn't felt either, once it is known: fills take longer than RetryAfter, and
-// nobody waits for them.
+// A database that hangs isn't felt either, once it is known: fills take longer than RetryAfter, there
+// are fewer slots than keys, and nobody waits.
 func TestLoaderDatabaseHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &testDB{}
-		db.set("k", "v")
+		keys := strings.Fields("1 2 3 4 5 6")
 		l := newLoader(t, localNode(t), db.fill, func(c *LoaderConfig) {
-			c.StaleOnErrorFor, c.FillTimeout = time.Hour, 5*time.Second
+			c.StaleOnErrorFor, c.FillTimeout, c.MaxConcurrent = time.Hour, 3*time.Second, 2
 		})
-		loaded(t, l, "k", "v")
+		for _, key := range keys {
+			db.set(key, "v")
+			loaded(t, l, key, "v")
+		}
 		advance(time.Minute)
 		db.took = time.Hour
-		loaded(t, l, "k", "v") // the first one waits
-		for range 1000 {       // 100 s
-			stale(t, l, "k", "v", context.DeadlineExceeded)
+		for _, key := range keys {
+			go l.Get(t.Context(), key) // the first ones wait
+		}
+		advance(9 * time.Second)
+		synctest.Wait()
+		before := db.asked()
+		for range 1000 { // 100 s, for two fills at a time
+			for _, key := range keys {
+				stale(t, l, key, "v", context.DeadlineExceeded)
+			}
 			advance(100 * time.Millisecond)
 		}
-		if n := db.asked(); n < 15 || n > 20 {
+		if n := db.asked() - before; n < 50 || n > 68 {
 			t.Errorf("%d queries", n)
 		}
 		db.took = 0 // it is back
 		began := time.Now()
-		for l.GetResult(t.Context(), "k") != (Result{Value: "v"}) {
+		for l.GetResult(t.Context(), "1") != (Result{Value: "v"}) {
 			advance(100 * time.Millisecond)
 			synctest.Wait()
 		}
