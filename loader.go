@@ -13,7 +13,9 @@ import (
 // At a time one fill per key runs on this node; callers that come meanwhile wait for its
 // result, each as long as its own context allows. A fill never beats a Set, Delete or Clear that was
 // issued after it began, on any node, as with GetWithFiller; neither does one in the background.
-// A caller that comes after such a write doesn't wait for a fill begun before it.
+// A caller that comes after such a write never gets what a fill brought that this node began before it.
+// For MaxClockSkew after a Delete, fills of the key are returned but not cached, unless the node is local
+// only.
 type Loader struct {
 	cache    *Bcache
 	cfg      LoaderConfig
