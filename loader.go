@@ -91,8 +91,9 @@ func (l *Loader) fresh(key string) (string, bool) {
 	if len(l.cfg.Prefix)+len(key) > len(joined) {
 		return b.store.fresh(l.cfg.Prefix+key, b.wall)
 	}
-	k := append(append(joined[:0], l.cfg.Prefix...), key...)
-	return b.store.fresh(unsafe.String(unsafe.SliceData(k), len(k)), b.wall) // it isn't kept
+	n := copy(joined[:], l.cfg.Prefix)
+	n += copy(joined[n:], key)
+	return b.store.fresh(unsafe.String(&joined[0], n), b.wall) // it isn't kept
 }
 
 // get deals with all other cases.
