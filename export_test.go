@@ -5,6 +5,9 @@ import (
 	"testing"
 )
 
+// Bursts is for the tests of both packages.
+var Bursts = bursts
+
 // GranterOf returns the PeerID of the node that a node would ask for a key's lease; 0 is none.
 func GranterOf(b *Bcache, key string) uint64 {
 	r := b.peer.replica

@@ -392,6 +392,11 @@ func TestLeaseDatabaseDown(t *testing.T) {
 		if n := db.asked() - before; n < 3 || n > 6 {
 			t.Errorf("%d tries in 5 s and a bit", n)
 		}
+		for i := before; i < db.asked()-1; i++ {
+			if gap := db.times[i+1].Sub(db.times[i]); gap < time.Second {
+				t.Errorf("it was tried again after %v", gap)
+			}
+		}
 		if slow > len(ls) { // the first time
 			t.Errorf("%d of %d Gets waited", slow, gets)
 		}

@@ -173,18 +173,19 @@ func (f *loads) close() {
 	}
 }
 
-// wait waits for the result, or for the end of ctx.
+// wait waits for the result, or for the end of ctx. Whoever joined has to call it: the run ends when
+// nobody waits for any of its loads.
 func (ld *load) wait(ctx context.Context) Result {
 	select {
 	case <-ld.done:
-		return ld.result
 	case <-ctx.Done():
+		select {
+		case <-ld.done: // at the same time
+		default:
+			ld.run.leave(ctx.Err())
+			return Result{Err: ctx.Err()}
+		}
 	}
-	select {
-	case <-ld.done: // at the same time
-		return ld.result
-	default:
-		ld.run.leave(ctx.Err())
-		return Result{Err: ctx.Err()}
-	}
+	ld.run.leave(context.Canceled)
+	return ld.result
 }

@@ -46,7 +46,7 @@ func (r *run) join(ctx context.Context) bool {
 	return true
 }
 
-// leave counts a caller out whose context has ended.
+// leave counts a caller out: its context has ended, or it has what it waited for.
 func (r *run) leave(why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,7 +55,7 @@ func (r *run) leave(why error) {
 	}
 }
 
-// close ends the run if nobody waits.
+// close ends the run when nobody waits, be it in the background.
 func (r *run) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,9 @@ import (
 // At a time one fill per key runs on this node; callers that come meanwhile wait for its
 // result, each as long as its own context allows. A fill never beats a Set, Delete or Clear that was
 // issued after it began, on any node, as with GetWithFiller; neither does one in the background.
-// A caller that comes after such a write doesn't wait for a fill begun before it.
+// A caller that comes after such a write never gets what a fill brought that this node began before it.
+// For MaxClockSkew after a Delete, fills of the key are returned but not cached, unless the node is local
+// only.
 type Loader struct {
 	cache    *Bcache
 	cfg      LoaderConfig
@@ -89,8 +91,9 @@ func (l *Loader) fresh(key string) (string, bool) {
 	if len(l.cfg.Prefix)+len(key) > len(joined) {
 		return b.store.fresh(l.cfg.Prefix+key, b.wall)
 	}
-	k := append(append(joined[:0], l.cfg.Prefix...), key...)
-	return b.store.fresh(unsafe.String(unsafe.SliceData(k), len(k)), b.wall) // it isn't kept
+	n := copy(joined[:], l.cfg.Prefix)
+	n += copy(joined[n:], key)
+	return b.store.fresh(unsafe.String(&joined[0], n), b.wall) // it isn't kept
 }
 
 // get deals with all other cases.
@@ -114,7 +117,7 @@ func (l *Loader) get(ctx context.Context, key string) Result {
 
 // refill fills a key that has a value that can't be used.
 func (l *Loader) refill(ctx context.Context, full, bad string) Result {
-	if err, rests := l.failures.of(l.cache.peer.instant().mono, full); rests && err != nil {
+	if err, rests := l.failures.of(l.cache.peer.instant().mono, full, false); rests && err != nil {
 		return Result{Err: err}
 	}
 	return l.wait(ctx, full, &bad)
@@ -131,7 +134,7 @@ func (l *Loader) wait(ctx context.Context, full string, bad *string) Result {
 
 // look says what is held of a key of the cache, and what to do with it.
 func (l *Loader) look(full string) (record, verdict) {
-	rec, held := l.cache.store.entry(full)
+	rec, held := l.cache.store.entry(full, l.cache.wall)
 	return rec, l.policy.judge(&rec, held, l.cache.wall())
 }
 
@@ -141,9 +144,10 @@ func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok boo
 	case verdictServe, verdictRefresh:
 		return Result{Value: rec.val}, true
 	case verdictMissing:
+		l.cache.n.notFound.Add(1)
 		return Result{Err: ErrNotFound}, true
 	}
-	err, rests := l.failures.of(l.cache.peer.instant().mono, full)
+	err, rests := l.failures.of(l.cache.peer.instant().mono, full, v == verdictFallback)
 	switch {
 	case v == verdictStale, v == verdictFallback && err != nil:
 		return Result{Value: rec.val, Stale: true, Err: err}, true
@@ -154,17 +158,14 @@ func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok boo
 }
 
 func (l *Loader) counted(r Result) Result {
-	switch {
-	case r.Stale:
+	if r.Stale {
 		l.cache.n.stale.Add(1)
-	case r.Err == ErrNotFound:
-		l.cache.n.notFound.Add(1)
 	}
 	return r
 }
 
 // refresh starts a fill of keys in the background, without those that are being filled or have
-// just failed. If no slot is free it doesn't: a later hit will try again.
+// just failed, and only if a slot is free: a later hit will try again.
 func (l *Loader) refresh(ctx context.Context, full ...string) {
 	if l.slots != nil && len(l.slots) == cap(l.slots) || l.cache.closed.Load() {
 		return
@@ -173,24 +174,25 @@ func (l *Loader) refresh(ctx context.Context, full ...string) {
 	var r *run
 	var started []*load
 	for _, key := range full {
-		if _, rests := l.failures.of(now, key); rests || l.cache.loads.runs(key) {
+		if _, rests := l.failures.of(now, key, false); rests || l.cache.loads.runs(key) {
 			continue
 		}
-		if r == nil {
+		if r == nil || l.cfg.FillMany == nil { // Fills are given up one by one
 			r = newRun(ctx, true)
 		}
 		if ld := l.cache.loads.background(key, r); ld != nil {
 			started = append(started, ld)
 		}
 	}
-	if r != nil && l.cache.closed.Load() { // meanwhile
-		r.close()
+	if l.cache.closed.Load() { // meanwhile
+		for _, ld := range started {
+			ld.run.close()
+		}
 	}
-	l.cache.n.refreshes.Add(uint64(len(started)))
 	l.start(started)
 }
 
-// start has the loads of one run done.
+// start has loads done: those of one run, or each by itself.
 func (l *Loader) start(lds []*load) {
 	if len(lds) > 1 && l.cfg.FillMany != nil {
 		go l.workMany(lds)

@@ -76,9 +76,9 @@ type LoaderConfig struct {
 
 	// RetryAfter is for how long after a fill that failed the key isn't asked for again on this
 	// node: meanwhile an old value is returned at once, and where there is none, the
-	// error. Then the next fill runs in the background, if there is an old value, so that nobody waits
-	// for a database that is down. It is also the least time between two background fills of a
-	// key that brought nothing. 0 means a second.
+	// error. Then the next fill runs in the background, if there is an old value that was asked for within
+	// the last 10 seconds, so that nobody waits for a database that is down, or hangs. It is also the least
+	// time between two background fills of a key that brought nothing. 0 means a second.
 	RetryAfter time.Duration
 
 	// NegativeTTL is for how long ErrNotFound is remembered, on all nodes, and returned without
@@ -90,8 +90,9 @@ type LoaderConfig struct {
 	// as somebody waits for it, and for ever in the background.
 	FillTimeout time.Duration
 
-	// MaxConcurrent is how many fills run at once on this node; others wait for their turn, and
-	// background ones aren't started. 0 means no limit. A call of FillMany is one.
+	// MaxConcurrent is how many fills of this Loader run at once on this node; others wait for their
+	// turn, and background ones aren't started. 0 means no limit. A call of FillMany is one. A Fill that
+	// calls Get of its Loader, for another key, may need two: with a limit, don't.
 	MaxConcurrent int
 
 	// ClusterWide lets, as a rule, one node of all fill a key while the others wait for what it
@@ -100,7 +101,8 @@ type LoaderConfig struct {
 	// at most; if the fill fails, takes longer or its node goes, another one gets it. Where the
 	// choosing node doesn't answer within 100 ms, or a key has more than 1,024 bytes, a node
 	// fills for itself. So this saves queries and promises nothing: nodes that disagree about who is
-	// there may both fill. A value that can't be cached isn't waited for.
+	// there may both fill. A value that can't be cached isn't shared: then each node fills. After a Delete
+	// a caller may wait for a fill begun before that on another node, but doesn't get its result.
 	ClusterWide bool
 
 	// OnStale, if set, is called when a fill failed and an old value is served in its place: once

@@ -36,7 +36,7 @@ func (l *Loader) fill(ld *load) Result {
 	if res, ok := l.found(ld); ok {
 		return res
 	}
-	stamp := l.begin(1)
+	stamp := l.begin(ld.run, 1)
 	ctx, cancel := ld.run.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	v, err := contain(func() (Loaded, error) { return l.call(ctx, ld.key[len(l.cfg.Prefix):]) })
@@ -52,10 +52,19 @@ func (l *Loader) call(ctx context.Context, key string) (Loaded, error) {
 	return pick(values, err, key)
 }
 
-// enter waits for a slot, as long as somebody waits.
+// enter waits for a slot, as long as somebody waits. If nobody does it takes one that is free, or
+// gives up: a later hit will try again.
 func (l *Loader) enter(r *run) error {
 	if l.slots == nil {
 		return nil
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	if r.background {
+		r.close()
 	}
 	select {
 	case l.slots <- struct{}{}:
@@ -72,18 +81,21 @@ func (l *Loader) exit() {
 }
 
 // found looks into the cache again: somebody may have filled it since the caller looked.
-func (l *Loader) found(ld *load) (Result, bool) {
+func (l *Loader) found(ld *load) (res Result, ok bool) {
 	rec, v := l.look(ld.key)
 	switch {
 	case ld.bad != nil && rec.val == *ld.bad && v != verdictMissing:
+		return Result{}, false
 	case v == verdictServe, v == verdictRefresh && !ld.run.background:
-		ld.filled(&rec)
-		return Result{Value: rec.val}, true
+		res = Result{Value: rec.val}
 	case v == verdictMissing:
-		ld.filled(&rec)
-		return Result{Err: ErrNotFound}, true
+		res = Result{Err: ErrNotFound}
+	default:
+		return Result{}, false
 	}
-	return Result{}, false
+	ld.filled(&rec)
+	l.failures.end(ld.key)
+	return res, true
 }
 
 // filled notes for the other nodes what the key has now.
@@ -92,8 +104,11 @@ func (ld *load) filled(rec *record) {
 }
 
 // begin returns the stamp of a fill of n keys that begins now, see Bcache.fill.
-func (l *Loader) begin(n int) uint64 {
+func (l *Loader) begin(r *run, n int) uint64 {
 	l.cache.fills.Add(uint64(n))
+	if r.background {
+		l.cache.n.refreshes.Add(uint64(n))
+	}
 	return l.cache.peer.replica.fillStamp(l.cache.peer.instant())
 }
 
@@ -132,7 +147,7 @@ func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
 			return Result{Value: newer}
 		}
 	}
-	l.rest(ld.key, nil)
+	l.unchanged(ld)
 	return Result{Value: v.Value}
 }
 
@@ -153,6 +168,7 @@ func (l *Loader) miss(ld *load, stamp uint64, err error) Result {
 		return Result{Err: err}
 	}
 	b.fillsRefused.Add(1)
+	l.unchanged(ld)
 	if newer, ok := b.held(ld.key); ok {
 		return Result{Value: newer}
 	}
@@ -186,4 +202,14 @@ func (l *Loader) failed(ld *load, err error) Result {
 func (l *Loader) rest(key string, err error) {
 	now := l.cache.peer.instant().mono
 	l.failures.add(now, key, err, l.cfg.RetryAfter)
+}
+
+// unchanged is for a fill that hasn't failed, but what is held is as before: in the background it
+// mustn't begin again at once.
+func (l *Loader) unchanged(ld *load) {
+	if ld.run.background {
+		l.rest(ld.key, nil)
+	} else {
+		l.failures.end(ld.key)
+	}
 }

@@ -132,7 +132,7 @@ func (l *Loader) workMany(lds []*load) {
 	if len(missing) == 0 {
 		return
 	}
-	stamp := l.begin(len(missing))
+	stamp := l.begin(r, len(missing))
 	ctx, cancel := r.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	values, err := contain(func() (map[string]Loaded, error) { return l.cfg.FillMany(ctx, slices.Clone(keys)) })

@@ -230,3 +230,33 @@ func TestLoaderConfig(t *testing.T) {
 		}
 	}
 }
+
+// Of its Fills those are cancelled for which nobody waits any more, whatever became of the others.
+func TestGetManyLeavesTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ended := time.Duration(-1)
+		_, l := many(t, &testDB{}, func(c *LoaderConfig) {
+			c.FillMany = nil
+			c.Fill = func(ctx context.Context, key string) (Loaded, error) {
+				if key != "hangs" {
+					return Loaded{Value: "value of " + key}, nil
+				}
+				<-ctx.Done()
+				ended = time.Since(start)
+				return Loaded{}, ctx.Err()
+			}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		go l.GetMany(t.Context(), []string{"c"})
+		got, err := l.GetMany(ctx, []string{"a", "b", "c", "hangs"})
+		if errs, _ := err.(KeyErrors); len(got) != 3 || len(errs) != 1 || errs["hangs"] != context.DeadlineExceeded {
+			t.Errorf("%v, %v", got, err)
+		}
+		synctest.Wait()
+		if ended != time.Second {
+			t.Errorf("the fill for nobody ended after %v", ended)
+		}
+	})
+}

@@ -35,6 +35,7 @@ type testDB struct {
 	rows    map[string]string
 	err     error
 	queries []string
+	times   []time.Time // of the Fills
 }
 
 func (db *testDB) set(key, val string) {
@@ -61,7 +62,7 @@ func (db *testDB) asked() int {
 // fill reads first, and returns when the query has taken its time.
 func (db *testDB) fill(ctx context.Context, key string) (Loaded, error) {
 	db.mu.Lock()
-	db.queries = append(db.queries, key)
+	db.queries, db.times = append(db.queries, key), append(db.times, time.Now())
 	val, ok := db.rows[key]
 	err, took := db.err, db.took
 	db.mu.Unlock()
@@ -604,6 +605,7 @@ func TestLoaderNegative(t *testing.T) {
 		b := localNode(t)
 		db := &testDB{}
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.NegativeTTL = 10 * time.Second })
+		plain := newLoader(t, b, func(context.Context, string) (Loaded, error) { return Loaded{}, ErrNotFound })
 		missing := func(queries int) {
 			t.Helper()
 			if val, err := l.Get(t.Context(), "k"); val != "" || !errors.Is(err, ErrNotFound) || db.asked() != queries {
@@ -612,6 +614,9 @@ func TestLoaderNegative(t *testing.T) {
 		}
 		missing(1)
 		missing(1)
+		if _, err := plain.Get(t.Context(), "other"); err != ErrNotFound {
+			t.Error(err)
+		}
 		miss(t, b, "k")
 		if s := b.Stats(); s.NotFound != 1 || s.FillErrors != 0 || s.Keys != 1 {
 			t.Errorf("%+v", s)
@@ -702,8 +707,54 @@ func TestLoaderBackgroundNeedsASlot(t *testing.T) {
 		advance(time.Second)
 		synctest.Wait()
 		stale(t, l, "k", "v", nil)
+		synctest.Wait()
 		if n := b.Stats().Refreshes; n != 1 {
 			t.Errorf("%d refreshes", n)
+		}
+	})
+}
+
+// Who waits isn't behind a queue of fills in the background: as many are started as there are slots. Those
+// that somebody has joined wait for one.
+func TestLoaderBackgroundDoesNotQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		db := &testDB{}
+		var keys []string
+		for i := range 100 {
+			keys = append(keys, fmt.Sprint(i))
+			db.set(keys[i], "v")
+		}
+		db.set("other", "v")
+		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.MaxConcurrent, c.StaleFor = 2, time.Hour })
+		_, err := l.GetMany(t.Context(), keys)
+		must(t, err)
+		advance(time.Minute)
+		db.took = time.Second
+		before := db.asked()
+		if got, err := l.GetMany(t.Context(), keys); len(got) != len(keys) || err != nil {
+			t.Errorf("%d, %v", len(got), err)
+		}
+		synctest.Wait()
+		if n := db.asked() - before; n != 2 || b.Stats().Refreshes != 2 {
+			t.Errorf("%d queries, Refreshes = %d", n, b.Stats().Refreshes)
+		}
+		start := time.Now()
+		loaded(t, l, "other", "v")
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		for range 50 { // the others are refreshed when they are asked for
+			_, err = l.GetMany(t.Context(), keys)
+			must(t, err)
+			advance(time.Second)
+			synctest.Wait()
+		}
+		for _, key := range keys {
+			get(t, b, key, "v")
+		}
+		if n := b.loads.running.Load(); n != 0 {
+			t.Errorf("%d loads are left", n)
 		}
 	})
 }
@@ -864,26 +915,97 @@ func TestFailuresAreBounded(t *testing.T) {
 			t.Fatalf("%d and %d after %d", len(f.byKey), len(f.oldest), i)
 		}
 	}
-	if err, rests := f.of(0, "again"); err != boom || !rests {
+	if err, rests := f.of(0, "again", false); err != boom || !rests {
 		t.Error("the last one isn't known")
 	}
-	f.add(3*time.Hour, "k", boom, time.Hour)
+	const hour = time.Hour
+	f.add(3*hour, "k", boom, hour)
 	if len(f.byKey) != 1 || len(f.oldest) != 1 {
 		t.Errorf("%d and %d are left", len(f.byKey), len(f.oldest))
 	}
 	for _, tt := range []struct {
 		at    time.Duration
+		keep  bool
 		err   error
 		rests bool
-	}{{4*time.Hour - 1, boom, true}, {4 * time.Hour, boom, false}, {5*time.Hour - 1, boom, false}, {5 * time.Hour, nil, false}} {
-		if err, rests := f.of(tt.at, "k"); err != tt.err || rests != tt.rests {
+	}{
+		{4*hour - 1, true, boom, true}, {4 * hour, true, boom, false}, {6*hour - 2, false, boom, false}, {6*hour - 1, false, nil, false},
+	} {
+		if err, rests := f.of(tt.at, "k", tt.keep); err != tt.err || rests != tt.rests {
 			t.Errorf("at %v: %v, %v", tt.at, err, rests)
 		}
 	}
 	f.end("k")
-	if err, _ := f.of(3*time.Hour, "k"); err != nil {
+	if err, _ := f.of(3*hour, "k", false); err != nil {
 		t.Errorf("%v is still known", err)
 	}
+	f.add(4*hour, "other", boom, hour)
+	if len(f.byKey) != 1 || len(f.oldest) != 1 {
+		t.Errorf("%d and %d are left", len(f.byKey), len(f.oldest))
+	}
+}
+
+// A database that hangs isn't felt either, once it is known: fills take longer than RetryAfter, there
+// are fewer slots than keys, and nobody waits.
+func TestLoaderDatabaseHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{}
+		keys := strings.Fields("1 2 3 4 5 6")
+		l := newLoader(t, localNode(t), db.fill, func(c *LoaderConfig) {
+			c.StaleOnErrorFor, c.FillTimeout, c.MaxConcurrent = time.Hour, 3*time.Second, 2
+		})
+		for _, key := range keys {
+			db.set(key, "v")
+			loaded(t, l, key, "v")
+		}
+		advance(time.Minute)
+		db.took = time.Hour
+		for _, key := range keys {
+			go l.Get(t.Context(), key) // the first ones wait
+		}
+		advance(9 * time.Second)
+		synctest.Wait()
+		before := db.asked()
+		for range 1000 { // 100 s, for two fills at a time
+			for _, key := range keys {
+				stale(t, l, key, "v", context.DeadlineExceeded)
+			}
+			advance(100 * time.Millisecond)
+		}
+		if n := db.asked() - before; n < 50 || n > 68 {
+			t.Errorf("%d queries", n)
+		}
+		db.took = 0 // it is back
+		began := time.Now()
+		for l.GetResult(t.Context(), "1") != (Result{Value: "v"}) {
+			advance(100 * time.Millisecond)
+			synctest.Wait()
+		}
+		if took := time.Since(began); took > 7*time.Second {
+			t.Errorf("that showed after %v", took)
+		}
+	})
+}
+
+// Where a fill finds nothing, and that can't replace what is held, because it was written just now, it
+// isn't begun again at once.
+func TestLoaderRefusedNotFoundIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		db := &testDB{}
+		l := newLoader(t, nodes[0], db.fill, func(c *LoaderConfig) { c.TTL, c.RefreshAhead = time.Minute, 0.999 })
+		now := nodes[0].peer.now()
+		rec, _ := l.policy.value(now, "k", Loaded{Value: "v"}, 0)
+		must(t, nodes[0].peer.replica.setRecord(nodes[0].peer.instantOf(now), &rec))
+		for range 40 { // 400 ms
+			advance(10 * time.Millisecond)
+			loaded(t, l, "k", "v")
+			synctest.Wait()
+		}
+		if n := db.asked(); n != 1 {
+			t.Errorf("%d queries", n)
+		}
+	})
 }
 
 // While a stale value is served, and the database left alone, a Get allocates nothing either.
@@ -906,4 +1028,33 @@ func TestLoaderStaleAllocatesNothing(t *testing.T) {
 			t.Errorf("%d queries", n)
 		}
 	})
+}
+
+// What is over isn't back when the clock is set back, whoever looked at it.
+func TestLoaderClockIsSetBack(t *testing.T) {
+	s := newStore(storeConfig{maxKeys: 10})
+	now := instant{wall: 1000}
+	wall := func() int64 { return now.wall }
+	for _, key := range []string{"fresh", "stale"} {
+		rec := record{key: key, val: "v", version: version{1, 1}, deadline: 2000}
+		if key == "stale" {
+			rec.staleUntil = 3000
+		}
+		s.apply(now, &rec, true)
+	}
+	held := func(key string) bool { _, ok := s.entry(key, wall); return ok }
+	now.wall = 2000
+	if held("fresh") || !held("stale") {
+		t.Error("at the deadline")
+	}
+	now.wall = 3000
+	if held("stale") {
+		t.Error("it is stale for too long")
+	}
+	now.wall = 1000
+	for _, key := range []string{"fresh", "stale"} {
+		if _, ok := s.get(key, wall); ok || held(key) {
+			t.Errorf("%s is back", key)
+		}
+	}
 }

@@ -14,19 +14,30 @@ import (
 	"github.com/iwanbk/bcache"
 )
 
+var errDatabaseDown = errors.New("the database is down")
+
 // A slowDB is a database in which every query takes as long.
 type slowDB struct {
 	took    time.Duration
-	queries atomic.Int64
 	down    atomic.Bool
 	refuses bool // at once when it is down
 	missing bool
+
+	mu      sync.Mutex
+	queries []time.Time // when they began
 }
 
-var errDatabaseDown = errors.New("the database is down")
+// since returns when queries began that came after the first n.
+func (db *slowDB) since(n int) []time.Time {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return slices.Clone(db.queries[n:])
+}
 
 func (db *slowDB) fill(ctx context.Context, key string) (bcache.Loaded, error) {
-	db.queries.Add(1)
+	db.mu.Lock()
+	db.queries = append(db.queries, time.Now())
+	db.mu.Unlock()
 	if db.refuses && db.down.Load() {
 		return bcache.Loaded{}, errDatabaseDown
 	}
@@ -121,13 +132,20 @@ func TestMeasureLoaderHotKey(t *testing.T) {
 			db := &slowDB{took: 50 * time.Millisecond}
 			loaders := hotCluster(t, db, func(c *bcache.LoaderConfig) { c.ClusterWide, c.StaleFor = tt.clusterWide, tt.staleFor })
 			took := askHot(t, loaders, 200, lasts, value)
-			n := float64(db.queries.Load())
-			expiries := float64(lasts / (time.Second + db.took))
-			t.Logf("%.0f queries in %v, about %.0f expiries: %.2f for each; Get: %s", n, lasts, expiries, n/(expiries+1), percentiles(took))
-			if tt.clusterWide && n > 2*(expiries+1) {
-				t.Errorf("%.0f queries", n)
+			each := bcache.Bursts(db.since(0), 500*time.Millisecond)
+			n := 0
+			for _, size := range each {
+				n += size
 			}
-			if p99 := took[len(took)*99/100]; tt.staleFor > 0 && p99 > 50*time.Millisecond {
+			t.Logf("%d queries in %v, in %d expiries: %.2f for each, %d at most; Get: %s", n, lasts, len(each),
+				float64(n)/float64(len(each)), slices.Max(each), percentiles(took))
+			if expiries := int(lasts / (time.Second + db.took)); len(each) < expiries-1 || len(each) > expiries+3 {
+				t.Errorf("%d expiries", len(each))
+			}
+			if tt.clusterWide && slices.Max(each) > 2 {
+				t.Errorf("%v queries", each)
+			}
+			if p99 := took[len(took)*99/100]; tt.staleFor > 0 && p99 >= time.Millisecond {
 				t.Errorf("p99 %v", p99)
 			}
 		})
@@ -150,12 +168,19 @@ func TestMeasureLoaderDown(t *testing.T) {
 			})
 			askHot(t, loaders, 1, time.Second, value)
 			db.down.Store(true)
-			before := db.queries.Load()
+			before := len(db.since(0))
 			took := askHot(t, loaders, 200, 5*time.Second, value)
-			n := db.queries.Load() - before
-			t.Logf("down for 5 s: %d queries; Get: %s", n, percentiles(took))
-			if n > 7 {
-				t.Errorf("%d queries in 5 s, RetryAfter is a second", n)
+			tries := db.since(before)
+			least := 5 * time.Second // between two
+			for i := range len(tries) - 1 {
+				least = min(least, tries[i+1].Sub(tries[i]))
+			}
+			t.Logf("down for 5 s: %d queries, %v apart at least; Get: %s", len(tries), least, percentiles(took))
+			if len(tries) < 3 || len(tries) > 6 || least < time.Second {
+				t.Errorf("RetryAfter is a second")
+			}
+			if p99 := took[len(took)*99/100]; p99 >= time.Millisecond {
+				t.Errorf("p99 %v", p99)
 			}
 		})
 	}
@@ -172,9 +197,10 @@ func TestMeasureLoaderMissing(t *testing.T) {
 		}
 		return nil
 	})
-	n := db.queries.Load()
-	t.Logf("a missing row for 10 s, NegativeTTL 1 s: %d queries; Get: %s", n, percentiles(took))
-	if n > 12 {
-		t.Errorf("%d queries", n)
+	each := bcache.Bursts(db.since(0), 500*time.Millisecond)
+	t.Logf("a missing row for 10 s, NegativeTTL 1 s: asked for %d times, %d queries at most each time; Get: %s",
+		len(each), slices.Max(each), percentiles(took))
+	if len(each) > 11 || slices.Max(each) > 1 {
+		t.Errorf("%v queries", each)
 	}
 }

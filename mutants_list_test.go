@@ -49,6 +49,10 @@ var mutants = []mutant{
 		"end := e.end()", "end := e.deadline"}}},
 	{name: "a stale value is fresh", edits: []edit{{"store_load.go",
 		"at := e.deadline\n", "at := e.end()\n"}}},
+	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{"store_load.go",
+		"case e.stamp > s.clearStamp.Load() && s.noteUse(e):", "case e.stamp > s.clearStamp.Load() && s.near(e):"}}},
+	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{"store_load.go",
+		"\t\ts.expireLocked(sh, e)\n", ""}}},
 
 	// Leases.
 	{name: "a lease is granted twice without a fault", edits: []edit{{"lease.go",

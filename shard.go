@@ -72,9 +72,16 @@ func (e *entry) ended(wall func() int64) bool {
 
 // record returns what was put.
 func (e *entry) record() record {
+	rec := e.served()
+	rec.mark = e.mark
+	return rec
+}
+
+// served is that without the mark, and needs no lock.
+func (e *entry) served() record {
 	soft := e.soft()
 	return record{
-		key: e.key, val: e.val, version: e.version, kind: e.kind, mark: e.mark,
+		key: e.key, val: e.val, version: e.version, kind: e.kind,
 		deadline: e.deadline, staleUntil: soft.staleUntil, refreshFrom: soft.refreshFrom,
 	}
 }

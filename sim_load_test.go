@@ -68,8 +68,13 @@ func (s *sim) fresh(n *simNode, key string) {
 // look judges what is held, and checks what that means to a user.
 func (s *sim) look(n *simNode, key string) verdict {
 	wall := s.now(n).wall
-	held, ok := n.r.store.peek(key)
-	v := s.c.policy.judge(&held, ok, wall)
+	there, ok := n.r.store.peek(key)
+	ok = ok && there.kind != kindTombstone && !there.ended(wall)
+	held, served := n.r.store.entry(key, func() int64 { return wall })
+	if there.mark = 0; served != ok || served && held != there {
+		s.fail("n%d: %+v (%v) of %s may be served, and held is %+v", n.id, held, served, key, there)
+	}
+	v := s.c.policy.judge(&held, served, wall)
 	if v == verdictFill {
 		return v
 	}

@@ -2,20 +2,23 @@ package bcache
 
 import "github.com/cespare/xxhash/v2"
 
-// fresh is the get of a Loader, and costs the same: it returns the live value of a key unless
-// it is worth refreshing. Whatever else is held is left to peek; a miss isn't counted here,
-// as the value may still be served. See count.
+// What a Loader asks the store: fresh for a hit, and entry for all else that may be served. Both
+// mostly take no lock, and are uses of an entry, as get is.
+
+// fresh returns the live value of a key unless it is worth refreshing, and costs what get costs.
+// A miss isn't counted here, as entry may have something to serve. See count.
 func (s *store) fresh(key string, wall func() int64) (string, bool) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return "", false
 	}
-	if e := sh.index.find(hash); e != nil && e.key == key && e.kind == kindValue &&
-		e.stamp > s.clearStamp.Load() && s.near(e) {
-		if e.due(wall) {
-			return "", false
-		}
+	e := sh.find(hash, key)
+	switch {
+	case e == nil: // without the lock that tells nothing
+	case e.kind != kindValue || e.due(wall):
+		return "", false // entry looks closer
+	case e.stamp > s.clearStamp.Load() && s.noteUse(e):
 		s.hits.add1()
 		return e.val, true
 	}
@@ -26,37 +29,38 @@ func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int6
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := sh.find(hash, key)
-	if e == nil {
+	if e == nil || e.kind != kindValue || e.stamp <= s.clearStamp.Load() || e.due(wall) {
 		return "", false
 	}
 	s.useLocked(sh, hash, e)
-	if e.kind != kindValue || e.stamp <= s.clearStamp.Load() || e.due(wall) {
-		return "", false
-	}
 	s.hits.add1()
 	return e.val, true
 }
 
-// entry is peek for a Loader, and mostly takes no lock: where stale values are served, that is every
-// Get. What is as good as nothing to a Loader it may leave out.
-func (s *store) entry(key string) (record, bool) {
+// entry returns what is held of a key and may be served: a value that is fresh or stale, or a
+// negative. What isn't, however the Loader may be configured, goes, so that it isn't back when
+// the clock is set back.
+func (s *store) entry(key string, wall func() int64) (record, bool) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return record{}, false
 	}
-	e := sh.index.find(hash)
-	if e == nil || e.key != key {
-		return s.peek(key) // only a look under the lock tells
+	if e := sh.find(hash, key); e != nil && e.stamp > s.clearStamp.Load() && !e.ended(wall) && s.noteUse(e) {
+		return e.served(), true
 	}
-	if e.stamp <= s.clearStamp.Load() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.find(hash, key)
+	switch {
+	case e == nil || e.stamp <= s.clearStamp.Load():
+		return record{}, false
+	case e.ended(wall):
+		s.expireLocked(sh, e)
 		return record{}, false
 	}
-	soft := e.soft()
-	return record{
-		key: e.key, val: e.val, version: e.version, kind: e.kind,
-		deadline: e.deadline, staleUntil: soft.staleUntil, refreshFrom: soft.refreshFrom,
-	}, true
+	s.useLocked(sh, hash, e)
+	return e.served(), true
 }
 
 // due reports whether the deadline or the time to refresh has come.
@@ -68,7 +72,7 @@ func (e *entry) due(wall func() int64) bool {
 	return at != 0 && wall() >= at
 }
 
-// count counts what fresh didn't: whether a value was served in the end.
+// count counts what fresh didn't: whether something was served in the end.
 func (s *store) count(hit bool) {
 	if hit {
 		s.hits.add1()

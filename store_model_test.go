@@ -168,6 +168,14 @@ func TestStoreCover(t *testing.T) {
 					t.Fatalf("%s: got %q %v, held: %+v", key, v, ok, rec)
 				}
 			},
+			"entry": func(t *rapid.T) {
+				key := keys.Draw(t, "key")
+				rec, held := s.peek(key)
+				held = held && rec.kind != kindTombstone && !rec.ended(now.wall)
+				if got, ok := s.entry(key, func() int64 { return now.wall }); ok != held || ok && got != rec {
+					t.Fatalf("%s: got %+v %v, held: %+v", key, got, ok, rec)
+				}
+			},
 			"pass": func(t *rapid.T) {
 				d := rapid.Int64Range(0, 20).Draw(t, "ms")
 				now.mono += time.Duration(d) * time.Millisecond
@@ -335,21 +343,29 @@ func TestStoreIsNearlyLRU(t *testing.T) {
 // which was used last: when it comes to the back it is moved.
 func TestStoreSecondChance(t *testing.T) {
 	const maxKeys, kept = 1000, 20
-	r := newStoreRig(storeConfig{maxKeys: maxKeys})
-	for i := range maxKeys {
-		r.set(fmt.Sprint(i), "")
-	}
-	read := func(from, to int) {
-		for i := from; i < to; i++ {
-			if _, ok := r.get(fmt.Sprint(i), storeNoWall); !ok && i >= maxKeys-kept {
-				t.Fatalf("%d is gone, which was read after all others", i)
+	for name, get := range map[string]func(*store, string) bool{
+		"get":   func(s *store, key string) bool { _, ok := s.get(key, storeNoWall); return ok },
+		"fresh": func(s *store, key string) bool { _, ok := s.fresh(key, storeNoWall); return ok },
+		"entry": func(s *store, key string) bool { _, ok := s.entry(key, storeNoWall); return ok },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newStoreRig(storeConfig{maxKeys: maxKeys})
+			for i := range maxKeys {
+				r.set(fmt.Sprint(i), "")
 			}
-		}
+			read := func(from, to int) {
+				for i := from; i < to; i++ {
+					if !get(r.store, fmt.Sprint(i)) && i >= maxKeys-kept {
+						t.Fatalf("%d is gone, which was read after all others", i)
+					}
+				}
+			}
+			read(0, maxKeys) // the last ones don't move: they were near the front
+			for i := range maxKeys / 2 {
+				read(maxKeys-kept, maxKeys)
+				r.set(fmt.Sprint(maxKeys+i), "")
+			}
+			storeCheck(t, r.store)
+		})
 	}
-	read(0, maxKeys) // the last ones don't move: they were near the front
-	for i := range maxKeys / 2 {
-		read(maxKeys-kept, maxKeys)
-		r.set(fmt.Sprint(maxKeys+i), "")
-	}
-	storeCheck(t, r.store)
 }

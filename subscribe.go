@@ -87,7 +87,7 @@ type watchers struct {
 
 	mu     sync.Mutex // of who changes it
 	closed bool
-	ending []*subscription // by close
+	ending []*subscription // cancelled, or by close: fn may still run
 }
 
 func (w *watchers) none() bool { return w.list.Load() == nil }
@@ -120,7 +120,10 @@ func (w *watchers) add(s *subscription) bool {
 func (w *watchers) remove(s *subscription) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.set(slices.DeleteFunc(slices.Clone(w.all()), func(o *subscription) bool { return o == s }))
+	if i := slices.Index(w.all(), s); i >= 0 {
+		w.set(slices.Delete(slices.Clone(w.all()), i, i+1))
+		w.ending = append(slices.DeleteFunc(w.ending, (*subscription).hasEnded), s)
+	}
 }
 
 // close ends all subscriptions, and wait waits for that.
@@ -128,16 +131,16 @@ func (w *watchers) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	w.ending = w.all()
-	w.set(nil)
-	for _, s := range w.ending {
+	for _, s := range w.all() {
 		s.stop()
+		w.ending = append(w.ending, s)
 	}
+	w.set(nil)
 }
 
 func (w *watchers) wait() {
 	w.mu.Lock()
-	ending := w.ending
+	ending := slices.Clone(w.ending)
 	w.mu.Unlock()
 	for _, s := range ending {
 		s.wait()
@@ -280,6 +283,15 @@ func (s *subscription) stop() {
 	s.queue, s.lost = nil, 0
 	s.mu.Unlock()
 	notify(s.more)
+}
+
+func (s *subscription) hasEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // wait waits until it doesn't run either, unless it is called by one.

@@ -279,6 +279,32 @@ func TestSubscribeEnds(t *testing.T) {
 	})
 }
 
+// One that has cancelled itself may still run: Close waits for it.
+func TestSubscribeCloseWaitsForTheCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		var cancel func()
+		var over atomic.Bool
+		cancel = b.Subscribe(func(Event) {
+			cancel()
+			advance(time.Second)
+			over.Store(true)
+		})
+		must(t, b.Set("k", "v", 60))
+		synctest.Wait()
+		for range 100 { // what has ended isn't kept
+			b.Subscribe(func(Event) {})()
+		}
+		if n := len(b.store.watchers.ending); n > 2 {
+			t.Errorf("%d are ending", n)
+		}
+		must(t, b.Close())
+		if !over.Load() {
+			t.Error("it runs after Close")
+		}
+	})
+}
+
 // Two that end each other don't wait for each other.
 func TestSubscribersEndEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

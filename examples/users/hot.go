@@ -26,7 +26,7 @@ const (
 	hotEvery   = 10 * time.Millisecond  // each client asks
 	hotTTL     = 500 * time.Millisecond // short, so that there is something to see
 	hotLatency = 20 * time.Millisecond  // of a query: the database is elsewhere
-	hotDown    = 2 * time.Second        // it is stopped
+	hotDown    = 3 * time.Second        // it is stopped
 	hotUser    = "7"
 )
 

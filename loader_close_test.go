@@ -1,0 +1,129 @@
+package bcache
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Nodes close, one after the other, while Loaders do all that they can: nobody gets what he mustn't,
+// no subscriber is called after Close, and no goroutine is left, of which synctest makes sure.
+func TestLoaderCloseDuringEverything(t *testing.T) {
+	for range 5 {
+		synctest.Test(t, func(t *testing.T) {
+			errDown := errors.New("down")
+			keys := strings.Fields("a b c d e f g h")
+			answer := func(ctx context.Context, key string) (Loaded, error) {
+				select {
+				case <-ctx.Done():
+					return Loaded{}, ctx.Err()
+				case <-time.After(rand.N(10 * time.Millisecond)):
+				}
+				switch rand.IntN(20) {
+				case 0:
+					return Loaded{}, errDown
+				case 1:
+					panic(errDown)
+				case 2:
+					return Loaded{}, ErrNotFound
+				}
+				return Loaded{Value: "value of " + key}, nil
+			}
+			edit := func(c *LoaderConfig) {
+				c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+					found, failed := map[string]Loaded{}, KeyErrors{}
+					for _, key := range keys {
+						if v, err := answer(ctx, key); err != nil {
+							failed[key] = err
+						} else {
+							found[key] = v
+						}
+					}
+					return found, failed
+				}
+				c.TTL, c.Jitter, c.RefreshAhead = 20*time.Millisecond, 0.5, 0.3
+				c.StaleFor, c.StaleOnErrorFor, c.NegativeTTL = 5*time.Millisecond, 30*time.Millisecond, 10*time.Millisecond
+				c.RetryAfter, c.FillTimeout, c.MaxConcurrent = 5*time.Millisecond, 50*time.Millisecond, 3
+				c.OnStale = func(string, error) {}
+			}
+			_, nodes, ls := leased(t, 3, &testDB{}, edit)
+			for i, b := range nodes { // every other one with a Fill too
+				if i%2 == 0 {
+					ls[i] = newLoader(t, b, answer, edit, func(c *LoaderConfig) { c.ClusterWide = true })
+				}
+			}
+			check := func(ctx context.Context, key, val string, err error) {
+				switch {
+				case err == nil && val == "value of "+key, errors.Is(err, ErrNotFound), errors.Is(err, errDown):
+				case errors.Is(err, context.DeadlineExceeded): // its own, or FillTimeout
+				case err != nil && errors.Is(err, ctx.Err()):
+				default:
+					t.Errorf("%s: %q, %v", key, val, err)
+				}
+			}
+			var wg sync.WaitGroup
+			for i, b := range nodes {
+				var closed atomic.Bool
+				b.Subscribe(func(Event) {
+					if closed.Load() {
+						t.Error("called after Close")
+					}
+				})
+				for range 8 {
+					wg.Go(func() {
+						for range 300 {
+							ctx, cancel := context.WithTimeout(t.Context(), rand.N(15*time.Millisecond))
+							key := keys[rand.IntN(len(keys))]
+							switch rand.IntN(8) {
+							case 0:
+								got, err := ls[i].GetMany(ctx, keys)
+								for key, val := range got {
+									check(ctx, key, val, nil)
+								}
+								errs, _ := err.(KeyErrors)
+								for key, err := range errs {
+									check(ctx, key, "", err)
+								}
+							case 1:
+								b.Delete(key)
+							case 2:
+								b.Set(key, "value of "+key, 1)
+							case 3:
+								for key, val := range b.All() {
+									check(ctx, key, val, nil)
+								}
+							case 4:
+								defer b.Subscribe(func(Event) {})()
+							default:
+								val, err := ls[i].Get(ctx, key)
+								check(ctx, key, val, err)
+							}
+							cancel()
+							advance(rand.N(3 * time.Millisecond))
+						}
+					})
+				}
+				wg.Go(func() {
+					advance(time.Duration(i+1) * 100 * time.Millisecond)
+					b.Close()
+					closed.Store(true)
+				})
+			}
+			wg.Wait()
+			advance(time.Minute)
+			synctest.Wait()
+			for i, b := range nodes {
+				r := b.peer.replica
+				if n := b.loads.running.Load(); n != 0 || len(r.asks) != 0 {
+					t.Errorf("node %d is left with %d loads, %d asks", i, n, len(r.asks))
+				}
+			}
+		})
+	}
+}
