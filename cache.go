@@ -48,6 +48,7 @@ type storeConfig struct {
 // storeStats are counters since the start.
 type storeStats struct {
 	hits, misses        uint64
+	replaced            uint64 // see replace
 	evictions           uint64 // entries dropped at maxKeys or maxBytes
 	expirations         uint64 // entries dropped because their deadline had come
 	tombstonesCollected uint64 // after deletionDelay
@@ -63,8 +64,8 @@ type storeStats struct {
 // Clear isn't. A floor is raised under the same lock under which what it
 // stands for goes, so that this is true at every moment.
 //
-// apply and close are serialised by the caller; everything else
-// may run at any time. At most one shard is locked at a time.
+// apply and close are serialised by the caller; everything else, replace
+// included, may run at any time. At most one shard is locked at a time.
 type store struct {
 	storeConfig
 	table  []atomic.Pointer[shard] // by the low bits of the hash; nil until a key needs it
@@ -83,7 +84,7 @@ type store struct {
 	tombs, tombBytes        atomic.Int64
 
 	rng    *rand.PCG // only apply draws
-	closed bool
+	closed atomic.Bool
 
 	hits                         stripedCounter
 	misses                       atomic.Uint64 // of shards that aren't there
@@ -202,11 +203,14 @@ type place struct {
 	fresh *entry // made of the record; nil: not yet
 }
 
+// placeOf is the place of a record for which nothing was done before.
+func placeOf(rec *record) place { return place{hash: xxhash.Sum64String(rec.key)} }
+
 // approach does what an apply of this record can do before the lock that serialises them is
 // taken: it allocates, and has the processor fetch what apply will look at. The rest takes a
 // fraction of the time. Whatever changes until then does no harm.
 func (s *store) approach(rec *record) place {
-	at := place{hash: xxhash.Sum64String(rec.key)}
+	at := placeOf(rec)
 	if rec.kind <= kindNegative {
 		at.fresh = newEntry(rec)
 	}
@@ -220,12 +224,12 @@ func (s *store) approach(rec *record) place {
 // from elsewhere must not push out what is used here. If the outcome is
 // outcomeApplied, rec.key is the store's own copy from then on.
 func (s *store) apply(now instant, rec *record, local bool) outcome {
-	return s.applyAt(now, rec, local, place{hash: xxhash.Sum64String(rec.key)})
+	return s.applyAt(now, rec, local, placeOf(rec))
 }
 
 // applyAt is apply where something was done before.
 func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome {
-	if s.closed {
+	if s.closed.Load() {
 		return outcomeRefused
 	}
 	if rec.kind == kindClear {
@@ -265,6 +269,28 @@ func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome 
 		}
 		sh.mu.Lock()
 	}
+}
+
+// replace is apply of a local write to a key that is held and needs no more room than it has.
+// It reports whether that was so and is done. It needn't be serialised with anything.
+func (s *store) replace(now instant, rec *record, at place) bool {
+	sh := s.shardOf(at.hash)
+	if sh == nil {
+		return false
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s.closed.Load() {
+		return false
+	}
+	e, o := s.judgeLocked(sh, now, rec, at.hash)
+	if o != outcomeApplied || e == nil || s.maxBytes > 0 && len(rec.val) > len(e.val) {
+		return false
+	}
+	s.useLocked(sh, at.hash, e)
+	s.putLocked(sh, at, rec, e, true)
+	sh.replaced++
+	return true
 }
 
 // judgeLocked says whether a record is to be held, and if so returns the entry that its key
@@ -343,8 +369,11 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 	}
 	e.version, e.mark = rec.version, rec.mark
 	rec.key = e.key
-	sh.setAlarmLocked(old, e)
-	sh.index.put(at.hash, e)
+	end := e.end()
+	sh.index.put(at.hash, e, end)
+	if end != 0 && (sh.nextExpiry == 0 || end < sh.nextExpiry) {
+		sh.nextExpiry = end
+	}
 	s.tellHeld(rec)
 }
 
@@ -390,7 +419,6 @@ func (s *store) removeLocked(sh *shard, key string) {
 			s.inProbation.Add(-1)
 		}
 		sh.index.remove(hash)
-		sh.endAlarmLocked(e)
 		s.countLocked(e, -1)
 	} else if t, ok := sh.tombs.peek(key); ok {
 		sh.tombs.remove(key)
@@ -455,6 +483,7 @@ func (s *store) stats() storeStats {
 		if sh := s.table[i].Load(); sh != nil {
 			sh.mu.Lock()
 			st.misses += sh.misses
+			st.replaced += sh.replaced
 			sh.mu.Unlock()
 		}
 	}
@@ -464,7 +493,7 @@ func (s *store) stats() storeStats {
 // close drops everything. From then on every get misses and apply does nothing.
 // Counters and floors stay, and 64 bytes a shard.
 func (s *store) close() {
-	s.closed = true
+	s.closed.Store(true)
 	for i := range s.table {
 		sh := s.table[i].Load()
 		if sh == nil {
@@ -472,7 +501,7 @@ func (s *store) close() {
 		}
 		sh.mu.Lock()
 		sh.index.clear()
-		sh.main, sh.probation, sh.tombs, sh.alarms = queue[uint64, struct{}]{}, queue[uint64, struct{}]{}, queue[string, tombstone]{}, nil
+		sh.main, sh.probation, sh.tombs = queue[uint64, struct{}]{}, queue[uint64, struct{}]{}, queue[string, tombstone]{}
 		sh.mu.Unlock()
 	}
 	for _, gauge := range []*atomic.Int64{&s.entries, &s.inProbation, &s.entryBytes, &s.tombs, &s.tombBytes} {

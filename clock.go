@@ -1,6 +1,9 @@
 package bcache
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // An instant is a point in time as the core is given it; it never reads a clock
 // itself. The wall clock may jump, mono never does.
@@ -18,15 +21,22 @@ func stampOf(wall int64) uint64    { return uint64(max(wall, 0)) << stampShift }
 func stampWall(stamp uint64) int64 { return int64(stamp >> stampShift) }
 
 // A clock makes stamps that increase strictly, whatever the wall clock does, and
-// that are greater than every stamp that was observed. It isn't locked.
-type clock struct{ last uint64 }
+// that are greater than every stamp that was observed.
+type clock struct{ last atomic.Uint64 }
 
 // tick returns the stamp of a new local write.
 func (c *clock) tick(wall int64) uint64 {
-	c.last = max(c.last+1, stampOf(wall))
-	return c.last
+	for {
+		last := c.last.Load()
+		if next := max(last+1, stampOf(wall)); c.last.CompareAndSwap(last, next) {
+			return next
+		}
+	}
 }
 
 // observe advances the clock to a stamp that the node accepted, so that what it
 // writes next beats everything that it has seen.
-func (c *clock) observe(stamp uint64) { c.last = max(c.last, stamp) }
+func (c *clock) observe(stamp uint64) {
+	for last := c.last.Load(); last < stamp && !c.last.CompareAndSwap(last, stamp); last = c.last.Load() {
+	}
+}

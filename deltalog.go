@@ -171,15 +171,19 @@ func (l *deltaLog) page(origin, number uint64) *logPage {
 	if p := pages[number]; p != nil {
 		return p
 	}
+	var p *logPage
 	if l.pages() >= l.maxPages {
-		l.dropOldest()
+		p = l.dropOldest() // its memory will do
+		*p = logPage{slots: p.slots}
+		clear(p.slots)
 		pages = l.origins[origin] // it may have been its last page
+	} else {
+		p = &logPage{slots: make([]logSlot, l.pageSize)}
 	}
 	if pages == nil {
 		pages = map[uint64]*logPage{}
 		l.origins[origin] = pages
 	}
-	p := &logPage{slots: make([]logSlot, l.pageSize)}
 	pages[number] = p
 	l.order = append(l.order, pageRef{origin, number})
 	return p
@@ -187,10 +191,8 @@ func (l *deltaLog) page(origin, number uint64) *logPage {
 
 func (l *deltaLog) pages() int { return len(l.order) - l.head }
 
-func (l *deltaLog) dropOldest() {
-	if l.pages() == 0 {
-		return
-	}
+// dropOldest forgets a page, of which there must be one, and returns it.
+func (l *deltaLog) dropOldest() *logPage {
 	ref := l.order[l.head]
 	l.head++
 	if l.head > l.maxPages { // amortised: half of the slice is spent
@@ -205,4 +207,5 @@ func (l *deltaLog) dropOldest() {
 	if len(pages) == 0 {
 		delete(l.origins, ref.origin)
 	}
+	return p
 }

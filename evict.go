@@ -176,17 +176,20 @@ func (s *store) sweepSome(sh *shard, now instant) int {
 // sweepLocked removes what has expired or what Clear is above, sweepBatch at
 // most, and returns how many it removed. With fewer nothing is left.
 func (s *store) sweepLocked(sh *shard, now instant) int {
-	n, next := 0, int64(0)
-	for i := 0; i < len(sh.alarms); {
-		l := &sh.alarms[i]
-		if l.end == 0 || now.wall < l.end {
-			if l.end != 0 && (next == 0 || l.end < next) {
-				next = l.end
+	n, next, x := 0, int64(0), &sh.index
+	for i := 0; i < len(x.ends); {
+		if end := x.ends[i]; end == 0 || now.wall < end {
+			if end != 0 && (next == 0 || end < next) {
+				next = end
 			}
 			i++
 			continue
 		}
-		s.expireLocked(sh, l.e) // another alarm takes this place
+		size := len(x.ends)
+		s.expireLocked(sh, x.at(i)) // another entry may take this place
+		if len(x.ends) != size {
+			i = 0 // all places are others
+		}
 		if n++; n == sweepBatch {
 			return n // the hints stay, and so does what is due
 		}

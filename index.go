@@ -13,6 +13,11 @@ import "sync/atomic"
 type index struct {
 	slots atomic.Pointer[[]slot] // nil, or a power of two of them; at most three quarters are taken
 	n     int                    // entries
+
+	// ends is when the entry of each slot is of no more use; 0 is never. It is nil until one has
+	// an end, and for those who hold the lock. They lie side by side in memory: a sweep doesn't
+	// have to fetch a thousand scattered entries to find the few that have expired.
+	ends []int64
 }
 
 type slot struct {
@@ -42,28 +47,38 @@ func (x *index) find(hash uint64) *entry {
 	}
 }
 
-// put makes e the entry of a hash.
-func (x *index) put(hash uint64, e *entry) {
+// put makes e, which is of no more use at end, the entry of a hash.
+func (x *index) put(hash uint64, e *entry, end int64) {
 	p := x.slots.Load()
 	if p == nil || (x.n+1)*4 > len(*p)*3 {
 		p = x.resize(max(2*x.len(), minSlots))
 	}
-	s := free(*p, hash)
+	i := free(*p, hash)
+	s := &(*p)[i]
 	if s.e.Load() == nil {
 		x.n++
 	}
 	s.hash.Store(hash) // first: a free slot's hash isn't looked at
 	s.e.Store(e)
+	if x.ends == nil && end != 0 {
+		x.ends = make([]int64, len(*p))
+	}
+	if x.ends != nil {
+		x.ends[i] = end
+	}
 }
 
-// free returns the slot of a hash, or the one that it would take.
-func free(slots []slot, hash uint64) *slot {
+// free returns the place of a hash, or the one that it would take.
+func free(slots []slot, hash uint64) int {
 	for i := home(hash, slots); ; i = (i + 1) & (len(slots) - 1) {
 		if s := &slots[i]; s.e.Load() == nil || s.hash.Load() == hash {
-			return s
+			return i
 		}
 	}
 }
+
+// at returns the entry in a place, or nil.
+func (x *index) at(i int) *entry { return (*x.slots.Load())[i].e.Load() }
 
 // remove removes a hash that is there.
 func (x *index) remove(hash uint64) {
@@ -79,9 +94,15 @@ func (x *index) remove(hash uint64) {
 		}
 		slots[gap].hash.Store(h)
 		slots[gap].e.Store(slots[i].e.Load())
+		if x.ends != nil {
+			x.ends[gap] = x.ends[i]
+		}
 		gap = i
 	}
 	slots[gap].e.Store(nil)
+	if x.ends != nil {
+		x.ends[gap] = 0
+	}
 	if x.n--; x.n*8 < len(slots) && len(slots) > minSlots {
 		x.resize(len(slots) / 2)
 	}
@@ -96,11 +117,23 @@ func (x *index) len() int {
 
 func (x *index) resize(n int) *[]slot {
 	slots := make([]slot, n)
-	for e, hash := range x.all {
-		s := free(slots, hash)
-		s.hash.Store(hash)
-		s.e.Store(e)
+	var ends []int64
+	if x.ends != nil {
+		ends = make([]int64, n)
 	}
+	for i := range x.len() {
+		old := &(*x.slots.Load())[i]
+		if old.e.Load() == nil {
+			continue
+		}
+		at := free(slots, old.hash.Load())
+		slots[at].hash.Store(old.hash.Load())
+		slots[at].e.Store(old.e.Load())
+		if ends != nil {
+			ends[at] = x.ends[i]
+		}
+	}
+	x.ends = ends
 	x.slots.Store(&slots)
 	return &slots
 }
@@ -123,7 +156,7 @@ func (x *index) all(yield func(*entry, uint64) bool) {
 // clear removes everything.
 func (x *index) clear() {
 	x.slots.Store(nil)
-	x.n = 0
+	x.n, x.ends = 0, nil
 }
 
 // trim gives an empty index' memory back.

@@ -23,8 +23,8 @@ func TestIndexLaws(t *testing.T) {
 		})
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
-				h, e := hash.Draw(t, "hash"), &entry{}
-				x.put(h, e)
+				h, e := hash.Draw(t, "hash"), &entry{deadline: rapid.Int64Range(0, 2).Draw(t, "end")}
+				x.put(h, e, e.deadline)
 				model[h] = e
 			},
 			"remove": func(t *rapid.T) {
@@ -51,6 +51,16 @@ func TestIndexLaws(t *testing.T) {
 						}
 					}
 				}
+				for i, end := range x.ends {
+					if e := x.at(i); e == nil && end != 0 || e != nil && end != e.deadline {
+						t.Fatalf("place %d ends at %d, its entry is %v", i, end, e)
+					}
+				}
+				for _, e := range model {
+					if e.deadline != 0 && len(x.ends) != x.len() {
+						t.Fatalf("%d ends for %d slots", len(x.ends), x.len())
+					}
+				}
 				if n := x.len(); n > minSlots && (len(model)*8 < n || len(model)*4 > n*3) {
 					t.Fatalf("%d slots for %d entries", n, len(model))
 				}
@@ -66,7 +76,7 @@ func TestIndexConcurrently(t *testing.T) {
 	hash := func(i uint64) uint64 { return i << 32 }
 	const stay = 1000 // even hashes stay, odd ones come and go between them
 	for i := range uint64(stay) {
-		x.put(hash(2*i), &entry{key: fmt.Sprint(2 * i)})
+		x.put(hash(2*i), &entry{key: fmt.Sprint(2 * i)}, 0)
 	}
 	var stop atomic.Bool
 	var looks, missed atomic.Int64
@@ -84,7 +94,7 @@ func TestIndexConcurrently(t *testing.T) {
 	}
 	for range 50 {
 		for i := range uint64(stay) {
-			x.put(hash(2*i+1), &entry{key: fmt.Sprint(2*i + 1)})
+			x.put(hash(2*i+1), &entry{key: fmt.Sprint(2*i + 1)}, 0)
 		}
 		for i := range uint64(stay) {
 			x.remove(hash(2*(i*7%stay) + 1))

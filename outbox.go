@@ -3,6 +3,7 @@ package bcache
 const (
 	maxOutbox   = 64 << 20 // bytes of the records that wait for the flusher
 	outboxChunk = 1024     // records
+	maxSpare    = 4        // chunks
 )
 
 // An outbox holds the local writes that wait for the flusher: consecutive
@@ -14,7 +15,7 @@ type outbox struct {
 	n      int        // records
 	chunks [][]record // none is empty; only the first and the last may be short
 	bytes  int
-	spare  []record // an empty chunk
+	spare  [][]record // empty chunks, maxSpare at most
 }
 
 func (o *outbox) empty() bool { return o.n == 0 }
@@ -39,9 +40,13 @@ func (o *outbox) put(seq uint64, rec *record) (dropped uint64) {
 }
 
 func (o *outbox) newChunk() []record {
-	if c := o.spare; c != nil {
-		o.spare = nil
+	if n := len(o.spare) - 1; n >= 0 {
+		c := o.spare[n]
+		o.spare = o.spare[:n]
 		return c
+	}
+	if len(o.chunks) > 0 {
+		return make([]record, 0, outboxChunk)
 	}
 	return make([]record, 0, 16) // an idle node's writes leave one by one
 }
@@ -65,6 +70,12 @@ func (o *outbox) take() (first uint64, chunks [][]record) {
 	return first, chunks
 }
 
-// recycle gives the memory of a chunk back. Its records must have been cleared, or
+// recycle gives the memory of chunks back. Their records must have been cleared, or
 // it would keep their keys and values.
-func (o *outbox) recycle(chunk []record) { o.spare = chunk[:0] }
+func (o *outbox) recycle(chunks [][]record) {
+	for _, c := range chunks {
+		if len(o.spare) < maxSpare {
+			o.spare = append(o.spare, c[:0])
+		}
+	}
+}

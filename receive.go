@@ -86,15 +86,13 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 // local callers never wait for a whole frame.
 func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 	ahead, refused := int64(0), 0
+	batch := newBatch(d.count)
 	pass := func(d deltaReader, but kind) {
-		for more := true; more; {
+		for batch.fill(&d, r.store) {
 			r.mu.Lock()
-			for i, bytes := 0, 0; more && i < applyBatch && bytes < applyBytes; i++ {
-				var rec record
-				var applied bool
-				rec, applied, more = r.receiveRecord(now, &d, but)
-				bytes += len(rec.key) + len(rec.val)
-				if more && !applied {
+			for i := range batch.recs {
+				rec := &batch.recs[i]
+				if !r.receiveRecord(now, &d, batch.seq+uint64(i), rec, batch.hashes[i], but) {
 					ahead = max(ahead, stampWall(rec.stamp)-now.wall)
 					refused++
 				}
@@ -128,38 +126,32 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 	}
 }
 
-// receiveRecord processes the next record of a frame, unless it is of a certain kind; more is
-// false if there is none. applied is false if it comes from the future.
-func (r *replica) receiveRecord(now instant, d *deltaReader, but kind) (rec record, applied, more bool) {
-	seq, ok := d.peekSeq()
-	if !ok {
-		return rec, false, false
-	}
+// receiveRecord processes a record of a frame, unless it is of a certain kind. It returns false
+// if the record comes from the future.
+func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *record, hash uint64, but kind) bool {
 	if d.origin == r.origin || r.ctx.get(d.origin).has(seq) {
 		r.n.duplicates++
-		d.skip()
-		return rec, true, true
+		return true
 	}
-	d.next(&rec)
 	if rec.kind == but {
-		return rec, true, true
+		return true
 	}
-	r.makeRoom(now, &rec)
+	r.makeRoom(now, rec)
 	if r.ctx.get(d.origin).has(seq) { // it came a second time while the lock was free
 		r.n.duplicates++
-		return rec, true, true
+		return true
 	}
 	r.n.recordsIn++
 	r.active = true
 	if !r.ctx.admits(d.origin, seq, max(rec.stamp, d.newest)) {
 		r.n.droppedIntervals++
-		r.giveUp(&rec)
-		return rec, true, true
+		r.giveUp(rec)
+		return true
 	}
-	if !r.apply(now, &rec) {
-		return rec, false, true
+	if !r.apply(now, rec, place{hash: hash}) {
+		return false
 	}
-	r.log.put(d.origin, seq, &rec)
+	r.log.put(d.origin, seq, rec)
 	r.n.droppedOrigins += uint64(r.ctx.add(d.origin, seq, max(rec.stamp, d.newest), now.mono))
 	if d.newest != 0 {
 		r.n.recordsRetrieved++
@@ -167,19 +159,19 @@ func (r *replica) receiveRecord(now instant, d *deltaReader, but kind) (rec reco
 			r.pull.got++
 		}
 	}
-	return rec, true, true
+	return true
 }
 
 // apply merges a record of another node. It returns false for one from the
 // future: its dot stays a gap, to be repaired when the clocks have caught up.
-func (r *replica) apply(now instant, rec *record) bool {
+func (r *replica) apply(now instant, rec *record, at place) bool {
 	if r.future(now, rec.stamp) {
 		r.n.refusedSkew++
 		r.giveUp(rec)
 		return false
 	}
 	r.clock.observe(rec.stamp)
-	switch r.store.apply(now, rec, false) {
+	switch r.store.applyAt(now, rec, false, at) {
 	case outcomeKept, outcomeRefused, outcomeCleared:
 		return true
 	case outcomeTooBig:
@@ -204,7 +196,7 @@ func (r *replica) giveUp(rec *record) {
 			r.changed(rec.key, kindForget)
 		}
 	case r.store.clearVersion().origin != rec.origin: // once is enough
-		r.store.applyClear(version{min(rec.stamp, r.clock.last), rec.origin})
+		r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
 		r.changed("", kindClear)
 	}
 }

@@ -175,6 +175,9 @@ func (r *replica) set(now instant, key, val string, deadline int64) error {
 // setRecord is set for a record that is complete but for its version.
 func (r *replica) setRecord(now instant, rec *record) error {
 	at := r.store.approach(rec)
+	if r.local && r.replace(now, rec, at) {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.makeRoom(now, rec)
@@ -184,6 +187,17 @@ func (r *replica) setRecord(now instant, rec *record) error {
 	r.n.sets++
 	r.write(now, rec, at)
 	return nil
+}
+
+// replace is set of a key that is held, on a node that no other node will ever ask for what it
+// wrote: then nothing but the key itself is to be locked. It reports whether it is done.
+func (r *replica) replace(now instant, rec *record, at place) bool {
+	rec.version = version{r.clock.tick(now.wall), r.origin}
+	if !r.store.replace(now, rec, at) {
+		return false
+	}
+	r.changed(rec.key, rec.kind)
+	return true
 }
 
 // delete writes a tombstone, also for a key that isn't held: others may hold it.
@@ -327,7 +341,7 @@ func (r *replica) tend(now instant) {
 func (r *replica) ahead(now instant) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ms := stampWall(r.clock.last) - now.wall; ms > r.maxSkew && !r.local {
+	if ms := stampWall(r.clock.last.Load()) - now.wall; ms > r.maxSkew && !r.local {
 		return time.Duration(ms) * time.Millisecond
 	}
 	return 0
@@ -346,9 +360,11 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 		first += uint64(len(records))
 	}
 	if len(chunks) > 0 {
-		clear(chunks[0])
+		for _, records := range chunks {
+			clear(records)
+		}
 		r.mu.Lock()
-		r.outbox.recycle(chunks[0])
+		r.outbox.recycle(chunks)
 		r.mu.Unlock()
 	}
 	sends = r.answerPulls(now, sends)

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -12,57 +13,60 @@ import (
 // With its places in the index and in its queue it takes some EntryOverhead bytes.
 //
 // Gets read it without a lock, so what they read of it never changes: another value is another
-// entry in its place.
+// entry in its place. It fills a cache line, and with a deadline beside it a Get would wait for
+// two.
 type entry struct {
 	key, val string // key is the store's own copy
 	version
-	life *lifetime     // nil: it lives for ever
-	used atomic.Uint32 // the store's clock when it was last moved, plus useBits
-	kind kind
-	mark uint8 // as in record; guarded by the shard's lock
+	deadline int64         // as in record
+	used     atomic.Uint32 // the store's clock when it was last moved, plus useBits
+	kind     kind
+	mark     uint8 // as in record; guarded by the shard's lock
+	isSoft   bool  // it is part of a softEntry
 }
+
+// A softEntry is an entry that has more times than its deadline, in one piece with them.
+type softEntry struct {
+	entry
+	softTimes
+}
+
+// softTimes are when a value may still be of use although it is stale, and when it is worth
+// refreshing although it isn't.
+type softTimes struct{ staleUntil, refreshFrom int64 } // as in record
 
 func (e *entry) cost() int64 { return entryCost(e.key, e.val) }
 
 func entryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
 
-// A lifetime is what an entry has beside, if it doesn't live for ever.
-type lifetime struct {
-	deadline, staleUntil, refreshFrom int64 // as in record
-	alarm                             int32 // its place in shard.alarms; guarded by the shard's lock
-}
-
-// A mortal is an entry and its lifetime, in one piece.
-type mortal struct {
-	entry
-	lifetime
-}
-
 // newEntry makes an entry of a record.
 func newEntry(rec *record) *entry {
 	var e *entry
-	if rec.deadline == 0 && rec.staleUntil == 0 && rec.refreshFrom == 0 {
+	if times := (softTimes{rec.staleUntil, rec.refreshFrom}); times == (softTimes{}) {
 		e = &entry{}
 	} else {
-		m := &mortal{lifetime: lifetime{rec.deadline, rec.staleUntil, rec.refreshFrom, 0}}
-		m.life = &m.lifetime
-		e = &m.entry
+		soft := &softEntry{softTimes: times}
+		e = &soft.entry
+		e.isSoft = true
 	}
-	e.key, e.val, e.version, e.kind, e.mark = rec.key, rec.val, rec.version, rec.kind, rec.mark
+	e.key, e.val, e.version, e.deadline, e.kind, e.mark = rec.key, rec.val, rec.version, rec.deadline, rec.kind, rec.mark
 	return e
 }
 
-// expired reports whether an entry's deadline has come.
-func (e *entry) expired(wall func() int64) bool {
-	return e.life != nil && e.life.deadline != 0 && wall() >= e.life.deadline
+// soft returns the times that an entry has beside its deadline.
+func (e *entry) soft() softTimes {
+	if !e.isSoft {
+		return softTimes{}
+	}
+	return (*softEntry)(unsafe.Pointer(e)).softTimes // see newEntry
 }
+
+// expired reports whether an entry's deadline has come.
+func (e *entry) expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
 
 // ended reports whether it is of no use as stale any more either.
 func (e *entry) ended(wall func() int64) bool {
-	if e.life == nil {
-		return false
-	}
-	end := e.life.end()
+	end := e.end()
 	return end != 0 && wall() >= end
 }
 
@@ -75,27 +79,21 @@ func (e *entry) record() record {
 
 // served is that without the mark, and needs no lock.
 func (e *entry) served() record {
-	rec := record{key: e.key, val: e.val, version: e.version, kind: e.kind}
-	if l := e.life; l != nil {
-		rec.deadline, rec.staleUntil, rec.refreshFrom = l.deadline, l.staleUntil, l.refreshFrom
+	soft := e.soft()
+	return record{
+		key: e.key, val: e.val, version: e.version, kind: e.kind,
+		deadline: e.deadline, staleUntil: soft.staleUntil, refreshFrom: soft.refreshFrom,
 	}
-	return rec
 }
 
 // end returns when the entry is of no more use; 0 is never.
-func (l *lifetime) end() int64 { return endOf(l.deadline, l.staleUntil) }
+func (e *entry) end() int64 { return endOf(e.deadline, e.soft().staleUntil) }
 
 // A tombstone is what is left of a deleted key.
 type tombstone struct {
 	key string // the store's own copy
 	version
 	born time.Duration // monotonic
-}
-
-// An alarm is when a mortal entry is of no more use.
-type alarm struct {
-	end int64 // see endOf
-	e   *entry
 }
 
 // A queue is a simplelru that takes no memory until something is added. It never
@@ -159,15 +157,11 @@ type shard struct {
 	probation queue[uint64, struct{}]  // only written by others so far, by arrival
 	tombs     queue[string, tombstone] // by arrival
 
-	// Alarms lie side by side in memory, in no order: a sweep doesn't have to
-	// fetch a thousand scattered entries to find the few that have expired.
-	alarms []alarm
-
 	// Whether something is due is known without looking further.
 	nextExpiry int64  // no lifetime ends before this; 0 if there is none at all
 	cleared    uint64 // no entry or tombstone has a stamp up to this one
 
-	misses uint64
+	misses, replaced uint64
 }
 
 // find returns the entry of a key, or nil. Without the lock nil tells nothing, see index.
@@ -214,38 +208,6 @@ func (sh *shard) entriesLocked() []*entry {
 	return all
 }
 
-// setAlarmLocked has the alarm of old, if there is one, be that of e, if it needs one. old may
-// be nil.
-func (sh *shard) setAlarmLocked(old, e *entry) {
-	switch {
-	case e.life == nil:
-		sh.endAlarmLocked(old)
-		return
-	case old != nil && old.life != nil:
-		e.life.alarm = old.life.alarm
-	default:
-		e.life.alarm = int32(len(sh.alarms))
-		sh.alarms = append(sh.alarms, alarm{})
-	}
-	end := e.life.end()
-	sh.alarms[e.life.alarm] = alarm{end, e}
-	if end != 0 && (sh.nextExpiry == 0 || end < sh.nextExpiry) {
-		sh.nextExpiry = end
-	}
-}
-
-// endAlarmLocked takes an entry's alarm away; the last one moves to its place.
-func (sh *shard) endAlarmLocked(e *entry) {
-	if e == nil || e.life == nil {
-		return
-	}
-	n := len(sh.alarms) - 1
-	last := sh.alarms[n]
-	sh.alarms[e.life.alarm], last.e.life.alarm = last, e.life.alarm
-	sh.alarms[n] = alarm{} // it would keep the entry alive
-	sh.alarms = sh.alarms[:n]
-}
-
 // dueLocked reports whether an entry may have expired, or something may be left
 // that Clear is above.
 func (sh *shard) dueLocked(wall int64, clear uint64) bool {
@@ -273,7 +235,4 @@ func (sh *shard) trimLocked() {
 	sh.probation.trim()
 	sh.tombs.trim()
 	sh.index.trim()
-	if len(sh.alarms) == 0 {
-		sh.alarms = nil
-	}
 }

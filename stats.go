@@ -99,7 +99,7 @@ func (b *Bcache) Stats() Stats {
 	c := st.stats()
 	s := Stats{
 		Hits: c.hits, Misses: c.misses,
-		Sets: n.sets, Deletes: n.deletes, Clears: n.clears,
+		Sets: n.sets + c.replaced, Deletes: n.deletes, Clears: n.clears,
 		Fills: b.fills.Load(), FillErrors: b.fillErrors.Load(),
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
 		Refreshes: b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),

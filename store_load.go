@@ -65,12 +65,11 @@ func (s *store) entry(key string, wall func() int64) (record, bool) {
 
 // due reports whether the deadline or the time to refresh has come.
 func (e *entry) due(wall func() int64) bool {
-	l := e.life
-	if l == nil || l.deadline == 0 && l.refreshFrom == 0 {
-		return false
+	at := e.deadline
+	if from := e.soft().refreshFrom; from != 0 && (at == 0 || from < at) {
+		at = from
 	}
-	now := wall()
-	return l.deadline != 0 && now >= l.deadline || l.refreshFrom != 0 && now >= l.refreshFrom
+	return at != 0 && wall() >= at
 }
 
 // count counts what fresh didn't: whether something was served in the end.

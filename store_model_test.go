@@ -44,7 +44,11 @@ func storeCheck(t interface {
 		if sh == nil {
 			continue
 		}
-		alarms := len(sh.alarms)
+		for i, end := range sh.index.ends {
+			if e := sh.index.at(i); e == nil && end != 0 || e != nil && end != e.end() {
+				t.Errorf("place %d ends at %d, its entry is %v", i, end, e)
+			}
+		}
 		if n := len(sh.main.keys()) + len(sh.probation.keys()); n != sh.index.n {
 			t.Errorf("%d entries in the queues, %d in the index", n, sh.index.n)
 		}
@@ -60,22 +64,13 @@ func storeCheck(t interface {
 				if isProbation {
 					probation++
 				}
-				if e.life != nil && (sh.alarms[e.life.alarm].e != e || sh.alarms[e.life.alarm].end != e.life.end()) {
-					t.Errorf("%q has another entry's alarm", e.key)
-				}
-				if d := endOf(e.record().deadline, e.record().staleUntil); d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d) {
-					t.Errorf("deadline %d, hint %d", d, sh.nextExpiry)
-				}
-				if e.life != nil {
-					alarms--
+				if d := e.end(); d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d || sh.index.ends == nil) {
+					t.Errorf("end %d, hint %d, %d ends", d, sh.nextExpiry, len(sh.index.ends))
 				}
 				if e.stamp <= sh.cleared {
 					t.Errorf("%q is at %d, cleared up to %d", e.key, e.stamp, sh.cleared)
 				}
 			}
-		}
-		if alarms != 0 {
-			t.Errorf("%d alarms too many", alarms)
 		}
 		for _, d := range sh.tombs.values() {
 			own(i, d.key)

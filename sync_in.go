@@ -178,7 +178,7 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 			in.spoiled = true
 		}
 	}
-	if in.spoiled || c.clear.stamp > 0 && !r.apply(now, &record{kind: kindClear, version: c.clear}) {
+	if in.spoiled || c.clear.stamp > 0 && !r.apply(now, &record{kind: kindClear, version: c.clear}, place{}) {
 		in.spoiled = true
 		return nil
 	}
@@ -228,7 +228,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 		return // it was given up while the lock was free
 	}
 	r.n.recordsSynced++
-	if !r.apply(now, rec) {
+	if !r.apply(now, rec, placeOf(rec)) {
 		in.spoiled = true
 	}
 	in.streamed.add(rec.key)

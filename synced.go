@@ -24,7 +24,7 @@ const electAfter = 3 * time.Second // all neighbours being unsynced, in case a s
 // whole reports whether a full sync from this node would make another one complete: it is synced,
 // vouches for all that it holds, and its stamps aren't ahead of what others accept.
 func (r *replica) whole(now instant) bool {
-	return r.synced && !r.unvouched && !r.future(now, r.clock.last)
+	return r.synced && !r.unvouched && !r.future(now, r.clock.last.Load())
 }
 
 // judge declares the node synced, if its time has come. One that was synced before, and holds

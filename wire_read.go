@@ -88,34 +88,9 @@ func openDelta(frame []byte) (deltaReader, error) {
 	return start, nil
 }
 
-// peekSeq returns the seq of the next record, without moving. ok is false after
-// the last one.
-func (d *deltaReader) peekSeq() (seq uint64, ok bool) {
-	return d.seq, d.seq-d.first < d.count
-}
-
-// next reads one record into rec and returns its seq. It allocates the key and
-// the value, each on its own, so that neither keeps the other or the frame
-// alive. ok is false after the last record; rec is as it was then.
-//
-// A record that needs a later version to be understood comes with kindUnknown,
-// its key and its version, and nothing else.
-func (d *deltaReader) next(rec *record) (seq uint64, ok bool) {
-	seq = d.seq
-	r, ok := d.advance()
-	if !ok {
-		return 0, false
-	}
-	*rec = r.record()
-	return seq, true
-}
-
-// skip moves past one record and allocates nothing. After the last one it does
-// nothing.
-func (d *deltaReader) skip() { d.advance() }
-
-// advance parses the next record. An error can't occur, as openDelta has seen the
-// same bytes; if it does, because they were changed, there are no more records.
+// advance parses the next record, whose dot has d.seq until then. ok is false after the last one.
+// An error can't occur, as openDelta has seen the same bytes; if it does, because they were
+// changed, there are no more records.
 func (d *deltaReader) advance() (r wireRecord, ok bool) {
 	for d.seq-d.first < d.count {
 		f, err := d.fields.next()
@@ -144,10 +119,14 @@ type wireRecord struct {
 	deadline, staleUntil, refreshFrom int64
 }
 
-// record copies the key and the value out of the frame, each on its own.
-func (r *wireRecord) record() record {
+// record copies the value out of the frame; key is a copy of the key. Each is on its own, so that
+// neither keeps the other or the frame alive.
+//
+// A record that needs a later version to be understood has kindUnknown, its key and its version,
+// and nothing else.
+func (r *wireRecord) record(key string) record {
 	return record{
-		key:         string(r.key),
+		key:         key,
 		val:         string(r.val),
 		version:     r.version,
 		kind:        r.kind,

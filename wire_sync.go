@@ -283,7 +283,7 @@ func (c *chunkReader) next(rec *record) (ok bool) {
 			return false
 		}
 		c.prev = r.version
-		*rec = r.record()
+		*rec = r.record(string(r.key))
 		return true
 	}
 	return false

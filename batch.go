@@ -1,0 +1,56 @@
+package bcache
+
+import "github.com/cespare/xxhash/v2"
+
+// A batch is a number of consecutive records of a delta, to be applied under one lock. What can
+// be done before the lock is taken is done when the batch is filled.
+type batch struct {
+	seq    uint64 // of the first record
+	recs   []record
+	hashes []uint64 // of their keys
+	wire   []wireRecord
+	held   []*entry
+}
+
+// newBatch makes a batch for records of a frame that has so many.
+func newBatch(records uint64) *batch {
+	n := min(records, applyBatch)
+	return &batch{
+		recs:   make([]record, n),
+		hashes: make([]uint64, n),
+		wire:   make([]wireRecord, n),
+		held:   make([]*entry, n),
+	}
+}
+
+// fill takes the next records of a frame, and reports whether there were any.
+func (b *batch) fill(d *deltaReader, s *store) bool {
+	b.seq = d.seq
+	b.recs, b.wire = b.recs[:0], b.wire[:0]
+	for bytes := 0; len(b.wire) < cap(b.wire) && bytes < applyBytes; {
+		w, ok := d.advance()
+		if !ok {
+			break
+		}
+		bytes += len(w.key) + len(w.val)
+		b.wire = append(b.wire, w)
+	}
+	// Nearly all that a record costs is waiting for the memory in which its key is held. In a
+	// loop that does nothing else, the processor waits for many at once.
+	for i := range b.wire {
+		b.hashes[i] = xxhash.Sum64(b.wire[i].key)
+		b.held[i] = nil
+		if sh := s.shardOf(b.hashes[i]); sh != nil {
+			b.held[i] = sh.index.find(b.hashes[i])
+		}
+	}
+	for i := range b.wire {
+		w := &b.wire[i]
+		if e := b.held[i]; e != nil && e.key == string(w.key) {
+			b.recs = append(b.recs, w.record(e.key)) // the store's own copy needn't be made again
+		} else {
+			b.recs = append(b.recs, w.record(string(w.key)))
+		}
+	}
+	return len(b.recs) > 0
+}

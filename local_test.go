@@ -1,0 +1,86 @@
+package bcache
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// The writes of a local node aren't serialised where they needn't be. Still no key ever goes back
+// to an older version, nor to what a goroutine wrote earlier, whoever deletes or clears meanwhile, and every bound holds.
+func TestLocalWritesConcurrently(t *testing.T) {
+	const writers, keys, writes, maxBytes = 4, 4, 20_000, 3 * (EntryOverhead + 20)
+	for _, cfg := range []Config{{MaxKeys: 1000}, {MaxKeys: 3}, {MaxKeys: 1000, MaxBytes: maxBytes}} {
+		b, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for w := range writers {
+			rng := rand.New(rand.NewPCG(uint64(w), 0))
+			wg.Go(func() {
+				var last [keys][writers]int
+				var newest [keys]uint64
+				see := func(key int) {
+					held, _ := b.store.peek(fmt.Sprint(key))
+					if held.stamp != 0 && held.stamp < newest[key] {
+						t.Errorf("%d: held at %d after %d", key, held.stamp, newest[key])
+					}
+					newest[key] = max(newest[key], held.stamp)
+					val, ok := b.Get(fmt.Sprint(key))
+					if !ok {
+						return
+					}
+					var from, n int
+					if _, err := fmt.Sscanf(val, "%d-%d-", &from, &n); err != nil {
+						t.Errorf("%q: %v", val, err)
+						return
+					}
+					if n < last[key][from] {
+						t.Errorf("%d: writer %d's %d after %d", key, from, n, last[key][from])
+					}
+					last[key][from] = n
+				}
+				for n := range writes {
+					key, x := rng.IntN(keys), rng.IntN(1000)
+					var err error
+					switch {
+					case x < 50:
+						err = b.Delete(fmt.Sprint(key))
+						last[key][w] = n + 1 // no write of its own before is seen again
+					case x == 50:
+						err = b.Clear()
+						for k := range last {
+							last[k][w] = n + 1
+						}
+					default:
+						err = b.SetWithTTL(fmt.Sprint(key), fmt.Sprintf("%d-%d-%s", w, n, strings.Repeat("v", x%40)), NoExpiry)
+						last[key][w] = n
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					see(key)
+					see(key)
+					if s := b.Stats(); cfg.MaxBytes > 0 && s.Bytes > cfg.MaxBytes || s.Keys > cfg.MaxKeys {
+						t.Errorf("%d keys, %d bytes", s.Keys, s.Bytes)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		storeCheck(t, b.store)
+		s := b.Stats()
+		if got := s.Sets + s.Deletes + s.Clears; got != writers*writes {
+			t.Errorf("%d writes counted, want %d", got, writers*writes)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := b.Set("0", "late", 60); err != ErrClosed {
+			t.Errorf("Set after Close: %v", err)
+		}
+	}
+}
