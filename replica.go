@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,7 +29,9 @@ type replica struct {
 	changed               func(key string, kind kind)
 	store                 *store // gets go past the replica
 
-	_      [64]byte // what is above never changes, and mustn't travel between processors with what follows
+	_        [64]byte    // what is above never changes, and mustn't travel between processors with what follows
+	clearing atomic.Bool // clear is under way
+
 	mu     sync.Mutex
 	closed bool
 	clock  clock
@@ -193,7 +196,9 @@ func (r *replica) setRecord(now instant, rec *record) error {
 // wrote: then nothing but the key itself is to be locked. It reports whether it is done.
 func (r *replica) replace(now instant, rec *record, at place) bool {
 	rec.version = version{r.clock.tick(now.wall), r.origin}
-	if !r.store.replace(now, rec, at) {
+	// While a Clear is under way it may be older than this write, and whoever is told of
+	// changes must hear of it first.
+	if r.clearing.Load() || !r.store.replace(now, rec, at) {
 		return false
 	}
 	r.changed(rec.key, rec.kind)
@@ -221,6 +226,8 @@ func (r *replica) clear(now instant) error {
 	if r.closed {
 		return ErrClosed
 	}
+	r.clearing.Store(true)
+	defer r.clearing.Store(false)
 	r.n.clears++
 	r.write(now, &record{kind: kindClear}, place{})
 	return nil

@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -146,19 +147,23 @@ func (w *watchers) wait() {
 	}
 }
 
-// tell queues an event for every subscriber. It waits for none of them.
-func (s *store) tell(e Event) {
+// tell queues an event for every subscriber, unless a Clear, of which they were told before, stands
+// for what it says is held at that stamp. It waits for none of them.
+func (s *store) tell(e Event, stamp uint64) {
 	for _, sub := range s.watchers.all() {
-		if !sub.put(e) {
+		if !sub.put(e, func() bool { return stamp <= s.clearStamp.Load() }) {
 			s.eventsLost.Add(1)
 		}
 	}
 }
 
+// always is a stamp that no Clear has.
+const always = math.MaxUint64
+
 // tellGone tells what becomes of an entry.
 func (s *store) tellGone(e *entry, kind EventKind) {
 	if !s.watchers.none() && e != nil && e.kind == kindValue {
-		s.tell(Event{Kind: kind, Key: e.key, Origin: e.origin})
+		s.tell(Event{Kind: kind, Key: e.key, Origin: e.origin}, always)
 	}
 }
 
@@ -167,14 +172,14 @@ func (s *store) tellHeld(rec *record) {
 	if s.watchers.none() {
 		return
 	}
-	e := Event{Kind: EventDelete, Key: rec.key, Origin: rec.origin}
+	e, stamp := Event{Kind: EventDelete, Key: rec.key, Origin: rec.origin}, rec.stamp
 	switch rec.kind {
 	case kindValue:
 		e.Kind, e.Value = EventSet, rec.val
 	case kindClear:
-		e.Kind = EventClear
+		e.Kind, stamp = EventClear, always
 	}
-	s.tell(e)
+	s.tell(e, stamp)
 }
 
 // A subscription is a queue of events, and a goroutine that hands them to fn.
@@ -191,11 +196,12 @@ type subscription struct {
 	closed bool
 }
 
-// put queues an event, or counts it as lost.
-func (s *subscription) put(e Event) bool {
+// put queues an event, or counts it as lost. It asks whether the event is void when no other one
+// can come in between.
+func (s *subscription) put(e Event, void func() bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || void() {
 		return true
 	}
 	free := eventQueue - len(s.queue)

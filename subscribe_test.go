@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -328,4 +329,54 @@ func TestSubscribersEndEachOther(t *testing.T) {
 			t.Errorf("ended: %v", ended)
 		}
 	})
+}
+
+// The writes of a local node aren't serialised with a Clear. What is derived from the events holds
+// what the cache holds all the same.
+func TestSubscribeLocalClear(t *testing.T) {
+	const rounds, keys = 3000, 4
+	b, err := New(Config{MaxKeys: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	derived, round := map[string]string{}, make(chan map[string]string)
+	b.Subscribe(func(e Event) {
+		switch {
+		case e.Kind == EventClear:
+			clear(derived)
+		case e.Key == "end":
+			round <- maps.Clone(derived)
+		case e.Kind == EventSet:
+			derived[e.Key] = e.Value
+		case e.Kind == EventLost:
+			t.Errorf("%d events lost", e.N)
+		}
+	})
+	for key := range keys {
+		b.Set(fmt.Sprint(key), "before", 60) // a Set of a key that is held is what isn't serialised
+	}
+	for i := range rounds {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for n := range 20 {
+				b.Set(fmt.Sprint(n%keys), fmt.Sprint(i, n), 60)
+			}
+		})
+		for range 3 {
+			b.Clear()
+		}
+		wg.Wait()
+		b.Set("end", "", 60)
+		got := <-round
+		want := map[string]string{}
+		for key, val := range b.All() {
+			if key != "end" {
+				want[key] = val
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("round %d: derived %v, held %v", i, got, want)
+		}
+	}
 }
