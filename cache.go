@@ -75,6 +75,7 @@ type store struct {
 	// changes more often.
 	_          [64]byte
 	clearStamp atomic.Uint64
+	mortal     atomic.Bool // an entry has had a deadline
 	entries    atomic.Int64
 	clock      atomic.Uint32 // clockStep times the inserts so far: the time scale of last uses. It may wrap.
 	_          [64]byte
@@ -119,7 +120,7 @@ func newStore(c storeConfig) *store {
 }
 
 // get returns the live value of a key, and that is a use of it. wall, in Unix
-// milliseconds, is called only if the entry has a deadline.
+// milliseconds, isn't called while no entry has a deadline.
 //
 // Most hits take no lock and write to no memory that processors share. What isn't as simple as
 // that is done again under the lock.
@@ -130,12 +131,23 @@ func (s *store) get(key string, wall func() int64) (string, bool) {
 		s.misses.Add(1)
 		return "", false
 	}
+	now := s.glance(wall)
 	if e := sh.find(hash, key); e != nil && e.kind == kindValue &&
-		e.stamp > s.clearStamp.Load() && !e.expired(wall) && s.noteUse(e) {
+		e.stamp > s.clearStamp.Load() && e.livesAt(now) && s.noteUse(e) {
 		s.hits.add1()
 		return e.val, true
 	}
 	return s.getSlowly(sh, hash, key, wall)
+}
+
+// glance reads the clock, unless no entry has ever had a deadline. It comes before all else: the
+// processor doesn't read a clock before it has all memory that it waits for, and waits for none
+// while it does. So an entry isn't found first to be asked whether it needs the time. 0 is no time.
+func (s *store) glance(wall func() int64) int64 {
+	if !s.mortal.Load() {
+		return 0
+	}
+	return wall()
 }
 
 func (s *store) getSlowly(sh *shard, hash uint64, key string, wall func() int64) (string, bool) {
@@ -373,6 +385,9 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 	sh.index.put(at.hash, e, end)
 	if end != 0 && (sh.nextExpiry == 0 || end < sh.nextExpiry) {
 		sh.nextExpiry = end
+	}
+	if end != 0 && !s.mortal.Load() {
+		s.mortal.Store(true)
 	}
 	s.tellHeld(rec)
 }

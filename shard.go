@@ -64,6 +64,9 @@ func (e *entry) soft() softTimes {
 // expired reports whether an entry's deadline has come.
 func (e *entry) expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
 
+// livesAt reports whether its deadline is known not to have come at a time; 0 is no time.
+func (e *entry) livesAt(now int64) bool { return e.deadline == 0 || now != 0 && now < e.deadline }
+
 // ended reports whether it is of no use as stale any more either.
 func (e *entry) ended(wall func() int64) bool {
 	end := e.end()

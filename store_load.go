@@ -13,10 +13,12 @@ func (s *store) fresh(key string, wall func() int64) (string, bool) {
 	if sh == nil {
 		return "", false
 	}
+	now := s.glance(wall)
 	e := sh.find(hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
-	case e.kind != kindValue || e.due(wall):
+	case e.due() != 0 && now == 0: // it is the first one with a deadline
+	case e.kind != kindValue || e.due() != 0 && now >= e.due():
 		return "", false // entry looks closer
 	case e.stamp > s.clearStamp.Load() && s.noteUse(e):
 		s.hits.add1()
@@ -29,7 +31,7 @@ func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int6
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := sh.find(hash, key)
-	if e == nil || e.kind != kindValue || e.stamp <= s.clearStamp.Load() || e.due(wall) {
+	if e == nil || e.kind != kindValue || e.stamp <= s.clearStamp.Load() || e.due() != 0 && wall() >= e.due() {
 		return "", false
 	}
 	s.useLocked(sh, hash, e)
@@ -63,13 +65,13 @@ func (s *store) entry(key string, wall func() int64) (record, bool) {
 	return e.served(), true
 }
 
-// due reports whether the deadline or the time to refresh has come.
-func (e *entry) due(wall func() int64) bool {
+// due is the deadline or the time to refresh, whichever comes first; 0 is never.
+func (e *entry) due() int64 {
 	at := e.deadline
 	if from := e.soft().refreshFrom; from != 0 && (at == 0 || from < at) {
 		at = from
 	}
-	return at != 0 && wall() >= at
+	return at
 }
 
 // count counts what fresh didn't: whether something was served in the end.
