@@ -78,9 +78,11 @@ func allTargets(p measure.Plan) []target {
 		{measure: "CPU of all three nodes per replicated Set", limit: 4, unit: "us", value: func(r *measure.Results) float64 {
 			return r.Burst(3).CPU.Median(measure.Case(3))
 		}},
+		// Either median is one of two figures, far apart, depending on whether a thread had to be
+		// woken: on a machine of two cores their ratio says more about that than about bcache.
 		ratioTarget("Set until visible on another node, idle, p50 / raw TCP round trip", 2, func(r *measure.Results) float64 {
 			return r.Latency.Ratio(measure.Visible, measure.RawTCP)
-		}),
+		}).unchecked(),
 		{measure: "Set until visible on another node, idle, p99", limit: 1000, unit: "us", value: func(r *measure.Results) float64 {
 			return r.Latency.Median(measure.Visible99)
 		}},
