@@ -316,3 +316,14 @@ func TestStoreDrop(t *testing.T) {
 		t.Error("dropped what isn't there")
 	}
 }
+
+// A Get that didn't read the clock, because no entry had a deadline when it began, may find one.
+func TestEntryLivesAt(t *testing.T) {
+	mortal, immortal := newEntry(&record{deadline: 5}), newEntry(&record{})
+	if !mortal.livesAt(4) || mortal.livesAt(5) || mortal.livesAt(0) {
+		t.Error("a deadline isn't kept")
+	}
+	if !immortal.livesAt(0) || !immortal.livesAt(5) {
+		t.Error("a deadline that there isn't")
+	}
+}
