@@ -200,10 +200,7 @@ func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
 		return b.Delete(key)
 	}
 	if b.tooLarge(key, val) {
-		if err := b.Delete(key); err != nil {
-			return err
-		}
-		return ErrTooLarge
+		return b.refuse(key)
 	}
 	now := b.peer.now()
 	return b.peer.replica.set(b.peer.instantOf(now), key, val, deadlineAt(now, ttl))
@@ -225,6 +222,14 @@ func (b *Bcache) Delete(key string) error {
 // than a Set; the memory, and what Len counts, goes within seconds. For MaxClockSkew, fills
 // are returned but not cached. The error is ErrClosed.
 func (b *Bcache) Clear() error { return b.peer.replica.clear(b.peer.instant()) }
+
+// refuse deletes a key whose new value is too large: what is held of it is no longer true.
+func (b *Bcache) refuse(key string) error {
+	if err := b.Delete(key); err != nil {
+		return err
+	}
+	return ErrTooLarge
+}
 
 // tooLarge tells whether no node, or not this one, could hold the entry.
 func (b *Bcache) tooLarge(key, val string) bool {

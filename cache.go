@@ -140,7 +140,7 @@ func (s *store) get(key string, wall func() int64) (string, bool) {
 	return s.getSlowly(sh, hash, key, wall)
 }
 
-// glance reads the clock, unless no entry has ever had a deadline. It comes before all else: the
+// glance reads the clock, unless no entry has ever had a deadline. It comes before the lookup: the
 // processor doesn't read a clock before it has all memory that it waits for, and waits for none
 // while it does. So an entry isn't found first to be asked whether it needs the time. 0 is no time.
 func (s *store) glance(wall func() int64) int64 {
@@ -383,11 +383,13 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 	rec.key = e.key
 	end := e.end()
 	sh.index.put(at.hash, e, end)
-	if end != 0 && (sh.nextExpiry == 0 || end < sh.nextExpiry) {
-		sh.nextExpiry = end
-	}
-	if end != 0 && !s.mortal.Load() {
-		s.mortal.Store(true)
+	if end != 0 {
+		if sh.nextExpiry == 0 || end < sh.nextExpiry {
+			sh.nextExpiry = end
+		}
+		if !s.mortal.Load() { // every Get reads it, so it is written once
+			s.mortal.Store(true)
+		}
 	}
 	s.tellHeld(rec)
 }
@@ -471,11 +473,7 @@ func (s *store) bucketOf(key string) int { return int(xxhash.Sum64String(key) % 
 func (s *store) floorOf(bucket int) uint64 { return s.floors[bucket].Load() }
 
 // raiseFloor raises a bucket's floor to a stamp; it never falls.
-func (s *store) raiseFloor(bucket int, stamp uint64) {
-	f := &s.floors[bucket]
-	for old := f.Load(); old < stamp && !f.CompareAndSwap(old, stamp); old = f.Load() {
-	}
-}
+func (s *store) raiseFloor(bucket int, stamp uint64) { raise(&s.floors[bucket], stamp) }
 
 // clearVersion returns the greatest Clear that was applied. Together with apply it may pair the
 // stamp with the origin of another one, which only decides between equal stamps.

@@ -36,7 +36,10 @@ func (c *clock) tick(wall int64) uint64 {
 
 // observe advances the clock to a stamp that the node accepted, so that what it
 // writes next beats everything that it has seen.
-func (c *clock) observe(stamp uint64) {
-	for last := c.last.Load(); last < stamp && !c.last.CompareAndSwap(last, stamp); last = c.last.Load() {
+func (c *clock) observe(stamp uint64) { raise(&c.last, stamp) }
+
+// raise raises a number that never falls.
+func raise(n *atomic.Uint64, to uint64) {
+	for old := n.Load(); old < to && !n.CompareAndSwap(old, to); old = n.Load() {
 	}
 }

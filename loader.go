@@ -99,16 +99,13 @@ func (l *Loader) fresh(key string) (string, bool) {
 // get deals with all other cases.
 func (l *Loader) get(ctx context.Context, key string) Result {
 	full := l.cfg.Prefix + key
-	rec, v := l.look(full)
-	res, answered := l.answer(full, &rec, v)
+	res, v, answered := l.held(full)
 	if answered {
-		l.cache.store.count(v != verdictFill)
 		if v.refreshes() {
 			l.refresh(ctx, full)
 		}
 		return l.counted(res)
 	}
-	l.cache.store.count(false)
 	if err := ctx.Err(); err != nil {
 		return Result{Err: err}
 	}
@@ -130,6 +127,15 @@ func (l *Loader) wait(ctx context.Context, full string, bad *string) Result {
 		go l.work(ld)
 	}
 	return ld.wait(ctx)
+}
+
+// held is what a Get of a key that isn't fresh begins with: it returns what can be said without
+// waiting for a fill, and counts whether something can.
+func (l *Loader) held(full string) (res Result, v verdict, answered bool) {
+	rec, v := l.look(full)
+	res, answered = l.answer(full, &rec, v)
+	l.cache.store.count(answered && v != verdictFill)
+	return res, v, answered
 }
 
 // look says what is held of a key of the cache, and what to do with it.

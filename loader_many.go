@@ -66,9 +66,7 @@ func (l *Loader) GetMany(ctx context.Context, keys []string) (map[string]string,
 			continue
 		}
 		full := l.cfg.Prefix + key
-		rec, v := l.look(full)
-		res, answered := l.answer(full, &rec, v)
-		l.cache.store.count(answered && v != verdictFill)
+		res, v, answered := l.held(full)
 		switch {
 		case answered:
 			put(key, res)

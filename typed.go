@@ -220,10 +220,7 @@ func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error {
 		return err
 	}
 	if b.tooLarge(full, s) {
-		if err := b.Delete(full); err != nil {
-			return err
-		}
-		return ErrTooLarge
+		return b.refuse(full)
 	}
 	now := b.peer.now()
 	rec, _ := t.loader.policy.value(now, full, Loaded{Value: s, TTL: ttl}, rand.Float64())

@@ -35,12 +35,8 @@ func (d *doc) speed() {
 		d.p("### %s", name)
 		var rows [][]string
 		for _, cache := range ranking(&s.Ns) {
-			row := []string{cache, number(s.Ns.Median(cache)), number(s.Allocs.Median(cache)),
-				times(s.Ns.Ratio(cache, caches.Bcache)), times(s.Ns.Ratio(cache, caches.Otter))}
-			if cache == caches.Bcache {
-				bold(row)
-			}
-			rows = append(rows, row)
+			rows = append(rows, rowOf(cache, number(s.Ns.Median(cache)), number(s.Allocs.Median(cache)),
+				times(s.Ns.Ratio(cache, caches.Bcache)), times(s.Ns.Ratio(cache, caches.Otter))))
 		}
 		d.table([]string{"cache", "ns", "allocations", "/ bcache", "/ otter"}, rows)
 		if name == measure.GetMiss {
@@ -54,10 +50,15 @@ func (d *doc) speed() {
 	}
 }
 
-func bold(row []string) {
-	for i := range row {
-		row[i] = "**" + row[i] + "**"
+// rowOf is the row of a cache; that of bcache is bold.
+func rowOf(cache string, cells ...string) []string {
+	row := append([]string{cache}, cells...)
+	if cache == caches.Bcache {
+		for i := range row {
+			row[i] = "**" + row[i] + "**"
+		}
 	}
+	return row
 }
 
 func (d *doc) goroutines() {
@@ -69,14 +70,11 @@ func (d *doc) goroutines() {
 	}
 	var rows [][]string
 	for _, k := range caches.Main(caches.Local()) {
-		row := []string{k.Name}
+		var cells []string
 		for _, n := range d.r.Plan.Goroutines {
-			row = append(row, number(d.r.Goroutines[n].Median(k.Name)))
+			cells = append(cells, number(d.r.Goroutines[n].Median(k.Name)))
 		}
-		if k.Name == caches.Bcache {
-			bold(row)
-		}
-		rows = append(rows, row)
+		rows = append(rows, rowOf(k.Name, cells...))
 	}
 	d.table(header, rows)
 }
@@ -104,12 +102,8 @@ func (d *doc) long() {
 	d.plot(plotMemory, "Memory per entry")
 	var rows [][]string
 	for _, cache := range ranking(&d.r.Overhead) {
-		row := []string{cache, number(d.r.Overhead.Median(cache)), number(d.r.AfterChurn.Median(cache)),
-			percent(d.r.GCShare.Median(cache)), number(d.r.GCPerOp.Median(cache)), number(d.r.LoadNs.Median(cache)), number(d.r.LongestStep.Median(cache))}
-		if cache == caches.Bcache {
-			bold(row)
-		}
-		rows = append(rows, row)
+		rows = append(rows, rowOf(cache, number(d.r.Overhead.Median(cache)), number(d.r.AfterChurn.Median(cache)),
+			percent(d.r.GCShare.Median(cache)), number(d.r.GCPerOp.Median(cache)), number(d.r.LoadNs.Median(cache)), number(d.r.LongestStep.Median(cache))))
 	}
 	d.table([]string{"cache", "overhead, B per entry", "after churn", "collector, share of CPU", "collector, ns per operation",
 		"load, ns per operation", "longest 16 operations, ms"}, rows)
@@ -150,14 +144,11 @@ func (d *doc) hitRatio() {
 		if !names[k.Name] {
 			continue
 		}
-		row := []string{k.Name}
+		var cells []string
 		for _, c := range d.r.Plan.Capacities {
-			row = append(row, percent(d.r.HitRatio[c].Median(k.Name)))
+			cells = append(cells, percent(d.r.HitRatio[c].Median(k.Name)))
 		}
-		if k.Name == caches.Bcache {
-			bold(row)
-		}
-		rows = append(rows, row)
+		rows = append(rows, rowOf(k.Name, cells...))
 	}
 	d.table(header, rows)
 }
