@@ -1,0 +1,95 @@
+package bcache
+
+import "github.com/cespare/xxhash/v2"
+
+// How the store is read.
+
+// get returns the live value of a key, and that is a use of it. wall, in Unix
+// milliseconds, isn't called while no entry has a deadline.
+//
+// Most hits take no lock and write to no memory that processors share. What isn't as simple as
+// that is done again under the lock.
+func (s *store) get(key string, wall func() int64) (string, bool) {
+	hash := xxhash.Sum64String(key)
+	sh := s.shardOf(hash)
+	if sh == nil {
+		s.misses.Add(1)
+		return "", false
+	}
+	now := s.glance(wall)
+	if e := sh.find(hash, key); e != nil && e.kind == kindValue &&
+		e.stamp > s.clearStamp.Load() && e.livesAt(now) && s.noteUse(e) {
+		s.hits.add1()
+		return e.val, true
+	}
+	return s.getSlowly(sh, hash, key, wall)
+}
+
+// glance reads the clock, unless no entry has ever had a deadline. It comes before the lookup: the
+// processor doesn't read a clock before it has all memory that it waits for, and waits for none
+// while it does. So an entry isn't found first to be asked whether it needs the time. 0 is no time.
+func (s *store) glance(wall func() int64) int64 {
+	if !s.mortal.Load() {
+		return 0
+	}
+	return wall()
+}
+
+func (s *store) getSlowly(sh *shard, hash uint64, key string, wall func() int64) (string, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.find(hash, key)
+	if e == nil {
+		sh.misses++
+		return "", false
+	}
+	s.useLocked(sh, hash, e)
+	if e.kind != kindValue || e.stamp <= s.clearStamp.Load() {
+		sh.misses++
+		return "", false
+	}
+	if e.expired(wall) {
+		if e.ended(wall) { // now, so that it isn't back when the clock is set back
+			s.expireLocked(sh, e)
+		}
+		sh.misses++
+		return "", false
+	}
+	s.hits.add1()
+	return e.val, true
+}
+
+// peek returns what is held of a key, expired or not: a value, a negative or
+// a tombstone. That is no use of it, and isn't counted.
+func (s *store) peek(key string) (record, bool) {
+	hash := xxhash.Sum64String(key)
+	sh := s.shardOf(hash)
+	if sh == nil {
+		return record{}, false
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	var rec record
+	if e := sh.find(hash, key); e != nil {
+		rec = e.record()
+	} else if t, ok := sh.tombs.peek(key); ok {
+		rec = record{key: t.key, version: t.version, kind: kindTombstone}
+	} else {
+		return record{}, false
+	}
+	if rec.stamp <= s.clearStamp.Load() {
+		return record{}, false
+	}
+	return rec, true
+}
+
+// admits reports whether apply would accept this version of a key.
+func (s *store) admits(key string, v version) bool {
+	if v.stamp <= s.clearStamp.Load() {
+		return false
+	}
+	if held, ok := s.peek(key); ok {
+		return held.less(v)
+	}
+	return v.stamp > s.floorOf(s.bucketOf(key))
+}
