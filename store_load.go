@@ -65,6 +65,10 @@ func (s *store) entry(key string, wall func() int64) (record, bool) {
 	return e.served(), true
 }
 
+// beside returns the value, or the negative, that stands beside what is held of a key on this node, if
+// it may be served, fresh or stale.
+func (s *store) beside(key string, wall func() int64) (record, bool) { return record{}, false }
+
 // due is the deadline or the time to refresh, whichever comes first; 0 is never.
 func (e *entry) due() int64 {
 	at := e.deadline
