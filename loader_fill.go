@@ -36,11 +36,11 @@ func (l *Loader) fill(ld *load) Result {
 	if res, ok := l.found(ld); ok {
 		return res
 	}
-	stamp := l.begin(ld.run, 1)
+	f := l.begin(ld.run, ld.key)[0]
 	ctx, cancel := ld.run.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	v, err := contain(func() (Loaded, error) { return l.call(ctx, ld.key[len(l.cfg.Prefix):]) })
-	return l.settle(ld, stamp, v, err)
+	return l.settle(ld, f, v, err)
 }
 
 // call asks for one key.
@@ -103,22 +103,25 @@ func (ld *load) filled(rec *record) {
 	ld.outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
 }
 
-// begin returns the stamp of a fill of n keys that begins now, see Bcache.fill.
-func (l *Loader) begin(r *run, n int) uint64 {
-	l.cache.fills.Add(uint64(n))
+// begin begins the fills of some keys.
+func (l *Loader) begin(r *run, keys ...string) []*fill {
+	l.cache.fills.Add(uint64(len(keys)))
 	if r.background {
-		l.cache.n.refreshes.Add(uint64(n))
+		l.cache.n.refreshes.Add(uint64(len(keys)))
 	}
-	return l.cache.peer.replica.fillStamp(l.cache.peer.instant())
+	return l.cache.peer.replica.beginFills(l.cache.peer.instant(), l.cache.settle, keys...)
 }
 
 // settle makes of what a fill brought what those who wait get.
-func (l *Loader) settle(ld *load, stamp uint64, v Loaded, err error) Result {
+func (l *Loader) settle(ld *load, f *fill, v Loaded, err error) Result {
 	switch {
 	case err == nil:
-		return l.bring(ld, stamp, v)
+		return l.bring(ld, f, v)
 	case errors.Is(err, ErrNotFound):
-		return l.miss(ld, stamp, err)
+		return l.miss(ld, f, err)
+	}
+	l.cache.peer.replica.dropFill(f)
+	switch {
 	case ld.run.ctx.Err() != nil: // nobody waits; that isn't the database's fault
 		return Result{Err: err}
 	}
@@ -128,20 +131,27 @@ func (l *Loader) settle(ld *load, stamp uint64, v Loaded, err error) Result {
 }
 
 // bring caches a value, unless something newer is known.
-func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
+func (l *Loader) bring(ld *load, f *fill, v Loaded) Result {
 	b := l.cache
 	now := b.peer.now()
 	rec, cache := l.policy.value(now, ld.key, v, rand.Float64())
 	ld.outcome = leaseMsg{op: opUncached}
 	switch {
 	case !cache:
+		b.peer.replica.dropFill(f)
 	case b.tooLarge(ld.key, v.Value):
+		b.peer.replica.dropFill(f)
 		b.fillsTooLarge.Add(1)
-	case b.peer.replica.fillRecord(b.peer.instantOf(now), &rec, stamp):
-		ld.filled(&rec)
-		l.failures.end(ld.key)
-		return Result{Value: v.Value}
 	default:
+		switch b.peer.replica.endFill(b.peer.instantOf(now), f, &rec, false) {
+		case fillWritten:
+			ld.filled(&rec)
+			l.failures.end(ld.key)
+			return Result{Value: v.Value}
+		case fillKept:
+			l.failures.end(ld.key)
+			return Result{Value: v.Value}
+		}
 		b.fillsRefused.Add(1)
 		if newer, ok := b.held(ld.key); ok && (ld.bad == nil || newer != *ld.bad) {
 			return Result{Value: newer}
@@ -152,19 +162,23 @@ func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
 }
 
 // miss caches that there is no value.
-func (l *Loader) miss(ld *load, stamp uint64, err error) Result {
+func (l *Loader) miss(ld *load, f *fill, err error) Result {
 	b := l.cache
 	ld.outcome = leaseMsg{op: opUncached}
 	l.failures.end(ld.key)
 	if old, held := b.store.peek(ld.key); l.cfg.NegativeTTL == 0 && !(held && old.kind == kindValue) || b.tooLarge(ld.key, "") {
+		b.peer.replica.dropFill(f)
 		return Result{Err: err}
 	}
 	now := b.peer.now()
 	rec := l.policy.missing(now, ld.key, rand.Float64())
-	if b.peer.replica.fillRecord(b.peer.instantOf(now), &rec, stamp) {
+	switch b.peer.replica.endFill(b.peer.instantOf(now), f, &rec, false) {
+	case fillWritten:
 		if rec.kind == kindNegative {
 			ld.filled(&rec)
 		}
+		return Result{Err: err}
+	case fillKept:
 		return Result{Err: err}
 	}
 	b.fillsRefused.Add(1)

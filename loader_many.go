@@ -130,13 +130,20 @@ func (l *Loader) workMany(lds []*load) {
 	if len(missing) == 0 {
 		return
 	}
-	stamp := l.begin(r, len(missing))
+	full := make([]string, len(missing))
+	fills := map[*load]*fill{}
+	for i, ld := range missing {
+		full[i] = ld.key
+	}
+	for i, f := range l.begin(r, full...) {
+		fills[missing[i]] = f
+	}
 	ctx, cancel := r.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	values, err := contain(func() (map[string]Loaded, error) { return l.cfg.FillMany(ctx, slices.Clone(keys)) })
 	end(missing, func(ld *load) Result {
 		v, err := pick(values, err, ld.key[len(l.cfg.Prefix):])
-		return l.settle(ld, stamp, v, err)
+		return l.settle(ld, fills[ld], v, err)
 	})
 }
 
