@@ -29,9 +29,9 @@ type simOracle struct {
 	served  map[uint64]bool       // by session: was its server synced when it began
 	dead    map[uint64]bool       // origins
 	grants  map[simGrantKey]simGrant
-	ended   map[uint64]bool    // asks for leases
-	changes map[string][]int64 // of the database, by key: when
-	reads   map[simRead]int    // what fills have brought: how many changes they had seen
+	ended   map[uint64]bool     // asks for leases
+	changes map[string][]int64  // of the database, by key: when
+	reads   map[simRead]simSeen // what fills have brought
 }
 
 // A simView is what the oracle knows of a node.
@@ -48,7 +48,7 @@ func (o *simOracle) init() {
 	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
 	o.grants, o.ended = map[simGrantKey]simGrant{}, map[uint64]bool{}
-	o.changes, o.reads = map[string][]int64{}, map[simRead]int{}
+	o.changes, o.reads = map[string][]int64{}, map[simRead]simSeen{}
 	var s store
 	for _, key := range simKeys() {
 		o.keys = append(o.keys, key)

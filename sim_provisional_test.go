@@ -28,6 +28,12 @@ type simRead struct {
 	deadline int64
 }
 
+// A simSeen is what is known of it.
+type simSeen struct {
+	changes int // that the fill had seen
+	rec     record
+}
+
 func readOf(rec *record) simRead {
 	if rec.kind == kindValue {
 		return simRead{key: rec.key, val: rec.val}
@@ -123,8 +129,8 @@ func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) boo
 func (s *sim) endFill(x *simFill, rec *record) (outcome fillOutcome) {
 	n := x.n
 	was := n.r.n.provisionalKept
-	if old, ok := s.oracle.reads[readOf(rec)]; !ok || old < x.read {
-		s.oracle.reads[readOf(rec)] = x.read
+	if old, ok := s.oracle.reads[readOf(rec)]; !ok || old.changes < x.read {
+		s.oracle.reads[readOf(rec)] = simSeen{x.read, *rec}
 	}
 	s.commit(n, x.key, simWrite{fill: true, filled: rec, at: x.begun - s.c.lag}, func() {
 		outcome = n.r.endFill(s.now(n), x.f, rec, false)
@@ -185,13 +191,14 @@ func (s *sim) checkProvisional(n *simNode, key string) {
 	if !ok || p.ended(s.now(n).wall) {
 		return
 	}
-	read, known := s.oracle.reads[readOf(&p)]
-	switch {
-	case !known || p.version != (version{}):
-		s.fail("n%d holds %+v provisionally, and no fill has brought that", n.id, p)
-	case read < n.oracle.known[key]:
+	seen, known := s.oracle.reads[readOf(&p)]
+	switch brought := seen.rec; {
+	case !known || p.version != (version{}) ||
+		p.deadline != brought.deadline || p.staleUntil != brought.staleUntil || p.refreshFrom != brought.refreshFrom:
+		s.fail("n%d holds %+v provisionally, a fill has brought %+v", n.id, p, brought)
+	case seen.changes < n.oracle.known[key]:
 		s.fail("PROVISIONAL: n%d serves %s as of change %d, and has processed a write that followed change %d",
-			n.id, key, read, n.oracle.known[key])
+			n.id, key, seen.changes, n.oracle.known[key])
 	}
 }
 
