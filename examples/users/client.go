@@ -13,6 +13,11 @@ import (
 // A client sends requests to the service.
 type client struct{ http *http.Client }
 
+// A statusError is an answer that says no.
+type statusError struct{ text string }
+
+func (e *statusError) Error() string { return e.text }
+
 // newClient returns a client that keeps enough connections open for n goroutines.
 func newClient(n int) client {
 	return client{&http.Client{
@@ -54,7 +59,7 @@ func (c client) do(ctx context.Context, method, url string, id int64, body []byt
 		return nil, err
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, answer)
+		return nil, &statusError{fmt.Sprintf("%s %s: %s: %s", method, url, resp.Status, answer)}
 	}
 	if v != nil {
 		err = json.Unmarshal(answer, v)

@@ -181,6 +181,7 @@ func (d *demo) measure(ctx context.Context, l load) (phase, error) {
 type noCache struct{}
 
 func (noCache) Delete(string) error      { return nil }
+func (noCache) Ready() error             { return nil }
 func (noCache) Members() []bcache.Member { return nil }
 func (noCache) Stats() bcache.Stats      { return bcache.Stats{} }
 
