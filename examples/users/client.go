@@ -42,9 +42,18 @@ func (c client) rename(ctx context.Context, url string, id int64, name string) e
 	return err
 }
 
-// do sends a request, and decodes the answer into v unless that is nil.
+// do sends a request about a user, and decodes the answer into v unless that is nil.
 func (c client) do(ctx context.Context, method, url string, id int64, body []byte, v any) (http.Header, error) {
-	url = fmt.Sprintf("%s/users/%d", url, id)
+	return c.send(ctx, method, fmt.Sprintf("%s/users/%d", url, id), body, v)
+}
+
+// read reads what else a node tells.
+func (c client) read(ctx context.Context, url string, v any) error {
+	_, err := c.send(ctx, http.MethodGet, url, nil, v)
+	return err
+}
+
+func (c client) send(ctx context.Context, method, url string, body []byte, v any) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
