@@ -52,7 +52,8 @@ func runDeploy(ctx context.Context, opts options, stdout, stderr io.Writer) (err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 
-	pr.step(time.Now(), "filling a database with %s users, starting %d processes", count(userCount), nodeCount)
+	pr.step(time.Now(), "filling a database with %s users, starting %d processes",
+		count(userCount), nodeCount)
 	if err := d.start(ctx); err != nil {
 		return err
 	}
@@ -81,7 +82,8 @@ func newDeploy(opts options, failed func(error)) (*deploy, error) {
 	d := &deploy{opts: opts, client: newClient(opts.clients), figures: make(figures)}
 	listen, urls := ports[:nodeCount], []string(nil)
 	for i, http := range ports[nodeCount:] {
-		command := []string{self, "-node", "-listen", listen[i], "-http", http, "-peers", strings.Join(listen, ",")}
+		command := []string{self, "-node", "-http", http, "-listen", listen[i],
+			"-peers", strings.Join(listen, ",")}
 		if opts.dsn != "" {
 			command = append(command, "-dsn", opts.dsn)
 		} else {

@@ -51,23 +51,30 @@ func (l *deployLoad) run(ctx context.Context, stop <-chan struct{}) *deployTally
 	every := time.Duration(float64(time.Second) / rate)
 	for i := range l.opts.clients {
 		group.Go(func() {
-			var mine deployTally
-			p := pace{next: start.Add(time.Duration(i) * every), every: time.Duration(l.opts.clients) * every}
-			l.send(ctx, i, &p, stop, &mine)
+			rnd := rand.New(rand.NewPCG(2, uint64(i)))
+			c := &deployClient{deployLoad: l, rnd: rnd}
+			first, all := start.Add(time.Duration(i)*every), time.Duration(l.opts.clients)*every
+			c.send(ctx, pace{next: first, every: all}, stop)
 			mu.Lock()
 			defer mu.Unlock()
-			sum.merge(&mine)
+			sum.merge(&c.tally)
 		})
 	}
 	group.Wait()
 	return &sum
 }
 
-// send is one client.
-func (l *deployLoad) send(ctx context.Context, number int, p *pace, stop <-chan struct{}, t *deployTally) {
-	rnd := rand.New(rand.NewPCG(2, uint64(number)))
-	popular := rand.NewZipf(rnd, zipfSkew, 1, uint64(l.opts.users-1))
-	share := l.opts.puts / (l.opts.gets + l.opts.puts)
+// A deployClient is one of a load's clients.
+type deployClient struct {
+	*deployLoad
+	rnd   *rand.Rand
+	tally deployTally
+}
+
+// send sends the client's requests.
+func (c *deployClient) send(ctx context.Context, p pace, stop <-chan struct{}) {
+	popular := rand.NewZipf(c.rnd, zipfSkew, 1, uint64(c.opts.users-1))
+	share := c.opts.puts / (c.opts.gets + c.opts.puts)
 	for ctx.Err() == nil {
 		start, ok := p.wait(stop)
 		if !ok {
@@ -75,28 +82,25 @@ func (l *deployLoad) send(ctx context.Context, number int, p *pace, stop <-chan 
 		}
 		id := 1 + int64(popular.Uint64())
 		var err error
-		if rnd.Float64() < share {
-			err = l.put(ctx, rnd, id, start, t)
+		if c.rnd.Float64() < share {
+			err = c.put(ctx, id, start)
 		} else {
-			err = l.get(ctx, rnd, id, start, t)
+			err = c.get(ctx, id, start)
 		}
-		l.requests.Add(1)
+		c.requests.Add(1)
 		if err != nil {
-			t.failed++
-			if len(t.failures) < shownFailures {
-				t.failures = append(t.failures, err)
-			}
+			c.tally.fail(err)
 		}
 	}
 }
 
-func (l *deployLoad) get(ctx context.Context, rnd *rand.Rand, id int64, start time.Time, t *deployTally) error {
+func (c *deployClient) get(ctx context.Context, id int64, start time.Time) error {
 	var u User
 	var hit, whole bool
 	var began time.Time
-	node, err := l.try(rnd, t, func(url string) (err error) {
-		began, whole = time.Now(), l.nodes.whole()
-		u, hit, err = l.client.get(ctx, url, id)
+	node, err := c.try(func(url string) (err error) {
+		began, whole = time.Now(), c.nodes.whole()
+		u, hit, err = c.client.get(ctx, url, id)
 		return err
 	})
 	if err != nil {
@@ -105,8 +109,8 @@ func (l *deployLoad) get(ctx context.Context, rnd *rand.Rand, id int64, start ti
 	if u.ID != id {
 		return fmt.Errorf("node %d answers user %d when asked for user %d", node+1, u.ID, id)
 	}
-	n := nodeTally{gets: 1}
-	took := &t.miss
+	t := &c.tally
+	n, took := nodeTally{gets: 1}, &t.miss
 	if hit {
 		n.hits, took = 1, &t.hit
 	}
@@ -115,7 +119,7 @@ func (l *deployLoad) get(ctx context.Context, rnd *rand.Rand, id int64, start ti
 	if whole {
 		t.whole.add(n)
 	}
-	switch age, lost := l.users.behind(u, began); {
+	switch age, lost := c.users.behind(u, began); {
 	case lost:
 		t.lost++
 	case age > staleAfter:
@@ -126,12 +130,12 @@ func (l *deployLoad) get(ctx context.Context, rnd *rand.Rand, id int64, start ti
 	return nil
 }
 
-func (l *deployLoad) put(ctx context.Context, rnd *rand.Rand, id int64, start time.Time, t *deployTally) error {
-	return l.users.update(id, func(name string) (int, error) {
-		node, err := l.try(rnd, t, func(url string) error { return l.client.rename(ctx, url, id, name) })
+func (c *deployClient) put(ctx context.Context, id int64, start time.Time) error {
+	return c.users.update(id, func(name string) (int, error) {
+		node, err := c.try(func(url string) error { return c.client.rename(ctx, url, id, name) })
 		if err == nil {
-			t.nodes[node].puts++
-			t.put.add(time.Since(start))
+			c.tally.nodes[node].puts++
+			c.tally.put.add(time.Since(start))
 		}
 		return node, err
 	})
@@ -139,22 +143,29 @@ func (l *deployLoad) put(ctx context.Context, rnd *rand.Rand, id int64, start ti
 
 // try sends a request to a node and, if that doesn't answer, to another one, as load balancers do
 // with a GET or PUT: sent twice, these do the same as sent once. It returns the node that answered.
-func (l *deployLoad) try(rnd *rand.Rand, t *deployTally, send func(url string) error) (node int, err error) {
-	node = l.nodes.pick(rnd, -1)
+func (c *deployClient) try(send func(url string) error) (node int, err error) {
+	node = c.nodes.pick(c.rnd, -1)
 	if node < 0 {
 		return node, errNoNode
 	}
-	err = send(l.nodes.urls[node])
+	err = send(c.nodes.urls[node])
 	if status := (*statusError)(nil); err == nil || errors.As(err, &status) {
 		return node, err
 	}
-	l.nodes.failed(node)
-	other := l.nodes.pick(rnd, node)
+	c.nodes.failed(node)
+	other := c.nodes.pick(c.rnd, node)
 	if other < 0 {
 		return node, fmt.Errorf("%w, after %w", errNoNode, err)
 	}
-	t.retried++
-	return other, send(l.nodes.urls[other])
+	c.tally.retried++
+	return other, send(c.nodes.urls[other])
+}
+
+func (t *deployTally) fail(err error) {
+	t.failed++
+	if len(t.failures) < shownFailures {
+		t.failures = append(t.failures, err)
+	}
 }
 
 // merge adds what o saw.

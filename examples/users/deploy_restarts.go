@@ -21,7 +21,9 @@ type event struct {
 // on restarts all, one after the other, as orchestrators do: the next one when the last is ready.
 // It returns when the time is up, or a little after the last restart if that is later.
 func (d *deploy) restarts(ctx context.Context, users *ledger) error {
-	after := func(part time.Duration) error { return pause(ctx, time.Until(d.began.Add(d.opts.duration*part/4))) }
+	after := func(quarters time.Duration) error {
+		return pause(ctx, time.Until(d.began.Add(d.opts.duration*quarters/4)))
+	}
 	if err := after(1); err != nil {
 		return err
 	}

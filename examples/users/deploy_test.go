@@ -57,7 +57,8 @@ func TestDeploy(t *testing.T) {
 		defer cancel()
 		stderr := &interrupter{word: "requests", cancel: cancel}
 		args := strings.Fields("-deploy -duration 1h -gets 50")
-		if code := run(ctx, args, io.Discard, stderr); code != exitOK || !strings.Contains(stderr.String(), "interrupted") {
+		code := run(ctx, args, io.Discard, stderr)
+		if code != exitOK || !strings.Contains(stderr.String(), "interrupted") {
 			t.Errorf("exit %d: %s", code, stderr.String())
 		}
 	})
@@ -141,10 +142,13 @@ func TestDeployLoadTriesAnotherNode(t *testing.T) {
 
 func TestDeployLoadCountsFailures(t *testing.T) {
 	tally := runLoad(t, testLoad(t, hangUp), 20)
-	if sent := tally.total().requests(); tally.failed < 20 || sent > 0 || len(tally.failures) != shownFailures {
+	sent := tally.total().requests()
+	if tally.failed < 20 || sent > 0 || len(tally.failures) != shownFailures {
 		t.Errorf("%d failed, %d were answered, %v", tally.failed, sent, tally.failures)
 	}
-	refuse := func(w http.ResponseWriter, _ *http.Request) { writeError(w, http.StatusServiceUnavailable, "no") }
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		writeError(w, http.StatusServiceUnavailable, "no")
+	}
 	tally = runLoad(t, testLoad(t, refuse, answer("User 1")), 20)
 	if tally.failed == 0 || tally.retried > 0 {
 		t.Errorf("of answers with 503: %d failed, %d were tried again", tally.failed, tally.retried)
@@ -206,10 +210,11 @@ func TestLedger(t *testing.T) {
 
 	// Version 3 went down with its process.
 	l.killed.Store(&kill{start.Add(3*time.Second + lostWithin/2), 2})
-	if age, lost := l.behind(User{ID: 1, Name: "test 1"}, start.Add(9*time.Second)); age != 6*time.Second || !lost {
+	later := start.Add(9 * time.Second)
+	if age, lost := l.behind(User{ID: 1, Name: "test 1"}, later); age != 6*time.Second || !lost {
 		t.Errorf("%v behind, lost %v", age, lost)
 	}
-	if age, lost := l.behind(User{ID: 1, Name: "User 1"}, start.Add(9*time.Second)); age != 8*time.Second || lost {
+	if age, lost := l.behind(User{ID: 1, Name: "User 1"}, later); age != 8*time.Second || lost {
 		t.Errorf("version 1 didn't: %v behind, lost %v", age, lost)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// figures are counters of the nodes' /stats, added up over all nodes and their lives. What a process counts
-// after it was last read, and before it ends, is lost: a few requests.
+// figures are counters of the nodes' /stats, added up over all nodes and their lives. What a process
+// counts after it was last read, and before it ends, is lost: a few requests.
 type figures map[string]uint64
 
 // read adds those of a node, at the end of its life.

@@ -112,14 +112,18 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		"run three processes, of which one is killed and all are restarted, instead of the demo")
 	fs.StringVar(&o.dsn, "dsn", "", "PostgreSQL `URL` to use instead of SQLite; the table is "+table)
 	fs.BoolVar(&o.wide, "wide", false, "one fill of a user at a time in all nodes together (ClusterWide)")
-	fs.StringVar(&o.listen, "listen", "", "with -node: `host:port` for the other nodes; port 0 picks a free one")
+	fs.StringVar(&o.listen, "listen", "",
+		"with -node: `host:port` for the other nodes; port 0 picks a free one")
 	fs.StringVar(&peers, "peers", "", "with -node: `host:port,...` of other nodes; none for the first one")
 	fs.StringVar(&o.http, "http", "", "with -node: `host:port` for HTTP clients")
 	fs.StringVar(&o.db, "db", "", "with -node: SQLite `file`, shared by the nodes of this machine")
-	fs.StringVar(&o.secret, "secret", "", "with -node: encrypts the traffic between nodes, the same on each; "+
-		"at least 16 bytes\n(default: the environment variable "+secretVar+")")
-	fs.DurationVar(&o.duration, "duration", 5*time.Second, "how long the requests last; with -deploy 1m if it isn't given")
-	fs.IntVar(&o.clients, "clients", 8, "how many clients send requests at once; with -deploy 64 if it isn't given")
+	fs.StringVar(&o.secret, "secret", "",
+		"with -node: encrypts the traffic between nodes, the same on each; "+
+			"at least 16 bytes\n(default: the environment variable "+secretVar+")")
+	fs.DurationVar(&o.duration, "duration", 5*time.Second,
+		"how long the requests last; with -deploy 1m if it isn't given")
+	fs.IntVar(&o.clients, "clients", 8,
+		"how many clients send requests at once; with -deploy 64 if it isn't given")
 	fs.Float64Var(&o.updates, "updates", 5, "demo: `percent` of the requests that are updates")
 	fs.IntVar(&o.users, "users", 1000, "with -deploy: how many users are asked for")
 	fs.Float64Var(&o.gets, "gets", 2000, "with -deploy: GETs a `second`")

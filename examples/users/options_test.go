@@ -56,8 +56,10 @@ func TestHelp(t *testing.T) {
 		t.Errorf("exit %d, stderr %q", code, stderr.String())
 	}
 	help := stdout.String()
-	for _, name := range []string{"node", "hot", "deploy", "dsn", "wide", "listen", "peers", "http", "db", "secret",
-		"duration", "clients", "updates", "users", "gets", "puts"} {
+	for _, name := range []string{
+		"node", "hot", "deploy", "dsn", "wide", "listen", "peers", "http", "db", "secret", "duration",
+		"clients", "updates", "users", "gets", "puts",
+	} {
 		if !strings.Contains(help, "\n  -"+name+" ") && !strings.Contains(help, "\n  -"+name+"\n") {
 			t.Errorf("-%s isn't explained", name)
 		}
