@@ -34,7 +34,7 @@ func newUserLoader(cache *bcache.Bcache, st *store, wide bool) (*bcache.Loader, 
 		NegativeTTL:     5 * time.Second, // whoever tries out numbers
 		FillTimeout:     dbTimeout,
 		MaxConcurrent:   maxQueries,
-		ClusterWide:     wide, // see the flag
+		ClusterWide:     wide, // one fill at a time in all nodes together
 	})
 }
 
