@@ -11,7 +11,7 @@ type peerEcho struct{ peer, origin, count uint64 }
 
 // An echoLog remembers the last echo of a neighbour, and some before: the older, the fewer. They are
 // needed where reads lag behind commits.
-type echoLog [16]heardEcho
+type echoLog [18]heardEcho
 
 type heardEcho struct {
 	count uint64 // 0: none

@@ -477,3 +477,81 @@ func TestProvisionalInAFlood(t *testing.T) {
 		}
 	})
 }
+
+// An offer that was meant for an earlier life of a node isn't accepted, nor does what that life has said count:
+// another life counts its touches anew.
+func TestProvisionalOfAnotherLife(t *testing.T) {
+	g := newRig(t, 2, nil)
+	a, b := g.replicas[0], g.replicas[1]
+	g.settle()
+	for range 3 {
+		g.write(1, "k", func(r *replica) { must(t, r.delete(g.now(), "k")) })
+	}
+	g.settle()
+	if got := a.peers[1].echoes[0].count; got != b.touches.echo() {
+		t.Fatalf("the echo of the other node is %d, and it has counted %d touches", got, b.touches.count)
+	}
+	f := a.beginFills(g.now(), 0, "k")[0]
+	if outcome := a.endFill(g.now(), f, &record{key: "k", val: "v"}, false); outcome != fillKept {
+		t.Fatal(outcome)
+	}
+	_, sends := a.flush(g.now())
+	if len(sends) != 1 {
+		t.Fatalf("%d offers", len(sends))
+	}
+
+	// Node 1 begins another life, which knows of a Delete that the fill didn't see.
+	other := newRig(t, 2, func(c *replicaConfig) { c.origin += 1000 }).replicas[1]
+	must(t, other.delete(g.now(), "k"))
+	must(t, other.receive(g.now(), 0, sends[0].frame))
+	if _, ok := other.store.provisionalOf("k"); ok || other.n.provisionalRefused != 1 {
+		t.Error("an offer for another life was accepted")
+	}
+
+	a.left(g.now(), 1)
+	a.joined(g.now(), 1, other.origin)
+	late := appendPing(nil, ping{origin: b.origin, wall: g.wall, echo: 1 << 30})
+	must(t, a.receive(g.now(), 1, late))
+	if got := a.peers[1].echoes[0].count; got != 0 {
+		t.Errorf("the echo %d of another life counts", got)
+	}
+}
+
+// The echoes that are remembered reach back for a minute, and the last one before a time is one of those heard
+// not much earlier.
+func TestEchoLog(t *testing.T) {
+	var l echoLog
+	if l.before(time.Hour) != 0 {
+		t.Error("an empty one has an echo")
+	}
+	const last = 200_000 // one each millisecond
+	for i := uint64(1); i <= last; i++ {
+		l.add(i, time.Duration(i)*time.Millisecond)
+	}
+	l.add(last, time.Hour) // no news
+	for ago := time.Millisecond; ago < 50*time.Second; ago = ago*3/2 + 1 {
+		at := last*time.Millisecond - ago
+		got := time.Duration(l.before(at)) * time.Millisecond
+		if got >= at || got < at-4*ago-10*time.Millisecond {
+			t.Errorf("%v before the last, the echo is one of %v before", ago, last*time.Millisecond-got)
+		}
+	}
+}
+
+// Offers that wait are bounded in number and in bytes.
+func TestOffersAreBounded(t *testing.T) {
+	var o offers
+	n := 0
+	for o.put(offered{rec: record{key: "k"}}) {
+		n++
+	}
+	if n != maxOffers {
+		t.Errorf("%d offers", n)
+	}
+	o.take()
+	for n = 0; o.put(offered{rec: record{val: strings.Repeat("v", 1<<20)}}); n++ {
+	}
+	if n != maxOfferBytes>>20 || o.empty() {
+		t.Errorf("%d offers of 1 MiB", n)
+	}
+}
