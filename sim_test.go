@@ -108,6 +108,7 @@ func TestSimReplays(t *testing.T) {
 // A simConfig is what a seed draws.
 type simConfig struct {
 	nodes, keys, steps int
+	writers            int   // only so many nodes write, the others fill; 0: all
 	span               int64 // ms for the steps
 	maxKeys            []int // by node
 	maxBytes           int64
@@ -247,7 +248,7 @@ func newSim(seed uint64) *sim {
 		c.logSize, c.origins, c.late, c.seeded = 2000, 1000, 1, true
 	}
 	if chance(3) { // few keys, that are in much use
-		c.keys, c.steps, c.span = 1+rng.IntN(4), 1500, c.span/2
+		c.keys, c.steps, c.span, c.writers = 1+rng.IntN(4), 1500, c.span/2, 1+rng.IntN(5)
 	}
 	if chance(4) {
 		c.lag = 1 + rng.Int64N(900)
@@ -399,7 +400,6 @@ func (s *sim) step() {
 	if n == nil || s.t < n.stuck {
 		return
 	}
-	now := s.now(n)
 	val := s.value()
 	deadline := func(now instant) int64 {
 		if !s.c.ttl || s.rng.IntN(3) > 0 {
@@ -408,6 +408,12 @@ func (s *sim) step() {
 		return now.wall + 1 + s.rng.Int64N(4000)
 	}
 	x := s.rng.IntN(100)
+	if x < 60 && s.c.writers > 0 {
+		if n = s.nodes[s.rng.IntN(s.c.writers)]; n == nil || s.t < n.stuck {
+			return
+		}
+	}
+	now := s.now(n)
 	if x < 60 { // the database has just changed
 		s.change(key)
 	}
