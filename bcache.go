@@ -220,8 +220,8 @@ func (b *Bcache) Delete(key string) error {
 // Clear deletes every key, here and on all nodes, those included that join later: whatever was
 // written before, as far as this node knows of it, is gone. What this node writes after Clear
 // returns is not affected; what others write before they know of it may be. It takes no longer
-// than a Set; the memory, and what Len counts, goes within seconds. For MaxClockSkew, fills
-// are returned but not cached. The error is ErrClosed.
+// than a Set; the memory, and what Len counts, goes within seconds. The error is
+// ErrClosed.
 func (b *Bcache) Clear() error { return b.peer.replica.clear(b.peer.instant()) }
 
 // refuse deletes a key whose new value is too large: what is held of it is no longer true.

@@ -40,8 +40,8 @@ type Filler func(key string) (val string, err error)
 // otherwise it could bring back what the database held before an update. If the
 // cache holds a newer value by the end of the fill, that one is returned. A caller
 // that comes after a Set or Delete of the key doesn't wait for a fill begun before
-// it. For MaxClockSkew after a Delete, fills of the key are returned but not cached,
-// unless the node is local only.
+// it. A fill during which the key is written is returned but not cached. What filler reads must
+// be committed, or lag behind that by less than Config.Settle.
 //
 // After Close the filler is still called and its value returned.
 func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, error) {

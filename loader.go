@@ -14,8 +14,7 @@ import (
 // result, each as long as its own context allows. A fill never beats a Set, Delete or Clear that was
 // issued after it began, on any node, as with GetWithFiller; neither does one in the background.
 // A caller that comes after such a write never gets what a fill brought that this node began before it.
-// For MaxClockSkew after a Delete, fills of the key are returned but not cached, unless the node is local
-// only.
+// A fill during which the key is written is returned but not cached.
 type Loader struct {
 	cache    *Bcache
 	cfg      LoaderConfig
