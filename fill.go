@@ -104,7 +104,11 @@ func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOu
 // keep makes a value, or a negative, a provisional one, if no write of its key, no Clear and no context
 // that was adopted can be newer than what was read. No clock of another node decides that.
 func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutcome {
-	if rec.kind == kindTombstone || !r.untouched(f) {
+	if !r.untouched(f) {
+		return fillRefused
+	}
+	if rec.kind == kindTombstone { // there is nothing to keep, nor is what was there any more
+		r.store.unkeep(f)
 		return fillRefused
 	}
 	for r.store.evictFor(now, rec, evictBatch) { // see makeRoom

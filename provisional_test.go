@@ -555,3 +555,24 @@ func TestOffersAreBounded(t *testing.T) {
 		t.Errorf("%d offers of 1 MiB", n)
 	}
 }
+
+// A row that is gone isn't served any more, as soon as a fill has found that.
+func TestProvisionalRowIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		db := &testDB{}
+		l := newLoader(t, nodes[0], db.fill, func(c *LoaderConfig) { c.TTL, c.StaleFor = 100*time.Millisecond, time.Minute })
+		db.set("k", "v")
+		must(t, nodes[0].Delete("k"))
+		loaded(t, l, "k", "v")
+		advance(100 * time.Millisecond)
+		db.mu.Lock()
+		delete(db.rows, "k")
+		db.mu.Unlock()
+		stale(t, l, "k", "v", nil)
+		synctest.Wait()
+		if r := l.GetResult(t.Context(), "k"); !errors.Is(r.Err, ErrNotFound) || r.Stale {
+			t.Errorf("%+v", r)
+		}
+	})
+}

@@ -140,6 +140,18 @@ func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNe
 	}
 }
 
+// unkeep drops the provisional value of a key of which a fill that began when it was there says that it has
+// none any more.
+func (s *store) unkeep(f *fill) {
+	sh := s.shardOf(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if p := s.twinOf(sh, f.hash, f.key); p != nil && !f.touched && f.begin > p.kept() {
+		s.endLocked(sh, p, EventEvict)
+		s.provisionalsDropped.Add(1)
+	}
+}
+
 // putProvisionalLocked holds it in place of old, if there is one. There is room for it.
 func (s *store) putProvisionalLocked(sh *shard, now instant, at place, rec *record, old *entry, local bool) {
 	kept := *rec
