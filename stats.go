@@ -18,13 +18,15 @@ type Stats struct {
 	FillsRefused  uint64 // counter: fills returned but not cached: something newer was known, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
+	FillsGivenUp uint64 // counter: Fills that a caller's deadline gave up after 100 ms or more: later callers don't wait for them; FillMany counts once per call
+
 	Refreshes     uint64 // counter: fills of Loaders begun in the background
 	StaleServed   uint64 // counter: values that Loaders returned after their deadline
 	StaleFailures uint64 // counter: fills of Loaders that failed while there was an old value to serve; FillErrors has them too
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
 	LeasesMissed  uint64 // counter: fills without a lease although ClusterWide was wanted
-	Undecodable   uint64 // counter: values that a Typed couldn't decode
+	Undecodable   uint64 // counter: Gets of a Typed that missed as what is held can't be decoded, and values that its All left out
 
 	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe
 
@@ -102,7 +104,8 @@ func (b *Bcache) Stats() Stats {
 		Sets: n.sets + c.replaced, Deletes: n.deletes, Clears: n.clears,
 		Fills: b.fills.Load(), FillErrors: b.fillErrors.Load(),
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
-		Refreshes: b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
+		FillsGivenUp: b.loads.givenUp.Load(),
+		Refreshes:    b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
 		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
 		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone, Undecodable: b.n.undecodable.Load(),
 		EventsLost: st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
