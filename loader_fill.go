@@ -227,10 +227,10 @@ func (l *Loader) cached(ld *load, o fillOutcome, rec *record) bool {
 	return true
 }
 
-// newer returns the value that is held, after a fill was refused.
+// newer returns the value that is there after a fill was refused.
 func (l *Loader) newer(key string) (string, bool) {
-	val, ok := l.cache.held(key)
-	return val, ok && l.usable(val)
+	rec, v := l.look(key)
+	return rec.val, v == verdictServe || v == verdictRefresh
 }
 
 // foreign reports whether a live value of another layout is held.
@@ -238,8 +238,8 @@ func (l *Loader) foreign(key string) bool {
 	if l.decodes == nil {
 		return false
 	}
-	val, ok := l.cache.held(key)
-	return ok && !l.decodes(val)
+	rec, ok := l.cache.store.peek(key)
+	return ok && rec.kind == kindValue && !rec.expired(l.cache.wall()) && !l.decodes(rec.val)
 }
 
 // replaces reports whether a value is held that a fill that finds nothing ends: be it stale, but not
