@@ -64,6 +64,7 @@ var (
 // Bcache is one node's cache.
 type Bcache struct {
 	maxBytes int64
+	settle   time.Duration
 	peer     *peer
 	store    *store // peer.replica.store, for Get
 	wall     func() int64
@@ -106,7 +107,7 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 			return nil, err
 		}
 	}
-	b := &Bcache{maxBytes: cfg.MaxBytes, flights: newFlights(), loads: newLoads()}
+	b := &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(), loads: newLoads()}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,

@@ -236,8 +236,8 @@ func fillAgainstWrite(t *testing.T, clocks []time.Duration, del bool, late uint6
 	}
 }
 
-// After a Delete fills stay uncached for MaxClockSkew, and no longer; where there is
-// no other node, not at all.
+// After a Delete what a fill brings is cached at once, though for MaxClockSkew only provisionally; where
+// there is no other node it is a write like any other.
 func TestFillAfterADelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fill := func(b *Bcache) {
@@ -250,13 +250,18 @@ func TestFillAfterADelete(t *testing.T) {
 		b := nodes[0]
 		must(t, b.Delete("k"))
 		fill(b)
-		miss(t, b, "k")
-		if n := b.Stats().FillsRefused; n != 1 {
-			t.Errorf("FillsRefused = %d", n)
+		get(t, b, "k", "v")
+		if st := b.Stats(); st.FillsRefused != 0 || st.ProvisionalKept != 1 {
+			t.Errorf("%d fills refused, %d kept", st.FillsRefused, st.ProvisionalKept)
 		}
+		must(t, b.Delete("k"))
+		miss(t, b, "k")
 		advance(502 * time.Millisecond)
 		fill(b)
 		get(t, b, "k", "v")
+		if st := b.Stats(); st.ProvisionalKept != 1 || st.ProvisionalDropped != 1 {
+			t.Errorf("%d kept, %d dropped", st.ProvisionalKept, st.ProvisionalDropped)
+		}
 
 		alone := localNode(t)
 		must(t, alone.Delete("k"))

@@ -30,8 +30,8 @@ type flightShard struct {
 
 // A flight is what is known of a key's fills.
 type flight struct {
-	callers int // inside do
-	fills   int // that run
+	callers int       // inside do
+	fills   int       // that run
 	began   time.Time // of the latest one; zero = it waits, or was forgotten
 }
 

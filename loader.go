@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -45,7 +46,8 @@ func newLoaderOf(cache *Bcache, cfg LoaderConfig, layout any, decodes func(strin
 		return nil, fmt.Errorf("%w: loader: the cache is nil", ErrConfig)
 	}
 	l := &Loader{
-		cache: cache, cfg: cfg.withDefaults(), policy: newLoadPolicy(&cfg), lag: max(cfg.Settle, 0),
+		cache: cache, cfg: cfg.withDefaults(), policy: newLoadPolicy(&cfg),
+		lag:    max(cmp.Or(cfg.Settle, cache.settle), 0),
 		layout: layout, decodes: decodes,
 	}
 	if cfg.MaxConcurrent > 0 {

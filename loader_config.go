@@ -97,9 +97,9 @@ type LoaderConfig struct {
 	// waits for it, and for ever in the background, if it hangs.
 	FillTimeout time.Duration
 
-	// Settle is by how much what a Fill reads may lag behind what was committed, as where it asks
-	// a read replica: for so long after a Delete, what it brings may be old, and isn't cached. 0
-	// means none, and so does a negative one.
+	// Settle is by how much what a Fill reads may lag behind what is committed, as it does if it reads
+	// a replica of the database: what was read less than Settle after a write of the key isn't cached. 0
+	// means Config.Settle; a negative one, that the Fill sees what is committed.
 	Settle time.Duration
 
 	// BatchSize is how many keys FillMany is called with at most; GetMany of more calls it several times,

@@ -112,7 +112,7 @@ func (l *Loader) found(ld *load) (res Result, ok bool) {
 
 // filled notes for the other nodes what the key has now.
 func (ld *load) filled(rec *record) {
-	if rec.version == (version{}) {
+	if rec.provisional {
 		ld.kept()
 		return
 	}
@@ -242,11 +242,12 @@ func (l *Loader) foreign(key string) bool {
 	return ok && rec.kind == kindValue && !rec.expired(l.cache.wall()) && !l.decodes(rec.val)
 }
 
-// replaces reports whether a value is held that a fill that finds nothing ends: be it stale, but not
-// that of another layout.
+// replaces reports whether a value is there that a fill that finds nothing ends: be it stale, or
+// provisional, but not that of another layout.
 func (l *Loader) replaces(key string) bool {
-	rec, ok := l.cache.store.peek(key)
-	return ok && rec.kind == kindValue && l.usable(rec.val)
+	ours := func(rec record, ok bool) bool { return ok && rec.kind == kindValue && l.usable(rec.val) }
+	st := l.cache.store
+	return ours(st.peek(key)) || ours(st.beside(key, l.cache.wall))
 }
 
 // failed falls back on an old value, if there is one that may be served.

@@ -15,10 +15,16 @@ type Stats struct {
 
 	Fills         uint64 // counter: Fillers and Fills called; FillMany counts once per key
 	FillErrors    uint64 // counter: of them that failed, panics included; not those that nobody waited for any more
-	FillsRefused  uint64 // counter: fills returned but not cached: something newer was known, or Close came
+	FillsRefused  uint64 // counter: fills returned but not cached: something newer is known, or may be, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
 	FillsGivenUp uint64 // counter: Fills that a caller's deadline gave up after 100 ms or more: later callers don't wait for them; FillMany counts once per call
+
+	ProvisionalKept     uint64 // counter: fills cached here without a version, see "Fills, and the fence" in the README
+	ProvisionalOffered  uint64 // counter: such values offered to other nodes, once per node
+	ProvisionalAccepted uint64 // counter: those of other nodes that are held here too
+	ProvisionalRefused  uint64 // counter: those that aren't, as this node may know something newer
+	ProvisionalDropped  uint64 // counter: such values that a write, or a full sync, has ended here
 
 	Refreshes     uint64 // counter: fills of Loaders begun in the background
 	StaleServed   uint64 // counter: values that Loaders returned after their deadline
@@ -108,7 +114,10 @@ func (b *Bcache) Stats() Stats {
 		Refreshes:    b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
 		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
 		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone, Undecodable: b.n.undecodable.Load(),
-		EventsLost: st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
+		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,
+		ProvisionalAccepted: n.provisionalAccepted, ProvisionalRefused: n.provisionalRefused,
+		ProvisionalDropped: c.provisionalsDropped,
+		EventsLost:         st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
 		RecordsIn: n.recordsIn, RecordsOut: n.recordsOut,
