@@ -390,8 +390,8 @@ func TestFillerMayUseTheCache(t *testing.T) {
 	get(t, b, "side", "effect")
 }
 
-// A filler that hangs makes callers wait who came in its first 30 seconds; later ones have fillers of their
-// own, three at a time in all.
+// A filler that hangs makes callers wait who came in its first 30 seconds; later ones have fillers of
+// their own, three at a time in all.
 func TestGetWithFillerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)

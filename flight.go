@@ -13,8 +13,8 @@ import (
 // fill forgets it: the callers that wait get its result, as they asked before the
 // write; whoever asks later gets a fill of its own, begun after the write.
 //
-// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too. Of
-// those that nobody joins any more, and the latest, maxFills run at a time.
+// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too.
+// Of those that nobody joins any more, and the latest, maxFills run at a time.
 type flights struct {
 	shards [64]flightShard
 }

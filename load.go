@@ -14,8 +14,8 @@ import (
 // the forgotten ones, those that were given up, and those that hang and ignore their contexts.
 const maxFills = 3
 
-// loads are the fills of Loaders that are under way on this node, one per key and layout (as singleflight
-// has it). A write that comes meanwhile forgets those of its key, as in flights: who comes
+// loads are the fills of Loaders that are under way on this node, one per key and layout (as
+// singleflight has it). A write that comes meanwhile forgets those of its key, as in flights: who comes
 // later gets a fill that began after the write.
 //
 // It isn't made of singleflight groups, as flights is, because that can't count who waits,
@@ -34,16 +34,17 @@ type loadShard struct {
 	byKey map[string][]*load // in the order in which they came
 }
 
-// A load is the fill of one key. It waits for a place among the maxFills of its key, and then for whatever
-// its Loader has it wait for. Until its Fill is called it may be joined, whatever is written:
+// A load is the fill of one key. It waits for a place among the maxFills of its key, and then for
+// whatever its Loader has it wait for. Until its Fill is called it may be joined, whatever is written:
 // what the Fill reads is newer.
 type load struct {
 	key    string // of the cache
 	layout any    // whose loads may be joined: see Loader
 	run    *run
 
-	begun     bool // its Fill has been called, or its result is being looked up; guarded by the shard's lock
-	forgotten bool // nobody may join any more; guarded by the shard's lock
+	// Guarded by the shard's lock.
+	begun     bool // its Fill has been called, or its result is being looked up
+	forgotten bool // nobody may join any more
 
 	placed  atomic.Bool
 	arrived chan struct{} // something was written to the key, or it may be its turn; a batch has one
@@ -261,8 +262,8 @@ func (f *loads) close() {
 	}
 }
 
-// wait waits for a load's result, or for the end of ctx. Whoever joined has to call it: the run ends when
-// nobody waits for any of its loads.
+// wait waits for a load's result, or for the end of ctx. Whoever joined has to call it: the run ends
+// when nobody waits for any of its loads.
 func (f *loads) wait(ctx context.Context, ld *load) Result {
 	select {
 	case <-ld.done:

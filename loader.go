@@ -16,8 +16,10 @@ import (
 // result, each as long as its own context allows. A fill never beats a Set, Delete or Clear that was
 // issued after it began, on any node, as with GetWithFiller; neither does one in the background.
 // A caller that comes after such a write never gets what a fill brought that this node began before it.
-// For MaxClockSkew after a Delete, fills of the key are returned but not cached, unless the node is local
-// only.
+//
+// One query that hangs doesn't make its key fail: a fill that a caller gives up, as its deadline comes,
+// isn't joined by later ones, see LoaderConfig.Fill. At a time no more than three Fills of a key run on
+// a node; a further one waits, as long as somebody waits for it.
 type Loader struct {
 	cache    *Bcache
 	cfg      LoaderConfig
@@ -38,7 +40,9 @@ func NewLoader(cache *Bcache, cfg LoaderConfig) (*Loader, error) {
 	return newLoaderOf(cache, cfg, nil, nil)
 }
 
-func newLoaderOf(cache *Bcache, cfg LoaderConfig, layout any, decodes func(string) bool) (*Loader, error) {
+func newLoaderOf(
+	cache *Bcache, cfg LoaderConfig, layout any, decodes func(string) bool,
+) (*Loader, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -158,8 +162,8 @@ func (l *Loader) look(full string) (record, verdict) {
 	return rec, v
 }
 
-// inspect is look that says too whether something is held that would be served if it could be decoded. Of
-// what is held and what stands beside it on this node, it takes what this Loader can use.
+// inspect is look that says too whether something is held that would be served if it could be decoded.
+// Of what is held and what stands beside it on this node, it takes what this Loader can use.
 func (l *Loader) inspect(full string) (rec record, v verdict, garbled bool) {
 	rec, held := l.cache.store.entry(full, l.cache.wall)
 	v = l.policy.judge(&rec, held, l.cache.wall())

@@ -9,9 +9,9 @@ import (
 
 // What is done for many keys at once: loads that FillMany does together, and fills in the background.
 
-// A loadBatch are the loads of one run, at most BatchSize. One goroutine waits for all of them, and they are
-// filled together as soon as it is their turn. Those whose turn comes while a FillMany runs are
-// filled by the next one.
+// A loadBatch are the loads of one run, at most BatchSize. One goroutine waits for all of them, and
+// they are filled together as soon as it is their turn. Those whose turn comes while a FillMany runs
+// are filled by the next one.
 type loadBatch struct {
 	run     *run
 	arrived chan struct{} // that of all its loads
@@ -167,7 +167,9 @@ func (l *Loader) fillMany(lds []*load) {
 	l.begin(r, missing...)
 	ctx, cancel := r.fillContext(l.cfg.FillTimeout)
 	defer cancel()
-	values, err := contain(func() (map[string]Loaded, error) { return l.cfg.FillMany(ctx, slices.Clone(keys)) })
+	values, err := contain(func() (map[string]Loaded, error) {
+		return l.cfg.FillMany(ctx, slices.Clone(keys))
+	})
 	for i, ld := range missing {
 		v, err := pick(values, err, keys[i])
 		l.end(ld, l.settle(ld, v, err))

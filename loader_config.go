@@ -93,8 +93,8 @@ type LoaderConfig struct {
 	NegativeTTL time.Duration
 
 	// FillTimeout is how long a fill may take, not counting the wait for its turn: then its context
-	// ends, and it has failed. 0 means 30 s. A negative one is none: then a fill lasts as long as somebody
-	// waits for it, and for ever in the background, if it hangs.
+	// ends, and it has failed. 0 means 30 s. A negative one is none: then a fill lasts as long as
+	// somebody waits for it, and for ever in the background, if it hangs.
 	FillTimeout time.Duration
 
 	// Settle is by how much what a Fill reads may lag behind what is committed, as it does if it reads
@@ -102,8 +102,8 @@ type LoaderConfig struct {
 	// means Config.Settle; a negative one, that the Fill sees what is committed.
 	Settle time.Duration
 
-	// BatchSize is how many keys FillMany is called with at most; GetMany of more calls it several times,
-	// one after the other. 0 means 1,000. Without a FillMany it has no effect.
+	// BatchSize is how many keys FillMany is called with at most; GetMany of more calls it several
+	// times, one after the other. 0 means 1,000. Without a FillMany it has no effect.
 	BatchSize int
 
 	// MaxConcurrent is how many fills of this Loader run at once on this node; others wait for their
@@ -112,14 +112,14 @@ type LoaderConfig struct {
 	// calls Get of its Loader, for another key, may need two: with a limit, don't.
 	MaxConcurrent int
 
-	// ClusterWide lets, as a rule, one node of all fill a key while the others wait for what it
-	// writes, each caller as long as its own context allows. The node that the key's hash chooses
-	// among those that are connected and synced grants a lease, for FillTimeout, or 10 seconds if there
-	// is none, a minute at most; if the fill fails, takes longer or its node goes, another one gets it. Where the
-	// choosing node doesn't answer within 100 ms, or a key has more than 1,024 bytes, a node
-	// fills for itself. So this saves queries and promises nothing: nodes that disagree about who is
-	// there may both fill. A value that can't be cached isn't shared: then each node fills. After a Delete
-	// a caller may wait for a fill begun before that on another node, but doesn't get its result.
+	// ClusterWide lets, as a rule, one node of all fill a key while the others wait for what it writes,
+	// each caller as long as its own context allows. The node that the key's hash chooses among those
+	// that are connected and synced grants a lease, for FillTimeout, or 10 seconds if there is none, a
+	// minute at most; if the fill fails, takes longer or its node goes, another one gets it. Where the
+	// choosing node doesn't answer within 100 ms, or a key has more than 1,024 bytes, a node fills for
+	// itself. So this saves queries and promises nothing: nodes that disagree about who is there may
+	// both fill. A value that can't be cached isn't shared: then each node fills. After a Delete a
+	// caller may wait for a fill begun before that on another node, but doesn't get its result.
 	ClusterWide bool
 
 	// OnStale, if set, is called when a fill failed and an old value is served in its place: once
@@ -170,7 +170,8 @@ func (c *LoaderConfig) validate() error {
 		d    time.Duration
 	}{
 		{"StaleFor", c.StaleFor}, {"StaleOnErrorFor", c.StaleOnErrorFor}, {"RetryAfter", c.RetryAfter},
-		{"NegativeTTL", c.NegativeTTL}, {"FillTimeout", max(c.FillTimeout, 0)}, {"Settle", max(c.Settle, 0)},
+		{"NegativeTTL", c.NegativeTTL},
+		{"FillTimeout", max(c.FillTimeout, 0)}, {"Settle", max(c.Settle, 0)},
 	} {
 		if d.d < 0 || d.d > maxLoaderTime {
 			wrong("%s is %v: must be 0 to %v", d.name, d.d, maxLoaderTime)

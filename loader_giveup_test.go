@@ -156,8 +156,8 @@ func TestLoaderHungRefreshIsGivenUp(t *testing.T) {
 	})
 }
 
-// Three Fills of a key run at a time, whatever forgets or gives up the others; the next one waits, may be
-// joined meanwhile, and begins after all writes that came before. Other keys aren't concerned.
+// Three Fills of a key run at a time, whatever forgets or gives up the others; the next one waits, may
+// be joined meanwhile, and begins after all writes that came before. Other keys aren't concerned.
 func TestLoaderPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
@@ -311,7 +311,8 @@ func TestLoaderOwnTimeoutsAreFailures(t *testing.T) {
 	}
 }
 
-// A caller's deadline is none of the others' business, whoever begins the Fill and however that looks at it.
+// A caller's deadline is none of the others' business, whoever begins the Fill and however that looks
+// at it.
 func TestLoaderDeadlinesAreNotShared(t *testing.T) {
 	for _, timeout := range []time.Duration{-1, 0, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {

@@ -109,8 +109,8 @@ func getMany[V any](
 	return values, nil
 }
 
-// waitMany waits for the fills of many keys, all different, and begins those that are needed. A key's load
-// begins with its batch, so that who asks for that key alone needn't wait for those before it.
+// waitMany waits for the fills of many keys, all different, and begins those that are needed. A key's
+// load begins with its batch, so that who asks for that key alone needn't wait for those before it.
 func (l *Loader) waitMany(ctx context.Context, full []string, put func(full string, r Result)) {
 	if l.cfg.FillMany == nil {
 		l.waitEach(ctx, full, put)

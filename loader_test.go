@@ -225,8 +225,8 @@ func TestLoaderAbandonedFillIsNotJoined(t *testing.T) {
 
 type ctxKey struct{}
 
-// A Fill's context has the deadline that FillTimeout sets, whatever those of who waits, and the values of
-// the first one.
+// A Fill's context has the deadline that FillTimeout sets, whatever those of who waits, and the values
+// of the first one.
 func TestLoaderFillContext(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

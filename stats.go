@@ -18,7 +18,9 @@ type Stats struct {
 	FillsRefused  uint64 // counter: fills returned but not cached: something newer is known, or may be, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
-	FillsGivenUp uint64 // counter: Fills that a caller's deadline gave up after 100 ms or more: later callers don't wait for them; FillMany counts once per call
+	// counter: Fills that had run for 100 ms when a caller's deadline came, so that nobody joins them any
+	// more; a GetMany counts once per batch
+	FillsGivenUp uint64
 
 	ProvisionalKept     uint64 // counter: fills cached here without a version, see "Fills, and the fence" in the README
 	ProvisionalOffered  uint64 // counter: such values offered to other nodes, once per node
@@ -32,7 +34,7 @@ type Stats struct {
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
 	LeasesMissed  uint64 // counter: fills without a lease although ClusterWide was wanted
-	Undecodable   uint64 // counter: Gets of a Typed that missed as what is held can't be decoded, and values that its All left out
+	Undecodable   uint64 // counter: Gets of a Typed that missed as it can't decode what is held; values its All left out
 
 	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe
 

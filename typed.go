@@ -67,10 +67,11 @@ type TypedConfig[V any] struct {
 	Fill     func(ctx context.Context, key string) (TypedLoaded[V], error)
 	FillMany func(ctx context.Context, keys []string) (map[string]TypedLoaded[V], error)
 
-	// Version marks the values in the cache, 255 bytes at most; "" leaves them unmarked. A value that isn't of
-	// the same Version can't be decoded, even if the Codec could: change it where the meaning of V
-	// does, as when a field is added that would be read as zero. Keys are the same in all Versions, so a Delete
-	// by either ends both. Whoever reads the key without a Typed sees the mark before the value.
+	// Version marks the values in the cache, 255 bytes at most; "" leaves them unmarked. A value that
+	// isn't of the same Version can't be decoded, even if the Codec could: change it where the meaning
+	// of V does, as when a field is added that would be read as zero. Keys are the same in all
+	// Versions, so a Delete by either ends both. Whoever reads the key without a Typed sees the mark
+	// before the value.
 	Version string
 
 	// Loader is everything else. Its Fill and FillMany must be nil.
@@ -91,7 +92,8 @@ func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 		return nil, fmt.Errorf("%w: typed: Loader has a Fill or a FillMany: set that of TypedConfig", ErrConfig)
 	}
 	if n := len(cfg.Version); n > maxVersion {
-		return nil, fmt.Errorf("%w: typed: Version has %d bytes: must have at most %d", ErrConfig, n, maxVersion)
+		return nil, fmt.Errorf("%w: typed: Version has %d bytes: must have at most %d",
+			ErrConfig, n, maxVersion)
 	}
 	t := &Typed[V]{codec: cfg.Codec, version: strings.Clone(cfg.Version)}
 	if t.codec == nil {
@@ -190,8 +192,8 @@ func (t *Typed[V]) decodes(held string) bool {
 
 // Get is Loader.Get. A cached value that can't be decoded counts as a miss. What the Fill brings then
 // stands beside it on this node, until anything is written to the key: so nodes, and Typeds, of two
-// layouts leave each other's values alone. The error wraps ErrDecode where a Fill brought something that the
-// Codec can't decode: that counts as a failure of the Fill, and isn't cached.
+// layouts leave each other's values alone. The error wraps ErrDecode where a Fill brought something
+// that the Codec can't decode: that counts as a failure of the Fill, and isn't cached.
 func (t *Typed[V]) Get(ctx context.Context, key string) (v V, err error) {
 	if s, ok := t.loader.fresh(key); ok {
 		if v, err = t.read(s); err == nil {

@@ -24,9 +24,9 @@ func (t *Typed[V]) layout() layout {
 	return l
 }
 
-// A value of a Version begins with versionMark, which no text does, the length of the Version in a byte,
-// and the Version. One without a Version begins with what was encoded; but if that begins with versionMark
-// itself, it is marked with the empty Version.
+// A value of a Version begins with versionMark, which no text does, the length of the Version in a
+// byte, and the Version. One without a Version begins with what was encoded; but if that begins with
+// versionMark itself, it is marked with the empty Version.
 const (
 	versionMark = "\xff\x00bcache\xfe"
 	maxVersion  = 255
