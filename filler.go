@@ -32,7 +32,8 @@ type Filler func(key string) (val string, err error)
 // that is too large.
 //
 // At a time one filler per key runs on this node; callers that come meanwhile
-// wait for its result. An error of the filler is returned to all of them,
+// wait for its result, but not for a filler that has run for 30 seconds: then another
+// one is called, three of a key at a time at most. An error of the filler is returned to all of them,
 // unchanged, and nothing is cached.
 //
 // A fill never beats a Set or Delete that was issued anywhere after the fill

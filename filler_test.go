@@ -389,3 +389,40 @@ func TestFillerMayUseTheCache(t *testing.T) {
 	}
 	get(t, b, "side", "effect")
 }
+
+// A filler that hangs makes callers wait who came in its first 30 seconds; later ones have fillers of
+// their own, three at a time in all.
+func TestGetWithFillerHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		calls, hang := 0, make(chan struct{})
+		filler := func(string) (string, error) {
+			calls++
+			<-hang
+			return "v", nil
+		}
+		var wg sync.WaitGroup
+		get := func() {
+			wg.Go(func() {
+				if val, err := b.GetWithFiller("k", filler, -1); val != "v" || err != nil {
+					t.Errorf("%q, %v", val, err)
+				}
+			})
+			synctest.Wait()
+		}
+		for i, want := range []int{1, 1, 2, 2, 3, 3, 3, 3, 3} { // every 15 s
+			if get(); calls != want {
+				t.Errorf("after %d s: %d fillers", 15*i, calls)
+			}
+			advance(defaultFillTimeout / 2)
+		}
+		if other, err := b.GetWithFiller("other", func(string) (string, error) { return "w", nil }, 1); other != "w" {
+			t.Errorf("%q, %v", other, err)
+		}
+		close(hang)
+		wg.Wait()
+		if f := b.flights.of("k"); len(f.byKey) != 0 || calls > 5 {
+			t.Errorf("%d fillers, left %v", calls, f.byKey)
+		}
+	})
+}

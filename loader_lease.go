@@ -1,7 +1,6 @@
 package bcache
 
 import (
-	"cmp"
 	"errors"
 	"time"
 )
@@ -9,7 +8,7 @@ import (
 // ErrFillElsewhere is why a value is stale, see Result.Err, if it was another node's fill that failed.
 var ErrFillElsewhere = errors.New("bcache: the fill failed on another node")
 
-// defaultLease is for how long a lease is wanted if there is no FillTimeout: a fill that takes
+// defaultLease is for how long a lease is wanted if FillTimeout is none: a fill that takes
 // longer may be done twice.
 const defaultLease = 10 * time.Second
 
@@ -21,14 +20,16 @@ func (l *Loader) ask(ld *load) *leaseAsk {
 	rec, _ := l.cache.store.peek(ld.key)
 	_, v := l.look(ld.key)
 	p := l.cache.peer
-	term := cmp.Or(l.cfg.FillTimeout, defaultLease-leaseSlack) + leaseSlack
-	return p.replica.askLease(p.instant(), ld.key, rec.version, v != verdictFill, term, func() { notify(ld.arrived) })
+	term := defaultLease
+	if l.cfg.FillTimeout > 0 {
+		term = l.cfg.FillTimeout + leaseSlack
+	}
+	return p.replica.askLease(p.instant(), ld.key, rec.version, v != verdictFill, term, ld.stir)
 }
 
 // await waits until it is the load's turn to be filled: that is turnGranted or turnAlone. Otherwise it is
 // answered: its value has come, or another node's fill has failed, or nobody waits any more.
-// With glance it returns turnWait if others are to be waited for.
-func (l *Loader) await(ld *load, a *leaseAsk, glance bool) (turn turnOpcode, res Result, answered bool) {
+func (l *Loader) await(ld *load, a *leaseAsk) (turn turnOpcode, res Result, answered bool) {
 	p := l.cache.peer
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -42,8 +43,6 @@ func (l *Loader) await(ld *load, a *leaseAsk, glance bool) (turn turnOpcode, res
 				return turn, res, true
 			}
 			return turnAlone, Result{}, false
-		case turn == turnWait && glance:
-			return turn, Result{}, false
 		}
 		timer.Reset(wait)
 		select {
@@ -64,34 +63,17 @@ func (l *Loader) await(ld *load, a *leaseAsk, glance bool) (turn turnOpcode, res
 // do.
 func (l *Loader) failedElsewhere(ld *load, wait time.Duration) (Result, bool) {
 	now := l.cache.peer.instant().mono
-	switch rec, v := l.look(ld.key); v {
-	case verdictStale, verdictFallback:
-		l.failures.add(now, ld.key, ErrFillElsewhere, wait)
-		return Result{Value: rec.val, Stale: true, Err: ErrFillElsewhere}, true
-	case verdictRefresh, verdictServe:
-		l.failures.add(now, ld.key, ErrFillElsewhere, wait)
-		return Result{Value: rec.val}, true
-	}
-	return Result{}, false
-}
-
-// turns returns those of a run's loads whose turn it is; the others are done one by one as theirs
-// comes.
-func (l *Loader) turns(lds []*load) (mine []*load) {
-	for _, ld := range lds {
-		ld.lease = l.ask(ld)
-	}
-	for _, ld := range lds {
-		switch turn, res, answered := l.await(ld, ld.lease, true); {
-		case answered:
-			l.cache.loads.end(ld, res)
-		case turn == turnWait:
-			go l.work(ld)
-		default:
-			mine = append(mine, ld)
+	return l.cache.loads.lookUp(ld, func() (Result, bool) {
+		switch rec, v := l.look(ld.key); v {
+		case verdictStale, verdictFallback:
+			l.failures.add(now, ld.key, ErrFillElsewhere, wait)
+			return Result{Value: rec.val, Stale: true, Err: ErrFillElsewhere}, true
+		case verdictRefresh, verdictServe:
+			l.failures.add(now, ld.key, ErrFillElsewhere, wait)
+			return Result{Value: rec.val}, true
 		}
-	}
-	return mine
+		return Result{}, false
+	})
 }
 
 // endLease tells what has become of a load that had its turn.

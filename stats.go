@@ -18,6 +18,10 @@ type Stats struct {
 	FillsRefused  uint64 // counter: fills returned but not cached: something newer is known, or may be, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
+	// counter: Fills that had run for 100 ms when a caller's deadline came, so that nobody joins them any
+	// more; a GetMany counts once per batch
+	FillsGivenUp uint64
+
 	ProvisionalKept     uint64 // counter: fills cached here without a version, see "Fills, and the fence" in the README
 	ProvisionalOffered  uint64 // counter: such values offered to other nodes, once per node
 	ProvisionalAccepted uint64 // counter: those of other nodes that are held here too
@@ -30,7 +34,7 @@ type Stats struct {
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
 	LeasesMissed  uint64 // counter: fills without a lease although ClusterWide was wanted
-	Undecodable   uint64 // counter: values that a Typed couldn't decode
+	Undecodable   uint64 // counter: Gets of a Typed that missed as it can't decode what is held; values its All left out
 
 	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe
 
@@ -108,7 +112,8 @@ func (b *Bcache) Stats() Stats {
 		Sets: n.sets + c.replaced, Deletes: n.deletes, Clears: n.clears,
 		Fills: b.fills.Load(), FillErrors: b.fillErrors.Load(),
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
-		Refreshes: b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
+		FillsGivenUp: b.loads.givenUp.Load(),
+		Refreshes:    b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
 		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
 		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone, Undecodable: b.n.undecodable.Load(),
 		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,

@@ -6,7 +6,8 @@ import "github.com/cespare/xxhash/v2"
 // mostly take no lock, and are uses of an entry, as get is.
 
 // fresh returns the live value of a key unless it is worth refreshing, and costs what get costs.
-// A miss isn't counted here, as entry may have something to serve. See count.
+// It isn't counted: a value may be of no use to a Typed, and where there is none entry may have
+// something to serve. See count.
 func (s *store) fresh(key string, wall func() int64) (string, bool) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)
@@ -21,12 +22,10 @@ func (s *store) fresh(key string, wall func() int64) (string, bool) {
 	case e.kind != kindValue || e.due() != 0 && now >= e.due():
 		return "", false // entry looks closer
 	case e.stamp > s.clearStamp.Load() && s.noteUse(e):
-		s.hits.add1()
 		return e.val, true
 	}
 	if e == nil {
 		if p := s.twinOf(sh, hash, key); p != nil && p.freshAt(now) && s.noteUse(p) {
-			s.hits.add1()
 			return p.val, true
 		}
 	}
@@ -52,7 +51,6 @@ func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int6
 		return "", false
 	}
 	s.useLocked(sh, hash, e)
-	s.hits.add1()
 	return e.val, true
 }
 
@@ -120,7 +118,7 @@ func (e *entry) due() int64 {
 	return at
 }
 
-// count counts what fresh didn't: whether something was served in the end.
+// count counts a Get of a Loader: whether something was served in the end.
 func (s *store) count(hit bool) {
 	if hit {
 		s.hits.add1()

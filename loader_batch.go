@@ -1,0 +1,249 @@
+package bcache
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// What is done for many keys at once: loads that FillMany does together, and fills in the background.
+
+// A loadBatch are the loads of one run, at most BatchSize. One goroutine waits for all of them, and
+// they are filled together as soon as it is their turn. Those whose turn comes while a FillMany runs
+// are filled by the next one.
+type loadBatch struct {
+	run     *run
+	arrived chan struct{} // that of all its loads
+	waiting []*load       // that aren't being filled
+}
+
+func newLoadBatch(ctx context.Context, background bool) *loadBatch {
+	return &loadBatch{run: newRun(ctx, background), arrived: make(chan struct{}, 1)}
+}
+
+// join has the caller wait for the load of a key, which is the batch's if it is new.
+func (b *loadBatch) join(l *Loader, full string) *load {
+	ld, isNew := l.cache.loads.join(full, l.layout, b.run, b.arrived)
+	if isNew {
+		b.waiting = append(b.waiting, ld)
+	}
+	return ld
+}
+
+// start has the batch's loads done.
+func (b *loadBatch) start(l *Loader) {
+	if len(b.waiting) > 0 {
+		go b.work(l)
+	}
+}
+
+// work does the batch's loads.
+func (b *loadBatch) work(l *Loader) {
+	if len(b.waiting) == 1 {
+		l.work(b.waiting[0])
+		return
+	}
+	var filling chan struct{}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		ready, wait := b.sift(l)
+		if filling == nil && len(ready) > 0 {
+			b.waiting = slices.DeleteFunc(b.waiting, func(ld *load) bool { return ld.ready })
+			filling = make(chan struct{})
+			go func(filled chan struct{}) {
+				defer close(filled)
+				l.fillMany(ready)
+			}(filling)
+		}
+		if len(b.waiting) == 0 {
+			return
+		}
+		timer.Reset(wait)
+		select {
+		case <-b.arrived:
+		case <-timer.C:
+		case <-filling:
+			filling = nil
+		case <-b.run.ctx.Done():
+			for _, ld := range b.waiting {
+				l.end(ld, Result{Err: b.run.err()})
+			}
+			return
+		}
+	}
+}
+
+// sift looks at the loads about which there may be something new, and ends those that are answered. It
+// returns those whose turn it is, once something was heard about each, and when to look again at
+// the latest.
+func (b *loadBatch) sift(l *Loader) (ready []*load, wait time.Duration) {
+	now := l.cache.peer.instant().mono
+	wait = leaseAgain
+	heard := true
+	b.waiting = slices.DeleteFunc(b.waiting, func(ld *load) bool {
+		if !ld.ready && (ld.stirred.Swap(false) || now >= ld.again) {
+			if res, answered := l.glance(ld, now); answered {
+				l.end(ld, res)
+				return true
+			}
+		}
+		if ld.ready {
+			ready = append(ready, ld)
+			return false
+		}
+		heard = heard && ld.heard
+		wait = min(wait, max(ld.again-now, 0))
+		return false
+	})
+	if !heard {
+		return nil, wait
+	}
+	return ready, wait
+}
+
+// glance is await for one of a batch: it says whether it is the load's turn, or it is answered, without
+// waiting for that.
+func (l *Loader) glance(ld *load, now time.Duration) (res Result, answered bool) {
+	ld.again = now + leaseAgain
+	if ld.heard = true; !ld.placed.Load() {
+		return Result{}, false
+	}
+	if !l.cfg.ClusterWide {
+		ld.ready = true
+		return Result{}, false
+	}
+	if ld.lease == nil {
+		ld.lease = l.ask(ld)
+	} else if res, ok := l.found(ld); ok {
+		return res, true
+	}
+	p := l.cache.peer
+	switch turn, wait := p.replica.turnOf(p.instant(), ld.lease); turn {
+	case turnGranted, turnAlone:
+		ld.ready = true
+	case turnFailed:
+		if res, ok := l.failedElsewhere(ld, wait); ok {
+			return res, true
+		}
+		ld.ready = true
+	default:
+		ld.heard = turn != 0
+		ld.again = now + wait
+	}
+	return Result{}, false
+}
+
+// fillMany does loads of a run, whose turn it is, by one call of FillMany.
+func (l *Loader) fillMany(lds []*load) {
+	res := Result{Err: ErrFillAborted} // if a Codec calls runtime.Goexit
+	defer func() {
+		for _, ld := range lds {
+			if !ld.ended {
+				l.end(ld, res)
+			}
+		}
+	}()
+	r := lds[0].run
+	if err := l.enter(r); err != nil {
+		res.Err = err
+		return
+	}
+	defer l.exit()
+	var missing []*load
+	var keys []string
+	for _, ld := range lds {
+		if res, ok := l.found(ld); ok {
+			l.end(ld, res)
+			continue
+		}
+		missing = append(missing, ld)
+		keys = append(keys, ld.key[len(l.cfg.Prefix):])
+	}
+	if len(missing) == 0 {
+		return
+	}
+	l.begin(r, missing...)
+	ctx, cancel := r.fillContext(l.cfg.FillTimeout)
+	defer cancel()
+	values, err := contain(func() (map[string]Loaded, error) {
+		return l.cfg.FillMany(ctx, slices.Clone(keys))
+	})
+	for i, ld := range missing {
+		v, err := pick(values, err, keys[i])
+		l.end(ld, l.settle(ld, v, err))
+	}
+}
+
+// refresh starts fills of keys in the background, without those that are being filled or have
+// just failed, and only if a slot is free: a later hit will try again. The bounds are those of GetMany.
+func (l *Loader) refresh(ctx context.Context, full ...string) {
+	if l.slots != nil && len(l.slots) == cap(l.slots) || l.cache.closed.Load() {
+		return
+	}
+	now := l.cache.peer.instant().mono
+	var due []string
+	for _, key := range full {
+		if _, rests := l.failures.of(now, key, false); !rests && !l.cache.loads.runs(key, l.layout) {
+			due = append(due, key)
+		}
+	}
+	if len(due) > 0 {
+		l.refreshDue(ctx, due)
+	}
+}
+
+func (l *Loader) refreshDue(ctx context.Context, full []string) {
+	size, workers := 1, min(maxFillsOfMany, len(full))
+	if l.cfg.FillMany != nil {
+		size, workers = l.cfg.BatchSize, 1
+	}
+	keys := &cursor{keys: full}
+	for range workers {
+		b := l.nextBatch(ctx, keys, size)
+		if b == nil {
+			return
+		}
+		go func() {
+			for ; b != nil; b = l.nextBatch(ctx, keys, size) {
+				b.work(l)
+				<-b.run.ctx.Done()
+			}
+		}()
+	}
+}
+
+// nextBatch makes loads for nobody; nil if none is to be made any more.
+func (l *Loader) nextBatch(ctx context.Context, keys *cursor, size int) *loadBatch {
+	for taken := keys.take(size); len(taken) > 0 && !l.cache.closed.Load(); taken = keys.take(size) {
+		b := newLoadBatch(ctx, true)
+		for _, key := range taken {
+			if ld := l.cache.loads.background(key, l.layout, b.run, b.arrived); ld != nil {
+				b.waiting = append(b.waiting, ld)
+			}
+		}
+		if l.cache.closed.Load() { // meanwhile; if it comes later, Close finds them
+			b.run.close()
+		}
+		if len(b.waiting) > 0 {
+			return b
+		}
+	}
+	return nil
+}
+
+// A cursor gives out keys, each once.
+type cursor struct {
+	mu   sync.Mutex
+	keys []string
+}
+
+// take returns the next keys, at most n; none when all are gone.
+func (c *cursor) take(n int) (keys []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n = min(n, len(c.keys))
+	keys, c.keys = c.keys[:n], c.keys[n:]
+	return keys
+}
