@@ -139,6 +139,10 @@ func TestWireGolden(t *testing.T) {
 		{"lease-filled", appendLease(nil, wireFilled), wireFilled},
 		{"turn-granted", appendTurn(nil, wireGranted), wireGranted},
 		{"turn-alone", appendTurn(nil, wireAlone), wireAlone},
+		{"lease-offered", appendLease(nil, wireOffered), wireOffered},
+		{"lease-late", appendLease(nil, wireLate), wireLate},
+		{"turn-offered", appendTurn(nil, wireOnOffer), wireOnOffer},
+		{"turn-full", appendTurn(nil, wireNoLeases), wireNoLeases},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
