@@ -292,6 +292,7 @@ func TestLeaseIsDeclined(t *testing.T) {
 		r := x.nodes[2].peer.replica
 		r.mu.Lock()
 		clear(r.asks)
+		clear(r.asksOf)
 		r.mu.Unlock()
 		must(t, x.nodes[x.holder].Close())
 		start := time.Now()

@@ -104,7 +104,7 @@ func (b *Bcache) Stats() Stats {
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
 		Refreshes: b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
 		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
-		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone, Undecodable: b.n.undecodable.Load(),
+		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesMissed, Undecodable: b.n.undecodable.Load(),
 		EventsLost: st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
