@@ -218,8 +218,14 @@ func (r *replica) wantLease(now instant, from uint64, m leaseMsg) {
 		return // it was told just now
 	}
 	own, h := l.holder(t.leaseAsker), l.current()
-	// Of a node's own fills the later one began after a write.
-	free := h == nil || h.peer == from && !waits || h.suspect && len(l.holders) < maxLeaseHolders
+	free := true
+	switch {
+	case h == nil:
+	case h.suspect:
+		free = len(l.holders) < maxLeaseHolders
+	default: // of a node's own fills the later one began after a write
+		free = h.peer == from && !waits
+	}
 	switch {
 	case own != nil: // it asks again: what it was told was lost
 		r.tell(now, t.leaseAsker, turnMsg{op: turnGranted, key: l.key, term: toMs(own.until - now.mono)})

@@ -120,6 +120,25 @@ func (r *replica) tellGranter(now instant, a *leaseAsk, m leaseMsg) bool {
 	return r.peers[a.peer] != nil && r.sendLease(message{a.peer, appendLease(nil, m)})
 }
 
+// suspectLease tells that a caller has waited for another node's fill until a deadline, so that it may hang:
+// who asks next is granted the lease, and that is this one, for those who still wait.
+func (r *replica) suspectLease(now instant, a *leaseAsk) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !a.waits() || !a.lasted(now) {
+		return
+	}
+	r.removeAsk(a)
+	r.tellGranter(now, a, leaseMsg{id: a.want.id, op: opDeclined, key: a.want.key, late: true})
+	r.startAsk(now, a)
+}
+
+// lasted reports whether a fill was waited for, or has run, for so long that a deadline says something about
+// it: who is in a hurry says nothing.
+func (a *leaseAsk) lasted(now instant) bool {
+	return (a.told || a.turn == turnGranted) && now.mono-a.since >= leaseReach
+}
+
 // turnOf says whether it is its turn: turnGranted, or turnAlone, which is as good; or turnFailed, and
 // for how long the key is better left alone; otherwise turnWait, or 0 while nothing was heard, and
 // when to look again, unless wake comes before.
@@ -202,14 +221,12 @@ func (r *replica) endLease(now instant, a *leaseAsk, m leaseMsg) {
 		return
 	}
 	r.removeAsk(a)
-	granted := a.turn == turnGranted
-	if !granted {
+	m.late = m.late && a.lasted(now)
+	if a.turn != turnGranted {
 		m = leaseMsg{op: opDeclined, late: m.late}
 	}
 	m.id, m.key, m.term = a.want.id, a.want.key, min(m.term, maxLeaseTerm)
 	m.wall = max(m.wall, 0)
-	// A caller in a hurry says nothing about the fill.
-	m.late = m.late && (granted || a.told) && now.mono-a.since >= leaseReach
 	r.tellGranter(now, a, m)
 }
 

@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,8 +40,9 @@ type load struct {
 
 	bad *string // a value that doesn't count as one
 
-	lease   *leaseAsk // nil: it takes none
-	outcome leaseMsg  // what is said of it in the end
+	lease   *leaseAsk   // nil: it takes none
+	late    atomic.Bool // somebody waited for it until a deadline
+	outcome leaseMsg    // what is said of it in the end
 }
 
 func newLoads() *loads {
@@ -183,6 +185,10 @@ func (ld *load) wait(ctx context.Context) Result {
 		case <-ld.done: // at the same time
 		default:
 			ld.run.leave(ctx.Err())
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				ld.late.Store(true)
+				notify(ld.arrived)
+			}
 			return Result{Err: ctx.Err()}
 		}
 	}

@@ -21,15 +21,11 @@ func (l *Loader) work(ld *load) {
 
 func (l *Loader) fill(ld *load) Result {
 	if l.cfg.ClusterWide {
-		if ld.lease == nil {
-			ld.lease = l.ask(ld)
-		}
-		if _, res, answered := l.await(ld, ld.lease, false); answered {
+		if res, answered := l.admit(ld); answered {
 			return res
 		}
 		defer l.endLease(ld)
-	}
-	if err := l.enter(ld.run); err != nil {
+	} else if err := l.enter(ld.run); err != nil {
 		return Result{Err: err}
 	}
 	defer l.exit()
