@@ -25,7 +25,7 @@ const (
 	// another fill, while those before it go on.
 	maxLeaseTurns = 4
 
-	// maxLeaseHolders is how many fill a key whose holders seem to hang.
+	// maxLeaseHolders is how many fill a key at a time, where holders seem to hang, or a write came.
 	maxLeaseHolders = 3
 
 	// leaseAgain is after how long, at most, who waits asks again: what was said to it may be lost.
@@ -218,21 +218,15 @@ func (r *replica) wantLease(now instant, from uint64, m leaseMsg) {
 		return // it was told just now
 	}
 	own, h := l.holder(t.leaseAsker), l.current()
-	free := true
-	switch {
-	case h == nil:
-	case h.suspect:
-		free = len(l.holders) < maxLeaseHolders
-	default: // of a node's own fills the later one began after a write
-		free = h.peer == from && !waits
-	}
+	// Of a node's own fills the later one began after a write, or after a caller gave the earlier one up.
+	over := h != nil && (h.suspect || h.peer == from && !waits) && len(l.holders) < maxLeaseHolders
 	switch {
 	case own != nil: // it asks again: what it was told was lost
 		r.tell(now, t.leaseAsker, turnMsg{op: turnGranted, key: l.key, term: toMs(own.until - now.mono)})
 	case now.mono < l.linger && m.stamp < l.filled && (l.deadline == 0 || m.wall < l.deadline):
 		r.leaveQueue(l, t.leaseAsker)
 		r.tell(now, t.leaseAsker, turnMsg{op: turnFilled})
-	case !free:
+	case h != nil && !over:
 		r.wait(now, l, t)
 	case h == nil && t.old && now.mono < l.failed:
 		r.tell(now, t.leaseAsker, turnMsg{op: turnFailed, term: toMs(l.failed - now.mono)})
