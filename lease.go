@@ -8,8 +8,8 @@ import (
 )
 
 // Leases let one node at a time fill a key. The node that rendezvous hashing chooses for it grants
-// the lease to one of those that ask, and says to the others that they wait: for the value, which comes to
-// them as every write does, or for their turn. This is that node's side; lease_ask.go has the other one.
+// the lease to one of those that ask, and says to the others that they wait: for the value, which comes
+// to them as every write does, or for their turn. This is that node's side; lease_ask.go has the other.
 //
 // Whoever waits, waits for one holder, and is answered when that one's try is over, whatever became of
 // it: so nobody waits for two tries that fail.
@@ -134,7 +134,8 @@ func (r *replica) hearLease(now instant, from uint64, m leaseMsg) {
 	}
 }
 
-// endTry deals with what a holder says of its fill, which is over, and so is the wait of who waited for it.
+// endTry deals with what a holder says of its fill, which is over, and so is the wait of who waited for
+// that.
 func (r *replica) endTry(now instant, l *lease, who leaseAsker, m leaseMsg) {
 	switch {
 	case m.op == opFilled:
@@ -165,7 +166,7 @@ func (r *replica) endHolder(l *lease, who leaseAsker) []leaseTurn {
 
 // failTry ends a try that has failed, or of which nothing will be heard. Who waited for it and has an
 // old value is content with that. Of the others the first one gets the lease, for those who come later
-// to wait for; the others have waited enough, and fill for themselves.
+// to wait for; the rest have waited enough, and fill for themselves.
 func (r *replica) failTry(now instant, l *lease, who leaseAsker, term uint64) {
 	waited := r.endHolder(l, who)
 	next := slices.IndexFunc(waited, func(t leaseTurn) bool { return !t.old })
@@ -257,8 +258,8 @@ func (r *replica) leaseOf(key string) *lease {
 	return l
 }
 
-// settleLease notes that nobody has a lease any more, or that somebody has it again, and forgets one that
-// says nothing.
+// settleLease notes that nobody has a lease any more, or that somebody has it again, and forgets one
+// that says nothing.
 func (r *replica) settleLease(now instant, l *lease) {
 	switch {
 	case r.leases[l.key] != l: // it is forgotten
@@ -325,7 +326,8 @@ func (r *replica) leaveQueue(l *lease, who leaseAsker) []leaseTurn {
 
 // grant gives the lease to who isn't in the queue any more.
 func (r *replica) grant(now instant, l *lease, t leaseTurn) {
-	l.holders = append(l.holders, leaseHolder{leaseAsker: t.leaseAsker, since: now.mono, until: now.mono + t.term})
+	h := leaseHolder{leaseAsker: t.leaseAsker, since: now.mono, until: now.mono + t.term}
+	l.holders = append(l.holders, h)
 	r.n.leasesGranted++
 	r.tell(now, t.leaseAsker, turnMsg{op: turnGranted, key: l.key, term: toMs(t.term)})
 }

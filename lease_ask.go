@@ -120,8 +120,8 @@ func (r *replica) tellGranter(now instant, a *leaseAsk, m leaseMsg) bool {
 	return r.peers[a.peer] != nil && r.sendLease(message{a.peer, appendLease(nil, m)})
 }
 
-// suspectLease tells that a caller has waited for another node's fill until a deadline, so that it may hang:
-// who asks next is granted the lease, and that is this one, for those who still wait.
+// suspectLease tells that a caller has waited for another node's fill until a deadline, so that it may
+// hang: who asks next is granted the lease, and that is this one, for those who still wait.
 func (r *replica) suspectLease(now instant, a *leaseAsk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,8 +133,8 @@ func (r *replica) suspectLease(now instant, a *leaseAsk) {
 	r.startAsk(now, a)
 }
 
-// lasted reports whether a fill was waited for, or has run, for so long that a deadline says something about
-// it: who is in a hurry says nothing.
+// lasted reports whether a fill was waited for, or has run, for so long that a deadline says something
+// about it: who is in a hurry says nothing.
 func (a *leaseAsk) lasted(now instant) bool {
 	return (a.told || a.turn == turnGranted) && now.mono-a.since >= leaseReach
 }

@@ -204,8 +204,8 @@ func TestLeaseWaitIsBounded(t *testing.T) {
 	}
 }
 
-// A holder is suspect when somebody who has waited for it for 100 ms gives up by a deadline; then others are
-// granted the lease too, three in all. What becomes of each try is told to who waits for that one.
+// A holder is suspect when somebody who has waited for it for 100 ms gives up by a deadline; then others
+// are granted the lease too, three in all. What becomes of each try is told to who waits for that one.
 func TestLeaseSuspect(t *testing.T) {
 	g := newLeaseRig(t, 2, 3, 4, 5, 6)
 	late := func(from, id uint64) {
@@ -300,8 +300,8 @@ func TestLeaseLingeringOnesMakeRoom(t *testing.T) {
 	}
 }
 
-// The queue of what is said about leases is bounded, and who isn't heard fills for itself at once. Pings have
-// theirs.
+// The queue of what is said about leases is bounded, and who isn't heard fills for itself at once. Pings
+// have theirs.
 func TestLeaseQueueIsBounded(t *testing.T) {
 	g := newLeaseRig(t, 2)
 	long := g.keyOf(2) + strings.Repeat("x", maxLeaseKey-100)
@@ -335,7 +335,8 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	if g.r.n.droppedSends != 1 {
 		t.Error("a ping is dropped")
 	}
-	if _, sends := g.r.flush(g.now); len(sends) < 2 || sends[0].frame[1] != framePing || g.r.leaseSends.bytes != 0 {
+	_, sends := g.r.flush(g.now)
+	if len(sends) < 2 || sends[0].frame[1] != framePing || g.r.leaseSends.bytes != 0 {
 		t.Errorf("%d messages are sent", len(sends))
 	}
 }

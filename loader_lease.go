@@ -17,8 +17,9 @@ const defaultLease = 10 * time.Second
 const leaseSlack = 100 * time.Millisecond
 
 // admit waits until a load may be filled: for a slot, and then for its lease, so that no node sits on a
-// lease while it queues. While others have the lease it leaves the slot to other keys. Then either it has a
-// slot, or it is answered: its value has come, or another node's fill has failed, or nobody waits any more.
+// lease while it queues. While others have the lease it leaves the slot to other keys. Then either it
+// has a slot, or it is answered: its value has come, or another node's fill has failed, or nobody waits
+// any more.
 func (l *Loader) admit(ld *load) (res Result, answered bool) {
 	p := l.cache.peer
 	has := false // a slot
@@ -55,8 +56,8 @@ func (l *Loader) admit(ld *load) (res Result, answered bool) {
 	}
 }
 
-// slot waits for a slot, unless the load is answered meanwhile. If nobody waits for it, it takes one that is
-// free, or gives up: a later hit will try again.
+// slot waits for a slot, unless the load is answered meanwhile. If nobody waits for it, it takes one
+// that is free, or gives up: a later hit will try again.
 func (l *Loader) slot(ld *load) (res Result, answered bool) {
 	if l.tryEnter() {
 		return Result{}, false
@@ -103,8 +104,7 @@ func (l *Loader) ask(ld *load) *leaseAsk {
 	return p.replica.askLease(p.instant(), ld.key, rec.version, v != verdictFill, term, wake)
 }
 
-// turn is turnOf of a load's lease. If a caller has waited for it until a deadline, what another node does
-// may hang.
+// turn is turnOf of a load's lease. If a caller has waited until a deadline, what is waited for may hang.
 func (l *Loader) turn(ld *load) (turnOpcode, time.Duration) {
 	p := l.cache.peer
 	now := p.instant()

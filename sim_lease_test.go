@@ -109,8 +109,8 @@ func (s *sim) poll(x *simAsk) {
 	s.pollIn(x, max(wait.Milliseconds(), 1))
 }
 
-// checkLeases verifies that a node grants no lease that somebody has, unless that one is suspected to hang; and
-// that who waits, waits for somebody.
+// checkLeases verifies that a node grants no lease that somebody has, unless that one is suspected to
+// hang; and that who waits, waits for somebody.
 func (s *sim) checkLeases(n *simNode) {
 	if len(n.r.leases)+n.r.leaseWaits == 0 {
 		return

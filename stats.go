@@ -23,7 +23,7 @@ type Stats struct {
 	StaleFailures uint64 // counter: fills of Loaders that failed while there was an old value to serve; FillErrors has them too
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
-	LeasesMissed  uint64 // counter: fills without a lease although ClusterWide was wanted
+	LeasesMissed  uint64 // counter: fills for which no lease was to be had, see docs/loader.md
 	Undecodable   uint64 // counter: values that a Typed couldn't decode
 
 	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe

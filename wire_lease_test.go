@@ -88,8 +88,10 @@ func TestWireLeaseRoundTrip(t *testing.T) {
 		if got, err := decodeLease(appendLease(nil, m)); err != nil || got != m {
 			t.Fatalf("%+v, %v, want %+v", got, err, m)
 		}
-		n := turnMsg{id: m.id, op: turnOpcode(rapid.Uint64Range(1, uint64(maxTurnOp)).Draw(t, "turn")), term: m.term, key: m.key,
-			offered: m.offered, full: rapid.Bool().Draw(t, "full")}
+		n := turnMsg{
+			id: m.id, op: turnOpcode(rapid.Uint64Range(1, uint64(maxTurnOp)).Draw(t, "turn")),
+			term: m.term, key: m.key, offered: m.offered, full: rapid.Bool().Draw(t, "full"),
+		}
 		if got, err := decodeTurn(appendTurn(nil, n)); err != nil || got != n {
 			t.Fatalf("%+v, %v, want %+v", got, err, n)
 		}
