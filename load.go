@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -53,13 +54,15 @@ type load struct {
 	done   chan struct{} // closed when result is there
 	result Result
 
-	fill    *fill     // from the call of the Fill until it is known what becomes of what that brought
-	lease   *leaseAsk // nil: it takes none
-	outcome leaseMsg  // what is said of it in the end
+	beside  bool        // what it brings stands beside a value of another layout
+	fill    *fill       // from the call of the Fill until it is known what becomes of what that brought
+	lease   *leaseAsk   // nil: it takes none
+	late    atomic.Bool // somebody waited for it until a deadline
+	outcome leaseMsg    // what is said of it in the end
 
 	// What a batch knows of it, see sift.
-	heard, ready, ended bool
-	again               time.Duration // when to look at it again
+	asked, heard, ready, ended bool
+	again                      time.Duration // when to look at it again
 }
 
 func newLoads() *loads {
@@ -273,6 +276,10 @@ func (f *loads) wait(ctx context.Context, ld *load) Result {
 		default:
 			if ld.run.leave(ctx.Err()) {
 				f.givenUp.Add(1)
+			}
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				ld.late.Store(true)
+				ld.stir()
 			}
 			return Result{Err: ctx.Err()}
 		}

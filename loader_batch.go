@@ -38,32 +38,58 @@ func (b *loadBatch) start(l *Loader) {
 	}
 }
 
-// work does the batch's loads.
+// work does the batch's loads. As with a single load, the slot of MaxConcurrent comes before the leases, and
+// nobody sits on a lease that can't be used at once: it is declined, and asked for again later.
 func (b *loadBatch) work(l *Loader) {
 	if len(b.waiting) == 1 {
 		l.work(b.waiting[0])
 		return
 	}
-	var filling chan struct{}
+	has := false // a slot
+	defer func() {
+		if has {
+			l.exit()
+		}
+	}()
+	var filling chan struct{} // closed when the FillMany that runs has ended
+	may := func() bool {
+		if !has && filling == nil {
+			has = l.tryEnter()
+		}
+		return has && filling == nil
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		ready, wait := b.sift(l)
-		if filling == nil && len(ready) > 0 {
+		ready, busy, wait := b.sift(l, may)
+		if len(ready) > 0 && may() {
 			b.waiting = slices.DeleteFunc(b.waiting, func(ld *load) bool { return ld.ready })
 			filling = make(chan struct{})
 			go func(filled chan struct{}) {
 				defer close(filled)
 				l.fillMany(ready)
 			}(filling)
+			has = false // it is that one's
 		}
 		if len(b.waiting) == 0 {
 			return
+		}
+		if has && !busy { // others are waited for
+			l.exit()
+			has = false
+		}
+		var slot chan<- struct{}
+		if busy && !has && filling == nil {
+			if slot = l.slots; b.run.background {
+				b.run.close() // a later hit will try again
+			}
 		}
 		timer.Reset(wait)
 		select {
 		case <-b.arrived:
 		case <-timer.C:
+		case slot <- struct{}{}:
+			has = true
 		case <-filling:
 			filling = nil
 		case <-b.run.ctx.Done():
@@ -76,15 +102,15 @@ func (b *loadBatch) work(l *Loader) {
 }
 
 // sift looks at the loads about which there may be something new, and ends those that are answered. It
-// returns those whose turn it is, once something was heard about each, and when to look again at
-// the latest.
-func (b *loadBatch) sift(l *Loader) (ready []*load, wait time.Duration) {
+// returns those whose turn it is, once something was heard about each; whether there are some for which
+// a slot is of use; and when to look again at the latest. may reports whether one may be filled now.
+func (b *loadBatch) sift(l *Loader, may func() bool) (ready []*load, busy bool, wait time.Duration) {
 	now := l.cache.peer.instant().mono
 	wait = leaseAgain
 	heard := true
 	b.waiting = slices.DeleteFunc(b.waiting, func(ld *load) bool {
-		if !ld.ready && (ld.stirred.Swap(false) || now >= ld.again) {
-			if res, answered := l.glance(ld, now); answered {
+		if !ld.ready && (ld.stirred.Swap(false) || now >= ld.again || ld.placed.Load() && !ld.asked && may()) {
+			if res, answered := l.glance(ld, now, may); answered {
 				l.end(ld, res)
 				return true
 			}
@@ -94,34 +120,44 @@ func (b *loadBatch) sift(l *Loader) (ready []*load, wait time.Duration) {
 			return false
 		}
 		heard = heard && ld.heard
+		busy = busy || ld.placed.Load() && !(ld.asked && ld.heard)
 		wait = min(wait, max(ld.again-now, 0))
 		return false
 	})
 	if !heard {
-		return nil, wait
+		return nil, true, wait
 	}
-	return ready, wait
+	return ready, busy || len(ready) > 0, wait
 }
 
-// glance is await for one of a batch: it says whether it is the load's turn, or it is answered, without
+// glance is admit for one of a batch: it says whether it is the load's turn, or it is answered, without
 // waiting for that.
-func (l *Loader) glance(ld *load, now time.Duration) (res Result, answered bool) {
-	ld.again = now + leaseAgain
-	if ld.heard = true; !ld.placed.Load() {
+func (l *Loader) glance(ld *load, now time.Duration, may func() bool) (res Result, answered bool) {
+	ld.again, ld.heard = now+leaseAgain, true
+	switch {
+	case !ld.placed.Load():
+		return Result{}, false
+	case !l.cfg.ClusterWide:
+		ld.asked, ld.ready = true, true
 		return Result{}, false
 	}
-	if !l.cfg.ClusterWide {
-		ld.ready = true
-		return Result{}, false
-	}
-	if ld.lease == nil {
-		ld.lease = l.ask(ld)
-	} else if res, ok := l.found(ld); ok {
+	if res, ok := l.found(ld); ok {
 		return res, true
 	}
-	p := l.cache.peer
-	switch turn, wait := p.replica.turnOf(p.instant(), ld.lease); turn {
-	case turnGranted, turnAlone:
+	if !ld.asked {
+		if !may() {
+			return Result{}, false
+		}
+		ld.asked = true
+		l.askFor(ld)
+	}
+	switch turn, wait := l.turn(ld); turn {
+	case turnGranted:
+		if ld.ready = may(); !ld.ready {
+			l.decline(ld)
+			ld.asked = false
+		}
+	case turnAlone:
 		ld.ready = true
 	case turnFailed:
 		if res, ok := l.failedElsewhere(ld, wait); ok {
@@ -135,7 +171,7 @@ func (l *Loader) glance(ld *load, now time.Duration) (res Result, answered bool)
 	return Result{}, false
 }
 
-// fillMany does loads of a run, whose turn it is, by one call of FillMany.
+// fillMany does loads of a run, whose turn it is, by one call of FillMany. It gives their slot back.
 func (l *Loader) fillMany(lds []*load) {
 	res := Result{Err: ErrFillAborted} // if a Codec calls runtime.Goexit
 	defer func() {
@@ -146,10 +182,6 @@ func (l *Loader) fillMany(lds []*load) {
 		}
 	}()
 	r := lds[0].run
-	if err := l.enter(r); err != nil {
-		res.Err = err
-		return
-	}
 	defer l.exit()
 	var missing []*load
 	var keys []string

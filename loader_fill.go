@@ -35,12 +35,10 @@ func (l *Loader) fill(ld *load) Result {
 		return Result{Err: err}
 	}
 	if l.cfg.ClusterWide {
-		ld.lease = l.ask(ld)
-		if _, res, answered := l.await(ld, ld.lease); answered {
+		if res, answered := l.admit(ld); answered {
 			return res
 		}
-	}
-	if err := l.enter(ld.run); err != nil {
+	} else if err := l.enter(ld.run); err != nil {
 		return Result{Err: err}
 	}
 	defer l.exit()
@@ -112,15 +110,12 @@ func (l *Loader) found(ld *load) (res Result, ok bool) {
 
 // filled notes for the other nodes what the key has now.
 func (ld *load) filled(rec *record) {
-	if rec.provisional {
-		ld.kept()
+	if rec.provisional { // they have been offered it, or can't have it
+		ld.outcome = leaseMsg{op: opDeclined}
 		return
 	}
 	ld.outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
 }
-
-// kept notes for them that this node has it, and they haven't.
-func (ld *load) kept() { ld.outcome = leaseMsg{op: opUncached} }
 
 // begin begins the fills of some loads of a run: right after it their Fill is called.
 func (l *Loader) begin(r *run, lds ...*load) {
@@ -143,9 +138,9 @@ func (l *Loader) begin(r *run, lds ...*load) {
 // what is held if that is another layout's.
 func (l *Loader) endFill(now time.Time, ld *load, rec *record) fillOutcome {
 	f := ld.fill
-	ld.fill = nil
+	ld.fill, ld.beside = nil, l.foreign(ld.key)
 	p := l.cache.peer
-	return p.replica.endFill(p.instantOf(now), f, rec, l.foreign(ld.key))
+	return p.replica.endFill(p.instantOf(now), f, rec, ld.beside)
 }
 
 // dropFill ends a load's fill unless that has ended.

@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -15,26 +16,121 @@ const defaultLease = 10 * time.Second
 // leaseSlack is what a fill takes beside its FillTimeout.
 const leaseSlack = 100 * time.Millisecond
 
-// ask asks for the lease of a load's key.
-func (l *Loader) ask(ld *load) *leaseAsk {
+// admit waits until a load may be filled: for a slot, and then for its lease, so that no node sits on a
+// lease while it queues. While others have the lease it leaves the slot to other keys. Then either it
+// has a slot, or it is answered: its value has come, or another node's fill has failed, or nobody waits
+// any more.
+func (l *Loader) admit(ld *load) (res Result, answered bool) {
+	has := false // a slot
+	if ld.lease == nil {
+		if res, answered = l.slot(ld); answered {
+			return res, true
+		}
+		has = true
+		l.askFor(ld)
+	}
+	for {
+		turn, res, answered := l.await(ld, has)
+		switch {
+		case answered || turn == turnWait:
+			if has {
+				l.exit()
+			}
+			if has = false; answered {
+				return res, true
+			}
+			continue
+		case has || l.tryEnter():
+			return Result{}, false
+		}
+		granted := turn == turnGranted
+		if granted {
+			l.decline(ld)
+		}
+		if res, answered = l.slot(ld); answered {
+			return res, true
+		}
+		if has = true; granted {
+			l.askFor(ld)
+		}
+	}
+}
+
+// slot waits for a slot, unless the load is answered meanwhile. If nobody waits for it, it takes one
+// that is free, or gives up: a later hit will try again.
+func (l *Loader) slot(ld *load) (res Result, answered bool) {
+	if l.tryEnter() {
+		return Result{}, false
+	}
+	if ld.run.background {
+		ld.run.close()
+	}
+	for {
+		select {
+		case l.slots <- struct{}{}:
+			return Result{}, false
+		case <-ld.arrived:
+			if res, ok := l.found(ld); ok {
+				return res, true
+			}
+		case <-ld.run.ctx.Done():
+			return Result{Err: ld.run.err()}, true
+		}
+	}
+}
+
+func (l *Loader) tryEnter() bool {
+	if l.slots == nil {
+		return true
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// decline leaves the lease to somebody who has a slot.
+func (l *Loader) decline(ld *load) {
+	p := l.cache.peer
+	p.replica.endLease(p.instant(), ld.lease, leaseMsg{op: opDeclined})
+}
+
+// askFor asks for the lease of a load's key, for the first time or again.
+func (l *Loader) askFor(ld *load) {
+	p := l.cache.peer
+	if ld.lease != nil {
+		p.replica.askLeaseAgain(p.instant(), ld.lease)
+		return
+	}
 	rec, _ := l.cache.store.peek(ld.key)
 	_, v := l.look(ld.key)
-	p := l.cache.peer
 	term := defaultLease
 	if l.cfg.FillTimeout > 0 {
 		term = l.cfg.FillTimeout + leaseSlack
 	}
-	return p.replica.askLease(p.instant(), ld.key, rec.version, v != verdictFill, term, ld.stir)
+	ld.lease = p.replica.askLease(p.instant(), ld.key, rec.version, v != verdictFill, term, ld.stir)
+}
+
+// turn is turnOf of a load's lease. If a caller has waited until a deadline, what is waited for may hang.
+func (l *Loader) turn(ld *load) (turnOpcode, time.Duration) {
+	p := l.cache.peer
+	now := p.instant()
+	if ld.late.Swap(false) {
+		p.replica.suspectLease(now, ld.lease)
+	}
+	return p.replica.turnOf(now, ld.lease)
 }
 
 // await waits until it is the load's turn to be filled: that is turnGranted or turnAlone. Otherwise it is
 // answered: its value has come, or another node's fill has failed, or nobody waits any more.
-func (l *Loader) await(ld *load, a *leaseAsk) (turn turnOpcode, res Result, answered bool) {
-	p := l.cache.peer
+// With glance it returns turnWait if others are to be waited for.
+func (l *Loader) await(ld *load, glance bool) (turn turnOpcode, res Result, answered bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		turn, wait := p.replica.turnOf(p.instant(), a)
+		turn, wait := l.turn(ld)
 		switch {
 		case turn == turnGranted || turn == turnAlone:
 			return turn, Result{}, false
@@ -43,17 +139,19 @@ func (l *Loader) await(ld *load, a *leaseAsk) (turn turnOpcode, res Result, answ
 				return turn, res, true
 			}
 			return turnAlone, Result{}, false
+		case turn == turnWait && glance:
+			return turn, Result{}, false
 		}
 		timer.Reset(wait)
 		select {
 		case <-ld.arrived:
 		case <-timer.C:
 		case <-ld.run.ctx.Done():
-			p.replica.endLease(p.instant(), a, leaseMsg{op: opDeclined})
+			l.endLease(ld)
 			return turn, Result{Err: ld.run.err()}, true
 		}
 		if res, ok := l.found(ld); ok {
-			p.replica.endLease(p.instant(), a, leaseMsg{op: opDeclined})
+			l.endLease(ld)
 			return turn, res, true
 		}
 	}
@@ -76,10 +174,20 @@ func (l *Loader) failedElsewhere(ld *load, wait time.Duration) (Result, bool) {
 	})
 }
 
-// endLease tells what has become of a load that had its turn.
+// kept notes for the other nodes that they are offered what the key has now, unless it stands beside a value
+// that they can read.
+func (ld *load) kept() {
+	ld.outcome = leaseMsg{op: opUncached, offered: !ld.beside}
+}
+
+// endLease tells what has become of a load that has asked for its turn.
 func (l *Loader) endLease(ld *load) {
-	if ld.lease != nil {
-		p := l.cache.peer
-		p.replica.endLease(p.instant(), ld.lease, ld.outcome)
+	if ld.lease == nil {
+		return
 	}
+	m := ld.outcome
+	late := errors.Is(context.Cause(ld.run.ctx), context.DeadlineExceeded)
+	m.late = m.op == opDeclined && late
+	p := l.cache.peer
+	p.replica.endLease(p.instant(), ld.lease, m)
 }

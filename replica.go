@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"cmp"
+	"container/list"
 	"errors"
 	"strings"
 	"sync"
@@ -51,8 +52,12 @@ type replica struct {
 	nonces  uint64   // drawn so far
 	turns   int      // taken among neighbours
 
-	leases map[string]*lease    // lease.go
-	asks   map[uint64]*leaseAsk // lease_ask.go
+	leases     map[string]*lease      // lease.go
+	idleLeases *list.List             // *lease that nobody has, the first one for longest
+	leaseWaits int                    // turns that wait, of all leases
+	asks       map[uint64]*leaseAsk   // lease_ask.go
+	asksOf     map[string][]*leaseAsk // the same, by key
+	leaseSends leaseQueue             // lease_send.go
 
 	// repair.go
 	active               bool          // something happened since the last round
@@ -127,7 +132,7 @@ type replicaStats struct {
 	syncBytesIn, syncBytesOut         uint64
 	syncTook                          time.Duration
 	stuck, refusedSkewPeers           uint64
-	leasesGranted, leasesAlone        uint64
+	leasesGranted, leasesMissed       uint64
 
 	provisionalKept, provisionalOffered     uint64
 	provisionalAccepted, provisionalRefused uint64
@@ -164,6 +169,9 @@ func newReplica(c replicaConfig) *replica {
 		serving: map[uint64]*syncOut{},
 		leases:  map[string]*lease{},
 		asks:    map[uint64]*leaseAsk{},
+		asksOf:  map[string][]*leaseAsk{},
+
+		idleLeases: list.New(),
 
 		patience: syncPatience,
 		synced:   c.first || c.local,
@@ -332,7 +340,7 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.mu.Lock()
 	r.n.recordsOut += uint64(r.outbox.n)
 	first, chunks := r.outbox.take()
-	sends, r.sends = r.sends, nil
+	sends, r.sends = append(r.sends, r.leaseSends.take()...), nil
 	offers, echo := r.offers.take(), r.touches.echo()
 	r.mu.Unlock()
 	sends = offers.appendTo(sends, r.origin, echo)

@@ -1,6 +1,6 @@
 package bcache
 
-import "time"
+import "slices"
 
 // Leases in the simulation.
 
@@ -10,7 +10,8 @@ type simAsk struct {
 	key   string
 	a     *leaseAsk
 	begun int64
-	timer int // only the last one counts
+	timer int  // only the last one counts
+	late  bool // its node was stuck meanwhile
 	over  bool
 }
 
@@ -20,12 +21,9 @@ type simGrantKey struct {
 }
 
 type simGrant struct {
-	holder leaseTurn
-	until  time.Duration
+	holder leaseHolder
 	conn   int // between the two
 }
-
-const simHang = 40_000 // ms: four others, each of which is stuck with its lease
 
 // ask begins a load that wants a lease.
 func (s *sim) ask(n *simNode, key string, v verdict) {
@@ -37,7 +35,7 @@ func (s *sim) ask(n *simNode, key string, v verdict) {
 	if s.rng.IntN(10) == 0 { // nobody waits any more
 		s.after(s.rng.Int64N(2000), func() {
 			if !x.over && s.alive(n) && s.t >= n.stuck {
-				s.endAsk(x, leaseMsg{op: opDeclined})
+				s.endAsk(x, leaseMsg{op: opDeclined, late: s.rng.IntN(2) == 0})
 			}
 		})
 	}
@@ -46,6 +44,12 @@ func (s *sim) ask(n *simNode, key string, v verdict) {
 // endAsk ends it, and says what became of it.
 func (s *sim) endAsk(x *simAsk, m leaseMsg) {
 	x.over = true
+	if m.op == opUncached {
+		m.offered = s.rng.IntN(2) == 0
+	}
+	if m.late {
+		s.oracle.late[x.key] = s.mono()
+	}
 	x.n.r.endLease(s.now(x.n), x.a, m)
 	s.oracle.ended[x.a.want.id] = true
 	delete(x.n.filling, x.key)
@@ -66,11 +70,15 @@ func (s *sim) pollIn(x *simAsk, d int64) {
 func (s *sim) poll(x *simAsk) {
 	n := x.n
 	if s.t < n.stuck {
+		x.late = true
 		s.pollIn(x, n.stuck-s.t)
 		return
 	}
 	turn, wait := n.r.turnOf(s.now(n), x.a)
 	s.checkLeases(n)
+	if waited := s.t - x.begun; waited > s.c.lease.Milliseconds() && !x.late {
+		s.fail("n%d has waited for the lease of %s for %d ms", n.id, x.key, waited)
+	}
 	switch turn {
 	case turnGranted, turnAlone:
 		x.over = true
@@ -94,46 +102,77 @@ func (s *sim) poll(x *simAsk) {
 		s.endAsk(x, leaseMsg{op: opDeclined})
 		return
 	}
-	if s.t-x.begun > simHang {
-		s.fail("n%d has waited for the lease of %s for %d ms", n.id, x.key, s.t-x.begun)
+	if s.rng.IntN(8) == 0 { // what is offered can't be accepted, whenever that comes
+		n.r.offerRefused(s.now(n), x.key)
+		s.checkLeases(n)
 	}
 	s.pollIn(x, max(wait.Milliseconds(), 1))
 }
 
-// checkLeases verifies that a node grants no lease that somebody has.
+// checkLeases verifies that a node grants no lease that somebody has, unless that one is suspected to
+// hang; and that who waits, waits for somebody.
 func (s *sim) checkLeases(n *simNode) {
-	if len(n.r.leases) == 0 {
+	if len(n.r.leases)+n.r.leaseWaits == 0 {
 		return
 	}
+	waits := 0
 	for _, key := range s.oracle.keys {
 		l := n.r.leases[key]
-		if l == nil || l.holder.id == 0 {
+		if l == nil {
 			continue
 		}
-		k := simGrantKey{n.r.origin, key}
-		before, known := s.oracle.grants[k]
-		if known && before.holder.id == l.holder.id {
-			continue
+		waits += len(l.queue)
+		if (l.idle != nil) != (len(l.holders) == 0) {
+			s.fail("n%d: the lease of %s has %d holders, idle %v", n.id, key, len(l.holders), l.idle != nil)
 		}
-		conn := func(peer uint64) int { return s.up[n.id][peer] } // 0 with itself
-		if known && before.holder.peer != l.holder.peer && s.mono() < before.until && !s.oracle.ended[before.holder.id] &&
-			conn(before.holder.peer) == before.conn {
-			s.fail("n%d grants the lease of %s to n%d while n%d has it", n.id, key, l.holder.peer, before.holder.peer)
+		for _, t := range l.queue {
+			if l.holder(t.after) == nil {
+				s.fail("n%d: n%d waits for nobody's lease of %s", n.id, t.peer, key)
+			}
+			if l.turnsOf(t.peer) > maxLeaseTurns {
+				s.fail("n%d: n%d has %d turns for %s", n.id, t.peer, l.turnsOf(t.peer), key)
+			}
 		}
-		s.n.leases++
-		s.oracle.grants[k] = simGrant{l.holder, l.until, conn(l.holder.peer)}
-		s.logf("n%d grants the lease of %s to n%d until %v", n.id, key, l.holder.peer, l.until)
-		if len(l.queue) >= s.c.nodes {
-			s.fail("n%d: %d nodes wait for the lease of %s", n.id, len(l.queue), key)
+		if len(l.holders) > 0 {
+			s.checkGrant(n, l)
 		}
 	}
+	if waits != n.r.leaseWaits {
+		s.fail("n%d: %d turns wait, and %d are counted", n.id, waits, n.r.leaseWaits)
+	}
+}
+
+// checkGrant looks at the last grant of a lease.
+func (s *sim) checkGrant(n *simNode, l *lease) {
+	h := *l.current()
+	k := simGrantKey{n.r.origin, l.key}
+	before := s.oracle.grants[k]
+	if slices.ContainsFunc(before, func(g simGrant) bool { return g.holder.leaseAsker == h.leaseAsker }) {
+		return
+	}
+	conn := func(peer uint64) int { return s.up[n.id][peer] } // 0 with itself
+	before = slices.DeleteFunc(before, func(g simGrant) bool {
+		return s.mono() >= g.holder.until || s.oracle.ended[g.holder.id] || conn(g.holder.peer) != g.conn
+	})
+	for _, g := range before {
+		if g.holder.peer != h.peer && s.oracle.late[l.key] < g.holder.since+leaseReach {
+			s.fail("n%d grants the lease of %s to n%d while n%d has it", n.id, l.key, h.peer, g.holder.peer)
+		}
+	}
+	s.n.leases++
+	s.oracle.grants[k] = append(before, simGrant{h, conn(h.peer)})
+	s.logf("n%d grants the lease of %s to n%d until %v", n.id, l.key, h.peer, h.until)
 }
 
 // checkLeasesEnded verifies that nothing is left when all loads have ended.
 func (s *sim) checkLeasesEnded() {
 	for _, n := range s.nodes {
-		if n != nil && (len(n.r.leases) > 0 || len(n.r.asks) > 0 || len(n.filling) > 0) {
-			s.fail("n%d is left with %d leases, %d asks, %d fills", n.id, len(n.r.leases), len(n.r.asks), len(n.filling))
+		if n == nil {
+			continue
+		}
+		leases, asks := len(n.r.leases)+n.r.idleLeases.Len()+n.r.leaseWaits, len(n.r.asks)+len(n.r.asksOf)
+		if leases+asks+len(n.filling) > 0 {
+			s.fail("n%d is left with %d leases, %d asks, %d fills", n.id, leases, asks, len(n.filling))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // The simulation's oracle knows every write and checks the nodes against that.
@@ -28,10 +29,11 @@ type simOracle struct {
 	jumped  bool                  // some clock has
 	served  map[uint64]bool       // by session: was its server synced when it began
 	dead    map[uint64]bool       // origins
-	grants  map[simGrantKey]simGrant
-	ended   map[uint64]bool     // asks for leases
-	changes map[string][]int64  // of the database, by key: when
-	reads   map[simRead]simSeen // what fills have brought
+	grants  map[simGrantKey][]simGrant
+	ended   map[uint64]bool          // asks for leases
+	late    map[string]time.Duration // by key: when somebody last had waited for too long
+	changes map[string][]int64       // of the database, by key: when
+	reads   map[simRead]simSeen      // what fills have brought
 }
 
 // A simView is what the oracle knows of a node.
@@ -47,7 +49,7 @@ type simView struct {
 func (o *simOracle) init() {
 	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
-	o.grants, o.ended = map[simGrantKey]simGrant{}, map[uint64]bool{}
+	o.grants, o.ended, o.late = map[simGrantKey][]simGrant{}, map[uint64]bool{}, map[string]time.Duration{}
 	o.changes, o.reads = map[string][]int64{}, map[simRead]simSeen{}
 	var s store
 	for _, key := range simKeys() {

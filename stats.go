@@ -33,7 +33,7 @@ type Stats struct {
 	StaleFailures uint64 // counter: fills of Loaders that failed while there was an old value to serve; FillErrors has them too
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
-	LeasesMissed  uint64 // counter: fills without a lease although ClusterWide was wanted
+	LeasesMissed  uint64 // counter: fills for which no lease was to be had, see docs/loader.md
 	Undecodable   uint64 // counter: Gets of a Typed that missed as it can't decode what is held; values its All left out
 
 	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe
@@ -115,7 +115,7 @@ func (b *Bcache) Stats() Stats {
 		FillsGivenUp: b.loads.givenUp.Load(),
 		Refreshes:    b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
 		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
-		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesAlone, Undecodable: b.n.undecodable.Load(),
+		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesMissed, Undecodable: b.n.undecodable.Load(),
 		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,
 		ProvisionalAccepted: n.provisionalAccepted, ProvisionalRefused: n.provisionalRefused,
 		ProvisionalDropped: c.provisionalsDropped,

@@ -2,6 +2,8 @@ package bcache
 
 import (
 	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // The frames of leases: who wants to fill a key asks the node that grants its lease, and tells it
@@ -15,11 +17,17 @@ const (
 	leaseTerm  = 6<<3 | wireVarint
 	leaseKnown = 6
 
+	leaseOffered = 16<<3 | wireVarint
+	leaseLate    = 19<<3 | wireVarint
+
 	turnID    = 1<<3 | wireFixed64
 	turnOp    = 2<<3 | wireVarint
 	turnTerm  = 3<<3 | wireVarint
 	turnKey   = 4<<3 | wireBytes
 	turnKnown = 4
+
+	turnOffered = 16<<3 | wireVarint
+	turnFull    = 19<<3 | wireVarint
 
 	// maxLeaseKey is how long a key may be for which there are leases, in bytes.
 	maxLeaseKey = 1 << 10
@@ -36,6 +44,11 @@ type leaseMsg struct {
 	stamp uint64 // of the version that the sender holds, or with opFilled, has written; 0 = none
 	wall  int64  // its clock, or with opFilled, the deadline of that version, 0 = none; Unix milliseconds
 	term  uint64 // for how long it wants it, or with opFailed, isn't to be asked for; ms
+
+	offered bool // with opUncached: the neighbours are offered the value, so it may come nevertheless
+	late    bool // with opDeclined: the fill didn't come to an end before the deadline of who waited
+
+	echo, origin uint64 // the sender's
 }
 
 type leaseOpcode uint64
@@ -57,6 +70,11 @@ type turnMsg struct {
 	op   turnOpcode
 	term uint64 // ms
 	key  string // with turnGranted: who doesn't want it any more has forgotten which it was
+
+	offered bool // with turnFilled: the value comes as an offer, which may have to be refused
+	full    bool // with turnAlone: there was no room for another lease
+
+	echo, origin uint64 // the sender's
 }
 
 type turnOpcode uint64
@@ -78,7 +96,10 @@ func appendLease(dst []byte, m leaseMsg) []byte {
 	dst = appendString(dst, leaseKey, m.key)
 	dst = appendFixed64(dst, leaseStamp, m.stamp)
 	dst = appendVarint(dst, leaseWall, uint64(m.wall))
-	return appendVarint(dst, leaseTerm, m.term)
+	dst = appendVarint(dst, leaseTerm, m.term)
+	dst = appendFlag(dst, leaseOffered, m.offered)
+	dst = appendEchoOf(dst, m.echo, m.origin)
+	return appendFlag(dst, leaseLate, m.late)
 }
 
 func decodeLease(frame []byte) (m leaseMsg, err error) {
@@ -106,6 +127,14 @@ func decodeLease(frame []byte) (m leaseMsg, err error) {
 			m.wall = int64(f.x)
 		case leaseTerm:
 			m.term = f.x
+		case leaseOffered:
+			m.offered = f.x != 0
+		case leaseLate:
+			m.late = f.x != 0
+		case echoCount:
+			m.echo = f.x
+		case echoOrigin:
+			m.origin = f.x
 		default:
 			if err := f.unknown(leaseKnown); err != nil {
 				return leaseMsg{}, err
@@ -128,7 +157,18 @@ func appendTurn(dst []byte, m turnMsg) []byte {
 	dst = appendFixed64(dst, turnID, m.id)
 	dst = appendVarint(dst, turnOp, uint64(m.op))
 	dst = appendVarint(dst, turnTerm, m.term)
-	return appendString(dst, turnKey, m.key)
+	dst = appendString(dst, turnKey, m.key)
+	dst = appendFlag(dst, turnOffered, m.offered)
+	dst = appendEchoOf(dst, m.echo, m.origin)
+	return appendFlag(dst, turnFull, m.full)
+}
+
+// appendFlag appends a field numbered 16 or more, whose tag takes two bytes.
+func appendFlag(dst []byte, tag byte, set bool) []byte {
+	if !set {
+		return dst
+	}
+	return protowire.AppendVarint(protowire.AppendVarint(dst, uint64(tag)), 1)
 }
 
 func decodeTurn(frame []byte) (m turnMsg, err error) {
@@ -152,6 +192,14 @@ func decodeTurn(frame []byte) (m turnMsg, err error) {
 			m.term = f.x
 		case turnKey:
 			key = f.data
+		case turnOffered:
+			m.offered = f.x != 0
+		case turnFull:
+			m.full = f.x != 0
+		case echoCount:
+			m.echo = f.x
+		case echoOrigin:
+			m.origin = f.x
 		default:
 			if err := f.unknown(turnKnown); err != nil {
 				return turnMsg{}, err

@@ -15,6 +15,11 @@ var (
 	wireFilled  = leaseMsg{id: 7, op: opFilled, key: "", stamp: maxStamp, wall: wireWall + 60_000}
 	wireGranted = turnMsg{id: 0x0123456789abcdef, op: turnGranted, term: maxLeaseTerm, key: "user:\x00\xff"}
 	wireAlone   = turnMsg{id: 7, op: turnAlone}
+
+	wireOffered  = leaseMsg{id: 7, op: opUncached, key: "k", offered: true}
+	wireLate     = leaseMsg{id: 7, op: opDeclined, key: "k", late: true}
+	wireOnOffer  = turnMsg{id: 7, op: turnFilled, offered: true}
+	wireNoLeases = turnMsg{id: 7, op: turnAlone, full: true}
 )
 
 func TestWireLeaseRefused(t *testing.T) {
@@ -31,6 +36,8 @@ func TestWireLeaseRefused(t *testing.T) {
 		"field 7":             {slices.Concat(lease, wireAny(7, "")), errUnsupported},
 		"field 15":            {slices.Concat(lease, wireAny(15, "")), errUnsupported},
 		"field 16":            {slices.Concat(lease, wireAny(16, "")), nil},
+		"field 16, an offer":  {slices.Concat(lease, wireAny(16, u(1))), nil},
+		"field 19, fixed":     {slices.Concat(lease, wireFix(19, 1)), nil},
 		"no id":               {wireFrame(frameLease, wireAny(2, u(1))), errMalformed},
 		"no op":               {wireFrame(frameLease, wireFix(1, 1)), errMalformed},
 		"op of later":         {wireFrame(frameLease, wireFix(1, 1), wireAny(2, u(int(maxLeaseOp)+1))), errUnsupported},
@@ -75,15 +82,42 @@ func TestWireLeaseRoundTrip(t *testing.T) {
 			stamp: rapid.Uint64Max(maxStamp).Draw(t, "stamp"),
 			wall:  rapid.Int64().Draw(t, "wall"),
 			term:  rapid.Uint64Max(maxLeaseTerm).Draw(t, "term"),
+			echo:  rapid.Uint64().Draw(t, "echo"), origin: rapid.Uint64().Draw(t, "origin"),
+
+			offered: rapid.Bool().Draw(t, "offered"), late: rapid.Bool().Draw(t, "late"),
 		}
 		if got, err := decodeLease(appendLease(nil, m)); err != nil || got != m {
 			t.Fatalf("%+v, %v, want %+v", got, err, m)
 		}
-		n := turnMsg{id: m.id, op: turnOpcode(rapid.Uint64Range(1, uint64(maxTurnOp)).Draw(t, "turn")), term: m.term, key: m.key}
+		n := turnMsg{
+			id: m.id, op: turnOpcode(rapid.Uint64Range(1, uint64(maxTurnOp)).Draw(t, "turn")),
+			term: m.term, key: m.key, offered: m.offered, full: rapid.Bool().Draw(t, "full"),
+			echo: m.echo, origin: m.origin,
+		}
 		if got, err := decodeTurn(appendTurn(nil, n)); err != nil || got != n {
 			t.Fatalf("%+v, %v, want %+v", got, err, n)
 		}
 	})
+}
+
+// Who doesn't know the later fields takes them for an UNCACHED, a DECLINED, a DONE and an ALONE.
+func TestWireLeaseOfLaterIsReadByEarlier(t *testing.T) {
+	for _, m := range []leaseMsg{wireOffered, wireLate} {
+		plain := m
+		plain.offered, plain.late = false, false
+		earlier, later := appendLease(nil, plain), appendLease(nil, m)
+		if !strings.HasPrefix(string(later), string(earlier)) || len(later) != len(earlier)+3 {
+			t.Errorf("%x isn't %x and a field that may be skipped", later, earlier)
+		}
+	}
+	for _, m := range []turnMsg{wireOnOffer, wireNoLeases} {
+		plain := m
+		plain.offered, plain.full = false, false
+		earlier, later := appendTurn(nil, plain), appendTurn(nil, m)
+		if !strings.HasPrefix(string(later), string(earlier)) || len(later) != len(earlier)+3 {
+			t.Errorf("%x isn't %x and a field that may be skipped", later, earlier)
+		}
+	}
 }
 
 func FuzzLease(f *testing.F) {

@@ -144,6 +144,10 @@ func TestWireGolden(t *testing.T) {
 		{"pong-echo", appendPong(nil, wirePongEcho), wirePongEcho},
 		{"offer", appendOffer(nil, &wireOffer), wireOffer},
 		{"offer-negative", appendOffer(nil, &wireOfferNegative), wireOfferNegative},
+		{"lease-offered", appendLease(nil, wireOffered), wireOffered},
+		{"lease-late", appendLease(nil, wireLate), wireLate},
+		{"turn-offered", appendTurn(nil, wireOnOffer), wireOnOffer},
+		{"turn-full", appendTurn(nil, wireNoLeases), wireNoLeases},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
