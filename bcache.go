@@ -64,6 +64,7 @@ var (
 // Bcache is one node's cache.
 type Bcache struct {
 	maxBytes int64
+	settle   time.Duration
 	peer     *peer
 	store    *store // peer.replica.store, for Get
 	wall     func() int64
@@ -106,7 +107,7 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 			return nil, err
 		}
 	}
-	b := &Bcache{maxBytes: cfg.MaxBytes, flights: newFlights(), loads: newLoads()}
+	b := &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(), loads: newLoads()}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -219,8 +220,8 @@ func (b *Bcache) Delete(key string) error {
 // Clear deletes every key, here and on all nodes, those included that join later: whatever was
 // written before, as far as this node knows of it, is gone. What this node writes after Clear
 // returns is not affected; what others write before they know of it may be. It takes no longer
-// than a Set; the memory, and what Len counts, goes within seconds. For MaxClockSkew, fills
-// are returned but not cached. The error is ErrClosed.
+// than a Set; the memory, and what Len counts, goes within seconds. The error is
+// ErrClosed.
 func (b *Bcache) Clear() error { return b.peer.replica.clear(b.peer.instant()) }
 
 // refuse deletes a key whose new value is too large: what is held of it is no longer true.

@@ -54,6 +54,7 @@ type storeStats struct {
 	tombstonesCollected uint64 // after deletionDelay
 	tombstonesDropped   uint64 // earlier, at their bound
 	floorRefusals       uint64 // records that a floor kept out
+	provisionalsDropped uint64 // provisional values that a write has ended
 }
 
 // A store is what a node holds: entries, tombstones, and what it has to know
@@ -73,12 +74,14 @@ type store struct {
 
 	// What every Get reads. It changes with inserts and removals only, so it lies apart from what
 	// changes more often.
-	_          [64]byte
-	clearStamp atomic.Uint64
-	mortal     atomic.Bool // an entry has had a deadline
-	entries    atomic.Int64
-	clock      atomic.Uint32 // clockStep times the inserts so far: the time scale of last uses. It may wrap.
-	_          [64]byte
+	_           [64]byte
+	clearStamp  atomic.Uint64
+	epoch       atomic.Uint64 // of provisional values
+	mortal      atomic.Bool   // an entry has had a deadline
+	entries     atomic.Int64
+	provisional atomic.Int64  // of the entries
+	clock       atomic.Uint32 // clockStep times the inserts so far: the time scale of last uses. It may wrap.
+	_           [64]byte
 
 	clearOrigin             atomic.Uint64
 	inProbation, entryBytes atomic.Int64
@@ -92,6 +95,7 @@ type store struct {
 	evictions, expirations       atomic.Uint64
 	tombsCollected, tombsDropped atomic.Uint64
 	floorRefusals                atomic.Uint64
+	provisionalsDropped          atomic.Uint64
 
 	watchers   watchers // subscribe.go
 	eventsLost atomic.Uint64
@@ -128,6 +132,8 @@ type place struct {
 // placeOf is the place of a record for which nothing was done before.
 func placeOf(rec *record) place { return place{hash: xxhash.Sum64String(rec.key)} }
 
+func (at *place) bucket() int { return int(at.hash % numBuckets) }
+
 // approach does what an apply of this record can do before the lock that serialises them is
 // taken: it allocates, and has the processor fetch what apply will look at. The rest takes a
 // fraction of the time. Whatever changes until then does no harm.
@@ -158,16 +164,14 @@ func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome 
 		return s.applyClear(rec.version)
 	}
 	hash := at.hash
-	sh := s.shardOf(hash)
-	if sh == nil {
-		sh = &shard{cleared: s.clearStamp.Load()}
-		s.table[hash&uint64(len(s.table)-1)].Store(sh)
-	}
+	sh := s.makeShard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	gone := s.touchLocked(sh, hash, rec.key)
 	for {
 		e, o := s.judgeLocked(sh, now, rec, hash)
 		if o != outcomeApplied {
+			s.tellGone(gone, EventEvict)
 			return o
 		}
 		if local && e != nil {
@@ -209,6 +213,7 @@ func (s *store) replace(now instant, rec *record, at place) bool {
 	if o != outcomeApplied || e == nil || s.maxBytes > 0 && len(rec.val) > len(e.val) {
 		return false
 	}
+	s.touchLocked(sh, at.hash, rec.key)
 	s.useLocked(sh, at.hash, e)
 	s.putLocked(sh, at, rec, e, true)
 	sh.replaced++
@@ -260,7 +265,7 @@ func (s *store) applyClear(v version) outcome {
 	}
 	s.clearOrigin.Store(v.origin)
 	s.clearStamp.Store(v.stamp) // every shard's cleared is below it now, and so it is due
-	s.tellHeld(&record{version: v, kind: kindClear})
+	s.tellClear(v)
 	return outcomeApplied
 }
 
@@ -273,7 +278,9 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 	}
 	if old == nil {
 		s.makeWayLocked(sh, at.hash)
-		e.key = s.takeKeyLocked(sh, at.hash, rec.key)
+		if !e.provisional {
+			e.key = s.takeKeyLocked(sh, at.hash, rec.key)
+		}
 		used := s.clock.Add(clockStep)
 		if !local {
 			used |= probationBit
@@ -301,14 +308,16 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 			s.mortal.Store(true)
 		}
 	}
-	s.tellHeld(rec)
+	if !e.provisional {
+		s.tellHeld(rec)
+	}
 }
 
 // makeWayLocked drops the entry of another key of the same hash: the index and the queues know
 // one.
 func (s *store) makeWayLocked(sh *shard, hash uint64) {
 	if other := sh.index.find(hash); other != nil {
-		s.forgetLocked(sh, other.key, other.version)
+		s.endLocked(sh, other, EventEvict)
 		s.evictions.Add(1)
 	}
 }
@@ -339,14 +348,8 @@ func (s *store) takeKeyLocked(sh *shard, hash uint64, key string) string {
 // removeLocked drops what is held of a key. That something else stands for it is
 // the caller's business.
 func (s *store) removeLocked(sh *shard, key string) {
-	hash := xxhash.Sum64String(key)
-	if e := sh.find(hash, key); e != nil {
-		sh.queueLocked(e.inProbation()).remove(hash)
-		if e.inProbation() {
-			s.inProbation.Add(-1)
-		}
-		sh.index.remove(hash)
-		s.countLocked(e, -1)
+	if e := sh.find(xxhash.Sum64String(key), key); e != nil {
+		s.unlinkLocked(sh, e)
 	} else if t, ok := sh.tombs.peek(key); ok {
 		sh.tombs.remove(key)
 		s.tombs.Add(-1)
@@ -354,9 +357,33 @@ func (s *store) removeLocked(sh *shard, key string) {
 	}
 }
 
+// unlinkLocked is removeLocked for an entry.
+func (s *store) unlinkLocked(sh *shard, e *entry) {
+	hash := e.hash()
+	sh.queueLocked(e.inProbation()).remove(hash)
+	if e.inProbation() {
+		s.inProbation.Add(-1)
+	}
+	sh.index.remove(hash)
+	s.countLocked(e, -1)
+}
+
 func (s *store) countLocked(e *entry, n int64) {
 	s.entries.Add(n)
 	s.entryBytes.Add(n * e.cost())
+	if e.provisional {
+		s.provisional.Add(n)
+	}
+}
+
+// makeShard returns the shard of a hash. It is serialised as apply is.
+func (s *store) makeShard(hash uint64) *shard {
+	sh := s.shardOf(hash)
+	if sh == nil {
+		sh = &shard{cleared: s.clearStamp.Load(), epoch: s.epoch.Load()}
+		s.table[hash&uint64(len(s.table)-1)].Store(sh)
+	}
+	return sh
 }
 
 // shardOf returns the shard of a hash, or nil while no key has needed it.
@@ -401,6 +428,7 @@ func (s *store) stats() storeStats {
 		tombstonesCollected: s.tombsCollected.Load(),
 		tombstonesDropped:   s.tombsDropped.Load(),
 		floorRefusals:       s.floorRefusals.Load(),
+		provisionalsDropped: s.provisionalsDropped.Load(),
 	}
 	for i := range s.table {
 		if sh := s.table[i].Load(); sh != nil {
@@ -427,25 +455,22 @@ func (s *store) close() {
 		sh.main, sh.probation, sh.tombs = queue[uint64, struct{}]{}, queue[uint64, struct{}]{}, queue[string, tombstone]{}
 		sh.mu.Unlock()
 	}
-	for _, gauge := range []*atomic.Int64{&s.entries, &s.inProbation, &s.entryBytes, &s.tombs, &s.tombBytes} {
+	for _, gauge := range []*atomic.Int64{&s.entries, &s.provisional, &s.inProbation, &s.entryBytes, &s.tombs, &s.tombBytes} {
 		gauge.Store(0)
 	}
 }
 
-// drop gives up what is held of a key if its version is smaller than below. It
-// reports whether it did.
-func (s *store) drop(key string, below version) bool {
+// giveUp touches a key, and gives up what is held of it if its version is smaller than below.
+func (s *store) giveUp(key string, below version) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
-		return false
+		return
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	_, held, ok := sh.heldLocked(hash, key)
-	if !ok || !held.less(below) {
-		return false
+	s.tellGone(s.touchLocked(sh, hash, key), EventEvict)
+	if _, held, ok := sh.heldLocked(hash, key); ok && held.less(below) {
+		s.forgetLocked(sh, key, held)
 	}
-	s.forgetLocked(sh, key, held)
-	return true
 }

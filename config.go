@@ -69,8 +69,14 @@ type Config struct {
 
 	// MaxClockSkew is the largest difference between the clocks of two nodes; nodes
 	// that differ by more are refused, or cut when they come to. 0 means 500 ms, 24 hours are
-	// the most. It is also for how long after a Delete or Clear a fill isn't cached.
+	// the most.
 	MaxClockSkew time.Duration
+
+	// Settle is by how much what a Filler reads may lag behind what is committed, as it does if it reads
+	// a replica of the database: what was read less than Settle after a write of the key isn't cached.
+	// It should be greater than the lag ever is. It is the default of the Settle of Loaders too. 0 means
+	// that a Filler sees what is committed; 24 hours are the most.
+	Settle time.Duration
 
 	// SyncTimeout is for how long a node with Peers that reaches none of them, or none that
 	// is synced, waits until it counts as synced itself, see Bcache.Ready. 0 means 10 s.
@@ -154,6 +160,9 @@ func (c Config) validate() error {
 	}
 	if c.MaxClockSkew < 0 {
 		wrong("MaxClockSkew is %v: must be a positive duration, or 0 for %v", c.MaxClockSkew, defaultMaxClockSkew)
+	}
+	if c.Settle < 0 || c.Settle > maxMaxClockSkew {
+		wrong("Settle is %v: must be 0 to %v", c.Settle, maxMaxClockSkew)
 	}
 	if c.MaxClockSkew > maxMaxClockSkew {
 		wrong("MaxClockSkew is %v: must be at most %v", c.MaxClockSkew, maxMaxClockSkew)

@@ -15,7 +15,7 @@ func (r *replica) askUnconfirmed(now instant) []uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range missing {
-		r.send(message{id, appendPing(nil, ping{origin: r.origin, seq: r.seq, wall: now.wall, flags: pingClosing})})
+		r.send(message{id, appendPing(nil, ping{origin: r.origin, seq: r.seq, wall: now.wall, flags: pingClosing, echo: r.touches.echo()})})
 	}
 	return missing
 }
@@ -39,7 +39,7 @@ func (r *replica) send(m message) {
 		r.n.droppedSends++
 		return
 	}
-	if r.outbox.empty() && len(r.sends) == 0 {
+	if r.idle() {
 		defer r.wake()
 	}
 	r.sends = append(r.sends, m)

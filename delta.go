@@ -42,6 +42,9 @@ type record struct {
 	version
 	kind kind
 
+	// It is a provisional value, and has no version.
+	provisional bool
+
 	// Not 0 while the record is known from a full sync that hasn't ended, and from
 	// nothing else: the number of that sync. It doesn't travel.
 	mark uint8

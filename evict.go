@@ -86,14 +86,14 @@ func (s *store) evictFrom(now instant, probation bool) bool {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.dueLocked(now.wall, s.clearStamp.Load()) && s.sweepLocked(sh, now) > 0 {
+	if s.dueLocked(sh, now.wall) && s.sweepLocked(sh, now) > 0 {
 		return true
 	}
 	e := s.victimLocked(sh, probation)
 	if e == nil {
 		return false // a get or a sweep was faster
 	}
-	s.forgetLocked(sh, e.key, e.version)
+	s.endLocked(sh, e, EventEvict)
 	s.evictions.Add(1)
 	return true
 }
@@ -158,7 +158,7 @@ func (s *store) sweepSome(sh *shard, now instant) int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	n := 0
-	if sh.dueLocked(now.wall, s.clearStamp.Load()) {
+	if s.dueLocked(sh, now.wall) {
 		n = s.sweepLocked(sh, now)
 	}
 	for ; n < sweepBatch; n++ {
@@ -196,6 +196,18 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 	}
 	sh.nextExpiry = next
 
+	if epoch := s.epoch.Load(); sh.epoch < epoch {
+		for _, e := range s.staleLocked(sh) {
+			s.tellGone(e, EventEvict)
+			s.unlinkLocked(sh, e)
+			s.provisionalsDropped.Add(1)
+			if n++; n == sweepBatch {
+				return n
+			}
+		}
+		sh.epoch = epoch
+	}
+
 	clear := s.clearStamp.Load()
 	if sh.cleared >= clear {
 		return n
@@ -221,8 +233,6 @@ func (s *store) forgetLocked(sh *shard, key string, v version) {
 
 // expireLocked does so with an entry whose time is over.
 func (s *store) expireLocked(sh *shard, e *entry) {
-	s.raiseFloor(s.bucketOf(e.key), e.stamp)
-	s.tellGone(e, EventExpire)
-	s.removeLocked(sh, e.key)
+	s.endLocked(sh, e, EventExpire)
 	s.expirations.Add(1)
 }

@@ -1,20 +1,33 @@
 package bcache
 
-import "time"
+import (
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // Fills, as the core sees them: from the moment at which the database is asked until it is known what
 // becomes of the answer.
 
 // A fillStart is what a node knows when it begins to fill a key, or several at once.
 type fillStart struct {
-	stamp uint64        // of what the fill writes, see fillStamp
-	begin time.Duration // monotonic
+	stamp  uint64        // of what the fill writes
+	begin  time.Duration // monotonic
+	settle time.Duration // by so much what is read may lag behind what is committed
+	epoch  uint64        // of the store
+	echoes []peerEcho    // what the neighbours had said of their touches
 }
 
 // A fill is one key that is being filled. It must be ended, by endFill or dropFill.
 type fill struct {
 	*fillStart
-	key string
+	key  string
+	hash uint64
+
+	// A write of the key has been processed since the beginning. It belongs to the fill, not to the key:
+	// another fill of the key may begin after that write. It is guarded by the shard's lock, as next is.
+	touched bool
+	next    *fill // of the same hash
 }
 
 // A fillOutcome says what became of what a fill brought.
@@ -22,28 +35,108 @@ type fillOutcome uint8
 
 const (
 	fillWritten fillOutcome = iota // it is a write like any other
-	fillKept                       // it is served here, without a version: see fillRecord
+	fillKept                       // it is a provisional value: served here, and offered to others
 	fillRefused                    // something newer is known, or may be
 )
 
-// beginFills is called right before the database is asked for some keys.
+// beginFills is called right before the database is asked for some keys. settle is by how much the answer
+// may lag behind what is committed.
 func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) []*fill {
-	start := &fillStart{stamp: r.fillStamp(now), begin: now.mono}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	start := &fillStart{
+		stamp:  r.fillStamp(now, settle),
+		begin:  now.mono,
+		settle: settle,
+		epoch:  r.store.epoch.Load(),
+		echoes: r.echoes(now, settle),
+	}
 	fills := make([]*fill, len(keys))
 	for i, key := range keys {
-		fills[i] = &fill{start, key}
+		fills[i] = &fill{fillStart: start, key: key, hash: xxhash.Sum64String(key)}
+		r.store.beginFill(fills[i])
 	}
 	return fills
 }
 
-// endFill says what becomes of what a fill brought: a record that is complete but for its version, and
-// has the fill's key. With beside, it stands beside the value that is held, on this node only.
-func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOutcome {
-	if !beside && r.fillRecord(now, rec, f.stamp) {
-		return fillWritten
+// fillStamp is the stamp of a fill that begins now: older than every write that any node issues from
+// now on, or has issued within settle, as long as clocks differ by no more than maxSkew. The extra
+// millisecond is for the clocks' resolution.
+//
+// This node's own later writes are newer even if its wall clock is set back meanwhile. Where there are
+// no other nodes that is all it takes.
+func (r *replica) fillStamp(now instant, settle time.Duration) uint64 {
+	lag := ceilMs(settle)
+	switch {
+	case r.local && lag == 0:
+		return r.clock.tick(now.wall)
+	case !r.local:
+		lag += r.maxSkew
 	}
-	return fillRefused
+	stamp := stampOf(max(now.wall-lag-1, 0))
+	r.clock.observe(stamp)
+	return stamp
 }
 
 // dropFill ends a fill that brought nothing.
-func (r *replica) dropFill(f *fill) {}
+func (r *replica) dropFill(f *fill) { r.store.endFill(f) }
+
+// endFill ends a fill that brought a record, which is complete but for its version. If the fence lets it
+// pass, that is written. Otherwise it may be kept as a provisional value. With beside, it isn't written,
+// but kept beside the record that the key has, on this node only.
+func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOutcome {
+	rec.version = version{f.stamp, r.origin}
+	at := r.store.approach(rec)
+	defer r.store.endFill(f)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.makeRoom(now, rec)
+	if r.closed {
+		return fillRefused
+	}
+	if !beside && f.stamp != 0 && r.store.admits(rec.key, rec.version) {
+		r.commit(now, rec, at)
+		return fillWritten
+	}
+	return r.keep(now, f, rec, beside)
+}
+
+// keep makes a value, or a negative, a provisional one, if no write of its key, no Clear and no context
+// that was adopted can be newer than what was read. No clock of another node decides that.
+func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutcome {
+	if !r.untouched(f) {
+		return fillRefused
+	}
+	if rec.kind == kindTombstone { // there is nothing to keep, nor is what was there any more
+		r.store.unkeep(f)
+		return fillRefused
+	}
+	for r.store.evictFor(now, rec, evictBatch) { // see makeRoom
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
+	if r.closed || !r.untouched(f) {
+		return fillRefused
+	}
+	switch held, isNew := r.store.keep(now, rec, f, beside); {
+	case !held:
+		return fillRefused
+	case isNew:
+		r.n.provisionalKept++
+		if !beside {
+			r.share(f, rec)
+		}
+	}
+	return fillKept
+}
+
+// untouched reports whether no touch of all keys has come since the fill began, nor, where reads lag, a
+// touch of its bucket within that time before. Whether its key was touched since, the store knows.
+func (r *replica) untouched(f *fill) bool {
+	if f.epoch != r.store.epoch.Load() {
+		return false
+	}
+	settled := func(touch time.Duration) bool { return touch+f.settle < f.begin }
+	return f.settle == 0 ||
+		settled(r.touches.all) && settled(time.Duration(r.touches.at[f.hash%numBuckets].Load()))
+}

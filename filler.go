@@ -32,7 +32,8 @@ type Filler func(key string) (val string, err error)
 // that is too large.
 //
 // At a time one filler per key runs on this node; callers that come meanwhile
-// wait for its result. An error of the filler is returned to all of them,
+// wait for its result, but not for a filler that has run for 30 seconds: then another
+// one is called, three of a key at a time at most. An error of the filler is returned to all of them,
 // unchanged, and nothing is cached.
 //
 // A fill never beats a Set or Delete that was issued anywhere after the fill
@@ -40,8 +41,8 @@ type Filler func(key string) (val string, err error)
 // otherwise it could bring back what the database held before an update. If the
 // cache holds a newer value by the end of the fill, that one is returned. A caller
 // that comes after a Set or Delete of the key doesn't wait for a fill begun before
-// it. For MaxClockSkew after a Delete, fills of the key are returned but not cached,
-// unless the node is local only.
+// it. A fill during which the key is written is returned but not cached. What filler reads must
+// be committed, or lag behind that by less than Config.Settle.
 //
 // After Close the filler is still called and its value returned.
 func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, error) {
@@ -60,37 +61,45 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 	if val, ok := b.held(key); ok {
 		return val, nil
 	}
-	stamp := b.peer.replica.fillStamp(b.peer.instant())
+	f := b.peer.replica.beginFills(b.peer.instant(), b.settle, key)[0]
 	b.fills.Add(1)
 	val, err := callFiller(filler, key)
-	if err != nil {
+	switch {
+	case err != nil:
 		b.fillErrors.Add(1)
-		return "", err
-	}
-	if ttl <= 0 {
-		return val, nil
-	}
-	if b.tooLarge(key, val) {
+	case ttl > 0 && b.tooLarge(key, val):
 		b.fillsTooLarge.Add(1)
-		return val, nil
+	case ttl > 0:
+		return b.filled(f, val, seconds(ttl)), nil
 	}
-	now := b.peer.now()
-	if !b.peer.replica.fill(b.peer.instantOf(now), key, val, deadlineAt(now, seconds(ttl)), stamp) {
-		b.fillsRefused.Add(1)
-		if newer, ok := b.held(key); ok {
-			return newer, nil
-		}
+	b.peer.replica.dropFill(f)
+	if err != nil {
+		return "", err
 	}
 	return val, nil
 }
 
+// filled caches what a fill brought, unless something newer is known. It returns what is known then.
+func (b *Bcache) filled(f *fill, val string, ttl time.Duration) string {
+	now := b.peer.now()
+	rec := &record{key: f.key, val: val, deadline: deadlineAt(now, ttl)}
+	if b.peer.replica.endFill(b.peer.instantOf(now), f, rec, false) == fillRefused {
+		b.fillsRefused.Add(1)
+		if newer, ok := b.held(f.key); ok {
+			return newer
+		}
+	}
+	return val
+}
+
 // held is Get without being counted as one.
 func (b *Bcache) held(key string) (string, bool) {
-	rec, ok := b.peer.replica.store.peek(key)
-	if !ok || rec.kind != kindValue || rec.expired(b.peer.wall()) {
-		return "", false
+	is := func(rec record, ok bool) bool { return ok && rec.kind == kindValue && !rec.expired(b.wall()) }
+	if rec, ok := b.store.peek(key); is(rec, ok) {
+		return rec.val, true
 	}
-	return rec.val, true
+	rec, ok := b.store.beside(key, b.wall)
+	return rec.val, is(rec, ok)
 }
 
 // callFiller calls filler, and survives that.

@@ -236,8 +236,8 @@ func fillAgainstWrite(t *testing.T, clocks []time.Duration, del bool, late uint6
 	}
 }
 
-// After a Delete fills stay uncached for MaxClockSkew, and no longer; where there is
-// no other node, not at all.
+// After a Delete what a fill brings is cached at once, though for MaxClockSkew only provisionally; where
+// there is no other node it is a write like any other.
 func TestFillAfterADelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fill := func(b *Bcache) {
@@ -250,13 +250,18 @@ func TestFillAfterADelete(t *testing.T) {
 		b := nodes[0]
 		must(t, b.Delete("k"))
 		fill(b)
-		miss(t, b, "k")
-		if n := b.Stats().FillsRefused; n != 1 {
-			t.Errorf("FillsRefused = %d", n)
+		get(t, b, "k", "v")
+		if st := b.Stats(); st.FillsRefused != 0 || st.ProvisionalKept != 1 {
+			t.Errorf("%d fills refused, %d kept", st.FillsRefused, st.ProvisionalKept)
 		}
+		must(t, b.Delete("k"))
+		miss(t, b, "k")
 		advance(502 * time.Millisecond)
 		fill(b)
 		get(t, b, "k", "v")
+		if st := b.Stats(); st.ProvisionalKept != 1 || st.ProvisionalDropped != 1 {
+			t.Errorf("%d kept, %d dropped", st.ProvisionalKept, st.ProvisionalDropped)
+		}
 
 		alone := localNode(t)
 		must(t, alone.Delete("k"))
@@ -383,4 +388,41 @@ func TestFillerMayUseTheCache(t *testing.T) {
 		t.Errorf("%q, %v", val, err)
 	}
 	get(t, b, "side", "effect")
+}
+
+// A filler that hangs makes callers wait who came in its first 30 seconds; later ones have fillers of
+// their own, three at a time in all.
+func TestGetWithFillerHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		calls, hang := 0, make(chan struct{})
+		filler := func(string) (string, error) {
+			calls++
+			<-hang
+			return "v", nil
+		}
+		var wg sync.WaitGroup
+		get := func() {
+			wg.Go(func() {
+				if val, err := b.GetWithFiller("k", filler, -1); val != "v" || err != nil {
+					t.Errorf("%q, %v", val, err)
+				}
+			})
+			synctest.Wait()
+		}
+		for i, want := range []int{1, 1, 2, 2, 3, 3, 3, 3, 3} { // every 15 s
+			if get(); calls != want {
+				t.Errorf("after %d s: %d fillers", 15*i, calls)
+			}
+			advance(defaultFillTimeout / 2)
+		}
+		if other, err := b.GetWithFiller("other", func(string) (string, error) { return "w", nil }, 1); other != "w" {
+			t.Errorf("%q, %v", other, err)
+		}
+		close(hang)
+		wg.Wait()
+		if f := b.flights.of("k"); len(f.byKey) != 0 || calls > 5 {
+			t.Errorf("%d fillers, left %v", calls, f.byKey)
+		}
+	})
 }

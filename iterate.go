@@ -9,7 +9,7 @@ import "iter"
 func (b *Bcache) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for i := range b.store.shards() {
-			for _, e := range b.store.live(i) {
+			for _, e := range b.store.live(i, b.wall()) {
 				if !e.expired(b.wall) && !yield(e.key, e.val) {
 					return
 				}
@@ -29,8 +29,9 @@ func (b *Bcache) Keys() iter.Seq[string] {
 	}
 }
 
-// live lists the values of shard i, 0 <= i < shards(), expired or not.
-func (s *store) live(i int) (live []*entry) {
+// live lists the values of shard i, 0 <= i < shards(), that haven't expired; of a key that has a
+// record and a provisional value, the record.
+func (s *store) live(i int, wall int64) (live []*entry) {
 	sh := s.table[i].Load()
 	if sh == nil {
 		return nil
@@ -38,8 +39,13 @@ func (s *store) live(i int) (live []*entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	clear := s.clearStamp.Load()
-	for _, e := range sh.entriesLocked() {
-		if e.kind == kindValue && e.stamp > clear {
+	is := func(e *entry) bool { return e != nil && e.kind == kindValue && e.stamp > clear && e.aliveAt(wall) }
+	for e, hash := range sh.index.all {
+		if e.provisional {
+			if s.stands(e) && e.kind == kindValue && e.aliveAt(wall) && !is(sh.find(twin(hash), e.key)) {
+				live = append(live, e)
+			}
+		} else if is(e) {
 			live = append(live, e)
 		}
 	}

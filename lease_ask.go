@@ -230,6 +230,18 @@ func (r *replica) endLease(now instant, a *leaseAsk, m leaseMsg) {
 	r.tellGranter(now, a, m)
 }
 
+// declineLease gives back a lease that was granted, to be asked for again, and reports whether it was.
+func (r *replica) declineLease(now instant, a *leaseAsk) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asks[a.want.id] != a || a.turn != turnGranted {
+		return false
+	}
+	r.removeAsk(a)
+	r.withdraw(now, a)
+	return true
+}
+
 // receiveTurn deals with an answer.
 func (r *replica) receiveTurn(now instant, from uint64, m turnMsg) {
 	r.mu.Lock()

@@ -6,12 +6,17 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 )
 
-// loads are the fills of Loaders that are under way on this node, one per key (as singleflight
-// has it). A write that comes meanwhile forgets the one of its key, as in flights: who comes
+// maxFills is how many Fills of one key run at a time on a node. Those that nobody joins any more count:
+// the forgotten ones, those that were given up, and those that hang and ignore their contexts.
+const maxFills = 3
+
+// loads are the fills of Loaders that are under way on this node, one per key and layout (as
+// singleflight has it). A write that comes meanwhile forgets those of its key, as in flights: who comes
 // later gets a fill that began after the write.
 //
 // It isn't made of singleflight groups, as flights is, because that can't count who waits,
@@ -19,6 +24,7 @@ import (
 // keys.
 type loads struct {
 	running atomic.Int64 // of all shards: most writes look at this only
+	givenUp atomic.Uint64
 	shards  [64]loadShard
 }
 
@@ -26,23 +32,37 @@ type loadShard struct {
 	running atomic.Int64 // loads that haven't ended, the forgotten ones included
 
 	mu    sync.Mutex
-	byKey map[string][]*load // the last one is the latest
+	byKey map[string][]*load // in the order in which they came
 }
 
-// A load is the fill of one key.
+// A load is the fill of one key. It waits for a place among the maxFills of its key, and then for
+// whatever its Loader has it wait for. Until its Fill is called it may be joined, whatever is written:
+// what the Fill reads is newer.
 type load struct {
-	key       string // of the cache
-	run       *run
-	forgotten bool          // nobody may join any more; guarded by the shard's lock
-	arrived   chan struct{} // something was written to the key
-	done      chan struct{} // closed when result is there
-	result    Result
+	key    string // of the cache
+	layout any    // whose loads may be joined: see Loader
+	run    *run
 
-	bad *string // a value that doesn't count as one
+	// Guarded by the shard's lock.
+	begun     bool // its Fill has been called, or its result is being looked up
+	forgotten bool // nobody may join any more
 
-	lease   *leaseAsk   // nil: it takes none
+	placed  atomic.Bool
+	arrived chan struct{} // something was written to the key, or it may be its turn; a batch has one
+	stirred atomic.Bool   // it is about this one
+
+	done   chan struct{} // closed when result is there
+	result Result
+
+	fill    *fill       // from the call of the Fill until it is known what becomes of what that brought
+	lease   *leaseAsk   // nil: it hasn't asked for one
+	asked   bool        // it has, or it is alone
 	late    atomic.Bool // somebody waited for it until a deadline
 	outcome leaseMsg    // what is said of it in the end
+
+	// What a batch knows of it, see sift.
+	heard, ready, ended bool
+	again               time.Duration // when to look at it again
 }
 
 func newLoads() *loads {
@@ -57,54 +77,76 @@ func (f *loads) of(key string) *loadShard {
 	return &f.shards[xxhash.Sum64String(key)%uint64(len(f.shards))]
 }
 
-// join has the caller wait for the load of key. If there is none that it can join it makes one,
-// as a part of r, which has to be ended; bad is a value of the key that can't be used.
-func (f *loads) join(ctx context.Context, key string, r *run, bad *string) (ld *load, isNew bool) {
+// join has the caller wait for the load of key in a layout. If there is none that it can join it makes
+// one, as a part of r, which has to be ended; arrived is told what is new about it.
+func (f *loads) join(key string, layout any, r *run, arrived chan struct{}) (ld *load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if ld := sh.latest(key); ld != nil && ld.run.join(ctx) {
+	if ld := sh.latest(key, layout); ld != nil && ld.run.join() {
 		return ld, false
 	}
-	r.join(ctx)
-	ld = f.add(sh, key, r)
-	ld.bad = bad
-	return ld, true
+	r.join()
+	return f.add(sh, key, layout, r, arrived), true
 }
 
-// runs reports whether there is a load of key that isn't forgotten.
-func (f *loads) runs(key string) bool {
+// runs reports whether there is a load of key in a layout that could be joined.
+func (f *loads) runs(key string, layout any) bool {
 	sh := f.of(key)
 	if sh.running.Load() == 0 {
 		return false
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	ld := sh.latest(key)
-	return ld != nil && ld.run.alive()
+	return sh.joinable(key, layout)
 }
 
-// background makes a load of key for nobody, as a part of r, unless there is one.
-func (f *loads) background(key string, r *run) *load {
+// background makes a load of key for nobody, as a part of r, unless there is one, or no place for it.
+func (f *loads) background(key string, layout any, r *run, arrived chan struct{}) *load {
 	sh := f.of(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if ld := sh.latest(key); ld != nil && ld.run.alive() {
+	if sh.joinable(key, layout) || !sh.hasPlace(key) {
 		return nil
 	}
-	return f.add(sh, key, r)
+	return f.add(sh, key, layout, r, arrived)
 }
 
-// latest returns the load of key that may be joined, or nil.
-func (sh *loadShard) latest(key string) *load {
-	if of := sh.byKey[key]; len(of) > 0 && !of[len(of)-1].forgotten {
-		return of[len(of)-1]
+// latest returns the load of key in a layout that is the latest, or nil if that is forgotten.
+func (sh *loadShard) latest(key string, layout any) *load {
+	for _, ld := range slices.Backward(sh.byKey[key]) {
+		if ld.layout == layout {
+			if ld.forgotten {
+				return nil
+			}
+			return ld
+		}
 	}
 	return nil
 }
 
-func (f *loads) add(sh *loadShard, key string, r *run) *load {
-	ld := &load{key: key, run: r, arrived: make(chan struct{}, 1), done: make(chan struct{}), outcome: leaseMsg{op: opDeclined}}
+func (sh *loadShard) joinable(key string, layout any) bool {
+	ld := sh.latest(key, layout)
+	return ld != nil && ld.run.joinable()
+}
+
+// hasPlace reports whether one more Fill of key may run.
+func (sh *loadShard) hasPlace(key string) bool {
+	n := 0
+	for _, ld := range sh.byKey[key] {
+		if ld.placed.Load() {
+			n++
+		}
+	}
+	return n < maxFills
+}
+
+func (f *loads) add(sh *loadShard, key string, layout any, r *run, arrived chan struct{}) *load {
+	ld := &load{
+		key: key, layout: layout, run: r, arrived: arrived, done: make(chan struct{}),
+		outcome: leaseMsg{op: opDeclined},
+	}
+	ld.placed.Store(sh.hasPlace(key))
 	sh.byKey[key] = append(sh.byKey[key], ld)
 	sh.running.Add(1)
 	f.running.Add(1)
@@ -112,13 +154,55 @@ func (f *loads) add(sh *loadShard, key string, r *run) *load {
 	return ld
 }
 
-// end tells all who wait, and later callers don't join any more.
+// place waits for the load's place, as long as somebody waits for the load.
+func (ld *load) place() error {
+	for !ld.placed.Load() {
+		select {
+		case <-ld.arrived:
+		case <-ld.run.ctx.Done():
+			return ld.run.err()
+		}
+	}
+	return nil
+}
+
+// begin notes that the load's Fill is about to be called: from now on a write forgets it.
+func (f *loads) begin(ld *load) {
+	f.setBegun(ld, true)
+	ld.run.begin()
+}
+
+// lookUp asks look for the load's result, before its Fill is called. Who comes after a write that look
+// may not have seen doesn't join, unless there is no result yet.
+func (f *loads) lookUp(ld *load, look func() (Result, bool)) (res Result, ok bool) {
+	f.setBegun(ld, true)
+	if res, ok = look(); !ok {
+		f.setBegun(ld, false)
+	}
+	return res, ok
+}
+
+func (f *loads) setBegun(ld *load, begun bool) {
+	sh := f.of(ld.key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	ld.begun = begun
+	ld.forgotten = ld.forgotten && begun
+}
+
+// end tells all who wait, and later callers don't join any more. Its place goes to who waits for one.
 func (f *loads) end(ld *load, result Result) {
 	sh := f.of(ld.key)
 	sh.mu.Lock()
 	others := slices.DeleteFunc(sh.byKey[ld.key], func(o *load) bool { return o == ld })
 	if sh.byKey[ld.key] = others; len(others) == 0 {
 		delete(sh.byKey, ld.key)
+	}
+	for _, o := range others {
+		if !o.placed.Load() && sh.hasPlace(o.key) {
+			o.placed.Store(true)
+			o.stir()
+		}
 	}
 	sh.running.Add(-1)
 	f.running.Add(-1)
@@ -156,9 +240,15 @@ func (f *loads) writtenAll() {
 
 func forget(of []*load) {
 	for _, ld := range of {
-		ld.forgotten = true
-		notify(ld.arrived)
+		ld.forgotten = ld.begun
+		ld.stir()
 	}
+}
+
+// stir has who does the load look at it.
+func (ld *load) stir() {
+	ld.stirred.Store(true)
+	notify(ld.arrived)
 }
 
 // close cancels the fills for which nobody waits.
@@ -175,19 +265,21 @@ func (f *loads) close() {
 	}
 }
 
-// wait waits for the result, or for the end of ctx. Whoever joined has to call it: the run ends when
-// nobody waits for any of its loads.
-func (ld *load) wait(ctx context.Context) Result {
+// wait waits for a load's result, or for the end of ctx. Whoever joined has to call it: the run ends
+// when nobody waits for any of its loads.
+func (f *loads) wait(ctx context.Context, ld *load) Result {
 	select {
 	case <-ld.done:
 	case <-ctx.Done():
 		select {
 		case <-ld.done: // at the same time
 		default:
-			ld.run.leave(ctx.Err())
+			if ld.run.leave(ctx.Err()) {
+				f.givenUp.Add(1)
+			}
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				ld.late.Store(true)
-				notify(ld.arrived)
+				ld.stir()
 			}
 			return Result{Err: ctx.Err()}
 		}

@@ -7,20 +7,26 @@ import (
 	"time"
 )
 
-// A run is one piece of work of a Loader: that for a key, or for those of a GetMany. It lasts as long
+// giveUpAfter is for how long a fill has run when a caller whose deadline comes gives it up. A deadline
+// that is shorter says nothing about the query.
+const giveUpAfter = 100 * time.Millisecond
+
+// A run is one piece of work of a Loader: that for a key, or for some of a GetMany. It lasts as long
 // as somebody waits.
+//
+// Its context is cancelled when nobody waits, and from then on nobody joins it. So nobody ever waits for
+// a run whose context was cancelled because others had left.
 type run struct {
 	ctx    context.Context // has the values of the first caller, and ends when nobody waits
 	cancel context.CancelCauseFunc
 
-	background bool // nobody has to wait
+	background bool // it was begun for nobody: it goes on as long as nobody has waited
 
 	mu      sync.Mutex
 	loads   int // that haven't ended
 	waiters int
-	closed  bool
-	latest  time.Time // of the deadlines of those who have waited
-	endless bool      // somebody had none
+	began   time.Time // its first Fill; zero = not yet
+	givenUp bool      // nobody may join any more, but those who wait still may
 	ended   bool
 }
 
@@ -30,36 +36,49 @@ func newRun(ctx context.Context, background bool) *run {
 	return r
 }
 
-// join counts a caller with this context in. It can't join a run that was given up.
-func (r *run) join(ctx context.Context) bool {
+// join counts a caller in. It can't join a run that has ended or was given up.
+func (r *run) join() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended {
+	if r.ended || r.givenUp {
 		return false
 	}
 	r.waiters++
-	if d, ok := ctx.Deadline(); !ok {
-		r.endless = true
-	} else if d.After(r.latest) {
-		r.latest = d
-	}
 	return true
 }
 
-// leave counts a caller out: its context has ended, or it has what it waited for.
-func (r *run) leave(why error) {
+// leave counts a caller out: its context has ended, or it has what it waited for. It reports whether
+// that has given up the run.
+func (r *run) leave(why error) (gaveUp bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiters--; r.waiters == 0 && (!r.background || r.closed) {
+	if errors.Is(why, context.DeadlineExceeded) && r.lastedLocked() && !r.givenUp {
+		r.givenUp, gaveUp = true, true
+	}
+	if r.waiters--; r.waiters == 0 {
 		r.endLocked(why)
+	}
+	return gaveUp
+}
+
+// lastedLocked reports whether it has been given the time that a query takes. Waiting for its turn
+// doesn't count: who begins anew would wait for the same.
+func (r *run) lastedLocked() bool { return !r.began.IsZero() && time.Since(r.began) >= giveUpAfter }
+
+// begin notes that a Fill is called.
+func (r *run) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.began.IsZero() {
+		r.began = time.Now()
 	}
 }
 
-// close ends the run when nobody waits, be it in the background.
+// close ends the run if nobody waits, be it in the background.
 func (r *run) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed = true; r.waiters == 0 {
+	if r.waiters == 0 {
 		r.endLocked(ErrClosed)
 	}
 }
@@ -85,46 +104,20 @@ func (r *run) endLocked(why error) {
 	r.cancel(why)
 }
 
-func (r *run) alive() bool {
+// joinable reports whether join would succeed.
+func (r *run) joinable() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.ended
+	return !r.ended && !r.givenUp
 }
 
-// err is why it has ended.
-func (r *run) err() error { return waitersContext{r.ctx, r}.Err() }
+// err is not nil when it has ended.
+func (r *run) err() error { return r.ctx.Err() }
 
-// deadline is the latest one of those who have waited, if all have one.
-func (r *run) deadline() (time.Time, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.endless || r.background {
-		return time.Time{}, false
-	}
-	return r.latest, true
-}
-
-// fillContext returns the context of a fill that begins now.
+// fillContext returns the context of a fill that begins now. A timeout that isn't positive is none.
 func (r *run) fillContext(timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout > 0 {
 		return context.WithTimeout(r.ctx, timeout)
 	}
-	return waitersContext{r.ctx, r}, func() {}
-}
-
-// A waitersContext ends with the last of those who wait, for the reason for which that one's did.
-// It is no other goroutine's business: whatever is derived from it finds the context in it.
-type waitersContext struct {
-	context.Context
-	run *run
-}
-
-func (c waitersContext) Deadline() (time.Time, bool) { return c.run.deadline() }
-
-func (c waitersContext) Err() error {
-	err := c.Context.Err()
-	if err != nil && errors.Is(context.Cause(c.Context), context.DeadlineExceeded) {
-		return context.DeadlineExceeded
-	}
-	return err
+	return r.ctx, func() {}
 }

@@ -1,8 +1,10 @@
 package bcache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"time"
 	"unsafe"
 )
 
@@ -14,26 +16,45 @@ import (
 // result, each as long as its own context allows. A fill never beats a Set, Delete or Clear that was
 // issued after it began, on any node, as with GetWithFiller; neither does one in the background.
 // A caller that comes after such a write never gets what a fill brought that this node began before it.
-// For MaxClockSkew after a Delete, fills of the key are returned but not cached, unless the node is local
-// only.
+// A fill during which the key is written is returned but not cached.
+//
+// One query that hangs doesn't make its key fail: a fill that a caller gives up, as its deadline comes,
+// isn't joined by later ones, see LoaderConfig.Fill. At a time no more than three Fills of a key run on
+// a node; a further one waits, as long as somebody waits for it.
 type Loader struct {
 	cache    *Bcache
 	cfg      LoaderConfig
 	policy   loadPolicy
+	lag      time.Duration // Settle
 	slots    chan struct{} // a token for each fill that runs; nil is no limit
 	failures failures
+
+	// Of a Typed: how it writes values, which is compared, so that a caller never gets what another
+	// layout's Fill brought; and whether it can read one. nil, and all, of other Loaders.
+	layout  any
+	decodes func(val string) bool
 }
 
 // NewLoader returns a Loader for a cache. The error wraps ErrConfig, and says everything that is
 // wrong. There is nothing to close: fills in the background end with Close of the cache.
 func NewLoader(cache *Bcache, cfg LoaderConfig) (*Loader, error) {
+	return newLoaderOf(cache, cfg, nil, nil)
+}
+
+func newLoaderOf(
+	cache *Bcache, cfg LoaderConfig, layout any, decodes func(string) bool,
+) (*Loader, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	if cache == nil {
 		return nil, fmt.Errorf("%w: loader: the cache is nil", ErrConfig)
 	}
-	l := &Loader{cache: cache, cfg: cfg.withDefaults(), policy: newLoadPolicy(&cfg)}
+	l := &Loader{
+		cache: cache, cfg: cfg.withDefaults(), policy: newLoadPolicy(&cfg),
+		lag:    max(cmp.Or(cfg.Settle, cache.settle), 0),
+		layout: layout, decodes: decodes,
+	}
 	if cfg.MaxConcurrent > 0 {
 		l.slots = make(chan struct{}, cfg.MaxConcurrent)
 	}
@@ -51,6 +72,7 @@ func NewLoader(cache *Bcache, cfg LoaderConfig) (*Loader, error) {
 // A hit allocates nothing; with a Prefix, as long as the key has no more than 128 bytes with it.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
 	if val, ok := l.fresh(key); ok {
+		l.cache.store.count(true)
 		return val, nil
 	}
 	r := l.get(ctx, key)
@@ -76,12 +98,14 @@ type Result struct {
 // GetResult is Get for who wants to know whether the value is stale, and why.
 func (l *Loader) GetResult(ctx context.Context, key string) Result {
 	if val, ok := l.fresh(key); ok {
+		l.cache.store.count(true)
 		return Result{Value: val}
 	}
 	return l.get(ctx, key)
 }
 
-// fresh returns a value about which there is nothing to do.
+// fresh returns a value about which there is nothing to do, if it is one of the Loader's layout. That it
+// is a hit isn't counted.
 func (l *Loader) fresh(key string) (string, bool) {
 	b := l.cache
 	if l.cfg.Prefix == "" {
@@ -106,33 +130,28 @@ func (l *Loader) get(ctx context.Context, key string) Result {
 		}
 		return l.counted(res)
 	}
-	if err := ctx.Err(); err != nil {
-		return Result{Err: err}
-	}
-	return l.counted(l.wait(ctx, full, nil))
-}
-
-// refill fills a key that has a value that can't be used.
-func (l *Loader) refill(ctx context.Context, full, bad string) Result {
-	if err, rests := l.failures.of(l.cache.peer.instant().mono, full, false); rests && err != nil {
-		return Result{Err: err}
-	}
-	return l.wait(ctx, full, &bad)
+	return l.counted(l.wait(ctx, full))
 }
 
 // wait waits for the fill of a key, and begins one if need be.
-func (l *Loader) wait(ctx context.Context, full string, bad *string) Result {
-	ld, isNew := l.cache.loads.join(ctx, full, newRun(ctx, false), bad)
+func (l *Loader) wait(ctx context.Context, full string) Result {
+	if err := ctx.Err(); err != nil {
+		return Result{Err: err}
+	}
+	ld, isNew := l.cache.loads.join(full, l.layout, newRun(ctx, false), make(chan struct{}, 1))
 	if isNew {
 		go l.work(ld)
 	}
-	return ld.wait(ctx)
+	return l.cache.loads.wait(ctx, ld)
 }
 
 // held is what a Get of a key that isn't fresh begins with: it returns what can be said without
 // waiting for a fill, and counts whether something can.
 func (l *Loader) held(full string) (res Result, v verdict, answered bool) {
-	rec, v := l.look(full)
+	rec, v, garbled := l.inspect(full)
+	if garbled {
+		l.cache.n.undecodable.Add(1)
+	}
 	res, answered = l.answer(full, &rec, v)
 	l.cache.store.count(answered && v != verdictFill)
 	return res, v, answered
@@ -140,9 +159,26 @@ func (l *Loader) held(full string) (res Result, v verdict, answered bool) {
 
 // look says what is held of a key of the cache, and what to do with it.
 func (l *Loader) look(full string) (record, verdict) {
-	rec, held := l.cache.store.entry(full, l.cache.wall)
-	return rec, l.policy.judge(&rec, held, l.cache.wall())
+	rec, v, _ := l.inspect(full)
+	return rec, v
 }
+
+// inspect is look that says too whether something is held that would be served if it could be decoded.
+// Of what is held and what stands beside it on this node, it takes what this Loader can use.
+func (l *Loader) inspect(full string) (rec record, v verdict, garbled bool) {
+	rec, held := l.cache.store.entry(full, l.cache.wall)
+	v = l.policy.judge(&rec, held, l.cache.wall())
+	if l.decodes == nil || v == verdictMissing || v != verdictFill && l.decodes(rec.val) {
+		return rec, v, false
+	}
+	garbled = v != verdictFill
+	rec, held = l.cache.store.beside(full, l.cache.wall)
+	v = l.policy.judge(&rec, held && (rec.kind != kindValue || l.decodes(rec.val)), l.cache.wall())
+	return rec, v, garbled && v == verdictFill
+}
+
+// usable reports whether a value is one of the Loader's layout.
+func (l *Loader) usable(val string) bool { return l.decodes == nil || l.decodes(val) }
 
 // answer returns what can be said without waiting for a fill.
 func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok bool) {
@@ -168,43 +204,4 @@ func (l *Loader) counted(r Result) Result {
 		l.cache.n.stale.Add(1)
 	}
 	return r
-}
-
-// refresh starts a fill of keys in the background, without those that are being filled or have
-// just failed, and only if a slot is free: a later hit will try again.
-func (l *Loader) refresh(ctx context.Context, full ...string) {
-	if l.slots != nil && len(l.slots) == cap(l.slots) || l.cache.closed.Load() {
-		return
-	}
-	now := l.cache.peer.instant().mono
-	var r *run
-	var started []*load
-	for _, key := range full {
-		if _, rests := l.failures.of(now, key, false); rests || l.cache.loads.runs(key) {
-			continue
-		}
-		if r == nil || l.cfg.FillMany == nil { // Fills are given up one by one
-			r = newRun(ctx, true)
-		}
-		if ld := l.cache.loads.background(key, r); ld != nil {
-			started = append(started, ld)
-		}
-	}
-	if l.cache.closed.Load() { // meanwhile
-		for _, ld := range started {
-			ld.run.close()
-		}
-	}
-	l.start(started)
-}
-
-// start has loads done: those of one run, or each by itself.
-func (l *Loader) start(lds []*load) {
-	if len(lds) > 1 && l.cfg.FillMany != nil {
-		go l.workMany(lds)
-		return
-	}
-	for _, ld := range lds {
-		go l.work(ld)
-	}
 }

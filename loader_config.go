@@ -20,7 +20,7 @@ type Loaded struct {
 }
 
 // LoaderConfig says how a Loader fills the cache. Fill or FillMany, and TTL, have to be set.
-// A negative duration is an error everywhere.
+// A negative duration is an error, but for FillTimeout and Settle.
 //
 // A value has a deadline, and two times that are derived from it:
 //
@@ -41,16 +41,22 @@ type LoaderConfig struct {
 	// It returns ErrNotFound, wrapped or not, for a key that has no value.
 	//
 	// It runs on a goroutine of its own. Its context has the values of the caller that came
-	// first, ends when nobody waits for it any more, and has FillTimeout or the latest deadline
-	// of those who wait; while it runs, Deadline may get later. A Fill must return
-	// when its context has ended. It may use the cache, but not Get of the same key: that would
-	// wait for itself.
+	// first and the deadline that FillTimeout sets, never a caller's, and is cancelled when nobody
+	// waits for it any more; context.Cause says with which error the last one left. A Fill must return
+	// when its context has ended: until then it takes one of the places of its key, of which there
+	// are three, and one of MaxConcurrent. It may use the cache, but not Get of the same key: that
+	// would wait for itself.
+	//
+	// Where a caller's deadline comes when the Fill has run for 100 ms or more, later callers don't wait
+	// for it any more, but for a Fill of their own (Stats.FillsGivenUp): so one query that hangs
+	// doesn't make its key fail. A caller that is cancelled has no such effect.
 	Fill func(ctx context.Context, key string) (Loaded, error)
 
 	// FillMany is Fill for many keys at once, at least one, in no particular order. What isn't in the
 	// map has no value, as with ErrNotFound; or it failed, if there is an error: if that is or
 	// wraps a KeyErrors, those keys failed that are in it, otherwise all that aren't in the
-	// map. GetMany uses it; so does Get if there is no Fill.
+	// map. GetMany uses it; so does Get if there is no Fill. What is said of Fill's context, places
+	// and callers holds for all keys of a call.
 	FillMany func(ctx context.Context, keys []string) (map[string]Loaded, error)
 
 	// TTL is for how long a value is fresh. It must be positive; NoExpiry means for ever.
@@ -86,12 +92,23 @@ type LoaderConfig struct {
 	// an entry.
 	NegativeTTL time.Duration
 
-	// FillTimeout is how long a fill may take, not counting the wait for its turn. 0 means as long
-	// as somebody waits for it, and for ever in the background.
+	// FillTimeout is how long a fill may take, not counting the wait for its turn: then its context
+	// ends, and it has failed. 0 means 30 s. A negative one is none: then a fill lasts as long as
+	// somebody waits for it, and for ever in the background, if it hangs.
 	FillTimeout time.Duration
+
+	// Settle is by how much what a Fill reads may lag behind what is committed, as it does if it reads
+	// a replica of the database: what was read less than Settle after a write of the key isn't cached. 0
+	// means Config.Settle; a negative one, that the Fill sees what is committed.
+	Settle time.Duration
+
+	// BatchSize is how many keys FillMany is called with at most; GetMany of more calls it several
+	// times, one after the other. 0 means 1,000. Without a FillMany it has no effect.
+	BatchSize int
 
 	// MaxConcurrent is how many fills of this Loader run at once on this node; others wait for their
 	// turn, and background ones aren't started. 0 means no limit. A call of FillMany is one. A Fill that
+	// hangs counts until it returns: when FillTimeout has come, if it obeys its context. A Fill that
 	// calls Get of its Loader, for another key, may need two: with a limit, don't.
 	MaxConcurrent int
 
@@ -120,6 +137,13 @@ var ErrNotFound = errors.New("bcache: not found")
 // defaultRetryAfter lets a database that is down get a try per key and second, which a
 // recovering one can take, and the users notice that it is back within a second.
 const defaultRetryAfter = time.Second
+
+// defaultFillTimeout is longer than a query may sensibly take, and short enough for one that hangs not
+// to be missed as a connection for long.
+const defaultFillTimeout = 30 * time.Second
+
+// defaultBatchSize is what databases take as the parameters of one query.
+const defaultBatchSize = 1000
 
 // maxLoaderTime is beyond sense, and sums of times stay within range.
 const maxLoaderTime = 100 * 365 * 24 * time.Hour
@@ -150,11 +174,15 @@ func (c *LoaderConfig) validate() error {
 		d    time.Duration
 	}{
 		{"StaleFor", c.StaleFor}, {"StaleOnErrorFor", c.StaleOnErrorFor}, {"RetryAfter", c.RetryAfter},
-		{"NegativeTTL", c.NegativeTTL}, {"FillTimeout", c.FillTimeout},
+		{"NegativeTTL", c.NegativeTTL},
+		{"FillTimeout", max(c.FillTimeout, 0)}, {"Settle", max(c.Settle, 0)},
 	} {
 		if d.d < 0 || d.d > maxLoaderTime {
 			wrong("%s is %v: must be 0 to %v", d.name, d.d, maxLoaderTime)
 		}
+	}
+	if c.BatchSize < 0 {
+		wrong("BatchSize is %d: must be 1 or more, or 0 for %d", c.BatchSize, defaultBatchSize)
 	}
 	if c.MaxConcurrent < 0 {
 		wrong("MaxConcurrent is %d: must be 1 or more, or 0 for no limit", c.MaxConcurrent)
@@ -167,5 +195,7 @@ func (c *LoaderConfig) validate() error {
 func (c LoaderConfig) withDefaults() LoaderConfig {
 	c.Prefix = strings.Clone(c.Prefix)
 	c.RetryAfter = cmp.Or(c.RetryAfter, defaultRetryAfter)
+	c.FillTimeout = cmp.Or(c.FillTimeout, defaultFillTimeout)
+	c.BatchSize = cmp.Or(c.BatchSize, defaultBatchSize)
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 )
 
 // What becomes of a load: it waits for its turn, calls the Fill, and caches what that brought.
@@ -14,29 +15,37 @@ type loadCounters struct {
 	stale, notFound, refreshes, failures, undecodable atomic.Uint64
 }
 
-// work does a load that was begun for one key.
+// work does a load by itself.
 func (l *Loader) work(ld *load) {
-	l.cache.loads.end(ld, l.fill(ld))
+	res := Result{Err: ErrFillAborted} // if a Codec calls runtime.Goexit
+	defer func() { l.end(ld, res) }()
+	res = l.fill(ld)
+}
+
+// end ends a load, whatever became of it.
+func (l *Loader) end(ld *load, res Result) {
+	ld.ended = true
+	l.dropFill(ld)
+	l.cache.loads.end(ld, res)
+	l.endLease(ld)
 }
 
 func (l *Loader) fill(ld *load) Result {
-	if l.cfg.ClusterWide {
-		if res, answered := l.admit(ld); answered {
-			return res
-		}
-		defer l.endLease(ld)
-	} else if err := l.enter(ld.run); err != nil {
+	if err := ld.place(); err != nil {
 		return Result{Err: err}
+	}
+	if res, answered := l.admit(ld); answered {
+		return res
 	}
 	defer l.exit()
 	if res, ok := l.found(ld); ok {
 		return res
 	}
-	stamp := l.begin(ld.run, 1)
+	l.begin(ld.run, ld)
 	ctx, cancel := ld.run.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	v, err := contain(func() (Loaded, error) { return l.call(ctx, ld.key[len(l.cfg.Prefix):]) })
-	return l.settle(ld, stamp, v, err)
+	return l.settle(ld, v, err)
 }
 
 // call asks for one key.
@@ -48,25 +57,39 @@ func (l *Loader) call(ctx context.Context, key string) (Loaded, error) {
 	return pick(values, err, key)
 }
 
-// enter waits for a slot, as long as somebody waits. If nobody does it takes one that is free, or
-// gives up: a later hit will try again.
-func (l *Loader) enter(r *run) error {
+// slot waits for a slot, unless the load is answered meanwhile. If nobody waits for it, it takes one
+// that is free, or gives up: a later hit will try again.
+func (l *Loader) slot(ld *load) (res Result, answered bool) {
+	if l.tryEnter() {
+		return Result{}, false
+	}
+	if ld.run.background {
+		ld.run.close()
+	}
+	for {
+		select {
+		case l.slots <- struct{}{}:
+			return Result{}, false
+		case <-ld.arrived:
+			if res, ok := l.found(ld); ok {
+				return res, true
+			}
+		case <-ld.run.ctx.Done():
+			return Result{Err: ld.run.err()}, true
+		}
+	}
+}
+
+// tryEnter takes a slot that is free.
+func (l *Loader) tryEnter() bool {
 	if l.slots == nil {
-		return nil
+		return true
 	}
 	select {
 	case l.slots <- struct{}{}:
-		return nil
+		return true
 	default:
-	}
-	if r.background {
-		r.close()
-	}
-	select {
-	case l.slots <- struct{}{}:
-		return nil
-	case <-r.ctx.Done():
-		return r.err()
+		return false
 	}
 }
 
@@ -78,44 +101,77 @@ func (l *Loader) exit() {
 
 // found looks into the cache again: somebody may have filled it since the caller looked.
 func (l *Loader) found(ld *load) (res Result, ok bool) {
-	rec, v := l.look(ld.key)
-	switch {
-	case ld.bad != nil && rec.val == *ld.bad && v != verdictMissing:
-		return Result{}, false
-	case v == verdictServe, v == verdictRefresh && !ld.run.background:
-		res = Result{Value: rec.val}
-	case v == verdictMissing:
-		res = Result{Err: ErrNotFound}
-	default:
-		return Result{}, false
-	}
-	ld.filled(&rec)
-	l.failures.end(ld.key)
-	return res, true
+	return l.cache.loads.lookUp(ld, func() (Result, bool) {
+		rec, v := l.look(ld.key)
+		var res Result
+		switch {
+		case v == verdictServe, v == verdictRefresh && !ld.run.background:
+			res.Value = rec.val
+		case v == verdictMissing:
+			res.Err = ErrNotFound
+		default:
+			return Result{}, false
+		}
+		ld.filled(&rec)
+		l.failures.end(ld.key)
+		return res, true
+	})
 }
 
 // filled notes for the other nodes what the key has now.
 func (ld *load) filled(rec *record) {
+	if rec.provisional { // the others were offered it, when it was kept
+		ld.outcome = leaseMsg{op: opDeclined}
+		return
+	}
 	ld.outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
 }
 
-// begin returns the stamp of a fill of n keys that begins now, see Bcache.fill.
-func (l *Loader) begin(r *run, n int) uint64 {
-	l.cache.fills.Add(uint64(n))
-	if r.background {
-		l.cache.n.refreshes.Add(uint64(n))
+// kept notes for them that they are offered what its fill has brought.
+func (ld *load) kept() { ld.outcome = leaseMsg{op: opUncached, offered: true} }
+
+// begin begins the fills of some loads of a run: right after it their Fill is called.
+func (l *Loader) begin(r *run, lds ...*load) {
+	keys := make([]string, len(lds))
+	for i, ld := range lds {
+		keys[i] = ld.key
+		l.cache.loads.begin(ld)
 	}
-	return l.cache.peer.replica.fillStamp(l.cache.peer.instant())
+	l.cache.fills.Add(uint64(len(lds)))
+	if r.background {
+		l.cache.n.refreshes.Add(uint64(len(lds)))
+	}
+	p := l.cache.peer
+	for i, f := range p.replica.beginFills(p.instant(), l.lag, keys...) {
+		lds[i].fill = f
+	}
+}
+
+// endFill says what becomes of what a load's fill brought. A value, or that there is none, stands beside
+// what is held if that is another layout's.
+func (l *Loader) endFill(now time.Time, ld *load, rec *record) fillOutcome {
+	f := ld.fill
+	ld.fill = nil
+	p := l.cache.peer
+	return p.replica.endFill(p.instantOf(now), f, rec, l.foreign(ld.key))
+}
+
+// dropFill ends a load's fill unless that has ended.
+func (l *Loader) dropFill(ld *load) {
+	if ld.fill != nil {
+		l.cache.peer.replica.dropFill(ld.fill)
+		ld.fill = nil
+	}
 }
 
 // settle makes of what a fill brought what those who wait get.
-func (l *Loader) settle(ld *load, stamp uint64, v Loaded, err error) Result {
+func (l *Loader) settle(ld *load, v Loaded, err error) Result {
 	switch {
 	case err == nil:
-		return l.bring(ld, stamp, v)
+		return l.bring(ld, v)
 	case errors.Is(err, ErrNotFound):
-		return l.miss(ld, stamp, err)
-	case ld.run.ctx.Err() != nil: // nobody waits; that isn't the database's fault
+		return l.miss(ld, err)
+	case ld.run.err() != nil: // nobody waits; that isn't the database's fault
 		return Result{Err: err}
 	}
 	l.cache.fillErrors.Add(1)
@@ -124,7 +180,7 @@ func (l *Loader) settle(ld *load, stamp uint64, v Loaded, err error) Result {
 }
 
 // bring caches a value, unless something newer is known.
-func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
+func (l *Loader) bring(ld *load, v Loaded) Result {
 	b := l.cache
 	now := b.peer.now()
 	rec, cache := l.policy.value(now, ld.key, v, rand.Float64())
@@ -133,13 +189,11 @@ func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
 	case !cache:
 	case b.tooLarge(ld.key, v.Value):
 		b.fillsTooLarge.Add(1)
-	case b.peer.replica.fillRecord(b.peer.instantOf(now), &rec, stamp):
-		ld.filled(&rec)
+	case l.cached(ld, l.endFill(now, ld, &rec), &rec):
 		l.failures.end(ld.key)
 		return Result{Value: v.Value}
 	default:
-		b.fillsRefused.Add(1)
-		if newer, ok := b.held(ld.key); ok && (ld.bad == nil || newer != *ld.bad) {
+		if newer, ok := l.newer(ld.key); ok {
 			return Result{Value: newer}
 		}
 	}
@@ -148,27 +202,60 @@ func (l *Loader) bring(ld *load, stamp uint64, v Loaded) Result {
 }
 
 // miss caches that there is no value.
-func (l *Loader) miss(ld *load, stamp uint64, err error) Result {
+func (l *Loader) miss(ld *load, err error) Result {
 	b := l.cache
 	ld.outcome = leaseMsg{op: opUncached}
 	l.failures.end(ld.key)
-	if old, held := b.store.peek(ld.key); l.cfg.NegativeTTL == 0 && !(held && old.kind == kindValue) || b.tooLarge(ld.key, "") {
+	if l.cfg.NegativeTTL == 0 && !l.replaces(ld.key) || b.tooLarge(ld.key, "") {
 		return Result{Err: err}
 	}
 	now := b.peer.now()
 	rec := l.policy.missing(now, ld.key, rand.Float64())
-	if b.peer.replica.fillRecord(b.peer.instantOf(now), &rec, stamp) {
-		if rec.kind == kindNegative {
-			ld.filled(&rec)
-		}
+	if l.cached(ld, l.endFill(now, ld, &rec), &rec) {
 		return Result{Err: err}
 	}
-	b.fillsRefused.Add(1)
 	l.unchanged(ld)
-	if newer, ok := b.held(ld.key); ok {
+	if newer, ok := l.newer(ld.key); ok {
 		return Result{Value: newer}
 	}
 	return Result{Err: err}
+}
+
+// cached notes the outcome of a fill, and reports whether the key has now what that brought.
+func (l *Loader) cached(ld *load, o fillOutcome, rec *record) bool {
+	switch {
+	case o == fillRefused:
+		l.cache.fillsRefused.Add(1)
+		return false
+	case o == fillKept:
+		ld.kept()
+	case rec.kind != kindTombstone:
+		ld.filled(rec)
+	}
+	return true
+}
+
+// newer returns the value that is there after a fill was refused.
+func (l *Loader) newer(key string) (string, bool) {
+	rec, v := l.look(key)
+	return rec.val, v == verdictServe || v == verdictRefresh
+}
+
+// foreign reports whether a live value of another layout is held.
+func (l *Loader) foreign(key string) bool {
+	if l.decodes == nil {
+		return false
+	}
+	rec, ok := l.cache.store.peek(key)
+	return ok && rec.kind == kindValue && !rec.expired(l.cache.wall()) && !l.decodes(rec.val)
+}
+
+// replaces reports whether a value is there that a fill that finds nothing ends: be it stale, or
+// provisional, but not that of another layout.
+func (l *Loader) replaces(key string) bool {
+	ours := func(rec record, ok bool) bool { return ok && rec.kind == kindValue && l.usable(rec.val) }
+	st := l.cache.store
+	return ours(st.peek(key)) || ours(st.beside(key, l.cache.wall))
 }
 
 // failed falls back on an old value, if there is one that may be served.

@@ -21,15 +21,11 @@ const leaseSlack = 100 * time.Millisecond
 // has a slot, or it is answered: its value has come, or another node's fill has failed, or nobody waits
 // any more.
 func (l *Loader) admit(ld *load) (res Result, answered bool) {
-	p := l.cache.peer
-	has := false // a slot
-	if ld.lease == nil {
-		if res, answered = l.slot(ld); answered {
-			return res, true
-		}
-		has, ld.lease = true, l.ask(ld)
+	if res, answered = l.slot(ld); answered || !l.cfg.ClusterWide {
+		return res, answered
 	}
-	for {
+	l.ask(ld)
+	for has := true; ; {
 		turn, res, answered := l.await(ld, has)
 		switch {
 		case answered || turn == turnWait:
@@ -43,65 +39,39 @@ func (l *Loader) admit(ld *load) (res Result, answered bool) {
 		case has || l.tryEnter():
 			return Result{}, false
 		}
-		granted := turn == turnGranted
-		if granted { // to somebody who doesn't queue
-			p.replica.endLease(p.instant(), ld.lease, leaseMsg{op: opDeclined})
-		}
-		if res, answered = l.slot(ld); answered {
+		l.decline(ld)
+		if res, answered := l.slot(ld); answered {
 			return res, true
 		}
-		if has = true; granted {
-			p.replica.askLeaseAgain(p.instant(), ld.lease)
-		}
+		has = true
+		l.ask(ld)
 	}
 }
 
-// slot waits for a slot, unless the load is answered meanwhile. If nobody waits for it, it takes one
-// that is free, or gives up: a later hit will try again.
-func (l *Loader) slot(ld *load) (res Result, answered bool) {
-	if l.tryEnter() {
-		return Result{}, false
-	}
-	if ld.run.background {
-		ld.run.close()
-	}
-	for {
-		select {
-		case l.slots <- struct{}{}:
-			return Result{}, false
-		case <-ld.arrived:
-			if res, ok := l.found(ld); ok {
-				return res, true
-			}
-		case <-ld.run.ctx.Done():
-			return Result{Err: ld.run.err()}, true
-		}
-	}
-}
-
-func (l *Loader) tryEnter() bool {
-	if l.slots == nil {
-		return true
-	}
-	select {
-	case l.slots <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-// ask asks for the lease of a load's key.
-func (l *Loader) ask(ld *load) *leaseAsk {
-	rec, _ := l.cache.store.peek(ld.key)
-	_, v := l.look(ld.key)
+// ask asks for the lease of a load's key, unless it is asked for.
+func (l *Loader) ask(ld *load) {
 	p := l.cache.peer
-	term := defaultLease
-	if l.cfg.FillTimeout > 0 {
-		term = l.cfg.FillTimeout + leaseSlack
+	switch {
+	case ld.asked:
+	case ld.lease == nil:
+		rec, _ := l.cache.store.peek(ld.key)
+		_, v := l.look(ld.key)
+		term := defaultLease
+		if l.cfg.FillTimeout > 0 {
+			term = l.cfg.FillTimeout + leaseSlack
+		}
+		old := v != verdictFill
+		ld.lease = p.replica.askLease(p.instant(), ld.key, rec.version, old, term, ld.stir)
+	default:
+		p.replica.askLeaseAgain(p.instant(), ld.lease)
 	}
-	wake := func() { notify(ld.arrived) }
-	return p.replica.askLease(p.instant(), ld.key, rec.version, v != verdictFill, term, wake)
+	ld.asked = true
+}
+
+// decline leaves the lease that a load was granted to who doesn't queue for a slot.
+func (l *Loader) decline(ld *load) {
+	p := l.cache.peer
+	ld.asked = !p.replica.declineLease(p.instant(), ld.lease)
 }
 
 // turn is turnOf of a load's lease. If a caller has waited until a deadline, what is waited for may hang.
@@ -138,11 +108,9 @@ func (l *Loader) await(ld *load, glance bool) (turn turnOpcode, res Result, answ
 		case <-ld.arrived:
 		case <-timer.C:
 		case <-ld.run.ctx.Done():
-			l.endLease(ld)
 			return turn, Result{Err: ld.run.err()}, true
 		}
 		if res, ok := l.found(ld); ok {
-			l.endLease(ld)
 			return turn, res, true
 		}
 	}
@@ -152,39 +120,17 @@ func (l *Loader) await(ld *load, glance bool) (turn turnOpcode, res Result, answ
 // do.
 func (l *Loader) failedElsewhere(ld *load, wait time.Duration) (Result, bool) {
 	now := l.cache.peer.instant().mono
-	switch rec, v := l.look(ld.key); v {
-	case verdictStale, verdictFallback:
-		l.failures.add(now, ld.key, ErrFillElsewhere, wait)
-		return Result{Value: rec.val, Stale: true, Err: ErrFillElsewhere}, true
-	case verdictRefresh, verdictServe:
-		l.failures.add(now, ld.key, ErrFillElsewhere, wait)
-		return Result{Value: rec.val}, true
-	}
-	return Result{}, false
-}
-
-// turns returns those of a run's loads whose turn it is; the others are done one by one as theirs
-// comes.
-func (l *Loader) turns(lds []*load) (mine []*load) {
-	for _, ld := range lds {
-		ld.lease = l.ask(ld)
-	}
-	for _, ld := range lds {
-		switch turn, res, answered := l.await(ld, true); {
-		case answered:
-			l.cache.loads.end(ld, res)
-		case turn == turnWait:
-			go l.work(ld)
-		default:
-			mine = append(mine, ld)
+	return l.cache.loads.lookUp(ld, func() (Result, bool) {
+		switch rec, v := l.look(ld.key); v {
+		case verdictStale, verdictFallback:
+			l.failures.add(now, ld.key, ErrFillElsewhere, wait)
+			return Result{Value: rec.val, Stale: true, Err: ErrFillElsewhere}, true
+		case verdictRefresh, verdictServe:
+			l.failures.add(now, ld.key, ErrFillElsewhere, wait)
+			return Result{Value: rec.val}, true
 		}
-	}
-	return mine
-}
-
-// kept notes for the other nodes that they may have been offered what the key has now.
-func (ld *load) kept() {
-	ld.outcome = leaseMsg{op: opUncached, offered: true}
+		return Result{}, false
+	})
 }
 
 // endLease tells what has become of a load that has asked for its turn.
@@ -193,8 +139,7 @@ func (l *Loader) endLease(ld *load) {
 		return
 	}
 	m := ld.outcome
-	late := errors.Is(context.Cause(ld.run.ctx), context.DeadlineExceeded)
-	m.late = m.op == opDeclined && late
+	m.late = m.op == opDeclined && errors.Is(context.Cause(ld.run.ctx), context.DeadlineExceeded)
 	p := l.cache.peer
 	p.replica.endLease(p.instant(), ld.lease, m)
 }

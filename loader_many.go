@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // KeyErrors is the error of GetMany, and may be that of a FillMany: by key, why there is no value.
@@ -35,109 +36,121 @@ func (e KeyErrors) Unwrap() (errs []error) {
 	return errs
 }
 
+// maxFillsOfMany is how many Fills of one GetMany run at a time.
+const maxFillsOfMany = 16
+
 // GetMany is Get for many keys. All that aren't cached, and that nobody else is filling, are looked up
-// by one call of FillMany; without one, by a Fill each, at once.
+// by FillMany, at most BatchSize at a time and one call after the other; without one, by a Fill each,
+// at most 16 at a time.
 //
 // The map has the values that there are; a key that isn't found is in neither it nor the
 // error. The error is nil or a KeyErrors: for each other key, what Get would
 // return. If ctx ends first, those keys have its error that had no value by then. A key that is
 // given twice counts once.
 func (l *Loader) GetMany(ctx context.Context, keys []string) (map[string]string, error) {
-	values := make(map[string]string, len(keys))
+	return getMany(ctx, l, keys, func(_, val string) (string, error) { return val, nil })
+}
+
+// getMany is GetMany of a Loader whose values are decoded.
+func getMany[V any](
+	ctx context.Context, l *Loader, keys []string, decode func(key, val string) (V, error),
+) (map[string]V, error) {
+	values := make(map[string]V, len(keys))
 	errs := KeyErrors{}
 	put := func(key string, r Result) {
-		switch l.counted(r); {
-		case r.Err == nil || r.Stale:
-			values[key] = r.Value
-		case !errors.Is(r.Err, ErrNotFound):
+		l.counted(r)
+		if r.Err == nil || r.Stale {
+			v, err := decode(key, r.Value)
+			if err == nil {
+				values[key] = v
+				return
+			}
+			r.Err = err
+		}
+		if !errors.Is(r.Err, ErrNotFound) {
 			errs[key] = r.Err
 		}
 	}
-	var due []string
-	waits := map[string]*load{}
-	var started []*load
-	var r *run
+	var due, missing []string
+	others := map[string]struct{}{} // that weren't fresh
 	for _, key := range keys {
-		if _, twice := waits[key]; twice {
+		if _, twice := values[key]; twice {
+			continue
+		}
+		if _, twice := others[key]; twice {
 			continue
 		}
 		if val, ok := l.fresh(key); ok {
-			values[key] = val
-			continue
-		}
-		full := l.cfg.Prefix + key
-		res, v, answered := l.held(full)
-		switch {
-		case answered:
-			put(key, res)
-			if v.refreshes() {
-				due = append(due, full)
+			if v, err := decode(key, val); err == nil {
+				l.cache.store.count(true)
+				values[key] = v
+				continue
 			}
-			continue
-		case ctx.Err() != nil:
-			errs[key] = ctx.Err()
-			continue
-		case r == nil:
-			r = newRun(ctx, false)
 		}
-		ld, isNew := l.cache.loads.join(ctx, full, r, nil)
-		if waits[key] = ld; isNew {
-			started = append(started, ld)
+		others[key] = struct{}{}
+		full := l.cfg.Prefix + key
+		switch res, v, answered := l.held(full); {
+		case !answered:
+			missing = append(missing, full)
+		case v.refreshes():
+			due = append(due, full)
+			fallthrough
+		default:
+			put(key, res)
 		}
 	}
 	if len(due) > 0 {
 		l.refresh(ctx, due...)
 	}
-	l.start(started)
-	for key, ld := range waits {
-		put(key, ld.wait(ctx))
-	}
+	l.waitMany(ctx, missing, func(full string, r Result) { put(full[len(l.cfg.Prefix):], r) })
 	if len(errs) > 0 {
 		return values, errs
 	}
 	return values, nil
 }
 
-// workMany does the loads of a run that has several.
-func (l *Loader) workMany(lds []*load) {
-	end := func(lds []*load, result func(*load) Result) {
-		for _, ld := range lds {
-			l.cache.loads.end(ld, result(ld))
-			l.endLease(ld)
-		}
-	}
-	r := lds[0].run
-	if l.cfg.ClusterWide {
-		if lds = l.turns(lds); len(lds) == 0 {
-			return
-		}
-	}
-	if err := l.enter(r); err != nil {
-		end(lds, func(*load) Result { return Result{Err: err} })
+// waitMany waits for the fills of many keys, all different, and begins those that are needed. A key's
+// load begins with its batch, so that who asks for that key alone needn't wait for those before it.
+func (l *Loader) waitMany(ctx context.Context, full []string, put func(full string, r Result)) {
+	if l.cfg.FillMany == nil {
+		l.waitEach(ctx, full, put)
 		return
 	}
-	defer l.exit()
-	var missing []*load
-	var keys []string
-	for _, ld := range lds {
-		if res, ok := l.found(ld); ok {
-			end([]*load{ld}, func(*load) Result { return res })
+	for batch := range slices.Chunk(full, l.cfg.BatchSize) {
+		if err := ctx.Err(); err != nil {
+			for _, key := range batch {
+				put(key, Result{Err: err})
+			}
 			continue
 		}
-		missing = append(missing, ld)
-		keys = append(keys, ld.key[len(l.cfg.Prefix):])
+		b := newLoadBatch(ctx, false)
+		waits := make([]*load, len(batch))
+		for i, key := range batch {
+			waits[i] = b.join(l, key)
+		}
+		b.start(l)
+		for i, key := range batch {
+			put(key, l.cache.loads.wait(ctx, waits[i]))
+		}
 	}
-	if len(missing) == 0 {
-		return
+}
+
+// waitEach does so where there is a Fill for each key.
+func (l *Loader) waitEach(ctx context.Context, full []string, put func(full string, r Result)) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	next := cursor{keys: full}
+	for range min(maxFillsOfMany, len(full)) {
+		wg.Go(func() {
+			for keys := next.take(1); len(keys) > 0; keys = next.take(1) {
+				r := l.wait(ctx, keys[0])
+				mu.Lock()
+				put(keys[0], r)
+				mu.Unlock()
+			}
+		})
 	}
-	stamp := l.begin(r, len(missing))
-	ctx, cancel := r.fillContext(l.cfg.FillTimeout)
-	defer cancel()
-	values, err := contain(func() (map[string]Loaded, error) { return l.cfg.FillMany(ctx, slices.Clone(keys)) })
-	end(missing, func(ld *load) Result {
-		v, err := pick(values, err, ld.key[len(l.cfg.Prefix):])
-		return l.settle(ld, stamp, v, err)
-	})
+	wg.Wait()
 }
 
 // pick says what a FillMany has brought of a key.

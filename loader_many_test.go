@@ -201,7 +201,7 @@ func TestGetManyContext(t *testing.T) {
 	})
 }
 
-// Without FillMany there is a Fill for each key, all at once.
+// Without FillMany there is a Fill for each key.
 func TestGetManyWithoutFillMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &testDB{took: time.Second}
@@ -217,14 +217,16 @@ func TestGetManyWithoutFillMany(t *testing.T) {
 func TestLoaderConfig(t *testing.T) {
 	b := localNode(t)
 	_, err := NewLoader(b, LoaderConfig{Jitter: 1.5, RefreshAhead: 1, StaleFor: -1, StaleOnErrorFor: -1,
-		RetryAfter: -1, NegativeTTL: -1, FillTimeout: -1, MaxConcurrent: -1, Prefix: strings.Repeat("p", MaxRecordSize)})
+		RetryAfter: -1, NegativeTTL: -1, FillTimeout: NoExpiry, Settle: NoExpiry, BatchSize: -1,
+		MaxConcurrent: -1, Prefix: strings.Repeat("p", MaxRecordSize)})
 	if !errors.Is(err, ErrConfig) {
 		t.Fatal(err)
 	}
 	if _, err := NewLoader(nil, LoaderConfig{TTL: 1, Fill: (&testDB{}).fill}); !errors.Is(err, ErrConfig) {
 		t.Error(err)
 	}
-	for _, field := range strings.Fields("Fill FillMany TTL Jitter RefreshAhead StaleFor StaleOnErrorFor RetryAfter NegativeTTL FillTimeout MaxConcurrent Prefix") {
+	for _, field := range strings.Fields("Fill FillMany TTL Jitter RefreshAhead StaleFor StaleOnErrorFor RetryAfter " +
+		"NegativeTTL FillTimeout Settle BatchSize MaxConcurrent Prefix") {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%s isn't named", field)
 		}

@@ -19,13 +19,13 @@ var mutants = []mutant{
 	{name: "what arrives expired is ignored", edits: []edit{{"cache.go",
 		"case rec.ended(now.wall):\n\t\to = outcomeExpired", "case rec.ended(now.wall):\n\t\treturn nil, outcomeExpired"}}},
 	{name: "the clock doesn't follow accepted stamps", edits: []edit{{"receive.go",
-		"\tr.clock.observe(rec.stamp)\n\tswitch", "\tswitch"}}},
+		"\tr.clock.observe(rec.stamp)\n\tif", "\tif"}}},
 
 	// Forgetting.
 	{name: "no floor after an eviction", edits: []edit{{"evict.go",
-		"s.forgetLocked(sh, e.key, e.version)\n\ts.evictions.Add(1)", "s.removeLocked(sh, e.key)\n\ts.evictions.Add(1)"}}},
+		"s.endLocked(sh, e, EventEvict)\n\ts.evictions.Add(1)", "s.unlinkLocked(sh, e)\n\ts.evictions.Add(1)"}}},
 	{name: "no floor after an expiry", edits: []edit{{"evict.go",
-		"\ts.raiseFloor(s.bucketOf(e.key), e.stamp)\n", ""}}},
+		"\ts.endLocked(sh, e, EventExpire)\n", "\ts.unlinkLocked(sh, e)\n"}}},
 	{name: "no floor after a tombstone was collected", edits: []edit{{"evict.go",
 		"s.forgetLocked(sh, t.key, t.version)\n\t\ts.tombsCollected.Add(1)", "s.removeLocked(sh, t.key)\n\t\ts.tombsCollected.Add(1)"}}},
 	{name: "floors aren't asked", edits: []edit{{"cache.go",
@@ -34,13 +34,15 @@ var mutants = []mutant{
 		"return s.entries.Load()+n <= int64(s.maxKeys) &&", "return s.entries.Load()+n <= int64(s.maxKeys)+1 &&"}}},
 
 	// Fills.
-	{name: "a fill is stamped when it ends", edits: []edit{{"replica.go",
-		"rec.version = version{stamp, r.origin}\n\tat :=", "rec.version = version{r.clock.tick(now.wall), r.origin}\n\tat :="}}},
-	{name: "a fill trusts other clocks", edits: []edit{{"replica.go",
-		"stamp := stampOf(now.wall - r.maxSkew - 1)", "stamp := stampOf(now.wall - 1)"}}},
+	{name: "a fill is stamped when it ends", edits: []edit{{"fill.go",
+		"rec.version = version{f.stamp, r.origin}\n\tat :=", "rec.version = version{r.clock.tick(now.wall), r.origin}\n\tat :="}}},
+	{name: "a fill trusts other clocks", edits: []edit{{"fill.go",
+		"lag += r.maxSkew", "lag += 0"}}},
+	{name: "a fill that reads behind commits isn't stamped back", edits: []edit{{"fill.go",
+		"lag := ceilMs(settle)", "lag := ceilMs(settle) * 0"}}},
 
-	{name: "the fence is ignored by a refresh", edits: []edit{{"replica.go",
-		"\trec.version = version{stamp, r.origin}\n\tat :=", "\trec.version = version{stamp, r.origin}\n\tif held, ok := r.store.peek(rec.key); ok && (held.expired(now.wall) || held.refreshFrom != 0) {\n\t\tr.mu.Lock()\n\t\trec.version = version{r.clock.tick(now.wall), r.origin}\n\t\tr.mu.Unlock()\n\t}\n\tat :="}}},
+	{name: "the fence is ignored by a refresh", edits: []edit{{"fill.go",
+		"\trec.version = version{f.stamp, r.origin}\n\tat :=", "\trec.version = version{f.stamp, r.origin}\n\tif held, ok := r.store.peek(rec.key); ok && (held.expired(now.wall) || held.refreshFrom != 0) {\n\t\tr.mu.Lock()\n\t\trec.version = version{r.clock.tick(now.wall), r.origin}\n\t\tr.mu.Unlock()\n\t}\n\tat :="}}},
 	{name: "a negative entry survives a Set", edits: []edit{{"cache.go",
 		"if ok && !held.less(rec.version) {\n\t\tif held", "if ok && (!held.less(rec.version) || e != nil && e.kind == kindNegative && rec.kind == kindValue) {\n\t\tif held"}}},
 	{name: "the stale time moves", edits: []edit{{"receive.go",
@@ -53,6 +55,64 @@ var mutants = []mutant{
 		"case e.stamp > s.clearStamp.Load() && s.noteUse(e):", "case e.stamp > s.clearStamp.Load() && s.near(e):"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{"store_load.go",
 		"\t\ts.expireLocked(sh, e)\n", ""}}},
+
+	// Provisional fills: what ends them.
+	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.less(rec.version)")}},
+	{name: "provisional: a write that is refused doesn't end it", edits: []edit{
+		touchOnlyIf("ok || held.stamp > 0 || rec.stamp > max(s.floorOf(at.bucket()), s.clearStamp.Load())")}},
+	{name: "provisional: a forget doesn't end it", edits: []edit{touchOnlyIf("rec.kind != kindForget || ok && held.origin == 0")}},
+	{name: "provisional: what arrives expired doesn't end it", edits: []edit{
+		touchOnlyIf("!rec.ended(now.wall) || ok && held.origin == 0")}},
+	{name: "provisional: what a full sync brings doesn't end it", edits: []edit{touchOnlyIf("rec.mark == 0 || ok && held.origin == 0")}},
+	{name: "provisional: a local write doesn't end it", edits: []edit{touchOnlyIf("!local || ok && held.origin == 0")}},
+	{name: "provisional: a remote write doesn't end it", edits: []edit{touchOnlyIf("local || ok && held.origin == 0")}},
+	{name: "provisional: a write from the future doesn't end it", edits: []edit{{"cache.go",
+		"\ts.tellGone(s.touchLocked(sh, hash, key), EventEvict)\n", ""}}},
+	{name: "provisional: a Clear doesn't end it", edits: []edit{{"touch.go",
+		"\tr.store.touchAll()\n", "\tif d == (dot{}) {\n\t\tr.store.touchAll()\n\t}\n"}}},
+	{name: "provisional: a context that is adopted doesn't end it", edits: []edit{{"touch.go",
+		"\tr.store.touchAll()\n", "\tif d != (dot{}) {\n\t\tr.store.touchAll()\n\t}\n"}}},
+	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{"store_get.go",
+		"p.kind == kindValue && p.livesAt(now) && s.noteUse(p)", "p.kind == kindValue && s.noteUse(p)"}}},
+	{name: "provisional: it takes the tombstone's place", edits: []edit{{"cache.go",
+		"\t\tif !e.provisional {\n\t\t\te.key = s.takeKeyLocked", "\t\t{\n\t\t\te.key = s.takeKeyLocked"}}},
+	{name: "provisional: it is streamed", edits: []edit{{"store_sync.go",
+		"\t\t\tcase e.provisional:", "\t\t\tcase e.provisional && e.key == \"\":"}}},
+
+	// What keeps it from being kept.
+	{name: "provisional: a write during the fill doesn't matter", edits: []edit{{"store_provisional.go",
+		"if f != nil && f.touched ||", "if"}}},
+	{name: "provisional: a Clear during the fill doesn't matter", edits: []edit{{"fill.go",
+		"if f.epoch != r.store.epoch.Load() {", "if false {"}}},
+	{name: "provisional: the next fill of the key forgets the touch", edits: []edit{{"store_provisional.go",
+		"\tf.next = sh.fills[f.hash]\n", "\tf.next = sh.fills[f.hash]\n\tfor g := f.next; g != nil; g = g.next {\n\t\tg.touched = false\n\t}\n"}}},
+	{name: "provisional: who comes after a write that loses joins a fill begun before", edits: []edit{{"touch.go",
+		"\tr.changed(rec.key, rec.kind)\n", "\tif held, ok := r.store.peek(rec.key); !ok || held.version == rec.version {\n\t\tr.changed(rec.key, rec.kind)\n\t}\n"}}},
+	{name: "provisional: what is touched within Settle before doesn't matter", edits: []edit{{"fill.go",
+		"settled(time.Duration(r.touches.at[f.hash%numBuckets].Load()))", "f.settle > 0"}}},
+	{name: "provisional: a Clear within Settle before doesn't matter", edits: []edit{{"fill.go",
+		"settled(r.touches.all) && settled", "settled"}}},
+
+	// What others accept.
+	{name: "provisional: the echo as it is when the fill ends", edits: []edit{{"offer.go",
+		"for _, e := range f.echoes {", "for _, e := range r.echoes(instant{}, 0) {"}}},
+	{name: "provisional: echoes younger than Settle count", edits: []edit{{"echo.go", "if settle > 0 {", "if false {"}}},
+	{name: "provisional: an offer for another life is accepted", test: "TestProvisionalOfAnotherLife", edits: []edit{{"offer.go",
+		"if o.to != r.origin || !r.sees(o) {", "if !r.sees(o) {"}}},
+	{name: "provisional: an echo of another life counts", test: "TestProvisionalOfAnotherLife", edits: []edit{{"echo.go", "\tif origin == p.origin {\n", "\tif origin != 0 {\n"}}},
+	{name: "provisional: touches without a dot count as known", edits: []edit{{"touch.go", "\t\tg.old = count\n", ""}}},
+	{name: "provisional: what has left the ring counts as known", test: "TestTouchRingLaws", edits: []edit{{"touch.go",
+		"\tg.old = max(g.old, slot.count)\n", ""}}},
+	{name: "provisional: the old count falls", test: "TestTouchRingLaws", edits: []edit{{"touch.go",
+		"\tg.old = max(g.old, slot.count)\n", "\tg.old = slot.count\n"}}},
+	{name: "provisional: the old count isn't compared with the echo", edits: []edit{{"touch.go",
+		"\tif g.old >= echo {\n\t\treturn false\n\t}\n", ""}}},
+	{name: "provisional: the ring isn't compared", edits: []edit{{"touch.go", "if t.count >= echo && !contains(dots, t.dot) {", "if t.count >= echo && false {"}}},
+	{name: "provisional: Clears aren't compared", edits: []edit{{"offer.go", "r.touches.clears.known(o.seen, o.dots) &&", "true &&"}}},
+	{name: "provisional: its deadline is renewed where it is accepted", edits: []edit{{"offer.go",
+		"\to.rec.origin = o.origin\n", "\to.rec.origin = o.origin\n\tif o.rec.deadline != 0 {\n\t\to.rec.deadline = now.wall + 500\n\t}\n"}}},
+	{name: "provisional: it is made a write", edits: []edit{{"offer.go",
+		"\t\tr.changed(o.rec.key, o.rec.kind)\n", "\t\tr.write(now, &record{key: o.rec.key, val: o.rec.val}, placeOf(&o.rec))\n"}}},
 
 	// Leases.
 	{name: "a lease is granted twice without a fault", edits: []edit{{"lease.go",
@@ -89,7 +149,9 @@ var mutants = []mutant{
 			"			r.failTry(now, l, h.leaseAsker, 0)\n", "			r.passLease(now, l, h.leaseAsker)\n"}}},
 	{name: "a lease is held in the queue for a slot", test: "TestLeaseWithoutASlotIsDeclined",
 		edits: []edit{{"loader_lease.go",
-			"		granted := turn == turnGranted\n", "		granted := false\n"}}},
+			"		l.decline(ld)\n		if res, answered", "		if res, answered"}}},
+	{name: "a batch holds leases in the queue for a slot", test: "TestLeaseGetManySlotComesFirst",
+		edits: []edit{{"loader_batch.go", "			b.decline(l)\n", ""}}},
 	{name: "who waits for a lease keeps its slot", test: "TestLeaseGivesTheSlotBack",
 		edits: []edit{{"loader_lease.go",
 			"		case answered || turn == turnWait:\n			if has {",
@@ -119,9 +181,9 @@ var mutants = []mutant{
 	{name: "a write from the future is applied", edits: []edit{{"receive.go",
 		"return stamp > stampOf(now.wall+r.maxSkew)|(1<<stampShift-1)", "return false"}}},
 	{name: "a write from the future is covered", edits: []edit{{"receive.go",
-		"\t\tr.giveUp(rec)\n\t\treturn false", "\t\tr.giveUp(rec)\n\t\treturn true"}}},
+		"\t\tr.giveUp(now, rec)\n\t\treturn false", "\t\tr.giveUp(now, rec)\n\t\treturn true"}}},
 	{name: "what a write from the future replaces is served on", edits: []edit{{"receive.go",
-		"\t\tr.n.refusedSkew++\n\t\tr.giveUp(rec)\n", "\t\tr.n.refusedSkew++\n"}}},
+		"\t\tr.n.refusedSkew++\n\t\tr.giveUp(now, rec)\n", "\t\tr.n.refusedSkew++\n"}}},
 	{name: "a dot is used again after a restart", edits: []edit{{"sim_test.go",
 		"origin: s.rng.Uint64() | 1,", "origin: uint64(1000 + id),"}}},
 
@@ -181,4 +243,12 @@ var mutants = []mutant{
 		"if h != c.horizon && c.printUpTo(h.stamp) != h.print {", "if false {"}}},
 	{name: "what only this node knows behind a horizon isn't passed on", edits: []edit{{"sync_in.go",
 		"\tif unique {\n", "\tif unique && false {\n"}}},
+}
+
+// touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition; held and
+// ok are what is held of its key.
+func touchOnlyIf(condition string) edit {
+	return edit{"cache.go", "\tgone := s.touchLocked(sh, hash, rec.key)\n",
+		"\tvar gone *entry\n\tif _, held, ok := sh.heldLocked(hash, rec.key); " + condition + " {\n" +
+			"\t\tgone = s.touchLocked(sh, hash, rec.key)\n\t}\n"}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // What a replica does with frames: it finds out what they are, and applies deltas. The others are
-// dealt with in repair.go, pull.go, sync_in.go, sync_out.go, lease.go and lease_ask.go.
+// dealt with in repair.go, pull.go, sync_in.go, sync_out.go, lease.go, lease_ask.go and offer.go.
 
 // receive handles a frame that the node with PeerID from sent or relayed. The
 // error says why the frame was dropped, if it wraps errMalformed or errUnsupported,
@@ -76,6 +76,12 @@ func (r *replica) dispatch(now instant, from uint64, frame []byte) error {
 			return err
 		}
 		r.receiveTurn(now, from, m)
+	case frameOffer:
+		o, err := decodeOffer(frame)
+		if err != nil {
+			return err
+		}
+		r.receiveOffer(now, from, o)
 	default:
 		return fmt.Errorf("%w: frame type %d", errUnsupported, typ)
 	}
@@ -115,9 +121,7 @@ func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 
 // endDelta notes who sent it, and looks for gaps.
 func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
-	if p := r.peers[from]; p != nil {
-		p.heard = now.mono
-	}
+	r.hear(now, from, d.origin, d.echo)
 	if r.pull != nil && r.pull.peer == from && d.newest != 0 {
 		r.pull.alive = now.mono
 	}
@@ -145,10 +149,10 @@ func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *re
 	r.active = true
 	if !r.ctx.admits(d.origin, seq, max(rec.stamp, d.newest)) {
 		r.n.droppedIntervals++
-		r.giveUp(rec)
+		r.giveUp(now, rec)
 		return true
 	}
-	if !r.apply(now, rec, place{hash: hash}) {
+	if !r.apply(now, rec, place{hash: hash}, dot{d.origin, seq}) {
 		return false
 	}
 	r.log.put(d.origin, seq, rec)
@@ -162,22 +166,19 @@ func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *re
 	return true
 }
 
-// apply merges a record of another node. It returns false for one from the
-// future: its dot stays a gap, to be repaired when the clocks have caught up.
-func (r *replica) apply(now instant, rec *record, at place) bool {
+// apply merges a record of another node, and that is a touch, whatever comes of it. It returns false for
+// one from the future: its dot stays a gap, to be repaired when the clocks have caught up.
+func (r *replica) apply(now instant, rec *record, at place, d dot) bool {
 	if r.future(now, rec.stamp) {
 		r.n.refusedSkew++
-		r.giveUp(rec)
+		r.giveUp(now, rec)
 		return false
 	}
 	r.clock.observe(rec.stamp)
-	switch r.store.applyAt(now, rec, false, at) {
-	case outcomeKept, outcomeRefused, outcomeCleared:
-		return true
-	case outcomeTooBig:
+	if r.store.applyAt(now, rec, false, at) == outcomeTooBig {
 		r.n.refusedTooBig++
 	}
-	r.changed(rec.key, rec.kind)
+	r.touch(now, rec, at.bucket(), d)
 	return true
 }
 
@@ -188,15 +189,14 @@ func (r *replica) future(now instant, stamp uint64) bool {
 }
 
 // giveUp drops what is held of the key of a record that can't be applied now, if it is older:
-// it is known to be stale. For a Clear that is all that was seen here so far.
-func (r *replica) giveUp(rec *record) {
+// it is known to be stale. For a Clear that is all that was seen here so far. It is a touch without a
+// dot: the context doesn't cover it.
+func (r *replica) giveUp(now instant, rec *record) {
 	switch {
 	case rec.kind != kindClear:
-		if r.store.drop(rec.key, rec.version) {
-			r.changed(rec.key, kindForget)
-		}
+		r.store.giveUp(rec.key, rec.version)
 	case r.store.clearVersion().origin != rec.origin: // once is enough
 		r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
-		r.changed("", kindClear)
 	}
+	r.touch(now, rec, r.store.bucketOf(rec.key), dot{})
 }

@@ -1,7 +1,5 @@
 package bcache
 
-import "github.com/cespare/xxhash/v2"
-
 // How the store knows which entries were used last. To move an entry to the front of its queue
 // takes a lock and touches its neighbours, so one that was moved not long ago is only marked as
 // used since, and stays where it is. Should it come to the back meanwhile, because all others
@@ -72,6 +70,6 @@ func (s *store) victimLocked(sh *shard, probation bool) *entry {
 		if e == nil || n == sweepBatch || e.used.Load()&usedBit == 0 || !s.near(e) {
 			return e
 		}
-		s.moveLocked(sh, xxhash.Sum64String(e.key), e)
+		s.moveLocked(sh, e.hash(), e)
 	}
 }

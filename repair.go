@@ -38,6 +38,7 @@ type peerState struct {
 	covered  uint64 // it has processed everything from the baseline up to here
 
 	heard   time.Duration // the last sign of life; connecting is one
+	echoes  echoLog       // echo.go
 	missed  int           // rounds without one
 	wall    int64         // our clock when the last ping left
 	pingID  uint64        // of that
@@ -155,7 +156,8 @@ func (r *replica) cut(peer uint64, reason string) {
 // ping sends a neighbour this node's context.
 func (r *replica) ping(now instant, id uint64, flags uint64) {
 	p := r.peers[id]
-	q := ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext, horizon: r.ctx.horizon}
+	q := ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext,
+		horizon: r.ctx.horizon, echo: r.touches.echo()}
 	if p.listAll || flags&pingPull != 0 {
 		p.listAll = false
 		q.flags |= pingAll
@@ -232,10 +234,7 @@ func (r *replica) offer(missing []originDots) (flags uint64) {
 func (r *replica) receivePing(now instant, from uint64, q ping) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[from]
-	if p != nil {
-		p.heard = now.mono
-	}
+	p := r.hear(now, from, q.origin, q.echo)
 	if p != nil && q.flags&pingContext != 0 {
 		r.compareHorizon(now, p, q.horizon)
 		p.synced = q.flags&pingSynced != 0
@@ -255,7 +254,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 
 // answer sends the pong; offered has the flags that are known already.
 func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
-	a := pong{id: q.id, origin: r.origin, wall: now.wall, flags: offered, horizon: r.ctx.horizon}
+	a := pong{id: q.id, origin: r.origin, wall: now.wall, flags: offered, horizon: r.ctx.horizon, echo: r.touches.echo()}
 	run := r.ctx.get(q.origin).run(q.seq)
 	a.from, a.to = run.from, run.to
 	if r.whole(now) {
@@ -278,7 +277,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	if p == nil || p.origin != a.origin {
 		return
 	}
-	p.heard = now.mono
+	r.hear(now, from, a.origin, a.echo)
 	if a.from <= p.baseline {
 		p.covered = max(p.covered, min(a.to, r.seq))
 	}

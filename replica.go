@@ -33,17 +33,19 @@ type replica struct {
 	_        [64]byte    // what is above never changes, and mustn't travel between processors with what follows
 	clearing atomic.Bool // clear is under way
 
-	mu     sync.Mutex
-	closed bool
-	clock  clock
-	seq    uint64 // of the last local write
-	ctx    *dotContext
-	log    *deltaLog
-	outbox outbox
-	sends  []message
-	cuts   []cut
-	swept  int // the next shard to sweep
-	n      replicaStats
+	mu      sync.Mutex
+	closed  bool
+	clock   clock
+	seq     uint64 // of the last local write
+	ctx     *dotContext
+	log     *deltaLog
+	touches touches
+	outbox  outbox
+	offers  offers // offer.go
+	sends   []message
+	cuts    []cut
+	swept   int // the next shard to sweep
+	n       replicaStats
 
 	peers   map[uint64]*peerState
 	peerIDs []uint64 // their PeerIDs, ascending
@@ -131,6 +133,9 @@ type replicaStats struct {
 	syncTook                          time.Duration
 	stuck, refusedSkewPeers           uint64
 	leasesGranted, leasesMissed       uint64
+
+	provisionalKept, provisionalOffered     uint64
+	provisionalAccepted, provisionalRefused uint64
 }
 
 // errFuture is wrapped by the error about records that weren't applied because of
@@ -206,7 +211,11 @@ func (r *replica) replace(now instant, rec *record, at place) bool {
 	rec.version = version{r.clock.tick(now.wall), r.origin}
 	// While a Clear is under way it may be older than this write, and whoever is told of
 	// changes must hear of it first.
-	if r.clearing.Load() || !r.store.replace(now, rec, at) {
+	if r.clearing.Load() {
+		return false
+	}
+	r.touches.at[at.bucket()].Store(int64(now.mono))
+	if !r.store.replace(now, rec, at) {
 		return false
 	}
 	r.changed(rec.key, rec.kind)
@@ -241,48 +250,10 @@ func (r *replica) clear(now instant) error {
 	return nil
 }
 
-// fillStamp is the stamp of a fill that begins now: older than every write
-// that any node issues from now on, as long as clocks differ by no more than
-// maxSkew. The extra millisecond is for the clocks' resolution.
-//
-// This node's own later writes are newer even if its wall clock is set back
-// meanwhile. Where there are no other nodes that is all it takes.
-func (r *replica) fillStamp(now instant) uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.local {
-		return r.clock.tick(now.wall)
-	}
-	stamp := stampOf(now.wall - r.maxSkew - 1)
-	r.clock.observe(stamp)
-	return stamp
-}
-
-// fill writes what a filler brought unless something newer is known. It says
-// whether it did.
-func (r *replica) fill(now instant, key, val string, deadline int64, stamp uint64) bool {
-	return r.fillRecord(now, &record{key: key, val: val, deadline: deadline}, stamp)
-}
-
-// fillRecord is fill for a record that is complete but for its version.
-func (r *replica) fillRecord(now instant, rec *record, stamp uint64) bool {
-	rec.version = version{stamp, r.origin}
-	at := r.store.approach(rec)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.makeRoom(now, rec)
-	if r.closed || stamp == 0 || !r.store.admits(rec.key, rec.version) {
-		return false
-	}
-	r.commit(now, rec, at)
-	return true
-}
-
 // write stamps and commits a local write.
 func (r *replica) write(now instant, rec *record, at place) {
 	rec.version = version{r.clock.tick(now.wall), r.origin}
 	r.commit(now, rec, at)
-	r.changed(rec.key, rec.kind)
 }
 
 // makeRoom evicts what a large record needs, in steps: with MaxBytes a value may
@@ -305,6 +276,7 @@ func (r *replica) commit(now instant, rec *record, at place) {
 		rec.key = strings.Clone(rec.key) // it may be part of a much larger string
 	}
 	r.seq++
+	r.touch(now, rec, at.bucket(), dot{r.origin, r.seq})
 	if r.local {
 		return
 	}
@@ -315,7 +287,7 @@ func (r *replica) commit(now instant, rec *record, at place) {
 		r.outbox.take() // nobody would get it
 		return
 	}
-	if r.outbox.empty() && len(r.sends) == 0 {
+	if r.idle() {
 		defer r.wake()
 	}
 	r.n.droppedOutbox += r.outbox.put(r.seq, rec)
@@ -369,9 +341,11 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.n.recordsOut += uint64(r.outbox.n)
 	first, chunks := r.outbox.take()
 	sends, r.sends = append(r.sends, r.leaseSends.take()...), nil
+	offers, echo := r.offers.take(), r.touches.echo()
 	r.mu.Unlock()
+	sends = offers.appendTo(sends, r.origin, echo)
 	for _, records := range chunks {
-		broadcasts = append(broadcasts, cutDelta(r.origin, first, records)...)
+		broadcasts = append(broadcasts, cutDelta(r.origin, first, echo, records)...)
 		first += uint64(len(records))
 	}
 	if len(chunks) > 0 {
@@ -394,15 +368,18 @@ func (r *replica) takeCuts() (cuts []cut) {
 	return cuts
 }
 
+// idle reports whether flush has nothing to take.
+func (r *replica) idle() bool { return r.outbox.empty() && len(r.sends) == 0 && r.offers.empty() }
+
 // cutDelta encodes consecutive records as frames of about maxFrame at most.
-func cutDelta(origin, first uint64, records []record) (frames [][]byte) {
+func cutDelta(origin, first, echo uint64, records []record) (frames [][]byte) {
 	for len(records) > 0 {
 		n, size := 0, 0
 		for n < len(records) && (n == 0 || size+recordSize(&records[n]) <= maxFrame) {
 			size += recordSize(&records[n])
 			n++
 		}
-		frames = append(frames, appendDelta(make([]byte, 0, size+64), origin, first, records[:n]))
+		frames = append(frames, appendEcho(appendDelta(make([]byte, 0, size+64), origin, first, records[:n]), echo))
 		first += uint64(n)
 		records = records[n:]
 	}

@@ -20,13 +20,13 @@ func TestReplicasConvergeLaws(t *testing.T) {
 		g := newRig(t, 3, func(c *replicaConfig) { c.store.maxKeys = maxKeys })
 		skews := make([]int64, 3)
 		keys := []string{"", "a", "b", "c", "d"}
-		type fill struct {
+		type begun struct {
 			i     int
 			key   string
-			stamp uint64
+			f     *fill
 			after int // writes issued before it began
 		}
-		var fills []fill
+		var fills []begun
 		var writes []rigWrite // in the order in which they were issued, fills excluded
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			i := rapid.IntRange(0, 2).Draw(t, "replica")
@@ -40,7 +40,7 @@ func TestReplicasConvergeLaws(t *testing.T) {
 				g.write(i, key, func(r *replica) { _ = r.delete(now, key) })
 				writes = append(writes, rigWrite{key, g.last(i)})
 			case 3:
-				fills = append(fills, fill{i, key, g.replicas[i].fillStamp(now), len(writes)})
+				fills = append(fills, begun{i, key, g.replicas[i].beginFills(now, 0, key)[0], len(writes)})
 			case 8:
 				if len(fills) == 0 {
 					break
@@ -49,9 +49,9 @@ func TestReplicasConvergeLaws(t *testing.T) {
 				f := fills[n]
 				fills = slices.Delete(fills, n, n+1)
 				now := instant{wall: g.wall + skews[f.i], mono: g.now().mono}
-				g.write(f.i, f.key, func(r *replica) { r.fill(now, f.key, "filled", 0, f.stamp) })
+				g.write(f.i, f.key, func(r *replica) { r.endFill(now, f.f, &record{key: f.key, val: "filled"}, false) })
 				for _, w := range writes[f.after:] {
-					if w.key == f.key && !(version{f.stamp, g.replicas[f.i].origin}).less(w.version) {
+					if w.key == f.key && !(version{f.f.stamp, g.replicas[f.i].origin}).less(w.version) {
 						t.Fatalf("the fill %v beats %v, issued after it began", f, w)
 					}
 				}
@@ -303,8 +303,8 @@ func TestReplicaAhead(t *testing.T) {
 	g := newRig(t, 2, nil)
 	r := g.replicas[0]
 	g.wall += 3_600_000
-	stamp := r.fillStamp(g.now())
-	if !r.fill(g.now(), "k", "filled", 0, stamp) || r.ahead(g.now()) != 0 {
+	f := r.beginFills(g.now(), 0, "k")[0]
+	if r.endFill(g.now(), f, &record{key: "k", val: "filled"}, false) != fillWritten || r.ahead(g.now()) != 0 {
 		t.Error("not filled, or ahead")
 	}
 	g.wall -= 3_600_000

@@ -23,6 +23,8 @@ type entry struct {
 	kind     kind
 	mark     uint8 // as in record; guarded by the shard's lock
 	isSoft   bool  // it is part of a softEntry
+
+	provisional bool // see store_provisional.go
 }
 
 // A softEntry is an entry that has more times than its deadline, in one piece with them.
@@ -83,10 +85,14 @@ func (e *entry) record() record {
 // served is that without the mark, and needs no lock.
 func (e *entry) served() record {
 	soft := e.soft()
-	return record{
-		key: e.key, val: e.val, version: e.version, kind: e.kind,
+	rec := record{
+		key: e.key, val: e.val, version: e.version, kind: e.kind, provisional: e.provisional,
 		deadline: e.deadline, staleUntil: soft.staleUntil, refreshFrom: soft.refreshFrom,
 	}
+	if e.provisional {
+		rec.version = version{}
+	}
+	return rec
 }
 
 // end returns when the entry is of no more use; 0 is never.
@@ -163,6 +169,9 @@ type shard struct {
 	// Whether something is due is known without looking further.
 	nextExpiry int64  // no lifetime ends before this; 0 if there is none at all
 	cleared    uint64 // no entry or tombstone has a stamp up to this one
+	epoch      uint64 // no provisional value is of one before this
+
+	fills map[uint64]*fill // under way, by the hash of their keys; nil if there are none
 
 	misses, replaced uint64
 }
@@ -212,15 +221,16 @@ func (sh *shard) entriesLocked() []*entry {
 }
 
 // dueLocked reports whether an entry may have expired, or something may be left
-// that Clear is above.
-func (sh *shard) dueLocked(wall int64, clear uint64) bool {
-	return sh.cleared < clear || sh.nextExpiry != 0 && wall >= sh.nextExpiry
+// that Clear is above, or of an earlier epoch.
+func (s *store) dueLocked(sh *shard, wall int64) bool {
+	return sh.cleared < s.clearStamp.Load() || sh.epoch < s.epoch.Load() ||
+		sh.nextExpiry != 0 && wall >= sh.nextExpiry
 }
 
 // clearedLocked lists the keys whose stamps Clear is not below.
 func (sh *shard) clearedLocked(clear uint64) (keys []string) {
 	for e := range sh.index.all {
-		if e.stamp <= clear {
+		if e.stamp <= clear && !e.provisional {
 			keys = append(keys, e.key)
 		}
 	}

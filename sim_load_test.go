@@ -60,6 +60,9 @@ func (s *sim) fresh(n *simNode, key string) {
 	if !hit {
 		return
 	}
+	if p, has := n.r.store.provisionalOf(key); has && (!ok || held.kind != kindValue || held.expired(now.wall)) {
+		held, ok = p, true
+	}
 	if !ok || held.kind != kindValue || val != held.val || held.expired(now.wall) || held.refreshFrom != 0 && now.wall >= held.refreshFrom {
 		s.fail("n%d: %q of %s is said to be fresh, and held is %+v", n.id, val, key, held)
 	}
@@ -68,8 +71,7 @@ func (s *sim) fresh(n *simNode, key string) {
 // look judges what is held, and checks what that means to a user.
 func (s *sim) look(n *simNode, key string) verdict {
 	wall := s.now(n).wall
-	there, ok := n.r.store.peek(key)
-	ok = ok && there.kind != kindTombstone && !there.ended(wall)
+	there, ok := n.r.store.servable(key, wall)
 	held, served := n.r.store.entry(key, func() int64 { return wall })
 	if there.mark = 0; served != ok || served && held != there {
 		s.fail("n%d: %+v (%v) of %s may be served, and held is %+v", n.id, held, served, key, there)
@@ -79,6 +81,10 @@ func (s *sim) look(n *simNode, key string) verdict {
 		return v
 	}
 	w := s.oracle.writes[rigWrite{key, held.version}].rec // as it was written
+	if held.provisional {
+		w = held // see checkProvisional
+		held.version = n.oracle.shown[key]
+	}
 	switch {
 	case held.version.less(n.oracle.shown[key]):
 		s.fail("n%d serves %s at %v after %v", n.id, key, held.version, n.oracle.shown[key])
@@ -102,27 +108,20 @@ func (s *sim) look(n *simNode, key string) verdict {
 
 // beginFill is a fill, and what becomes of it.
 func (s *sim) beginFill(n *simNode, key string, ended func(leaseMsg)) {
-	stamp, begun := n.r.fillStamp(s.now(n)), s.t
 	took := 1 + s.rng.Int64N(400)
 	if s.rng.IntN(20) == 0 {
 		took *= 20 // longer than any lease
 	}
-	s.after(took, func() {
+	begun := s.fill(n, key, took, func(f *simFill) {
 		outcome := leaseMsg{op: opDeclined}
-		defer func() {
-			if s.alive(n) {
-				ended(outcome)
-			}
-		}()
-		if !s.alive(n) || s.t < n.stuck {
-			return
-		}
+		defer func() { ended(outcome) }()
 		now := time.UnixMilli(s.now(n).wall)
 		var rec record
 		switch x := s.rng.IntN(10); {
 		case x < 2:
 			s.logf("n%d's fill of %s fails", n.id, key)
 			outcome = leaseMsg{op: opFailed, term: uint64(s.rng.IntN(1000))}
+			n.r.dropFill(f.f)
 			return
 		case x < 4:
 			rec = s.c.policy.missing(now, key, s.rng.Float64())
@@ -130,10 +129,11 @@ func (s *sim) beginFill(n *simNode, key string, ended func(leaseMsg)) {
 			rec, _ = s.c.policy.value(now, key, Loaded{Value: s.value()}, s.rng.Float64())
 		}
 		outcome = leaseMsg{op: opUncached}
-		s.commit(n, key, simWrite{fill: true, at: begun}, func() {
-			if n.r.fillRecord(s.now(n), &rec, stamp) {
-				outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
-			}
-		})
+		if s.endFill(f, &rec) == fillWritten {
+			outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
+		}
 	})
+	if !begun { // it has joined one
+		ended(leaseMsg{op: opDeclined})
+	}
 }

@@ -11,9 +11,12 @@ import (
 
 // A simWrite is what the oracle knows of a write.
 type simWrite struct {
-	rec  record
-	fill bool
-	at   int64 // true time when it was issued, or the fill began
+	rec    record
+	fill   bool
+	filled *record // what the fill brought
+	at     int64   // true time when it was issued, or what a fill reads when it begins
+
+	follows map[string]int // by key: the changes of the database that came before it
 }
 
 type simOracle struct {
@@ -29,6 +32,8 @@ type simOracle struct {
 	grants  map[simGrantKey][]simGrant
 	ended   map[uint64]bool          // asks for leases
 	late    map[string]time.Duration // by key: when somebody last had waited for too long
+	changes map[string][]int64       // of the database, by key: when
+	reads   map[simRead]simSeen      // what fills have brought
 }
 
 // A simView is what the oracle knows of a node.
@@ -38,15 +43,16 @@ type simView struct {
 	held    map[string]version // for traces
 	maxWall int64              // its clock has shown
 	syncs   uint64
+	known   map[string]int // the changes that the writes followed that it has processed
 }
 
 func (o *simOracle) init() {
 	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
 	o.grants, o.ended, o.late = map[simGrantKey][]simGrant{}, map[uint64]bool{}, map[string]time.Duration{}
+	o.changes, o.reads = map[string][]int64{}, map[simRead]simSeen{}
 	var s store
-	for k := range 32 {
-		key := fmt.Sprintf("k%02d", k)
+	for _, key := range simKeys() {
 		o.keys = append(o.keys, key)
 		o.buckets = append(o.buckets, s.bucketOf(key))
 	}
@@ -54,6 +60,7 @@ func (o *simOracle) init() {
 
 func (v *simView) init() {
 	v.best, v.shown, v.held = map[string]version{}, map[string]version{}, map[string]version{}
+	v.known = map[string]int{}
 }
 
 // wrote notes a write, and checks the fence: a fill never beats what was issued after it
@@ -95,6 +102,7 @@ func (s *sim) cover(n *simNode, d rigDot) {
 	if dots := n.r.ctx.origins[d.origin]; !known || dots == nil || !dots.has(d.seq) {
 		return
 	}
+	s.knows(n, &w)
 	if n.oracle.best[w.rec.key].less(w.rec.version) {
 		n.oracle.best[w.rec.key] = w.rec.version
 	}
@@ -138,7 +146,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			session = to.r.sync.session
 		}
 	}
-	wasSynced := to.r.synced
+	wasSynced, streamed := to.r.synced, to.r.n.recordsSynced
 	if err := to.r.receive(now, uint64(from.id), own); err != nil && typ != frameDelta {
 		s.fail("n%d: %v", to.id, err)
 	}
@@ -155,6 +163,10 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 				s.fail("n%d has processed dot %d of n%d, which is from the future", to.id, seq, from.id)
 			}
 			s.cover(to, rigDot{d.origin, seq})
+		}
+		for _, seq := range fresh { // whatever became of it
+			w := s.oracle.dots[rigDot{d.origin, seq}]
+			s.knows(to, &w)
 		}
 		for _, seq := range future { // what it replaces is stale
 			rec := s.oracle.dots[rigDot{d.origin, seq}].rec
@@ -175,8 +187,13 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			}
 		}
 	case frameChunk:
+		c, recs, _ := openChunk(frame)
+		var rec record
+		for to.r.n.recordsSynced > streamed && recs.next(&rec) {
+			w := s.oracle.writes[rigWrite{rec.key, rec.version}]
+			s.knows(to, &w)
+		}
 		if s.tracing {
-			c, _, _ := openChunk(frame)
 			s.logf("n%d has received chunk %d (flags %d) of n%d, session %x", to.id, c.number, c.flags, from.id, c.session)
 		}
 		if to.r.n.syncsReceived > to.oracle.syncs {
@@ -219,6 +236,7 @@ func (s *sim) checkNode(n *simNode) {
 	}
 	for i, key := range s.oracle.keys {
 		best := n.oracle.best[key]
+		s.checkProvisional(n, key)
 		held, ok := st.peek(key)
 		floor := st.floorOf(s.oracle.buckets[i])
 		switch {
@@ -253,8 +271,12 @@ func (s *sim) checkNode(n *simNode) {
 
 // get is a Get, and checks what it returns.
 func (s *sim) get(n *simNode, key string) {
-	held, ok := n.r.store.peek(key)
 	now := s.now(n)
+	held, ok := n.r.store.peek(key)
+	if p, has := n.r.store.provisionalOf(key); has && (!ok || held.kind != kindValue || held.expired(now.wall)) {
+		p.version = n.oracle.shown[key]
+		held, ok = p, true
+	}
 	val, hit := n.r.store.get(key, func() int64 { return now.wall })
 	if !hit {
 		return

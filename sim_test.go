@@ -108,6 +108,7 @@ func TestSimReplays(t *testing.T) {
 // A simConfig is what a seed draws.
 type simConfig struct {
 	nodes, keys, steps int
+	writers            int   // only so many nodes write, the others fill; 0: all
 	span               int64 // ms for the steps
 	maxKeys            []int // by node
 	maxBytes           int64
@@ -130,6 +131,7 @@ type simConfig struct {
 	loads              int // Gets of Loaders
 	policy             loadPolicy
 	lease              time.Duration // they fill ClusterWide
+	lag                int64         // ms: by so much fills read behind what is committed
 }
 
 type simCounts struct {
@@ -137,6 +139,7 @@ type simCounts struct {
 	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped            int
 	stale, refreshes, negatives                                                 int   // answers of Loaders
 	leases, alone                                                               int   // granted, and fills without one
+	kept, offered, accepted, dropped                                            int   // provisional values
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
 }
@@ -152,14 +155,14 @@ func (c *simCounts) add(d *simCounts) {
 func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
-		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone}
+		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted, &c.dropped}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept, %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
+		c.writes, c.fills, c.clears, c.kept, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -171,6 +174,7 @@ type simNode struct {
 	stuck    int64 // until then it does nothing
 	flushing bool  // a flush is due
 	filling  map[string]bool
+	flights  map[string]*simFill // those that may be joined
 
 	second int64 // of the simulation
 	sent   int   // frames in it
@@ -190,6 +194,7 @@ type sim struct {
 	cut     map[[2]int]int // one-way, by the number of partitions
 	lossy   bool
 	oracle  simOracle
+	values  int // drawn so far
 	n       simCounts
 	tracing bool
 	trace   []string
@@ -242,6 +247,12 @@ func newSim(seed uint64) *sim {
 		c.loss, c.partitions, c.breaks, c.restarts, c.stuck, c.jumps = 0, false, false, false, false, false
 		c.logSize, c.origins, c.late, c.seeded = 2000, 1000, 1, true
 	}
+	if chance(3) { // few keys, that are in much use
+		c.keys, c.steps, c.span, c.writers = 1+rng.IntN(4), 1500, c.span/2, 1+rng.IntN(5)
+	}
+	if chance(4) {
+		c.lag = 1 + rng.Int64N(900)
+	}
 	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
 	s.drawLoads(seed)
 	s.oracle.init()
@@ -256,7 +267,7 @@ func newSim(seed uint64) *sim {
 
 // start begins a life of a node.
 func (s *sim) start(id int) *simNode {
-	n := &simNode{id: id, filling: map[string]bool{}, skew: s.rng.Int64N(simSkew+1) - simSkew/2}
+	n := &simNode{id: id, filling: map[string]bool{}, flights: map[string]*simFill{}, skew: s.rng.Int64N(simSkew+1) - simSkew/2}
 	if old := s.nodes[id]; old != nil {
 		n.life = old.life + 1
 	}
@@ -265,7 +276,7 @@ func (s *sim) start(id int) *simNode {
 	n.r = newReplica(replicaConfig{
 		id: uint64(id), origin: s.rng.Uint64() | 1, maxSkew: simSkew * time.Millisecond, logSize: s.c.logSize, maxOrigins: s.c.origins,
 		first: first, syncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
-		wake: func() { s.wake(n) }, changed: func(string, kind) {},
+		wake: func() { s.wake(n) }, changed: n.forget,
 		store: storeConfig{maxKeys: s.c.maxKeys[id], maxBytes: s.c.maxBytes, maxTombstones: s.c.tombstones,
 			deletionDelay: s.c.deletionDelay, groupKeys: s.c.groupKeys, seed: uint64(id)},
 	})
@@ -274,6 +285,14 @@ func (s *sim) start(id int) *simNode {
 	s.logf("n%d starts as %x", id, n.r.origin)
 	s.after(s.rng.Int64N(1000), func() { s.tick(n) })
 	return n
+}
+
+// settle is what fills are told about the lag of what they read.
+func (s *sim) settle() time.Duration {
+	if s.c.lag == 0 {
+		return 0
+	}
+	return time.Duration(s.c.lag+1) * time.Millisecond
 }
 
 func (s *sim) mono() time.Duration { return time.Duration(s.t) * time.Millisecond }
@@ -321,6 +340,7 @@ func (s *sim) run() string {
 	s.until(s.t + 15_000) // what comes late must not matter
 	s.agree()
 	s.checkLeasesEnded()
+	s.checkFillsEnded()
 	for _, n := range s.nodes {
 		s.count(n)
 	}
@@ -368,6 +388,9 @@ func (s *sim) count(n *simNode) {
 	s.n.syncsFailed += int(m.syncsFailed)
 	s.n.originsDropped += int(m.droppedOrigins)
 	s.n.skips += int(m.skipped)
+	s.n.offered += int(m.provisionalOffered)
+	s.n.accepted += int(m.provisionalAccepted)
+	s.n.dropped += int(st.provisionalsDropped)
 }
 
 // step is one call of a user.
@@ -377,7 +400,6 @@ func (s *sim) step() {
 	if n == nil || s.t < n.stuck {
 		return
 	}
-	now := s.now(n)
 	val := s.value()
 	deadline := func(now instant) int64 {
 		if !s.c.ttl || s.rng.IntN(3) > 0 {
@@ -385,7 +407,17 @@ func (s *sim) step() {
 		}
 		return now.wall + 1 + s.rng.Int64N(4000)
 	}
-	switch x := s.rng.IntN(100); {
+	x := s.rng.IntN(100)
+	if x < 60 && s.c.writers > 0 {
+		if n = s.nodes[s.rng.IntN(s.c.writers)]; n == nil || s.t < n.stuck {
+			return
+		}
+	}
+	now := s.now(n)
+	if x < 60 { // the database has just changed
+		s.change(key)
+	}
+	switch {
 	case x < 38:
 		d := deadline(now)
 		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.set(now, key, val, d) })
@@ -393,6 +425,7 @@ func (s *sim) step() {
 		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.delete(now, key) })
 	case x < 58 && s.c.clears:
 		s.n.clears++
+		s.change("")
 		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.clear(now) })
 	case x < 60: // equal stamps
 		for _, n := range s.nodes {
@@ -403,15 +436,8 @@ func (s *sim) step() {
 			}
 		}
 	case x < 80:
-		stamp, begun := n.r.fillStamp(now), s.t
-		s.logf("n%d begins a fill of %s @%x", n.id, key, stamp)
-		s.after(1+s.rng.Int64N(400), func() {
-			if !s.alive(n) || s.t < n.stuck {
-				return
-			}
-			now := s.now(n)
-			d := deadline(now)
-			s.commit(n, key, simWrite{fill: true, at: begun}, func() { n.r.fill(now, key, val, d, stamp) })
+		s.fill(n, key, 1+s.rng.Int64N(400), func(f *simFill) {
+			s.endFill(f, &record{key: key, val: val, deadline: deadline(s.now(n))})
 		})
 	default:
 		s.get(n, key)
@@ -419,11 +445,17 @@ func (s *sim) step() {
 }
 
 // value returns one that wasn't written before.
-func (s *sim) value() string { return fmt.Sprint(len(s.oracle.writes)) }
+func (s *sim) value() string {
+	s.values++
+	return fmt.Sprint(s.values)
+}
 
 // commit runs a local write and tells the oracle of it.
 func (s *sim) commit(n *simNode, key string, w simWrite, write func()) {
 	seq := n.r.seq
+	if !w.fill {
+		w.follows = s.follows(key)
+	}
 	write()
 	if n.r.seq == seq {
 		return // a fill that was refused
@@ -433,6 +465,8 @@ func (s *sim) commit(n *simNode, key string, w simWrite, write func()) {
 	switch {
 	case slot.kind != kindClear && ok && held.version == slot.version:
 		w.rec = held
+	case w.fill && n.r.store.floorOf(n.r.store.bucketOf(key)) >= slot.stamp:
+		w.rec = *w.filled // what made room for it was younger, and of its bucket
 	case w.fill || slot.kind == kindValue && s.c.maxBytes == 0:
 		s.fail("n%d doesn't hold what it has just written of %s", n.id, key)
 	default:

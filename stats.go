@@ -15,8 +15,18 @@ type Stats struct {
 
 	Fills         uint64 // counter: Fillers and Fills called; FillMany counts once per key
 	FillErrors    uint64 // counter: of them that failed, panics included; not those that nobody waited for any more
-	FillsRefused  uint64 // counter: fills returned but not cached: something newer was known, or Close came
+	FillsRefused  uint64 // counter: fills returned but not cached: something newer is known, or may be, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
+
+	// counter: Fills that had run for 100 ms when a caller's deadline came, so that nobody joins them any
+	// more; a GetMany counts once per batch
+	FillsGivenUp uint64
+
+	ProvisionalKept     uint64 // counter: fills cached here without a version, see "Fills, and the fence" in the README
+	ProvisionalOffered  uint64 // counter: such values offered to other nodes, once per node
+	ProvisionalAccepted uint64 // counter: those of other nodes that are held here too
+	ProvisionalRefused  uint64 // counter: those that aren't, as this node may know something newer
+	ProvisionalDropped  uint64 // counter: such values that a write, or a full sync, has ended here
 
 	Refreshes     uint64 // counter: fills of Loaders begun in the background
 	StaleServed   uint64 // counter: values that Loaders returned after their deadline
@@ -24,7 +34,7 @@ type Stats struct {
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
 	LeasesMissed  uint64 // counter: fills for which no lease was to be had, see docs/loader.md
-	Undecodable   uint64 // counter: values that a Typed couldn't decode
+	Undecodable   uint64 // counter: Gets of a Typed that missed as it can't decode what is held; values its All left out
 
 	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe
 
@@ -102,10 +112,14 @@ func (b *Bcache) Stats() Stats {
 		Sets: n.sets + c.replaced, Deletes: n.deletes, Clears: n.clears,
 		Fills: b.fills.Load(), FillErrors: b.fillErrors.Load(),
 		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
-		Refreshes: b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
+		FillsGivenUp: b.loads.givenUp.Load(),
+		Refreshes:    b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
 		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
 		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesMissed, Undecodable: b.n.undecodable.Load(),
-		EventsLost: st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
+		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,
+		ProvisionalAccepted: n.provisionalAccepted, ProvisionalRefused: n.provisionalRefused,
+		ProvisionalDropped: c.provisionalsDropped,
+		EventsLost:         st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
 		RecordsIn: n.recordsIn, RecordsOut: n.recordsOut,

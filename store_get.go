@@ -17,10 +17,18 @@ func (s *store) get(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	now := s.glance(wall)
-	if e := sh.find(hash, key); e != nil && e.kind == kindValue &&
+	e := sh.find(hash, key)
+	if e != nil && e.kind == kindValue &&
 		e.stamp > s.clearStamp.Load() && e.livesAt(now) && s.noteUse(e) {
 		s.hits.add1()
 		return e.val, true
+	}
+	if e == nil || e.kind != kindValue || !e.livesAt(now) {
+		p := s.twinOf(sh, hash, key)
+		if p != nil && p.kind == kindValue && p.livesAt(now) && s.noteUse(p) {
+			s.hits.add1()
+			return p.val, true
+		}
 	}
 	return s.getSlowly(sh, hash, key, wall)
 }
@@ -38,25 +46,34 @@ func (s *store) glance(wall func() int64) int64 {
 func (s *store) getSlowly(sh *shard, hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := sh.find(hash, key)
-	if e == nil {
-		sh.misses++
-		return "", false
+	if e := sh.find(hash, key); e != nil && e.stamp > s.clearStamp.Load() {
+		if s.readLocked(sh, hash, e, wall) {
+			return e.val, true
+		}
 	}
+	if p := s.twinOf(sh, hash, key); p != nil {
+		if s.readLocked(sh, twin(hash), p, wall) {
+			return p.val, true
+		}
+	}
+	sh.misses++
+	return "", false
+}
+
+// readLocked uses an entry, and reports whether it is a live value.
+func (s *store) readLocked(sh *shard, hash uint64, e *entry, wall func() int64) bool {
 	s.useLocked(sh, hash, e)
-	if e.kind != kindValue || e.stamp <= s.clearStamp.Load() {
-		sh.misses++
-		return "", false
-	}
-	if e.expired(wall) {
+	switch {
+	case e.kind != kindValue:
+		return false
+	case e.expired(wall):
 		if e.ended(wall) { // now, so that it isn't back when the clock is set back
 			s.expireLocked(sh, e)
 		}
-		sh.misses++
-		return "", false
+		return false
 	}
 	s.hits.add1()
-	return e.val, true
+	return true
 }
 
 // peek returns what is held of a key, expired or not: a value, a negative or

@@ -6,7 +6,8 @@ import "github.com/cespare/xxhash/v2"
 // mostly take no lock, and are uses of an entry, as get is.
 
 // fresh returns the live value of a key unless it is worth refreshing, and costs what get costs.
-// A miss isn't counted here, as entry may have something to serve. See count.
+// It isn't counted: a value may be of no use to a Typed, and where there is none entry may have
+// something to serve. See count.
 func (s *store) fresh(key string, wall func() int64) (string, bool) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)
@@ -21,53 +22,92 @@ func (s *store) fresh(key string, wall func() int64) (string, bool) {
 	case e.kind != kindValue || e.due() != 0 && now >= e.due():
 		return "", false // entry looks closer
 	case e.stamp > s.clearStamp.Load() && s.noteUse(e):
-		s.hits.add1()
 		return e.val, true
 	}
+	if e == nil {
+		if p := s.twinOf(sh, hash, key); p != nil && p.freshAt(now) && s.noteUse(p) {
+			return p.val, true
+		}
+	}
 	return s.freshSlowly(sh, hash, key, wall)
+}
+
+// freshAt reports whether an entry is a value that is known to be live, and not worth refreshing, at
+// a time; 0 is no time.
+func (e *entry) freshAt(now int64) bool {
+	return e.kind == kindValue && (e.due() == 0 || now != 0 && now < e.due())
 }
 
 func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := sh.find(hash, key)
-	if e == nil || e.kind != kindValue || e.stamp <= s.clearStamp.Load() || e.due() != 0 && wall() >= e.due() {
+	if e == nil || e.stamp <= s.clearStamp.Load() {
+		if e, hash = s.twinOf(sh, hash, key), twin(hash); e == nil {
+			return "", false
+		}
+	}
+	if e.kind != kindValue || e.due() != 0 && wall() >= e.due() {
 		return "", false
 	}
 	s.useLocked(sh, hash, e)
-	s.hits.add1()
 	return e.val, true
 }
 
 // entry returns what is held of a key and may be served: a value that is fresh or stale, or a
 // negative. What isn't, however the Loader may be configured, goes, so that it isn't back when
-// the clock is set back.
+// the clock is set back. A record that is live comes before a provisional value, and that before a
+// record that is stale.
 func (s *store) entry(key string, wall func() int64) (record, bool) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return record{}, false
 	}
-	if e := sh.find(hash, key); e != nil && e.stamp > s.clearStamp.Load() && !e.ended(wall) && s.noteUse(e) {
+	e, p := sh.find(hash, key), s.twinOf(sh, hash, key)
+	if e != nil && (p == nil || !e.expired(wall)) && e.stamp > s.clearStamp.Load() && !e.ended(wall) && s.noteUse(e) {
 		return e.served(), true
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := sh.find(hash, key)
-	switch {
-	case e == nil || e.stamp <= s.clearStamp.Load():
-		return record{}, false
-	case e.ended(wall):
-		s.expireLocked(sh, e)
-		return record{}, false
+	e = sh.find(hash, key)
+	if e != nil && e.stamp <= s.clearStamp.Load() {
+		e = nil
 	}
-	s.useLocked(sh, hash, e)
-	return e.served(), true
+	if p := s.twinOf(sh, hash, key); p != nil && (e == nil || e.expired(wall)) && s.servesLocked(sh, p, wall) {
+		return p.served(), true
+	}
+	if e != nil && s.servesLocked(sh, e, wall) {
+		return e.served(), true
+	}
+	return record{}, false
 }
 
-// beside returns the value, or the negative, that stands beside what is held of a key on this node, if
-// it may be served, fresh or stale.
-func (s *store) beside(key string, wall func() int64) (record, bool) { return record{}, false }
+// servesLocked uses an entry, unless it is over: then it goes.
+func (s *store) servesLocked(sh *shard, e *entry, wall func() int64) bool {
+	if e.ended(wall) {
+		s.expireLocked(sh, e)
+		return false
+	}
+	s.useLocked(sh, e.hash(), e)
+	return true
+}
+
+// beside returns the provisional value of a key, or negative, that stands beside what else is held of it,
+// if it may be served, fresh or stale.
+func (s *store) beside(key string, wall func() int64) (record, bool) {
+	hash := xxhash.Sum64String(key)
+	sh := s.shardOf(hash)
+	if sh == nil || s.provisional.Load() == 0 {
+		return record{}, false
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if p := s.twinOf(sh, hash, key); p != nil && s.servesLocked(sh, p, wall) {
+		return p.served(), true
+	}
+	return record{}, false
+}
 
 // due is the deadline or the time to refresh, whichever comes first; 0 is never.
 func (e *entry) due() int64 {
@@ -78,7 +118,7 @@ func (e *entry) due() int64 {
 	return at
 }
 
-// count counts what fresh didn't: whether something was served in the end.
+// count counts a Get of a Loader: whether something was served in the end.
 func (s *store) count(hit bool) {
 	if hit {
 		s.hits.add1()

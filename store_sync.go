@@ -34,6 +34,7 @@ func (s *store) group(groups, group int) (recs []record, after version, floors [
 		sh.mu.Lock()
 		for e := range sh.index.all {
 			switch {
+			case e.provisional: // it is this node's own affair
 			case e.stamp <= clear:
 			case e.mark != 0:
 				// Nobody vouches for it, and the other node would take it for granted. To that one
@@ -89,7 +90,9 @@ func (s *store) dropUnstreamed(groups, group int, streamed *keySet, floors []buc
 			}
 		}
 		for _, e := range sh.entriesLocked() {
-			drop(e.key, e.version)
+			if !e.provisional {
+				drop(e.key, e.version)
+			}
 		}
 		for _, t := range sh.tombs.values() {
 			drop(t.key, t.version)

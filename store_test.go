@@ -294,27 +294,31 @@ func TestStoreBucketsAreFixed(t *testing.T) {
 	}
 }
 
-// drop gives up only what is older, and the floor stands for it.
-func TestStoreDrop(t *testing.T) {
+// giveUp gives up only what is older, and the floor stands for it.
+func TestStoreGiveUp(t *testing.T) {
 	s := newStore(storeConfig{maxKeys: 10, deletionDelay: time.Hour})
 	for i, kind := range []kind{kindValue, kindTombstone} {
 		key := fmt.Sprint("k", i)
 		s.apply(instant{}, &record{key: key, version: version{5, 1}, kind: kind}, true)
 		for _, below := range []version{{4, 9}, {5, 1}} {
-			if s.drop(key, below) {
-				t.Errorf("dropped %v below %v", kind, below)
+			if s.giveUp(key, below); !s.holds(key) {
+				t.Errorf("gave up %v below %v", kind, below)
 			}
 		}
-		if !s.drop(key, version{5, 2}) || s.drop(key, version{9, 9}) {
-			t.Errorf("%v: not dropped once", kind)
-		}
+		s.giveUp(key, version{5, 2})
+		s.giveUp(key, version{9, 9})
 		if _, ok := s.peek(key); ok || s.floorOf(s.bucketOf(key)) != 5 {
 			t.Errorf("%v: held %v, floor %d", kind, ok, s.floorOf(s.bucketOf(key)))
 		}
 	}
-	if s.drop("unknown", version{9, 9}) {
-		t.Error("dropped what isn't there")
+	if s.giveUp("unknown", version{9, 9}); s.floorOf(s.bucketOf("unknown")) != 0 {
+		t.Error("gave up what isn't there")
 	}
+}
+
+func (s *store) holds(key string) bool {
+	_, ok := s.peek(key)
+	return ok
 }
 
 // A Get that didn't read the clock, because no entry had a deadline when it began, may find one.

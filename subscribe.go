@@ -43,6 +43,11 @@ type Event struct {
 	Origin uint64
 	Local  bool // it was this node
 
+	// Provisional means that the value, or that there is none, was read from the database but is no write:
+	// nodes that can't be sure of it don't have it. See "Fills, and the fence" in the README. Any write of
+	// the key ends it: if that changes nothing else, an EventEvict tells so.
+	Provisional bool
+
 	N int // with EventLost
 }
 
@@ -168,16 +173,24 @@ func (s *store) tellGone(e *entry, kind EventKind) {
 }
 
 // tellHeld tells of what is held now.
-func (s *store) tellHeld(rec *record) {
+func (s *store) tellHeld(rec *record) { s.tellOf(rec, rec.stamp, false) }
+
+// tellClear tells of a Clear.
+func (s *store) tellClear(v version) { s.tellOf(&record{version: v, kind: kindClear}, always, false) }
+
+// tellProvisional tells of a provisional value. Only a Clear that comes later ends it.
+func (s *store) tellProvisional(rec *record) { s.tellOf(rec, always, true) }
+
+func (s *store) tellOf(rec *record, stamp uint64, provisional bool) {
 	if s.watchers.none() {
 		return
 	}
-	e, stamp := Event{Kind: EventDelete, Key: rec.key, Origin: rec.origin}, rec.stamp
+	e := Event{Kind: EventDelete, Key: rec.key, Origin: rec.origin, Provisional: provisional}
 	switch rec.kind {
 	case kindValue:
 		e.Kind, e.Value = EventSet, rec.val
 	case kindClear:
-		e.Kind, stamp = EventClear, always
+		e.Kind = EventClear
 	}
 	s.tell(e, stamp)
 }

@@ -178,7 +178,8 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 			in.spoiled = true
 		}
 	}
-	if in.spoiled || c.clear.stamp > 0 && !r.apply(now, &record{kind: kindClear, version: c.clear}, place{}) {
+	newer := r.store.clearVersion().less(c.clear)
+	if in.spoiled || newer && !r.apply(now, &record{kind: kindClear, version: c.clear}, place{}, dot{}) {
 		in.spoiled = true
 		return nil
 	}
@@ -228,7 +229,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 		return // it was given up while the lock was free
 	}
 	r.n.recordsSynced++
-	if !r.apply(now, rec, placeOf(rec)) {
+	if !r.apply(now, rec, placeOf(rec), dot{}) {
 		in.spoiled = true
 	}
 	in.streamed.add(rec.key)
@@ -240,6 +241,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 func (r *replica) endSync(now instant) {
 	in := r.sync
 	r.adopt(now, &in.head)
+	r.touchAll(now, dot{})
 	r.unvouched = false
 	r.patience = syncPatience
 	r.becomeSynced()

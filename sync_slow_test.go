@@ -120,7 +120,7 @@ func TestApplyWhileFloorsRise(t *testing.T) {
 		wg.Go(func() { s.apply(now, &record{key: "k", version: version{2, 1}}, false) })
 		wg.Go(func() {
 			s.raiseFloor(s.bucketOf("k"), 3)
-			s.drop("k", version{3, 9})
+			s.giveUp("k", version{3, 9})
 		})
 		wg.Wait()
 		if held, ok := s.peek("k"); ok {

@@ -12,7 +12,8 @@ import (
 )
 
 // A Codec turns values into the strings that the cache holds, and back. Both are called concurrently.
-// All nodes read what any of them wrote, older and newer ones of your service too.
+// All nodes read what any of them wrote, older and newer ones of your service too. One that panics has
+// failed, with an error that has the panic's text.
 type Codec[V any] interface {
 	Encode(V) (string, error)
 	Decode(string) (V, error)
@@ -66,6 +67,13 @@ type TypedConfig[V any] struct {
 	Fill     func(ctx context.Context, key string) (TypedLoaded[V], error)
 	FillMany func(ctx context.Context, keys []string) (map[string]TypedLoaded[V], error)
 
+	// Version marks the values in the cache, 255 bytes at most; "" leaves them unmarked. A value that
+	// isn't of the same Version can't be decoded, even if the Codec could: change it where the meaning
+	// of V does, as when a field is added that would be read as zero. Keys are the same in all
+	// Versions, so a Delete by either ends both. Whoever reads the key without a Typed sees the mark
+	// before the value.
+	Version string
+
 	// Loader is everything else. Its Fill and FillMany must be nil.
 	Loader LoaderConfig
 }
@@ -73,8 +81,9 @@ type TypedConfig[V any] struct {
 // A Typed is a Loader of values of a type. NewTyped makes one. All methods are safe for concurrent use.
 // What is held is encoded: a hit decodes it, and gets a value of its own.
 type Typed[V any] struct {
-	loader *Loader
-	codec  Codec[V]
+	loader  *Loader
+	codec   Codec[V]
+	version string
 }
 
 // NewTyped returns a Typed for a cache. The error wraps ErrConfig, as that of NewLoader.
@@ -82,7 +91,11 @@ func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 	if cfg.Loader.Fill != nil || cfg.Loader.FillMany != nil {
 		return nil, fmt.Errorf("%w: typed: Loader has a Fill or a FillMany: set that of TypedConfig", ErrConfig)
 	}
-	t := &Typed[V]{codec: cfg.Codec}
+	if n := len(cfg.Version); n > maxVersion {
+		return nil, fmt.Errorf("%w: typed: Version has %d bytes: must have at most %d",
+			ErrConfig, n, maxVersion)
+	}
+	t := &Typed[V]{codec: cfg.Codec, version: strings.Clone(cfg.Version)}
 	if t.codec == nil {
 		t.codec = JSON[V]{}
 	}
@@ -102,15 +115,20 @@ func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 		}
 	}
 	var err error
-	t.loader, err = NewLoader(cache, cfg.Loader)
+	t.loader, err = newLoaderOf(cache, cfg.Loader, t.layout(), t.decodes)
 	if err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
+// loaded encodes what a Fill brought. What can't be decoded again is an error: everybody would ask for
+// it again and again.
 func (t *Typed[V]) loaded(key string, v TypedLoaded[V]) (Loaded, error) {
 	s, err := t.encode(key, v.Value)
+	if err == nil {
+		_, err = t.decode(key, s)
+	}
 	return Loaded{Value: s, TTL: v.TTL}, err
 }
 
@@ -140,68 +158,60 @@ func (t *Typed[V]) loadedMany(values map[string]TypedLoaded[V], err error) (map[
 	return encoded, err
 }
 
+// encode returns what the cache is to hold for a value.
 func (t *Typed[V]) encode(key string, v V) (string, error) {
-	s, err := t.codec.Encode(v)
+	s, err := guard(func() (string, error) { return t.codec.Encode(v) })
 	if err != nil {
 		return "", fmt.Errorf("%w of %q: %w", ErrEncode, key, err)
 	}
-	return s, nil
+	return markVersion(t.version, s), nil
 }
 
-func (t *Typed[V]) decode(key, s string) (V, error) {
-	v, err := t.codec.Decode(s)
+func (t *Typed[V]) decode(key, held string) (V, error) {
+	v, err := t.read(held)
 	if err != nil {
 		var none V
-		t.loader.cache.n.undecodable.Add(1)
 		return none, fmt.Errorf("%w of %q: %w", ErrDecode, key, err)
 	}
 	return v, nil
 }
 
-// Get is Loader.Get. A cached value that can't be decoded counts as a miss: it is filled again
-// (Stats.Undecodable). The error wraps ErrDecode if that doesn't help.
-func (t *Typed[V]) Get(ctx context.Context, key string) (V, error) {
-	s, err := t.loader.Get(ctx, key)
+// read is decode whose error says less, and costs less.
+func (t *Typed[V]) read(held string) (v V, err error) {
+	s, err := unmarkVersion(t.version, held)
 	if err != nil {
-		var none V
-		return none, err
-	}
-	v, err := t.decode(key, s)
-	if err == nil {
-		return v, nil
-	}
-	switch r := t.loader.refill(ctx, t.loader.cfg.Prefix+key, s); {
-	case r.Err != nil && !r.Stale:
-		return v, r.Err
-	case r.Value == s:
 		return v, err
-	default:
-		return t.decode(key, r.Value)
 	}
+	return guard(func() (V, error) { return t.codec.Decode(s) })
 }
 
-// GetMany is Loader.GetMany. A value that can't be decoded is filled again by itself.
+func (t *Typed[V]) decodes(held string) bool {
+	_, err := t.read(held)
+	return err == nil
+}
+
+// Get is Loader.Get. A cached value that can't be decoded counts as a miss. What the Fill brings then
+// stands beside it on this node, until anything is written to the key: so nodes, and Typeds, of two
+// layouts leave each other's values alone. The error wraps ErrDecode where a Fill brought something
+// that the Codec can't decode: that counts as a failure of the Fill, and isn't cached.
+func (t *Typed[V]) Get(ctx context.Context, key string) (v V, err error) {
+	if s, ok := t.loader.fresh(key); ok {
+		if v, err = t.read(s); err == nil {
+			t.loader.cache.store.count(true)
+			return v, nil
+		}
+	}
+	r := t.loader.get(ctx, key)
+	if r.Err != nil && !r.Stale {
+		var none V
+		return none, r.Err
+	}
+	return t.decode(key, r.Value)
+}
+
+// GetMany is Loader.GetMany. Values that can't be decoded are filled again with those that are missing.
 func (t *Typed[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
-	encoded, err := t.loader.GetMany(ctx, keys)
-	failed := KeyErrors{}
-	errors.As(err, &failed)
-	values := make(map[string]V, len(encoded))
-	for key, s := range encoded {
-		v, err := t.codec.Decode(s)
-		if err != nil {
-			v, err = t.Get(ctx, key)
-		}
-		switch {
-		case err == nil:
-			values[key] = v
-		case !errors.Is(err, ErrNotFound):
-			failed[key] = err
-		}
-	}
-	if len(failed) > 0 {
-		return values, failed
-	}
-	return values, nil
+	return getMany(ctx, t.loader, keys, t.decode)
 }
 
 // Set writes a value on all nodes as if a Fill had brought it, with the times of the Loader; but as a
@@ -230,8 +240,8 @@ func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error {
 // Delete is Bcache.Delete.
 func (t *Typed[V]) Delete(key string) error { return t.loader.cache.Delete(t.loader.cfg.Prefix + key) }
 
-// All is Bcache.All for the keys that have the Prefix, without it. What can't be decoded is left out, and
-// counted.
+// All is Bcache.All for the keys that have the Prefix, without it. Where a value can't be decoded it
+// has what stands beside it on this node; what can't be decoded either is left out, and counted.
 func (t *Typed[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for full, s := range t.loader.cache.All() {
@@ -239,11 +249,27 @@ func (t *Typed[V]) All() iter.Seq2[string, V] {
 			if !ok {
 				continue
 			}
-			if v, err := t.decode(key, s); err == nil && !yield(key, v) {
+			v, err := t.read(s)
+			if err != nil {
+				v, err = t.beside(full)
+			}
+			if err != nil {
+				t.loader.cache.n.undecodable.Add(1)
+			} else if !yield(key, v) {
 				return
 			}
 		}
 	}
+}
+
+// beside returns the live value that stands beside what is held of a key.
+func (t *Typed[V]) beside(full string) (v V, err error) {
+	b := t.loader.cache
+	rec, ok := b.store.beside(full, b.wall)
+	if !ok || rec.kind != kindValue || rec.expired(b.wall()) {
+		return v, ErrNotFound
+	}
+	return t.read(rec.val)
 }
 
 // Keys iterates over the keys that have the Prefix, without it, whether or not their values can be decoded.

@@ -127,7 +127,7 @@ func TestTypedUndecodable(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		get(t, nodes[1], "user:1", `{"Name":"Ada","Age":36}`)
+		get(t, nodes[1], "user:1", "{") // the refill stands beside it on its node
 		if n := b.Stats().Undecodable; n != 1 || fills.Load() != 1 {
 			t.Errorf("Undecodable = %d, %d fills", n, fills.Load())
 		}
@@ -139,7 +139,7 @@ func TestTypedUndecodable(t *testing.T) {
 			t.Errorf("%v, %v", got, err)
 		}
 
-		// Just written, it can't be replaced by a fill: what the fill brought is returned nevertheless.
+		// A write ends what stands beside, and begins anew.
 		must(t, b.Set("user:1", "[", 3600))
 		if u, err := typed.Get(t.Context(), "1"); u != rows["1"] || err != nil {
 			t.Errorf("%v, %v", u, err)

@@ -21,6 +21,7 @@ const (
 	frameChunk byte = 5
 	frameLease byte = 6 // wire_lease.go
 	frameTurn  byte = 7
+	frameOffer byte = 8 // wire_offer.go
 
 	// maxFrame is what a delta is cut at. A frame of a single record may be
 	// larger, by less than frameSlack; more than that isn't taken from a peer.
@@ -104,6 +105,8 @@ type ping struct {
 	entries []contextEntry
 	rest    uint64
 	horizon horizon
+
+	echo uint64 // the sender's
 }
 
 // The flags of a ping.
@@ -126,6 +129,8 @@ type pong struct {
 	wall    int64 // the sender's clock, Unix milliseconds
 	flags   uint64
 	horizon horizon
+
+	echo uint64 // the sender's
 }
 
 // The flags of a pong.
@@ -146,7 +151,7 @@ func frameType(frame []byte) (byte, error) {
 	if frame[0] != wireVersion {
 		return 0, fmt.Errorf("%w: version %d", errUnsupported, frame[0])
 	}
-	if t := frame[1]; t < frameDelta || t > frameTurn {
+	if t := frame[1]; t < frameDelta || t > frameOffer {
 		return t, fmt.Errorf("%w: type %d", errUnsupported, t)
 	}
 	return frame[1], nil
@@ -252,7 +257,8 @@ func appendPing(dst []byte, p ping) []byte {
 	dst = appendEntries(dst, pingDots, p.entries, false)
 	dst = appendFixed64(dst, pingRest, p.rest)
 	dst = appendFixed64(dst, pingStamp, p.horizon.stamp)
-	return appendFixed64(dst, pingPrint, p.horizon.print)
+	dst = appendFixed64(dst, pingPrint, p.horizon.print)
+	return appendEcho(dst, p.echo)
 }
 
 const (
@@ -304,7 +310,8 @@ func appendPong(dst []byte, p pong) []byte {
 	dst = appendVarint(dst, pongWall, uint64(p.wall))
 	dst = appendVarint(dst, pongFlags, p.flags)
 	dst = appendFixed64(dst, pongStamp, p.horizon.stamp)
-	return appendFixed64(dst, pongPrint, p.horizon.print)
+	dst = appendFixed64(dst, pongPrint, p.horizon.print)
+	return appendEcho(dst, p.echo)
 }
 
 // appendFixed64, appendVarint and appendString leave a zero out, as proto3 does;

@@ -40,6 +40,8 @@ func decodePing(frame []byte) (p ping, err error) {
 			p.horizon.stamp = f.x
 		case pingPrint:
 			p.horizon.print = f.x
+		case echoCount:
+			p.echo = f.x
 		default:
 			if err := f.unknown(pingKnown); err != nil {
 				return ping{}, err
@@ -163,6 +165,8 @@ func decodePong(frame []byte) (p pong, err error) {
 			p.horizon.stamp = f.x
 		case pongPrint:
 			p.horizon.print = f.x
+		case echoCount:
+			p.echo = f.x
 		default:
 			if err := f.unknown(pongKnown); err != nil {
 				return pong{}, err

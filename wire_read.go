@@ -22,6 +22,7 @@ type deltaReader struct {
 	first  uint64 // seq of the first record, >= 1
 	newest uint64 // not 0: it answers a pull, and this is the newest stamp that the sender has of the origin
 	count  uint64 // records, >= 1; first+count doesn't overflow
+	echo   uint64 // its sender's
 
 	fields fieldReader // what comes next
 	stamp  uint64      // of the record before; the base stamp at first
@@ -56,9 +57,9 @@ func openDelta(frame []byte) (deltaReader, error) {
 				if d.origin == 0 || d.first == 0 || d.stamp == 0 || d.stamp > maxStamp {
 					return deltaReader{}, fmt.Errorf("%w: origin %d, seq %d, base stamp %d", errMalformed, d.origin, d.first, d.stamp)
 				}
-				newest := start.newest
+				newest, echo := start.newest, start.echo
 				start = d
-				start.fields, start.newest = before, newest
+				start.fields, start.newest, start.echo = before, newest, echo
 			}
 			var r wireRecord
 			if err := r.parse(f.data, d.origin, d.stamp); err != nil {
@@ -71,6 +72,8 @@ func openDelta(frame []byte) (deltaReader, error) {
 				return deltaReader{}, fmt.Errorf("%w: newest stamp %d", errMalformed, f.x)
 			}
 			start.newest = f.x
+		case echoCount:
+			start.echo = f.x
 		default:
 			if err := f.unknown(deltaKnown); err != nil {
 				return deltaReader{}, err

@@ -202,7 +202,7 @@ func TestWireSyncRefused(t *testing.T) {
 		"ask, flags twice":       {wireFrame(frameAsk, wireAny(3, u(1)), wireAny(3, u(1))), errMalformed},
 		"ask, group":             {wireFrame(frameAsk, protoGroup), errMalformed},
 		"ask, garbage":           {wireFrame(frameAsk, []byte{0xff}), errMalformed},
-		"ask of an unknown type": {[]byte{wireVersion, 8}, errUnsupported},
+		"ask of an unknown type": {[]byte{wireVersion, 9}, errUnsupported},
 
 		"head":                {head, nil},
 		"head, groups 1":      {wireFrame(frameChunk, wireAny(4, u(1))), nil},

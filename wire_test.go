@@ -143,6 +143,11 @@ func TestWireGolden(t *testing.T) {
 		{"lease-late", appendLease(nil, wireLate), wireLate},
 		{"turn-offered", appendTurn(nil, wireOnOffer), wireOnOffer},
 		{"turn-full", appendTurn(nil, wireNoLeases), wireNoLeases},
+		{"delta-echo", appendEcho(appendDelta(nil, wireOrigin, 7, wireRecords[:2]), 300), wireRecords[:2]},
+		{"ping-echo", appendPing(nil, wirePingEcho), wirePingEcho},
+		{"pong-echo", appendPong(nil, wirePongEcho), wirePongEcho},
+		{"offer", appendOffer(nil, &wireOffer), wireOffer},
+		{"offer-negative", appendOffer(nil, &wireOfferNegative), wireOfferNegative},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
@@ -172,11 +177,16 @@ func TestWireGolden(t *testing.T) {
 				got, err = decodeLease(frame)
 			case turnMsg:
 				got, err = decodeTurn(frame)
+			case offer:
+				got, err = decodeOffer(frame)
 			default:
 				var d deltaReader
 				d, got, err = wireReadAll(frame)
 				if d.origin != wireOrigin || d.first != 7 {
 					t.Errorf("origin %x, first %d", d.origin, d.first)
+				}
+				if echo := g.name == "delta-echo"; echo != (d.echo == 300) {
+					t.Errorf("echo %d", d.echo)
 				}
 				if repair := g.name == "delta-newest"; repair != (d.newest == stampOf(wireWall)+9) || !repair && d.newest != 0 {
 					t.Errorf("newest %d", d.newest)
@@ -205,7 +215,7 @@ func TestWireRefused(t *testing.T) {
 		"version only":          {[]byte{wireVersion}, errMalformed},
 		"version 2":             {[]byte{2, frameDelta}, errUnsupported},
 		"type 0":                {[]byte{wireVersion, 0}, errUnsupported},
-		"type 8":                {[]byte{wireVersion, 8}, errUnsupported},
+		"type 9":                {[]byte{wireVersion, 9}, errUnsupported},
 		"another type":          {appendPing(nil, ping{origin: 1}), errMalformed},
 		"no body":               {wireDelta(), errMalformed},
 		"no records":            {wireDelta(head), errMalformed},

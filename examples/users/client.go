@@ -13,6 +13,11 @@ import (
 // A client sends requests to the service.
 type client struct{ http *http.Client }
 
+// A statusError is an answer that says no.
+type statusError struct{ text string }
+
+func (e *statusError) Error() string { return e.text }
+
 // newClient returns a client that keeps enough connections open for n goroutines.
 func newClient(n int) client {
 	return client{&http.Client{
@@ -37,9 +42,18 @@ func (c client) rename(ctx context.Context, url string, id int64, name string) e
 	return err
 }
 
-// do sends a request, and decodes the answer into v unless that is nil.
+// do sends a request about a user, and decodes the answer into v unless that is nil.
 func (c client) do(ctx context.Context, method, url string, id int64, body []byte, v any) (http.Header, error) {
-	url = fmt.Sprintf("%s/users/%d", url, id)
+	return c.send(ctx, method, fmt.Sprintf("%s/users/%d", url, id), body, v)
+}
+
+// read reads what else a node tells.
+func (c client) read(ctx context.Context, url string, v any) error {
+	_, err := c.send(ctx, http.MethodGet, url, nil, v)
+	return err
+}
+
+func (c client) send(ctx context.Context, method, url string, body []byte, v any) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -54,7 +68,7 @@ func (c client) do(ctx context.Context, method, url string, id int64, body []byt
 		return nil, err
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, answer)
+		return nil, &statusError{fmt.Sprintf("%s %s: %s: %s", method, url, resp.Status, answer)}
 	}
 	if v != nil {
 		err = json.Unmarshal(answer, v)

@@ -70,7 +70,7 @@ func (d *demo) run(ctx context.Context) (*report, error) {
 	if err := d.start(ctx); err != nil {
 		return nil, err
 	}
-	rep := &report{clients: d.opts.clients, database: "SQLite"}
+	rep := &report{clients: d.opts.clients, updates: d.opts.updates, database: "SQLite"}
 	if d.opts.dsn != "" {
 		rep.database = "PostgreSQL"
 	}
@@ -143,7 +143,7 @@ func (d *demo) measureUncached(ctx context.Context) (p phase, err error) {
 	}
 	return d.measure(ctx, load{
 		what: "without the cache", client: d.client, urls: urls,
-		clients: d.opts.clients, duration: d.opts.duration * 2 / 5,
+		clients: d.opts.clients, duration: d.opts.duration * 2 / 5, updates: d.opts.updates,
 	})
 }
 
@@ -157,7 +157,7 @@ func (d *demo) measureCached(ctx context.Context) (phase, *visibility, error) {
 	seen := &visibility{}
 	p, err := d.measure(ctx, load{
 		what: "with the cache", client: d.client, urls: urls,
-		clients: d.opts.clients, duration: d.opts.duration, seen: seen,
+		clients: d.opts.clients, duration: d.opts.duration, updates: d.opts.updates, seen: seen,
 	})
 	return p, seen, err
 }
@@ -181,6 +181,7 @@ func (d *demo) measure(ctx context.Context, l load) (phase, error) {
 type noCache struct{}
 
 func (noCache) Delete(string) error      { return nil }
+func (noCache) Ready() error             { return nil }
 func (noCache) Members() []bcache.Member { return nil }
 func (noCache) Stats() bcache.Stats      { return bcache.Stats{} }
 

@@ -71,7 +71,7 @@ func TestDemoInterrupted(t *testing.T) {
 func newTestDemo(t *testing.T) *demo {
 	t.Helper()
 	d := &demo{
-		opts:     options{clients: 4, duration: 100 * time.Millisecond, db: filepath.Join(t.TempDir(), "users.db")},
+		opts:     options{clients: 4, updates: 5, duration: 100 * time.Millisecond, db: filepath.Join(t.TempDir(), "users.db")},
 		client:   newClient(4),
 		progress: newProgress(io.Discard),
 		log:      slog.New(slog.DiscardHandler),

@@ -46,7 +46,7 @@ func newTestService(t *testing.T) *service {
 			t.Error(err)
 		}
 	})
-	users, err := newUserLoader(cache, st)
+	users, err := newUserLoader(cache, st, false)
 	if err != nil {
 		t.Fatal(err)
 	}

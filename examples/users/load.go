@@ -10,13 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	putShare = 0.05 // of the requests
-
-	// watched is how many users, those with the highest IDs, the load leaves to
-	// the visibility measurement, which must be alone in changing them.
-	watched = 50
-)
+// watched is how many users, those with the highest IDs, the load leaves to
+// the visibility measurement, which must be alone in changing them.
+const watched = 50
 
 // A load is a number of clients that send requests to all nodes, as fast as they
 // are answered.
@@ -26,6 +22,7 @@ type load struct {
 	urls     []string
 	clients  int
 	duration time.Duration
+	updates  float64     // percent of the requests
 	seen     *visibility // measured meanwhile, unless nil
 }
 
@@ -85,7 +82,7 @@ func (l load) send(ctx context.Context, number int, end time.Time, t *tally, req
 	for n := 0; time.Now().Before(end); n++ {
 		node := rnd.IntN(len(l.urls))
 		var err error
-		if rnd.Float64() < putShare {
+		if 100*rnd.Float64() < l.updates {
 			id := 1 + rnd.Int64N(userCount-watched)
 			err = l.put(ctx, node, id, fmt.Sprintf("Name %d of client %d", n, number), t)
 		} else {

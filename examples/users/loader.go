@@ -20,7 +20,7 @@ const (
 )
 
 // newUserLoader says how users are read, and what becomes of the database.
-func newUserLoader(cache *bcache.Bcache, st *store) (*bcache.Loader, error) {
+func newUserLoader(cache *bcache.Bcache, st *store, wide bool) (*bcache.Loader, error) {
 	return bcache.NewLoader(cache, bcache.LoaderConfig{
 		Prefix: userPrefix,
 		Fill: func(ctx context.Context, key string) (bcache.Loaded, error) {
@@ -34,6 +34,7 @@ func newUserLoader(cache *bcache.Bcache, st *store) (*bcache.Loader, error) {
 		NegativeTTL:     5 * time.Second, // whoever tries out numbers
 		FillTimeout:     dbTimeout,
 		MaxConcurrent:   maxQueries,
+		ClusterWide:     wide, // one fill at a time in all nodes together
 	})
 }
 

@@ -43,6 +43,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case opts.node:
 		log := slog.New(slog.NewTextHandler(stderr, nil))
 		err = runNode(ctx, opts, log)
+	case opts.deploy:
+		err = runDeploy(ctx, opts, stdout, stderr)
 	case opts.hot:
 		err = runHot(ctx, opts, stdout, stderr)
 	default:

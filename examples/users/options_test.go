@@ -15,14 +15,23 @@ func TestWrongFlags(t *testing.T) {
 		"-duration 0s":              {"-duration is 0s"},
 		"-duration soon":            {"-duration"},
 		"-clients 0":                {"-clients is 0"},
-		"-listen a:1 -db x":         {"-listen needs -node", "-db needs -node"},
-		"-peers a:1 -http b:1":      {"-peers needs -node", "-http needs -node"},
-		"-secret abc":               {"-secret needs -node"},
+		"-listen a:1 -db x":         {"-listen is for -node, not for the demo", "-db is for -node"},
+		"-peers a:1 -http b:1":      {"-peers is for -node", "-http is for -node"},
+		"-secret abc":               {"-secret is for -node"},
 		"-node":                     {"-node needs -listen", "-node needs -http", "either -db"},
-		node + "-duration 3s":       {"-duration is for the demo"},
-		node + "-hot":               {"-hot is for the demo"},
-		"-hot -clients 3":           {"-clients is for the demo"},
+		node + "-duration 3s":       {"-duration is for the demo and -hot and -deploy, not for -node"},
+		node + "-hot":               {"-hot and -node exclude each other"},
+		"-deploy -hot":              {"-deploy and -hot exclude each other"},
+		"-hot -clients 3":           {"-clients is for the demo and -deploy, not for -hot"},
 		node + "-clients 3":         {"-clients is for the demo"},
+		"-updates 101":              {"-updates is 101"},
+		"-updates NaN":              {"-updates is NaN"},
+		"-hot -wide":                {"-wide is for the demo and -node and -deploy, not for -hot"},
+		"-deploy -updates 5":        {"-updates is for the demo, not for -deploy"},
+		"-gets 5 -puts 5 -users 5":  {"-gets is for -deploy", "-puts is for -deploy", "-users is for -deploy"},
+		"-deploy -users 0 -gets 0":  {"-users is 0", "-gets is 0"},
+		"-deploy -users 10001":      {"-users is 10001"},
+		"-deploy -puts -1":          {"-puts is -1"},
 		node + "-dsn postgres://ho": {"either -db (SQLite) or -dsn"},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -47,7 +56,10 @@ func TestHelp(t *testing.T) {
 		t.Errorf("exit %d, stderr %q", code, stderr.String())
 	}
 	help := stdout.String()
-	for _, name := range []string{"node", "hot", "dsn", "listen", "peers", "http", "db", "secret", "duration", "clients"} {
+	for _, name := range []string{
+		"node", "hot", "deploy", "dsn", "wide", "listen", "peers", "http", "db", "secret", "duration",
+		"clients", "updates", "users", "gets", "puts",
+	} {
 		if !strings.Contains(help, "\n  -"+name+" ") && !strings.Contains(help, "\n  -"+name+"\n") {
 			t.Errorf("-%s isn't explained", name)
 		}

@@ -14,7 +14,8 @@ const shownMismatches = 10
 type report struct {
 	database   string
 	clients    int
-	off, on    phase // without and with the cache
+	updates    float64 // percent of the requests
+	off, on    phase   // without and with the cache
 	seen       *visibility
 	mismatches []string
 }
@@ -32,8 +33,8 @@ func (r *report) ok() bool { return r.seen.stale == 0 && len(r.mismatches) == 0 
 
 // write writes the report for people.
 func (r *report) write(w io.Writer) {
-	fmt.Fprintf(w, "\n%d nodes, %d clients, %s users in %s, %.0f %% of the requests are updates\n",
-		nodeCount, r.clients, count(userCount), r.database, 100*putShare)
+	fmt.Fprintf(w, "\n%d nodes, %d clients, %s users in %s, %v %% of the requests are updates\n",
+		nodeCount, r.clients, count(userCount), r.database, r.updates)
 	r.writeNodes(w)
 	r.writePhases(w)
 	r.writeLatency(w)

@@ -58,7 +58,7 @@ func TestCount(t *testing.T) {
 }
 
 func testReport() *report {
-	r := &report{database: "SQLite", clients: 8, seen: &visibility{changes: 50}}
+	r := &report{database: "SQLite", clients: 8, updates: 5, seen: &visibility{changes: 50}}
 	r.off.nodes[0] = nodeTally{gets: 950, puts: 50}
 	r.off.queries[0] = 1000
 	r.off.elapsed = 2 * time.Second

@@ -32,6 +32,7 @@ type reader interface {
 // userCache is what else the service needs of a *bcache.Bcache.
 type userCache interface {
 	Delete(key string) error
+	Ready() error
 	Members() []bcache.Member
 	Stats() bcache.Stats
 }
@@ -52,10 +53,12 @@ func (s *service) handler() http.Handler {
 	mux.HandleFunc("/users/{id}", methodNotAllowed("GET, HEAD, PUT"))
 	mux.HandleFunc("GET /healthz", s.getHealth)
 	mux.HandleFunc("/healthz", methodNotAllowed("GET, HEAD"))
+	mux.HandleFunc("GET /ready", s.getReady)
+	mux.HandleFunc("/ready", methodNotAllowed("GET, HEAD"))
 	mux.HandleFunc("GET /stats", s.getStats)
 	mux.HandleFunc("/stats", methodNotAllowed("GET, HEAD"))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, "no such path; try /users/1, /healthz or /stats")
+		writeError(w, http.StatusNotFound, "no such path; try /users/1, /healthz, /ready or /stats")
 	})
 	return mux
 }
@@ -149,8 +152,22 @@ func (s *service) getHealth(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"status": "ok", "peers": len(s.cache.Members())})
 }
 
+// getReady answers 200 once the node has what the others hold: for a load balancer, which
+// should send it no requests before.
+func (s *service) getReady(w http.ResponseWriter, r *http.Request) {
+	if err := s.cache.Ready(); err != nil {
+		writeError(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// getStats answers with the cache's figures, and how many queries the database was sent.
 func (s *service) getStats(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusOK, s.cache.Stats())
+	writeJSON(w, http.StatusOK, struct {
+		bcache.Stats
+		Queries uint64
+	}{s.cache.Stats(), s.store.Queries()})
 }
 
 // unavailable answers that the database failed, and logs how: the details are

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/iwanbk/bcache"
 )
 
 // call sends a request to s and checks the status.
@@ -133,6 +135,7 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/users/7", `{"name": "Ada"}`, 405},
 		{"DELETE", "/healthz", "", 405},
 		{"PUT", "/stats", "", 405},
+		{"PUT", "/ready", "", 405},
 		{"GET", "/nowhere", "", 404},
 	} {
 		w := call(t, s, c.method, c.path, c.body, c.status)
@@ -158,8 +161,24 @@ func TestHealthAndStats(t *testing.T) {
 	wantUser(t, s, "/users/7", "User 7", "miss")
 	wantUser(t, s, "/users/7", "User 7", "hit")
 	w := call(t, s, "GET", "/stats", "", http.StatusOK)
-	var stats struct{ Hits, Keys int }
-	if err := json.Unmarshal(w.Body.Bytes(), &stats); err != nil || stats.Hits != 1 || stats.Keys != 1 {
-		t.Errorf("stats are %s (%v), want 1 hit and 1 key", w.Body, err)
+	var stats struct{ Hits, Keys, Queries int }
+	if err := json.Unmarshal(w.Body.Bytes(), &stats); err != nil ||
+		stats.Hits != 1 || stats.Keys != 1 || stats.Queries != 1 {
+		t.Errorf("stats are %s (%v), want 1 hit, 1 key and 1 query", w.Body, err)
+	}
+}
+
+// notReady is a cache that waits for something.
+type notReady struct{ userCache }
+
+func (notReady) Ready() error { return bcache.ErrNotSynced }
+
+func TestReady(t *testing.T) {
+	s := newTestService(t)
+	call(t, s, "GET", "/ready", "", http.StatusOK)
+	s.cache = notReady{s.cache}
+	w := call(t, s, "GET", "/ready", "", http.StatusServiceUnavailable)
+	if !strings.Contains(w.Body.String(), bcache.ErrNotSynced.Error()) {
+		t.Errorf("the body is %s", w.Body)
 	}
 }

@@ -1,0 +1,120 @@
+package bcache
+
+// Offers: a provisional value is sent to the neighbours. One that can show that it has processed no write
+// of the key that the fill hadn't seen keeps it too.
+
+const (
+	maxOffers     = 4096
+	maxOfferBytes = 8 << 20 // of keys and values
+)
+
+// offers wait for flush. What is beyond the bounds isn't offered: the others fill for themselves.
+type offers struct {
+	queue []offered
+	bytes int
+}
+
+// offered is one value, and to whom it goes.
+type offered struct {
+	rec  record
+	dots []dot
+	to   []peerEcho
+}
+
+func (o *offers) empty() bool { return len(o.queue) == 0 }
+
+// put queues one, and reports whether there was room.
+func (o *offers) put(x offered) bool {
+	size := len(x.rec.key) + len(x.rec.val)
+	if len(o.queue) >= maxOffers || o.bytes+size > maxOfferBytes {
+		return false
+	}
+	o.queue = append(o.queue, x)
+	o.bytes += size
+	return true
+}
+
+func (o *offers) take() (taken offers) {
+	taken, *o = *o, offers{}
+	return taken
+}
+
+// appendTo appends the frames: the echo in each is of the node that it goes to.
+func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
+	for i := range o.queue {
+		x := &o.queue[i]
+		for _, to := range x.to {
+			frame := appendOffer(nil, &offer{origin: origin, to: to.origin, seen: to.count, rec: x.rec, dots: x.dots, echo: echo})
+			sends = append(sends, message{to.peer, frame})
+		}
+	}
+	return sends
+}
+
+// share offers what a fill brought to all neighbours that have said how far they are.
+func (r *replica) share(f *fill, rec *record) {
+	var to []peerEcho
+	for _, e := range f.echoes {
+		if p := r.peers[e.peer]; p != nil && p.origin == e.origin {
+			to = append(to, e)
+		}
+	}
+	if len(to) == 0 {
+		return
+	}
+	// What was touched here since the fill began isn't this key, nor is it a Clear: so the dots are of
+	// writes that were issued before it, or of other keys.
+	dots := r.touches.clears.appendTo(nil)
+	dots = r.touches.ringOf(int(f.hash % numBuckets)).appendTo(dots)
+	idle := r.idle()
+	if !r.offers.put(offered{*rec, dots, to}) {
+		r.n.droppedSends += uint64(len(to))
+		return
+	}
+	r.n.provisionalOffered += uint64(len(to))
+	if idle {
+		r.wake()
+	}
+}
+
+// receiveOffer keeps another node's provisional value, if every write that this node has processed in its
+// bucket, and every Clear, was known to the fill when it began: this node had told the other one that it
+// had processed it, or the other one had processed it itself.
+func (r *replica) receiveOffer(now instant, from uint64, o offer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hear(now, from, o.origin, o.echo) == nil || r.closed {
+		return
+	}
+	if r.accept(now, &o) {
+		r.changed(o.rec.key, o.rec.kind)
+	} else {
+		r.n.provisionalRefused++
+		r.offerRefused(now, o.rec.key)
+	}
+}
+
+func (r *replica) accept(now instant, o *offer) bool {
+	if o.to != r.origin || !r.sees(o) {
+		return false
+	}
+	for r.store.evictFor(now, &o.rec, evictBatch) { // see makeRoom
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
+	if r.closed || !r.sees(o) {
+		return false
+	}
+	o.rec.origin = o.origin
+	held, isNew := r.store.keep(now, &o.rec, nil, false)
+	if isNew {
+		r.n.provisionalAccepted++
+	}
+	return held
+}
+
+// sees reports whether the fill had seen, when it began, what could have changed its key here.
+func (r *replica) sees(o *offer) bool {
+	return r.touches.clears.known(o.seen, o.dots) &&
+		r.touches.ringOf(r.store.bucketOf(o.rec.key)).known(o.seen, o.dots)
+}

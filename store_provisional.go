@@ -1,0 +1,204 @@
+package bcache
+
+import (
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Provisional values: what a fill brought that the fence refused, although nothing shows that it is
+// stale. It is served like any value until any write of its key is processed. It has no version, so it
+// is no part of the replication: nothing is compared with it, and it goes without a trace.
+//
+// It is an entry like others, so that capacity, recency, deadlines and sweeps treat it like others. It
+// lies in the shard of its key, but under the twin of the key's hash: beside it the key has whatever
+// record it has, mostly a tombstone.
+
+// twin is the hash under which the provisional value of a key lies. It leaves the bits alone that
+// choose the shard.
+func twin(hash uint64) uint64 { return hash ^ 0x9e3779b9<<32 }
+
+// hash is the one under which an entry lies.
+func (e *entry) hash() uint64 {
+	hash := xxhash.Sum64String(e.key)
+	if e.provisional {
+		hash = twin(hash)
+	}
+	return hash
+}
+
+// stands reports whether a provisional value is one still: a Clear, or a context that was adopted,
+// ends them all.
+func (s *store) stands(p *entry) bool { return p.epoch() == s.epoch.Load() }
+
+// A provisional value needs no version. In its place it has the epoch in which it was kept, and when.
+func (e *entry) epoch() uint64       { return e.version.stamp }
+func (e *entry) kept() time.Duration { return time.Duration(e.version.origin) }
+
+// twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
+func (s *store) twinOf(sh *shard, hash uint64, key string) *entry {
+	if s.provisional.Load() == 0 {
+		return nil
+	}
+	if p := sh.find(twin(hash), key); p != nil && s.stands(p) {
+		return p
+	}
+	return nil
+}
+
+// touchLocked notes that a write of a key is being processed, whatever comes of it: a provisional value
+// goes, and what is being filled may be older. It returns the value that has gone, or nil.
+func (s *store) touchLocked(sh *shard, hash uint64, key string) *entry {
+	for f := sh.fills[hash]; f != nil; f = f.next {
+		f.touched = true
+	}
+	if s.provisional.Load() == 0 {
+		return nil
+	}
+	p := sh.find(twin(hash), key)
+	if p == nil {
+		return nil
+	}
+	s.unlinkLocked(sh, p)
+	s.provisionalsDropped.Add(1)
+	return p
+}
+
+// touchAll does so for all keys: it begins another epoch. What is left of the one before is swept.
+func (s *store) touchAll() { s.epoch.Add(1) }
+
+// beginFill has touches noted that come while a key is filled. It is serialised as apply is.
+func (s *store) beginFill(f *fill) {
+	sh := s.makeShard(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.fills == nil {
+		sh.fills = map[uint64]*fill{}
+	}
+	f.next = sh.fills[f.hash]
+	sh.fills[f.hash] = f
+}
+
+// endFill ends that.
+func (s *store) endFill(f *fill) {
+	sh := s.shardOf(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	first := sh.fills[f.hash]
+	if first == f {
+		if first = f.next; first != nil {
+			sh.fills[f.hash] = first
+		} else if delete(sh.fills, f.hash); len(sh.fills) == 0 {
+			sh.fills = nil
+		}
+		return
+	}
+	for ; first != nil; first = first.next {
+		if first.next == f {
+			first.next = f.next
+			return
+		}
+	}
+}
+
+// keep holds a value, or a negative, provisionally. f is the fill that brought it, nil if it was another
+// node's. It is serialised as apply is. It reports whether the key has a provisional value from now on,
+// and whether it is this one.
+//
+// It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
+// stand beside that. Of two provisional values the first one stays, unless the second one was read later
+// for certain: by a fill that began here when the first one was there.
+func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNew bool) {
+	if s.closed.Load() || rec.expired(now.wall) || s.tooBig(rec) {
+		return false, false
+	}
+	hash := xxhash.Sum64String(rec.key)
+	sh := s.makeShard(hash)
+	at := place{hash: twin(hash)}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for {
+		if f != nil && f.touched || !beside && s.liveLocked(sh, now, hash, rec.key) {
+			return false, false
+		}
+		old := sh.find(at.hash, rec.key)
+		if old != nil {
+			later := f != nil && f.begin > old.kept()
+			if s.stands(old) && old.aliveAt(now.wall) && !later {
+				return true, false
+			}
+			s.useLocked(sh, at.hash, old) // it mustn't be the victim itself
+		}
+		if s.fitsLocked(sh, rec, old) {
+			s.putProvisionalLocked(sh, now, at, rec, old, f != nil)
+			return true, true
+		}
+		sh.mu.Unlock() // see applyAt
+		s.evict(now)
+		sh.mu.Lock()
+	}
+}
+
+// unkeep drops the provisional value of a key of which a fill that began when it was there says that it has
+// none any more.
+func (s *store) unkeep(f *fill) {
+	sh := s.shardOf(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if p := s.twinOf(sh, f.hash, f.key); p != nil && !f.touched && f.begin > p.kept() {
+		s.endLocked(sh, p, EventEvict)
+		s.provisionalsDropped.Add(1)
+	}
+}
+
+// putProvisionalLocked holds it in place of old, if there is one. There is room for it.
+func (s *store) putProvisionalLocked(sh *shard, now instant, at place, rec *record, old *entry, local bool) {
+	kept := *rec
+	kept.version, kept.mark = version{s.epoch.Load(), uint64(now.mono)}, 0
+	at.fresh = newEntry(&kept)
+	at.fresh.provisional = true
+	at.fresh.key = s.ownKeyLocked(sh, rec.key)
+	s.putLocked(sh, at, &kept, old, local)
+	s.tellProvisional(rec)
+}
+
+// ownKeyLocked returns the store's copy of a key, or makes one.
+func (s *store) ownKeyLocked(sh *shard, key string) string {
+	if e := sh.find(xxhash.Sum64String(key), key); e != nil {
+		return e.key
+	}
+	if t, ok := sh.tombs.peek(key); ok {
+		return t.key
+	}
+	return strings.Clone(key)
+}
+
+// liveLocked reports whether a key has a record, be it a value or a negative, that hasn't expired.
+func (s *store) liveLocked(sh *shard, now instant, hash uint64, key string) bool {
+	e := sh.find(hash, key)
+	return e != nil && e.stamp > s.clearStamp.Load() && e.aliveAt(now.wall)
+}
+
+// aliveAt reports whether an entry's deadline hasn't come.
+func (e *entry) aliveAt(wall int64) bool { return e.deadline == 0 || wall < e.deadline }
+
+// endLocked removes an entry whose time is over, or that makes room for others, and tells of it. What
+// was a record the floor stands for from then on; a provisional value leaves nothing.
+func (s *store) endLocked(sh *shard, e *entry, why EventKind) {
+	if !e.provisional {
+		s.raiseFloor(s.bucketOf(e.key), e.stamp)
+	}
+	s.tellGone(e, why)
+	s.unlinkLocked(sh, e)
+}
+
+// staleLocked lists the provisional values of a shard that are none any more.
+func (s *store) staleLocked(sh *shard) (stale []*entry) {
+	for e := range sh.index.all {
+		if e.provisional && !s.stands(e) {
+			stale = append(stale, e)
+		}
+	}
+	return stale
+}
