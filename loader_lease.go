@@ -54,14 +54,12 @@ func (l *Loader) ask(ld *load) {
 	switch {
 	case ld.asked:
 	case ld.lease == nil:
-		rec, _ := l.cache.store.peek(ld.key)
 		_, v := l.look(ld.key)
 		term := defaultLease
 		if l.cfg.FillTimeout > 0 {
 			term = l.cfg.FillTimeout + leaseSlack
 		}
-		old := v != verdictFill
-		ld.lease = p.replica.askLease(p.instant(), ld.key, rec.version, old, term, ld.stir)
+		ld.lease = p.replica.askLease(p.instant(), ld.key, v != verdictFill, term, ld.stir)
 	default:
 		p.replica.askLeaseAgain(p.instant(), ld.lease)
 	}
