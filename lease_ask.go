@@ -44,16 +44,14 @@ func (r *replica) removeAsk(a *leaseAsk) {
 	}
 }
 
-// askLease asks for the lease of a key: for how long it is wanted, and what is held of the key, if
-// that can be served in case somebody else's fill fails. wake is called, under the lock, when turnOf
-// has something to say.
-func (r *replica) askLease(
-	now instant, key string, held version, old bool, term time.Duration, wake func(),
-) *leaseAsk {
+// askLease asks for the lease of a key: for how long it is wanted, and whether an old value is held that
+// can be served in case somebody else's fill fails. wake is called, under the lock, when turnOf has
+// something to say.
+func (r *replica) askLease(now instant, key string, old bool, term time.Duration, wake func()) *leaseAsk {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := &leaseAsk{wake: wake}
-	a.want = leaseMsg{op: opWant, key: key, stamp: held.stamp, term: min(max(toMs(term), 1), maxLeaseTerm)}
+	a.want = leaseMsg{op: opWant, key: key, term: min(max(toMs(term), 1), maxLeaseTerm)}
 	if old {
 		a.want.op = opWantOld
 	}
@@ -84,11 +82,21 @@ func (r *replica) startAsk(now instant, a *leaseAsk) {
 func (r *replica) route(now instant, a *leaseAsk) {
 	peer, ok := r.granter(a.want.key)
 	a.peer, a.turn, a.at = peer, 0, now.mono+leaseReach
-	a.want.wall = now.wall
+	a.want.wall, a.want.stamp = now.wall, r.takesAbove(a.want.key)
 	a.offered, a.refused = false, false
 	if !ok || !r.tellGranter(now, a, a.want) {
 		r.miss(a)
 	}
+}
+
+// takesAbove is the greatest stamp of a key that this node doesn't take any more: no value up to that is
+// worth waiting for. It is that of what is held, or was forgotten.
+func (r *replica) takesAbove(key string) uint64 {
+	held, ok := r.store.peek(key)
+	if !ok {
+		held.stamp = r.store.floorOf(r.store.bucketOf(key))
+	}
+	return max(held.stamp, r.store.clearStamp.Load())
 }
 
 // granter chooses one of the nodes that are live and synced, the same everywhere if all agree on
@@ -229,6 +237,18 @@ func (r *replica) endLease(now instant, a *leaseAsk, m leaseMsg) {
 	m.id, m.key, m.term = a.want.id, a.want.key, min(m.term, maxLeaseTerm)
 	m.wall = max(m.wall, 0)
 	r.tellGranter(now, a, m)
+}
+
+// declineLease gives back a lease that was granted, to be asked for again, and reports whether it was.
+func (r *replica) declineLease(now instant, a *leaseAsk) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asks[a.want.id] != a || a.turn != turnGranted {
+		return false
+	}
+	r.removeAsk(a)
+	r.withdraw(now, a)
+	return true
 }
 
 // receiveTurn deals with an answer.

@@ -57,6 +57,7 @@ func (g *leaseRig) flush() {
 		case frameTurn:
 			turn, err := decodeTurn(m.frame)
 			must(g.t, err)
+			turn.echo, turn.origin = 0, 0 // they go with every frame
 			g.told[m.to] = append(g.told[m.to], turn)
 		}
 	}
@@ -93,7 +94,7 @@ func (g *leaseRig) lease(to uint64) leaseMsg {
 }
 
 func (g *leaseRig) ask(key string) *leaseAsk {
-	a := g.r.askLease(g.now, key, version{}, false, 10*time.Second, func() { g.woke++ })
+	a := g.r.askLease(g.now, key, false, 10*time.Second, func() { g.woke++ })
 	g.flush()
 	return a
 }
@@ -310,7 +311,7 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 		if id, _ := g.r.granter(key); id != 2 {
 			continue
 		}
-		a := g.r.askLease(g.now, key, version{}, false, time.Second, func() {})
+		a := g.r.askLease(g.now, key, false, time.Second, func() {})
 		if a.turn == turnAlone {
 			break
 		}

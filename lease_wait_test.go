@@ -285,6 +285,65 @@ func TestLeaseSlotComesFirst(t *testing.T) {
 	})
 }
 
+// The same for a batch: its leases are asked for when it has a slot, and given away if one is granted while
+// it has none.
+func TestLeaseGetManySlotComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: time.Second}
+		_, bs, ls := leased(t, 3, db, func(c *LoaderConfig) {
+			c.MaxConcurrent, c.FillTimeout = 1, 30*time.Second
+			c.FillMany = db.fillMany
+		})
+		keys := make([]string, 10)
+		for i := range keys {
+			keys[i] = keyGrantedBy(t, bs, 2) + fmt.Sprint(i)
+			db.set(keys[i], "v")
+		}
+		db.set("busy", "v")
+		db.took = 5 * time.Second
+		go ls[0].Get(t.Context(), "busy")
+		synctest.Wait()
+		db.took = 100 * time.Millisecond
+		go ls[0].GetMany(t.Context(), keys) // it queues
+		synctest.Wait()
+		start := time.Now()
+		loaded(t, ls[1], keys[3], "v")
+		if took := time.Since(start); took > db.took+leaseExtra {
+			t.Errorf("the idle node's Get took %v", took)
+		}
+		advance(10 * time.Second)
+
+		// The idle node has a lease when the batch has its slot, and leaves it while that has none.
+		for _, b := range bs {
+			must(t, b.Clear())
+		}
+		advance(time.Second)
+		db.took = 2 * time.Second
+		ctx, leave := context.WithCancel(t.Context())
+		go ls[1].Get(ctx, keys[3])
+		synctest.Wait()
+		db.took = 100 * time.Millisecond
+		go ls[0].GetMany(t.Context(), keys)
+		advance(500 * time.Millisecond) // all but that one are there
+		db.set("busy", "v")
+		db.took = 10 * time.Second
+		go ls[0].Get(t.Context(), "busy")
+		synctest.Wait()
+		db.took = 100 * time.Millisecond
+		waits := make(chan time.Duration)
+		go func() {
+			start := time.Now()
+			loaded(t, ls[2], keys[3], "v")
+			waits <- time.Since(start)
+		}()
+		synctest.Wait()
+		leave()
+		if took := <-waits; took > db.took+leaseExtra {
+			t.Errorf("the node with a free slot took %v", took)
+		}
+	})
+}
+
 // While it waits for another node's fill, a load has no slot that another key needs.
 func TestLeaseGivesTheSlotBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

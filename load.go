@@ -56,13 +56,14 @@ type load struct {
 
 	beside  bool        // what it brings stands beside a value of another layout
 	fill    *fill       // from the call of the Fill until it is known what becomes of what that brought
-	lease   *leaseAsk   // nil: it takes none
+	lease   *leaseAsk   // nil: it hasn't asked for one
+	asked   bool        // it has, or it is alone
 	late    atomic.Bool // somebody waited for it until a deadline
 	outcome leaseMsg    // what is said of it in the end
 
 	// What a batch knows of it, see sift.
-	asked, heard, ready, ended bool
-	again                      time.Duration // when to look at it again
+	heard, ready, ended bool
+	again               time.Duration // when to look at it again
 }
 
 func newLoads() *loads {

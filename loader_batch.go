@@ -38,8 +38,7 @@ func (b *loadBatch) start(l *Loader) {
 	}
 }
 
-// work does the batch's loads. As with a single load, the slot of MaxConcurrent comes before the leases, and
-// nobody sits on a lease that can't be used at once: it is declined, and asked for again later.
+// work does the batch's loads.
 func (b *loadBatch) work(l *Loader) {
 	if len(b.waiting) == 1 {
 		l.work(b.waiting[0])
@@ -51,45 +50,47 @@ func (b *loadBatch) work(l *Loader) {
 			l.exit()
 		}
 	}()
-	var filling chan struct{} // closed when the FillMany that runs has ended
-	may := func() bool {
-		if !has && filling == nil {
-			has = l.tryEnter()
-		}
-		return has && filling == nil
-	}
+	var filling chan struct{}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		ready, busy, wait := b.sift(l, may)
-		if len(ready) > 0 && may() {
+		s := b.sift(l, has)
+		if s.wants() && !has && filling == nil && l.tryEnter() {
+			if has = true; s.unasked > 0 {
+				continue
+			}
+		}
+		switch {
+		case !has:
+			b.decline(l)
+		case s.heard && len(s.ready) > 0:
 			b.waiting = slices.DeleteFunc(b.waiting, func(ld *load) bool { return ld.ready })
 			filling = make(chan struct{})
+			has = false // it is the filling one's
 			go func(filled chan struct{}) {
 				defer close(filled)
-				l.fillMany(ready)
+				defer l.exit()
+				l.fillMany(s.ready)
 			}(filling)
-			has = false // it is that one's
+		case s.heard: // all wait for others
+			l.exit()
+			has = false
 		}
 		if len(b.waiting) == 0 {
 			return
 		}
-		if has && !busy { // others are waited for
-			l.exit()
-			has = false
-		}
-		var slot chan<- struct{}
-		if busy && !has && filling == nil {
-			if slot = l.slots; b.run.background {
-				b.run.close() // a later hit will try again
+		var slots chan struct{}
+		if s.wants() && !has && filling == nil {
+			if slots = l.slots; b.run.background {
+				b.run.close()
 			}
 		}
-		timer.Reset(wait)
+		timer.Reset(s.wait)
 		select {
+		case slots <- struct{}{}:
+			has = true
 		case <-b.arrived:
 		case <-timer.C:
-		case slot <- struct{}{}:
-			has = true
 		case <-filling:
 			filling = nil
 		case <-b.run.ctx.Done():
@@ -101,63 +102,75 @@ func (b *loadBatch) work(l *Loader) {
 	}
 }
 
-// sift looks at the loads about which there may be something new, and ends those that are answered. It
-// returns those whose turn it is, once something was heard about each; whether there are some for which
-// a slot is of use; and when to look again at the latest. may reports whether one may be filled now.
-func (b *loadBatch) sift(l *Loader, may func() bool) (ready []*load, busy bool, wait time.Duration) {
+// What a look at a batch shows.
+type sifted struct {
+	ready   []*load       // it is their turn
+	unasked int           // those that may ask for their leases once there is a slot
+	heard   bool          // something was heard about all that have asked
+	wait    time.Duration // when to look again at the latest
+}
+
+// wants reports whether something can be done with a slot.
+func (s *sifted) wants() bool { return len(s.ready)+s.unasked > 0 }
+
+// sift looks at the loads about which there may be something new, and ends those that are answered. Leases
+// are asked for by who has a slot, and may fill.
+func (b *loadBatch) sift(l *Loader, has bool) sifted {
 	now := l.cache.peer.instant().mono
-	wait = leaseAgain
-	heard := true
+	s := sifted{heard: true, wait: leaseAgain}
 	b.waiting = slices.DeleteFunc(b.waiting, func(ld *load) bool {
-		if !ld.ready && (ld.stirred.Swap(false) || now >= ld.again || ld.placed.Load() && !ld.asked && may()) {
-			if res, answered := l.glance(ld, now, may); answered {
+		if ld.stirred.Swap(false) || !ld.ready && (now >= ld.again || has && !ld.asked) {
+			if res, answered := l.glance(ld, now, has); answered {
 				l.end(ld, res)
 				return true
 			}
 		}
-		if ld.ready {
-			ready = append(ready, ld)
-			return false
+		switch {
+		case ld.ready:
+			s.ready = append(s.ready, ld)
+		case !ld.asked && ld.placed.Load():
+			s.unasked++
+		default:
+			s.heard = s.heard && ld.heard
+			s.wait = min(s.wait, max(ld.again-now, 0))
 		}
-		heard = heard && ld.heard
-		busy = busy || ld.placed.Load() && !(ld.asked && ld.heard)
-		wait = min(wait, max(ld.again-now, 0))
 		return false
 	})
-	if !heard {
-		return nil, true, wait
-	}
-	return ready, busy || len(ready) > 0, wait
+	return s
 }
 
-// glance is admit for one of a batch: it says whether it is the load's turn, or it is answered, without
+// decline leaves the leases of those whose turn it is to others: there is no slot.
+func (b *loadBatch) decline(l *Loader) {
+	for _, ld := range b.waiting {
+		if ld.ready && ld.lease != nil {
+			l.decline(ld)
+			ld.ready = ld.asked
+		}
+	}
+}
+
+// glance is await for one of a batch: it says whether it is the load's turn, or it is answered, without
 // waiting for that.
-func (l *Loader) glance(ld *load, now time.Duration, may func() bool) (res Result, answered bool) {
-	ld.again, ld.heard = now+leaseAgain, true
+func (l *Loader) glance(ld *load, now time.Duration, has bool) (res Result, answered bool) {
+	ld.again = now + leaseAgain
+	if ld.heard = true; !ld.placed.Load() {
+		return Result{}, false
+	}
+	if ld.asked || ld.ready {
+		if res, ok := l.found(ld); ok {
+			return res, true
+		}
+	}
 	switch {
-	case !ld.placed.Load():
+	case ld.ready, !ld.asked && !has:
 		return Result{}, false
 	case !l.cfg.ClusterWide:
 		ld.asked, ld.ready = true, true
 		return Result{}, false
 	}
-	if res, ok := l.found(ld); ok {
-		return res, true
-	}
-	if !ld.asked {
-		if !may() {
-			return Result{}, false
-		}
-		ld.asked = true
-		l.askFor(ld)
-	}
+	l.ask(ld)
 	switch turn, wait := l.turn(ld); turn {
-	case turnGranted:
-		if ld.ready = may(); !ld.ready {
-			l.decline(ld)
-			ld.asked = false
-		}
-	case turnAlone:
+	case turnGranted, turnAlone:
 		ld.ready = true
 	case turnFailed:
 		if res, ok := l.failedElsewhere(ld, wait); ok {
@@ -171,7 +184,7 @@ func (l *Loader) glance(ld *load, now time.Duration, may func() bool) (res Resul
 	return Result{}, false
 }
 
-// fillMany does loads of a run, whose turn it is, by one call of FillMany. It gives their slot back.
+// fillMany does loads of a run, whose turn it is, by one call of FillMany.
 func (l *Loader) fillMany(lds []*load) {
 	res := Result{Err: ErrFillAborted} // if a Codec calls runtime.Goexit
 	defer func() {
@@ -182,7 +195,6 @@ func (l *Loader) fillMany(lds []*load) {
 		}
 	}()
 	r := lds[0].run
-	defer l.exit()
 	var missing []*load
 	var keys []string
 	for _, ld := range lds {

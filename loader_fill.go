@@ -34,12 +34,8 @@ func (l *Loader) fill(ld *load) Result {
 	if err := ld.place(); err != nil {
 		return Result{Err: err}
 	}
-	if l.cfg.ClusterWide {
-		if res, answered := l.admit(ld); answered {
-			return res
-		}
-	} else if err := l.enter(ld.run); err != nil {
-		return Result{Err: err}
+	if res, answered := l.admit(ld); answered {
+		return res
 	}
 	defer l.exit()
 	if res, ok := l.found(ld); ok {
@@ -61,25 +57,39 @@ func (l *Loader) call(ctx context.Context, key string) (Loaded, error) {
 	return pick(values, err, key)
 }
 
-// enter waits for a slot, as long as somebody waits. If nobody does it takes one that is free, or
-// gives up: a later hit will try again.
-func (l *Loader) enter(r *run) error {
+// slot waits for a slot, unless the load is answered meanwhile. If nobody waits for it, it takes one
+// that is free, or gives up: a later hit will try again.
+func (l *Loader) slot(ld *load) (res Result, answered bool) {
+	if l.tryEnter() {
+		return Result{}, false
+	}
+	if ld.run.background {
+		ld.run.close()
+	}
+	for {
+		select {
+		case l.slots <- struct{}{}:
+			return Result{}, false
+		case <-ld.arrived:
+			if res, ok := l.found(ld); ok {
+				return res, true
+			}
+		case <-ld.run.ctx.Done():
+			return Result{Err: ld.run.err()}, true
+		}
+	}
+}
+
+// tryEnter takes a slot that is free.
+func (l *Loader) tryEnter() bool {
 	if l.slots == nil {
-		return nil
+		return true
 	}
 	select {
 	case l.slots <- struct{}{}:
-		return nil
+		return true
 	default:
-	}
-	if r.background {
-		r.close()
-	}
-	select {
-	case l.slots <- struct{}{}:
-		return nil
-	case <-r.ctx.Done():
-		return r.err()
+		return false
 	}
 }
 
@@ -110,12 +120,16 @@ func (l *Loader) found(ld *load) (res Result, ok bool) {
 
 // filled notes for the other nodes what the key has now.
 func (ld *load) filled(rec *record) {
-	if rec.provisional { // they have been offered it, or can't have it
+	if rec.provisional { // the others were offered it, when it was kept
 		ld.outcome = leaseMsg{op: opDeclined}
 		return
 	}
 	ld.outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
 }
+
+// kept notes for them that they are offered what its fill has brought, unless that stands beside a value
+// that they can read.
+func (ld *load) kept() { ld.outcome = leaseMsg{op: opUncached, offered: !ld.beside} }
 
 // begin begins the fills of some loads of a run: right after it their Fill is called.
 func (l *Loader) begin(r *run, lds ...*load) {

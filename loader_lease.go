@@ -21,15 +21,11 @@ const leaseSlack = 100 * time.Millisecond
 // has a slot, or it is answered: its value has come, or another node's fill has failed, or nobody waits
 // any more.
 func (l *Loader) admit(ld *load) (res Result, answered bool) {
-	has := false // a slot
-	if ld.lease == nil {
-		if res, answered = l.slot(ld); answered {
-			return res, true
-		}
-		has = true
-		l.askFor(ld)
+	if res, answered = l.slot(ld); answered || !l.cfg.ClusterWide {
+		return res, answered
 	}
-	for {
+	l.ask(ld)
+	for has := true; ; {
 		turn, res, answered := l.await(ld, has)
 		switch {
 		case answered || turn == turnWait:
@@ -43,74 +39,37 @@ func (l *Loader) admit(ld *load) (res Result, answered bool) {
 		case has || l.tryEnter():
 			return Result{}, false
 		}
-		granted := turn == turnGranted
-		if granted {
-			l.decline(ld)
-		}
-		if res, answered = l.slot(ld); answered {
+		l.decline(ld)
+		if res, answered := l.slot(ld); answered {
 			return res, true
 		}
-		if has = true; granted {
-			l.askFor(ld)
-		}
+		has = true
+		l.ask(ld)
 	}
 }
 
-// slot waits for a slot, unless the load is answered meanwhile. If nobody waits for it, it takes one
-// that is free, or gives up: a later hit will try again.
-func (l *Loader) slot(ld *load) (res Result, answered bool) {
-	if l.tryEnter() {
-		return Result{}, false
-	}
-	if ld.run.background {
-		ld.run.close()
-	}
-	for {
-		select {
-		case l.slots <- struct{}{}:
-			return Result{}, false
-		case <-ld.arrived:
-			if res, ok := l.found(ld); ok {
-				return res, true
-			}
-		case <-ld.run.ctx.Done():
-			return Result{Err: ld.run.err()}, true
+// ask asks for the lease of a load's key, unless it is asked for.
+func (l *Loader) ask(ld *load) {
+	p := l.cache.peer
+	switch {
+	case ld.asked:
+	case ld.lease == nil:
+		_, v := l.look(ld.key)
+		term := defaultLease
+		if l.cfg.FillTimeout > 0 {
+			term = l.cfg.FillTimeout + leaseSlack
 		}
-	}
-}
-
-func (l *Loader) tryEnter() bool {
-	if l.slots == nil {
-		return true
-	}
-	select {
-	case l.slots <- struct{}{}:
-		return true
+		ld.lease = p.replica.askLease(p.instant(), ld.key, v != verdictFill, term, ld.stir)
 	default:
-		return false
+		p.replica.askLeaseAgain(p.instant(), ld.lease)
 	}
+	ld.asked = true
 }
 
-// decline leaves the lease to somebody who has a slot.
+// decline leaves the lease that a load was granted to who doesn't queue for a slot.
 func (l *Loader) decline(ld *load) {
 	p := l.cache.peer
-	p.replica.endLease(p.instant(), ld.lease, leaseMsg{op: opDeclined})
-}
-
-// askFor asks for the lease of a load's key, for the first time or again.
-func (l *Loader) askFor(ld *load) {
-	p := l.cache.peer
-	if ld.lease != nil {
-		p.replica.askLeaseAgain(p.instant(), ld.lease)
-		return
-	}
-	rec, _ := l.cache.store.peek(ld.key)
-	_, v := l.look(ld.key)
-	term := defaultLease
-	if l.cfg.FillTimeout > 0 {
-		term = l.cfg.FillTimeout + leaseSlack
-	}
-	ld.lease = p.replica.askLease(p.instant(), ld.key, rec.version, v != verdictFill, term, ld.stir)
+	ld.asked = !p.replica.declineLease(p.instant(), ld.lease)
 }
 
 // turn is turnOf of a load's lease. If a caller has waited until a deadline, what is waited for may hang.
@@ -147,11 +106,9 @@ func (l *Loader) await(ld *load, glance bool) (turn turnOpcode, res Result, answ
 		case <-ld.arrived:
 		case <-timer.C:
 		case <-ld.run.ctx.Done():
-			l.endLease(ld)
 			return turn, Result{Err: ld.run.err()}, true
 		}
 		if res, ok := l.found(ld); ok {
-			l.endLease(ld)
 			return turn, res, true
 		}
 	}
@@ -174,20 +131,13 @@ func (l *Loader) failedElsewhere(ld *load, wait time.Duration) (Result, bool) {
 	})
 }
 
-// kept notes for the other nodes that they are offered what the key has now, unless it stands beside a value
-// that they can read.
-func (ld *load) kept() {
-	ld.outcome = leaseMsg{op: opUncached, offered: !ld.beside}
-}
-
 // endLease tells what has become of a load that has asked for its turn.
 func (l *Loader) endLease(ld *load) {
 	if ld.lease == nil {
 		return
 	}
 	m := ld.outcome
-	late := errors.Is(context.Cause(ld.run.ctx), context.DeadlineExceeded)
-	m.late = m.op == opDeclined && late
+	m.late = m.op == opDeclined && errors.Is(context.Cause(ld.run.ctx), context.DeadlineExceeded)
 	p := l.cache.peer
 	p.replica.endLease(p.instant(), ld.lease, m)
 }

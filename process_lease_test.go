@@ -73,7 +73,7 @@ func (f *nodeFiller) result(key string) fillResult {
 }
 
 // The node that has the lease, or that grants it, is killed or closes while a key is filled: the
-// others have a value soon, with no more than one query more, and nobody waits for ever.
+// others have a value soon, with no more than a query of each that waited, and nobody waits for ever.
 func TestProcessLease(t *testing.T) {
 	bcache.SkipIfMeshRaces(t)
 	const hot = "hot"

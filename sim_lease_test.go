@@ -27,9 +27,8 @@ type simGrant struct {
 
 // ask begins a load that wants a lease.
 func (s *sim) ask(n *simNode, key string, v verdict) {
-	held, _ := n.r.store.peek(key)
 	x := &simAsk{n: n, key: key, begun: s.t}
-	x.a = n.r.askLease(s.now(n), key, held.version, v != verdictFill, s.c.lease, func() { s.pollIn(x, 0) })
+	x.a = n.r.askLease(s.now(n), key, v != verdictFill, s.c.lease, func() { s.pollIn(x, 0) })
 	s.checkLeases(n)
 	s.pollIn(x, 0)
 	if s.rng.IntN(10) == 0 { // nobody waits any more
