@@ -151,6 +151,32 @@ func TestTypedLayoutsSideBySide(t *testing.T) {
 	}
 }
 
+// Where one layout is held and another one stands beside, a third one gets neither.
+func TestTypedThreeLayouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		fills := 0
+		var ls []*Typed[string]
+		for _, tag := range []string{"1", "2", "3"} {
+			ls = append(ls, taggedLoader(t, b, tag, &fills))
+		}
+		for range 3 {
+			for i, l := range ls {
+				typedGet(t, l, "k", "by "+string(l.codec.(tagged)))
+				if got, err := l.GetMany(t.Context(), []string{"k"}); got["k"] == "" || err != nil {
+					t.Errorf("%d: %v, %v", i, got, err)
+				}
+				for _, v := range l.All() {
+					if v != "by "+string(l.codec.(tagged)) {
+						t.Errorf("%d: All has %q", i, v)
+					}
+				}
+			}
+		}
+		get(t, b, "k", "1by 1")
+	})
+}
+
 // That there is no value stands beside another layout's too.
 func TestTypedNegativeBeside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -318,13 +344,13 @@ func TestTypedCodecExits(t *testing.T) {
 				return TypedLoaded[string]{}, fs("down")
 			}
 		})
-		wg.Go(func() {
-			if _, err := typed.Get(t.Context(), "other"); !errors.Is(err, ErrFillAborted) {
-				t.Error(err)
-			}
-		})
+		var got error
+		wg.Go(func() { _, got = typed.Get(t.Context(), "other") })
 		wg.Wait()
 		synctest.Wait()
+		if !errors.Is(got, ErrFillAborted) {
+			t.Error(got)
+		}
 		if n := b.loads.running.Load(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
