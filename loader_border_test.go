@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,18 +42,18 @@ func TestLoaderFillsEnd(t *testing.T) {
 			for _, many := range []bool{false, true} {
 				synctest.Test(t, func(t *testing.T) {
 					b := localNode(t)
-					begun := false
+					var begun atomic.Bool
 					l := newLoader(t, b, nil, func(c *LoaderConfig) {
 						c.NegativeTTL = negative
 						c.Fill = func(ctx context.Context, key string) (Loaded, error) {
-							begun = begun || fillsLeft(b) > 0
+							begun.Store(begun.Load() || fillsLeft(b) > 0)
 							return fill(ctx)
 						}
 						if !many {
 							return
 						}
 						c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
-							begun = begun || fillsLeft(b) == len(keys)
+							begun.Store(fillsLeft(b) == len(keys))
 							v, err := fill(ctx)
 							return map[string]Loaded{keys[0]: v}, err
 						}
@@ -61,7 +62,7 @@ func TestLoaderFillsEnd(t *testing.T) {
 					defer cancel()
 					l.GetMany(ctx, []string{"a", "b", "c"})
 					synctest.Wait()
-					if n := fillsLeft(b); n != 0 || !begun {
+					if n := fillsLeft(b); n != 0 || !begun.Load() {
 						t.Errorf("%s, negative %v, many %v: %d fills are left", name, negative, many, n)
 					}
 				})

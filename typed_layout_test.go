@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,12 +256,12 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
 		var wg sync.WaitGroup
-		fills := 0
+		var fills atomic.Int64
 		slow := func(v string) func(c *TypedConfig[string]) {
 			return func(c *TypedConfig[string]) {
 				c.Codec, c.Version = Raw[string]{}, v
 				c.Fill = func(context.Context, string) (TypedLoaded[string], error) {
-					fills++
+					fills.Add(1)
 					advance(time.Second)
 					return TypedLoaded[string]{Value: "of " + v}, nil
 				}
@@ -274,7 +275,7 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 		}
 		wg.Go(func() {
 			l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
-				fills++
+				fills.Add(1)
 				advance(time.Second)
 				return Loaded{Value: "plain"}, nil
 			})
@@ -283,8 +284,8 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 			}
 		})
 		wg.Wait()
-		if fills != 3 {
-			t.Errorf("%d fills", fills)
+		if n := fills.Load(); n != 3 {
+			t.Errorf("%d fills", n)
 		}
 	})
 }
