@@ -261,10 +261,12 @@ func (l *Loader) replaces(key string) bool {
 
 // failed falls back on an old value, if there is one that may be served.
 func (l *Loader) failed(ld *load, err error) Result {
-	l.rest(ld.key, err)
 	rec, v := l.look(ld.key)
-	switch v {
-	case verdictMissing, verdictFill:
+	if v == verdictServe { // somebody else was more successful meanwhile
+		return Result{Value: rec.val}
+	}
+	l.rest(ld.key, err)
+	if v == verdictMissing || v == verdictFill {
 		return Result{Err: err}
 	}
 	l.cache.n.failures.Add(1)
@@ -276,7 +278,7 @@ func (l *Loader) failed(ld *load, err error) Result {
 			l.cache.peer.log.Errorf(0, "OnStale: %v", failure)
 		}
 	}
-	if v == verdictServe || v == verdictRefresh {
+	if v == verdictRefresh {
 		return Result{Value: rec.val}
 	}
 	return Result{Value: rec.val, Stale: true, Err: err}
