@@ -189,3 +189,32 @@ func TestLeaseOneFillForAll(t *testing.T) {
 		}
 	})
 }
+
+// That another node's fill has failed is a reason to serve an old value. When that is gone, it is none not to ask
+// the database.
+func TestFailureElsewhereIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{}
+		_, nodes, ls := leased(t, 2, db, func(c *LoaderConfig) {
+			c.TTL, c.StaleOnErrorFor, c.RetryAfter = time.Second, time.Hour, 10*time.Second
+		})
+		key := keyGrantedBy(t, nodes, 0)
+		db.set(key, "v")
+		loaded(t, ls[0], key, "v")
+		advance(time.Second)
+		errDown := errors.New("down")
+		db.fail(errDown)
+		db.mu.Lock()
+		db.took = time.Second
+		db.mu.Unlock()
+		go ls[0].Get(t.Context(), key)
+		advance(100 * time.Millisecond)
+		if r := ls[1].GetResult(t.Context(), key); r != (Result{"v", true, ErrFillElsewhere}) {
+			t.Fatalf("%+v", r)
+		}
+		must(t, nodes[0].Delete(key))
+		db.fail(nil)
+		synctest.Wait()
+		loaded(t, ls[1], key, "v")
+	})
+}
