@@ -193,7 +193,7 @@ func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok boo
 	switch {
 	case v == verdictStale, v == verdictFallback && err != nil:
 		return Result{Value: rec.val, Stale: true, Err: err}, true
-	case rests && err != nil:
+	case rests && err != nil && err != ErrFillElsewhere: // who has no old value asks for itself
 		return Result{Err: err}, true
 	}
 	return Result{}, false
