@@ -108,8 +108,7 @@ func (l *lease) turnsOf(peer uint64) (n int) {
 func (r *replica) receiveLease(now instant, from uint64, m leaseMsg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.peers[from]; p != nil {
-		p.heard = now.mono
+	if r.hear(now, from, m.origin, m.echo) != nil {
 		r.hearLease(now, from, m)
 	}
 }
@@ -346,6 +345,7 @@ func (r *replica) tell(now instant, to leaseAsker, m turnMsg) {
 		r.hearTurn(now, r.id, m)
 		return
 	}
+	m.echo, m.origin = r.touches.echo(), r.origin
 	r.sendLease(message{to.peer, appendTurn(nil, m)})
 }
 

@@ -127,6 +127,7 @@ func (r *replica) tellGranter(now instant, a *leaseAsk, m leaseMsg) bool {
 		r.hearLease(now, r.id, m)
 		return true
 	}
+	m.echo, m.origin = r.touches.echo(), r.origin
 	return r.peers[a.peer] != nil && r.sendLease(message{a.peer, appendLease(nil, m)})
 }
 
@@ -256,8 +257,7 @@ func (r *replica) declineLease(now instant, a *leaseAsk) bool {
 func (r *replica) receiveTurn(now instant, from uint64, m turnMsg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.peers[from]; p != nil {
-		p.heard = now.mono
+	if r.hear(now, from, m.origin, m.echo) != nil {
 		r.hearTurn(now, from, m)
 	}
 }

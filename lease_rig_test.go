@@ -57,6 +57,7 @@ func (g *leaseRig) flush() {
 		case frameTurn:
 			turn, err := decodeTurn(m.frame)
 			must(g.t, err)
+			turn.echo, turn.origin = 0, 0 // they go with every frame
 			g.told[m.to] = append(g.told[m.to], turn)
 		}
 	}

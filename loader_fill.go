@@ -127,8 +127,9 @@ func (ld *load) filled(rec *record) {
 	ld.outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
 }
 
-// kept notes for them that they are offered what its fill has brought.
-func (ld *load) kept() { ld.outcome = leaseMsg{op: opUncached, offered: true} }
+// kept notes for them that they are offered what its fill has brought, unless that stands beside a value
+// that they can read.
+func (ld *load) kept() { ld.outcome = leaseMsg{op: opUncached, offered: !ld.beside} }
 
 // begin begins the fills of some loads of a run: right after it their Fill is called.
 func (l *Loader) begin(r *run, lds ...*load) {
@@ -151,9 +152,9 @@ func (l *Loader) begin(r *run, lds ...*load) {
 // what is held if that is another layout's.
 func (l *Loader) endFill(now time.Time, ld *load, rec *record) fillOutcome {
 	f := ld.fill
-	ld.fill = nil
+	ld.fill, ld.beside = nil, l.foreign(ld.key)
 	p := l.cache.peer
-	return p.replica.endFill(p.instantOf(now), f, rec, l.foreign(ld.key))
+	return p.replica.endFill(p.instantOf(now), f, rec, ld.beside)
 }
 
 // dropFill ends a load's fill unless that has ended.
@@ -260,10 +261,12 @@ func (l *Loader) replaces(key string) bool {
 
 // failed falls back on an old value, if there is one that may be served.
 func (l *Loader) failed(ld *load, err error) Result {
-	l.rest(ld.key, err)
 	rec, v := l.look(ld.key)
-	switch v {
-	case verdictMissing, verdictFill:
+	if v == verdictServe { // somebody else was more successful meanwhile
+		return Result{Value: rec.val}
+	}
+	l.rest(ld.key, err)
+	if v == verdictMissing || v == verdictFill {
 		return Result{Err: err}
 	}
 	l.cache.n.failures.Add(1)
@@ -275,7 +278,7 @@ func (l *Loader) failed(ld *load, err error) Result {
 			l.cache.peer.log.Errorf(0, "OnStale: %v", failure)
 		}
 	}
-	if v == verdictServe || v == verdictRefresh {
+	if v == verdictRefresh {
 		return Result{Value: rec.val}
 	}
 	return Result{Value: rec.val, Stale: true, Err: err}

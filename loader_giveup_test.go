@@ -338,6 +338,35 @@ func TestLoaderDeadlinesAreNotShared(t *testing.T) {
 	}
 }
 
+// What fails when others have succeeded meanwhile isn't remembered, nor is what they brought an old value.
+func TestLoaderLateFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &hangingDB{hangs: 1}
+		b := localNode(t)
+		l := newLoader(t, b, db.fill, func(c *LoaderConfig) {
+			c.TTL, c.StaleOnErrorFor, c.RetryAfter = 10*time.Second, time.Hour, time.Hour
+			c.OnStale = func(string, error) { t.Error("OnStale") }
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { loaded(t, l, "k", "v") }) // it waits for the first one
+		synctest.Wait()
+		if _, err := getFor(l, time.Second, "k"); err != context.DeadlineExceeded {
+			t.Error(err)
+		}
+		advance(28 * time.Second)
+		loaded(t, l, "k", "v")
+		wg.Wait()
+		if s := b.Stats(); s.FillErrors != 1 || s.StaleFailures != 0 || s.FillsGivenUp != 1 {
+			t.Errorf("%+v", s)
+		}
+		advance(10 * time.Second)
+		loaded(t, l, "k", "v")
+		if db.asked() != 3 {
+			t.Errorf("%d queries", db.asked())
+		}
+	})
+}
+
 // The default ends a query that hangs, in the background too, where nobody has a deadline.
 func TestLoaderDefaultFillTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,6 +152,32 @@ func TestTypedLayoutsSideBySide(t *testing.T) {
 	}
 }
 
+// Where one layout is held and another one stands beside, a third one gets neither.
+func TestTypedThreeLayouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		fills := 0
+		var ls []*Typed[string]
+		for _, tag := range []string{"1", "2", "3"} {
+			ls = append(ls, taggedLoader(t, b, tag, &fills))
+		}
+		for range 3 {
+			for i, l := range ls {
+				typedGet(t, l, "k", "by "+string(l.codec.(tagged)))
+				if got, err := l.GetMany(t.Context(), []string{"k"}); got["k"] == "" || err != nil {
+					t.Errorf("%d: %v, %v", i, got, err)
+				}
+				for _, v := range l.All() {
+					if v != "by "+string(l.codec.(tagged)) {
+						t.Errorf("%d: All has %q", i, v)
+					}
+				}
+			}
+		}
+		get(t, b, "k", "1by 1")
+	})
+}
+
 // That there is no value stands beside another layout's too.
 func TestTypedNegativeBeside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -229,12 +256,12 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
 		var wg sync.WaitGroup
-		fills := 0
+		var fills atomic.Int64
 		slow := func(v string) func(c *TypedConfig[string]) {
 			return func(c *TypedConfig[string]) {
 				c.Codec, c.Version = Raw[string]{}, v
 				c.Fill = func(context.Context, string) (TypedLoaded[string], error) {
-					fills++
+					fills.Add(1)
 					advance(time.Second)
 					return TypedLoaded[string]{Value: "of " + v}, nil
 				}
@@ -248,7 +275,7 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 		}
 		wg.Go(func() {
 			l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
-				fills++
+				fills.Add(1)
 				advance(time.Second)
 				return Loaded{Value: "plain"}, nil
 			})
@@ -257,8 +284,8 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 			}
 		})
 		wg.Wait()
-		if fills != 3 {
-			t.Errorf("%d fills", fills)
+		if n := fills.Load(); n != 3 {
+			t.Errorf("%d fills", n)
 		}
 	})
 }
@@ -318,13 +345,13 @@ func TestTypedCodecExits(t *testing.T) {
 				return TypedLoaded[string]{}, fs("down")
 			}
 		})
-		wg.Go(func() {
-			if _, err := typed.Get(t.Context(), "other"); !errors.Is(err, ErrFillAborted) {
-				t.Error(err)
-			}
-		})
+		var got error
+		wg.Go(func() { _, got = typed.Get(t.Context(), "other") })
 		wg.Wait()
 		synctest.Wait()
+		if !errors.Is(got, ErrFillAborted) {
+			t.Error(got)
+		}
 		if n := b.loads.running.Load(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}

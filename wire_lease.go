@@ -47,6 +47,8 @@ type leaseMsg struct {
 
 	offered bool // with opUncached: the neighbours are offered the value, so it may come nevertheless
 	late    bool // with opDeclined: the fill didn't come to an end before the deadline of who waited
+
+	echo, origin uint64 // the sender's
 }
 
 type leaseOpcode uint64
@@ -71,6 +73,8 @@ type turnMsg struct {
 
 	offered bool // with turnFilled: the value comes as an offer, which may have to be refused
 	full    bool // with turnAlone: there was no room for another lease
+
+	echo, origin uint64 // the sender's
 }
 
 type turnOpcode uint64
@@ -94,6 +98,7 @@ func appendLease(dst []byte, m leaseMsg) []byte {
 	dst = appendVarint(dst, leaseWall, uint64(m.wall))
 	dst = appendVarint(dst, leaseTerm, m.term)
 	dst = appendFlag(dst, leaseOffered, m.offered)
+	dst = appendEchoOf(dst, m.echo, m.origin)
 	return appendFlag(dst, leaseLate, m.late)
 }
 
@@ -126,6 +131,10 @@ func decodeLease(frame []byte) (m leaseMsg, err error) {
 			m.offered = f.x != 0
 		case leaseLate:
 			m.late = f.x != 0
+		case echoCount:
+			m.echo = f.x
+		case echoOrigin:
+			m.origin = f.x
 		default:
 			if err := f.unknown(leaseKnown); err != nil {
 				return leaseMsg{}, err
@@ -150,6 +159,7 @@ func appendTurn(dst []byte, m turnMsg) []byte {
 	dst = appendVarint(dst, turnTerm, m.term)
 	dst = appendString(dst, turnKey, m.key)
 	dst = appendFlag(dst, turnOffered, m.offered)
+	dst = appendEchoOf(dst, m.echo, m.origin)
 	return appendFlag(dst, turnFull, m.full)
 }
 
@@ -186,6 +196,10 @@ func decodeTurn(frame []byte) (m turnMsg, err error) {
 			m.offered = f.x != 0
 		case turnFull:
 			m.full = f.x != 0
+		case echoCount:
+			m.echo = f.x
+		case echoOrigin:
+			m.origin = f.x
 		default:
 			if err := f.unknown(turnKnown); err != nil {
 				return turnMsg{}, err

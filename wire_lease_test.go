@@ -82,6 +82,7 @@ func TestWireLeaseRoundTrip(t *testing.T) {
 			stamp: rapid.Uint64Max(maxStamp).Draw(t, "stamp"),
 			wall:  rapid.Int64().Draw(t, "wall"),
 			term:  rapid.Uint64Max(maxLeaseTerm).Draw(t, "term"),
+			echo:  rapid.Uint64().Draw(t, "echo"), origin: rapid.Uint64().Draw(t, "origin"),
 
 			offered: rapid.Bool().Draw(t, "offered"), late: rapid.Bool().Draw(t, "late"),
 		}
@@ -91,6 +92,7 @@ func TestWireLeaseRoundTrip(t *testing.T) {
 		n := turnMsg{
 			id: m.id, op: turnOpcode(rapid.Uint64Range(1, uint64(maxTurnOp)).Draw(t, "turn")),
 			term: m.term, key: m.key, offered: m.offered, full: rapid.Bool().Draw(t, "full"),
+			echo: m.echo, origin: m.origin,
 		}
 		if got, err := decodeTurn(appendTurn(nil, n)); err != nil || got != n {
 			t.Fatalf("%+v, %v, want %+v", got, err, n)

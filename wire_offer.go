@@ -46,6 +46,14 @@ func appendEcho(frame []byte, count uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendVarint(frame, uint64(echoCount)), count)
 }
 
+// appendEchoOf does so where the frame doesn't say anyway which life of its sender that is.
+func appendEchoOf(frame []byte, count, origin uint64) []byte {
+	if frame = appendEcho(frame, count); origin == 0 {
+		return frame
+	}
+	return protowire.AppendFixed64(protowire.AppendVarint(frame, uint64(echoOrigin)), origin)
+}
+
 func appendOffer(dst []byte, o *offer) []byte {
 	dst = append(dst, wireVersion, frameOffer)
 	dst = appendFixed64(dst, offerOrigin, o.origin)

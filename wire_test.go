@@ -139,15 +139,15 @@ func TestWireGolden(t *testing.T) {
 		{"lease-filled", appendLease(nil, wireFilled), wireFilled},
 		{"turn-granted", appendTurn(nil, wireGranted), wireGranted},
 		{"turn-alone", appendTurn(nil, wireAlone), wireAlone},
-		{"lease-offered", appendLease(nil, wireOffered), wireOffered},
-		{"lease-late", appendLease(nil, wireLate), wireLate},
-		{"turn-offered", appendTurn(nil, wireOnOffer), wireOnOffer},
-		{"turn-full", appendTurn(nil, wireNoLeases), wireNoLeases},
 		{"delta-echo", appendEcho(appendDelta(nil, wireOrigin, 7, wireRecords[:2]), 300), wireRecords[:2]},
 		{"ping-echo", appendPing(nil, wirePingEcho), wirePingEcho},
 		{"pong-echo", appendPong(nil, wirePongEcho), wirePongEcho},
 		{"offer", appendOffer(nil, &wireOffer), wireOffer},
 		{"offer-negative", appendOffer(nil, &wireOfferNegative), wireOfferNegative},
+		{"lease-offered", appendLease(nil, wireOffered), wireOffered},
+		{"lease-late", appendLease(nil, wireLate), wireLate},
+		{"turn-offered", appendTurn(nil, wireOnOffer), wireOnOffer},
+		{"turn-full", appendTurn(nil, wireNoLeases), wireNoLeases},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
