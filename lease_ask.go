@@ -47,7 +47,9 @@ func (r *replica) removeAsk(a *leaseAsk) {
 // askLease asks for the lease of a key: for how long it is wanted, and whether an old value is held that
 // can be served in case somebody else's fill fails. wake is called, under the lock, when turnOf has
 // something to say.
-func (r *replica) askLease(now instant, key string, old bool, term time.Duration, wake func()) *leaseAsk {
+func (r *replica) askLease(
+	now instant, key string, old bool, term time.Duration, wake func(),
+) *leaseAsk {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := &leaseAsk{wake: wake}

@@ -33,11 +33,18 @@ func slowest(t *testing.T, ls []*Loader, key string) time.Duration {
 	return time.Duration(most.Load())
 }
 
+// slow sets how long a query takes from now on.
+func (db *testDB) slow(took time.Duration) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.took = took
+}
+
 // After a write a node asks for the same key once more, while its first ask waits: both are answered.
 func TestLeaseTwoAsksOfANode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t)
-		x.db.took = 10 * time.Millisecond
+		x.db.slow(10 * time.Millisecond)
 		advance(500 * time.Millisecond)
 		first := x.others(t, 0, 1, 3, 4)
 		advance(100 * time.Millisecond)
@@ -62,10 +69,10 @@ func TestLeaseTakenOver(t *testing.T) {
 		advance(time.Second)
 		must(t, x.nodes[3].Delete(x.key))
 		synctest.Wait()
-		x.db.took = 10 * time.Second
+		x.db.slow(10 * time.Second)
 		go x.ls[x.holder].Get(t.Context(), x.key)
 		synctest.Wait()
-		x.db.took = 10 * time.Millisecond
+		x.db.slow(10 * time.Millisecond)
 		if took := wait(); took > 2*time.Second+x.db.took+leaseExtra {
 			t.Errorf("it took %v", took)
 		}
@@ -198,7 +205,7 @@ func TestLeaseHolderHangsWithDeadlines(t *testing.T) {
 func TestLeasePatientCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = 30 * time.Second })
-		x.db.took = 10 * time.Millisecond
+		x.db.slow(10 * time.Millisecond)
 		x.db.rows = nil // whatever the first one brings, and it takes two seconds
 		advance(500 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -257,6 +264,38 @@ func TestLeaseSuspectsAreFew(t *testing.T) {
 	}
 }
 
+// That a fill failed on another node is why a value is stale, never why there is none: without an old
+// value a node asks for itself.
+func TestLeaseFailedElsewhereIsNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{}
+		db.set("k", "v")
+		_, _, ls := leased(t, 3, db, func(c *LoaderConfig) {
+			c.TTL, c.StaleOnErrorFor, c.RetryAfter = time.Second, time.Second, 10*time.Second
+		})
+		getAll(t, ls, db, "k", "v")
+		errDown := errors.New("down")
+		db.fail(errDown)
+		db.slow(10 * time.Millisecond)
+		advance(time.Second)
+		elsewhere := 0
+		for _, l := range ls {
+			if r := l.GetResult(t.Context(), "k"); r.Err == ErrFillElsewhere {
+				elsewhere++
+			}
+		}
+		if elsewhere == 0 {
+			t.Error("nobody has heard of a failure of another node")
+		}
+		advance(time.Second) // nothing is left
+		for i, l := range ls {
+			if _, err := l.Get(t.Context(), "k"); err != errDown {
+				t.Errorf("node %d: %v", i+1, err)
+			}
+		}
+	})
+}
+
 // A node whose slots are taken has no lease while an idle node wants it.
 func TestLeaseSlotComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -300,10 +339,10 @@ func TestLeaseGetManySlotComesFirst(t *testing.T) {
 			db.set(keys[i], "v")
 		}
 		db.set("busy", "v")
-		db.took = 5 * time.Second
+		db.slow(5 * time.Second)
 		go ls[0].Get(t.Context(), "busy")
 		synctest.Wait()
-		db.took = 100 * time.Millisecond
+		db.slow(100 * time.Millisecond)
 		go ls[0].GetMany(t.Context(), keys) // it queues
 		synctest.Wait()
 		start := time.Now()
@@ -318,18 +357,18 @@ func TestLeaseGetManySlotComesFirst(t *testing.T) {
 			must(t, b.Clear())
 		}
 		advance(time.Second)
-		db.took = 2 * time.Second
+		db.slow(2 * time.Second)
 		ctx, leave := context.WithCancel(t.Context())
 		go ls[1].Get(ctx, keys[3])
 		synctest.Wait()
-		db.took = 100 * time.Millisecond
+		db.slow(100 * time.Millisecond)
 		go ls[0].GetMany(t.Context(), keys)
 		advance(500 * time.Millisecond) // all but that one are there
 		db.set("busy", "v")
-		db.took = 10 * time.Second
+		db.slow(10 * time.Second)
 		go ls[0].Get(t.Context(), "busy")
 		synctest.Wait()
-		db.took = 100 * time.Millisecond
+		db.slow(100 * time.Millisecond)
 		waits := make(chan time.Duration)
 		go func() {
 			start := time.Now()
@@ -349,7 +388,7 @@ func TestLeaseGivesTheSlotBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t, func(c *LoaderConfig) { c.MaxConcurrent = 1 })
 		wait := x.others(t, 0, 1, 3, 4)
-		x.db.took = 10 * time.Millisecond
+		x.db.slow(10 * time.Millisecond)
 		x.db.set("other", "v")
 		start := time.Now()
 		loaded(t, x.ls[2], "other", "v")
@@ -371,10 +410,10 @@ func TestLeaseWithoutASlotIsDeclined(t *testing.T) {
 		busy := x.others(t, 0, 1, 3, 4) // it is the first in the queue,
 		free := x.others(t, 0, 1, 2, 4)
 		x.db.set("other", "v")
-		x.db.took = 10 * time.Second
+		x.db.slow(10 * time.Second)
 		go x.ls[2].Get(t.Context(), "other") // and has no slot
 		synctest.Wait()
-		x.db.took = 10 * time.Millisecond
+		x.db.slow(10 * time.Millisecond)
 		start := time.Now()
 		x.leave()
 		if free(); time.Since(start) > x.db.took {

@@ -41,7 +41,7 @@ type leaseMsg struct {
 	id    uint64 // a nonce of who asks: the same in all that is said about this fill
 	op    leaseOpcode
 	key   string
-	stamp uint64 // up to which the sender takes no version, or with opFilled, of what it has written; 0 = none
+	stamp uint64 // up to which the sender takes no version, or with opFilled, of what was written; 0 = none
 	wall  int64  // its clock, or with opFilled, the deadline of that version, 0 = none; Unix milliseconds
 	term  uint64 // for how long it wants it, or with opFailed, isn't to be asked for; ms
 
