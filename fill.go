@@ -39,8 +39,8 @@ const (
 	fillRefused                    // something newer is known, or may be
 )
 
-// beginFills is called right before the database is asked for some keys. settle is by how much the answer
-// may lag behind what is committed.
+// beginFills is called right before the database is asked for some keys. settle is by how much the
+// answer may lag behind what is committed.
 func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) []*fill {
 	r.mu.Lock()
 	defer r.mu.Unlock()

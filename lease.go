@@ -218,7 +218,8 @@ func (r *replica) wantLease(now instant, from uint64, m leaseMsg) {
 		return // it was told just now
 	}
 	own, h := l.holder(t.leaseAsker), l.current()
-	// Of a node's own fills the later one began after a write, or after a caller gave the earlier one up.
+	// Of a node's own fills the later one began after a write, or after a caller gave the earlier one
+	// up.
 	over := h != nil && (h.suspect || h.peer == from && !waits) && len(l.holders) < maxLeaseHolders
 	switch {
 	case own != nil: // it asks again: what it was told was lost

@@ -324,8 +324,8 @@ func TestLeaseSlotComesFirst(t *testing.T) {
 	})
 }
 
-// The same for a batch: its leases are asked for when it has a slot, and given away if one is granted while
-// it has none.
+// The same for a batch: its leases are asked for when it has a slot, and given away if one is granted
+// while it has none.
 func TestLeaseGetManySlotComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &testDB{took: time.Second}

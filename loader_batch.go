@@ -113,8 +113,8 @@ type sifted struct {
 // wants reports whether something can be done with a slot.
 func (s *sifted) wants() bool { return len(s.ready)+s.unasked > 0 }
 
-// sift looks at the loads about which there may be something new, and ends those that are answered. Leases
-// are asked for by who has a slot, and may fill.
+// sift looks at the loads about which there may be something new, and ends those that are answered.
+// Leases are asked for by who has a slot, and may fill.
 func (b *loadBatch) sift(l *Loader, has bool) sifted {
 	now := l.cache.peer.instant().mono
 	s := sifted{heard: true, wait: leaseAgain}

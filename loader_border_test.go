@@ -95,8 +95,8 @@ func TestLoaderSettle(t *testing.T) {
 	}
 }
 
-// What the fence refuses is served on this node until the key is written, and ends what is remembered of a
-// failure; so is it that there is no value.
+// What the fence refuses is served on this node until the key is written, and ends what is remembered
+// of a failure; so is it that there is no value.
 func TestLoaderKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := three(t)

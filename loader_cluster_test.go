@@ -190,8 +190,8 @@ func TestLeaseOneFillForAll(t *testing.T) {
 	})
 }
 
-// That another node's fill has failed is a reason to serve an old value. When that is gone, it is none not to ask
-// the database.
+// That another node's fill has failed is a reason to serve an old value. When that is gone, it is
+// none not to ask the database.
 func TestFailureElsewhereIsNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &testDB{}

@@ -112,18 +112,20 @@ type LoaderConfig struct {
 	// calls Get of its Loader, for another key, may need two: with a limit, don't.
 	MaxConcurrent int
 
-	// ClusterWide lets, as a rule, one node of all fill a key while the others wait for what it writes,
-	// each caller as long as its own context allows. The node that the key's hash chooses among those
-	// that are connected and synced grants a lease, for FillTimeout, or 10 seconds if there is none, a
-	// minute at most. Nobody waits for a second try: after one that fails, takes longer or whose node goes,
-	// one of those that waited has the lease, and the others fill for themselves. So a Get takes no longer
-	// than one try of another node, its own fill, and 150 ms. If a caller waits until its deadline, for
-	// 100 ms at least, others needn't wait for the same: three nodes may fill then.
+	// ClusterWide lets, as a rule, one node of all fill a key while the others wait for what it
+	// writes, each caller as long as its own context allows. The node that the key's hash chooses
+	// among those that are connected and synced grants a lease, for FillTimeout, or 10 seconds if
+	// there is none, a minute at most. Nobody waits for a second try: after one that fails, takes
+	// longer or whose node goes, one of those that waited has the lease, and the others fill for
+	// themselves. So a Get takes no longer than one try of another node, its own fill, and 150 ms. If
+	// a caller waits until its deadline, for 100 ms at least, others needn't wait for the same: three
+	// nodes may fill then.
 	//
-	// Where the choosing node doesn't answer within 100 ms, or a key has more than 1,024 bytes, a node fills
-	// for itself. So this saves queries and promises nothing: nodes that disagree about who is there may
-	// both fill. A value that can't be cached isn't shared: then each node fills. After a Delete a caller
-	// may wait for a fill begun before that on another node, but doesn't get its result.
+	// Where the choosing node doesn't answer within 100 ms, or a key has more than 1,024 bytes, a
+	// node fills for itself. So this saves queries and promises nothing: nodes that disagree about
+	// who is there may both fill. A value that can't be cached isn't shared: then each node fills.
+	// After a Delete a caller may wait for a fill begun before that on another node, but doesn't get
+	// its result.
 	ClusterWide bool
 
 	// OnStale, if set, is called when a fill failed and an old value is served in its place: once

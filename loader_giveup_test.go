@@ -338,7 +338,8 @@ func TestLoaderDeadlinesAreNotShared(t *testing.T) {
 	}
 }
 
-// What fails when others have succeeded meanwhile isn't remembered, nor is what they brought an old value.
+// What fails when others have succeeded meanwhile isn't remembered, nor is what they brought an old
+// value.
 func TestLoaderLateFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &hangingDB{hangs: 1}

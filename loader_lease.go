@@ -72,7 +72,8 @@ func (l *Loader) decline(ld *load) {
 	ld.asked = !p.replica.declineLease(p.instant(), ld.lease)
 }
 
-// turn is turnOf of a load's lease. If a caller has waited until a deadline, what is waited for may hang.
+// turn is turnOf of a load's lease. If a caller has waited until a deadline, what is waited for may
+// hang.
 func (l *Loader) turn(ld *load) (turnOpcode, time.Duration) {
 	p := l.cache.peer
 	now := p.instant()

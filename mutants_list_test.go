@@ -245,8 +245,8 @@ var mutants = []mutant{
 		"\tif unique {\n", "\tif unique && false {\n"}}},
 }
 
-// touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition; held and
-// ok are what is held of its key.
+// touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
+// held and ok are what is held of its key.
 func touchOnlyIf(condition string) edit {
 	return edit{"cache.go", "\tgone := s.touchLocked(sh, hash, rec.key)\n",
 		"\tvar gone *entry\n\tif _, held, ok := sh.heldLocked(hash, rec.key); " + condition + " {\n" +

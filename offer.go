@@ -1,7 +1,7 @@
 package bcache
 
-// Offers: a provisional value is sent to the neighbours. One that can show that it has processed no write
-// of the key that the fill hadn't seen keeps it too.
+// Offers: a provisional value is sent to the neighbours. One that can show that it has processed no
+// write of the key that the fill hadn't seen keeps it too.
 
 const (
 	maxOffers     = 4096
@@ -77,9 +77,9 @@ func (r *replica) share(f *fill, rec *record) {
 	}
 }
 
-// receiveOffer keeps another node's provisional value, if every write that this node has processed in its
-// bucket, and every Clear, was known to the fill when it began: this node had told the other one that it
-// had processed it, or the other one had processed it itself.
+// receiveOffer keeps another node's provisional value, if every write that this node has processed in
+// its bucket, and every Clear, was known to the fill when it began: this node had told the other one
+// that it had processed it, or the other one had processed it itself.
 func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

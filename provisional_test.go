@@ -126,8 +126,8 @@ func TestProvisionalEnds(t *testing.T) {
 	}
 }
 
-// A write that comes during the fill keeps it from being kept, also one that loses; and who comes after that
-// write doesn't join the fill. (The model found that a losing Delete left it joinable.)
+// A write that comes during the fill keeps it from being kept, also one that loses; and who comes
+// after that write doesn't join the fill. (The model found that a losing Delete left it joinable.)
 func TestProvisionalWriteDuringTheFill(t *testing.T) {
 	for _, loses := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -166,8 +166,8 @@ func TestProvisionalWriteDuringTheFill(t *testing.T) {
 	}
 }
 
-// The neighbours have it too, without a query; a node that has processed a write that the fill hadn't seen
-// doesn't take it.
+// The neighbours have it too, without a query; a node that has processed a write that the fill hadn't
+// seen doesn't take it.
 func TestProvisionalIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
@@ -439,8 +439,9 @@ func TestProvisionalSettle(t *testing.T) {
 	}
 }
 
-// A full cache into which another node writes ten thousand new keys a second: what was filled is there when
-// it is asked for again at once. (The floors that evictions raise refuse about half of the fills.)
+// A full cache into which another node writes ten thousand new keys a second: what was filled is
+// there when it is asked for again at once. (The floors that evictions raise refuse about half of the
+// fills.)
 func TestProvisionalInAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemNet()
@@ -478,8 +479,8 @@ func TestProvisionalInAFlood(t *testing.T) {
 	})
 }
 
-// An offer that was meant for an earlier life of a node isn't accepted, nor does what that life has said count:
-// another life counts its touches anew.
+// An offer that was meant for an earlier life of a node isn't accepted, nor does what that life has
+// said count: another life counts its touches anew.
 func TestProvisionalOfAnotherLife(t *testing.T) {
 	g := newRig(t, 2, nil)
 	a, b := g.replicas[0], g.replicas[1]
@@ -517,8 +518,8 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 	}
 }
 
-// The echoes that are remembered reach back for a minute, and the last one before a time is one of those heard
-// not much earlier.
+// The echoes that are remembered reach back for a minute, and the last one before a time is one of
+// those heard not much earlier.
 func TestEchoLog(t *testing.T) {
 	var l echoLog
 	if l.before(time.Hour) != 0 {

@@ -171,7 +171,8 @@ func (s *store) provisionalOf(key string) (record, bool) {
 	return record{}, false
 }
 
-// servable returns what the store may serve of a key: a live record, a provisional value, a stale record.
+// servable returns what the store may serve of a key: a live record, a provisional value, a stale
+// record.
 func (s *store) servable(key string, wall int64) (rec record, ok bool) {
 	rec, ok = s.peek(key)
 	ok = ok && rec.kind != kindTombstone && !rec.ended(wall)

@@ -18,8 +18,8 @@ type Stats struct {
 	FillsRefused  uint64 // counter: fills returned but not cached: something newer is known, or may be, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
-	// counter: Fills that had run for 100 ms when a caller's deadline came, so that nobody joins them any
-	// more; a GetMany counts once per batch
+	// counter: Fills that had run for 100 ms when a caller's deadline came, so that nobody joins them
+	// any more; a GetMany counts once per batch
 	FillsGivenUp uint64
 
 	ProvisionalKept     uint64 // counter: fills cached here without a version, see "Fills, and the fence" in the README

@@ -93,8 +93,8 @@ func (s *store) servesLocked(sh *shard, e *entry, wall func() int64) bool {
 	return true
 }
 
-// beside returns the provisional value of a key, or negative, that stands beside what else is held of it,
-// if it may be served, fresh or stale.
+// beside returns the provisional value of a key, or negative, that stands beside what else is held of
+// it, if it may be served, fresh or stale.
 func (s *store) beside(key string, wall func() int64) (record, bool) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)

@@ -140,8 +140,8 @@ func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNe
 	}
 }
 
-// unkeep drops the provisional value of a key of which a fill that began when it was there says that it has
-// none any more.
+// unkeep drops the provisional value of a key of which a fill that began when it was there says that
+// it has none any more.
 func (s *store) unkeep(f *fill) {
 	sh := s.shardOf(f.hash)
 	sh.mu.Lock()

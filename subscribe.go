@@ -43,9 +43,9 @@ type Event struct {
 	Origin uint64
 	Local  bool // it was this node
 
-	// Provisional means that the value, or that there is none, was read from the database but is no write:
-	// nodes that can't be sure of it don't have it. See "Fills, and the fence" in the README. Any write of
-	// the key ends it: if that changes nothing else, an EventEvict tells so.
+	// Provisional means that the value, or that there is none, was read from the database but is no
+	// write: nodes that can't be sure of it don't have it. See "Fills, and the fence" in the README.
+	// Any write of the key ends it: if that changes nothing else, an EventEvict tells so.
 	Provisional bool
 
 	N int // with EventLost

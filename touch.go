@@ -6,9 +6,9 @@ import (
 )
 
 // A touch is that a write of a key is processed, whatever comes of it: won, lost, refused, from the
-// future, received in a full sync. Touches are counted. What a node remembers of them is what it needs to
-// judge whether the value of another node's fill can be older than something that it has processed
-// itself; see "Provisional fills" in docs/design.md.
+// future, received in a full sync. Touches are counted. What a node remembers of them is what it
+// needs to judge whether the value of another node's fill can be older than something that it has
+// processed itself; see "Provisional fills" in docs/design.md.
 type touches struct {
 	count uint64 // of all touches so far
 
@@ -107,8 +107,8 @@ func (t *touches) ringOf(bucket int) *touchRing {
 // echo is the count that goes with every frame: it is greater than those of all touches before.
 func (t *touches) echo() uint64 { return t.count + 1 }
 
-// touch counts a write of a key, or a Clear, that has been processed; it has no dot if that isn't covered
-// by the context now. In the store it was noted with the write itself.
+// touch counts a write of a key, or a Clear, that has been processed; it has no dot if that isn't
+// covered by the context now. In the store it was noted with the write itself.
 func (r *replica) touch(now instant, rec *record, bucket int, d dot) {
 	if rec.kind == kindClear {
 		r.touchAll(now, d)

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A ring never takes a touch for known that is neither below the echo nor among the dots, however long ago it
-// came; and it knows those that it has room for.
+// A ring never takes a touch for known that is neither below the echo nor among the dots, however
+// long ago it came; and it knows those that it has room for.
 func TestTouchRingLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var ring touchRing
