@@ -455,7 +455,9 @@ func (s *store) close() {
 		sh.main, sh.probation, sh.tombs = queue[uint64, struct{}]{}, queue[uint64, struct{}]{}, queue[string, tombstone]{}
 		sh.mu.Unlock()
 	}
-	for _, gauge := range []*atomic.Int64{&s.entries, &s.provisional, &s.inProbation, &s.entryBytes, &s.tombs, &s.tombBytes} {
+	for _, gauge := range []*atomic.Int64{
+		&s.entries, &s.provisional, &s.inProbation, &s.entryBytes, &s.tombs, &s.tombBytes,
+	} {
 		gauge.Store(0)
 	}
 }

@@ -15,7 +15,8 @@ func (r *replica) askUnconfirmed(now instant) []uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range missing {
-		r.send(message{id, appendPing(nil, ping{origin: r.origin, seq: r.seq, wall: now.wall, flags: pingClosing, echo: r.touches.echo()})})
+		q := ping{origin: r.origin, seq: r.seq, wall: now.wall, flags: pingClosing, echo: r.touches.echo()}
+		r.send(message{id, appendPing(nil, q)})
 	}
 	return missing
 }

@@ -39,7 +39,9 @@ func (s *store) live(i int, wall int64) (live []*entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	clear := s.clearStamp.Load()
-	is := func(e *entry) bool { return e != nil && e.kind == kindValue && e.stamp > clear && e.aliveAt(wall) }
+	is := func(e *entry) bool {
+		return e != nil && e.kind == kindValue && e.stamp > clear && e.aliveAt(wall)
+	}
 	for e, hash := range sh.index.all {
 		if e.provisional {
 			if s.stands(e) && e.kind == kindValue && e.aliveAt(wall) && !is(sh.find(twin(hash), e.key)) {

@@ -44,8 +44,8 @@ func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
 	for i := range o.queue {
 		x := &o.queue[i]
 		for _, to := range x.to {
-			frame := appendOffer(nil, &offer{origin: origin, to: to.origin, seen: to.count, rec: x.rec, dots: x.dots, echo: echo})
-			sends = append(sends, message{to.peer, frame})
+			o := offer{origin: origin, to: to.origin, seen: to.count, rec: x.rec, dots: x.dots, echo: echo}
+			sends = append(sends, message{to.peer, appendOffer(nil, &o)})
 		}
 	}
 	return sends

@@ -254,7 +254,8 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 
 // answer sends the pong; offered has the flags that are known already.
 func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
-	a := pong{id: q.id, origin: r.origin, wall: now.wall, flags: offered, horizon: r.ctx.horizon, echo: r.touches.echo()}
+	a := pong{id: q.id, origin: r.origin, wall: now.wall, flags: offered,
+		horizon: r.ctx.horizon, echo: r.touches.echo()}
 	run := r.ctx.get(q.origin).run(q.seq)
 	a.from, a.to = run.from, run.to
 	if r.whole(now) {

@@ -379,7 +379,8 @@ func cutDelta(origin, first, echo uint64, records []record) (frames [][]byte) {
 			size += recordSize(&records[n])
 			n++
 		}
-		frames = append(frames, appendEcho(appendDelta(make([]byte, 0, size+64), origin, first, records[:n]), echo))
+		frame := appendDelta(make([]byte, 0, size+64), origin, first, records[:n])
+		frames = append(frames, appendEcho(frame, echo))
 		first += uint64(n)
 		records = records[n:]
 	}

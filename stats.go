@@ -15,18 +15,19 @@ type Stats struct {
 
 	Fills         uint64 // counter: Fillers and Fills called; FillMany counts once per key
 	FillErrors    uint64 // counter: of them that failed, panics included; not those that nobody waited for any more
-	FillsRefused  uint64 // counter: fills returned but not cached: something newer is known, or may be, or Close came
+	FillsRefused  uint64 // counter: fills returned but not cached: something newer may be known, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
 	// counter: Fills that had run for 100 ms when a caller's deadline came, so that nobody joins them
 	// any more; a GetMany counts once per batch
 	FillsGivenUp uint64
 
-	ProvisionalKept     uint64 // counter: fills cached here without a version, see "Fills, and the fence" in the README
-	ProvisionalOffered  uint64 // counter: such values offered to other nodes, once per node
+	// Fills cached without a version: see "Fills, and the fence" in the README.
+	ProvisionalKept     uint64 // counter: those of this node
+	ProvisionalOffered  uint64 // counter: those offered to other nodes, once per node
 	ProvisionalAccepted uint64 // counter: those of other nodes that are held here too
 	ProvisionalRefused  uint64 // counter: those that aren't, as this node may know something newer
-	ProvisionalDropped  uint64 // counter: such values that a write, or a full sync, has ended here
+	ProvisionalDropped  uint64 // counter: those that a write, or a full sync, has ended here
 
 	Refreshes     uint64 // counter: fills of Loaders begun in the background
 	StaleServed   uint64 // counter: values that Loaders returned after their deadline
@@ -119,7 +120,8 @@ func (b *Bcache) Stats() Stats {
 		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,
 		ProvisionalAccepted: n.provisionalAccepted, ProvisionalRefused: n.provisionalRefused,
 		ProvisionalDropped: c.provisionalsDropped,
-		EventsLost:         st.eventsLost.Load(), Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
+		EventsLost:         st.eventsLost.Load(),
+		Keys:               st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
 		RecordsIn: n.recordsIn, RecordsOut: n.recordsOut,

@@ -65,7 +65,8 @@ func (s *store) entry(key string, wall func() int64) (record, bool) {
 		return record{}, false
 	}
 	e, p := sh.find(hash, key), s.twinOf(sh, hash, key)
-	if e != nil && (p == nil || !e.expired(wall)) && e.stamp > s.clearStamp.Load() && !e.ended(wall) && s.noteUse(e) {
+	if e != nil && (p == nil || !e.expired(wall)) &&
+		e.stamp > s.clearStamp.Load() && !e.ended(wall) && s.noteUse(e) {
 		return e.served(), true
 	}
 	sh.mu.Lock()
@@ -74,8 +75,10 @@ func (s *store) entry(key string, wall func() int64) (record, bool) {
 	if e != nil && e.stamp <= s.clearStamp.Load() {
 		e = nil
 	}
-	if p := s.twinOf(sh, hash, key); p != nil && (e == nil || e.expired(wall)) && s.servesLocked(sh, p, wall) {
-		return p.served(), true
+	if e == nil || e.expired(wall) {
+		if p := s.twinOf(sh, hash, key); p != nil && s.servesLocked(sh, p, wall) {
+			return p.served(), true
+		}
 	}
 	if e != nil && s.servesLocked(sh, e, wall) {
 		return e.served(), true

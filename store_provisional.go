@@ -153,7 +153,9 @@ func (s *store) unkeep(f *fill) {
 }
 
 // putProvisionalLocked holds it in place of old, if there is one. There is room for it.
-func (s *store) putProvisionalLocked(sh *shard, now instant, at place, rec *record, old *entry, local bool) {
+func (s *store) putProvisionalLocked(
+	sh *shard, now instant, at place, rec *record, old *entry, local bool,
+) {
 	kept := *rec
 	kept.version, kept.mark = version{s.epoch.Load(), uint64(now.mono)}, 0
 	at.fresh = newEntry(&kept)
