@@ -138,5 +138,5 @@ func (r *replica) untouched(f *fill) bool {
 	}
 	settled := func(touch time.Duration) bool { return touch+f.settle < f.begin }
 	return f.settle == 0 ||
-		settled(r.touches.all) && settled(time.Duration(r.touches.at[f.hash%numBuckets].Load()))
+		settled(r.touches.all) && settled(r.touches.last(int(f.hash%numBuckets)))
 }

@@ -64,8 +64,8 @@ func (r *replica) share(f *fill, rec *record) {
 	}
 	// What was touched here since the fill began isn't this key, nor is it a Clear: so the dots are of
 	// writes that were issued before it, or of other keys.
-	dots := r.touches.clears.appendTo(nil)
-	dots = r.touches.ringOf(int(f.hash % numBuckets)).appendTo(dots)
+	dots := r.touches.appendDots(nil, r.touches.clears)
+	dots = r.touches.appendDots(dots, r.touches.heads[f.hash%numBuckets])
 	idle := r.idle()
 	if !r.offers.put(offered{*rec, dots, to}) {
 		r.n.droppedSends += uint64(len(to))
@@ -115,6 +115,6 @@ func (r *replica) accept(now instant, o *offer) bool {
 
 // sees reports whether the fill had seen, when it began, what could have changed its key here.
 func (r *replica) sees(o *offer) bool {
-	return r.touches.clears.known(o.seen, o.dots) &&
-		r.touches.ringOf(r.store.bucketOf(o.rec.key)).known(o.seen, o.dots)
+	return r.touches.known(r.touches.clears, o.seen, o.dots) &&
+		r.touches.known(r.touches.heads[r.store.bucketOf(o.rec.key)], o.seen, o.dots)
 }

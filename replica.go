@@ -94,6 +94,7 @@ type replicaConfig struct {
 	syncTimeout time.Duration // a node that reaches nobody for so long is synced
 	chunkBytes  int           // of a full sync; 0 = defaultChunkBytes
 	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
+	touchLog    int           // touches remembered; 0 = touchLog
 	store       storeConfig
 
 	// became is called when the node is synced, if it wasn't from the start, under the lock.
@@ -165,6 +166,7 @@ func newReplica(c replicaConfig) *replica {
 		became:  c.became,
 		ctx:     newDotContext(c.origin, cmp.Or(c.maxOrigins, maxOrigins)),
 		log:     newDeltaLog(c.logSize),
+		touches: newTouches(c.local, c.touchLog),
 		peers:   map[uint64]*peerState{},
 		serving: map[uint64]*syncOut{},
 		leases:  map[string]*lease{},

@@ -132,6 +132,7 @@ type simConfig struct {
 	policy             loadPolicy
 	lease              time.Duration // they fill ClusterWide
 	lag                int64         // ms: by so much fills read behind what is committed
+	touches            int           // remembered
 }
 
 type simCounts struct {
@@ -253,6 +254,9 @@ func newSim(seed uint64) *sim {
 	if chance(4) {
 		c.lag = 1 + rng.Int64N(900)
 	}
+	if chance(2) {
+		c.touches = 1 + rng.IntN(100)
+	}
 	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
 	s.drawLoads(seed)
 	s.oracle.init()
@@ -276,7 +280,8 @@ func (s *sim) start(id int) *simNode {
 	n.r = newReplica(replicaConfig{
 		id: uint64(id), origin: s.rng.Uint64() | 1, maxSkew: simSkew * time.Millisecond, logSize: s.c.logSize, maxOrigins: s.c.origins,
 		first: first, syncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
-		wake: func() { s.wake(n) }, changed: n.forget,
+		touchLog: s.c.touches,
+		wake:     func() { s.wake(n) }, changed: n.forget,
 		store: storeConfig{maxKeys: s.c.maxKeys[id], maxBytes: s.c.maxBytes, maxTombstones: s.c.tombstones,
 			deletionDelay: s.c.deletionDelay, groupKeys: s.c.groupKeys, seed: uint64(id)},
 	})

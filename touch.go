@@ -1,134 +1,146 @@
 package bcache
 
 import (
+	"cmp"
+	"slices"
 	"sync/atomic"
 	"time"
 )
 
 // A touch is that a write of a key is processed, whatever comes of it: won, lost, refused, from the
-// future, received in a full sync. Touches are counted. What a node remembers of them is what it
-// needs to judge whether the value of another node's fill can be older than something that it has
-// processed itself; see "Provisional fills" in docs/design.md.
+// future, received in a full sync. Touches are counted. What a node remembers of them is what it needs to
+// judge whether the value of another node's fill can be older than something that it has processed
+// itself; see "Provisional fills" in docs/design.md.
 type touches struct {
 	count uint64 // of all touches so far
 
-	// When a bucket was last touched, and when all of them were, by the monotonic clock: for fills that
-	// read behind commits, see Settle. A local node's writes don't take the replica's lock.
-	at  [numBuckets]atomic.Int64
-	all time.Duration
+	// The last touches, one after the other in memory, so that noting one costs little: the n-th lies at
+	// (n-1) % size. Those of a bucket are chained, from the last one back.
+	log   []loggedTouch
+	size  int
+	heads []uint64 // by bucket: the count of its last touch; 0 if there was none
 
-	rings  []*touchRing // of the keys' buckets; nil until one is touched, and on a local node
-	clears touchRing    // of the Clears and of what else touches all keys
-	none   touchRing    // stays empty
+	// The same for what touches all keys: Clears, and contexts that are adopted.
+	clears uint64
+	all    time.Duration // when that was
+
+	// On a local node, which has no log: when a bucket was last touched. Its writes don't always take the
+	// replica's lock.
+	at []atomic.Int64
 }
 
-// ringSize is how many touches are remembered of a bucket. They have to reach back as far as what
-// neighbours have last heard of this node.
-const ringSize = 8
-
-// A touchRing has the last touches of a bucket that have a dot. The count of what isn't in it any more,
-// or never had a dot, is at most old.
-type touchRing struct {
-	last [ringSize]dotTouch
-	next int
-	old  uint64
-}
+// touchLog is how many touches are remembered. They have to reach back as far as what neighbours have last
+// heard of this node, which is two seconds while there are writes.
+const touchLog = 1 << 16
 
 // A dot is a write as it is delivered: the seq-th of an origin.
 type dot struct{ origin, seq uint64 }
 
-type dotTouch struct {
-	dot
-	count uint64
+type loggedTouch struct {
+	dot                // zero: it had none
+	prev uint64        // the count of the touch before in its bucket; 0 if there was none
+	at   time.Duration // monotonic
 }
 
-func (g *touchRing) add(d dot, count uint64) {
-	if d == (dot{}) {
-		g.old = count
-		return
+// maxDots is how many dots of a bucket, and of Clears, go with an offer.
+const maxDots = 8
+
+func newTouches(local bool, size int) touches {
+	if local {
+		return touches{at: make([]atomic.Int64, numBuckets)}
 	}
-	slot := &g.last[g.next]
-	g.old = max(g.old, slot.count)
-	*slot = dotTouch{d, count}
-	g.next = (g.next + 1) % ringSize
+	return touches{size: cmp.Or(size, touchLog), heads: make([]uint64, numBuckets)}
 }
 
-// known reports whether every touch came before an echo, or is one of the dots.
-func (g *touchRing) known(echo uint64, dots []dot) bool {
-	if g.old >= echo {
-		return false
+// echo is the count that goes with most frames: it is greater than those of all touches before.
+func (t *touches) echo() uint64 { return t.count + 1 }
+
+// add counts a touch, and chains it to those before.
+func (t *touches) add(head *uint64, d dot, at time.Duration) {
+	x := loggedTouch{d, *head, at}
+	if len(t.log) < t.size {
+		t.log = append(t.log, x)
+	} else {
+		t.log[t.count%uint64(t.size)] = x
 	}
-	for _, t := range g.last {
-		if t.count >= echo && !contains(dots, t.dot) {
+	t.count++
+	*head = t.count
+}
+
+// get returns the touch with a count, if it is remembered.
+func (t *touches) get(count uint64) (x loggedTouch, ok bool) {
+	if count == 0 || count+uint64(t.size) <= t.count {
+		return x, false
+	}
+	return t.log[(count-1)%uint64(t.size)], true
+}
+
+// known reports whether every touch of a chain has a count below an echo, or is one of the dots. What
+// isn't remembered any more, or had no dot, isn't one.
+func (t *touches) known(head, echo uint64, dots []dot) bool {
+	for head > 0 && head >= echo {
+		x, ok := t.get(head)
+		if !ok || x.dot == (dot{}) || !slices.Contains(dots, x.dot) {
 			return false
 		}
+		head = x.prev
 	}
-	return true
+	return echo > 0
 }
 
-func contains(dots []dot, d dot) bool {
-	for _, x := range dots {
-		if x == d {
-			return true
+// appendDots appends the last dots of a chain.
+func (t *touches) appendDots(dots []dot, head uint64) []dot {
+	for n := 0; n < maxDots; n++ {
+		x, ok := t.get(head)
+		if !ok {
+			break
 		}
-	}
-	return false
-}
-
-// appendTo appends the dots.
-func (g *touchRing) appendTo(dots []dot) []dot {
-	for _, t := range g.last {
-		if t.count > 0 {
-			dots = append(dots, t.dot)
+		if x.dot != (dot{}) {
+			dots = append(dots, x.dot)
 		}
+		head = x.prev
 	}
 	return dots
 }
 
-// ring returns that of a bucket, and makes it if need be.
-func (t *touches) ring(bucket int) *touchRing {
-	if t.rings == nil {
-		t.rings = make([]*touchRing, numBuckets)
+// last returns when a bucket was last touched; of what isn't remembered any more, when the oldest touch was
+// that is.
+func (t *touches) last(bucket int) time.Duration {
+	if t.at != nil {
+		return time.Duration(t.at[bucket].Load())
 	}
-	if t.rings[bucket] == nil {
-		t.rings[bucket] = &touchRing{}
+	head := t.heads[bucket]
+	if head == 0 {
+		return 0
 	}
-	return t.rings[bucket]
+	x, ok := t.get(head)
+	if !ok {
+		x, _ = t.get(t.count + 1 - uint64(t.size))
+	}
+	return x.at
 }
 
-// ringOf returns that of a bucket; an empty one, not to be changed, if there was no touch.
-func (t *touches) ringOf(bucket int) *touchRing {
-	if t.rings == nil || t.rings[bucket] == nil {
-		return &t.none
-	}
-	return t.rings[bucket]
-}
-
-// echo is the count that goes with every frame: it is greater than those of all touches before.
-func (t *touches) echo() uint64 { return t.count + 1 }
-
-// touch counts a write of a key, or a Clear, that has been processed; it has no dot if that isn't
-// covered by the context now. In the store it was noted with the write itself.
+// touch notes a write of a key, or a Clear, that has been processed; it has no dot if the context doesn't
+// cover it. In the store it was noted with the write itself.
 func (r *replica) touch(now instant, rec *record, bucket int, d dot) {
 	if rec.kind == kindClear {
 		r.touchAll(now, d)
 		return
 	}
-	t := &r.touches
-	t.count++
-	t.at[bucket].Store(int64(now.mono))
-	if !r.local {
-		t.ring(bucket).add(d, t.count)
+	if r.local {
+		r.touches.at[bucket].Store(int64(now.mono))
+	} else {
+		r.touches.add(&r.touches.heads[bucket], d, now.mono)
 	}
 	r.changed(rec.key, rec.kind)
 }
 
 // touchAll is touch for what may be a write of any key: a Clear, or a context that is adopted.
 func (r *replica) touchAll(now instant, d dot) {
-	t := &r.touches
-	t.count++
-	t.all = now.mono
-	t.clears.add(d, t.count)
+	r.touches.all = now.mono
+	if !r.local {
+		r.touches.add(&r.touches.clears, d, now.mono)
+	}
 	r.store.touchAll()
 	r.changed("", kindClear)
 }

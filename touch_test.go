@@ -1,41 +1,69 @@
 package bcache
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
 
-// A ring never takes a touch for known that is neither below the echo nor among the dots, however
-// long ago it came; and it knows those that it has room for.
-func TestTouchRingLaws(t *testing.T) {
+// No touch is ever taken for known that is neither below the echo nor among the dots, however long ago it
+// came; and those that are remembered are known if they are.
+func TestTouchLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var ring touchRing
-		all := []dotTouch{}
-		n := rapid.IntRange(0, 40).Draw(t, "touches")
-		for count := uint64(1); count <= uint64(n); count++ {
-			d := dot{1, count}
-			if rapid.IntRange(0, 9).Draw(t, "dotless") == 0 {
-				d = dot{}
-			}
-			ring.add(d, count)
-			all = append(all, dotTouch{d, count})
+		const buckets = 3
+		size := rapid.IntRange(1, 12).Draw(t, "size")
+		log := newTouches(false, size)
+		type touch struct {
+			bucket int
+			dot
+			at time.Duration
 		}
-		echo := rapid.Uint64Range(0, uint64(n)+2).Draw(t, "echo")
+		var all []touch // the n-th has the count n+1
+		for range rapid.IntRange(0, 40).Draw(t, "touches") {
+			x := touch{bucket: rapid.IntRange(0, buckets-1).Draw(t, "bucket"), at: time.Duration(len(all) + 1)}
+			if rapid.IntRange(0, 9).Draw(t, "dotless") > 0 {
+				x.dot = dot{1, uint64(len(all) + 1)}
+			}
+			log.add(&log.heads[x.bucket], x.dot, x.at)
+			all = append(all, x)
+		}
+		echo := rapid.Uint64Range(0, uint64(len(all))+2).Draw(t, "echo")
 		var dots []dot
 		for _, x := range all {
-			if rapid.IntRange(0, 4).Draw(t, "known") > 0 && x.dot != (dot{}) {
+			if x.dot != (dot{}) && rapid.IntRange(0, 4).Draw(t, "known") > 0 {
 				dots = append(dots, x.dot)
 			}
 		}
-		truth, within := echo > 0, echo > 0
-		for i, x := range all {
-			known := x.count < echo || x.dot != (dot{}) && contains(dots, x.dot)
-			truth = truth && known
-			within = within && known && (x.count < echo || i >= len(all)-ringSize)
-		}
-		if got := ring.known(echo, dots); got && !truth || within && !got {
-			t.Fatalf("known(%d, %v) is %v; all are known: %v; of %v", echo, dots, got, truth, all)
+		for bucket := range buckets {
+			known, remembered, last := echo > 0, true, time.Duration(0)
+			var own []dot
+			for i, x := range all {
+				if x.bucket != bucket {
+					continue
+				}
+				last = x.at
+				if count := uint64(i + 1); count >= echo {
+					known = known && x.dot != (dot{}) && slices.Contains(dots, x.dot)
+					remembered = remembered && i >= len(all)-size
+				}
+				if x.dot != (dot{}) && i >= len(all)-size {
+					own = append(own, x.dot)
+				}
+			}
+			head := log.heads[bucket]
+			if got := log.known(head, echo, dots); got && !known || known && remembered && !got {
+				t.Fatalf("bucket %d, echo %d, dots %v: known is %v; of %v", bucket, echo, dots, got, all)
+			}
+			if got := log.last(bucket); got < last || got > last && last > time.Duration(len(all)-size) {
+				t.Fatalf("bucket %d was last touched at %d, not %d", bucket, last, got)
+			}
+			got := log.appendDots(nil, head)
+			slices.Reverse(got)
+			if len(own) < len(got) || !slices.Equal(got, own[len(own)-len(got):]) || len(got) < min(len(own), 4) {
+				t.Fatalf("bucket %d has the dots %v, not %v", bucket, got, own)
+			}
 		}
 	})
 }

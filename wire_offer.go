@@ -121,7 +121,7 @@ func decodeOffer(frame []byte) (o offer, err error) {
 		return offer{}, fmt.Errorf("%w: an offer of %x to %x, of %d bytes", errMalformed, o.origin, o.to, n)
 	case o.rec.deadline < 0 || o.rec.staleUntil < 0 || o.rec.refreshFrom < 0:
 		return offer{}, fmt.Errorf("%w: times of an offer", errMalformed)
-	case len(dots)%offerDotSize != 0 || len(dots) > 2*ringSize*offerDotSize:
+	case len(dots)%offerDotSize != 0 || len(dots) > 2*maxDots*offerDotSize:
 		return offer{}, fmt.Errorf("%w: dots of %d bytes", errMalformed, len(dots))
 	case kindOf != uint64(kindValue) && kindOf != uint64(kindNegative):
 		return offer{}, fmt.Errorf("%w: an offer of kind %d", errUnsupported, kindOf)

@@ -46,8 +46,8 @@ func TestWireOfferRefused(t *testing.T) {
 		"stale until":     {with(wireAny(8, uint64(1)<<63)), errMalformed},
 		"refresh from":    {with(wireAny(9, uint64(1)<<63)), errMalformed},
 		"half a dot":      {with(wireAny(10, strings.Repeat("d", 17))), errMalformed},
-		"too many dots":   {with(wireAny(10, strings.Repeat("d", 16*(2*ringSize+1)))), errMalformed},
-		"as many as can":  {with(wireAny(10, strings.Repeat("d", 16*2*ringSize))), nil},
+		"too many dots":   {with(wireAny(10, strings.Repeat("d", 16*(2*maxDots+1)))), errMalformed},
+		"as many as can":  {with(wireAny(10, strings.Repeat("d", 16*2*maxDots))), nil},
 		"of another type": {appendTurn(nil, wireAlone), errMalformed},
 	} {
 		if _, err := decodeOffer(c.frame); !errors.Is(err, c.want) {
@@ -56,7 +56,7 @@ func TestWireOfferRefused(t *testing.T) {
 	}
 	if n := len(appendOffer(nil, &offer{origin: 1 << 63, to: 1 << 63, seen: 1 << 63, echo: 1 << 63,
 		rec:  record{val: strings.Repeat("v", MaxRecordSize), deadline: 1<<63 - 1, staleUntil: 1<<63 - 1, refreshFrom: 1<<63 - 1},
-		dots: make([]dot, 2*ringSize)})); n > maxFrame+frameSlack {
+		dots: make([]dot, 2*maxDots)})); n > maxFrame+frameSlack {
 		t.Errorf("the largest offer has %d bytes", n)
 	}
 }
@@ -76,7 +76,7 @@ func TestWireOfferRoundTrip(t *testing.T) {
 		if o.rec.kind == kindValue {
 			o.rec.val = string(rapid.SliceOf(rapid.Byte()).Draw(t, "val"))
 		}
-		for range rapid.IntRange(0, 2*ringSize).Draw(t, "dots") {
+		for range rapid.IntRange(0, 2*maxDots).Draw(t, "dots") {
 			o.dots = append(o.dots, dot{rapid.Uint64().Draw(t, "of"), rapid.Uint64().Draw(t, "seq")})
 		}
 		if got, err := decodeOffer(appendOffer(nil, &o)); err != nil || !reflect.DeepEqual(got, o) {
