@@ -98,7 +98,7 @@ func (b *Bcache) held(key string) (string, bool) {
 	if rec, ok := b.store.peek(key); is(rec, ok) {
 		return rec.val, true
 	}
-	rec, ok := b.store.beside(key, b.wall)
+	rec, ok := b.store.beside(key, b.wall())
 	return rec.val, is(rec, ok)
 }
 

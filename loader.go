@@ -148,32 +148,33 @@ func (l *Loader) wait(ctx context.Context, full string) Result {
 // held is what a Get of a key that isn't fresh begins with: it returns what can be said without
 // waiting for a fill, and counts whether something can.
 func (l *Loader) held(full string) (res Result, v verdict, answered bool) {
-	rec, v, garbled := l.inspect(full)
+	now := l.cache.peer.instant()
+	rec, v, garbled := l.inspect(full, now.wall)
 	if garbled {
 		l.cache.n.undecodable.Add(1)
 	}
-	res, answered = l.answer(full, &rec, v)
+	res, answered = l.answer(full, &rec, v, now.mono)
 	l.cache.store.count(answered && v != verdictFill)
 	return res, v, answered
 }
 
 // look says what is held of a key of the cache, and what to do with it.
 func (l *Loader) look(full string) (record, verdict) {
-	rec, v, _ := l.inspect(full)
+	rec, v, _ := l.inspect(full, l.cache.wall())
 	return rec, v
 }
 
 // inspect is look that says too whether something is held that would be served if it could be decoded.
 // Of what is held and what stands beside it on this node, it takes what this Loader can use.
-func (l *Loader) inspect(full string) (rec record, v verdict, garbled bool) {
-	rec, held := l.cache.store.entry(full, l.cache.wall)
-	v = l.policy.judge(&rec, held, l.cache.wall())
+func (l *Loader) inspect(full string, wall int64) (rec record, v verdict, garbled bool) {
+	rec, held := l.cache.store.entry(full, wall)
+	v = l.policy.judge(&rec, held, wall)
 	if l.decodes == nil || v == verdictMissing || v != verdictFill && l.decodes(rec.val) {
 		return rec, v, false
 	}
 	garbled = v != verdictFill
-	rec, held = l.cache.store.beside(full, l.cache.wall)
-	v = l.policy.judge(&rec, held && (rec.kind != kindValue || l.decodes(rec.val)), l.cache.wall())
+	rec, held = l.cache.store.beside(full, wall)
+	v = l.policy.judge(&rec, held && (rec.kind != kindValue || l.decodes(rec.val)), wall)
 	return rec, v, garbled && v == verdictFill
 }
 
@@ -181,7 +182,7 @@ func (l *Loader) inspect(full string) (rec record, v verdict, garbled bool) {
 func (l *Loader) usable(val string) bool { return l.decodes == nil || l.decodes(val) }
 
 // answer returns what can be said without waiting for a fill.
-func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok bool) {
+func (l *Loader) answer(full string, rec *record, v verdict, now time.Duration) (res Result, ok bool) {
 	switch v {
 	case verdictServe, verdictRefresh:
 		return Result{Value: rec.val}, true
@@ -189,7 +190,7 @@ func (l *Loader) answer(full string, rec *record, v verdict) (res Result, ok boo
 		l.cache.n.notFound.Add(1)
 		return Result{Err: ErrNotFound}, true
 	}
-	err, rests := l.failures.of(l.cache.peer.instant().mono, full, v == verdictFallback)
+	err, rests := l.failures.of(now, full, v == verdictFallback)
 	switch {
 	case v == verdictStale, v == verdictFallback && err != nil:
 		return Result{Value: rec.val, Stale: true, Err: err}, true

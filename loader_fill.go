@@ -256,7 +256,7 @@ func (l *Loader) foreign(key string) bool {
 func (l *Loader) replaces(key string) bool {
 	ours := func(rec record, ok bool) bool { return ok && rec.kind == kindValue && l.usable(rec.val) }
 	st := l.cache.store
-	return ours(st.peek(key)) || ours(st.beside(key, l.cache.wall))
+	return ours(st.peek(key)) || ours(st.beside(key, l.cache.wall()))
 }
 
 // failed falls back on an old value, if there is one that may be served.

@@ -1039,7 +1039,7 @@ func TestLoaderClockIsSetBack(t *testing.T) {
 		}
 		s.apply(now, &rec, true)
 	}
-	held := func(key string) bool { _, ok := s.entry(key, wall); return ok }
+	held := func(key string) bool { _, ok := s.entry(key, wall()); return ok }
 	now.wall = 2000
 	if held("fresh") || !held("stale") {
 		t.Error("at the deadline")

@@ -69,10 +69,10 @@ func (e *entry) expired(wall func() int64) bool { return e.deadline != 0 && wall
 // livesAt reports whether its deadline is known not to have come at a time; 0 is no time.
 func (e *entry) livesAt(now int64) bool { return e.deadline == 0 || now != 0 && now < e.deadline }
 
-// ended reports whether it is of no use as stale any more either.
-func (e *entry) ended(wall func() int64) bool {
+// endedAt reports whether it is of no use as stale any more either.
+func (e *entry) endedAt(wall int64) bool {
 	end := e.end()
-	return end != 0 && wall() >= end
+	return end != 0 && wall >= end
 }
 
 // record returns what was put.

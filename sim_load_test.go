@@ -72,7 +72,7 @@ func (s *sim) fresh(n *simNode, key string) {
 func (s *sim) look(n *simNode, key string) verdict {
 	wall := s.now(n).wall
 	there, ok := n.r.store.servable(key, wall)
-	held, served := n.r.store.entry(key, func() int64 { return wall })
+	held, served := n.r.store.entry(key, wall)
 	if there.mark = 0; served != ok || served && held != there {
 		s.fail("n%d: %+v (%v) of %s may be served, and held is %+v", n.id, held, served, key, there)
 	}

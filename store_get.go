@@ -67,7 +67,7 @@ func (s *store) readLocked(sh *shard, hash uint64, e *entry, wall func() int64) 
 	case e.kind != kindValue:
 		return false
 	case e.expired(wall):
-		if e.ended(wall) { // now, so that it isn't back when the clock is set back
+		if e.endedAt(wall()) { // now, so that it isn't back when the clock is set back
 			s.expireLocked(sh, e)
 		}
 		return false

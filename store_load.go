@@ -58,15 +58,18 @@ func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int6
 // negative. What isn't, however the Loader may be configured, goes, so that it isn't back when
 // the clock is set back. A record that is live comes before a provisional value, and that before a
 // record that is stale.
-func (s *store) entry(key string, wall func() int64) (record, bool) {
+func (s *store) entry(key string, wall int64) (record, bool) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return record{}, false
 	}
-	e, p := sh.find(hash, key), s.twinOf(sh, hash, key)
-	if e != nil && (p == nil || !e.expired(wall)) &&
-		e.stamp > s.clearStamp.Load() && !e.ended(wall) && s.noteUse(e) {
+	e := sh.find(hash, key)
+	if p := s.twinOf(sh, hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
+		if !p.endedAt(wall) && s.noteUse(p) {
+			return p.served(), true
+		}
+	} else if e != nil && e.stamp > s.clearStamp.Load() && !e.endedAt(wall) && s.noteUse(e) {
 		return e.served(), true
 	}
 	sh.mu.Lock()
@@ -75,7 +78,7 @@ func (s *store) entry(key string, wall func() int64) (record, bool) {
 	if e != nil && e.stamp <= s.clearStamp.Load() {
 		e = nil
 	}
-	if e == nil || e.expired(wall) {
+	if e == nil || !e.aliveAt(wall) {
 		if p := s.twinOf(sh, hash, key); p != nil && s.servesLocked(sh, p, wall) {
 			return p.served(), true
 		}
@@ -87,8 +90,8 @@ func (s *store) entry(key string, wall func() int64) (record, bool) {
 }
 
 // servesLocked uses an entry, unless it is over: then it goes.
-func (s *store) servesLocked(sh *shard, e *entry, wall func() int64) bool {
-	if e.ended(wall) {
+func (s *store) servesLocked(sh *shard, e *entry, wall int64) bool {
+	if e.endedAt(wall) {
 		s.expireLocked(sh, e)
 		return false
 	}
@@ -98,7 +101,7 @@ func (s *store) servesLocked(sh *shard, e *entry, wall func() int64) bool {
 
 // beside returns the provisional value of a key, or negative, that stands beside what else is held of
 // it, if it may be served, fresh or stale.
-func (s *store) beside(key string, wall func() int64) (record, bool) {
+func (s *store) beside(key string, wall int64) (record, bool) {
 	hash := xxhash.Sum64String(key)
 	sh := s.shardOf(hash)
 	if sh == nil || s.provisional.Load() == 0 {

@@ -176,7 +176,7 @@ func TestStoreCover(t *testing.T) {
 				key := keys.Draw(t, "key")
 				rec, held := s.peek(key)
 				held = held && rec.kind != kindTombstone && !rec.ended(now.wall)
-				if got, ok := s.entry(key, func() int64 { return now.wall }); ok != held || ok && got != rec {
+				if got, ok := s.entry(key, now.wall); ok != held || ok && got != rec {
 					t.Fatalf("%s: got %+v %v, held: %+v", key, got, ok, rec)
 				}
 			},
@@ -350,7 +350,7 @@ func TestStoreSecondChance(t *testing.T) {
 	for name, get := range map[string]func(*store, string) bool{
 		"get":   func(s *store, key string) bool { _, ok := s.get(key, storeNoWall); return ok },
 		"fresh": func(s *store, key string) bool { _, ok := s.fresh(key, storeNoWall); return ok },
-		"entry": func(s *store, key string) bool { _, ok := s.entry(key, storeNoWall); return ok },
+		"entry": func(s *store, key string) bool { _, ok := s.entry(key, 0); return ok },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newStoreRig(storeConfig{maxKeys: maxKeys})

@@ -265,7 +265,7 @@ func (t *Typed[V]) All() iter.Seq2[string, V] {
 // beside returns the live value that stands beside what is held of a key.
 func (t *Typed[V]) beside(full string) (v V, err error) {
 	b := t.loader.cache
-	rec, ok := b.store.beside(full, b.wall)
+	rec, ok := b.store.beside(full, b.wall())
 	if !ok || rec.kind != kindValue || rec.expired(b.wall()) {
 		return v, ErrNotFound
 	}
