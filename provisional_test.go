@@ -31,7 +31,9 @@ func TestProvisionalIsServed(t *testing.T) {
 		b := nodes[0]
 		provisional(t, b, "k", "v")
 		get(t, b, "k", "v")
-		l := newLoader(t, b, func(context.Context, string) (Loaded, error) { return Loaded{}, errors.New("asked") })
+		l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
+			return Loaded{}, errors.New("asked")
+		})
 		loaded(t, l, "k", "v")
 		if many, err := l.GetMany(t.Context(), []string{"k"}); err != nil || many["k"] != "v" {
 			t.Errorf("GetMany = %v, %v", many, err)
@@ -112,8 +114,8 @@ func TestProvisionalEnds(t *testing.T) {
 				advance(6 * time.Second) // a sweep
 				synctest.Wait()
 				told := slices.ContainsFunc(lost, func(e Event) bool {
-					return e.Key == "k" && (e.Kind == EventEvict || e.Kind == EventDelete || e.Kind == EventSet && e.Value == "new") ||
-						e.Kind == EventClear
+					gone := e.Kind == EventEvict || e.Kind == EventDelete || e.Kind == EventSet && e.Value == "new"
+					return e.Key == "k" && gone || e.Kind == EventClear
 				})
 				if !told {
 					t.Errorf("nobody is told: %v", lost)
@@ -177,7 +179,11 @@ func TestProvisionalIsShared(t *testing.T) {
 		for _, b := range nodes {
 			get(t, b, "k", "v")
 		}
-		for i, want := range []Stats{{ProvisionalKept: 1, ProvisionalOffered: 2}, {ProvisionalAccepted: 1}, {ProvisionalAccepted: 1}} {
+		for i, want := range []Stats{
+			{ProvisionalKept: 1, ProvisionalOffered: 2},
+			{ProvisionalAccepted: 1},
+			{ProvisionalAccepted: 1},
+		} {
 			st := nodes[i].Stats()
 			got := Stats{ProvisionalKept: st.ProvisionalKept, ProvisionalOffered: st.ProvisionalOffered,
 				ProvisionalAccepted: st.ProvisionalAccepted, ProvisionalRefused: st.ProvisionalRefused}
@@ -293,8 +299,10 @@ func TestProvisionalCapacity(t *testing.T) {
 			must(t, b.Delete(key))
 			if i%3 == 0 {
 				must(t, b.Set(key, "set", 60))
-			} else if _, err := b.GetWithFiller(key, func(string) (string, error) { return strings.Repeat("v", i%5+1), nil }, 60); err != nil {
-				t.Fatal(err)
+			} else {
+				val := func(string) (string, error) { return strings.Repeat("v", i%5+1), nil }
+				_, err := b.GetWithFiller(key, val, 60)
+				must(t, err)
 			}
 			if _, ok := b.Get(key); !ok {
 				t.Errorf("%s isn't there", key)
@@ -354,7 +362,8 @@ func TestProvisionalSettle(t *testing.T) {
 	}{
 		{3, lag + time.Millisecond, 400 * time.Millisecond, 0, true},
 		{3, 0, 400 * time.Millisecond, 0, false},
-		{3, lag + time.Millisecond, 400 * time.Millisecond, 10 * time.Millisecond, true}, // Settle above MaxClockSkew
+		// Settle above MaxClockSkew:
+		{3, lag + time.Millisecond, 400 * time.Millisecond, 10 * time.Millisecond, true},
 		{3, 0, 400 * time.Millisecond, 10 * time.Millisecond, false},
 		{1, lag + time.Millisecond, 400 * time.Millisecond, 0, true}, // a local node
 		{1, 0, 400 * time.Millisecond, 0, false},
@@ -445,7 +454,8 @@ func TestProvisionalSettle(t *testing.T) {
 func TestProvisionalInAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemNet()
-		b := memNode(t, net, 1, 0, func(c *Config) { c.MaxKeys = 4000 }) // they are evicted before they are half a second old
+		// Keys are evicted before they are half a second old.
+		b := memNode(t, net, 1, 0, func(c *Config) { c.MaxKeys = 4000 })
 		other := memNode(t, net, 2, 0, func(c *Config) { c.MaxKeys = 4000 })
 		advance(3 * time.Second)
 		const fills, query = 300, 20
@@ -562,7 +572,9 @@ func TestProvisionalRowIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := three(t)
 		db := &testDB{}
-		l := newLoader(t, nodes[0], db.fill, func(c *LoaderConfig) { c.TTL, c.StaleFor = 100*time.Millisecond, time.Minute })
+		l := newLoader(t, nodes[0], db.fill, func(c *LoaderConfig) {
+			c.TTL, c.StaleFor = 100*time.Millisecond, time.Minute
+		})
 		db.set("k", "v")
 		must(t, nodes[0].Delete("k"))
 		loaded(t, l, "k", "v")

@@ -60,7 +60,8 @@ func (s *sim) fresh(n *simNode, key string) {
 	if !hit {
 		return
 	}
-	if p, has := n.r.store.provisionalOf(key); has && (!ok || held.kind != kindValue || held.expired(now.wall)) {
+	live := ok && held.kind == kindValue && !held.expired(now.wall)
+	if p, has := n.r.store.provisionalOf(key); has && !live {
 		held, ok = p, true
 	}
 	if !ok || held.kind != kindValue || val != held.val || held.expired(now.wall) || held.refreshFrom != 0 && now.wall >= held.refreshFrom {

@@ -273,7 +273,8 @@ func (s *sim) checkNode(n *simNode) {
 func (s *sim) get(n *simNode, key string) {
 	now := s.now(n)
 	held, ok := n.r.store.peek(key)
-	if p, has := n.r.store.provisionalOf(key); has && (!ok || held.kind != kindValue || held.expired(now.wall)) {
+	live := ok && held.kind == kindValue && !held.expired(now.wall)
+	if p, has := n.r.store.provisionalOf(key); has && !live {
 		p.version = n.oracle.shown[key]
 		held, ok = p, true
 	}

@@ -141,7 +141,8 @@ func (s *sim) endFill(x *simFill, rec *record) (outcome fillOutcome) {
 	}
 	for _, known := range x.known {
 		if x.read < known && s.c.lag == 0 {
-			s.fail("n%d: a fill of %s has read change %d; somebody who knew of %d waited for it", n.id, x.key, x.read, known)
+			s.fail("n%d: a fill of %s has read change %d; somebody who knew of %d waited for it",
+				n.id, x.key, x.read, known)
 		}
 	}
 	return outcome
@@ -194,8 +195,8 @@ func (s *sim) checkProvisional(n *simNode, key string) {
 	}
 	seen, known := s.oracle.reads[readOf(&p)]
 	switch brought := seen.rec; {
-	case !known || p.version != (version{}) ||
-		p.deadline != brought.deadline || p.staleUntil != brought.staleUntil || p.refreshFrom != brought.refreshFrom:
+	case !known || p.version != (version{}) || p.deadline != brought.deadline ||
+		p.staleUntil != brought.staleUntil || p.refreshFrom != brought.refreshFrom:
 		s.fail("n%d holds %+v provisionally, a fill has brought %+v", n.id, p, brought)
 	case seen.changes < n.oracle.known[key]:
 		s.fail("PROVISIONAL: n%d serves %s as of change %d, and has processed a write that followed change %d",

@@ -271,7 +271,8 @@ func newSim(seed uint64) *sim {
 
 // start begins a life of a node.
 func (s *sim) start(id int) *simNode {
-	n := &simNode{id: id, filling: map[string]bool{}, flights: map[string]*simFill{}, skew: s.rng.Int64N(simSkew+1) - simSkew/2}
+	n := &simNode{id: id, filling: map[string]bool{}, flights: map[string]*simFill{}}
+	n.skew = s.rng.Int64N(simSkew+1) - simSkew/2
 	if old := s.nodes[id]; old != nil {
 		n.life = old.life + 1
 	}

@@ -13,7 +13,10 @@ import (
 var (
 	wireOffer = offer{
 		origin: wireOrigin, to: wireOther, seen: 300, echo: 1 << 40,
-		rec:  record{key: "user:\x00\xff", val: "v", deadline: wireWall + 60_000, staleUntil: wireWall + 90_000, refreshFrom: wireWall},
+		rec: record{
+			key: "user:\x00\xff", val: "v",
+			deadline: wireWall + 60_000, staleUntil: wireWall + 90_000, refreshFrom: wireWall,
+		},
 		dots: []dot{{wireOrigin, 1}, {wireOther, maxSeq}},
 	}
 	wireOfferNegative = offer{origin: wireOrigin, to: wireOther, rec: record{kind: kindNegative}}
@@ -55,7 +58,10 @@ func TestWireOfferRefused(t *testing.T) {
 		}
 	}
 	if n := len(appendOffer(nil, &offer{origin: 1 << 63, to: 1 << 63, seen: 1 << 63, echo: 1 << 63,
-		rec:  record{val: strings.Repeat("v", MaxRecordSize), deadline: 1<<63 - 1, staleUntil: 1<<63 - 1, refreshFrom: 1<<63 - 1},
+		rec: record{
+			val:      strings.Repeat("v", MaxRecordSize),
+			deadline: 1<<63 - 1, staleUntil: 1<<63 - 1, refreshFrom: 1<<63 - 1,
+		},
 		dots: make([]dot, 2*maxDots)})); n > maxFrame+frameSlack {
 		t.Errorf("the largest offer has %d bytes", n)
 	}
@@ -68,9 +74,11 @@ func TestWireOfferRoundTrip(t *testing.T) {
 			origin: rapid.Uint64Min(1).Draw(t, "origin"), to: rapid.Uint64Min(1).Draw(t, "to"),
 			seen: rapid.Uint64().Draw(t, "seen"), echo: rapid.Uint64().Draw(t, "echo"),
 			rec: record{
-				key:      string(rapid.SliceOf(rapid.Byte()).Draw(t, "key")),
-				kind:     rapid.SampledFrom([]kind{kindValue, kindNegative}).Draw(t, "kind"),
-				deadline: times.Draw(t, "deadline"), staleUntil: times.Draw(t, "stale"), refreshFrom: times.Draw(t, "refresh"),
+				key:         string(rapid.SliceOf(rapid.Byte()).Draw(t, "key")),
+				kind:        rapid.SampledFrom([]kind{kindValue, kindNegative}).Draw(t, "kind"),
+				deadline:    times.Draw(t, "deadline"),
+				staleUntil:  times.Draw(t, "stale"),
+				refreshFrom: times.Draw(t, "refresh"),
 			},
 		}
 		if o.rec.kind == kindValue {
