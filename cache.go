@@ -65,7 +65,7 @@ type storeStats struct {
 // Clear isn't. A floor is raised under the same lock under which what it
 // stands for goes, so that this is true at every moment.
 //
-// apply and close are serialised by the caller; everything else, replace
+// apply, keep, beginFill and close are serialised by the caller; everything else, replace
 // included, may run at any time. At most one shard is locked at a time.
 type store struct {
 	storeConfig
@@ -76,7 +76,7 @@ type store struct {
 	// changes more often.
 	_           [64]byte
 	clearStamp  atomic.Uint64
-	epoch       atomic.Uint64 // of provisional values
+	epoch       atomic.Uint64 // of provisional values, see touchAll
 	mortal      atomic.Bool   // an entry has had a deadline
 	entries     atomic.Int64
 	provisional atomic.Int64  // of the entries
@@ -84,10 +84,11 @@ type store struct {
 	_           [64]byte
 
 	clearOrigin             atomic.Uint64
+	clearedEpoch            atomic.Uint64 // the epoch that the last Clear began that was applied
 	inProbation, entryBytes atomic.Int64
 	tombs, tombBytes        atomic.Int64
 
-	rng    *rand.PCG // only apply draws
+	rng    *rand.PCG // only apply and keep draw
 	closed atomic.Bool
 
 	hits                         stripedCounter
@@ -261,8 +262,10 @@ func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) (*
 
 func (s *store) applyClear(v version) outcome {
 	if !s.clearVersion().less(v) {
+		s.touchAll()
 		return outcomeKept
 	}
+	s.clearedEpoch.Store(s.epoch.Add(1)) // first: who is told of the Clear finds nothing any more
 	s.clearOrigin.Store(v.origin)
 	s.clearStamp.Store(v.stamp) // every shard's cleared is below it now, and so it is due
 	s.tellClear(v)
@@ -472,6 +475,9 @@ func (s *store) giveUp(key string, below version) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	s.tellGone(s.touchLocked(sh, hash, key), EventEvict)
+	for f := sh.fills[hash]; f != nil; f = f.next {
+		f.givenUp = true
+	}
 	if _, held, ok := sh.heldLocked(hash, key); ok && held.less(below) {
 		s.forgetLocked(sh, key, held)
 	}

@@ -30,15 +30,14 @@ func (s *store) fitsLocked(sh *shard, rec *record, e *entry) bool {
 		(s.maxBytes <= 0 || cost <= 0 || s.entryBytes.Load()+cost <= s.maxBytes)
 }
 
-// evictFor evicts up to n entries to make room for a record that apply would hold.
-// It reports whether more are needed.
-func (s *store) evictFor(now instant, rec *record, n int) bool {
+// evictFor evicts up to n entries to make room for a record that apply would hold under a hash, or keep
+// under its twin. It reports whether more are needed.
+func (s *store) evictFor(now instant, rec *record, hash uint64, n int) bool {
 	if s.maxBytes <= 0 || rec.kind == kindTombstone || s.tooBig(rec) ||
 		entryCost(rec.key, rec.val) <= int64(n)*EntryOverhead {
 		return false // apply itself won't need more
 	}
 	for ; n > 0; n-- {
-		hash := xxhash.Sum64String(rec.key)
 		if sh := s.shardOf(hash); sh != nil {
 			sh.mu.Lock()
 			fits := s.fitsLocked(sh, rec, sh.find(hash, rec.key))
@@ -198,9 +197,7 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 
 	if epoch := s.epoch.Load(); sh.epoch < epoch {
 		for _, e := range s.staleLocked(sh) {
-			s.tellGone(e, EventEvict)
-			s.unlinkLocked(sh, e)
-			s.provisionalsDropped.Add(1)
+			s.dropStaleLocked(sh, e)
 			if n++; n == sweepBatch {
 				return n
 			}

@@ -27,6 +27,7 @@ type fill struct {
 	// A write of the key has been processed since the beginning. It belongs to the fill, not to the key:
 	// another fill of the key may begin after that write. It is guarded by the shard's lock, as next is.
 	touched bool
+	givenUp bool  // one of them couldn't be applied: the fence knows nothing of it
 	next    *fill // of the same hash
 }
 
@@ -35,26 +36,29 @@ type fillOutcome uint8
 
 const (
 	fillWritten fillOutcome = iota // it is a write like any other
-	fillKept                       // it is a provisional value: served here, and offered to others
+	fillKept                       // it is a provisional value, that is served here
+	fillOffered                    // so it is, and it is offered to the neighbours
 	fillRefused                    // something newer is known, or may be
 )
 
 // beginFills is called right before the database is asked for some keys. settle is by how much the
 // answer may lag behind what is committed.
 func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) []*fill {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	start := &fillStart{
-		stamp:  r.fillStamp(now, settle),
-		begin:  now.mono,
-		settle: settle,
-		epoch:  r.store.epoch.Load(),
-		echoes: r.echoes(now, settle),
-	}
 	fills := make([]*fill, len(keys))
+	start := &fillStart{begin: now.mono, settle: settle}
 	for i, key := range keys {
 		fills[i] = &fill{fillStart: start, key: key, hash: xxhash.Sum64String(key)}
-		r.store.beginFill(fills[i])
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	start.stamp, start.epoch = r.fillStamp(now, settle), r.store.epoch.Load()
+	start.echoes = r.echoes(now, settle)
+	for i, f := range fills {
+		if i > 0 && i%applyBatch == 0 { // others want the lock; what comes now precedes the reading
+			r.mu.Unlock()
+			r.mu.Lock()
+		}
+		r.store.beginFill(f)
 	}
 	return fills
 }
@@ -94,11 +98,18 @@ func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOu
 	if r.closed {
 		return fillRefused
 	}
-	if !beside && f.stamp != 0 && r.store.admits(rec.key, rec.version) {
+	if !beside && r.passes(f, rec) {
 		r.commit(now, rec, at)
 		return fillWritten
 	}
 	return r.keep(now, f, rec, beside)
+}
+
+// passes reports whether the fence lets a fill pass. It compares stamps, so it needs help where a write was
+// processed that left none, and on a local node that reads behind commits, if the clock was set forward.
+func (r *replica) passes(f *fill, rec *record) bool {
+	return f.stamp != 0 && f.epoch >= r.givenUpAll && !r.store.givenUp(f) &&
+		(!r.local || r.untouched(f)) && r.store.admits(rec.key, rec.version)
 }
 
 // keep makes a value, or a negative, a provisional one, if no write of its key, no Clear and no context
@@ -108,26 +119,32 @@ func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutco
 		return fillRefused
 	}
 	if rec.kind == kindTombstone { // there is nothing to keep, nor is what was there any more
-		r.store.unkeep(f)
+		if r.store.unkeep(f) {
+			return fillKept
+		}
 		return fillRefused
 	}
-	for r.store.evictFor(now, rec, evictBatch) { // see makeRoom
-		r.mu.Unlock()
-		r.mu.Lock()
-	}
+	r.makeRoomToKeep(now, rec, f, beside)
 	if r.closed || !r.untouched(f) {
 		return fillRefused
 	}
-	switch held, isNew := r.store.keep(now, rec, f, beside); {
-	case !held:
+	if _, isNew := r.store.keep(now, rec, f, beside); !isNew {
 		return fillRefused
-	case isNew:
-		r.n.provisionalKept++
-		if !beside {
-			r.share(f, rec)
-		}
+	}
+	r.n.provisionalKept++
+	if !beside && r.share(f, rec) {
+		return fillOffered
 	}
 	return fillKept
+}
+
+// makeRoomToKeep is makeRoom for a provisional value.
+func (r *replica) makeRoomToKeep(now instant, rec *record, f *fill, beside bool) {
+	hash := twin(xxhash.Sum64String(rec.key))
+	for r.store.wants(now, rec, f, beside) && r.store.evictFor(now, rec, hash, evictBatch) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
 }
 
 // untouched reports whether no touch of all keys has come since the fill began, nor, where reads lag, a

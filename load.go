@@ -54,7 +54,6 @@ type load struct {
 	done   chan struct{} // closed when result is there
 	result Result
 
-	beside  bool        // what it brings stands beside a value of another layout
 	fill    *fill       // from the call of the Fill until it is known what becomes of what that brought
 	lease   *leaseAsk   // nil: it hasn't asked for one
 	asked   bool        // it has, or it is alone

@@ -127,10 +127,6 @@ func (ld *load) filled(rec *record) {
 	ld.outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
 }
 
-// kept notes for them that they are offered what its fill has brought, unless that stands beside a value
-// that they can read.
-func (ld *load) kept() { ld.outcome = leaseMsg{op: opUncached, offered: !ld.beside} }
-
 // begin begins the fills of some loads of a run: right after it their Fill is called.
 func (l *Loader) begin(r *run, lds ...*load) {
 	keys := make([]string, len(lds))
@@ -152,9 +148,9 @@ func (l *Loader) begin(r *run, lds ...*load) {
 // what is held if that is another layout's.
 func (l *Loader) endFill(now time.Time, ld *load, rec *record) fillOutcome {
 	f := ld.fill
-	ld.fill, ld.beside = nil, l.foreign(ld.key)
+	ld.fill = nil
 	p := l.cache.peer
-	return p.replica.endFill(p.instantOf(now), f, rec, ld.beside)
+	return p.replica.endFill(p.instantOf(now), f, rec, l.foreign(ld.key))
 }
 
 // dropFill ends a load's fill unless that has ended.
@@ -228,8 +224,9 @@ func (l *Loader) cached(ld *load, o fillOutcome, rec *record) bool {
 	case o == fillRefused:
 		l.cache.fillsRefused.Add(1)
 		return false
+	case o == fillOffered:
+		ld.outcome = leaseMsg{op: opUncached, offered: true}
 	case o == fillKept:
-		ld.kept()
 	case rec.kind != kindTombstone:
 		ld.filled(rec)
 	}

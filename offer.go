@@ -4,14 +4,14 @@ package bcache
 // write of the key that the fill hadn't seen keeps it too.
 
 const (
-	maxOffers     = 4096
-	maxOfferBytes = 8 << 20 // of keys and values
+	maxOffers     = 4096    // frames: one for each neighbour
+	maxOfferBytes = 8 << 20 // of keys and values in them
 )
 
 // offers wait for flush. What is beyond the bounds isn't offered: the others fill for themselves.
 type offers struct {
-	queue []offered
-	bytes int
+	queue         []offered
+	frames, bytes int
 }
 
 // offered is one value, and to whom it goes.
@@ -25,12 +25,13 @@ func (o *offers) empty() bool { return len(o.queue) == 0 }
 
 // put queues one, and reports whether there was room.
 func (o *offers) put(x offered) bool {
-	size := len(x.rec.key) + len(x.rec.val)
-	if len(o.queue) >= maxOffers || o.bytes+size > maxOfferBytes {
+	frames, bytes := len(x.to), len(x.to)*(len(x.rec.key)+len(x.rec.val))
+	if o.frames+frames > maxOffers || o.bytes+bytes > maxOfferBytes {
 		return false
 	}
 	o.queue = append(o.queue, x)
-	o.bytes += size
+	o.frames += frames
+	o.bytes += bytes
 	return true
 }
 
@@ -51,8 +52,9 @@ func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
 	return sends
 }
 
-// share offers what a fill brought to all neighbours that have said how far they are.
-func (r *replica) share(f *fill, rec *record) {
+// share offers what a fill brought to all neighbours that have said how far they are. It reports whether
+// there are some, and there was room.
+func (r *replica) share(f *fill, rec *record) bool {
 	var to []peerEcho
 	for _, e := range f.echoes {
 		if p := r.peers[e.peer]; p != nil && p.origin == e.origin {
@@ -60,7 +62,7 @@ func (r *replica) share(f *fill, rec *record) {
 		}
 	}
 	if len(to) == 0 {
-		return
+		return false
 	}
 	// What was touched here since the fill began isn't this key, nor is it a Clear: so the dots are of
 	// writes that were issued before it, or of other keys.
@@ -69,12 +71,13 @@ func (r *replica) share(f *fill, rec *record) {
 	idle := r.idle()
 	if !r.offers.put(offered{*rec, dots, to}) {
 		r.n.droppedSends += uint64(len(to))
-		return
+		return false
 	}
 	r.n.provisionalOffered += uint64(len(to))
 	if idle {
 		r.wake()
 	}
+	return true
 }
 
 // receiveOffer keeps another node's provisional value, if every write that this node has processed in
@@ -98,10 +101,7 @@ func (r *replica) accept(now instant, o *offer) bool {
 	if o.to != r.origin || !r.sees(o) {
 		return false
 	}
-	for r.store.evictFor(now, &o.rec, evictBatch) { // see makeRoom
-		r.mu.Unlock()
-		r.mu.Lock()
-	}
+	r.makeRoomToKeep(now, &o.rec, nil, false)
 	if r.closed || !r.sees(o) {
 		return false
 	}

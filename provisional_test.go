@@ -503,7 +503,7 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 		t.Fatalf("the echo of the other node is %d, and it has counted %d touches", got, b.touches.count)
 	}
 	f := a.beginFills(g.now(), 0, "k")[0]
-	if outcome := a.endFill(g.now(), f, &record{key: "k", val: "v"}, false); outcome != fillKept {
+	if outcome := a.endFill(g.now(), f, &record{key: "k", val: "v"}, false); outcome != fillOffered {
 		t.Fatal(outcome)
 	}
 	_, sends := a.flush(g.now())
@@ -552,18 +552,18 @@ func TestEchoLog(t *testing.T) {
 // Offers that wait are bounded in number and in bytes.
 func TestOffersAreBounded(t *testing.T) {
 	var o offers
-	n := 0
-	for o.put(offered{rec: record{key: "k"}}) {
+	n, four := 0, make([]peerEcho, 4) // a frame for each
+	for o.put(offered{rec: record{key: "k"}, to: four}) {
 		n++
 	}
-	if n != maxOffers {
-		t.Errorf("%d offers", n)
+	if n != maxOffers/4 {
+		t.Errorf("%d offers to 4 nodes", n)
 	}
 	o.take()
-	for n = 0; o.put(offered{rec: record{val: strings.Repeat("v", 1<<20)}}); n++ {
+	for n = 0; o.put(offered{rec: record{val: strings.Repeat("v", 1<<20)}, to: four}); n++ {
 	}
-	if n != maxOfferBytes>>20 || o.empty() {
-		t.Errorf("%d offers of 1 MiB", n)
+	if n != maxOfferBytes>>22 || o.empty() {
+		t.Errorf("%d offers of 1 MiB to 4 nodes", n)
 	}
 }
 

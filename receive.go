@@ -192,11 +192,15 @@ func (r *replica) future(now instant, stamp uint64) bool {
 // it is known to be stale. For a Clear that is all that was seen here so far. It is a touch without a
 // dot: the context doesn't cover it.
 func (r *replica) giveUp(now instant, rec *record) {
-	switch {
-	case rec.kind != kindClear:
+	if rec.kind != kindClear {
 		r.store.giveUp(rec.key, rec.version)
-	case r.store.clearVersion().origin != rec.origin: // once is enough
-		r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
+	} else {
+		if r.store.clearVersion().origin != rec.origin { // once is enough
+			r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
+		} else {
+			r.store.touchAll()
+		}
+		r.givenUpAll = r.store.epoch.Load()
 	}
 	r.touch(now, rec, r.store.bucketOf(rec.key), dot{})
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // A replica is one node's part in the replication: a state machine that is
@@ -42,10 +44,12 @@ type replica struct {
 	touches touches
 	outbox  outbox
 	offers  offers // offer.go
-	sends   []message
-	cuts    []cut
-	swept   int // the next shard to sweep
-	n       replicaStats
+
+	givenUpAll uint64 // the epoch that the last Clear began that couldn't be applied
+	sends      []message
+	cuts       []cut
+	swept      int // the next shard to sweep
+	n          replicaStats
 
 	peers   map[uint64]*peerState
 	peerIDs []uint64 // their PeerIDs, ascending
@@ -216,7 +220,7 @@ func (r *replica) replace(now instant, rec *record, at place) bool {
 	if r.clearing.Load() {
 		return false
 	}
-	r.touches.at[at.bucket()].Store(int64(now.mono))
+	r.touches.note(at.bucket(), now.mono)
 	if !r.store.replace(now, rec, at) {
 		return false
 	}
@@ -265,7 +269,7 @@ func (r *replica) makeRoom(now instant, rec *record) {
 	if r.store.maxBytes <= 0 || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
 		return // it takes no more than one place, or none
 	}
-	for r.store.evictFor(now, rec, evictBatch) {
+	for r.store.evictFor(now, rec, xxhash.Sum64String(rec.key), evictBatch) {
 		r.mu.Unlock()
 		r.mu.Lock()
 	}

@@ -51,8 +51,14 @@ func newEntry(rec *record) *entry {
 		e = &soft.entry
 		e.isSoft = true
 	}
-	e.key, e.val, e.version, e.deadline, e.kind, e.mark = rec.key, rec.val, rec.version, rec.deadline, rec.kind, rec.mark
+	e.fill(rec)
 	return e
+}
+
+// fill takes over what an entry has of a record.
+func (e *entry) fill(rec *record) {
+	e.key, e.val, e.version, e.deadline = rec.key, rec.val, rec.version, rec.deadline
+	e.kind, e.mark = rec.kind, rec.mark
 }
 
 // soft returns the times that an entry has beside its deadline.

@@ -163,6 +163,22 @@ func (s *sim) checkGrant(n *simNode, l *lease) {
 	s.logf("n%d grants the lease of %s to n%d until %v", n.id, l.key, h.peer, h.until)
 }
 
+// returned notes that a node has given a lease back that it doesn't need, as meanwhile it has asked, and been
+// granted it by, somebody else.
+func (s *sim) returned(from, to *simNode, frame []byte) {
+	m, err := decodeLease(frame)
+	if err != nil || m.op != opDeclined {
+		return
+	}
+	if a := from.r.asks[m.id]; a == nil || int(a.peer) == to.id {
+		return
+	}
+	k := simGrantKey{to.r.origin, m.key}
+	s.oracle.grants[k] = slices.DeleteFunc(s.oracle.grants[k], func(g simGrant) bool {
+		return g.holder.leaseAsker == leaseAsker{uint64(from.id), m.id}
+	})
+}
+
 // checkLeasesEnded verifies that nothing is left when all loads have ended.
 func (s *sim) checkLeasesEnded() {
 	for _, n := range s.nodes {

@@ -208,6 +208,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		s.tracePing(from, to, frame)
 		return // they change no entry
 	case frameLease, frameTurn:
+		s.returned(from, to, frame)
 		s.checkLeases(to)
 		return
 	}

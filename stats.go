@@ -26,7 +26,7 @@ type Stats struct {
 	ProvisionalKept     uint64 // counter: those of this node
 	ProvisionalOffered  uint64 // counter: those offered to other nodes, once per node
 	ProvisionalAccepted uint64 // counter: those of other nodes that are held here too
-	ProvisionalRefused  uint64 // counter: those that aren't, as this node may know something newer
+	ProvisionalRefused  uint64 // counter: those that aren't: this node may know something newer, or has a value
 	ProvisionalDropped  uint64 // counter: those that a write, or a full sync, has ended here
 
 	Refreshes     uint64 // counter: fills of Loaders begun in the background

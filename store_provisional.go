@@ -3,6 +3,7 @@ package bcache
 import (
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -32,9 +33,19 @@ func (e *entry) hash() uint64 {
 // ends them all.
 func (s *store) stands(p *entry) bool { return p.epoch() == s.epoch.Load() }
 
-// A provisional value needs no version. In its place it has the epoch in which it was kept, and when.
-func (e *entry) epoch() uint64       { return e.version.stamp }
-func (e *entry) kept() time.Duration { return time.Duration(e.version.origin) }
+// A provisionalEntry is an entry that is a provisional value, in one piece with what else is known of it.
+type provisionalEntry struct {
+	softEntry
+	kept   time.Duration // when, by the monotonic clock
+	beside bool          // it stands beside a live record; nobody is told of it
+}
+
+func (e *entry) ofProvisional() *provisionalEntry {
+	return (*provisionalEntry)(unsafe.Pointer(e)) // see putProvisionalLocked
+}
+
+// epoch is that in which a provisional value was kept: it has no version, but for the origin that filled it.
+func (e *entry) epoch() uint64 { return e.version.stamp }
 
 // twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
 func (s *store) twinOf(sh *shard, hash uint64, key string) *entry {
@@ -65,8 +76,23 @@ func (s *store) touchLocked(sh *shard, hash uint64, key string) *entry {
 	return p
 }
 
-// touchAll does so for all keys: it begins another epoch. What is left of the one before is swept.
-func (s *store) touchAll() { s.epoch.Add(1) }
+// touchAll does so for all keys: it begins another epoch. What is left of the one before is swept; at once
+// if somebody listens.
+func (s *store) touchAll() {
+	s.epoch.Add(1)
+	if s.watchers.none() || s.provisional.Load() == 0 {
+		return
+	}
+	for i := range s.table {
+		if sh := s.table[i].Load(); sh != nil {
+			sh.mu.Lock()
+			for _, e := range s.staleLocked(sh) {
+				s.dropStaleLocked(sh, e)
+			}
+			sh.mu.Unlock()
+		}
+	}
+}
 
 // beginFill has touches noted that come while a key is filled. It is serialised as apply is.
 func (s *store) beginFill(f *fill) {
@@ -78,6 +104,15 @@ func (s *store) beginFill(f *fill) {
 	}
 	f.next = sh.fills[f.hash]
 	sh.fills[f.hash] = f
+}
+
+// givenUp reports whether a write of the key couldn't be applied since the fill began: then the fence knows
+// nothing of it.
+func (s *store) givenUp(f *fill) bool {
+	sh := s.shardOf(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return f.givenUp
 }
 
 // endFill ends that.
@@ -119,19 +154,15 @@ func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNe
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for {
-		if f != nil && f.touched || !beside && s.liveLocked(sh, now, hash, rec.key) {
-			return false, false
+		old, wanted := s.wantsLocked(sh, now, hash, rec, f, beside)
+		if !wanted {
+			return old != nil, false
 		}
-		old := sh.find(at.hash, rec.key)
-		if old != nil {
-			later := f != nil && f.begin > old.kept()
-			if s.stands(old) && old.aliveAt(now.wall) && !later {
-				return true, false
-			}
+		if old != nil && f != nil {
 			s.useLocked(sh, at.hash, old) // it mustn't be the victim itself
 		}
 		if s.fitsLocked(sh, rec, old) {
-			s.putProvisionalLocked(sh, now, at, rec, old, f != nil)
+			s.putProvisionalLocked(sh, now, at, rec, old, f != nil, beside)
 			return true, true
 		}
 		sh.mu.Unlock() // see applyAt
@@ -140,29 +171,62 @@ func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNe
 	}
 }
 
+// wants reports whether keep would hold a value now.
+func (s *store) wants(now instant, rec *record, f *fill, beside bool) bool {
+	hash := xxhash.Sum64String(rec.key)
+	sh := s.shardOf(hash)
+	if sh == nil {
+		return true
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	_, wanted := s.wantsLocked(sh, now, hash, rec, f, beside)
+	return wanted
+}
+
+// wantsLocked reports whether a value is to be kept, and in place of which one, if there is one. If it isn't,
+// old is the one that stays, if there is one.
+func (s *store) wantsLocked(
+	sh *shard, now instant, hash uint64, rec *record, f *fill, beside bool,
+) (old *entry, wanted bool) {
+	if f != nil && f.touched || !beside && s.liveLocked(sh, now, hash, rec.key) {
+		return nil, false
+	}
+	old = sh.find(twin(hash), rec.key)
+	later := old != nil && f != nil && f.begin > old.ofProvisional().kept
+	return old, old == nil || later || !s.stands(old) || !old.aliveAt(now.wall)
+}
+
 // unkeep drops the provisional value of a key of which a fill that began when it was there says that
-// it has none any more.
-func (s *store) unkeep(f *fill) {
+// it has none any more. It reports whether there is none now.
+func (s *store) unkeep(f *fill) bool {
 	sh := s.shardOf(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if p := s.twinOf(sh, f.hash, f.key); p != nil && !f.touched && f.begin > p.kept() {
-		s.endLocked(sh, p, EventEvict)
-		s.provisionalsDropped.Add(1)
+	p := s.twinOf(sh, f.hash, f.key)
+	if p == nil || f.touched || f.begin <= p.ofProvisional().kept {
+		return false
 	}
+	s.endLocked(sh, p, EventEvict)
+	s.provisionalsDropped.Add(1)
+	return true
 }
 
 // putProvisionalLocked holds it in place of old, if there is one. There is room for it.
 func (s *store) putProvisionalLocked(
-	sh *shard, now instant, at place, rec *record, old *entry, local bool,
+	sh *shard, now instant, at place, rec *record, old *entry, local, beside bool,
 ) {
 	kept := *rec
-	kept.version, kept.mark = version{s.epoch.Load(), uint64(now.mono)}, 0
-	at.fresh = newEntry(&kept)
-	at.fresh.provisional = true
-	at.fresh.key = s.ownKeyLocked(sh, rec.key)
+	kept.version, kept.mark = version{s.epoch.Load(), rec.origin}, 0
+	p := &provisionalEntry{kept: now.mono, beside: beside}
+	p.fill(&kept)
+	p.softTimes, p.isSoft = softTimes{rec.staleUntil, rec.refreshFrom}, true
+	p.provisional, p.key = true, s.ownKeyLocked(sh, rec.key)
+	at.fresh = &p.entry
 	s.putLocked(sh, at, &kept, old, local)
-	s.tellProvisional(rec)
+	if !beside {
+		s.tellProvisional(rec)
+	}
 }
 
 // ownKeyLocked returns the store's copy of a key, or makes one.
@@ -193,6 +257,16 @@ func (s *store) endLocked(sh *shard, e *entry, why EventKind) {
 	}
 	s.tellGone(e, why)
 	s.unlinkLocked(sh, e)
+}
+
+// dropStaleLocked drops a provisional value that is none any more. After a Clear that was told there are no
+// events for each.
+func (s *store) dropStaleLocked(sh *shard, e *entry) {
+	if e.epoch() >= s.clearedEpoch.Load() {
+		s.tellGone(e, EventEvict)
+	}
+	s.unlinkLocked(sh, e)
+	s.provisionalsDropped.Add(1)
 }
 
 // staleLocked lists the provisional values of a shard that are none any more.

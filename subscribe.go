@@ -45,7 +45,9 @@ type Event struct {
 
 	// Provisional means that the value, or that there is none, was read from the database but is no
 	// write: nodes that can't be sure of it don't have it. See "Fills, and the fence" in the README.
-	// Any write of the key ends it: if that changes nothing else, an EventEvict tells so.
+	// Any write of the key ends it: if that changes nothing else, an EventEvict tells so. Of a value
+	// that a Typed has beside one that it can't decode there are no events. With EventExpire and
+	// EventEvict it means that the entry was provisional.
 	Provisional bool
 
 	N int // with EventLost
@@ -167,9 +169,10 @@ const always = math.MaxUint64
 
 // tellGone tells what becomes of an entry.
 func (s *store) tellGone(e *entry, kind EventKind) {
-	if !s.watchers.none() && e != nil && e.kind == kindValue {
-		s.tell(Event{Kind: kind, Key: e.key, Origin: e.origin}, always)
+	if s.watchers.none() || e == nil || e.kind != kindValue || e.provisional && e.ofProvisional().beside {
+		return
 	}
+	s.tell(Event{Kind: kind, Key: e.key, Origin: e.origin, Provisional: e.provisional}, always)
 }
 
 // tellHeld tells of what is held now.

@@ -241,6 +241,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 func (r *replica) endSync(now instant) {
 	in := r.sync
 	r.adopt(now, &in.head)
+	r.store.touchAll()
 	r.touchAll(now, dot{})
 	r.unvouched = false
 	r.patience = syncPatience

@@ -24,9 +24,12 @@ type touches struct {
 	clears uint64
 	all    time.Duration // when that was
 
+	// The latest time of a touch. Who reads the clock first may come second: times never fall.
+	latest time.Duration
+
 	// On a local node, which has no log: when a bucket was last touched. Its writes don't always take the
 	// replica's lock.
-	at []atomic.Int64
+	at []atomic.Uint64
 }
 
 // touchLog is how many touches are remembered. They have to reach back as far as what neighbours have last
@@ -39,7 +42,7 @@ type dot struct{ origin, seq uint64 }
 type loggedTouch struct {
 	dot                // zero: it had none
 	prev uint64        // the count of the touch before in its bucket; 0 if there was none
-	at   time.Duration // monotonic
+	at   time.Duration // monotonic; no earlier than that of the touch before
 }
 
 // maxDots is how many dots of a bucket, and of Clears, go with an offer.
@@ -47,7 +50,7 @@ const maxDots = 8
 
 func newTouches(local bool, size int) touches {
 	if local {
-		return touches{at: make([]atomic.Int64, numBuckets)}
+		return touches{at: make([]atomic.Uint64, numBuckets)}
 	}
 	return touches{size: cmp.Or(size, touchLog), heads: make([]uint64, numBuckets)}
 }
@@ -57,7 +60,8 @@ func (t *touches) echo() uint64 { return t.count + 1 }
 
 // add counts a touch, and chains it to those before.
 func (t *touches) add(head *uint64, d dot, at time.Duration) {
-	x := loggedTouch{d, *head, at}
+	t.latest = max(t.latest, at)
+	x := loggedTouch{d, *head, t.latest}
 	if len(t.log) < t.size {
 		t.log = append(t.log, x)
 	} else {
@@ -66,6 +70,9 @@ func (t *touches) add(head *uint64, d dot, at time.Duration) {
 	t.count++
 	*head = t.count
 }
+
+// note notes when a bucket of a local node was touched.
+func (t *touches) note(bucket int, at time.Duration) { raise(&t.at[bucket], uint64(at)) }
 
 // get returns the touch with a count, if it is remembered.
 func (t *touches) get(count uint64) (x loggedTouch, ok bool) {
@@ -128,7 +135,7 @@ func (r *replica) touch(now instant, rec *record, bucket int, d dot) {
 		return
 	}
 	if r.local {
-		r.touches.at[bucket].Store(int64(now.mono))
+		r.touches.note(bucket, now.mono)
 	} else {
 		r.touches.add(&r.touches.heads[bucket], d, now.mono)
 	}
@@ -137,10 +144,9 @@ func (r *replica) touch(now instant, rec *record, bucket int, d dot) {
 
 // touchAll is touch for what may be a write of any key: a Clear, or a context that is adopted.
 func (r *replica) touchAll(now instant, d dot) {
-	r.touches.all = now.mono
+	r.touches.all = max(r.touches.all, now.mono)
 	if !r.local {
 		r.touches.add(&r.touches.clears, d, now.mono)
 	}
-	r.store.touchAll()
 	r.changed("", kindClear)
 }
