@@ -21,7 +21,7 @@ type flights struct {
 
 type flightShard struct {
 	running atomic.Int64 // callers inside do; writes look at this only
-	group   atomic.Pointer[singleflight.Group]
+	group   singleflight.Group
 
 	mu    sync.Mutex
 	ended sync.Cond
@@ -39,7 +39,6 @@ func newFlights() *flights {
 	f := &flights{}
 	for i := range f.shards {
 		s := &f.shards[i]
-		s.group.Store(&singleflight.Group{})
 		s.ended.L = &s.mu
 		s.byKey = map[string]*flight{}
 	}
@@ -58,7 +57,7 @@ func (f *flights) do(key string, fn func() (string, error)) (string, error) {
 	defer s.running.Add(-1)
 	fl := s.enter(key)
 	defer s.leave(key, fl)
-	val, err, _ := s.group.Load().Do(key, func() (any, error) {
+	val, err, _ := s.group.Do(key, func() (any, error) {
 		s.begin(fl)
 		defer s.end(fl)
 		return fn()
@@ -78,7 +77,7 @@ func (s *flightShard) enter(key string) *flight {
 	fl.callers++
 	if !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
 		fl.began = time.Time{}
-		s.group.Load().Forget(key)
+		s.group.Forget(key)
 	}
 	return fl
 }
@@ -112,14 +111,27 @@ func (s *flightShard) end(fl *flight) {
 
 // forget keeps later callers from joining the flight of key.
 func (f *flights) forget(key string) {
-	if s := f.of(key); s.running.Load() > 0 {
-		s.group.Load().Forget(key)
+	s := f.of(key)
+	if s.running.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fl := s.byKey[key]; fl != nil && !fl.began.IsZero() { // one that waits begins after the write
+		s.group.Forget(key)
 	}
 }
 
 // forgetAll does so for every key.
 func (f *flights) forgetAll() {
 	for i := range f.shards {
-		f.shards[i].group.Store(&singleflight.Group{})
+		s := &f.shards[i]
+		s.mu.Lock()
+		for key, fl := range s.byKey {
+			if !fl.began.IsZero() {
+				s.group.Forget(key)
+			}
+		}
+		s.mu.Unlock()
 	}
 }

@@ -18,7 +18,7 @@ import (
 // other. Nodes that disagree about who is there may both grant a lease, which costs a fill.
 
 const (
-	maxLeases     = 4096    // of this node
+	maxLeases     = 1 << 15 // of this node: as many as a bulk of GetManys may ask for at once
 	maxLeaseWaits = 1 << 16 // turns that wait for them
 
 	// maxLeaseTurns is how many turns a node has at a time for one key: a write has a node begin
@@ -29,7 +29,7 @@ const (
 	maxLeaseHolders = 3
 
 	// leaseAgain is after how long, at most, who waits asks again: what was said to it may be lost.
-	leaseAgain = time.Second
+	leaseAgain = 250 * time.Millisecond
 
 	// leaseLinger is for how long it is remembered that a key was filled: that may be heard
 	// before its value.
@@ -150,7 +150,7 @@ func (r *replica) endTry(now instant, l *lease, who leaseAsker, m leaseMsg) {
 	case m.op == opFailed:
 		l.failed = now.mono + ms(m.term)
 		r.failTry(now, l, who, m.term)
-	case m.late: // nobody could wait for it any longer
+	case m.late, now.mono-l.holder(who).since >= leaseReach: // who waits for it has waited for a try
 		r.failTry(now, l, who, 0)
 	default:
 		r.passLease(now, l, who)

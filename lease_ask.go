@@ -3,6 +3,7 @@ package bcache
 import (
 	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 
@@ -67,6 +68,7 @@ func (r *replica) askLease(
 func (r *replica) askLeaseAgain(now instant, a *leaseAsk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	a.again = a.again || a.told
 	r.startAsk(now, a)
 }
 
@@ -299,6 +301,18 @@ func (r *replica) hearTurn(now instant, from uint64, m turnMsg) {
 		a.turn, a.at = turnFailed, now.mono+ms(m.term)
 	}
 	a.wake()
+}
+
+// endAsks has all who wait for others fill for themselves.
+func (r *replica) endAsks() {
+	for _, key := range slices.Sorted(maps.Keys(r.asksOf)) {
+		for _, a := range slices.Clone(r.asksOf[key]) {
+			if a.waits() {
+				r.alone(a)
+				a.wake()
+			}
+		}
+	}
 }
 
 // leftAsks asks somebody else what a node was asked that is gone.

@@ -45,7 +45,8 @@ type load struct {
 
 	// Guarded by the shard's lock.
 	begun     bool // its Fill has been called, or its result is being looked up
-	forgotten bool // nobody may join any more
+	forgotten bool // nobody may join any more: a write has come,
+	givenUp   bool // or a caller's deadline
 
 	placed  atomic.Bool
 	arrived chan struct{} // something was written to the key, or it may be its turn; a batch has one
@@ -112,11 +113,11 @@ func (f *loads) background(key string, layout any, r *run, arrived chan struct{}
 	return f.add(sh, key, layout, r, arrived)
 }
 
-// latest returns the load of key in a layout that is the latest, or nil if that is forgotten.
+// latest returns the load of key in a layout that is the latest, or nil if that can't be joined.
 func (sh *loadShard) latest(key string, layout any) *load {
 	for _, ld := range slices.Backward(sh.byKey[key]) {
 		if ld.layout == layout {
-			if ld.forgotten {
+			if ld.forgotten || ld.givenUp {
 				return nil
 			}
 			return ld
@@ -199,6 +200,9 @@ func (f *loads) end(ld *load, result Result) {
 		delete(sh.byKey, ld.key)
 	}
 	for _, o := range others {
+		if result.Err == nil && o.layout == ld.layout {
+			o.run.closeGivenUp()
+		}
 		if !o.placed.Load() && sh.hasPlace(o.key) {
 			o.placed.Store(true)
 			o.stir()
@@ -251,6 +255,48 @@ func (ld *load) stir() {
 	notify(ld.arrived)
 }
 
+// giveUp notes that a caller has waited for a load until its deadline. Nobody joins it any more, if that
+// says something about the Fill; if another node's is waited for, that may hang.
+func (f *loads) giveUp(ld *load, waited time.Duration) {
+	if gaveUp, isFirst := ld.run.giveUp(waited); gaveUp {
+		sh := f.of(ld.key)
+		sh.mu.Lock()
+		ld.givenUp = true
+		sh.mu.Unlock()
+		if isFirst {
+			f.givenUp.Add(1)
+		}
+	}
+	if waited >= giveUpAfter {
+		ld.late.Store(true)
+		ld.stir()
+	}
+}
+
+// spare reports whether a load is the oldest of its key, and somebody waits for a younger one: then it goes
+// on, as the query may be only slow. Otherwise all would be given up before one brings a value.
+func (f *loads) spare(ld *load) bool {
+	sh := f.of(ld.key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	of := sh.byKey[ld.key]
+	waited := func(o *load) bool { return o.run.waited() }
+	return len(of) > 1 && of[0] == ld && slices.ContainsFunc(of[1:], waited)
+}
+
+// unspare ends the loads that go on for who waits for a younger one, if nobody does any more.
+func (f *loads) unspare(ld *load) {
+	sh := f.of(ld.key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	of := sh.byKey[ld.key]
+	if !slices.ContainsFunc(of, func(o *load) bool { return o.run.waited() }) {
+		for _, o := range of {
+			o.run.closeGivenUp()
+		}
+	}
+}
+
 // close cancels the fills for which nobody waits.
 func (f *loads) close() {
 	for i := range f.shards {
@@ -268,22 +314,21 @@ func (f *loads) close() {
 // wait waits for a load's result, or for the end of ctx. Whoever joined has to call it: the run ends
 // when nobody waits for any of its loads.
 func (f *loads) wait(ctx context.Context, ld *load) Result {
+	came := time.Now()
 	select {
 	case <-ld.done:
 	case <-ctx.Done():
 		select {
 		case <-ld.done: // at the same time
 		default:
-			if ld.run.leave(ctx.Err()) {
-				f.givenUp.Add(1)
-			}
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				ld.late.Store(true)
-				ld.stir()
+				f.giveUp(ld, time.Since(came))
 			}
+			ld.run.leave(ctx.Err(), f.spare(ld))
+			f.unspare(ld)
 			return Result{Err: ctx.Err()}
 		}
 	}
-	ld.run.leave(context.Canceled)
+	ld.run.leave(context.Canceled, false)
 	return ld.result
 }

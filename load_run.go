@@ -2,13 +2,12 @@ package bcache
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 )
 
-// giveUpAfter is for how long a fill has run when a caller whose deadline comes gives it up. A deadline
-// that is shorter says nothing about the query.
+// giveUpAfter is for how long a caller has waited whose deadline gives a fill up. A shorter deadline says
+// nothing about the query, but for one that has run ten times as long.
 const giveUpAfter = 100 * time.Millisecond
 
 // A run is one piece of work of a Loader: that for a key, or for some of a GetMany. It lasts as long
@@ -23,10 +22,12 @@ type run struct {
 	background bool // it was begun for nobody: it goes on as long as nobody has waited
 
 	mu      sync.Mutex
+	size    int // how many loads it has had
 	loads   int // that haven't ended
 	waiters int
-	began   time.Time // its first Fill; zero = not yet
-	givenUp bool      // nobody may join any more, but those who wait still may
+	began   time.Time     // its first Fill; zero = not yet
+	limit   time.Duration // of a Fill; 0 = none
+	givenUp bool          // by a caller of one of its loads
 	ended   bool
 }
 
@@ -36,34 +37,49 @@ func newRun(ctx context.Context, background bool) *run {
 	return r
 }
 
-// join counts a caller in. It can't join a run that has ended or was given up.
+// join counts a caller in. It can't join a run that has ended, or ignores that it should.
 func (r *run) join() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended || r.givenUp {
+	if r.ended || r.overdueLocked() {
 		return false
 	}
 	r.waiters++
 	return true
 }
 
-// leave counts a caller out: its context has ended, or it has what it waited for. It reports whether
-// that has given up the run.
-func (r *run) leave(why error) (gaveUp bool) {
+// leave counts a caller out: its context has ended, or it has what it waited for. The run ends with the last
+// one, unless it is to be spared, or fills other keys in the background that nobody has given up.
+func (r *run) leave(why error, spare bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if errors.Is(why, context.DeadlineExceeded) && r.lastedLocked() && !r.givenUp {
-		r.givenUp, gaveUp = true, true
-	}
-	if r.waiters--; r.waiters == 0 {
+	r.waiters--
+	if r.waiters == 0 && !(spare && r.givenUp) && (!r.background || r.givenUp || r.size == 1) {
 		r.endLocked(why)
 	}
-	return gaveUp
 }
 
-// lastedLocked reports whether it has been given the time that a query takes. Waiting for its turn
-// doesn't count: who begins anew would wait for the same.
-func (r *run) lastedLocked() bool { return !r.began.IsZero() && time.Since(r.began) >= giveUpAfter }
+// giveUp notes that the deadline of a caller has come, and reports whether that says something about the
+// Fill, and whether it is the first one.
+func (r *run) giveUp(waited time.Duration) (gaveUp, isFirst bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.lastedLocked(giveUpAfter) || waited < giveUpAfter && !r.lastedLocked(10*giveUpAfter) {
+		return false, false
+	}
+	isFirst = !r.givenUp
+	r.givenUp = true
+	return true, isFirst
+}
+
+// lastedLocked reports whether its Fill has run for so long. Waiting for its turn doesn't count: who begins
+// anew would wait for the same.
+func (r *run) lastedLocked(d time.Duration) bool {
+	return !r.began.IsZero() && time.Since(r.began) >= d
+}
+
+// overdueLocked reports whether its Fill ignores that its FillTimeout has come.
+func (r *run) overdueLocked() bool { return r.limit > 0 && r.lastedLocked(r.limit+leaseSlack) }
 
 // begin notes that a Fill is called.
 func (r *run) begin() {
@@ -83,11 +99,28 @@ func (r *run) close() {
 	}
 }
 
+// waited reports whether somebody waits for it.
+func (r *run) waited() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiters > 0
+}
+
+// closeGivenUp ends a run that was given up, if nobody waits for it.
+func (r *run) closeGivenUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.givenUp && r.waiters == 0 {
+		r.endLocked(context.DeadlineExceeded)
+	}
+}
+
 // add and done count its loads. When the last one has ended, so has what was derived from its
 // context.
 func (r *run) add() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.size++
 	r.loads++
 }
 
@@ -108,7 +141,7 @@ func (r *run) endLocked(why error) {
 func (r *run) joinable() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.ended && !r.givenUp
+	return !r.ended && !r.overdueLocked()
 }
 
 // err is not nil when it has ended.
@@ -117,6 +150,9 @@ func (r *run) err() error { return r.ctx.Err() }
 // fillContext returns the context of a fill that begins now. A timeout that isn't positive is none.
 func (r *run) fillContext(timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout > 0 {
+		r.mu.Lock()
+		r.limit, r.began = timeout, time.Now() // the latest FillMany's
+		r.mu.Unlock()
 		return context.WithTimeout(r.ctx, timeout)
 	}
 	return r.ctx, func() {}

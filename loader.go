@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -28,6 +29,8 @@ type Loader struct {
 	lag      time.Duration // Settle
 	slots    chan struct{} // a token for each fill that runs; nil is no limit
 	failures failures
+
+	refreshers atomic.Int32 // workers of the refreshes of GetManys
 
 	// Of a Typed: how it writes values, which is compared, so that a caller never gets what another
 	// layout's Fill brought; and whether it can read one. nil, and all, of other Loaders.

@@ -46,6 +46,11 @@ func (b *loadBatch) work(l *Loader) {
 	}
 	has := false // a slot
 	defer func() {
+		for _, ld := range b.waiting { // a Codec has called runtime.Goexit
+			if !ld.ended {
+				l.end(ld, Result{Err: ErrFillAborted})
+			}
+		}
 		if has {
 			l.exit()
 		}
@@ -97,6 +102,7 @@ func (b *loadBatch) work(l *Loader) {
 			for _, ld := range b.waiting {
 				l.end(ld, Result{Err: b.run.err()})
 			}
+			b.waiting = nil
 			return
 		}
 	}
@@ -243,13 +249,24 @@ func (l *Loader) refreshDue(ctx context.Context, full []string) {
 	if l.cfg.FillMany != nil {
 		size, workers = l.cfg.BatchSize, 1
 	}
+	// Those of all GetManys together are bounded: a later hit will try again.
+	done := func() {}
+	if len(full) > 1 {
+		done = func() { l.refreshers.Add(-1) }
+	}
 	keys := &cursor{keys: full}
 	for range workers {
+		if len(full) > 1 && l.refreshers.Add(1) > maxFillsOfMany {
+			done()
+			return
+		}
 		b := l.nextBatch(ctx, keys, size)
 		if b == nil {
+			done()
 			return
 		}
 		go func() {
+			defer done()
 			for ; b != nil; b = l.nextBatch(ctx, keys, size) {
 				b.work(l)
 				<-b.run.ctx.Done()

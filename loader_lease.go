@@ -24,19 +24,26 @@ func (l *Loader) admit(ld *load) (res Result, answered bool) {
 	if res, answered = l.slot(ld); answered || !l.cfg.ClusterWide {
 		return res, answered
 	}
+	has, admitted := true, false // a slot; and it is the caller's
+	defer func() {
+		if has && !admitted { // also if a Codec has called runtime.Goexit
+			l.exit()
+		}
+	}()
 	l.ask(ld)
-	for has := true; ; {
+	for {
 		turn, res, answered := l.await(ld, has)
 		switch {
-		case answered || turn == turnWait:
+		case answered:
+			return res, true
+		case turn == turnWait:
 			if has {
 				l.exit()
 			}
-			if has = false; answered {
-				return res, true
-			}
+			has = false
 			continue
 		case has || l.tryEnter():
+			has, admitted = true, true
 			return Result{}, false
 		}
 		l.decline(ld)

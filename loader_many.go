@@ -116,6 +116,7 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 		l.waitEach(ctx, full, put)
 		return
 	}
+	var rest []*load // that others fill, or that wait for a place: the next batch needn't wait for them
 	for batch := range slices.Chunk(full, l.cfg.BatchSize) {
 		if err := ctx.Err(); err != nil {
 			for _, key := range batch {
@@ -124,14 +125,21 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 			continue
 		}
 		b := newLoadBatch(ctx, false)
-		waits := make([]*load, len(batch))
-		for i, key := range batch {
-			waits[i] = b.join(l, key)
+		var own []*load
+		for _, key := range batch {
+			if ld := b.join(l, key); ld.run == b.run && ld.placed.Load() {
+				own = append(own, ld)
+			} else {
+				rest = append(rest, ld)
+			}
 		}
 		b.start(l)
-		for i, key := range batch {
-			put(key, l.cache.loads.wait(ctx, waits[i]))
+		for _, ld := range own {
+			put(ld.key, l.cache.loads.wait(ctx, ld))
 		}
+	}
+	for _, ld := range rest {
+		put(ld.key, l.cache.loads.wait(ctx, ld))
 	}
 }
 
@@ -139,18 +147,37 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 func (l *Loader) waitEach(ctx context.Context, full []string, put func(full string, r Result)) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	var rest []*load
+	tell := func(key string, r Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		put(key, r)
+	}
 	next := cursor{keys: full}
 	for range min(maxFillsOfMany, len(full)) {
 		wg.Go(func() {
 			for keys := next.take(1); len(keys) > 0; keys = next.take(1) {
-				r := l.wait(ctx, keys[0])
-				mu.Lock()
-				put(keys[0], r)
-				mu.Unlock()
+				if err := ctx.Err(); err != nil {
+					tell(keys[0], Result{Err: err})
+					continue
+				}
+				r := newRun(ctx, false)
+				ld, isNew := l.cache.loads.join(keys[0], l.layout, r, make(chan struct{}, 1))
+				if !isNew {
+					mu.Lock()
+					rest = append(rest, ld)
+					mu.Unlock()
+					continue
+				}
+				go l.work(ld)
+				tell(ld.key, l.cache.loads.wait(ctx, ld))
 			}
 		})
 	}
 	wg.Wait()
+	for _, ld := range rest {
+		put(ld.key, l.cache.loads.wait(ctx, ld))
+	}
 }
 
 // pick says what a FillMany has brought of a key.

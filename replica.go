@@ -400,6 +400,7 @@ func (r *replica) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+	r.endAsks()
 }
 
 func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {

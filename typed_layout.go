@@ -12,14 +12,14 @@ import (
 // A layout is the same for those Typeds that read each other's values.
 type layout struct {
 	typ     reflect.Type
-	codec   any // the Codec, or its type if it can't be compared
+	codec   any // the Codec, or the Typed itself if that can't be compared
 	version string
 }
 
 func (t *Typed[V]) layout() layout {
 	l := layout{reflect.TypeFor[V](), t.codec, t.version}
 	if !reflect.ValueOf(t.codec).Comparable() {
-		l.codec = reflect.TypeOf(t.codec)
+		l.codec = t
 	}
 	return l
 }
