@@ -47,16 +47,18 @@ type LoaderConfig struct {
 	// are three, and one of MaxConcurrent. It may use the cache, but not Get of the same key: that
 	// would wait for itself.
 	//
-	// Where a caller's deadline comes when the Fill has run for 100 ms or more, later callers don't wait
-	// for it any more, but for a Fill of their own (Stats.FillsGivenUp): so one query that hangs
-	// doesn't make its key fail. A caller that is cancelled has no such effect.
+	// Where a caller's deadline comes after it has waited for 100 ms or more, or after the Fill has run
+	// for a second, later callers don't wait for it any more, but for a Fill of their own
+	// (Stats.FillsGivenUp): so one query that hangs doesn't make its key fail. The first of them goes
+	// on, for as long as somebody waits for the key: it may only be slow. A caller that is cancelled
+	// has no such effect.
 	Fill func(ctx context.Context, key string) (Loaded, error)
 
 	// FillMany is Fill for many keys at once, at least one, in no particular order. What isn't in the
-	// map has no value, as with ErrNotFound; or it failed, if there is an error: if that is or
-	// wraps a KeyErrors, those keys failed that are in it, otherwise all that aren't in the
-	// map. GetMany uses it; so does Get if there is no Fill. What is said of Fill's context, places
-	// and callers holds for all keys of a call.
+	// map has no value, as with ErrNotFound; or it failed, if there is an error: if that is or wraps
+	// a KeyErrors, those keys failed that are in it, otherwise all that aren't in the map. GetMany
+	// uses it, but for a single key; so does Get if there is no Fill. What is said of Fill's context,
+	// places and callers holds for all keys of a call.
 	FillMany func(ctx context.Context, keys []string) (map[string]Loaded, error)
 
 	// TTL is for how long a value is fresh. It must be positive; NoExpiry means for ever.
@@ -117,9 +119,9 @@ type LoaderConfig struct {
 	// among those that are connected and synced grants a lease, for FillTimeout, or 10 seconds if
 	// there is none, a minute at most. Nobody waits for a second try: after one that fails, takes
 	// longer or whose node goes, one of those that waited has the lease, and the others fill for
-	// themselves. So a Get takes no longer than one try of another node, its own fill, and 150 ms. If
-	// a caller waits until its deadline, for 100 ms at least, others needn't wait for the same: three
-	// nodes may fill then.
+	// themselves. So a Get takes no longer than one try of another node, its own fill, and 150 ms,
+	// unless the choosing node fails at the same time. If a caller waits until its deadline, for 100
+	// ms at least, others needn't wait for the same: three nodes may fill then.
 	//
 	// Where the choosing node doesn't answer within 100 ms, or a key has more than 1,024 bytes, a
 	// node fills for itself. So this saves queries and promises nothing: nodes that disagree about

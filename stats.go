@@ -18,8 +18,8 @@ type Stats struct {
 	FillsRefused  uint64 // counter: fills returned but not cached: something newer may be known, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
-	// counter: Fills that had run for 100 ms when a caller's deadline came, so that nobody joins them
-	// any more; a GetMany counts once per batch
+	// counter: Fills that a caller's deadline has given up, so that nobody joins them any more, see
+	// LoaderConfig.Fill; a call of FillMany counts once
 	FillsGivenUp uint64
 
 	// Fills cached without a version: see "Fills, and the fence" in the README.
