@@ -29,7 +29,7 @@ const (
 	maxLeaseHolders = 3
 
 	// leaseAgain is after how long, at most, who waits asks again: what was said to it may be lost.
-	leaseAgain = 250 * time.Millisecond
+	leaseAgain = time.Second
 
 	// leaseLinger is for how long it is remembered that a key was filled: that may be heard
 	// before its value.
