@@ -107,6 +107,27 @@ func (g *leaseRig) wantTurn(a *leaseAsk, want turnOpcode) {
 	}
 }
 
+// A node that asks twice for one key, as it fills it anew after a write, is answered twice.
+func TestLeaseTwoAsksAreTwoTurns(t *testing.T) {
+	g := newLeaseRig(t, 2, 3)
+	g.want(2, 20, "k")
+	for _, id := range []uint64{30, 31} {
+		if m := g.want(3, id, "k"); m.op != turnWait {
+			t.Fatalf("ask %d is told %+v", id, m)
+		}
+	}
+	before := len(g.told[3])
+	g.say(2, appendLease(nil, leaseMsg{id: 20, op: opUncached, key: "k"}))
+	told := map[uint64]turnOpcode{}
+	for _, m := range g.told[3][before:] {
+		turn := m.(turnMsg)
+		told[turn.id] = turn.op
+	}
+	if len(told) != 2 || told[30] != turnAlone || told[31] != turnAlone {
+		t.Errorf("told %v", told)
+	}
+}
+
 // A value that is offered is told to those who wait; who comes later is granted the lease.
 func TestLeaseOfferIsTold(t *testing.T) {
 	g := newLeaseRig(t, 2, 3, 4, 5)

@@ -143,7 +143,7 @@ var mutants = []mutant{
 	{name: "a lease of a fill that nobody wants any more stays", test: "TestLeaseIsDeclined",
 		edits: []edit{{"lease_ask.go",
 			"if m.op == turnGranted { // it is waited for elsewhere", "if m.op == turnGranted && false {"}}},
-	{name: "a second ask for a lease takes the first one's place", test: "TestLeaseTwoAsksOfANode",
+	{name: "a second ask for a lease takes the first one's place", test: "TestLeaseTwoAsksAreTwoTurns",
 		edits: []edit{{"lease.go",
 			"		r.enqueue(l, t)\n	}\n	again",
 			"		r.dequeue(l, func(o *leaseTurn) bool { return o.peer == t.peer })\n" +
