@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -65,10 +66,14 @@ func newNetwork(t *testing.T) *network {
 	return n
 }
 
+var sweeping sync.Mutex
+
 // sweepNamespaces removes what a killed test left: its processes die with it, but its
 // namespaces don't.
 func sweepNamespaces(t *testing.T) {
 	t.Helper()
+	sweeping.Lock() // others do the same
+	defer sweeping.Unlock()
 	names, _ := filepath.Glob("/run/netns/bcache*-*")
 	for _, name := range names {
 		ns := filepath.Base(name)
