@@ -113,6 +113,7 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 		origin:      origin,
 		maxSkew:     cfg.MaxClockSkew,
 		logSize:     cfg.LogSize,
+		maxPending:  cfg.MaxPending,
 		changed:     b.changed,
 		first:       len(cfg.Peers) == 0,
 		syncTimeout: cfg.SyncTimeout,
@@ -149,6 +150,7 @@ func newTransport(cfg Config, origin uint64, log *lineLog, now func() time.Time)
 		Key:           key,
 		MaxClockSkew:  cfg.MaxClockSkew,
 		MaxConns:      cfg.MaxConns,
+		MaxPending:    cfg.MaxPending,
 		Log:           log,
 		Now:           now,
 	})

@@ -402,7 +402,7 @@ func TestClusterWithALaterVersion(t *testing.T) {
 				t.Errorf("Unsupported %d, Malformed %d", s.Unsupported, s.Malformed)
 			}
 		}
-		must(t, later.Send(1, appendPing(nil, ping{origin: 77, seq: 4})))
+		must(t, later.Send(1, appendPing(nil, ping{origin: 77, seq: 4}), false))
 		if p := <-pongs; p.to != 4 || p.from != 0 {
 			t.Errorf("covered (%d, %d], want all four", p.from, p.to)
 		}
@@ -415,8 +415,10 @@ func TestClusterWithALaterVersion(t *testing.T) {
 // A pongHandler collects the pongs that a bare transport gets.
 type pongHandler chan pong
 
-func (pongHandler) Joined(_, _ uint64) {}
-func (pongHandler) Left(uint64)        {}
+func (pongHandler) Joined(_, _ uint64)      {}
+func (pongHandler) Left(uint64)             {}
+func (pongHandler) Moved(uint64)            {}
+func (pongHandler) Arriving(uint64, []byte) {}
 func (h pongHandler) Receive(_ uint64, frame []byte) {
 	if p, err := decodePong(frame); err == nil {
 		h <- p

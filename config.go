@@ -85,6 +85,11 @@ type Config struct {
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256.
 	MaxConns int
 
+	// MaxPending is how many bytes may wait to leave for one other node, and how many of what is written
+	// here may wait to be sent at all; 2 MiB are the least. What a slow node isn't sent, it asks for
+	// later. 0 means 64 MiB.
+	MaxPending int
+
 	// LogSize is how many writes, over all nodes, the delta log remembers, values
 	// excluded. A node that missed no more than that is sent what it missed; one that missed
 	// more needs a full sync. 0 means MaxKeys, but no less than 65,536 and no more than
@@ -171,6 +176,9 @@ func (c Config) validate() error {
 		wrong("SyncTimeout is %v: must be a positive duration, or 0 for %v", c.SyncTimeout, defaultSyncTimeout)
 	}
 	limit("MaxConns", int64(c.MaxConns), fmt.Sprintf("1 or more, or 0 for %d", defaultMaxConns))
+	if c.MaxPending != 0 && c.MaxPending < minMaxPending {
+		wrong("MaxPending is %d: must be %d or more, or 0 for %d", c.MaxPending, minMaxPending, defaultMaxPending)
+	}
 	limit("LogSize", int64(c.LogSize), "1 or more, or 0 for as many as MaxKeys")
 	return errors.Join(errs...)
 }
@@ -208,6 +216,9 @@ const (
 	// Every node connects to all others: this bounds strangers, not sensible clusters.
 	defaultMaxConns = 256
 
+	minMaxPending     = 2 * MaxRecordSize
+	defaultMaxPending = 64 << 20
+
 	// A small cache still needs room for the writes of a short partition; a large
 	// one needn't remember each of its keys to catch up.
 	minDefaultLogSize = 1 << 16
@@ -227,6 +238,7 @@ func (c Config) withDefaults() Config {
 	c.MaxClockSkew = cmp.Or(c.MaxClockSkew, defaultMaxClockSkew)
 	c.SyncTimeout = cmp.Or(c.SyncTimeout, defaultSyncTimeout)
 	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
+	c.MaxPending = cmp.Or(c.MaxPending, defaultMaxPending)
 	c.LogSize = cmp.Or(c.LogSize, min(max(c.MaxKeys, minDefaultLogSize), maxDefaultLogSize))
 	return c
 }

@@ -16,7 +16,7 @@ func (r *replica) askUnconfirmed(now instant) []uint64 {
 	defer r.mu.Unlock()
 	for _, id := range missing {
 		q := ping{origin: r.origin, seq: r.seq, wall: now.wall, flags: pingClosing, echo: r.touches.echo()}
-		r.send(message{id, appendPing(nil, q)})
+		r.send(message{to: id, frame: appendPing(nil, q)})
 	}
 	return missing
 }

@@ -170,7 +170,7 @@ func (c *dotContext) list(since time.Duration) (entries []contextEntry, rest uin
 		if s.heard < since {
 			rest ^= s.print(o)
 		} else if s.last() > 0 {
-			entries = append(entries, contextEntry{o, dotSet{covered: s.covered, ahead: slices.Clone(s.ahead), newest: s.newest}})
+			entries = append(entries, contextEntry{o, s.copy()})
 		}
 	}
 	slices.SortFunc(entries, func(a, b contextEntry) int { return cmp.Compare(a.origin, b.origin) })

@@ -34,6 +34,11 @@ type dotSet struct {
 // An interval is the dots (from, to].
 type interval struct{ from, to uint64 }
 
+// copy returns the dots, and what is known of their age, without what is counted beside them.
+func (s *dotSet) copy() dotSet {
+	return dotSet{covered: s.covered, ahead: slices.Clone(s.ahead), newest: s.newest}
+}
+
 func (s *dotSet) has(seq uint64) bool {
 	if seq <= s.covered {
 		return true

@@ -347,7 +347,7 @@ func (r *replica) tell(now instant, to leaseAsker, m turnMsg) {
 		return
 	}
 	m.echo, m.origin = r.touches.echo(), r.origin
-	r.sendLease(message{to.peer, appendTurn(nil, m)})
+	r.sendLease(message{to: to.peer, frame: appendTurn(nil, m)})
 }
 
 func overdueAt(now instant) func(leaseHolder) bool {

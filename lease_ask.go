@@ -130,7 +130,7 @@ func (r *replica) tellGranter(now instant, a *leaseAsk, m leaseMsg) bool {
 		return true
 	}
 	m.echo, m.origin = r.touches.echo(), r.origin
-	return r.peers[a.peer] != nil && r.sendLease(message{a.peer, appendLease(nil, m)})
+	return r.peers[a.peer] != nil && r.sendLease(message{to: a.peer, frame: appendLease(nil, m)})
 }
 
 // suspectLease tells that a caller has waited for another node's fill until a deadline, so that it may

@@ -346,7 +346,7 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 		t.Errorf("%d bytes, %d messages, %d missed", q.bytes, len(q.messages), g.r.n.leasesMissed)
 	}
 	for range maxLeaseSends + 1 {
-		q.put(message{2, []byte{1}})
+		q.put(message{to: 2, frame: []byte{1}})
 	}
 	if len(q.messages) > maxLeaseSends {
 		t.Errorf("%d messages", len(q.messages))

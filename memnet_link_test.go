@@ -44,7 +44,7 @@ func TestMemNetDisconnect(t *testing.T) {
 			t.Errorf("node 1 is connected to %v", got)
 		}
 		nodes[0].Broadcast([]byte("down"))
-		if err := nodes[1].Send(1, []byte("down")); !errors.Is(err, errUnknownPeer) {
+		if err := nodes[1].Send(1, []byte("down"), false); !errors.Is(err, errUnknownPeer) {
 			t.Errorf("Send = %v", err)
 		}
 		advance(net.relink)

@@ -97,7 +97,10 @@ func (t *memTransport) Broadcast(frame []byte) {
 	}
 }
 
-func (t *memTransport) Send(peer uint64, frame []byte) error {
+// Supersede implements transport: nothing waits here.
+func (t *memTransport) Supersede(uint64) {}
+
+func (t *memTransport) Send(peer uint64, frame []byte, _ bool) error {
 	t.net.mu.Lock()
 	defer t.net.mu.Unlock()
 	return t.sendLocked(peer, frame)

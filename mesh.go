@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	meshMaxFrame   = 8 << 20  // mesh closes a connection at a message of 10 MiB
-	meshMaxPending = 64 << 20 // bytes that wait per connection and source, and per peer
-	meshPortTries  = 20       // free ports that are tried for port 0
+	meshPortTries = 20               // free ports that are tried for port 0
+	meshRestFor   = 30 * time.Second // for so long a frame that was under way waits for another connection
+	meshRests     = 16               // such frames, each way
 )
 
 // meshConfig describes a meshTransport.
@@ -35,6 +35,7 @@ type meshConfig struct {
 	Key           []byte        // the stretched secret; empty is open
 	MaxClockSkew  time.Duration // nodes whose clocks differ by more are refused
 	MaxConns      int
+	MaxPending    int // bytes that may wait for a node; 0 is defaultMaxPending
 	Log           *lineLog
 	Now           func() time.Time // the wall clock that handshakes compare; nil is time.Now
 
@@ -43,14 +44,14 @@ type meshConfig struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// A meshTransport is the transport over weaveworks/mesh. mesh relays and routes;
-// who is connected, who is dialled and how everything ends is decided here.
+// A meshTransport is the transport over weaveworks/mesh. mesh connects, encrypts and finds the
+// ways by others; who is connected, who is dialled, how frames go and how everything ends is decided here.
 //
 //   - mesh_overlay.go: the handshake, and which connection lives
 //   - mesh_end.go: how a connection ends
 //   - mesh_watch.go: who joined, who left
 //   - mesh_dial.go, mesh_book.go: whom to dial
-//   - mesh_frames.go: what is pending
+//   - mesh_frames.go, mesh_line.go, mesh_relay.go: how frames go, and what waits
 //   - mesh_close.go, meshguts.go: mesh's oddities: what it logs, and how to end what it can't end
 type meshTransport struct {
 	cfg    meshConfig
@@ -68,16 +69,17 @@ type meshTransport struct {
 	closing  sync.Once
 	closeErr error
 
-	wake  chan struct{} // to the watcher: look who is there
-	count meshCounters
-	dials meshDialer
-	book  meshBook
+	wake      chan struct{} // to the watcher: look who is there
+	count     meshCounters
+	transfers atomic.Uint64 // numbers of pieces, drawn so far
+	dials     meshDialer
+	book      meshBook
 
 	mu      sync.Mutex
 	addr    string // listened on
 	peers   map[uint64]*meshPeer
-	relayed map[uint64]time.Time // nodes reached through others, and since when
-	queues  map[uint64]*meshQueue
+	relayed map[uint64]meshHop     // nodes reached through others
+	rests   map[uint64]lineRest    // of connections that have ended
 	pings   map[uint64]chan uint64 // by nonce; gets the origin that answers
 }
 
@@ -86,8 +88,12 @@ type meshRun struct {
 	handler transportHandler
 	router  *mesh.Router
 	guts    *meshGuts // nil if mesh isn't as expected
-	frames  mesh.Gossip
-	members mesh.Gossip
+}
+
+// A meshHop is the way to a node that isn't directly connected.
+type meshHop struct {
+	since time.Time // it is known
+	hop   uint64    // the node that leads to it
 }
 
 type meshCounters struct {
@@ -124,8 +130,8 @@ func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 		wake:     make(chan struct{}, 1),
 		addr:     cfg.ListenAddr,
 		peers:    make(map[uint64]*meshPeer),
-		relayed:  make(map[uint64]time.Time),
-		queues:   make(map[uint64]*meshQueue),
+		relayed:  make(map[uint64]meshHop),
+		rests:    make(map[uint64]lineRest),
 		pings:    make(map[uint64]chan uint64),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -186,14 +192,12 @@ func (t *meshTransport) listen(h transportHandler) error {
 		return err
 	}
 	run := &meshRun{handler: h, router: router}
-	if run.guts, err = openMeshGuts(router); err != nil {
-		t.log.Errorf(0, "mesh isn't as expected, Close will leave goroutines behind: %v", err)
+	var odd error
+	if run.guts, odd = openMeshGuts(router); odd != nil {
+		t.log.Errorf(0, "mesh isn't as expected, Close will leave goroutines behind: %v", odd)
 	}
 	router.Peers.OnGC(func(*mesh.Peer) { t.reapPeers() })
 	router.Routes.OnChange(t.poke) // it must not call into mesh
-	if run.frames, err = router.NewGossip("bcache", frameGossiper{t}); err == nil {
-		run.members, err = router.NewGossip("bcache-members", memberGossiper{t})
-	}
 	t.run.Store(run)
 	for try := 1; err == nil; try++ {
 		port := addr.Port
@@ -275,32 +279,6 @@ func (t *meshTransport) setAddr(addr string) {
 	t.mu.Unlock()
 }
 
-// Broadcast implements transport. It takes about a microsecond, and up to 100 ms
-// when the topology has just changed, because mesh computes its routes then.
-func (t *meshTransport) Broadcast(frame []byte) {
-	if !t.gate.enter() {
-		return
-	}
-	defer t.gate.leave()
-	run := t.run.Load()
-	switch {
-	case run == nil || len(frame) == 0:
-	case len(frame) > meshMaxFrame:
-		t.count.dropped.Add(1)
-	default:
-		run.frames.GossipBroadcast(newFrameBatch(&t.count, frame, true))
-	}
-}
-
-// Send implements transport.
-func (t *meshTransport) Send(peer uint64, frame []byte) error {
-	if !t.gate.enter() {
-		return ErrClosed
-	}
-	defer t.gate.leave()
-	return t.push(peer, meshItem{frame: frame})
-}
-
 // Members implements transport.
 func (t *meshTransport) Members() []Member {
 	t.mu.Lock()
@@ -316,8 +294,8 @@ func (t *meshTransport) Members() []Member {
 		}
 		ms = append(ms, m)
 	}
-	for id, since := range t.relayed {
-		ms = append(ms, Member{ID: id, Since: since, Addr: t.book.addrOf(id)})
+	for id, way := range t.relayed {
+		ms = append(ms, Member{ID: id, Since: way.since, Addr: t.book.addrOf(id)})
 	}
 	slices.SortFunc(ms, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 	return ms
@@ -366,23 +344,3 @@ func (t *meshTransport) spawn(f func()) {
 
 // poke wakes the watcher.
 func (t *meshTransport) poke() { notify(t.wake) }
-
-// frameGossiper receives what other nodes broadcast and send.
-type frameGossiper struct{ t *meshTransport }
-
-func (g frameGossiper) Gossip() mesh.GossipData                  { return nil }
-func (g frameGossiper) OnGossip([]byte) (mesh.GossipData, error) { return nil, nil }
-
-func (g frameGossiper) OnGossipUnicast(src mesh.PeerName, frame []byte) error {
-	g.t.deliver(uint64(src), frame)
-	return nil
-}
-
-// OnGossipBroadcast returns the frame, known or not: otherwise mesh wouldn't relay it.
-func (g frameGossiper) OnGossipBroadcast(src mesh.PeerName, frame []byte) (mesh.GossipData, error) {
-	if uint64(src) == g.t.cfg.PeerID {
-		return nil, nil // our own came back: the topology is changing
-	}
-	g.t.deliver(uint64(src), frame)
-	return newFrameBatch(&g.t.count, frame, false), nil
-}

@@ -186,7 +186,10 @@ func (t *meshTransport) ask(peer uint64, over *meshConn) (origin uint64, ok bool
 	defer timeout.Stop()
 	defer again.Stop()
 	for {
-		if err := t.push(peer, meshItem{frame: encodeMeshPing(nonce), member: true}); err != nil && over == nil {
+		it := lineItem{kind: itemMember, bytes: encodeMeshPing(nonce)}
+		if over != nil {
+			_ = over.line.push(it, laneFirst)
+		} else if t.send(peer, it, laneFirst) != nil {
 			return 0, false
 		}
 		select {

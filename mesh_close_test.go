@@ -32,7 +32,7 @@ func TestMeshCloseRaces(t *testing.T) {
 			default:
 			}
 			a.Broadcast(frame)
-			_ = a.Send(from, frame)
+			_ = a.Send(from, frame, false)
 		}
 		var wg sync.WaitGroup
 		stop := make(chan struct{})
@@ -44,7 +44,7 @@ func TestMeshCloseRaces(t *testing.T) {
 						return
 					default:
 						n.Broadcast(frame)
-						_ = n.Send(0xb, frame)
+						_ = n.Send(0xb, frame, false)
 						n.Members()
 						runtime.Gosched()
 					}
@@ -79,7 +79,7 @@ func TestMeshCloseRaces(t *testing.T) {
 		if d := time.Since(begin); d > 2*time.Second {
 			t.Errorf("Close took %v", d)
 		}
-		if err := a.Send(0xb, frame); !errors.Is(err, ErrClosed) {
+		if err := a.Send(0xb, frame, false); !errors.Is(err, ErrClosed) {
 			t.Errorf("Send after Close: %v", err)
 		}
 		l, err := net.Listen("tcp", addr)

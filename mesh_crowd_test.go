@@ -178,7 +178,7 @@ func TestMeshResetInAWrite(t *testing.T) {
 	meshLinked(t, a, b)
 	p.stop()
 	frame := make([]byte, 1<<20)
-	for a.Send(0xd, frame) == nil {
+	for a.Send(0xd, frame, false) == nil {
 	}
 	for i := range 3 {
 		a.Broadcast([]byte(fmt.Sprint("lost ", i)))
@@ -186,9 +186,7 @@ func TestMeshResetInAWrite(t *testing.T) {
 	p.refuse(true)
 	begin := time.Now()
 	meshWait(t, "Left, and nothing is queued", func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return a.h.count("-d") == 1 && len(a.queues) == 0
+		return a.h.count("-d") == 1 && a.lineTo(0xd) == nil
 	})
 	t.Logf("gone after %v", time.Since(begin))
 	p.resume()

@@ -67,20 +67,57 @@ func (r *meshRun) hangUp(c *meshConn) {
 	}
 }
 
-// drop forgets a connection that has ended, and what was queued for it: by another way
-// it would only hold up others. It reports whether both sides had wanted the connection.
+// drop forgets a connection that has ended, and what was queued for it, but for a frame that was
+// under way. It reports whether both sides had wanted the connection.
 func (t *meshTransport) drop(c *meshConn) (lived bool) {
+	rest, some := c.line.rest()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.peers[c.peer]; p != nil {
 		p.conns = slices.DeleteFunc(p.conns, func(o *meshConn) bool { return o == c })
-		if p.joined == c {
-			t.dropQueue(c.peer)
-		}
 		if p.idle() {
 			delete(t.peers, c.peer)
 		}
 	}
+	if rest.origin = c.origin; some {
+		t.keepRest(c.peer, rest)
+	}
 	close(c.done)
 	return c.usable()
+}
+
+// keepRest keeps what a connection has left, for a while. t.mu is held.
+func (t *meshTransport) keepRest(peer uint64, rest lineRest) {
+	t.rests[peer] = rest
+	t.dropRests(rest.at)
+	for len(t.rests) > meshRests {
+		oldest := peer
+		for id, r := range t.rests {
+			if r.at.Before(t.rests[oldest].at) {
+				oldest = id
+			}
+		}
+		delete(t.rests, oldest)
+	}
+}
+
+// dropRests forgets what nobody has taken over in time. t.mu is held.
+func (t *meshTransport) dropRests(now time.Time) {
+	for id, r := range t.rests {
+		if now.Sub(r.at) >= meshRestFor {
+			delete(t.rests, id)
+		}
+	}
+}
+
+// inherit gives a connection what an earlier one with the same life of its node has left.
+func (t *meshTransport) inherit(c *meshConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dropRests(time.Now())
+	r, ok := t.rests[c.peer]
+	delete(t.rests, c.peer)
+	if ok && r.origin == c.origin {
+		c.line.inherit(r)
+	}
 }

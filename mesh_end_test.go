@@ -16,15 +16,12 @@ import (
 // has the node go on. Meanwhile c gets what a broadcasts.
 func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func()) {
 	t.Helper()
-	meshWait(t, "c has nothing to relay", func() bool {
-		return len(c.run.Load().router.Routes.BroadcastAll(mesh.PeerName(a.cfg.PeerID))) == 0
-	})
 	before := meshHeap()
 	stop()
 	unicast := make([]byte, 1<<20)
-	for a.Send(stuck, unicast) == nil {
+	for a.Send(stuck, unicast, false) == nil {
 	}
-	const frames = 4 * meshMaxPending >> 20
+	const frames = 4 * defaultMaxPending >> 20
 	var slowest, latest time.Duration
 	for i := range frames {
 		frame := make([]byte, 1<<20)
@@ -38,15 +35,12 @@ func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func
 	if slowest > 500*time.Millisecond || latest > 2*time.Second {
 		t.Errorf("a Broadcast took %v, and arrived after %v", slowest, latest)
 	}
-	// What mesh sends now, what waits meanwhile, and the queue.
 	grown := meshHeap() - before
-	if most := 3*meshMaxPending + 16<<20; grown > most {
+	if most := defaultMaxPending + 24<<20; grown > most {
 		t.Errorf("%d MiB are kept for the peer", grown>>20)
 	}
 	meshBlockActor(t, a, stuck)
-	a.mu.Lock()
-	queued := a.queues[stuck].size
-	a.mu.Unlock()
+	queued := a.waits(stuck)
 	if queued == 0 || a.h.count("-") > 0 {
 		t.Fatalf("%d bytes are queued, a was told %v", queued, a.h.events)
 	}
@@ -61,13 +55,9 @@ func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func
 	if call > 50*time.Millisecond || left > time.Second {
 		t.Errorf("Disconnect took %v, Left came after %v", call, left)
 	}
-	meshWait(t, "the queue and its worker are gone", func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return a.queues[stuck] == nil
-	})
+	meshWait(t, "the line and its worker are gone", func() bool { return a.lineTo(stuck) == nil })
 	kept := meshHeap() - before
-	if kept > meshMaxPending/2 {
+	if kept > defaultMaxPending/2 {
 		t.Errorf("%d MiB are still kept", kept>>20)
 	}
 	meshTalk(t, "meanwhile", a, c)
@@ -161,19 +151,35 @@ func TestMeshDisconnect(t *testing.T) {
 	a.Disconnect(0xb) // after Close
 }
 
-// What is queued dies with the connection that the handler knows, and with no other.
+// What waits dies with its connection, and with no other.
 func TestMeshQueueDiesWithItsConnection(t *testing.T) {
 	n := meshNew(t, 0xa, nil)
-	used, spare := &meshConn{peer: 0xb, done: make(chan struct{})}, &meshConn{peer: 0xb, done: make(chan struct{})}
-	q := &meshQueue{items: []meshItem{{frame: []byte("data")}, {frame: []byte("ping"), member: true}}, size: 8}
+	conn := func() *meshConn {
+		c := &meshConn{t: n.meshTransport, peer: 0xb, done: make(chan struct{}), errs: make(chan error, 1)}
+		c.line = newMeshLine(c.write, func(func()) {}, c.done, &n.count, &n.transfers, defaultMaxPending)
+		return c
+	}
+	used, spare := conn(), conn()
+	must(t, used.line.push(lineItem{kind: itemFrame, bytes: []byte("data")}, laneFirst))
+	must(t, used.line.push(lineItem{kind: itemMember, bytes: []byte("ping")}, laneFirst))
 	n.peers[0xb] = &meshPeer{conns: []*meshConn{used, spare}, joined: used}
-	n.queues[0xb] = q
 	n.meshTransport.drop(spare)
-	if len(q.items) != 2 || q.size != 8 {
-		t.Errorf("another connection has ended: %d items, %d bytes", len(q.items), q.size)
+	if used.line.bytes != 8 {
+		t.Errorf("another connection has ended: %d bytes", used.line.bytes)
 	}
 	n.meshTransport.drop(used)
-	if len(q.items) != 0 || q.size != 0 || n.Stats().droppedFrames != 1 {
-		t.Errorf("%d items, %d bytes, %d dropped", len(q.items), q.size, n.Stats().droppedFrames)
+	if used.line.bytes != 0 || n.Stats().droppedFrames != 1 {
+		t.Errorf("%d bytes, %d dropped", used.line.bytes, n.Stats().droppedFrames)
 	}
+}
+
+// waits returns how many bytes wait for a node.
+func (n *meshTestNode) waits(peer uint64) int {
+	l := n.lineTo(peer)
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bytes
 }

@@ -1,147 +1,144 @@
 package bcache
 
 import (
-	"slices"
-	"sync/atomic"
+	"errors"
 
 	"github.com/weaveworks/mesh"
 )
 
-// A frameBatch is what waits for one connection of what one node broadcast. mesh
-// hands one and the same batch to the senders of all connections, so a batch never
-// changes: Merge makes another one.
-type frameBatch struct {
-	count  *meshCounters
-	own    bool // frames of this node; those of others are only relayed
-	frames [][]byte
-	size   int
+// How frames go: to directly connected nodes by their lines, to others by a relay.
 
-	// The spare capacity of frames belongs to the first merge that asks for it, so
-	// that a backlog of n frames takes O(n) and not O(n^2).
-	extended atomic.Bool
-}
+// lineTag marks the messages of lines among mesh's control messages.
+const lineTag = mesh.ProtocolReserved1
 
-func newFrameBatch(c *meshCounters, frame []byte, own bool) *frameBatch {
-	return &frameBatch{count: c, own: own, frames: [][]byte{frame}, size: len(frame)}
-}
-
-// Merge implements mesh.GossipData. What is beyond meshMaxPending is dropped: the
-// newest, because what waits is closer to being sent.
-func (b *frameBatch) Merge(other mesh.GossipData) mesh.GossipData {
-	o, ok := other.(*frameBatch)
-	if !ok {
-		return b
-	}
-	m := &frameBatch{count: b.count, own: b.own, frames: b.frames, size: b.size}
-	if !b.extended.CompareAndSwap(false, true) {
-		m.frames = slices.Clip(m.frames)
-	}
-	for i, f := range o.frames {
-		if m.size+len(f) > meshMaxPending {
-			b.count.dropped.Add(uint64(len(o.frames) - i))
-			break
-		}
-		m.frames = append(m.frames, f)
-		m.size += len(f)
-	}
-	return m
-}
-
-// Encode implements mesh.GossipData. mesh calls it when it sends the batch.
-func (b *frameBatch) Encode() [][]byte {
-	if b.own {
-		b.count.framesOut.Add(uint64(len(b.frames)))
-		b.count.bytesOut.Add(uint64(b.size))
-	}
-	return b.frames
-}
-
-// A meshQueue holds what is to be sent to one peer. A worker drains it, because
-// mesh writes to the network on its caller, without a deadline; it lives while
-// the queue isn't empty, and the queue lives as long as the worker.
-type meshQueue struct {
-	items []meshItem
-	size  int
-}
-
-type meshItem struct {
-	frame  []byte
-	member bool // for the channel of the members
-}
-
-// push queues an item for a peer. The caller is inside the gate.
-func (t *meshTransport) push(peer uint64, it meshItem) error {
-	run := t.run.Load()
-	if run == nil || peer == t.cfg.PeerID {
-		return errUnknownPeer
-	}
-	if _, ok := run.router.Routes.UnicastAll(mesh.PeerName(peer)); !ok {
-		return errUnknownPeer
-	}
+// lineTo returns the line to a directly connected node, or nil.
+func (t *meshTransport) lineTo(peer uint64) *meshLine {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	q := t.queues[peer]
-	if q == nil {
-		q = &meshQueue{}
-		t.queues[peer] = q
-		t.spawn(func() { t.drain(run, peer, q) })
+	if p := t.peers[peer]; p != nil {
+		if c := p.current(); c != nil {
+			return c.line
+		}
 	}
-	if q.size+len(it.frame) > meshMaxPending {
-		t.count.dropped.Add(1)
-		return errQueueFull
-	}
-	if it.member { // a question whether a node lives mustn't wait behind data
-		q.items = slices.Insert(q.items, 0, it)
-	} else {
-		q.items = append(q.items, it)
-	}
-	q.size += len(it.frame)
 	return nil
 }
 
-// dropQueue empties a peer's queue, and with that ends its worker, unless a write holds
-// that up. t.mu is held.
-func (t *meshTransport) dropQueue(peer uint64) {
-	q := t.queues[peer]
-	if q == nil {
-		return
-	}
-	for _, it := range q.items {
-		if !it.member {
-			t.count.dropped.Add(1)
+// lines returns those to all directly connected nodes, and the nodes that others lead to.
+func (t *meshTransport) lines() (lines []*meshLine, relayed []uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines = make([]*meshLine, 0, len(t.peers))
+	for _, p := range t.peers {
+		if c := p.current(); c != nil {
+			lines = append(lines, c.line)
 		}
 	}
-	q.items, q.size = nil, 0
+	for id := range t.relayed {
+		relayed = append(relayed, id)
+	}
+	return lines, relayed
 }
 
-// drain sends what is queued for a peer. What can't be sent is dropped: the peer is
-// gone, or its connection is.
-func (t *meshTransport) drain(run *meshRun, peer uint64, q *meshQueue) {
-	for {
-		t.mu.Lock()
-		if len(q.items) == 0 || t.ctx.Err() != nil {
-			delete(t.queues, peer)
-			t.mu.Unlock()
-			return
-		}
-		it := q.items[0]
-		q.items[0] = meshItem{}
-		q.items = q.items[1:]
-		q.size -= len(it.frame)
-		t.mu.Unlock()
+// Broadcast implements transport.
+func (t *meshTransport) Broadcast(frame []byte) {
+	if !t.gate.enter() {
+		return
+	}
+	defer t.gate.leave()
+	if len(frame) == 0 || len(frame) > maxItem {
+		t.count.dropped.Add(1)
+		return
+	}
+	lines, relayed := t.lines()
+	for _, l := range lines {
+		_ = l.push(lineItem{kind: itemFrame, bytes: frame, fresh: true}, laneFirst)
+	}
+	if len(relayed) > 0 {
+		m := relayMessage{source: t.cfg.PeerID, left: relayHops, targets: relayed, kind: itemFrame, item: frame}
+		_ = t.relay(m, 0, true, laneFirst)
+	}
+}
 
-		channel := run.frames
-		if it.member {
-			channel = run.members
+// Send implements transport.
+func (t *meshTransport) Send(peer uint64, frame []byte, bulk bool) error {
+	if !t.gate.enter() {
+		return ErrClosed
+	}
+	defer t.gate.leave()
+	lane := laneFirst
+	if bulk {
+		lane = laneBulk
+	}
+	return t.send(peer, lineItem{kind: itemFrame, bytes: frame}, lane)
+}
+
+// Supersede implements transport.
+func (t *meshTransport) Supersede(peer uint64) {
+	if l := t.lineTo(peer); l != nil {
+		l.supersede()
+	}
+}
+
+// send queues an item for a node. The caller is inside the gate.
+func (t *meshTransport) send(peer uint64, it lineItem, lane int) error {
+	switch l := t.lineTo(peer); {
+	case peer == t.cfg.PeerID || len(it.bytes) == 0:
+		return errUnknownPeer
+	case len(it.bytes) > maxItem:
+		t.count.dropped.Add(1)
+		return errQueueFull
+	case l != nil:
+		if err := l.push(it, lane); !errors.Is(err, errLineEnded) {
+			return err
 		}
-		err := channel.GossipUnicast(mesh.PeerName(peer), it.frame)
-		switch {
-		case it.member:
-		case err != nil:
-			t.count.dropped.Add(1)
-		default:
-			t.count.framesOut.Add(1)
-			t.count.bytesOut.Add(uint64(len(it.frame)))
+		return errUnknownPeer
+	}
+	m := relayMessage{source: t.cfg.PeerID, left: relayHops, targets: []uint64{peer}, kind: it.kind, item: it.bytes}
+	return t.relay(m, 0, false, lane)
+}
+
+// receiveLine deals with a message that came in by a line, on the goroutine of mesh that received it.
+func (t *meshTransport) receiveLine(c *meshConn, msg []byte) {
+	m, err := decodeLine(msg)
+	if m.kind == lineTaken && err == nil {
+		if c.line.acked(m.taken) {
+			t.moved(c.peer)
 		}
+		return
+	}
+	defer c.line.received(len(msg)) // whatever it is
+	if err != nil {
+		t.log.Debugf(c.peer, "node %x (%s) sent a malformed message: %v", c.peer, c.addr, err)
+		return
+	}
+	switch m.kind {
+	case lineWhole:
+		t.receiveItem(c.peer, m.whole.kind, m.whole.bytes)
+	case linePieceOf:
+		item, head := c.line.take(m.piece)
+		if head != nil && m.piece.kind == itemFrame {
+			t.call("Arriving", func() { t.run.Load().handler.Arriving(c.peer, head) })
+		}
+		t.moved(c.peer)
+		if item != nil {
+			t.receiveItem(c.peer, m.piece.kind, item)
+		}
+	}
+}
+
+// moved tells the handler of bytes that have come in by a line, or that the other side has taken.
+func (t *meshTransport) moved(peer uint64) {
+	t.call("Moved", func() { t.run.Load().handler.Moved(peer) })
+}
+
+// receiveItem deals with an item that a node has sent, or had relayed.
+func (t *meshTransport) receiveItem(from uint64, kind byte, item []byte) {
+	switch kind {
+	case itemFrame:
+		t.deliver(from, item)
+	case itemMember:
+		t.receiveMember(from, item)
+	case itemRelay:
+		t.receiveRelay(from, item)
 	}
 }

@@ -8,66 +8,7 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
-
-func meshBatchText(b *frameBatch) string { return fmt.Sprintf("%s %d", b.frames, b.size) }
-
-// Merge is pure, and merging concatenates, however the batches are combined.
-func TestMeshMergePure(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		count := &meshCounters{}
-		var all []*frameBatch
-		var want []string
-		for i := range rapid.IntRange(1, 4).Draw(t, "singles") {
-			all = append(all, newFrameBatch(count, []byte{byte('a' + i)}, true))
-			want = append(want, meshBatchText(all[i]))
-		}
-		for range rapid.IntRange(0, 30).Draw(t, "merges") {
-			b := rapid.SampledFrom(all).Draw(t, "b")
-			o := rapid.SampledFrom(all).Draw(t, "o")
-			if len(b.frames)+len(o.frames) > 1000 {
-				continue
-			}
-			m := b.Merge(o).(*frameBatch)
-			all = append(all, m)
-			want = append(want, fmt.Sprintf("%s %d", slices.Concat(b.frames, o.frames), b.size+o.size))
-		}
-		for i, b := range all {
-			if got := meshBatchText(b); got != want[i] {
-				t.Fatalf("batch %d: %s, not %s", i, got, want[i])
-			}
-		}
-	})
-}
-
-func TestMeshMergeBound(t *testing.T) {
-	count := &meshCounters{}
-	frame := make([]byte, 1<<20)
-	b := newFrameBatch(count, frame, true)
-	const most = meshMaxPending >> 20
-	for range most + 4 {
-		b = b.Merge(newFrameBatch(count, frame, true)).(*frameBatch)
-	}
-	if b.size != meshMaxPending || len(b.frames) != most || count.dropped.Load() != 5 {
-		t.Errorf("%d bytes, %d frames, %d dropped", b.size, len(b.frames), count.dropped.Load())
-	}
-}
-
-func TestMeshMergeBacklog(t *testing.T) {
-	count := &meshCounters{}
-	const n = 100_000
-	one := newFrameBatch(count, []byte("x"), true)
-	begin := time.Now()
-	b := one
-	for range n {
-		b = b.Merge(one).(*frameBatch)
-	}
-	if d := time.Since(begin); d > 2*time.Second || len(b.frames) != n+1 {
-		t.Errorf("%d frames took %v", len(b.frames), d)
-	}
-}
 
 // A peer that reads nothing fills its queue, and nothing else.
 func TestMeshQueueFull(t *testing.T) {
@@ -82,7 +23,7 @@ func TestMeshQueueFull(t *testing.T) {
 	frame := make([]byte, 1<<20)
 	var err error
 	for range 200 {
-		if err = a.Send(0xb, frame); err != nil {
+		if err = a.Send(0xb, frame, false); err != nil {
 			break
 		}
 	}
@@ -91,11 +32,7 @@ func TestMeshQueueFull(t *testing.T) {
 	}
 	close(block)
 	meshTalk(t, "after that", a, b)
-	meshWait(t, "the queue is gone", func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return len(a.queues) == 0
-	})
+	meshWait(t, "the queue is gone", func() bool { return a.waits(0xb) == 0 })
 	meshCloseAll(t, a, b)
 }
 
@@ -111,11 +48,13 @@ func TestMeshMessages(t *testing.T) {
 	if m, err := decodeMembers(encodeMeshPong(42, 43)); err != nil || m.kind != membersPong || m.nonce != 42 || m.origin != 43 {
 		t.Errorf("%+v, %v", m, err)
 	}
-	if kind, _, err := decodeControl(encodeReady()); err != nil || kind != controlReady {
-		t.Error(kind, err)
+	ready := controlMessage{kind: controlReady, transfer: 7, has: 1 << 16}
+	if m, err := decodeControl(encodeReady(ready.transfer, ready.has)); err != nil || m != ready {
+		t.Error(m, err)
 	}
-	if kind, reason, err := decodeControl(encodeRefused("no\x1b[31m\n")); err != nil || kind != controlRefused || reason != "no?[31m?" {
-		t.Error(kind, reason, err)
+	refused := controlMessage{kind: controlRefused, reason: "no?[31m?"}
+	if m, err := decodeControl(encodeRefused("no\x1b[31m\n")); err != nil || m != refused {
+		t.Error(m, err)
 	}
 	useless := []memberEntry{{0, 1, "h:1"}, {1 << 48, 1, "h:1"}, {1, 1, ""}, {1, 1, ":7000"}, {1, 1, "h:0"}, {1, 1, "h:http"}, {1, 1, "h\n:1"}}
 	if m, err := decodeMembers(encodeMembers(useless)); err != nil || len(m.entries) != 0 {
@@ -134,7 +73,7 @@ func FuzzMeshMessages(f *testing.F) {
 	f.Add(encodeMeshPong(42, 43))
 	f.Add(encodeRefused("reason"))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		if _, reason, err := decodeControl(msg); err == nil && len(reason) > 3*maxReason {
+		if m, err := decodeControl(msg); err == nil && len(m.reason) > 3*maxReason {
 			t.Error("long reason")
 		}
 		m, err := decodeMembers(msg)

@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -138,14 +139,26 @@ func (t *meshTransport) greet(p mesh.OverlayConnectionParams) (*meshConn, error)
 			t.cfg.MaxClockSkew, clock.UTC().Format(layout), peer, now.UTC().Format(layout), self)}
 	}
 	remote := p.RemoteAddr.AddrPort()
-	return &meshConn{
+	c := &meshConn{
 		t: t, peer: peer, origin: origin,
 		addr:     completeAddr(f[featureAddr], remote.Addr()),
 		outbound: p.Outbound, encrypted: p.SessionKey != nil, since: now,
 		heard:   t.heardOf(p),
 		control: p.SendControlMessage,
 		errs:    make(chan error, 1), done: make(chan struct{}),
-	}, nil
+	}
+	most := cmp.Or(t.cfg.MaxPending, defaultMaxPending)
+	c.line = newMeshLine(c.write, t.spawn, c.done, &t.count, &t.transfers, most)
+	return c, nil
+}
+
+// write sends a message of the line.
+func (c *meshConn) write(msg []byte) error {
+	err := c.control(lineTag, msg)
+	if err != nil {
+		c.end(err)
+	}
+	return err
 }
 
 // heardOf tells whether what mesh has heard of a node by others is about the life of it
@@ -185,6 +198,7 @@ type meshConn struct {
 	heard               bool // this life of the node, and no other, is what mesh has heard of
 	since               time.Time
 	control             func(tag byte, msg []byte) error
+	line                *meshLine
 	errs                chan error    // what is sent here ends the connection
 	done                chan struct{} // closed when it has ended
 
@@ -200,24 +214,31 @@ func (c *meshConn) usable() bool { return c.confirmed && !c.ready.IsZero() }
 // Confirm implements mesh.OverlayConnection: mesh has taken the connection. The other
 // side may be about to refuse it, so it is told, and ours waits for the same.
 func (c *meshConn) Confirm() {
+	c.t.inherit(c)
 	c.t.mu.Lock()
 	c.confirmed = true
 	c.t.mu.Unlock()
 	c.t.poke()
-	_ = c.control(mesh.ProtocolOverlayControlMsg, encodeReady()) // if it fails, the connection fails
+	_ = c.control(mesh.ProtocolOverlayControlMsg, encodeReady(c.line.has())) // if it fails, the connection fails
 }
 
 // ControlMessage implements mesh.OverlayConnection.
-func (c *meshConn) ControlMessage(_ byte, msg []byte) {
+func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 	if !c.t.gate.enter() {
 		return
 	}
 	defer c.t.gate.leave()
-	kind, reason, err := decodeControl(msg)
+	if tag == lineTag {
+		c.t.receiveLine(c, msg)
+		return
+	}
+	m, err := decodeControl(msg)
+	kind, reason := m.kind, m.reason
 	switch {
 	case err != nil:
 		c.t.log.Debugf(c.peer, "node %x (%s) sent a malformed control message: %v", c.peer, c.addr, err)
 	case kind == controlReady:
+		c.line.resume(m.transfer, m.has)
 		c.t.mu.Lock()
 		if c.ready.IsZero() {
 			c.ready = time.Now()

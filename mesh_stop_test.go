@@ -25,7 +25,7 @@ func TestMeshChild(t *testing.T) {
 	n := meshNew(t, 0xd, nil)
 	n.h.on = func(from uint64, frame []byte) {
 		if string(frame) == "ping" {
-			_ = n.Send(from, []byte("pong"))
+			_ = n.Send(from, []byte("pong"), false)
 		}
 	}
 	if err := n.Start(n.h); err != nil {
@@ -71,7 +71,7 @@ func TestMeshDisconnectStopped(t *testing.T) {
 		return func() { must(t, process.Signal(s)) }
 	}
 	meshStuck(t, a, c, 0xd, signal(syscall.SIGSTOP), signal(syscall.SIGCONT))
-	must(t, a.Send(0xd, []byte("ping")))
+	must(t, a.Send(0xd, []byte("ping"), false))
 	meshWait(t, "an answer", func() bool { return a.h.got(0xd, []byte("pong")) })
 	meshCloseAll(t, a, c)
 }

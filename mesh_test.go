@@ -70,6 +70,9 @@ func meshFrameKey(from uint64, frame []byte) string {
 	return fmt.Sprintf("%x:%s", from, frame)
 }
 
+func (h *meshHandler) Moved(uint64)            {}
+func (h *meshHandler) Arriving(uint64, []byte) {}
+
 func (h *meshHandler) Receive(from uint64, frame []byte) {
 	h.mu.Lock()
 	if h.frames == nil {
@@ -260,11 +263,11 @@ func TestMeshThreeNodes(t *testing.T) {
 		t.Errorf("b and c found each other after %v", d)
 	}
 	meshTalk(t, "broadcast", a, b, c)
-	if err := b.Send(0xc, []byte("for c")); err != nil {
+	if err := b.Send(0xc, []byte("for c"), false); err != nil {
 		t.Fatal(err)
 	}
 	meshWait(t, "unicast", func() bool { return c.h.got(0xb, []byte("for c")) })
-	if err := b.Send(0xd, []byte("x")); !errors.Is(err, errUnknownPeer) {
+	if err := b.Send(0xd, []byte("x"), false); !errors.Is(err, errUnknownPeer) {
 		t.Errorf("Send to nobody: %v", err)
 	}
 	for _, m := range a.Members() {
@@ -395,7 +398,7 @@ func TestMeshLargeFrames(t *testing.T) {
 	}
 	for i, f := range frames {
 		meshWait(t, fmt.Sprintf("frame %d", i), func() bool { return c.h.got(0xa, f) && c.h.got(0xb, f) && b.h.got(0xa, f) })
-		if err := c.Send(0xa, f); err != nil {
+		if err := c.Send(0xa, f, false); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"github.com/weaveworks/mesh"
 )
 
 const (
@@ -39,19 +37,14 @@ type meshEvent struct {
 // reconcile compares who is there with what the handler knows.
 func (t *meshTransport) reconcile() {
 	run := t.run.Load()
-	hops := run.router.Routes.BroadcastAll(mesh.PeerName(t.cfg.PeerID))
-	reached := func(peer uint64) bool {
-		hop, ok := run.router.Routes.UnicastAll(mesh.PeerName(peer))
-		return ok && uint64(hop) == peer && slices.Contains(hops, mesh.PeerName(peer))
-	}
-	relayed := make(map[uint64]bool)
+	relayed := make(map[uint64]uint64) // by whom
 	for name := range run.router.Routes.PeerNames() {
 		if hop, ok := run.router.Routes.UnicastAll(name); ok && hop != name && uint64(name) != t.cfg.PeerID {
-			relayed[uint64(name)] = true
+			relayed[uint64(name)] = uint64(hop)
 		}
 	}
 
-	events := t.compare(reached, relayed)
+	events := t.compare(relayed)
 	t.book.touch(t.joinedPeers(), time.Now())
 	for _, e := range events {
 		if e.joined {
@@ -71,7 +64,7 @@ func (t *meshTransport) reconcile() {
 	}
 }
 
-func (t *meshTransport) compare(reached func(uint64) bool, relayed map[uint64]bool) (events []meshEvent) {
+func (t *meshTransport) compare(relayed map[uint64]uint64) (events []meshEvent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, p := range t.peers {
@@ -81,7 +74,7 @@ func (t *meshTransport) compare(reached func(uint64) bool, relayed map[uint64]bo
 			p.joined, p.told = nil, false
 			events = append(events, meshEvent{peer: id, addr: t.book.addrOf(id)})
 		}
-		if c := p.current(); c != nil && p.joined == nil && reached(id) {
+		if c := p.current(); c != nil && p.joined == nil {
 			p.joined = c
 			events = append(events, meshEvent{joined: true, peer: id, origin: c.origin, addr: c.addr})
 		}
@@ -90,14 +83,19 @@ func (t *meshTransport) compare(reached func(uint64) bool, relayed map[uint64]bo
 		}
 	}
 	for id := range t.relayed {
-		if !relayed[id] || t.peers[id] != nil {
+		if relayed[id] == 0 || t.peers[id] != nil {
 			delete(t.relayed, id)
 		}
 	}
-	for id := range relayed {
-		if _, ok := t.relayed[id]; !ok && t.peers[id] == nil {
-			t.relayed[id] = t.cfg.Now()
+	for id, hop := range relayed {
+		if t.peers[id] != nil {
+			continue
 		}
+		way, ok := t.relayed[id]
+		if way.hop = hop; !ok {
+			way.since = t.cfg.Now()
+		}
+		t.relayed[id] = way
 	}
 	return events
 }
@@ -138,7 +136,7 @@ func (t *meshTransport) tell(peer uint64, about []uint64) {
 	if len(entries) == 0 {
 		return
 	}
-	if err := t.push(peer, meshItem{frame: encodeMembers(entries), member: true}); err != nil {
+	if err := t.send(peer, lineItem{kind: itemMember, bytes: encodeMembers(entries)}, laneFirst); err != nil {
 		t.log.Debugf(peer, "node %x isn't told of others: %v", peer, err)
 	}
 }
@@ -154,31 +152,21 @@ func (t *meshTransport) joinedPeers() (ids []uint64) {
 	return ids
 }
 
-// memberGossiper receives what the transports of other nodes say to each other.
-type memberGossiper struct{ t *meshTransport }
-
-func (g memberGossiper) Gossip() mesh.GossipData                  { return nil }
-func (g memberGossiper) OnGossip([]byte) (mesh.GossipData, error) { return nil, nil }
-
-func (g memberGossiper) OnGossipBroadcast(_ mesh.PeerName, msg []byte) (mesh.GossipData, error) {
-	return newFrameBatch(&g.t.count, msg, false), nil // for a later version
-}
-
-func (g memberGossiper) OnGossipUnicast(src mesh.PeerName, msg []byte) error {
-	t := g.t
+// receiveMember deals with what the transport of another node says.
+func (t *meshTransport) receiveMember(from uint64, msg []byte) {
 	if !t.gate.enter() {
-		return nil
+		return
 	}
 	defer t.gate.leave()
 	m, err := decodeMembers(msg)
 	if err != nil {
-		t.log.Debugf(uint64(src), "node %x sent a malformed message about members: %v", uint64(src), err)
-		return nil
+		t.log.Debugf(from, "node %x sent a malformed message about members: %v", from, err)
+		return
 	}
 	switch m.kind {
 	case membersPing:
 		// Only queued: this is mesh's receiving goroutine.
-		_ = t.push(uint64(src), meshItem{frame: encodeMeshPong(m.nonce, t.cfg.Origin), member: true})
+		_ = t.send(from, lineItem{kind: itemMember, bytes: encodeMeshPong(m.nonce, t.cfg.Origin)}, laneFirst)
 	case membersPong:
 		t.mu.Lock()
 		answer := t.pings[m.nonce]
@@ -195,5 +183,4 @@ func (g memberGossiper) OnGossipUnicast(src mesh.PeerName, msg []byte) error {
 		}
 		t.dials.resolveNow()
 	}
-	return nil
 }

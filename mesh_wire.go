@@ -12,7 +12,7 @@ import (
 // in protobuf wire format; unknown fields are skipped. docs/wire.proto has the schema.
 // Control messages belong to one connection, the others travel by unicast.
 const (
-	controlReady   = 1 // the connection is confirmed on this side
+	controlReady   = 1 // the connection is confirmed on this side; 1: a transfer that came in part, 2: its bytes
 	controlRefused = 2 // 1: the reason, for people
 
 	membersAddrs = 1 // 1: repeated Entry{1: PeerID, varint; 2: origin, fixed64; 3: address}
@@ -21,6 +21,9 @@ const (
 
 	memberNonce  = 1<<3 | wireFixed64 // tags, as in wire.go
 	memberOrigin = 2<<3 | wireFixed64
+
+	readyTransfer = 1 // numbers of fields
+	readyHas      = 2
 
 	maxMembers  = 1024 // addresses in a message, and addresses that are kept
 	maxAddrSize = 262  // of a host name, a colon and a port
@@ -40,26 +43,41 @@ type memberMessage struct {
 	entries       []memberEntry
 }
 
-func encodeReady() []byte { return []byte{wireVersion, controlReady} }
+// encodeReady says too how much has come of a transfer that the last connection has left; 0 is none.
+func encodeReady(transfer uint64, has int) []byte {
+	b := []byte{wireVersion, controlReady}
+	return appendVarint(appendVarint(b, readyTransfer<<3|wireVarint, transfer), readyHas<<3|wireVarint, uint64(has))
+}
 
 func encodeRefused(reason string) []byte {
 	b := protowire.AppendTag([]byte{wireVersion, controlRefused}, 1, protowire.BytesType)
 	return protowire.AppendString(b, reason[:min(len(reason), maxReason)])
 }
 
-// decodeControl returns a reason that is fit for a log line, whoever sent it.
-func decodeControl(msg []byte) (kind byte, reason string, err error) {
-	kind, err = openMessage(msg)
-	if err != nil {
-		return 0, "", err
+// A controlMessage is one of a connection.
+type controlMessage struct {
+	kind     byte
+	reason   string // of a refusal, fit for a log line, whoever sent it
+	transfer uint64 // of a connection that is ready
+	has      int
+}
+
+func decodeControl(msg []byte) (m controlMessage, err error) {
+	if m.kind, err = openMessage(msg); err != nil {
+		return m, err
 	}
-	err = eachField(msg[2:], func(num protowire.Number, val []byte, _ uint64) error {
-		if num == 1 && kind == controlRefused {
-			reason = printable(val)
+	err = eachField(msg[2:], func(num protowire.Number, val []byte, n uint64) error {
+		switch {
+		case num == 1 && m.kind == controlRefused:
+			m.reason = printable(val)
+		case num == readyTransfer && m.kind == controlReady:
+			m.transfer = n
+		case num == readyHas && m.kind == controlReady:
+			m.has = int(min(n, maxItem))
 		}
 		return nil
 	})
-	return kind, reason, err
+	return m, err
 }
 
 func printable(b []byte) string {

@@ -9,8 +9,6 @@ var mutants = []mutant{
 		"if ok && !held.less(rec.version) {\n\t\tif held", "if ok && held == rec.version {\n\t\tif held"}}},
 	{name: "a forget compares stamps only", edits: []edit{{"cache.go",
 		"if ok && !held.less(rec.version) {\n\t\tif held", "if ok && (!held.less(rec.version) || rec.kind == kindForget && held.stamp == rec.stamp) {\n\t\tif held"}}},
-	{name: "a Merge changes its operand", test: "FrameBatch|Merge", edits: []edit{{"mesh_frames.go",
-		"m := &frameBatch{count: b.count, own: b.own, frames: b.frames, size: b.size}", "m := b"}}},
 	{name: "decoded strings alias the frame", edits: []edit{
 		{"wire_read.go", "val:         string(r.val),", "val:         unsafe.String(unsafe.SliceData(r.val), len(r.val)),"},
 		{"wire_read.go", "import (\n\t\"fmt\"", "import (\n\t\"unsafe\"\n\t\"fmt\""}}},

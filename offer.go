@@ -46,7 +46,7 @@ func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
 		x := &o.queue[i]
 		for _, to := range x.to {
 			o := offer{origin: origin, to: to.origin, seen: to.count, rec: x.rec, dots: x.dots, echo: echo}
-			sends = append(sends, message{to.peer, appendOffer(nil, &o)})
+			sends = append(sends, message{to: to.peer, frame: appendOffer(nil, &o)})
 		}
 	}
 	return sends

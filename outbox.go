@@ -1,9 +1,8 @@
 package bcache
 
 const (
-	maxOutbox   = 64 << 20 // bytes of the records that wait for the flusher
-	outboxChunk = 1024     // records
-	maxSpare    = 4        // chunks
+	outboxChunk = 1024 // records
+	maxSpare    = 4    // chunks
 )
 
 // An outbox holds the local writes that wait for the flusher: consecutive
@@ -15,6 +14,7 @@ type outbox struct {
 	n      int        // records
 	chunks [][]record // none is empty; only the first and the last may be short
 	bytes  int
+	most   int        // bytes
 	spare  [][]record // empty chunks, maxSpare at most
 }
 
@@ -33,7 +33,7 @@ func (o *outbox) put(seq uint64, rec *record) (dropped uint64) {
 	o.chunks[last] = append(o.chunks[last], *rec)
 	o.n++
 	o.bytes += recordSize(rec)
-	for ; o.bytes > maxOutbox; dropped++ {
+	for ; o.bytes > o.most; dropped++ {
 		o.dropOldest()
 	}
 	return dropped

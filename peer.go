@@ -86,6 +86,9 @@ func (p *peer) ticker() {
 		case <-t.C:
 			now := p.instant()
 			p.replica.tick(now)
+			for _, l := range p.replica.late(now) {
+				p.log.Errorf(l.peer, "this node still lacks what node %x wrote %v ago: the line between them is too slow, or one of them is overloaded", l.peer, l.by.Round(time.Second))
+			}
 			if ahead := p.replica.ahead(now); ahead > 0 {
 				p.log.Errorf(0, "this node's clock was set back: for %v the other nodes won't accept what it writes", ahead)
 			}
@@ -111,7 +114,10 @@ func (p *peer) flush() {
 		p.transport.Broadcast(frame)
 	}
 	for _, m := range sends {
-		if err := p.transport.Send(m.to, m.frame); err != nil {
+		if m.answer {
+			p.transport.Supersede(m.to)
+		}
+		if err := p.transport.Send(m.to, m.frame, m.bulk); err != nil {
 			p.log.Debugf(m.to, "a message to node %x wasn't sent: %v", m.to, err)
 		}
 	}
@@ -133,6 +139,12 @@ func (p *peer) Receive(from uint64, frame []byte) {
 	}
 	notify(p.ping)
 }
+
+// Moved implements transportHandler.
+func (p *peer) Moved(id uint64) { p.replica.moved(p.instant(), id) }
+
+// Arriving implements transportHandler.
+func (p *peer) Arriving(from uint64, head []byte) { p.replica.arriving(p.instant(), from, head) }
 
 // Joined implements transportHandler.
 func (p *peer) Joined(id, origin uint64) { p.replica.joined(p.instant(), id, origin) }

@@ -38,7 +38,7 @@ func (r *replica) pullFromOne(now instant, ids []uint64) {
 // gap is called when a frame has left a gap in the dots of origin. What is missing was
 // lost, most likely; only a frame that took another way may still come.
 func (r *replica) gap(now instant, origin uint64) {
-	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced {
+	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced || r.awaited(now, origin) {
 		return
 	}
 	candidates := r.neighbours(func(p *peerState) bool { return p.origin == origin })
@@ -110,7 +110,7 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 		if all {
 			flags |= pongAll
 		}
-		budget := r.pullBytes
+		budget, before := r.pullBytes, len(sends)
 		for i := range missing {
 			for m := &missing[i]; m.crowded && len(m.dots) > 0 && budget > 0; {
 				sends = r.repairs(now, sends, id, r.oldest(m), &budget)
@@ -121,6 +121,9 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 		}
 		if budget <= 0 {
 			flags |= pongLog
+		}
+		if len(sends) > before {
+			sends[before].answer = true
 		}
 		r.answer(now, id, q, flags)
 	}
@@ -182,10 +185,10 @@ func (r *replica) repairs(now instant, sends []message, to uint64, block originD
 	var recs []record
 	origin, iv := block.origin, block.dots[0]
 	first, size := uint64(0), 0
-	cutFrame := func() {
+	cut := func() {
 		if len(recs) > 0 {
 			r.n.recordsRepaired += uint64(len(recs))
-			sends = append(sends, message{to, markRepair(appendDelta(make([]byte, 0, size+64), origin, first, recs), r.ctx.get(origin).newest)})
+			sends = append(sends, message{to: to, bulk: true, frame: markRepair(appendDelta(make([]byte, 0, size+64), origin, first, recs), r.ctx.get(origin).newest)})
 			recs, size = nil, 0
 		}
 	}
@@ -198,13 +201,13 @@ func (r *replica) repairs(now instant, sends []message, to uint64, block originD
 			break
 		}
 		if at != seq {
-			cutFrame()
+			cut()
 			seq = at
 		}
 		rec := r.dot(slot)
 		n := recordSize(&rec)
-		if size > 0 && size+n > maxFrame {
-			cutFrame()
+		if size > 0 && size+n > cutFrame {
+			cut()
 		}
 		if len(recs) == 0 {
 			first = seq
@@ -217,7 +220,7 @@ func (r *replica) repairs(now instant, sends []message, to uint64, block originD
 			r.mu.Lock()
 		}
 	}
-	cutFrame()
+	cut()
 	return sends
 }
 

@@ -22,7 +22,7 @@ const (
 	// A neighbour of which nothing came for so long, in spite of two pings, is cut.
 	silentMost = 3 * roundMin
 
-	pullLimit   = 10 * time.Second
+	pullLimit   = time.Minute // however much of it comes
 	surveyEvery = time.Second
 
 	pullTimeout      = 2 * time.Second
@@ -52,6 +52,10 @@ type peerState struct {
 	failed int           // full syncs of it in a row that were given up
 
 	pull *ping // a pull that flush has to answer
+
+	// The oldest write of it that it has told of and that isn't here yet.
+	owed  uint64        // its seq; 0: there is none
+	since time.Duration // when that was first known
 }
 
 // A cut is a connection that is to be ended.
@@ -69,11 +73,15 @@ func (r *replica) joined(now instant, peer, origin uint64) {
 		i, _ := slices.BinarySearch(r.peerIDs, peer)
 		r.peerIDs = slices.Insert(r.peerIDs, i, peer)
 	}
+	if out := r.serving[peer]; out != nil && out.origin != origin {
+		delete(r.serving, peer)
+	}
 	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono, listAll: true}
 	r.ctx.live[origin] = true
 	r.active = true
 	if !r.closed {
 		r.ping(now, peer, 0)
+		r.resumeSync(now, peer, origin)
 	}
 }
 
@@ -90,13 +98,12 @@ func (r *replica) left(now instant, peer uint64) {
 	}
 	delete(r.peers, peer)
 	r.peerIDs = slices.DeleteFunc(r.peerIDs, func(id uint64) bool { return id == peer })
-	delete(r.serving, peer)
 	r.active = true
 	if r.pull != nil && r.pull.peer == peer {
 		r.pull = nil
 	}
-	if r.sync != nil && r.sync.peer == peer && !r.sync.ended {
-		r.abortSync(now, "it left")
+	if r.sync != nil && r.sync.peer == peer && !r.sync.away {
+		r.sync.away, r.sync.left = true, now.mono // it may come back
 	}
 	r.lonely = now.mono
 	r.advance(now)
@@ -165,11 +172,12 @@ func (r *replica) ping(now instant, id uint64, flags uint64) {
 	} else {
 		q.entries, q.rest = r.ctx.list(now.mono - activeFor)
 	}
+	r.claim(now, &q)
 	if r.whole(now) {
 		q.flags |= pingSynced
 	}
 	p.wall, p.pingID = now.wall, q.id
-	r.send(message{id, appendPing(nil, q)})
+	r.send(message{to: id, frame: appendPing(nil, q)})
 }
 
 // lacking lists what this node has and the sender of a ping lacks. all is true if that
@@ -235,6 +243,9 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.hear(now, from, q.origin, q.echo)
+	if p != nil && q.origin == p.origin {
+		p.owe(r.ctx.get(q.origin), q.seq, now.mono)
+	}
 	if p != nil && q.flags&pingContext != 0 {
 		r.compareHorizon(now, p, q.horizon)
 		p.synced = q.flags&pingSynced != 0
@@ -268,7 +279,7 @@ func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 			a.flags |= pongAll
 		}
 	}
-	r.send(message{to, appendPong(nil, a)})
+	r.send(message{to: to, frame: appendPong(nil, a), bulk: q.flags&pingPull != 0}) // after what it answers
 }
 
 func (r *replica) receivePong(now instant, from uint64, a pong) {

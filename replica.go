@@ -70,6 +70,7 @@ type replica struct {
 	pull                 *pullOp
 	lastPull             time.Duration
 	gapsWait             time.Duration // until then gaps are left to the rounds
+	arrivals             []arrival     // arriving.go
 	surveyed             bool          // all neighbours were asked again before a full sync
 	lastSurvey           time.Duration
 
@@ -98,6 +99,7 @@ type replicaConfig struct {
 	syncTimeout time.Duration // a node that reaches nobody for so long is synced
 	chunkBytes  int           // of a full sync; 0 = defaultChunkBytes
 	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
+	maxPending  int           // bytes that wait to be sent; 0 = defaultMaxPending
 	touchLog    int           // touches remembered; 0 = touchLog
 	store       storeConfig
 
@@ -113,8 +115,10 @@ type replicaConfig struct {
 
 // A message is a frame for one node.
 type message struct {
-	to    uint64 // PeerID
-	frame []byte
+	to     uint64 // PeerID
+	frame  []byte
+	bulk   bool // other frames may pass it on its way; bulk keeps its order
+	answer bool // it begins an answer to a pull, which has what was broadcast before
 }
 
 // replicaStats are counters, guarded by replica.mu.
@@ -171,6 +175,7 @@ func newReplica(c replicaConfig) *replica {
 		ctx:     newDotContext(c.origin, cmp.Or(c.maxOrigins, maxOrigins)),
 		log:     newDeltaLog(c.logSize),
 		touches: newTouches(c.local, c.touchLog),
+		outbox:  outbox{most: cmp.Or(c.maxPending, defaultMaxPending)},
 		peers:   map[uint64]*peerState{},
 		serving: map[uint64]*syncOut{},
 		leases:  map[string]*lease{},
@@ -377,11 +382,11 @@ func (r *replica) takeCuts() (cuts []cut) {
 // idle reports whether flush has nothing to take.
 func (r *replica) idle() bool { return r.outbox.empty() && len(r.sends) == 0 && r.offers.empty() }
 
-// cutDelta encodes consecutive records as frames of about maxFrame at most.
+// cutDelta encodes consecutive records as frames of about cutFrame at most.
 func cutDelta(origin, first, echo uint64, records []record) (frames [][]byte) {
 	for len(records) > 0 {
 		n, size := 0, 0
-		for n < len(records) && (n == 0 || size+recordSize(&records[n]) <= maxFrame) {
+		for n < len(records) && (n == 0 || size+recordSize(&records[n]) <= cutFrame) {
 			size += recordSize(&records[n])
 			n++
 		}
@@ -409,7 +414,7 @@ func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
 	g = replicaGauges{origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n, syncing: r.sync != nil, serving: len(r.serving)}
 	for _, id := range r.peerIDs {
 		p := r.peers[id]
-		g.peers = append(g.peers, PeerStats{ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard, Synced: p.synced, Behind: p.offer != 0})
+		g.peers = append(g.peers, PeerStats{ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard, Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p)})
 	}
 	return r.n, g
 }

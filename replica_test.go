@@ -234,7 +234,7 @@ func wireSetKind(t *testing.T, frame []byte, k byte) []byte {
 
 // At the outbox's bound the oldest go, and what is left is still consecutive.
 func TestOutboxIsBounded(t *testing.T) {
-	var o outbox
+	o := outbox{most: defaultMaxPending}
 	val := string(make([]byte, 1<<20))
 	total := uint64(0)
 	for seq := uint64(1); seq <= 200; seq++ {
@@ -242,7 +242,7 @@ func TestOutboxIsBounded(t *testing.T) {
 		if total += dropped; dropped > 1 {
 			t.Fatalf("dropped %d records for one", dropped)
 		}
-		if o.bytes > maxOutbox || o.empty() {
+		if o.bytes > o.most || o.empty() {
 			t.Fatalf("%d bytes, %d records", o.bytes, o.n)
 		}
 	}

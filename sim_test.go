@@ -133,6 +133,7 @@ type simConfig struct {
 	lease              time.Duration // they fill ClusterWide
 	lag                int64         // ms: by so much fills read behind what is committed
 	touches            int           // remembered
+	heads              bool          // some frames take long, and their beginning comes before
 }
 
 type simCounts struct {
@@ -257,6 +258,7 @@ func newSim(seed uint64) *sim {
 	if chance(2) {
 		c.touches = 1 + rng.IntN(100)
 	}
+	c.heads = chance(3)
 	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
 	s.drawLoads(seed)
 	s.oracle.init()
@@ -548,6 +550,14 @@ func (s *sim) send(n, to *simNode, conn int, frame []byte, delay int64) {
 	copies := 1
 	if s.lossy && s.rng.Float64() < s.c.dup {
 		copies = 2
+	}
+	if s.c.heads && s.lossy && s.rng.IntN(4) == 0 {
+		s.after(1, func() {
+			if s.alive(to) && s.connected(conn, to.id) {
+				to.r.arriving(s.now(to), uint64(n.id), frame)
+			}
+		})
+		delay += s.rng.Int64N(3000)
 	}
 	for range copies {
 		s.n.frames++

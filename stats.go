@@ -99,6 +99,7 @@ type PeerStats struct {
 	Silent time.Duration // since something came from it
 	Synced bool          // it says that it is
 	Behind bool          // it has something that this node lacks
+	Late   time.Duration // for how long a write of it has been lacking here, as far as is known; 0 if none has
 }
 
 // Stats returns the node's figures. It costs the hot paths hardly anything. A call

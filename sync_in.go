@@ -20,7 +20,9 @@ const (
 	syncStall = 10 * time.Second // then another neighbour is tried
 	syncShy   = 2 * time.Second  // for how long the one that failed isn't
 	syncBusy  = time.Second / 2  // or the one that said that it can't now
-	syncGroup = 1 << 22          // records of one group at most
+
+	syncReturn = 3 * time.Second // for the one whose connection broke to come back
+	syncGroup  = 1 << 22         // records of one group at most
 
 	// syncPatience is how long a session may take, while others wait for it. Each one that
 	// takes longer doubles it for the next: there may be that much to send.
@@ -29,6 +31,7 @@ const (
 
 type syncIn struct {
 	peer, session uint64
+	origin        uint64 // the other node's
 	mark          uint8
 	head          syncChunk // once it has come
 	next          uint64    // the chunk that is expected
@@ -37,12 +40,13 @@ type syncIn struct {
 	streamed      *keySet   // their keys
 	spoiled       bool      // something came from the future: the context can't be adopted
 	applying      bool
-	ended         bool // successfully
+	ended         bool          // successfully
+	away          bool          // the connection to the other node is gone,
+	left          time.Duration // since then
 
 	gap uint64 // the chunk that was said to be lost
 
-	began, progress, asked time.Duration
-	pace                   time.Duration // the longest wait for a chunk so far: the line may be slow
+	began, progress, asked time.Duration // progress: bytes of the other node came last
 	bytes                  uint64
 }
 
@@ -56,8 +60,10 @@ func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
 	if r.mark++; r.mark == 0 {
 		r.mark++
 	}
+	peer := servers[(r.origin+uint64(r.turns))%uint64(len(servers))]
 	r.sync = &syncIn{
-		peer:     servers[(r.origin+uint64(r.turns))%uint64(len(servers))],
+		peer:     peer,
+		origin:   r.peers[peer].origin,
 		session:  r.nonce(),
 		mark:     r.mark,
 		streamed: newKeySet(),
@@ -70,7 +76,7 @@ func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
 func (r *replica) ask(now instant, flags uint64) {
 	in := r.sync
 	in.asked = now.mono
-	r.send(message{in.peer, appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: flags})})
+	r.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: flags})})
 }
 
 // abortSync gives up; advance will start another session.
@@ -82,7 +88,21 @@ func (r *replica) abortSync(now instant, why string) {
 	if p := r.peers[in.peer]; p != nil {
 		p.shy = now.mono + syncShy<<p.failed
 		p.failed = min(p.failed+1, 5)
-		r.send(message{in.peer, appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: askCancel})})
+		r.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: askCancel})})
+	}
+}
+
+// resumeSync goes on with a full sync when the other node is back. Another life of it knows nothing of the
+// session.
+func (r *replica) resumeSync(now instant, peer, origin uint64) {
+	in := r.sync
+	switch {
+	case in == nil || in.peer != peer || in.applying:
+	case in.origin != origin:
+		r.abortSync(now, "it has restarted")
+	default:
+		in.away = false
+		r.ask(now, askGap) // what was under way is lost
 	}
 }
 
@@ -90,12 +110,14 @@ func (r *replica) syncTick(now instant) {
 	in := r.sync
 	switch {
 	case in == nil || in.applying:
+	case in.away && now.mono-in.left >= syncReturn:
+		r.abortSync(now, "it left")
 	case now.mono-in.progress >= syncStall:
 		r.abortSync(now, "nothing came any more")
 	case now.mono-in.began >= r.patience:
 		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.patience))
 		r.patience *= 2
-	case now.mono-max(in.progress, in.asked) >= max(syncAgain, 2*in.pace):
+	case now.mono-max(in.progress, in.asked) >= syncAgain:
 		r.ask(now, askAgain)
 	}
 }
@@ -114,10 +136,11 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 	if c.flags&chunkRefused != 0 {
 		r.sync = nil
 		r.syncFailure = fmt.Sprintf("node %x can't serve a full sync now", from)
-		r.peers[from].shy = now.mono + syncBusy
+		if p := r.peers[from]; p != nil {
+			p.shy = now.mono + syncBusy
+		}
 		return nil
 	}
-	in.pace = max(in.pace, now.mono-in.progress)
 	in.progress = now.mono
 	if c.number != in.next { // it came twice, or too early
 		if c.number > in.next && in.gap != in.next {

@@ -8,17 +8,17 @@ import (
 // A full sync, on the side that serves it.
 
 const (
-	syncWindow  = 8       // chunks sent and not acknowledged,
-	syncBytes   = 1 << 20 // and bytes of them, but for the last
-	syncServing = 4       // sessions at a time
-	// A chunk takes a while on a slow line, and nothing else of its sender is heard meanwhile.
-	defaultChunkBytes = 256 << 10
+	syncWindow        = 32      // chunks sent and not acknowledged,
+	syncBytes         = 1 << 20 // and bytes of them, but for the last
+	syncServing       = 4       // sessions at a time
+	defaultChunkBytes = cutFrame
 	syncForget        = 15 * time.Second
 )
 
 // syncOut is a session. The fields below flush's belong to flush alone, the others are
 // guarded by replica.mu.
 type syncOut struct {
+	origin  uint64 // the requester's
 	session uint64
 	most    int           // bytes of a chunk
 	moved   time.Duration // when it began, or the last chunk was acknowledged
@@ -61,10 +61,10 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 		}
 		return
 	case !known && (a.next != 0 || !r.canServe(now, from)):
-		r.send(message{from, appendChunk(nil, &syncChunk{session: a.session, flags: chunkRefused})})
+		r.send(message{to: from, frame: appendChunk(nil, &syncChunk{session: a.session, flags: chunkRefused})})
 		return
 	case !known:
-		out = r.newSession(now, a.session)
+		out = r.newSession(now, p.origin, a.session)
 		r.serving[from] = out
 	}
 	if n := a.next - out.acked; a.next > out.acked && n <= uint64(len(out.window)) {
@@ -88,12 +88,18 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 
 // canServe reports whether a full sync of this node's state would make another one complete.
 func (r *replica) canServe(now instant, to uint64) bool {
-	return r.whole(now) && !r.closed && (len(r.serving) < syncServing || r.serving[to] != nil)
+	busy := 0
+	for id := range r.serving {
+		if id != to && r.peers[id] != nil { // otherwise it may come back, or not
+			busy++
+		}
+	}
+	return r.whole(now) && !r.closed && busy < syncServing
 }
 
-func (r *replica) newSession(now instant, session uint64) *syncOut {
+func (r *replica) newSession(now instant, origin, session uint64) *syncOut {
 	entries, _ := r.ctx.list(longAgo)
-	return &syncOut{session: session, most: r.chunkBytes, moved: now.mono, head: syncChunk{
+	return &syncOut{origin: origin, session: session, most: r.chunkBytes, moved: now.mono, head: syncChunk{
 		session: session,
 		groups:  uint64(r.store.groups()),
 		entries: entries,
@@ -125,13 +131,13 @@ func (r *replica) serve(now instant, sends []message) []message {
 		case out.gap:
 			out.sent = now.mono
 			for _, frame := range out.window {
-				sends = append(sends, message{id, frame})
+				sends = append(sends, message{to: id, frame: frame, bulk: true})
 			}
 		case out.again && len(out.window) > 0 && now.mono-out.sent >= syncAgain<<out.repeats:
 			// It may still be on its way: a slow line mustn't be filled with repetitions.
 			out.sent = now.mono
-			out.repeats = min(out.repeats+1, 4)
-			sends = append(sends, message{id, out.window[0]})
+			out.repeats = min(out.repeats+1, 1)
+			sends = append(sends, message{to: id, frame: out.window[0], bulk: true})
 		}
 		out.again, out.gap = false, false
 		if out.made || out.full() {
@@ -143,7 +149,7 @@ func (r *replica) serve(now instant, sends []message) []message {
 		out.window = append(out.window, frame)
 		out.made = last
 		out.bytes += uint64(len(frame))
-		sends = append(sends, message{id, frame})
+		sends = append(sends, message{to: id, frame: frame, bulk: true})
 		if len(out.window) == 1 {
 			out.sent, out.repeats = now.mono, 0
 		}

@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -288,19 +289,22 @@ func TestSyncForgetsTheSilent(t *testing.T) {
 
 // Lost chunks and lost acknowledgements are sent again.
 func TestSyncOverALossyLine(t *testing.T) {
-	w := newWire(t)
-	w.add(1, true)
-	for i := range 200 {
-		w.set(1, fmt.Sprint(i), "v")
-	}
-	w.pass(3 * time.Second)
-	n := 0
-	w.lost = func(_, _ uint64, frame []byte) bool { n++; return frame[1] >= frameAsk && n%5 == 0 }
-	r := w.add(2, false)
-	w.connect(1, 2)
-	w.pass(60 * time.Second)
-	if !r.synced || r.store.len() != 200 || r.n.syncsReceived != 1 {
-		t.Errorf("synced %v with %d entries, %d syncs, %d failed", r.synced, r.store.len(), r.n.syncsReceived, r.n.syncsFailed)
+	for seed := range uint64(20) {
+		w := newWire(t)
+		w.add(1, true)
+		for i := range 200 {
+			w.set(1, fmt.Sprint(i), "v")
+		}
+		w.pass(3 * time.Second)
+		rng := rand.New(rand.NewPCG(seed, 0))
+		w.lost = func(_, _ uint64, frame []byte) bool { return frame[1] >= frameAsk && rng.IntN(10) == 0 }
+		r := w.add(2, false)
+		w.connect(1, 2)
+		w.pass(2 * time.Minute)
+		if !r.synced || r.store.len() != 200 || r.n.syncsReceived != 1 {
+			t.Errorf("seed %d: synced %v with %d entries, %d syncs, %d failed: %s", seed, r.synced, r.store.len(),
+				r.n.syncsReceived, r.n.syncsFailed, r.syncFailure)
+		}
 	}
 }
 

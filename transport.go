@@ -19,13 +19,18 @@ type transport interface {
 	Addr() string
 
 	// Broadcast queues frame for every other node, directly or relayed. It never
-	// waits for a peer: what a slow peer can't take is dropped and counted.
+	// waits for a peer: what a slow peer can't take soon is dropped and counted.
 	// The frame is shared from now on; nobody may alter it.
 	Broadcast(frame []byte)
 
-	// Send queues frame for one node. It never waits for a peer. The error is
+	// Send queues frame for one node. It never waits for a peer. What isn't bulk, and what is
+	// broadcast, passes bulk on its way; bulk keeps its order. The error is
 	// errUnknownPeer, errQueueFull or ErrClosed.
-	Send(peer uint64, frame []byte) error
+	Send(peer uint64, frame []byte, bulk bool) error
+
+	// Supersede drops what was broadcast and hasn't left for a node: what is sent to it next has all of
+	// that.
+	Supersede(peer uint64)
 
 	// Disconnect ends the connection to a directly connected node soon, even if it is
 	// stuck in the middle of a write, and doesn't wait for it. The node is dialled again
@@ -57,6 +62,13 @@ type transportHandler interface {
 	// Per node they alternate.
 	Joined(peer, origin uint64)
 	Left(peer uint64)
+
+	// Moved tells that bytes of a directly connected node have come in, or that it has taken some.
+	Moved(peer uint64)
+
+	// Arriving gets the beginning of a large frame of a directly connected node; the rest is on its way,
+	// and Moved tells of it. It must not be altered or kept.
+	Arriving(from uint64, head []byte)
 }
 
 var (

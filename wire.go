@@ -23,8 +23,10 @@ const (
 	frameTurn  byte = 7
 	frameOffer byte = 8 // wire_offer.go
 
-	// maxFrame is what a delta is cut at. A frame of a single record may be
-	// larger, by less than frameSlack; more than that isn't taken from a peer.
+	// cutFrame is what frames are cut at: others wait for one no longer than its line takes for
+	// that. A single record may make one that is larger, up to maxFrame and less than frameSlack; more
+	// than that isn't taken from a peer.
+	cutFrame   = 60 << 10
 	maxFrame   = 1 << 20
 	frameSlack = 1 << 10
 

@@ -1,0 +1,42 @@
+package bcache
+
+import "time"
+
+// lateMost is how long writes may take before an operator is told.
+const lateMost = 5 * time.Second
+
+// owe notes how far a neighbour has written, by its own word, and what this node has of that.
+func (p *peerState) owe(has *dotSet, seq uint64, now time.Duration) {
+	if has.covered >= p.owed {
+		p.owed = 0
+	}
+	if p.owed == 0 && has.covered < seq {
+		p.owed, p.since = seq, now
+	}
+}
+
+// lateBy says for how long a write of a neighbour has been lacking here; 0 if none is known to be.
+func (r *replica) lateBy(now instant, p *peerState) time.Duration {
+	if p.owed == 0 || r.ctx.get(p.origin).covered >= p.owed {
+		return 0
+	}
+	return now.mono - p.since
+}
+
+type lateness struct {
+	peer uint64
+	by   time.Duration
+}
+
+// late lists the neighbours whose writes don't come soon enough, once this node has what was there
+// before it.
+func (r *replica) late(now instant) (l []lateness) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range r.peerIDs {
+		if by := r.lateBy(now, r.peers[id]); by >= lateMost && r.synced {
+			l = append(l, lateness{id, by})
+		}
+	}
+	return l
+}

@@ -1,0 +1,122 @@
+package bcache
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// What is for nodes that aren't directly connected goes by nodes that are, as mesh's routes have it. One
+// message for all of them leaves by each connection, so a node in the middle passes it on once for each
+// that it stands for.
+
+const (
+	relayHops = 8 // at most; there may be a circle while routes change
+
+	relaySource = 1 // numbers of fields
+	relayLeft   = 2
+	relayTarget = 3
+	relayKind   = 4
+	relayItem   = 5
+)
+
+// A relayMessage is an item on its way to nodes that aren't connected to its source.
+type relayMessage struct {
+	source  uint64   // PeerID
+	left    uint64   // hops
+	targets []uint64 // PeerIDs
+	kind    byte
+	item    []byte
+}
+
+func encodeRelay(m *relayMessage) []byte {
+	b := make([]byte, 0, 32+7*len(m.targets)+len(m.item))
+	b = appendVarint(b, relaySource<<3|wireVarint, m.source)
+	b = appendVarint(b, relayLeft<<3|wireVarint, m.left)
+	for _, id := range m.targets {
+		b = protowire.AppendVarint(append(b, relayTarget<<3|wireVarint), id)
+	}
+	b = appendVarint(b, relayKind<<3|wireVarint, uint64(m.kind))
+	return protowire.AppendBytes(append(b, relayItem<<3|wireBytes), m.item)
+}
+
+// decodeRelay reads a message. Its item is part of b.
+func decodeRelay(b []byte) (m relayMessage, err error) {
+	err = eachField(b, func(num protowire.Number, val []byte, n uint64) error {
+		switch num {
+		case relaySource:
+			m.source = n
+		case relayLeft:
+			m.left = min(n, relayHops)
+		case relayTarget:
+			if len(m.targets) < maxMembers {
+				m.targets = append(m.targets, n)
+			}
+		case relayKind:
+			m.kind = byte(min(n, 255))
+		case relayItem:
+			m.item = val
+		}
+		return nil
+	})
+	if err == nil && (m.source == 0 || len(m.item) == 0 || m.kind == itemRelay) {
+		err = errMeshMessage
+	}
+	return m, err
+}
+
+// relay sends an item on its way. from is who brought it, 0 if this node is its source: it doesn't go back
+// there.
+func (t *meshTransport) relay(m relayMessage, from uint64, fresh bool, lane int) error {
+	by := make(map[uint64][]uint64)
+	for _, id := range m.targets {
+		if hop := t.hopTo(id); hop != 0 && hop != from {
+			by[hop] = append(by[hop], id)
+		}
+	}
+	err := errUnknownPeer
+	for hop, targets := range by {
+		if l := t.lineTo(hop); l != nil {
+			m := m
+			m.targets = targets
+			err = l.push(lineItem{kind: itemRelay, bytes: encodeRelay(&m), fresh: fresh}, lane)
+		}
+	}
+	return err
+}
+
+// hopTo returns the directly connected node that leads to one; 0 if there is none.
+func (t *meshTransport) hopTo(peer uint64) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[peer]; p != nil && p.current() != nil {
+		return peer
+	}
+	return t.relayed[peer].hop
+}
+
+// receiveRelay takes an item that is for this node, and passes on what is for others.
+func (t *meshTransport) receiveRelay(from uint64, b []byte) {
+	m, err := decodeRelay(b)
+	if err != nil {
+		t.log.Debugf(from, "node %x sent a malformed relay: %v", from, err)
+		return
+	}
+	if m.source == t.cfg.PeerID {
+		return // it went in a circle
+	}
+	rest := m.targets[:0]
+	here := false
+	for _, id := range m.targets {
+		if id == t.cfg.PeerID {
+			here = true
+		} else {
+			rest = append(rest, id)
+		}
+	}
+	if m.targets = rest; len(rest) > 0 && m.left > 1 {
+		m.left--
+		_ = t.relay(m, from, m.kind == itemFrame, laneFirst) // who isn't reached will ask others
+	}
+	if here {
+		t.receiveItem(m.source, m.kind, m.item)
+	}
+}
