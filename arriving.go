@@ -71,12 +71,17 @@ func (r *replica) moved(now instant, from uint64) {
 // dropArrivals forgets what has come, or doesn't come any more.
 func (r *replica) dropArrivals(now instant) {
 	r.arrivals = slices.DeleteFunc(r.arrivals, func(a arrival) bool {
-		return now.mono-a.moved >= arriveMost || r.ctx.get(a.origin).has(a.seq)
+		if r.ctx.get(a.origin).has(a.seq) {
+			return true
+		}
+		ends := now.mono-a.moved >= arriveMost
+		r.active = r.active || ends // others say in the next round whether they have it
+		return ends
 	})
 }
 
-// claim adds what is arriving to the context of a ping.
-func (r *replica) claim(now instant, q *ping) {
+// claimArrivals adds what is arriving to the context of a ping.
+func (r *replica) claimArrivals(now instant, q *ping) {
 	r.dropArrivals(now)
 	for _, a := range r.arrivals {
 		i, found := slices.BinarySearchFunc(q.entries, a.origin, func(e contextEntry, o uint64) int {

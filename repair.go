@@ -172,7 +172,7 @@ func (r *replica) ping(now instant, id uint64, flags uint64) {
 	} else {
 		q.entries, q.rest = r.ctx.list(now.mono - activeFor)
 	}
-	r.claim(now, &q)
+	r.claimArrivals(now, &q)
 	if r.whole(now) {
 		q.flags |= pingSynced
 	}

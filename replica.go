@@ -324,6 +324,7 @@ func (r *replica) tend(now instant) {
 		return
 	}
 	r.ctx.settle()
+	r.dropArrivals(now)
 	r.pullTick(now)
 	r.syncTick(now)
 	r.serveTick(now)

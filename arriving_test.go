@@ -1,0 +1,216 @@
+package bcache
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// arrivals makes three connected nodes. Node 1 has written a large value, of which the other two have only
+// the first piece, and then a small one, which has arrived.
+func arrivals(t *testing.T) (w *wire, large []byte, asked func() int) {
+	w = newWire(t)
+	for id := uint64(1); id <= 3; id++ {
+		w.add(id, true)
+	}
+	w.connect(1, 2)
+	w.connect(1, 3)
+	w.connect(2, 3)
+	w.pass(3 * time.Second)
+	pulls := 0
+	w.lost = func(_, _ uint64, frame []byte) bool {
+		if frame[1] == frameDelta && len(frame) > lineMost {
+			large = frame
+			return true
+		}
+		if frame[1] == framePing {
+			p, err := decodePing(frame)
+			must(t, err)
+			if p.flags&pingPull != 0 {
+				pulls++
+			}
+		}
+		return false
+	}
+	w.set(1, "large", strings.Repeat("x", 500_000))
+	w.settle()
+	for id := uint64(2); id <= 3; id++ {
+		w.nodes[id].arriving(w.now, 1, large[:60<<10])
+	}
+	w.set(1, "small", "v")
+	w.settle()
+	w.holds(2, "small", "v")
+	return w, large, func() int { return pulls }
+}
+
+// What is on its way isn't asked for: not where it leaves a gap, and not in the rounds.
+func TestArrivingIsNotAskedFor(t *testing.T) {
+	w, large, asked := arrivals(t)
+	for range 30 { // a slow line
+		w.pass(time.Second)
+		w.nodes[2].moved(w.now, 1)
+		w.nodes[3].moved(w.now, 1)
+	}
+	if n := asked(); n > 0 {
+		t.Errorf("it was asked for %d times", n)
+	}
+	if cuts := len(w.nodes[1].cuts) + len(w.nodes[2].cuts); cuts > 0 {
+		t.Errorf("%d cuts", cuts)
+	}
+	must(t, w.nodes[2].receive(w.now, 1, large))
+	w.settle()
+	if v, _ := w.nodes[2].store.get("large", nil); len(v) != 500_000 || len(w.nodes[2].ctx.get(w.nodes[1].origin).ahead) > 0 {
+		t.Errorf("%d bytes, %+v", len(v), w.nodes[2].ctx.get(w.nodes[1].origin))
+	}
+	w.pass(5 * time.Second)
+	w.nodes[2].dropArrivals(w.now)
+	if n := len(w.nodes[2].arrivals); n > 0 {
+		t.Errorf("%d arrivals are left", n)
+	}
+}
+
+// If it doesn't come any more it is, from whoever has it.
+func TestArrivingIsGivenUp(t *testing.T) {
+	w, large, asked := arrivals(t)
+	must(t, w.nodes[3].receive(w.now, 1, large))
+	w.lost = nil
+	w.nodes[1].left(w.now, 2)
+	w.nodes[2].left(w.now, 1)
+	w.pass(arriveMost / 2)
+	if v, ok := w.nodes[2].store.get("large", nil); ok {
+		t.Errorf("it came at once: %d bytes", len(v))
+	}
+	w.pass(arriveMost/2 + 5*time.Second)
+	if v, _ := w.nodes[2].store.get("large", nil); len(v) != 500_000 {
+		t.Errorf("%d bytes", len(v))
+	}
+	_ = asked
+}
+
+// What a node claims in its pings nobody adopts: a joiner that syncs from it gets the value from elsewhere.
+func TestArrivingIsNotProcessed(t *testing.T) {
+	w, _, _ := arrivals(t)
+	r := w.add(4, false)
+	w.connect(2, 4)
+	w.pass(5 * time.Second)
+	if !r.synced || r.ctx.get(w.nodes[1].origin).has(1) {
+		t.Errorf("synced %v, %+v", r.synced, r.ctx.get(w.nodes[1].origin))
+	}
+	w.lost = nil
+	w.connect(1, 4)
+	w.pass(5 * time.Second)
+	if v, _ := r.store.get("large", nil); len(v) != 500_000 {
+		t.Errorf("%d bytes", len(v))
+	}
+}
+
+func TestPeekDelta(t *testing.T) {
+	rec := record{key: "k", val: strings.Repeat("v", 1000), version: version{stampOf(7), 9}}
+	frame := appendDelta(nil, 77, 1<<40, []record{rec})
+	if d, ok := peekDelta(frame[:100]); !ok || d != (dot{77, 1 << 40}) {
+		t.Error(d, ok)
+	}
+	for n := range 20 {
+		if d, ok := peekDelta(frame[:n]); ok && d != (dot{77, 1 << 40}) {
+			t.Error(n, d)
+		}
+	}
+	if _, ok := peekDelta(appendPing(nil, ping{id: 1, origin: 1})); ok {
+		t.Error("a ping")
+	}
+}
+
+// A full sync goes on when its connection breaks and comes back, and what has come isn't sent again.
+func TestSyncSurvivesACut(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		w := newWire(t)
+		w.add(1, true)
+		for i := range 100 {
+			w.set(1, strings.Repeat("k", i+1), "v")
+		}
+		w.pass(3 * time.Second)
+		r := w.add(2, false)
+		chunks := 0
+		w.lost = func(from, _ uint64, frame []byte) bool {
+			if from == 1 && frame[1] == frameChunk {
+				chunks++
+				return chunks > 10
+			}
+			return false
+		}
+		w.connect(1, 2)
+		w.pass(time.Second)
+		in := r.sync
+		if in == nil || in.next < 5 {
+			t.Fatalf("the sync isn't under way: %+v", in)
+		}
+		next := in.next
+		w.nodes[1].left(w.now, 2)
+		r.left(w.now, 1)
+		w.pass(2 * time.Second)
+		if restarts {
+			r.joined(w.now, 1, 4711)
+			if r.sync != nil {
+				t.Error("another life of the node is asked to go on")
+			}
+			continue
+		}
+		again := false
+		w.lost = func(from, _ uint64, frame []byte) bool {
+			if from == 1 && frame[1] == frameChunk {
+				c, _, err := openChunk(frame)
+				must(t, err)
+				again = again || c.number < next
+			}
+			return false
+		}
+		w.connect(1, 2)
+		w.pass(3 * time.Second)
+		if !r.synced || r.n.syncsFailed > 0 || again || r.store.len() != 100 {
+			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.synced, r.n.syncsFailed, again, r.store.len(), r.syncFailure)
+		}
+	}
+}
+
+// A server that doesn't come back is replaced, and a place that a requester has left is free.
+func TestSyncServerStaysAway(t *testing.T) {
+	w, r := joining(t)
+	w.queue = nil
+	w.nodes[1].left(w.now, 3)
+	r.left(w.now, 1)
+	w.connect(2, 3)
+	w.pass(syncReturn + 3*time.Second)
+	if !r.synced || r.n.syncsFailed != 1 || w.nodes[2].n.syncsServed != 1 {
+		t.Errorf("synced %v, %d failed: %s", r.synced, r.n.syncsFailed, r.syncFailure)
+	}
+	for id := uint64(5); id < 5+syncServing; id++ {
+		w.nodes[1].serving[id] = &syncOut{moved: w.now.mono}
+	}
+	if !w.nodes[1].canServe(w.now, 3) {
+		t.Error("nodes that have left keep all places")
+	}
+}
+
+// A neighbour's writes that don't come are told of, once that has lasted.
+func TestLate(t *testing.T) {
+	w, _, _ := arrivals(t)
+	r := w.nodes[2]
+	for range 4 {
+		w.pass(time.Second)
+	}
+	if l := r.late(w.now); len(l) > 0 {
+		t.Errorf("told after 4 s: %v", l)
+	}
+	for range 8 {
+		w.pass(time.Second)
+		r.moved(w.now, 1)
+	}
+	if l := r.late(w.now); len(l) != 1 || l[0].peer != 1 || l[0].by < lateMost || l[0].by > 13*time.Second {
+		t.Errorf("told after 12 s: %v", l)
+	}
+	w.lost = nil
+	w.pass(arriveMost + 5*time.Second)
+	if l := r.late(w.now); len(l) > 0 {
+		t.Errorf("told although it has come: %v", l)
+	}
+}
