@@ -35,7 +35,8 @@ type meshConfig struct {
 	Key           []byte        // the stretched secret; empty is open
 	MaxClockSkew  time.Duration // nodes whose clocks differ by more are refused
 	MaxConns      int
-	MaxPending    int // bytes that may wait for a node; 0 is defaultMaxPending
+	MaxPending    int           // bytes that may wait for a node; 0 is defaultMaxPending
+	lineAge       time.Duration // 0 is lineAge
 	Log           *lineLog
 	Now           func() time.Time // the wall clock that handshakes compare; nil is time.Now
 

@@ -23,20 +23,23 @@ func (t *meshTransport) lineTo(peer uint64) *meshLine {
 	return nil
 }
 
-// lines returns those to all directly connected nodes, and the nodes that others lead to.
-func (t *meshTransport) lines() (lines []*meshLine, relayed []uint64) {
+// lines returns those to all directly connected nodes, and which others each of these leads to.
+func (t *meshTransport) lines() (lines map[uint64]*meshLine, relays map[uint64][]uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines = make([]*meshLine, 0, len(t.peers))
-	for _, p := range t.peers {
+	lines = make(map[uint64]*meshLine, len(t.peers))
+	for id, p := range t.peers {
 		if c := p.current(); c != nil {
-			lines = append(lines, c.line)
+			lines[id] = c.line
 		}
 	}
-	for id := range t.relayed {
-		relayed = append(relayed, id)
+	for id, way := range t.relayed {
+		if relays == nil {
+			relays = make(map[uint64][]uint64)
+		}
+		relays[way.hop] = append(relays[way.hop], id)
 	}
-	return lines, relayed
+	return lines, relays
 }
 
 // Broadcast implements transport.
@@ -49,13 +52,14 @@ func (t *meshTransport) Broadcast(frame []byte) {
 		t.count.dropped.Add(1)
 		return
 	}
-	lines, relayed := t.lines()
-	for _, l := range lines {
-		_ = l.push(lineItem{kind: itemFrame, bytes: frame, fresh: true}, laneFirst)
-	}
-	if len(relayed) > 0 {
-		m := relayMessage{source: t.cfg.PeerID, left: relayHops, targets: relayed, kind: itemFrame, item: frame}
-		_ = t.relay(m, 0, true, laneFirst)
+	lines, relays := t.lines()
+	for id, l := range lines {
+		it := lineItem{kind: itemFrame, bytes: frame, fresh: true}
+		if beyond := relays[id]; len(beyond) > 0 {
+			m := relayMessage{source: t.cfg.PeerID, left: relayHops, targets: append(beyond, id), kind: itemFrame, item: frame}
+			it.kind, it.bytes = itemRelay, encodeRelay(&m)
+		}
+		_ = l.push(it, laneFirst)
 	}
 }
 

@@ -43,6 +43,7 @@ type meshLine struct {
 	count *meshCounters
 	ids   *atomic.Uint64 // of transfers, drawn so far
 	most  int            // bytes that may wait
+	age   time.Duration  // lineAge
 
 	mu      sync.Mutex
 	lanes   [2]lineLane
@@ -55,13 +56,20 @@ type meshLine struct {
 	room    chan struct{} // to that goroutine: an acknowledgement came, or one is due
 	flow    lineFlow
 	in      lineIn
-	kept    *lineItem // of the last connection: a bulk item, which was under way
+	under   []lineSent // transfers in bulk that have left, and aren't acknowledged
+	kept    []lineItem // transfers in bulk of the last connection that were under way
 }
 
 // A lineLane is a queue, whose first item may have left in part.
 type lineLane struct {
 	items []lineItem
 	sent  int // bytes of the first item
+}
+
+// A lineSent is an item that has left, and how many bytes the line had sent by then.
+type lineSent struct {
+	it   lineItem
+	sent uint64
 }
 
 // A lineItem is something that waits.
@@ -79,7 +87,7 @@ func newMeshLine(
 ) *meshLine {
 	return &meshLine{
 		write: write, spawn: spawn, ended: ended, count: count, ids: ids, most: most,
-		room: make(chan struct{}, 1), flow: newLineFlow(),
+		age: lineAge, room: make(chan struct{}, 1), flow: newLineFlow(),
 	}
 }
 
@@ -141,7 +149,7 @@ func (l *meshLine) supersede() {
 
 // expire drops what was broadcast and waits, if it has waited for too long.
 func (l *meshLine) expire(now time.Time) {
-	if l.fresh > 0 && now.Sub(l.since) >= lineAge {
+	if l.fresh > 0 && now.Sub(l.since) >= l.age {
 		l.dropFresh()
 	}
 }
@@ -205,18 +213,23 @@ func (l *meshLine) next(now time.Time) (msg []byte, full bool) {
 	case !l.flow.room():
 		return nil, true
 	case len(first.items) == 0 || len(bulk.items) > 0 && l.passed >= lineTurn:
-		msg = l.cut(bulk)
+		it := bulk.items[0]
+		msg, it.id = l.cut(bulk)
 		l.passed = 0
+		l.flow.note(len(msg), now)
+		if it.id != 0 && bulk.sent == 0 {
+			l.under = append(l.under, lineSent{it, l.flow.sent})
+		}
 	default:
-		msg = l.cut(first)
+		msg, _ = l.cut(first)
 		l.passed += len(msg)
+		l.flow.note(len(msg), now)
 	}
-	l.flow.note(len(msg), now)
 	return msg, false
 }
 
-// cut takes the first item of a lane, or a piece of it.
-func (l *meshLine) cut(lane *lineLane) (msg []byte) {
+// cut takes the first item of a lane, or a piece of it. The id is that of the transfer, if it is one.
+func (l *meshLine) cut(lane *lineLane) (msg []byte, id uint64) {
 	it := &lane.items[0]
 	if it.fresh && it.id == 0 {
 		l.fresh--
@@ -226,7 +239,7 @@ func (l *meshLine) cut(lane *lineLane) (msg []byte) {
 	if lane.sent == 0 && len(it.bytes) <= size {
 		msg = encodeLineWhole(it.kind, it.bytes)
 		l.pop(lane)
-		return msg
+		return msg, 0
 	}
 	if it.id == 0 {
 		// The last bit says which lane it is in: the other side has a place for one of each.
@@ -234,12 +247,13 @@ func (l *meshLine) cut(lane *lineLane) (msg []byte) {
 			it.id++
 		}
 	}
+	id = it.id
 	end := min(lane.sent+size, len(it.bytes))
 	msg = encodeLinePiece(linePiece{it.id, it.kind, lane.sent, len(it.bytes), it.bytes[lane.sent:end]})
 	if lane.sent = end; end == len(it.bytes) {
 		l.pop(lane)
 	}
-	return msg
+	return msg, id
 }
 
 // pop removes the first item, which has left.
@@ -282,19 +296,27 @@ func (l *meshLine) acked(bytes uint64) bool {
 	if !l.flow.acked(bytes, time.Now()) {
 		return false
 	}
+	for len(l.under) > 0 && l.under[0].sent <= bytes {
+		l.under[0] = lineSent{}
+		l.under = l.under[1:]
+	}
 	notify(l.room)
 	return true
 }
 
-// end drops what waits. A bulk item that was under way is kept: another connection may go on with it.
+// end drops what waits. Transfers in bulk that were under way are kept: another connection may go on
+// with one of them.
 func (l *meshLine) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.broken = true
 	notify(l.room)
+	for _, x := range l.under {
+		l.kept = append(l.kept, x.it)
+	}
+	l.under = nil
 	if bulk := &l.lanes[laneBulk]; bulk.sent > 0 {
-		it := bulk.items[0]
-		l.kept = &it
+		l.kept = append(l.kept, bulk.items[0])
 	}
 	for i := range l.lanes {
 		for _, it := range l.lanes[i].items {

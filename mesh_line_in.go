@@ -73,7 +73,7 @@ func (l *meshLine) take(p linePiece) (item, head []byte) {
 type lineRest struct {
 	origin uint64
 	at     time.Time
-	out    *lineItem
+	out    []lineItem
 	in     linePart
 }
 
@@ -83,7 +83,7 @@ func (l *meshLine) rest() (r lineRest, some bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r = lineRest{at: time.Now(), out: l.kept, in: l.in.parts[laneBulk]}
-	return r, r.out != nil || len(r.in.data) > 0
+	return r, len(r.out) > 0 || len(r.in.data) > 0
 }
 
 // inherit takes over what the last connection has left.
@@ -105,13 +105,14 @@ func (l *meshLine) has() (id uint64, bytes int) {
 func (l *meshLine) resume(id uint64, has int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	it := l.kept
+	kept, bulk := l.kept, &l.lanes[laneBulk]
 	l.kept = nil
-	bulk := &l.lanes[laneBulk]
-	if it == nil || l.broken || bulk.sent > 0 || id != it.id || has <= 0 || has >= len(it.bytes) {
+	i := slices.IndexFunc(kept, func(it lineItem) bool { return it.id == id })
+	if i < 0 || l.broken || bulk.sent > 0 || has <= 0 || has >= len(kept[i].bytes) {
 		return
 	}
-	bulk.items = slices.Insert(bulk.items, 0, *it)
+	it := kept[i]
+	bulk.items = slices.Insert(bulk.items, 0, it)
 	bulk.sent = has
 	l.bytes += len(it.bytes)
 	l.start()

@@ -304,7 +304,7 @@ func TestLineResumesNothingElse(t *testing.T) {
 			defer g.close()
 			g.ids.Store(10)
 			large := frameOf(100_000, "large")
-			out := lineRest{out: &lineItem{kind: itemFrame, bytes: large, id: 9}}
+			out := lineRest{out: []lineItem{{kind: itemFrame, bytes: large, id: 9}}}
 			in := lineRest{in: linePart{id: 9, kind: itemFrame, total: len(large), data: large[:50_000]}}
 			edit(&out, &in)
 			g.a.inherit(out)

@@ -149,6 +149,7 @@ func (t *meshTransport) greet(p mesh.OverlayConnectionParams) (*meshConn, error)
 	}
 	most := cmp.Or(t.cfg.MaxPending, defaultMaxPending)
 	c.line = newMeshLine(c.write, t.spawn, c.done, &t.count, &t.transfers, most)
+	c.line.age = cmp.Or(t.cfg.lineAge, lineAge)
 	return c, nil
 }
 

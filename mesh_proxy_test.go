@@ -17,6 +17,8 @@ type meshProxy struct {
 	flows   chan struct{} // closed while bytes flow
 	refuses bool
 	conns   map[*net.TCPConn]bool
+	bytes   int // that have passed
+	most    int // then it stops, if it isn't 0
 }
 
 // meshProxyTo starts a proxy that leads to an address, which may be set later.
@@ -131,12 +133,40 @@ func (p *meshProxy) forward(in *net.TCPConn) {
 	p.pump(out, in)
 }
 
+// stopAfter has the proxy stop when so many more bytes have come.
+func (p *meshProxy) stopAfter(bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bytes, p.most = 0, bytes
+}
+
+func (p *meshProxy) count(bytes int) {
+	p.mu.Lock()
+	p.bytes += bytes
+	stop := p.most > 0 && p.bytes > p.most
+	if stop {
+		p.most = 0
+	}
+	p.mu.Unlock()
+	if stop {
+		p.stop()
+	}
+}
+
+// passed returns how many bytes have come since stopAfter, and whether it has stopped for that.
+func (p *meshProxy) passed() (bytes int, stopped bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes, p.most == 0
+}
+
 func (p *meshProxy) pump(to, from *net.TCPConn) {
 	defer p.drop(to)
 	defer p.drop(from)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		p.count(n)
 		flows, _ := p.flow()
 		<-flows
 		if err == nil {

@@ -187,7 +187,7 @@ func meshMake(t testing.TB, id uint64, edit func(*meshConfig)) *meshTestNode {
 	t.Helper()
 	SkipIfMeshRaces(t)
 	n := &meshTestNode{h: &meshHandler{}, log: &meshLog{t: t, name: fmt.Sprintf("%x", id)}}
-	cfg := meshConfig{PeerID: id, Origin: id<<8 | 1, ListenAddr: "127.0.0.1:0", MaxClockSkew: 500 * time.Millisecond, MaxConns: 256}
+	cfg := meshConfig{PeerID: id, Origin: id<<8 | 1, ListenAddr: "127.0.0.1:0", MaxClockSkew: 500 * time.Millisecond, MaxConns: 256, lineAge: time.Minute}
 	if edit != nil {
 		edit(&cfg)
 	}
