@@ -83,6 +83,7 @@ func TestConfigInvalid(t *testing.T) {
 		{func(c *Config) { c.MaxClockSkew = -time.Second }, []string{"MaxClockSkew is -1s:", "positive", "0 for 500ms"}},
 		{func(c *Config) { c.MaxConns = -1 }, []string{"MaxConns is -1:", "1 or more", "0 for 256"}},
 		{func(c *Config) { c.LogSize = math.MinInt }, []string{"LogSize is -", "1 or more", "MaxKeys"}},
+		{func(c *Config) { c.MaxPending = 1 << 20 }, []string{"MaxPending is 1048576", "2097152 or more", "0 for 67108864"}},
 		{func(c *Config) { c.ListenAddr = "host" }, []string{`ListenAddr is "host":`, "missing port", "host:port"}},
 		{func(c *Config) { c.Peers = []string{"ok:1", "host:0"} }, []string{`Peers[1] is "host:0":`, "1 to 65535"}},
 		{func(c *Config) { c.Peers = []string{""} }, []string{`Peers[0] is "":`, "strings.Split", "host:port"}},
@@ -135,7 +136,7 @@ func TestConfigDeletionDelayFitsDuration(t *testing.T) {
 func TestConfigReportsEverythingAtOnce(t *testing.T) {
 	c := Config{
 		PeerID: 1 << 50, ListenAddr: "nonsense", Peers: []string{"a", "b:1", ":c"}, DeletionDelay: -1, MaxBytes: -1,
-		AdvertiseAddr: "a:b", Secret: "hush!", MaxClockSkew: -1, MaxConns: -1, LogSize: -1,
+		AdvertiseAddr: "a:b", Secret: "hush!", MaxClockSkew: -1, MaxConns: -1, MaxPending: -1, LogSize: -1,
 	}
 	var fields []string
 	for _, line := range confProblems(t, c) {
@@ -143,7 +144,7 @@ func TestConfigReportsEverythingAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"PeerID", "ListenAddr", "Peers[0]", "Peers[2]", "MaxKeys", "DeletionDelay", "MaxBytes",
-		"AdvertiseAddr", "Secret", "MaxClockSkew", "MaxConns", "LogSize",
+		"AdvertiseAddr", "Secret", "MaxClockSkew", "MaxConns", "MaxPending", "LogSize",
 	}
 	if !slices.Equal(fields, want) {
 		t.Errorf("got %q, want %q", fields, want)
@@ -216,7 +217,7 @@ func TestConfigWithDefaults(t *testing.T) {
 	if d.PeerID == 0 || d.PeerID > maxPeerID {
 		t.Errorf("PeerID is %d", d.PeerID)
 	}
-	want := Config{PeerID: d.PeerID, MaxKeys: 1, DeletionDelay: 100, MaxClockSkew: 500 * time.Millisecond, SyncTimeout: 10 * time.Second, MaxConns: 256, LogSize: 65536}
+	want := Config{PeerID: d.PeerID, MaxKeys: 1, DeletionDelay: 100, MaxClockSkew: 500 * time.Millisecond, SyncTimeout: 10 * time.Second, MaxConns: 256, MaxPending: 64 << 20, LogSize: 65536}
 	if !reflect.DeepEqual(d, want) {
 		t.Errorf("got %+v, want %+v", d, want)
 	}
@@ -224,7 +225,7 @@ func TestConfigWithDefaults(t *testing.T) {
 	own := Config{
 		PeerID: 7, ListenAddr: ":1", Peers: []string{"a:1"}, MaxKeys: 2, Logger: NewSlogLogger(nil), DeletionDelay: 3, MaxBytes: 400,
 		AdvertiseAddr: ":5", Secret: confSecret, ClusterName: "c", MaxClockSkew: 6, SyncTimeout: 7, MaxConns: 8, LogSize: 9,
-		Settle: 10,
+		Settle: 10, MaxPending: 11,
 	}
 	for i, v := 0, reflect.ValueOf(own); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
