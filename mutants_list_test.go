@@ -198,7 +198,7 @@ var mutants = []mutant{
 	{name: "what lies beyond a gap isn't offered", edits: []edit{{"dots.go",
 		"return append([]interval{{0, s.covered}}, s.ahead...)", "return []interval{{0, s.covered}}"}}},
 	{name: "a repair skips what the log doesn't know", edits: []edit{{"pull.go",
-		"\t\tif at != seq {\n\t\t\tcutFrame()\n\t\t\tseq = at\n\t\t}", "\t\tseq = at"}}},
+		"\t\tif at != seq {\n\t\t\tcut()\n\t\t\tseq = at\n\t\t}", "\t\tseq = at"}}},
 	{name: "a repair doesn't say what is gone", edits: []edit{{"pull.go",
 		"return record{key: slot.key, version: slot.version, kind: kindForget}", "return record{key: slot.key, version: version{1, slot.version.origin}, kind: kindForget}"}}},
 	{name: "a repair sends what is held, whatever its version", test: "TestRepairSendsVeryVersions", edits: []edit{{"pull.go",
@@ -213,7 +213,7 @@ var mutants = []mutant{
 		"if f := s.floorOf(b); f > after.stamp {", "if f := s.floorOf(b); f > after.stamp && false {"}}},
 	{name: "floors that are read before the entries", edits: []edit{
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead  syncChunk\n\tearly map[int][]bucketFloor\n\n\t// flush's:"},
-		{"sync_out.go", "\treturn &syncOut{session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, _, early[g] = r.store.group(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, session: session,"},
+		{"sync_out.go", "\treturn &syncOut{origin: origin, session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, _, early[g] = r.store.group(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, origin: origin, session: session,"},
 		{"sync_out.go", "c.clear, c.floors = out.clear, out.floors", "c.clear, c.floors = out.clear, out.early[int(c.group)]"}}},
 	{name: "what wasn't streamed stays", edits: []edit{{"store_sync.go",
 		"if !streamed.has(key) {", "if false {"}}},
@@ -229,7 +229,7 @@ var mutants = []mutant{
 	{name: "the context as it is when the session ends", edits: []edit{
 		{"sync_out.go", "\t\tif out.group == groups {\n", "\t\tif out.group == groups {\n\t\t\tc.entries = out.now()\n"},
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead syncChunk\n\tnow  func() []contextEntry\n\n\t// flush's:"},
-		{"sync_out.go", "\treturn &syncOut{session: session,", "\treturn &syncOut{now: func() []contextEntry { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.ctx.list(longAgo); return e }, session: session,"},
+		{"sync_out.go", "\treturn &syncOut{origin: origin, session: session,", "\treturn &syncOut{now: func() []contextEntry { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.ctx.list(longAgo); return e }, origin: origin, session: session,"},
 		{"sync_in.go", "\tr.ask(now, 0)\n\tif c.flags&chunkLast", "\tr.ask(now, 0)\n\tif len(c.entries) > 0 {\n\t\tin.head.entries = c.entries\n\t}\n\tif c.flags&chunkLast"}}},
 	{name: "chunks of another session are taken", test: "TestSyncIgnoresOtherSessions", edits: []edit{{"sync_in.go",
 		"in.peer != from || in.session != c.session || in.applying", "in.peer != from || in.applying"}}},

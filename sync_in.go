@@ -100,6 +100,8 @@ func (r *replica) resumeSync(now instant, peer, origin uint64) {
 	case in == nil || in.peer != peer || in.applying:
 	case in.origin != origin:
 		r.abortSync(now, "it has restarted")
+	case in.next == 0 || now.mono-in.progress >= syncStall:
+		r.abortSync(now, "it was away") // it may have forgotten the session, and would begin it anew
 	default:
 		in.away = false
 		r.ask(now, askGap) // what was under way is lost

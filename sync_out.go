@@ -73,6 +73,7 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 		}
 		out.window = out.window[n:]
 		out.acked = a.next
+		out.gap = out.gap || out.repeats > 0 // what followed was dropped
 		out.moved, out.sent, out.repeats = now.mono, now.mono, 0
 	}
 	if out.made && len(out.window) == 0 {
