@@ -29,6 +29,7 @@ type Loader struct {
 	lag      time.Duration // Settle
 	slots    chan struct{} // a token for each fill that runs; nil is no limit
 	failures failures
+	stales   *callQueue[staleCall] // of OnStale; nil if there is none
 
 	refreshers atomic.Int32 // workers of the refreshes of GetManys
 
@@ -57,6 +58,9 @@ func newLoaderOf(
 		cache: cache, cfg: cfg.withDefaults(), policy: newLoadPolicy(&cfg),
 		lag:    max(cmp.Or(cfg.Settle, cache.settle), 0),
 		layout: layout, decodes: decodes,
+	}
+	if cfg.OnStale != nil {
+		l.stales = l.newStales()
 	}
 	if cfg.MaxConcurrent > 0 {
 		l.slots = make(chan struct{}, cfg.MaxConcurrent)
