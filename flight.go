@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,37 +10,43 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
+// fillerPatience is for how long GetWithFiller waits for another caller's Filler, or for its turn.
+const fillerPatience = 4 * defaultFillTimeout
+
+// ErrFillersHang is returned by GetWithFiller to who has waited for two minutes for other callers' Fillers of
+// the key, none of which has returned. A Filler that calls GetWithFiller for its own key is such a caller.
+var ErrFillersHang = errors.New("bcache: the fillers of the key haven't returned for two minutes")
+
 // flights lets one fill per key run at a time. A write that comes during a
 // fill forgets it: the callers that wait get its result, as they asked before the
 // write; whoever asks later gets a fill of its own, begun after the write.
 //
-// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too.
-// Of those that nobody joins any more, and the latest, maxFills run at a time.
+// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too, and
+// nobody waits for another's for longer than fillerPatience. Of those that nobody joins any more, and the
+// latest, maxFills run at a time.
 type flights struct {
 	shards [64]flightShard
 }
 
 type flightShard struct {
-	running atomic.Int64 // callers inside do; writes look at this only
+	running atomic.Int64 // callers inside do, and fills; writes look at this only
 	group   singleflight.Group
 
 	mu    sync.Mutex
-	ended sync.Cond
 	byKey map[string]*flight
 }
 
 // A flight is what is known of a key's fills.
 type flight struct {
-	callers int       // inside do
-	fills   int       // that run
-	began   time.Time // of the latest one; zero = it waits, or was forgotten
+	users  int           // callers inside do, and fills
+	places chan struct{} // a token for each fill that runs
+	began  time.Time     // of the latest one; zero = it waits, or was forgotten
 }
 
 func newFlights() *flights {
 	f := &flights{}
 	for i := range f.shards {
 		s := &f.shards[i]
-		s.ended.L = &s.mu
 		s.byKey = map[string]*flight{}
 	}
 	return f
@@ -53,28 +60,44 @@ func (f *flights) of(key string) *flightShard {
 // results. fn must return: it must neither panic nor call runtime.Goexit.
 func (f *flights) do(key string, fn func() (string, error)) (string, error) {
 	s := f.of(key)
-	s.running.Add(1)
-	defer s.running.Add(-1)
 	fl := s.enter(key)
 	defer s.leave(key, fl)
-	val, err, _ := s.group.Do(key, func() (any, error) {
-		s.begin(fl)
-		defer s.end(fl)
+	var own atomic.Bool
+	done := s.group.DoChan(key, func() (any, error) {
+		own.Store(true)
+		s.hold(fl)
+		defer s.leave(key, fl)
+		if !s.begin(fl) {
+			return "", ErrFillersHang
+		}
+		defer func() { <-fl.places }()
 		return fn()
 	})
-	return val.(string), err
+	patience := time.NewTimer(fillerPatience)
+	defer patience.Stop()
+	select {
+	case r := <-done:
+		return r.Val.(string), r.Err
+	case <-patience.C:
+	}
+	if !own.Load() {
+		return "", ErrFillersHang
+	}
+	r := <-done // its own has no limit, once it runs
+	return r.Val.(string), r.Err
 }
 
 // enter counts a caller in. It doesn't join a fill that has run for too long.
 func (s *flightShard) enter(key string) *flight {
+	s.running.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fl := s.byKey[key]
 	if fl == nil {
-		fl = &flight{}
+		fl = &flight{places: make(chan struct{}, maxFills)}
 		s.byKey[key] = fl
 	}
-	fl.callers++
+	fl.users++
 	if !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
 		fl.began = time.Time{}
 		s.group.Forget(key)
@@ -82,31 +105,45 @@ func (s *flightShard) enter(key string) *flight {
 	return fl
 }
 
+// hold counts a fill in; the caller that it is for is inside. leave counts either out.
+func (s *flightShard) hold(fl *flight) {
+	s.running.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fl.users++
+}
+
 func (s *flightShard) leave(key string, fl *flight) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if fl.callers--; fl.callers == 0 {
+	if fl.users--; fl.users == 0 {
 		delete(s.byKey, key)
 	}
+	s.mu.Unlock()
+	s.running.Add(-1)
 }
 
-// begin waits until a fill may run.
-func (s *flightShard) begin(fl *flight) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fl.began = time.Time{}
-	for fl.fills >= maxFills {
-		s.ended.Wait()
+// begin waits until a fill may run, and reports whether it may.
+func (s *flightShard) begin(fl *flight) bool {
+	s.setBegan(fl, time.Time{})
+	select {
+	case fl.places <- struct{}{}:
+	default:
+		patience := time.NewTimer(fillerPatience)
+		defer patience.Stop()
+		select {
+		case fl.places <- struct{}{}:
+		case <-patience.C:
+			return false
+		}
 	}
-	fl.fills++
-	fl.began = time.Now()
+	s.setBegan(fl, time.Now())
+	return true
 }
 
-func (s *flightShard) end(fl *flight) {
+func (s *flightShard) setBegan(fl *flight, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fl.fills--
-	s.ended.Broadcast()
+	fl.began = at
 }
 
 // forget keeps later callers from joining the flight of key.

@@ -149,7 +149,34 @@ func (l *Loader) wait(ctx context.Context, full string) Result {
 	if isNew {
 		go l.work(ld)
 	}
-	return l.cache.loads.wait(ctx, ld)
+	return l.outcome(ctx, ld)
+}
+
+// outcome waits for what becomes of a load; nil is one that waits for the caller.
+func (l *Loader) outcome(ctx context.Context, ld *load) Result {
+	if ld == nil {
+		return Result{Err: ErrFillCycle}
+	}
+	res := l.cache.loads.wait(ctx, ld)
+	if res.Err == errOverdue {
+		return l.overdue(ld.key)
+	}
+	return res
+}
+
+// overdue is failed for who doesn't wait any longer for a Fill that ignores its context.
+func (l *Loader) overdue(full string) Result {
+	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context", full)
+	l.rest(full, lookedAt{kept: errOverdue})
+	switch rec, v := l.look(full); v {
+	case verdictServe, verdictRefresh:
+		return Result{Value: rec.val}
+	case verdictStale, verdictFallback:
+		return Result{Value: rec.val, Stale: true, Err: errOverdue}
+	case verdictMissing:
+		return Result{Err: ErrNotFound}
+	}
+	return Result{Err: errOverdue}
 }
 
 // held is what a Get of a key that isn't fresh begins with: it returns what can be said without

@@ -184,7 +184,7 @@ func (l *Loader) settle(ld *load, got brought) Result {
 		return l.bring(ld, got.Loaded)
 	case got.missing:
 		return l.miss(ld, got.err)
-	case ld.run.err() != nil: // nobody waits; that isn't the database's fault
+	case ld.run.err() != nil && ld.run.err() != errOverdue: // nobody waits; that isn't the database's fault
 		return Result{Err: got.err}
 	}
 	l.cache.fillErrors.Add(1)
