@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A callbackWorld is a node with all callbacks that there are. One of them does what the test wants, the first
-// time that it is called.
+// A callbackWorld is a node with all callbacks that there are. One of them does what the test wants,
+// the first time that it is called.
 type callbackWorld struct {
 	b           *Bcache
 	one, many   *Loader
@@ -247,8 +247,9 @@ func TestCallbacksMayCall(t *testing.T) {
 	}
 }
 
-// Whatever callback doesn't return, or lasts: Close and cancel return in time, Close says what still runs, and
-// nothing is called afterwards. What is left ends with the callback, of which synctest makes sure.
+// Whatever callback doesn't return, or lasts: Close and cancel return in time, Close says what still
+// runs, and nothing is called afterwards. What is left ends with the callback, of which synctest makes
+// sure.
 func TestCloseWhateverCallbacksDo(t *testing.T) {
 	names := map[string]string{"subscriber": "a subscriber", "Logger": "the Logger", "OnStale": "OnStale"}
 	for _, which := range callbacks {

@@ -35,7 +35,7 @@ type callQueue[T any] struct {
 	panicked  func(value any, stack []byte) // nil: nobody is told
 	most      int                           // that are queued
 	mostBytes int                           // of them; but one is always taken
-	lost      func(n int) T                 // stands for n that were dropped, in their place; nil: nothing does
+	lost      func(n int) T                 // stands for n that were dropped; nil: nothing does
 	group     *callGroup                    // nil: none
 
 	mu      sync.Mutex

@@ -118,10 +118,10 @@ type lookedAt struct {
 	size int    // bytes that are remembered
 }
 
-// lookAt calls the methods of an error, which may panic. Its size is that of its text, and of the texts of
-// all that it wraps, as they are kept beside each other; what else an error has can't be seen. One that
-// is too large is remembered as the beginning of its text, which is still one of those errors that this
-// package or context define, if it was.
+// lookAt calls the methods of an error, which may panic. Its size is that of its text, and of the texts
+// of all that it wraps, as they are kept beside each other; what else an error has can't be seen. One
+// that is too large is remembered as the beginning of its text, which is still one of those errors that
+// this package or context define, if it was.
 func lookAt(err error) lookedAt {
 	look, failed := contain(func() (lookedAt, error) {
 		text := err.Error()

@@ -13,17 +13,18 @@ import (
 // fillerPatience is for how long GetWithFiller waits for another caller's Filler, or for its turn.
 const fillerPatience = 4 * defaultFillTimeout
 
-// ErrFillersHang is returned by GetWithFiller to who has waited for two minutes for other callers' Fillers of
-// the key, none of which has returned. A Filler that calls GetWithFiller for its own key is such a caller.
+// ErrFillersHang is returned by GetWithFiller to who has waited for two minutes for other callers'
+// Fillers of the key, none of which has returned. A Filler that calls GetWithFiller for its own key is
+// such a caller.
 var ErrFillersHang = errors.New("bcache: the fillers of the key haven't returned for two minutes")
 
 // flights lets one fill per key run at a time. A write that comes during a
 // fill forgets it: the callers that wait get its result, as they asked before the
 // write; whoever asks later gets a fill of its own, begun after the write.
 //
-// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too, and
-// nobody waits for another's for longer than fillerPatience. Of those that nobody joins any more, and the
-// latest, maxFills run at a time.
+// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too,
+// and nobody waits for another's for longer than fillerPatience. Of those that nobody joins any more,
+// and the latest, maxFills run at a time.
 type flights struct {
 	shards [64]flightShard
 }

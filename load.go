@@ -79,8 +79,8 @@ func (f *loads) of(key string) *loadShard {
 }
 
 // join has the caller wait for the load of key in a layout. If there is none that it can join it makes
-// one, as a part of r, which has to be ended; arrived is told what is new about it. It returns nil for who
-// would wait for itself.
+// one, as a part of r, which has to be ended; arrived is told what is new about it. It returns nil for
+// who would wait for itself.
 func (f *loads) join(key string, layout any, r *run, arrived chan struct{}) (ld *load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()
@@ -317,8 +317,8 @@ func (f *loads) close() {
 	}
 }
 
-// wait waits for a load's result, or for the end of ctx, or until the load's Fill is overdue. Whoever joined
-// has to call it: the run ends when nobody waits for any of its loads.
+// wait waits for a load's result, or for the end of ctx, or until the load's Fill is overdue. Whoever
+// joined has to call it: the run ends when nobody waits for any of its loads.
 func (f *loads) wait(ctx context.Context, ld *load) Result {
 	came := time.Now()
 	select {

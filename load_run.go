@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// ErrFillCycle is what Get returns to a Fill that would wait for itself: it was called with the Fill's context,
-// or one that is derived from it, for a key of that Fill, or of one that waits for it.
+// ErrFillCycle is what Get returns to a Fill that would wait for itself: it was called with the Fill's
+// context, or one that is derived from it, for a key of that Fill, or of one that waits for it.
 var ErrFillCycle = errors.New("bcache: a fill would wait for itself")
 
 // errOverdue is what those get who wait for a Fill that ignores its context.
-var errOverdue = fmt.Errorf("bcache: the Fill goes on after its FillTimeout: %w", context.DeadlineExceeded)
+var errOverdue = fmt.Errorf("bcache: a Fill goes on after its FillTimeout: %w", context.DeadlineExceeded)
 
 // giveUpAfter is for how long a caller has waited whose deadline gives a fill up. A shorter deadline says
 // nothing about the query, but for one that has run ten times as long.

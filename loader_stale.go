@@ -2,7 +2,8 @@ package bcache
 
 import "strings"
 
-// OnStale is told of failures that an old value covers, by a queue: who gets the value doesn't wait for it.
+// OnStale is told of failures that an old value covers, by a queue: who gets the value doesn't wait for
+// it.
 
 const (
 	staleQueue      = 1024 // calls that wait for a slow OnStale,

@@ -64,14 +64,14 @@ const (
 // told; nor is what goes with Close.
 //
 // fn runs on a goroutine of its own, one call at a time. Events of a key come in the order in which
-// they happened; so do all before and after a clear. 1,024 of them are queued: if fn is so slow that
-// more come, they are dropped, and an EventLost says how many, in their place; whoever derives
-// something from the cache then begins anew. fn may call the cache. If it panics that is logged,
-// and it goes on with the next event.
+// they happened; so do all before and after a clear. 1,024 of them are queued, and 16 MiB: if fn is so
+// slow that more come, they are dropped, and an EventLost says how many, in their place; whoever
+// derives something from the cache then begins anew. What fn may call: see "What callbacks may call" in
+// docs/loader.md. If it panics that is logged, and it goes on with the next event.
 //
-// cancel ends it: when it returns, fn isn't running and isn't called again. The same goes for
-// Close. Both may be called from within fn, of this subscription or another one; then
-// they don't wait for it. cancel may be called more than once.
+// cancel ends it: fn isn't called again, and when cancel returns it isn't running either, unless it runs
+// for 2 seconds more. The same goes for Close. Both may be called from within fn, of this
+// subscription or another one; then they don't wait for it. cancel may be called more than once.
 //
 // Where nobody subscribes, it costs next to nothing.
 func (b *Bcache) Subscribe(fn func(Event)) (cancel func()) {
