@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"golang.org/x/sync/singleflight"
 )
 
 // fillerPatience is for how long GetWithFiller waits for another caller's Filler, or for its turn.
@@ -22,33 +21,42 @@ var ErrFillersHang = errors.New("bcache: the fillers of the key haven't returned
 // fill forgets it: the callers that wait get its result, as they asked before the
 // write; whoever asks later gets a fill of its own, begun after the write.
 //
-// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too,
-// and nobody waits for another's for longer than fillerPatience. Of those that nobody joins any more,
-// and the latest, maxFills run at a time.
+// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten
+// too, and nobody waits for another's for longer than fillerPatience. Of those that nobody joins any
+// more, and the latest, maxFills run at a time.
+//
+// It isn't made of singleflight groups, as a caller can't leave one, unless each fill has one more goroutine.
 type flights struct {
 	shards [64]flightShard
 }
 
 type flightShard struct {
-	running atomic.Int64 // callers inside do, and fills; writes look at this only
-	group   singleflight.Group
+	running atomic.Int64 // callers inside do; writes look at this only
 
 	mu    sync.Mutex
-	byKey map[string]*flight
+	byKey map[string]*flightKey
 }
 
-// A flight is what is known of a key's fills.
+// A flightKey is what is known of a key's fills.
+type flightKey struct {
+	callers int           // inside do
+	places  chan struct{} // a token for each fill that runs
+	latest  *flight       // which may be joined; nil: there is none
+}
+
+// A flight is a fill.
 type flight struct {
-	users  int           // callers inside do, and fills
-	places chan struct{} // a token for each fill that runs
-	began  time.Time     // of the latest one; zero = it waits, or was forgotten
+	began time.Time // zero = it waits for its place. Guarded by the shard's lock
+
+	done chan struct{} // closed when its result is there
+	val  string
+	err  error
 }
 
 func newFlights() *flights {
 	f := &flights{}
 	for i := range f.shards {
-		s := &f.shards[i]
-		s.byKey = map[string]*flight{}
+		f.shards[i].byKey = map[string]*flightKey{}
 	}
 	return f
 }
@@ -61,62 +69,49 @@ func (f *flights) of(key string) *flightShard {
 // results. fn must return: it must neither panic nor call runtime.Goexit.
 func (f *flights) do(key string, fn func() (string, error)) (string, error) {
 	s := f.of(key)
-	fl := s.enter(key)
-	defer s.leave(key, fl)
-	var own atomic.Bool
-	done := s.group.DoChan(key, func() (any, error) {
-		own.Store(true)
-		s.hold(fl)
-		defer s.leave(key, fl)
-		if !s.begin(fl) {
-			return "", ErrFillersHang
+	k, fl, isNew := s.join(key)
+	defer s.leave(key, k)
+	if isNew {
+		if fl.err = ErrFillersHang; s.begin(k, fl) {
+			fl.val, fl.err = fn()
+			<-k.places
 		}
-		defer func() { <-fl.places }()
-		return fn()
-	})
+		s.end(k, fl)
+		return fl.val, fl.err
+	}
 	patience := time.NewTimer(fillerPatience)
 	defer patience.Stop()
 	select {
-	case r := <-done:
-		return r.Val.(string), r.Err
+	case <-fl.done:
+		return fl.val, fl.err
 	case <-patience.C:
-	}
-	if !own.Load() {
 		return "", ErrFillersHang
 	}
-	r := <-done // its own has no limit, once it runs
-	return r.Val.(string), r.Err
 }
 
-// enter counts a caller in. It doesn't join a fill that has run for too long.
-func (s *flightShard) enter(key string) *flight {
+// join counts a caller in. The flight is the caller's own if it is new: there is none, or it has run for
+// too long.
+func (s *flightShard) join(key string) (k *flightKey, fl *flight, isNew bool) {
 	s.running.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fl := s.byKey[key]
-	if fl == nil {
-		fl = &flight{places: make(chan struct{}, maxFills)}
-		s.byKey[key] = fl
+	k = s.byKey[key]
+	if k == nil {
+		k = &flightKey{places: make(chan struct{}, maxFills)}
+		s.byKey[key] = k
 	}
-	fl.users++
-	if !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
-		fl.began = time.Time{}
-		s.group.Forget(key)
+	k.callers++
+	fl = k.latest
+	if fl == nil || !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
+		fl = &flight{done: make(chan struct{})}
+		k.latest, isNew = fl, true
 	}
-	return fl
+	return k, fl, isNew
 }
 
-// hold counts a fill in; the caller that it is for is inside. leave counts either out.
-func (s *flightShard) hold(fl *flight) {
-	s.running.Add(1)
+func (s *flightShard) leave(key string, k *flightKey) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	fl.users++
-}
-
-func (s *flightShard) leave(key string, fl *flight) {
-	s.mu.Lock()
-	if fl.users--; fl.users == 0 {
+	if k.callers--; k.callers == 0 {
 		delete(s.byKey, key)
 	}
 	s.mu.Unlock()
@@ -124,27 +119,31 @@ func (s *flightShard) leave(key string, fl *flight) {
 }
 
 // begin waits until a fill may run, and reports whether it may.
-func (s *flightShard) begin(fl *flight) bool {
-	s.setBegan(fl, time.Time{})
+func (s *flightShard) begin(k *flightKey, fl *flight) bool {
 	select {
-	case fl.places <- struct{}{}:
+	case k.places <- struct{}{}:
 	default:
 		patience := time.NewTimer(fillerPatience)
 		defer patience.Stop()
 		select {
-		case fl.places <- struct{}{}:
+		case k.places <- struct{}{}:
 		case <-patience.C:
 			return false
 		}
 	}
-	s.setBegan(fl, time.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fl.began = time.Now()
 	return true
 }
 
-func (s *flightShard) setBegan(fl *flight, at time.Time) {
+func (s *flightShard) end(k *flightKey, fl *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fl.began = at
+	if k.latest == fl {
+		k.latest = nil
+	}
+	close(fl.done)
 }
 
 // forget keeps later callers from joining the flight of key.
@@ -155,8 +154,8 @@ func (f *flights) forget(key string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if fl := s.byKey[key]; fl != nil && !fl.began.IsZero() { // one that waits begins after the write
-		s.group.Forget(key)
+	if k := s.byKey[key]; k != nil {
+		k.forget()
 	}
 }
 
@@ -165,11 +164,16 @@ func (f *flights) forgetAll() {
 	for i := range f.shards {
 		s := &f.shards[i]
 		s.mu.Lock()
-		for key, fl := range s.byKey {
-			if !fl.began.IsZero() {
-				s.group.Forget(key)
-			}
+		for _, k := range s.byKey {
+			k.forget()
 		}
 		s.mu.Unlock()
+	}
+}
+
+// forget keeps the latest flight from being joined, but for one that waits: it begins after the write.
+func (k *flightKey) forget() {
+	if k.latest != nil && !k.latest.began.IsZero() {
+		k.latest = nil
 	}
 }

@@ -19,9 +19,8 @@ const maxFills = 3
 // singleflight has it). A write that comes meanwhile forgets those of its key, as in flights: who comes
 // later gets a fill that began after the write.
 //
-// It isn't made of singleflight groups, as flights is, because that can't count who waits,
-// which it takes to cancel a fill for nobody, and because a call of FillMany is the flight of many
-// keys.
+// They count who waits, which it takes to cancel a fill for nobody, and a call of FillMany is the flight of
+// many keys.
 type loads struct {
 	running atomic.Int64 // of all shards: most writes look at this only
 	givenUp atomic.Uint64
