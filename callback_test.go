@@ -301,3 +301,234 @@ func TestCloseWhateverCallbacksDo(t *testing.T) {
 		}
 	}
 }
+
+// A Fill that would wait for itself is told so if that can be seen, whoever is in between; what only looks like
+// it isn't taken for it.
+func TestFillCycle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		var outer, inner, many *Loader
+		forever := func(c *LoaderConfig) { c.FillTimeout, c.TTL = -1, time.Second }
+		get := func(l **Loader, key string) func(context.Context, string) (Loaded, error) {
+			return func(ctx context.Context, _ string) (Loaded, error) {
+				val, err := (*l).Get(context.WithValue(ctx, "some", "value"), key)
+				return Loaded{Value: val + "+"}, err
+			}
+		}
+		cycle := func(l *Loader, key string) {
+			t.Helper()
+			start := time.Now()
+			if val, err := l.Get(t.Context(), key); !errors.Is(err, ErrFillCycle) || time.Since(start) != 0 {
+				t.Errorf("%q, %v after %v", val, err, time.Since(start))
+			}
+		}
+		outer = newLoader(t, b, get(&outer, "k"), forever)
+		cycle(outer, "k")
+		// By another Loader, and back; also by way of a batch.
+		outer = newLoader(t, b, get(&inner, "i"), forever)
+		inner = newLoader(t, b, get(&outer, "o"), forever)
+		cycle(outer, "o")
+		many = newLoader(t, b, nil, forever, func(c *LoaderConfig) {
+			c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+				_, err := many.GetMany(ctx, []string{"m2", "m3"})
+				return nil, err
+			}
+		})
+		_, err := many.GetMany(t.Context(), []string{"m1", "m2"})
+		if errs, _ := err.(KeyErrors); !errors.Is(errs["m2"], ErrFillCycle) {
+			t.Errorf("%v", err)
+		}
+
+		// Other keys are no cycle, nor is the same key by another Fill, nor what runs in the background.
+		outer = newLoader(t, b, get(&inner, "leaf"), forever)
+		inner = newLoader(t, b, func(context.Context, string) (Loaded, error) {
+			return Loaded{Value: "leaf"}, nil
+		}, forever)
+		loaded(t, outer, "root", "leaf+")
+		var ran sync.WaitGroup
+		ran.Add(1)
+		refreshed := newLoader(t, b, func(ctx context.Context, _ string) (Loaded, error) {
+			val, err := outer.Get(ctx, "waits") // whose Fill doesn't wait for this one
+			if val != "" {
+				ran.Done()
+			}
+			return Loaded{Value: "new"}, err
+		}, func(c *LoaderConfig) { c.StaleFor, c.RetryAfter = time.Hour, time.Minute })
+		must(t, b.Delete("r"))
+		must(t, b.Delete("waits"))
+		outer = newLoader(t, b, func(ctx context.Context, _ string) (Loaded, error) {
+			return Loaded{Value: "slow", TTL: time.Hour}, nil
+		}, forever)
+		loaded(t, refreshed, "r", "new")
+		ran.Wait()
+		advance(2 * time.Minute)
+		must(t, b.Delete("waits"))
+		ran.Add(1)
+		outer = newLoader(t, b, func(ctx context.Context, _ string) (Loaded, error) {
+			val, err := refreshed.Get(ctx, "r") // stale, and refreshed in the background
+			time.Sleep(time.Second)
+			return Loaded{Value: val, TTL: time.Hour}, err
+		}, forever)
+		loaded(t, outer, "waits", "new")
+		ran.Wait()
+	})
+}
+
+// Who waits for a Fill that ignores its context doesn't wait longer than FillTimeout, has the old value if
+// there is one, and others don't wait at all. What the Fill brings at last is cached.
+func TestFillIgnoresItsContext(t *testing.T) {
+	for _, many := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := localNode(t)
+			db := &testDB{}
+			db.set("k", "old")
+			var hang atomic.Pointer[chan struct{}]
+			wait := func() {
+				if c := hang.Load(); c != nil {
+					<-*c
+				}
+			}
+			fill := func(ctx context.Context, key string) (Loaded, error) {
+				wait()
+				return db.fill(ctx, key)
+			}
+			l := newLoader(t, b, fill, func(c *LoaderConfig) {
+				c.FillTimeout, c.StaleOnErrorFor = 3*time.Second, time.Hour
+				if many {
+					c.Fill = nil
+					c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+						found := map[string]Loaded{}
+						wait()
+						for _, key := range keys {
+							if v, err := db.fill(ctx, key); err == nil {
+								found[key] = v
+							}
+						}
+						return found, nil
+					}
+				}
+			})
+			loaded(t, l, "k", "old")
+			advance(2 * time.Minute)
+			db.set("k", "new")
+			db.set("none", "new")
+			c := make(chan struct{})
+			hang.Store(&c)
+			ctx := context.Background()
+			start := time.Now()
+			var wg sync.WaitGroup
+			for range 5 {
+				wg.Go(func() {
+					got, err := l.GetMany(ctx, []string{"k", "none"})
+					errs, _ := err.(KeyErrors)
+					if got["k"] != "old" || !errors.Is(errs["none"], context.DeadlineExceeded) {
+						t.Errorf("%v, %v", got, err)
+					}
+				})
+			}
+			wg.Wait()
+			if took := time.Since(start); took != 3*time.Second+leaseSlack {
+				t.Errorf("it took %v", took)
+			}
+			stale(t, l, "k", "old", errOverdue)
+			if took := time.Since(start); took != 3*time.Second+leaseSlack {
+				t.Error("who comes later waits")
+			}
+			close(c)
+			hang.Store(nil)
+			synctest.Wait()
+			get(t, b, "k", "new")
+			get(t, b, "none", "new")
+		})
+	}
+}
+
+// An OnStale that hangs is told later of what fits, in order; what doesn't is counted.
+func TestOnStaleIsBounded(t *testing.T) {
+	for _, size := range []int{0, 100_000} { // of the keys
+		synctest.Test(t, func(t *testing.T) {
+			b, err := New(Config{MaxKeys: 10_000})
+			must(t, err)
+			defer b.Close()
+			db := &testDB{}
+			release := make(chan struct{})
+			var told []string
+			l := newLoader(t, b, db.fill, func(c *LoaderConfig) {
+				c.Prefix, c.StaleOnErrorFor = "p:", time.Hour
+				c.OnStale = func(key string, err error) { told = append(told, key); <-release }
+			})
+			keys := 1500
+			if size > 0 {
+				keys = 100
+			}
+			var want []string
+			for i := range keys {
+				key := fmt.Sprint(i, strings.Repeat("k", size))
+				want = append(want, key)
+				db.set(key, "v")
+				loaded(t, l, key, "v")
+			}
+			advance(2 * time.Minute)
+			db.fail(errors.New("down"))
+			start := time.Now()
+			for _, key := range want {
+				if val, err := l.Get(t.Context(), key); val != "v" || err != nil {
+					t.Fatal(val, err)
+				}
+				synctest.Wait()
+			}
+			if took := time.Since(start); took != 0 {
+				t.Errorf("it took %v", took)
+			}
+			most := min(1+staleQueue, 1+staleQueueBytes/(staleOverhead+size))
+			if n := keys - int(b.Stats().OnStaleMissed); n > most || n < most*9/10 {
+				t.Errorf("%d calls, want %d", n, most)
+			}
+			close(release)
+			synctest.Wait()
+			if n := len(told); n != keys-int(b.Stats().OnStaleMissed) || told[n-1] != want[n-1] {
+				t.Errorf("told of %d", n)
+			}
+		})
+	}
+}
+
+// A New that fails has told the Logger why, and calls it no more.
+func TestNewFailsAndHasLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines logLines
+		lines.hook = func() { time.Sleep(time.Second) }
+		errBusy := errors.New("the port is in use")
+		_, err := newBcache(Config{ListenAddr: ":1", MaxKeys: 1, Logger: &lines}, env{now: time.Now,
+			transport: func(_ Config, _ uint64, log *lineLog, _ func() time.Time) (transport, error) {
+				log.Printf(0, "it begins")
+				return nil, errBusy
+			}})
+		if !errors.Is(err, errBusy) {
+			t.Error(err)
+		}
+		lines.want(t, "P bcache: it begins")
+	})
+}
+
+// Close from within the Logger ends it: no line comes afterwards.
+func TestCloseWithinTheLogger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines logLines
+		b, err := New(Config{MaxKeys: 10, Logger: &lines})
+		must(t, err)
+		closed := make(chan error, 1)
+		lines.hook = func() {
+			lines.hook = nil
+			closed <- b.Close()
+		}
+		b.peer.log.Printf(0, "first")
+		b.peer.log.Printf(0, "second")
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		b.peer.log.Printf(0, "third")
+		synctest.Wait()
+		lines.want(t, "P bcache: first")
+	})
+}
