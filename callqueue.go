@@ -34,7 +34,7 @@ type callQueue[T any] struct {
 	call      func(T)
 	panicked  func(value any, stack []byte) // nil: nobody is told
 	most      int                           // that are queued
-	mostBytes int                           // of them; but one is always taken
+	mostBytes int                           // of them, as put says
 	lost      func(n int) T                 // stands for n that were dropped; nil: nothing does
 	group     *callGroup                    // nil: none
 
@@ -78,7 +78,7 @@ func (q *callQueue[T]) put(v T, size int, void func() bool) bool {
 }
 
 func (q *callQueue[T]) fits(n, size int) bool {
-	return len(q.queue)+n <= q.most && (len(q.queue) == 0 || q.bytes+size <= q.mostBytes)
+	return len(q.queue)+n <= q.most && q.bytes+size <= q.mostBytes
 }
 
 func (q *callQueue[T]) addLocked(v T, size int) {

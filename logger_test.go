@@ -335,7 +335,11 @@ func TestLineLogArguments(t *testing.T) {
 		for peer := range uint64(1000) {
 			l.Errorf(peer, "%v %s %q", errors.New(huge), huge, []string{huge})
 		}
-		if n := l.lines.bytes; n == 0 || n > lineQueueBytes {
+		synctest.Wait()
+		l.lines.mu.Lock()
+		n := l.lines.bytes
+		l.lines.mu.Unlock()
+		if n == 0 || n > lineQueueBytes {
 			t.Errorf("%d bytes wait", n)
 		}
 		close(release)

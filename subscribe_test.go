@@ -158,6 +158,11 @@ func TestSubscribeLostBytes(t *testing.T) {
 			proceed := make(chan struct{})
 			s := b.newSubscription(func(e Event) { r.note(e); <-proceed })
 			b.store.watchers.add(s)
+			held := func() int {
+				s.calls.mu.Lock()
+				defer s.calls.mu.Unlock()
+				return s.calls.bytes
+			}
 			const sets = 500
 			for i := range sets {
 				if i%2 == 0 {
@@ -165,8 +170,8 @@ func TestSubscribeLostBytes(t *testing.T) {
 				} else {
 					must(t, b.Delete(strings.Repeat("k", size)))
 				}
-				if s.calls.bytes > eventQueueBytes {
-					t.Fatalf("%d bytes wait", s.calls.bytes)
+				if n := held(); n > eventQueueBytes {
+					t.Fatalf("%d bytes wait", n)
 				}
 				synctest.Wait()
 			}
@@ -187,8 +192,8 @@ func TestSubscribeLostBytes(t *testing.T) {
 			if last := r.events[len(r.events)-1]; n != sets || (last.Kind == EventLost) != (size > 0) {
 				t.Errorf("told of %d, at last %v", n, last.Kind)
 			}
-			if s.calls.bytes != 0 {
-				t.Errorf("%d bytes are left", s.calls.bytes)
+			if n := held(); n != 0 {
+				t.Errorf("%d bytes are left", n)
 			}
 		})
 	}
