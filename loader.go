@@ -72,9 +72,10 @@ func newLoaderOf(
 // the Fill returns, which is then cached on all nodes.
 //
 // The error is that of ctx if it ends first, and then Get returns at once; ErrNotFound, as it came
-// or remembered; ErrFillPanicked or ErrFillAborted; otherwise the Fill's own, unchanged,
-// maybe remembered, see RetryAfter. For a value that is cached ctx isn't looked at. After Close of the
-// cache the Fill is still called, and its value returned.
+// or remembered; ErrFillPanicked or ErrFillAborted; one that wraps context.DeadlineExceeded if the
+// Fill goes on after FillTimeout, and ErrFillCycle if it would wait for the caller; otherwise the
+// Fill's own, unchanged, maybe remembered, see RetryAfter. For a value that is cached ctx isn't looked
+// at. After Close of the cache the Fill is still called, and its value returned.
 //
 // A hit allocates nothing; with a Prefix, as long as the key has no more than 128 bytes with it.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
