@@ -964,6 +964,7 @@ func TestFailuresAreBoundedInBytes(t *testing.T) {
 		"nested errors":  {"%d", nested, maxFailures},
 		"many in one":    {"%d", many, maxFailures},
 		"joined":         {"%d", errors.Join(large, large), maxFailures},
+		"hidden":         {"%d", hidingError{large}, maxFailures},
 		"good errors":    {"%d", fmt.Errorf("query: %w", errors.New("refused")), maxFailures},
 		"large keys":     {strings.Repeat("k", 1<<20-10) + "%d", errors.New("down"), 30},
 		"panics":         {"%d", panickingError{}, maxFailures},
@@ -985,6 +986,10 @@ func TestFailuresAreBoundedInBytes(t *testing.T) {
 		}
 		if f.byKey.Len() < tt.min {
 			t.Errorf("%s: %d of %d are remembered", name, f.byKey.Len(), tt.min)
+		}
+		small := name == "good errors" || name == "large keys" || name == "stack" || tt.err == nil
+		if _, short := known.kept.(*shortError); short == small {
+			t.Errorf("%s: %T is kept", name, known.kept)
 		}
 		if known.size > maxError || len(known.text) > maxErrorText+3 {
 			t.Errorf("%s: an error takes %d bytes, its text %d", name, known.size, len(known.text))
@@ -1013,6 +1018,12 @@ func TestFailuresAreBoundedInBytes(t *testing.T) {
 		t.Error("it is still held")
 	}
 }
+
+// A hidingError doesn't show in its text what it wraps.
+type hidingError struct{ error }
+
+func (hidingError) Error() string   { return "failed" }
+func (e hidingError) Unwrap() error { return e.error }
 
 type panickingError struct{ goexit bool }
 
