@@ -26,10 +26,12 @@
 package bcache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,9 +76,13 @@ type Bcache struct {
 
 	fills, fillErrors, fillsRefused, fillsTooLarge atomic.Uint64
 
+	calls     callGroup // of subscribers and OnStales
 	closed    atomic.Bool
-	closeOnce sync.Once
+	closing   sync.Once
 	closeErr  error
+	closeBy   time.Time // callbacks aren't waited for any more
+	callsOnce sync.Once
+	callsErr  error // closeErr, and that a callback still runs
 }
 
 // New starts a node. With a ListenAddr it listens, and connects to Peers in the
@@ -97,17 +103,23 @@ type env struct {
 }
 
 // newBcache starts a node from a configuration that is valid and has its defaults.
-func newBcache(cfg Config, e env) (*Bcache, error) {
+func newBcache(cfg Config, e env) (b *Bcache, err error) {
 	log := newLineLog(cfg.Logger, e.now)
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+			defer cancel()
+			log.close(ctx)
+		}
+	}()
 	origin := newOrigin()
 	var t transport
 	if cfg.ListenAddr != "" {
-		var err error
 		if t, err = e.transport(cfg, origin, log, e.now); err != nil {
 			return nil, err
 		}
 	}
-	b := &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(), loads: newLoads()}
+	b = &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(), loads: newLoads()}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -267,15 +279,52 @@ func (b *Bcache) Members() []Member {
 // returns, its port is free, and no connection, no callback and no goroutine is left
 // but those of fillers that still run; Gets miss and writes return ErrClosed. If some
 // node didn't confirm in time, the error wraps ErrUnconfirmed and names it; if the
-// network couldn't be ended, it says so. Close can be called again, to the same result,
-// and at any time, but not from within the Logger.
+// network couldn't be ended, it says so.
+//
+// A subscriber, an OnStale or the Logger that doesn't return is waited for until two seconds after the
+// beginning, or a tenth of a second after everything else has ended; if it still runs then, the error
+// wraps ErrCallback and says which, and its goroutine is left. None is called after Close has returned.
+// So Close takes no longer than some six seconds, whatever they do. It can be called at any time, from
+// within callbacks too: one that is called by a subscriber, an OnStale or the Logger itself doesn't wait
+// for those, and its error doesn't tell of them. Otherwise a further Close has the same result.
 func (b *Bcache) Close() error {
-	b.closeOnce.Do(func() {
+	b.closing.Do(func() {
 		b.closed.Store(true)
+		b.closeBy = time.Now().Add(callLimit)
 		b.store.watchers.close()
+		b.calls.close()
 		b.loads.close()
 		b.closeErr = b.peer.close()
 	})
-	b.store.watchers.wait() // not within closeOnce: a subscriber that closes would wait for it
-	return b.closeErr
+	if calledBack() { // another Close may wait for who calls this one
+		b.endLog()
+		return b.closeErr
+	}
+	b.callsOnce.Do(func() { b.callsErr = errors.Join(b.closeErr, b.endCalls()) })
+	return b.callsErr
+}
+
+// endCalls waits for callbacks that run, which may log until they have ended.
+func (b *Bcache) endCalls() error {
+	ctx, cancel := context.WithDeadline(context.Background(), b.closeBy)
+	defer cancel()
+	left := b.calls.wait(ctx)
+	if !b.endLog() {
+		left = append(left, "the Logger")
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrCallback, strings.Join(left, ", "))
+}
+
+// endLog has nothing logged any more, once what was said before has been.
+func (b *Bcache) endLog() bool {
+	by := b.closeBy
+	if least := time.Now().Add(lastLines); by.Before(least) {
+		by = least
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), by)
+	defer cancel()
+	return b.peer.log.close(ctx)
 }

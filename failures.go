@@ -1,16 +1,27 @@
 package bcache
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 const (
-	// maxFailures is how many keys are remembered, per Loader, whose fills failed. If more fail, the
-	// oldest are asked for again earlier.
-	maxFailures = 1 << 14
+	// maxFailures is how many keys are remembered, per Loader, whose fills failed, and maxFailureBytes
+	// what they may take. If more fail, the oldest are asked for again earlier.
+	maxFailures     = 1 << 14
+	maxFailureBytes = 32 << 20
+
+	failureOverhead = 250     // bytes of a failure beside its key and its error
+	errorOverhead   = 50      // and of an error beside its text
+	maxError        = 2 << 10 // what is larger isn't remembered: maxErrorText bytes of its text are
+	maxErrorText    = 1 << 10
+	maxWrapped      = 20 // errors in one that are looked at; what wraps more is too large
 
 	// failureKept is for how long a failure is remembered after an old value was last served because
 	// of it, unless twice RetryAfter is longer. Keys that are in use don't wait for a database that is
@@ -21,41 +32,46 @@ const (
 // failures remembers for a while which fills failed: the keys rest, and are then tried again in the
 // background, as long as there is an old value that is asked for.
 type failures struct {
-	mu     sync.RWMutex
-	byKey  map[string]*failure
-	oldest []*failure // first
+	mu    sync.RWMutex
+	byKey *simplelru.LRU[string, *failure] // in the order in which they failed; nil: none has
+	bytes int
 }
 
 type failure struct {
-	key  string
-	err  error         // nil: it brought nothing that could be cached
+	err  error // nil: it brought nothing that could be cached
+	size int
 	rest time.Duration // until then, by the monotonic clock
 	kept time.Duration
 	gone atomic.Int64 // then it is forgotten
 }
 
 // add remembers one: the key is left alone for a while.
-func (f *failures) add(now time.Duration, key string, err error, rest time.Duration) {
+func (f *failures) add(now time.Duration, key string, err lookedAt, rest time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.byKey == nil {
-		f.byKey = map[string]*failure{}
+		dropped := func(_ string, x *failure) { f.bytes -= x.size }
+		f.byKey, _ = simplelru.NewLRU(maxFailures, dropped) // it fails only for a size below 1
 	}
-	x := &failure{key: strings.Clone(key), err: err, rest: now + rest, kept: max(2*rest, failureKept)}
+	x := &failure{
+		err: err.kept, size: failureOverhead + len(key) + err.size,
+		rest: now + rest, kept: max(2*rest, failureKept),
+	}
 	x.gone.Store(int64(now + x.kept))
-	f.endLocked(key)
-	f.byKey[x.key] = x
-	f.oldest = append(f.oldest, x)
-	for len(f.oldest) > 0 && (int64(now) >= f.oldest[0].gone.Load() || len(f.oldest) > maxFailures) {
-		f.dropOldest()
-	}
+	f.byKey.Remove(key)
+	f.bytes += x.size
+	f.byKey.Add(strings.Clone(key), x)
+	f.dropLocked(now)
 }
 
-func (f *failures) dropOldest() {
-	x := f.oldest[0]
-	f.oldest[0] = nil
-	if f.oldest = f.oldest[1:]; f.byKey[x.key] == x { // otherwise it has ended, or failed again
-		delete(f.byKey, x.key)
+// dropLocked drops the oldest that are forgotten, or too much.
+func (f *failures) dropLocked(now time.Duration) {
+	for {
+		_, oldest, ok := f.byKey.GetOldest()
+		if !ok || int64(now) < oldest.gone.Load() && f.bytes <= maxFailureBytes {
+			return
+		}
+		f.byKey.RemoveOldest()
 	}
 }
 
@@ -64,8 +80,11 @@ func (f *failures) dropOldest() {
 func (f *failures) of(now time.Duration, key string, keep bool) (err error, rests bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	x := f.byKey[key]
-	if x == nil {
+	if f.byKey == nil {
+		return nil, false
+	}
+	x, ok := f.byKey.Peek(key)
+	if !ok {
 		return nil, false
 	}
 	gone := time.Duration(x.gone.Load())
@@ -79,15 +98,93 @@ func (f *failures) of(now time.Duration, key string, keep bool) (err error, rest
 }
 
 // end forgets it: there is a newer value, or none any more.
-func (f *failures) end(key string) {
+func (f *failures) end(now time.Duration, key string) {
+	f.mu.RLock()
+	none := f.byKey == nil || f.byKey.Len() == 0
+	f.mu.RUnlock()
+	if none {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.endLocked(key)
+	f.byKey.Remove(key)
+	f.dropLocked(now)
 }
 
-func (f *failures) endLocked(key string) {
-	if x := f.byKey[key]; x != nil {
-		x.gone.Store(0) // it goes when it is the oldest
-		delete(f.byKey, key)
-	}
+// lookedAt is what is known of an error of the user's. Its methods are the user's too.
+type lookedAt struct {
+	kept error  // what is remembered
+	text string // its beginning
+	size int    // bytes that are remembered
 }
+
+// lookAt calls the methods of an error, which may panic. Its size is that of its text, and of the texts
+// of all that it wraps, as they are kept beside each other; what else an error has can't be seen. One
+// that is too large is remembered as the beginning of its text, which is still one of those errors that
+// this package or context define, if it was.
+func lookAt(err error) lookedAt {
+	look, failed := contain(func() (lookedAt, error) {
+		text := err.Error()
+		look := lookedAt{kept: err, text: cutText(text, maxErrorText), size: sizeOf(err)}
+		if look.size > maxError {
+			short := &shortError{text: look.text}
+			for _, is := range wellKnown {
+				if errors.Is(err, is) {
+					short.is = is
+					break
+				}
+			}
+			look.kept, look.size = short, errorOverhead+len(short.text)
+		}
+		return look, nil
+	})
+	if failed != nil {
+		text := "an error whose methods panic"
+		look = lookedAt{kept: &shortError{text: text}, text: text, size: errorOverhead}
+	}
+	return look
+}
+
+// sizeOf estimates what an error takes, and stops when that is too much.
+func sizeOf(err error) int {
+	size, todo := 0, []error{err}
+	for n := 0; len(todo) > 0; n++ {
+		if n == maxWrapped || size > maxError {
+			return maxError + 1
+		}
+		err, todo = todo[0], todo[1:]
+		size += errorOverhead + len(err.Error())
+		var wrapped []error
+		switch x := err.(type) {
+		case interface{ Unwrap() error }:
+			wrapped = []error{x.Unwrap()}
+		case KeyErrors: // not in their order, which takes time
+			if len(x) > maxWrapped {
+				return maxError + 1
+			}
+			wrapped = x.Unwrap()
+		case interface{ Unwrap() []error }:
+			wrapped = x.Unwrap()
+		}
+		for _, err := range wrapped {
+			if err != nil {
+				todo = append(todo, err)
+			}
+		}
+	}
+	return size
+}
+
+// wellKnown are the errors that a shortError may still be.
+var wellKnown = []error{
+	context.DeadlineExceeded, context.Canceled, ErrFillPanicked, ErrFillAborted, ErrDecode, ErrEncode,
+}
+
+// A shortError stands for an error that is too large to be remembered.
+type shortError struct {
+	text string
+	is   error // nil: none that is well known
+}
+
+func (e *shortError) Error() string { return e.text }
+func (e *shortError) Unwrap() error { return e.is }

@@ -22,8 +22,8 @@ var (
 )
 
 // A Filler looks up the value of a key that isn't in the cache, typically in a
-// database. It runs on a goroutine of its own and may use the cache, but not
-// GetWithFiller for the same key: that would wait for itself.
+// database. It runs on a goroutine of its own. What it may call: see "What callbacks may call" in
+// docs/loader.md. GetWithFiller for the same key would wait for itself, and fails after two minutes.
 type Filler func(key string) (val string, err error)
 
 // GetWithFiller returns the cached value of key or, if there is none, what
@@ -31,10 +31,10 @@ type Filler func(key string) (val string, err error)
 // <= 0 it is returned but not cached, and nothing is deleted; nor is a value cached
 // that is too large.
 //
-// At a time one filler per key runs on this node; callers that come meanwhile
-// wait for its result, but not for a filler that has run for 30 seconds: then another
-// one is called, three of a key at a time at most. An error of the filler is returned to all of them,
-// unchanged, and nothing is cached.
+// At a time one filler per key runs on this node; callers that come meanwhile wait for its result, but
+// not for a filler that has run for 30 seconds: then another one is called, three of a key at a time at
+// most. Who has waited for others' fillers for two minutes has ErrFillersHang. An error of the filler
+// is returned to all of them, unchanged, and nothing is cached.
 //
 // A fill never beats a Set or Delete that was issued anywhere after the fill
 // began, as long as the nodes' clocks differ by no more than MaxClockSkew:

@@ -410,7 +410,7 @@ func TestGetWithFillerHangs(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		for i, want := range []int{1, 1, 2, 2, 3, 3, 3, 3, 3} { // every 15 s
+		for i, want := range []int{1, 1, 2, 2, 3, 3, 3, 3} { // every 15 s
 			if get(); calls != want {
 				t.Errorf("after %d s: %d fillers", 15*i, calls)
 			}
@@ -423,6 +423,45 @@ func TestGetWithFillerHangs(t *testing.T) {
 		wg.Wait()
 		if f := b.flights.of("k"); len(f.byKey) != 0 || calls > 5 {
 			t.Errorf("%d fillers, left %v", calls, f.byKey)
+		}
+	})
+}
+
+// Nobody waits for others' fillers for ever: two minutes, be it for the result of one or for a place.
+// Whose own filler runs has its result, however long that takes.
+func TestGetWithFillerWaitsTwoMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		hang := make(chan struct{})
+		filler := func(string) (string, error) { <-hang; return "v", nil }
+		var own, others atomic.Int32
+		var wg sync.WaitGroup
+		for range 10 { // every 20 s: the 1st, 3rd and 5th have fillers, the 7th waits for a place
+			start := time.Now()
+			wg.Go(func() {
+				switch val, err := b.GetWithFiller("k", filler, 60); {
+				case val == "v" && err == nil:
+					own.Add(1)
+				case errors.Is(err, ErrFillersHang) && time.Since(start) <= fillerPatience:
+					others.Add(1)
+				default:
+					t.Errorf("%q, %v after %v", val, err, time.Since(start))
+				}
+			})
+			advance(20 * time.Second)
+		}
+		advance(10 * time.Minute)
+		if n := others.Load(); n != 7 {
+			t.Errorf("%d have given up", n)
+		}
+		close(hang)
+		wg.Wait()
+		if n := own.Load(); n != 3 {
+			t.Errorf("%d had their own", n)
+		}
+		get(t, b, "k", "v")
+		if f := b.flights.of("k"); len(f.byKey) != 0 || f.running.Load() != 0 {
+			t.Errorf("left %v, %d", f.byKey, f.running.Load())
 		}
 	})
 }

@@ -1,46 +1,62 @@
 package bcache
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"golang.org/x/sync/singleflight"
 )
+
+// fillerPatience is for how long GetWithFiller waits for another caller's Filler, or for its turn.
+const fillerPatience = 4 * defaultFillTimeout
+
+// ErrFillersHang is returned by GetWithFiller to who has waited for two minutes for other callers'
+// Fillers of the key, none of which has returned. A Filler that calls GetWithFiller for its own key is
+// such a caller.
+var ErrFillersHang = errors.New("bcache: the fillers of the key haven't returned for two minutes")
 
 // flights lets one fill per key run at a time. A write that comes during a
 // fill forgets it: the callers that wait get its result, as they asked before the
 // write; whoever asks later gets a fill of its own, begun after the write.
 //
-// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too.
-// Of those that nobody joins any more, and the latest, maxFills run at a time.
+// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten
+// too, and nobody waits for another's for longer than fillerPatience. Of those that nobody joins any
+// more, and the latest, maxFills run at a time.
+//
+// It isn't made of singleflight groups, as a caller can't leave one, unless each fill has one more goroutine.
 type flights struct {
 	shards [64]flightShard
 }
 
 type flightShard struct {
 	running atomic.Int64 // callers inside do; writes look at this only
-	group   singleflight.Group
 
 	mu    sync.Mutex
-	ended sync.Cond
-	byKey map[string]*flight
+	byKey map[string]*flightKey
 }
 
-// A flight is what is known of a key's fills.
+// A flightKey is what is known of a key's fills.
+type flightKey struct {
+	callers int           // inside do
+	places  chan struct{} // a token for each fill that runs
+	latest  *flight       // which may be joined; nil: there is none
+}
+
+// A flight is a fill.
 type flight struct {
-	callers int       // inside do
-	fills   int       // that run
-	began   time.Time // of the latest one; zero = it waits, or was forgotten
+	began time.Time // zero = it waits for its place. Guarded by the shard's lock
+
+	done chan struct{} // closed when its result is there
+	val  string
+	err  error
 }
 
 func newFlights() *flights {
 	f := &flights{}
 	for i := range f.shards {
-		s := &f.shards[i]
-		s.ended.L = &s.mu
-		s.byKey = map[string]*flight{}
+		f.shards[i].byKey = map[string]*flightKey{}
 	}
 	return f
 }
@@ -53,60 +69,81 @@ func (f *flights) of(key string) *flightShard {
 // results. fn must return: it must neither panic nor call runtime.Goexit.
 func (f *flights) do(key string, fn func() (string, error)) (string, error) {
 	s := f.of(key)
+	k, fl, isNew := s.join(key)
+	defer s.leave(key, k)
+	if isNew {
+		if fl.err = ErrFillersHang; s.begin(k, fl) {
+			fl.val, fl.err = fn()
+			<-k.places
+		}
+		s.end(k, fl)
+		return fl.val, fl.err
+	}
+	patience := time.NewTimer(fillerPatience)
+	defer patience.Stop()
+	select {
+	case <-fl.done:
+		return fl.val, fl.err
+	case <-patience.C:
+		return "", ErrFillersHang
+	}
+}
+
+// join counts a caller in. The flight is the caller's own if it is new: there is none, or it has run for
+// too long.
+func (s *flightShard) join(key string) (k *flightKey, fl *flight, isNew bool) {
 	s.running.Add(1)
-	defer s.running.Add(-1)
-	fl := s.enter(key)
-	defer s.leave(key, fl)
-	val, err, _ := s.group.Do(key, func() (any, error) {
-		s.begin(fl)
-		defer s.end(fl)
-		return fn()
-	})
-	return val.(string), err
-}
-
-// enter counts a caller in. It doesn't join a fill that has run for too long.
-func (s *flightShard) enter(key string) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fl := s.byKey[key]
-	if fl == nil {
-		fl = &flight{}
-		s.byKey[key] = fl
+	k = s.byKey[key]
+	if k == nil {
+		k = &flightKey{places: make(chan struct{}, maxFills)}
+		s.byKey[key] = k
 	}
-	fl.callers++
-	if !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
-		fl.began = time.Time{}
-		s.group.Forget(key)
+	k.callers++
+	fl = k.latest
+	if fl == nil || !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
+		fl = &flight{done: make(chan struct{})}
+		k.latest, isNew = fl, true
 	}
-	return fl
+	return k, fl, isNew
 }
 
-func (s *flightShard) leave(key string, fl *flight) {
+func (s *flightShard) leave(key string, k *flightKey) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if fl.callers--; fl.callers == 0 {
+	if k.callers--; k.callers == 0 {
 		delete(s.byKey, key)
 	}
+	s.mu.Unlock()
+	s.running.Add(-1)
 }
 
-// begin waits until a fill may run.
-func (s *flightShard) begin(fl *flight) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fl.began = time.Time{}
-	for fl.fills >= maxFills {
-		s.ended.Wait()
+// begin waits until a fill may run, and reports whether it may.
+func (s *flightShard) begin(k *flightKey, fl *flight) bool {
+	select {
+	case k.places <- struct{}{}:
+	default:
+		patience := time.NewTimer(fillerPatience)
+		defer patience.Stop()
+		select {
+		case k.places <- struct{}{}:
+		case <-patience.C:
+			return false
+		}
 	}
-	fl.fills++
-	fl.began = time.Now()
-}
-
-func (s *flightShard) end(fl *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fl.fills--
-	s.ended.Broadcast()
+	fl.began = time.Now()
+	return true
+}
+
+func (s *flightShard) end(k *flightKey, fl *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k.latest == fl {
+		k.latest = nil
+	}
+	close(fl.done)
 }
 
 // forget keeps later callers from joining the flight of key.
@@ -117,8 +154,8 @@ func (f *flights) forget(key string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if fl := s.byKey[key]; fl != nil && !fl.began.IsZero() { // one that waits begins after the write
-		s.group.Forget(key)
+	if k := s.byKey[key]; k != nil {
+		k.forget()
 	}
 }
 
@@ -127,11 +164,16 @@ func (f *flights) forgetAll() {
 	for i := range f.shards {
 		s := &f.shards[i]
 		s.mu.Lock()
-		for key, fl := range s.byKey {
-			if !fl.began.IsZero() {
-				s.group.Forget(key)
-			}
+		for _, k := range s.byKey {
+			k.forget()
 		}
 		s.mu.Unlock()
+	}
+}
+
+// forget keeps the latest flight from being joined, but for one that waits: it begins after the write.
+func (k *flightKey) forget() {
+	if k.latest != nil && !k.latest.began.IsZero() {
+		k.latest = nil
 	}
 }

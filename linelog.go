@@ -1,10 +1,14 @@
 package bcache
 
 import (
+	"context"
 	"fmt"
+	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -12,23 +16,34 @@ import (
 const (
 	lineInterval = 10 * time.Second // between two lines that repeat
 	maxLineKeys  = 1024             // lines that are remembered
+
+	lineQueue      = 256     // lines that wait for a slow Logger,
+	lineQueueBytes = 1 << 20 // and what they may take
+	lineOverhead   = 100     // each, beside its texts
+	maxLineText    = 4 << 10 // bytes of an argument
 )
 
 // A lineLog stands between the library and the user's Logger: what repeats, because
 // a peer misbehaves or comes and goes, must not fill a disk. Lines that differ in
-// level, peer or format don't hold each other back. It starts no goroutine, so
-// what was held back is told by the next line that passes, or never.
+// level, peer or format don't hold each other back. What was held back is told by the next
+// line that passes, or never.
 //
-// All methods are safe for concurrent use. The Logger is called without a lock held:
-// a slow one holds up its callers, and nobody else.
+// All methods are safe for concurrent use, and none but close waits for the Logger: lines are queued.
+// What one is about may be large or change, so it is made text before that, but for numbers; the format
+// is left to the Logger.
 type lineLog struct {
-	out Logger // nil logs nothing
-	now func() time.Time
+	out   Logger // nil logs nothing
+	now   func() time.Time
+	lines callQueue[line]
 
 	mu      sync.Mutex
-	closed  bool
-	calls   sync.WaitGroup                        // calls of out; it grows under mu, and not once closed
 	history *simplelru.LRU[lineKey, *lineHistory] // by when they were logged; the oldest is forgotten
+}
+
+type line struct {
+	level  lineLevel
+	format string
+	args   []any
 }
 
 type lineLevel uint8
@@ -52,7 +67,14 @@ type lineHistory struct {
 
 func newLineLog(l Logger, now func() time.Time) *lineLog {
 	history, _ := simplelru.NewLRU[lineKey, *lineHistory](maxLineKeys, nil) // it fails only for a size below 1
-	return &lineLog{out: l, now: now, history: history}
+	log := &lineLog{out: l, now: now, history: history}
+	log.lines = callQueue[line]{
+		name: "the Logger", call: log.write, most: lineQueue, mostBytes: lineQueueBytes,
+		lost: func(n int) line {
+			return line{lineError, "bcache: %d lines were dropped, as the Logger was too slow", []any{n}}
+		},
+	}
+	return log
 }
 
 // Errorf, Printf and Debugf log a line about peer, 0 for none, as Logger says. The
@@ -62,13 +84,13 @@ func (l *lineLog) Errorf(peer uint64, format string, v ...any) { l.logf(lineErro
 func (l *lineLog) Printf(peer uint64, format string, v ...any) { l.logf(linePrint, peer, format, v...) }
 func (l *lineLog) Debugf(peer uint64, format string, v ...any) { l.logf(lineDebug, peer, format, v...) }
 
-// close returns when no call of the Logger is under way, and none will follow. The
-// Logger must not call it.
-func (l *lineLog) close() {
-	l.mu.Lock()
-	l.closed = true
-	l.mu.Unlock()
-	l.calls.Wait()
+// close has no line taken any more, and waits until those before are logged. If ctx ends first it
+// returns false: the others are dropped, and one is being logged.
+func (l *lineLog) close(ctx context.Context) bool {
+	l.lines.close()
+	done := !onStack("bcache.(*lineLog).write") && l.lines.wait(ctx)
+	l.lines.drop()
+	return done
 }
 
 func (l *lineLog) logf(level lineLevel, peer uint64, format string, v ...any) {
@@ -82,31 +104,66 @@ func (l *lineLog) logf(level lineLevel, peer uint64, format string, v ...any) {
 	if !ok {
 		return
 	}
-	defer l.calls.Done()
-
 	format = "bcache: " + format
 	if held > 0 {
 		// Not as an argument: the format may number its own.
 		format += " (repeated " + strconv.Itoa(held) + " times)"
 	}
-	switch level {
+	size := lineOverhead + len(format)
+	args := make([]any, len(v))
+	for i, a := range v {
+		args[i] = lineArg(a)
+		if text, ok := args[i].(string); ok {
+			size += len(text)
+		}
+	}
+	l.lines.put(line{level, format, args}, size, nil)
+}
+
+// lineArg returns what is logged of an argument: numbers as they are, and the beginning of its text
+// otherwise.
+func lineArg(a any) any {
+	if text, ok := a.([]byte); ok {
+		return cutText(string(text), maxLineText)
+	}
+	v := reflect.ValueOf(a)
+	switch {
+	case !v.IsValid() || v.Kind() <= reflect.Complex128: // nil, or a number
+		return a
+	case v.Kind() == reflect.String && !v.Type().Implements(reflect.TypeFor[fmt.Stringer]()):
+		return cutText(v.String(), maxLineText)
+	}
+	return cutText(fmt.Sprint(a), maxLineText)
+}
+
+// cutText returns a copy of the beginning of a text, of which nothing else is kept.
+func cutText(text string, most int) string {
+	if len(text) <= most {
+		return strings.Clone(text)
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "..."
+}
+
+// write calls the Logger. close looks for it on the stack.
+func (l *lineLog) write(n line) {
+	switch n.level {
 	case lineError:
-		l.out.Errorf(format, v...)
+		l.out.Errorf(n.format, n.args...)
 	case linePrint:
-		l.out.Printf(format, v...)
+		l.out.Printf(n.format, n.args...)
 	case lineDebug:
-		l.out.Debugf(format, v...)
+		l.out.Debugf(n.format, n.args...)
 	}
 }
 
-// begin decides whether a line is logged now. If so, it counts as under way, and
-// held is how many like it were held back before.
+// begin decides whether a line is logged now. If so, held is how many like it were held back
+// before.
 func (l *lineLog) begin(k lineKey) (held int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return 0, false
-	}
 	now := l.now()
 	if h, found := l.history.Peek(k); found {
 		if now.Sub(h.logged) < lineInterval {
@@ -116,6 +173,5 @@ func (l *lineLog) begin(k lineKey) (held int, ok bool) {
 		held = h.held
 	}
 	l.history.Add(k, &lineHistory{logged: now})
-	l.calls.Add(1)
 	return held, true
 }

@@ -19,9 +19,8 @@ const maxFills = 3
 // singleflight has it). A write that comes meanwhile forgets those of its key, as in flights: who comes
 // later gets a fill that began after the write.
 //
-// It isn't made of singleflight groups, as flights is, because that can't count who waits,
-// which it takes to cancel a fill for nobody, and because a call of FillMany is the flight of many
-// keys.
+// They count who waits, which it takes to cancel a fill for nobody, and a call of FillMany is the flight of
+// many keys.
 type loads struct {
 	running atomic.Int64 // of all shards: most writes look at this only
 	givenUp atomic.Uint64
@@ -79,13 +78,19 @@ func (f *loads) of(key string) *loadShard {
 }
 
 // join has the caller wait for the load of key in a layout. If there is none that it can join it makes
-// one, as a part of r, which has to be ended; arrived is told what is new about it.
+// one, as a part of r, which has to be ended; arrived is told what is new about it. It returns nil for
+// who would wait for itself.
 func (f *loads) join(key string, layout any, r *run, arrived chan struct{}) (ld *load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if ld := sh.latest(key, layout); ld != nil && ld.run.join() {
-		return ld, false
+	if ld := sh.latest(key, layout); ld != nil {
+		if ld.run != r && r.within(ld.run) {
+			return nil, false
+		}
+		if ld.run.join() {
+			return ld, false
+		}
 	}
 	r.join()
 	return f.add(sh, key, layout, r, arrived), true
@@ -311,8 +316,8 @@ func (f *loads) close() {
 	}
 }
 
-// wait waits for a load's result, or for the end of ctx. Whoever joined has to call it: the run ends
-// when nobody waits for any of its loads.
+// wait waits for a load's result, or for the end of ctx, or until the load's Fill is overdue. Whoever
+// joined has to call it: the run ends when nobody waits for any of its loads.
 func (f *loads) wait(ctx context.Context, ld *load) Result {
 	came := time.Now()
 	select {
@@ -327,6 +332,13 @@ func (f *loads) wait(ctx context.Context, ld *load) Result {
 			ld.run.leave(ctx.Err(), f.spare(ld))
 			f.unspare(ld)
 			return Result{Err: ctx.Err()}
+		}
+	case <-ld.run.ctx.Done(): // it is overdue, or all its loads have ended
+		select {
+		case <-ld.done:
+		default:
+			ld.run.leave(errOverdue, false)
+			return Result{Err: errOverdue}
 		}
 	}
 	ld.run.leave(context.Canceled, false)

@@ -2,9 +2,18 @@ package bcache
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
+
+// ErrFillCycle is what Get returns to a Fill that would wait for itself: it was called with the Fill's
+// context, or one that is derived from it, for a key of that Fill, or of one that waits for it.
+var ErrFillCycle = errors.New("bcache: a fill would wait for itself")
+
+// errOverdue is what those get who wait for a Fill that ignores its context.
+var errOverdue = fmt.Errorf("bcache: a Fill goes on after its FillTimeout: %w", context.DeadlineExceeded)
 
 // giveUpAfter is for how long a caller has waited whose deadline gives a fill up. A shorter deadline says
 // nothing about the query, but for one that has run ten times as long.
@@ -18,6 +27,7 @@ const giveUpAfter = 100 * time.Millisecond
 type run struct {
 	ctx    context.Context // has the values of the first caller, and ends when nobody waits
 	cancel context.CancelCauseFunc
+	parent *run // whose Fill has asked for it; nil: none
 
 	background bool // it was begun for nobody: it goes on as long as nobody has waited
 
@@ -31,10 +41,24 @@ type run struct {
 	ended   bool
 }
 
+// runKey is the key of a run in its context.
+type runKey struct{}
+
 func newRun(ctx context.Context, background bool) *run {
 	r := &run{background: background}
-	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if !background {
+		r.parent, _ = ctx.Value(runKey{}).(*run)
+	}
+	r.ctx, r.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), runKey{}, r))
 	return r
+}
+
+// within reports whether a Fill of another run waits for this one, maybe by others in between.
+func (r *run) within(other *run) bool {
+	for r != nil && r != other {
+		r = r.parent
+	}
+	return r != nil
 }
 
 // join counts a caller in. It can't join a run that has ended, or ignores that it should.
@@ -87,6 +111,15 @@ func (r *run) begin() {
 	defer r.mu.Unlock()
 	if r.began.IsZero() {
 		r.began = time.Now()
+	}
+}
+
+// overdue ends a run that is overdue, for those who wait.
+func (r *run) overdue() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiters > 0 && r.overdueLocked() {
+		r.endLocked(errOverdue)
 	}
 }
 
@@ -145,7 +178,12 @@ func (r *run) joinable() bool {
 }
 
 // err is not nil when it has ended.
-func (r *run) err() error { return r.ctx.Err() }
+func (r *run) err() error {
+	if context.Cause(r.ctx) == errOverdue {
+		return errOverdue
+	}
+	return r.ctx.Err()
+}
 
 // fillContext returns the context of a fill that begins now. A timeout that isn't positive is none.
 func (r *run) fillContext(timeout time.Duration) (context.Context, context.CancelFunc) {
@@ -153,7 +191,9 @@ func (r *run) fillContext(timeout time.Duration) (context.Context, context.Cance
 		r.mu.Lock()
 		r.limit, r.began = timeout, time.Now() // the latest FillMany's
 		r.mu.Unlock()
-		return context.WithTimeout(r.ctx, timeout)
+		ctx, cancel := context.WithTimeout(r.ctx, timeout)
+		late := time.AfterFunc(timeout+leaseSlack, r.overdue)
+		return ctx, func() { late.Stop(); cancel() }
 	}
 	return r.ctx, func() {}
 }

@@ -29,6 +29,7 @@ type Loader struct {
 	lag      time.Duration // Settle
 	slots    chan struct{} // a token for each fill that runs; nil is no limit
 	failures failures
+	stales   *callQueue[staleCall] // of OnStale; nil if there is none
 
 	refreshers atomic.Int32 // workers of the refreshes of GetManys
 
@@ -58,6 +59,9 @@ func newLoaderOf(
 		lag:    max(cmp.Or(cfg.Settle, cache.settle), 0),
 		layout: layout, decodes: decodes,
 	}
+	if cfg.OnStale != nil {
+		l.stales = l.newStales()
+	}
 	if cfg.MaxConcurrent > 0 {
 		l.slots = make(chan struct{}, cfg.MaxConcurrent)
 	}
@@ -68,9 +72,10 @@ func newLoaderOf(
 // the Fill returns, which is then cached on all nodes.
 //
 // The error is that of ctx if it ends first, and then Get returns at once; ErrNotFound, as it came
-// or remembered; ErrFillPanicked or ErrFillAborted; otherwise the Fill's own, unchanged,
-// maybe remembered, see RetryAfter. For a value that is cached ctx isn't looked at. After Close of the
-// cache the Fill is still called, and its value returned.
+// or remembered; ErrFillPanicked or ErrFillAborted; one that wraps context.DeadlineExceeded if the
+// Fill goes on after FillTimeout, and ErrFillCycle if it would wait for the caller; otherwise the
+// Fill's own, unchanged, maybe remembered, see RetryAfter. For a value that is cached ctx isn't looked
+// at. After Close of the cache the Fill is still called, and its value returned.
 //
 // A hit allocates nothing; with a Prefix, as long as the key has no more than 128 bytes with it.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
@@ -145,7 +150,34 @@ func (l *Loader) wait(ctx context.Context, full string) Result {
 	if isNew {
 		go l.work(ld)
 	}
-	return l.cache.loads.wait(ctx, ld)
+	return l.outcome(ctx, ld)
+}
+
+// outcome waits for what becomes of a load; nil is one that waits for the caller.
+func (l *Loader) outcome(ctx context.Context, ld *load) Result {
+	if ld == nil {
+		return Result{Err: ErrFillCycle}
+	}
+	res := l.cache.loads.wait(ctx, ld)
+	if res.Err == errOverdue {
+		return l.overdue(ld.key)
+	}
+	return res
+}
+
+// overdue is failed for who doesn't wait any longer for a Fill that ignores its context.
+func (l *Loader) overdue(full string) Result {
+	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context", full)
+	l.rest(full, lookedAt{kept: errOverdue})
+	switch rec, v := l.look(full); v {
+	case verdictServe, verdictRefresh:
+		return Result{Value: rec.val}
+	case verdictStale, verdictFallback:
+		return Result{Value: rec.val, Stale: true, Err: errOverdue}
+	case verdictMissing:
+		return Result{Err: ErrNotFound}
+	}
+	return Result{Err: errOverdue}
 }
 
 // held is what a Get of a key that isn't fresh begins with: it returns what can be said without

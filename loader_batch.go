@@ -217,12 +217,20 @@ func (l *Loader) fillMany(lds []*load) {
 	l.begin(r, missing...)
 	ctx, cancel := r.fillContext(l.cfg.FillTimeout)
 	defer cancel()
-	values, err := contain(func() (map[string]Loaded, error) {
-		return l.cfg.FillMany(ctx, slices.Clone(keys))
+	got, err := contain(func() ([]brought, error) {
+		values, err := l.cfg.FillMany(ctx, slices.Clone(keys))
+		got := make([]brought, len(keys))
+		for i, key := range keys {
+			got[i] = newBrought(pick(values, err, key))
+		}
+		return got, nil
 	})
 	for i, ld := range missing {
-		v, err := pick(values, err, keys[i])
-		l.end(ld, l.settle(ld, v, err))
+		if err != nil {
+			l.end(ld, l.settle(ld, brought{err: err}))
+		} else {
+			l.end(ld, l.settle(ld, got[i]))
+		}
 	}
 }
 

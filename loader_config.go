@@ -44,8 +44,12 @@ type LoaderConfig struct {
 	// first and the deadline that FillTimeout sets, never a caller's, and is cancelled when nobody
 	// waits for it any more; context.Cause says with which error the last one left. A Fill must return
 	// when its context has ended: until then it takes one of the places of its key, of which there
-	// are three, and one of MaxConcurrent. It may use the cache, but not Get of the same key: that
-	// would wait for itself.
+	// are three, and one of MaxConcurrent. If it doesn't, nobody waits for it for longer than FillTimeout
+	// and 100 ms.
+	//
+	// What it may call: see "What callbacks may call" in docs/loader.md. A Get of the same key would
+	// wait for itself: it returns ErrFillCycle if it is called with the Fill's context, or one that is
+	// derived from that; otherwise it waits until FillTimeout.
 	//
 	// Where a caller's deadline comes after it has waited for 100 ms or more, or after the Fill has run
 	// for a second, later callers don't wait for it any more, but for a Fill of their own
@@ -84,7 +88,8 @@ type LoaderConfig struct {
 
 	// RetryAfter is for how long after a fill that failed the key isn't asked for again on this
 	// node: meanwhile an old value is returned at once, and where there is none, the
-	// error. Then the next fill runs in the background, if there is an old value that was asked for within
+	// error. (An error of more than 2 KiB, with all that it wraps, is remembered as the first KiB of its
+	// text.) Then the next fill runs in the background, if there is an old value that was asked for within
 	// the last 10 seconds, so that nobody waits for a database that is down, or hangs. It is also the least
 	// time between two background fills of a key that brought nothing. 0 means a second.
 	RetryAfter time.Duration
@@ -130,8 +135,11 @@ type LoaderConfig struct {
 	// its result.
 	ClusterWide bool
 
-	// OnStale, if set, is called when a fill failed and an old value is served in its place: once
-	// for each failure, on a goroutine of the fill. A panic in it is logged.
+	// OnStale, if set, is called when a fill failed and an old value is served in its place: once for
+	// each failure, with the error as it is remembered, see RetryAfter. Nobody waits for it but Close,
+	// for 2 seconds at most. It is called one at a time, in order, on a goroutine of its own; 1,024
+	// calls are queued, and 4 MiB, and beyond that they are left out (Stats.OnStaleMissed). A panic in
+	// it is logged. What it may call: see "What callbacks may call" in docs/loader.md.
 	OnStale func(key string, err error)
 }
 

@@ -12,7 +12,7 @@ import (
 
 // loadCounters count what Loaders do.
 type loadCounters struct {
-	stale, notFound, refreshes, failures, undecodable atomic.Uint64
+	stale, staleMissed, notFound, refreshes, failures, undecodable atomic.Uint64
 }
 
 // work does a load by itself.
@@ -44,9 +44,25 @@ func (l *Loader) fill(ld *load) Result {
 	l.begin(ld.run, ld)
 	ctx, cancel := ld.run.fillContext(l.cfg.FillTimeout)
 	defer cancel()
-	v, err := contain(func() (Loaded, error) { return l.call(ctx, ld.key[len(l.cfg.Prefix):]) })
-	return l.settle(ld, v, err)
+	got, err := contain(func() (brought, error) {
+		v, err := l.call(ctx, ld.key[len(l.cfg.Prefix):])
+		return newBrought(v, err), nil
+	})
+	if err != nil {
+		got = brought{err: err}
+	}
+	return l.settle(ld, got)
 }
+
+// brought is what a Fill has brought of a key.
+type brought struct {
+	Loaded
+	err     error
+	missing bool // there is no value: that is no failure
+}
+
+// newBrought looks at an error, whose methods are the user's.
+func newBrought(v Loaded, err error) brought { return brought{v, err, errors.Is(err, ErrNotFound)} }
 
 // call asks for one key.
 func (l *Loader) call(ctx context.Context, key string) (Loaded, error) {
@@ -113,7 +129,7 @@ func (l *Loader) found(ld *load) (res Result, ok bool) {
 			return Result{}, false
 		}
 		ld.filled(&rec)
-		l.failures.end(ld.key)
+		l.recovered(ld.key)
 		return res, true
 	})
 }
@@ -162,18 +178,18 @@ func (l *Loader) dropFill(ld *load) {
 }
 
 // settle makes of what a fill brought what those who wait get.
-func (l *Loader) settle(ld *load, v Loaded, err error) Result {
+func (l *Loader) settle(ld *load, got brought) Result {
 	switch {
-	case err == nil:
-		return l.bring(ld, v)
-	case errors.Is(err, ErrNotFound):
-		return l.miss(ld, err)
-	case ld.run.err() != nil: // nobody waits; that isn't the database's fault
-		return Result{Err: err}
+	case got.err == nil:
+		return l.bring(ld, got.Loaded)
+	case got.missing:
+		return l.miss(ld, got.err)
+	case ld.run.err() != nil && ld.run.err() != errOverdue: // nobody waits; that isn't the database's fault
+		return Result{Err: got.err}
 	}
 	l.cache.fillErrors.Add(1)
 	ld.outcome = leaseMsg{op: opFailed, term: toMs(l.cfg.RetryAfter)}
-	return l.failed(ld, err)
+	return l.failed(ld, got.err)
 }
 
 // bring caches a value, unless something newer is known.
@@ -187,7 +203,7 @@ func (l *Loader) bring(ld *load, v Loaded) Result {
 	case b.tooLarge(ld.key, v.Value):
 		b.fillsTooLarge.Add(1)
 	case l.cached(ld, l.endFill(now, ld, &rec), &rec):
-		l.failures.end(ld.key)
+		l.recovered(ld.key)
 		return Result{Value: v.Value}
 	default:
 		if newer, ok := l.newer(ld.key); ok {
@@ -202,7 +218,7 @@ func (l *Loader) bring(ld *load, v Loaded) Result {
 func (l *Loader) miss(ld *load, err error) Result {
 	b := l.cache
 	ld.outcome = leaseMsg{op: opUncached}
-	l.failures.end(ld.key)
+	l.recovered(ld.key)
 	if l.cfg.NegativeTTL == 0 && !l.replaces(ld.key) || b.tooLarge(ld.key, "") {
 		return Result{Err: err}
 	}
@@ -262,19 +278,14 @@ func (l *Loader) failed(ld *load, err error) Result {
 	if v == verdictServe { // somebody else was more successful meanwhile
 		return Result{Value: rec.val}
 	}
-	l.rest(ld.key, err)
+	look := lookAt(err)
+	l.rest(ld.key, look)
 	if v == verdictMissing || v == verdictFill {
 		return Result{Err: err}
 	}
 	l.cache.n.failures.Add(1)
-	key := ld.key[len(l.cfg.Prefix):]
-	l.cache.peer.log.Errorf(0, "a fill of %q failed, the old value is served: %v", ld.key, err)
-	if l.cfg.OnStale != nil {
-		_, failure := contain(func() (struct{}, error) { l.cfg.OnStale(key, err); return struct{}{}, nil })
-		if failure != nil {
-			l.cache.peer.log.Errorf(0, "OnStale: %v", failure)
-		}
-	}
+	l.cache.peer.log.Errorf(0, "a fill of %q failed, the old value is served: %s", ld.key, look.text)
+	l.tellStale(ld.key[len(l.cfg.Prefix):], look)
 	if v == verdictRefresh {
 		return Result{Value: rec.val}
 	}
@@ -282,17 +293,20 @@ func (l *Loader) failed(ld *load, err error) Result {
 }
 
 // rest leaves a key alone for RetryAfter.
-func (l *Loader) rest(key string, err error) {
+func (l *Loader) rest(key string, err lookedAt) {
 	now := l.cache.peer.instant().mono
 	l.failures.add(now, key, err, l.cfg.RetryAfter)
 }
+
+// recovered forgets how a key's last fill failed.
+func (l *Loader) recovered(key string) { l.failures.end(l.cache.peer.instant().mono, key) }
 
 // unchanged is for a fill that hasn't failed, but what is held is as before: in the background it
 // mustn't begin again at once.
 func (l *Loader) unchanged(ld *load) {
 	if ld.run.background {
-		l.rest(ld.key, nil)
+		l.rest(ld.key, lookedAt{})
 	} else {
-		l.failures.end(ld.key)
+		l.recovered(ld.key)
 	}
 }

@@ -129,10 +129,10 @@ func (l *Loader) failedElsewhere(ld *load, wait time.Duration) (Result, bool) {
 	return l.cache.loads.lookUp(ld, func() (Result, bool) {
 		switch rec, v := l.look(ld.key); v {
 		case verdictStale, verdictFallback:
-			l.failures.add(now, ld.key, ErrFillElsewhere, wait)
+			l.failures.add(now, ld.key, lookedAt{kept: ErrFillElsewhere}, wait)
 			return Result{Value: rec.val, Stale: true, Err: ErrFillElsewhere}, true
 		case verdictRefresh, verdictServe:
-			l.failures.add(now, ld.key, ErrFillElsewhere, wait)
+			l.failures.add(now, ld.key, lookedAt{kept: ErrFillElsewhere}, wait)
 			return Result{Value: rec.val}, true
 		}
 		return Result{}, false

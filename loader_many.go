@@ -127,19 +127,22 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 		b := newLoadBatch(ctx, false)
 		var own []*load
 		for _, key := range batch {
-			if ld := b.join(l, key); ld.run == b.run && ld.placed.Load() {
+			switch ld := b.join(l, key); {
+			case ld == nil:
+				put(key, Result{Err: ErrFillCycle})
+			case ld.run == b.run && ld.placed.Load():
 				own = append(own, ld)
-			} else {
+			default:
 				rest = append(rest, ld)
 			}
 		}
 		b.start(l)
 		for _, ld := range own {
-			put(ld.key, l.cache.loads.wait(ctx, ld))
+			put(ld.key, l.outcome(ctx, ld))
 		}
 	}
 	for _, ld := range rest {
-		put(ld.key, l.cache.loads.wait(ctx, ld))
+		put(ld.key, l.outcome(ctx, ld))
 	}
 }
 
@@ -163,6 +166,10 @@ func (l *Loader) waitEach(ctx context.Context, full []string, put func(full stri
 				}
 				r := newRun(ctx, false)
 				ld, isNew := l.cache.loads.join(keys[0], l.layout, r, make(chan struct{}, 1))
+				if ld == nil {
+					tell(keys[0], Result{Err: ErrFillCycle})
+					continue
+				}
 				if !isNew {
 					mu.Lock()
 					rest = append(rest, ld)
@@ -170,13 +177,13 @@ func (l *Loader) waitEach(ctx context.Context, full []string, put func(full stri
 					continue
 				}
 				go l.work(ld)
-				tell(ld.key, l.cache.loads.wait(ctx, ld))
+				tell(ld.key, l.outcome(ctx, ld))
 			}
 		})
 	}
 	wg.Wait()
 	for _, ld := range rest {
-		put(ld.key, l.cache.loads.wait(ctx, ld))
+		put(ld.key, l.outcome(ctx, ld))
 	}
 }
 

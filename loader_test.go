@@ -905,20 +905,22 @@ func TestLoaderUnderLoad(t *testing.T) {
 func TestFailuresAreBounded(t *testing.T) {
 	var f failures
 	boom := errors.New("boom")
+	known := lookAt(boom)
+	held := func() int { return f.byKey.Len() }
 	for i := range 3 * maxFailures {
-		f.add(time.Duration(i), fmt.Sprint(i), boom, time.Hour)
-		f.add(time.Duration(i), "again", boom, time.Hour)
-		if len(f.byKey) > maxFailures || len(f.oldest) > maxFailures {
-			t.Fatalf("%d and %d after %d", len(f.byKey), len(f.oldest), i)
+		f.add(time.Duration(i), fmt.Sprint(i), known, time.Hour)
+		f.add(time.Duration(i), "again", known, time.Hour)
+		if held() > maxFailures {
+			t.Fatalf("%d after %d", held(), i)
 		}
 	}
 	if err, rests := f.of(0, "again", false); err != boom || !rests {
 		t.Error("the last one isn't known")
 	}
 	const hour = time.Hour
-	f.add(3*hour, "k", boom, hour)
-	if len(f.byKey) != 1 || len(f.oldest) != 1 {
-		t.Errorf("%d and %d are left", len(f.byKey), len(f.oldest))
+	f.add(3*hour, "k", known, hour)
+	if held() != 1 {
+		t.Errorf("%d are left", held())
 	}
 	for _, tt := range []struct {
 		at    time.Duration
@@ -932,14 +934,104 @@ func TestFailuresAreBounded(t *testing.T) {
 			t.Errorf("at %v: %v, %v", tt.at, err, rests)
 		}
 	}
-	f.end("k")
+	f.end(3*hour, "k")
 	if err, _ := f.of(3*hour, "k", false); err != nil {
 		t.Errorf("%v is still known", err)
 	}
-	f.add(4*hour, "other", boom, hour)
-	if len(f.byKey) != 1 || len(f.oldest) != 1 {
-		t.Errorf("%d and %d are left", len(f.byKey), len(f.oldest))
+	f.add(4*hour, "other", known, hour)
+	if held() != 1 {
+		t.Errorf("%d are left", held())
 	}
+}
+
+// What is remembered is bounded in bytes too, of keys and of errors; an error that has ended isn't held.
+func TestFailuresAreBoundedInBytes(t *testing.T) {
+	large := errors.New(strings.Repeat("e", 16<<10)) // the body of an answer
+	nested := error(KeyErrors{"a": large})
+	for range 30 {
+		nested = fmt.Errorf("and: %w", nested)
+	}
+	many := KeyErrors{}
+	for i := range 1000 {
+		many[fmt.Sprint(i)] = errors.New("down")
+	}
+	for name, tt := range map[string]struct {
+		key string
+		err error
+		min int // that are remembered
+	}{
+		"large errors":   {"%d", large, maxFailures},
+		"nested errors":  {"%d", nested, maxFailures},
+		"many in one":    {"%d", many, maxFailures},
+		"joined":         {"%d", errors.Join(large, large), maxFailures},
+		"hidden":         {"%d", hidingError{large}, maxFailures},
+		"good errors":    {"%d", fmt.Errorf("query: %w", errors.New("refused")), maxFailures},
+		"large keys":     {strings.Repeat("k", 1<<20-10) + "%d", errors.New("down"), 30},
+		"panics":         {"%d", panickingError{}, maxFailures},
+		"goexit":         {"%d", panickingError{goexit: true}, maxFailures},
+		"stack":          {"%d", fillFailure("boom"), maxFailures},
+		"nothing cached": {"%d", nil, maxFailures},
+	} {
+		var f failures
+		n := 2 * tt.min
+		known := lookedAt{}
+		if tt.err != nil {
+			known = lookAt(tt.err)
+		}
+		for i := range n {
+			f.add(0, fmt.Sprintf(tt.key, i), known, time.Hour)
+			if f.bytes > maxFailureBytes {
+				t.Fatalf("%s: %d bytes", name, f.bytes)
+			}
+		}
+		if f.byKey.Len() < tt.min {
+			t.Errorf("%s: %d of %d are remembered", name, f.byKey.Len(), tt.min)
+		}
+		small := name == "good errors" || name == "large keys" || name == "stack" || tt.err == nil
+		if _, short := known.kept.(*shortError); short == small {
+			t.Errorf("%s: %T is kept", name, known.kept)
+		}
+		if known.size > maxError || len(known.text) > maxErrorText+3 {
+			t.Errorf("%s: an error takes %d bytes, its text %d", name, known.size, len(known.text))
+		}
+		for i := range n {
+			f.end(0, fmt.Sprintf(tt.key, i))
+		}
+		if f.bytes != 0 || f.byKey.Len() != 0 {
+			t.Errorf("%s: %d bytes of %d failures after they ended", name, f.bytes, f.byKey.Len())
+		}
+	}
+
+	// What is small is remembered as it is, of the rest what this package and context define.
+	small := fmt.Errorf("query: %w", errors.New("refused"))
+	if got := lookAt(small); got.kept != small || got.text != "query: refused" {
+		t.Errorf("%+v", got)
+	}
+	late := lookAt(errors.Join(large, context.DeadlineExceeded))
+	if got := late.kept; !errors.Is(got, context.DeadlineExceeded) {
+		t.Errorf("%T isn't DeadlineExceeded any more", got)
+	}
+	// What has ended by time goes with the next fill, of whatever key.
+	var f failures
+	f.add(0, "old", lookAt(small), time.Second)
+	if f.end(time.Hour, "other"); f.byKey.Len() != 0 {
+		t.Error("it is still held")
+	}
+}
+
+// A hidingError doesn't show in its text what it wraps.
+type hidingError struct{ error }
+
+func (hidingError) Error() string   { return "failed" }
+func (e hidingError) Unwrap() error { return e.error }
+
+type panickingError struct{ goexit bool }
+
+func (e panickingError) Error() string {
+	if e.goexit {
+		runtime.Goexit()
+	}
+	panic("Error fails")
 }
 
 // A database that hangs isn't felt either, once it is known: fills take longer than RetryAfter, there

@@ -12,8 +12,13 @@ import (
 // Errorf: an operator must act. Printf: joins, leaves, start and stop.
 // Debugf: everything else. Lines begin with "bcache: " and don't end in a newline;
 // a line that repeats is logged at most once per 10 seconds and peer, with a count.
-// No line holds a value or the Secret. The methods are called concurrently and
-// must not call the cache. Close waits for calls under way; none comes after it.
+// No line holds a value or the Secret; texts in it are cut after 4 KiB.
+//
+// Nobody waits for the methods but Close. They are called one at a time, on a goroutine that lasts
+// while there are lines: 256 are queued at most, and 1 MiB; how many are dropped beyond that is told by
+// a line in their place. Close waits until the last ones are logged, for 2 seconds at most; none comes
+// after it. What the methods may call: see "What callbacks may call" in docs/loader.md. A panic in one
+// is dropped.
 type Logger interface {
 	Errorf(format string, v ...interface{})
 	Printf(format string, v ...interface{})

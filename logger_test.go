@@ -2,8 +2,11 @@ package bcache
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -45,6 +48,21 @@ func (l *logLines) take() []string {
 	return lines
 }
 
+// flush waits until what was logged has reached the Logger.
+func (l *lineLog) flush() {
+	for {
+		l.lines.mu.Lock()
+		ended := l.lines.ended
+		l.lines.mu.Unlock()
+		if ended == nil {
+			return
+		}
+		<-ended
+	}
+}
+
+func closeLog(l *lineLog) bool { return l.close(context.Background()) }
+
 func (l *logLines) want(t *testing.T, want ...string) {
 	t.Helper()
 	if got := l.take(); !slices.Equal(got, want) {
@@ -63,6 +81,7 @@ func TestLogrusIsALogger(t *testing.T) {
 	log.Errorf(0, "a %d", 1)
 	log.Printf(0, "b %d", 2)
 	log.Debugf(0, "c %d", 3)
+	log.flush()
 	want := "level=error msg=\"bcache: a 1\"\nlevel=info msg=\"bcache: b 2\"\nlevel=debug msg=\"bcache: c 3\"\n"
 	if buf.String() != want {
 		t.Errorf("got %q, want %q", &buf, want)
@@ -133,7 +152,7 @@ func TestLineLogNilLogger(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 	l.Errorf(1, "x %v", v)
-	l.close()
+	closeLog(l)
 	l.Errorf(1, "x %v", v)
 }
 
@@ -145,6 +164,7 @@ func TestLineLogThrottle(t *testing.T) {
 	for i := range 5 {
 		l.Errorf(7, "refused %d", i)
 	}
+	l.flush()
 	out.want(t, "E bcache: refused 0")
 
 	// Another level, peer or format is another line.
@@ -152,25 +172,30 @@ func TestLineLogThrottle(t *testing.T) {
 	l.Errorf(8, "refused %d", 6)
 	l.Errorf(0, "refused %d", 7)
 	l.Errorf(7, "refused  %d", 8)
+	l.flush()
 	out.want(t, "P bcache: refused 5", "E bcache: refused 6", "E bcache: refused 7", "E bcache: refused  8")
 
 	now = now.Add(lineInterval - 1)
 	l.Errorf(7, "refused %d", 9)
+	l.flush()
 	out.want(t)
 
 	now = now.Add(1)
 	l.Errorf(7, "refused %d", 10)
 	l.Errorf(7, "refused %d", 11)
 	l.Errorf(8, "refused %d", 12)
+	l.flush()
 	out.want(t, "E bcache: refused 10 (repeated 5 times)", "E bcache: refused 12")
 
 	now = now.Add(lineInterval)
 	l.Errorf(7, "refused %d", 13)
+	l.flush()
 	out.want(t, "E bcache: refused 13 (repeated 1 times)")
 
 	// Long after, with nothing held back.
 	now = now.Add(time.Hour)
 	l.Errorf(7, "refused %d", 14)
+	l.flush()
 	out.want(t, "E bcache: refused 14")
 }
 
@@ -185,6 +210,7 @@ func TestLineLogFormats(t *testing.T) {
 		}
 		now = now.Add(lineInterval)
 	}
+	l.flush()
 	out.want(t, "D bcache: 4% of 3", "D bcache: none",
 		"D bcache: 4% of 3 (repeated 1 times)", "D bcache: none (repeated 1 times)")
 }
@@ -196,17 +222,21 @@ func TestLineLogMemoryIsBounded(t *testing.T) {
 	l := newLineLog(&out, func() time.Time { return now })
 	for peer := range uint64(maxLineKeys) {
 		l.Printf(peer, "x")
+		l.flush()
 		now = now.Add(time.Millisecond)
 	}
 	l.Printf(0, "x") // held back: that makes it no younger
+	l.flush()
 	if n := len(out.take()); n != maxLineKeys {
 		t.Fatalf("%d lines", n)
 	}
 
 	l.Printf(maxLineKeys, "x") // 0 is forgotten
 	l.Printf(1, "x")
+	l.flush()
 	out.want(t, "P bcache: x")
 	l.Printf(0, "x")
+	l.flush()
 	out.want(t, "P bcache: x")
 
 	for peer := range uint64(10 * maxLineKeys) {
@@ -217,7 +247,7 @@ func TestLineLogMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// A Logger that logs through the same lineLog would deadlock if a lock were held.
+// A Logger may log through the same lineLog: no lock is held, and lines are called one at a time.
 func TestLineLogCallsWithoutLock(t *testing.T) {
 	var out logLines
 	l := newLineLog(&out, time.Now)
@@ -226,52 +256,136 @@ func TestLineLogCallsWithoutLock(t *testing.T) {
 		l.Printf(0, "inner")
 	}
 	l.Printf(0, "outer")
-	out.want(t, "P bcache: inner", "P bcache: outer")
+	l.flush()
+	out.want(t, "P bcache: outer", "P bcache: inner")
 }
 
+// close waits for a Logger that is slow, and returns when its limit has come.
 func TestLineLogCloseWaits(t *testing.T) {
+	for _, stuck := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var out logLines
+			out.hook = func() { advance(time.Second) }
+			l := newLineLog(&out, time.Now)
+			l.Errorf(0, "under way")
+			l.Errorf(0, "queued")
+			l.Errorf(0, "at last")
+			limit := 4 * time.Second
+			if stuck {
+				limit = 1500 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			start := time.Now()
+			if done := l.close(ctx); done == stuck || time.Since(start) > limit {
+				t.Errorf("close = %v after %v", done, time.Since(start))
+			}
+			l.Errorf(1, "after")
+			advance(time.Minute)
+			if stuck { // no call begins after the limit
+				out.want(t, "E bcache: under way", "E bcache: queued")
+				return
+			}
+			out.want(t, "E bcache: under way", "E bcache: queued", "E bcache: at last")
+			if !l.close(t.Context()) {
+				t.Error("a second close = false")
+			}
+		})
+	}
+}
+
+// A Logger that hangs holds up nobody, and what waits for it is bounded; how many lines there was no
+// room for is told in their place.
+func TestLineLogStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out logLines
 		release := make(chan struct{})
 		out.hook = func() { <-release }
 		l := newLineLog(&out, time.Now)
-
-		go l.Errorf(0, "under way")
-		synctest.Wait()
-		closed := false
-		go func() {
-			l.close()
-			closed = true
-		}()
-		synctest.Wait()
-		if closed {
-			t.Fatal("close didn't wait")
+		start := time.Now()
+		const lines = 1 + lineQueue + 50
+		for peer := range uint64(lines) {
+			l.Printf(peer, "%d", peer)
+			synctest.Wait() // the first one is being logged
 		}
-		l.Errorf(0, "late") // returns at once, though the Logger is stuck
-
+		if took := time.Since(start); took != 0 {
+			t.Errorf("it took %v", took)
+		}
 		close(release)
-		synctest.Wait()
-		if !closed {
-			t.Fatal("close doesn't return")
+		l.flush()
+		got := out.take()
+		last := "E bcache: 50 lines were dropped, as the Logger was too slow"
+		if len(got) != lines-50+1 || got[lineQueue] != "P bcache: 256" || got[lineQueue+1] != last {
+			t.Errorf("%d lines, at last %q", len(got), got[max(0, len(got)-2):])
 		}
-		l.Errorf(1, "after")
-		l.close()
-		out.want(t, "E bcache: under way")
+		l.Printf(0, "again")
+		l.flush()
+		out.want(t, "P bcache: again")
 	})
 }
 
-// A Logger that panics doesn't make close wait forever.
-func TestLineLogCloseAfterPanic(t *testing.T) {
-	l := newLineLog(&logLines{hook: func() { panic("user") }}, time.Now)
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("the panic is gone")
-			}
-		}()
-		l.Printf(0, "x")
-	}()
-	l.close()
+// What waits is bounded in bytes, and is the lineLog's own: a text is cut, a value may change later.
+func TestLineLogArguments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out logLines
+		release := make(chan struct{})
+		out.hook = func() { <-release }
+		l := newLineLog(&out, time.Now)
+		huge := strings.Repeat("é", 1<<20)
+		for peer := range uint64(1000) {
+			l.Errorf(peer, "%v %s %q", errors.New(huge), huge, []string{huge})
+		}
+		synctest.Wait()
+		l.lines.mu.Lock()
+		n := l.lines.bytes
+		l.lines.mu.Unlock()
+		if n == 0 || n > lineQueueBytes {
+			t.Errorf("%d bytes wait", n)
+		}
+		close(release)
+		l.flush()
+		out.take()
+
+		value := []byte("before")
+		var typed time.Duration = 1500 * time.Millisecond
+		l.Errorf(0, "%s %v %d %x %v %v %v", value, typed, uint16(7), uint64(255), nil, true, logPanics{})
+		copy(value, "later ")
+		l.flush()
+		got := out.take()
+		if len(got) != 1 || !strings.HasPrefix(got[0], "E bcache: before 1.5s 7 ff <nil> true %!v(PANIC=") {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+type logPanics struct{}
+
+func (logPanics) String() string { panic("String fails") }
+
+// A Logger that panics, or ends its goroutine, ends neither the process nor the log.
+func TestLineLogMisbehaviour(t *testing.T) {
+	var out logLines
+	n := 0
+	out.hook = func() {
+		switch n++; n {
+		case 1:
+			panic("user")
+		case 2:
+			runtime.Goexit()
+		}
+	}
+	l := newLineLog(&out, time.Now)
+	for range 3 {
+		l.Printf(uint64(n), "x %d", n)
+		l.Printf(uint64(n), "y %d", n)
+		l.flush()
+	}
+	if got := out.take(); len(got) == 0 {
+		t.Error("nothing was logged")
+	}
+	if !closeLog(l) {
+		t.Error("close = false")
+	}
 }
 
 func TestLineLogConcurrent(t *testing.T) {
@@ -291,7 +405,7 @@ func TestLineLogConcurrent(t *testing.T) {
 			for i := range lines {
 				l.Debugf(uint64(i%3), "x")
 				if w == 0 && i == lines/2 {
-					l.close()
+					closeLog(l)
 					out.take()
 				}
 			}

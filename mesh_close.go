@@ -16,10 +16,10 @@ import (
 
 const (
 	meshLabel      = "bcache-mesh"
-	meshCloseLimit = 3 * time.Second // Close gives up on what doesn't end
-	meshStopLimit  = time.Second     // and on actors that don't
-	meshPatience   = 3               // looks at what is left until accepted handshakes are cut, a few milliseconds
-	meshPatience2  = 50              // and dialled ones, half a second
+	meshCloseLimit = 3 * time.Second        // Close gives up on what doesn't end
+	meshStopLimit  = 900 * time.Millisecond // and on actors that don't
+	meshPatience   = 3                      // looks at what is left until accepted handshakes are cut, a few milliseconds
+	meshPatience2  = 50                     // and dialled ones, half a second
 )
 
 // Close implements transport. What was queued is lost. An error says what didn't end.

@@ -169,7 +169,6 @@ func (p *peer) close() error {
 		err = errors.Join(err, p.transport.Close())
 	}
 	p.replica.store.close()
-	p.log.close()
 	return err
 }
 

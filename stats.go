@@ -37,7 +37,8 @@ type Stats struct {
 	LeasesMissed  uint64 // counter: fills for which no lease was to be had, see docs/loader.md
 	Undecodable   uint64 // counter: Gets of a Typed that missed as it can't decode what is held; values its All left out
 
-	EventsLost uint64 // counter: events that subscribers were too slow for, see Subscribe
+	EventsLost    uint64 // counter: events that subscribers were too slow for, see Subscribe
+	OnStaleMissed uint64 // counter: failures that an OnStale was too slow to be told of
 
 	Keys       int   // gauge: entries held, see Len
 	Bytes      int64 // gauge: their keys, values and EntryOverhead each
@@ -121,8 +122,8 @@ func (b *Bcache) Stats() Stats {
 		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,
 		ProvisionalAccepted: n.provisionalAccepted, ProvisionalRefused: n.provisionalRefused,
 		ProvisionalDropped: c.provisionalsDropped,
-		EventsLost:         st.eventsLost.Load(),
-		Keys:               st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
+		EventsLost:         st.eventsLost.Load(), OnStaleMissed: b.n.staleMissed.Load(),
+		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
 		RecordsIn: n.recordsIn, RecordsOut: n.recordsOut,

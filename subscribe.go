@@ -1,12 +1,10 @@
 package bcache
 
 import (
+	"context"
 	"fmt"
 	"math"
-	"runtime"
-	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -53,37 +51,45 @@ type Event struct {
 	N int // with EventLost
 }
 
-// eventQueue is how many events wait for a slow subscriber; what comes then is lost.
-const eventQueue = 1024
+// eventQueue is how many events wait for a slow subscriber, and eventQueueBytes what they may take,
+// eventOverhead each with their keys and values; what comes then is lost.
+const (
+	eventQueue      = 1024
+	eventQueueBytes = 16 << 20
+	eventOverhead   = 100
+)
 
 // Subscribe has fn called for every change of what this node holds, whoever made it: values set,
 // filled and received, deletes, entries that expire or are evicted, clears. What came before isn't
 // told; nor is what goes with Close.
 //
 // fn runs on a goroutine of its own, one call at a time. Events of a key come in the order in which
-// they happened; so do all before and after a clear. 1,024 of them are queued: if fn is so slow that
-// more come, they are dropped, and an EventLost says how many, in their place; whoever derives
-// something from the cache then begins anew. fn may call the cache. If it panics that is logged,
-// and it goes on with the next event.
+// they happened; so do all before and after a clear. 1,024 of them are queued, and 16 MiB: if fn is so
+// slow that more come, they are dropped, and an EventLost says how many, in their place; whoever
+// derives something from the cache then begins anew. What fn may call: see "What callbacks may call" in
+// docs/loader.md. If it panics that is logged, and it goes on with the next event.
 //
-// cancel ends it: when it returns, fn isn't running and isn't called again. The same goes for
-// Close. Both may be called from within fn, of this subscription or another one; then
-// they don't wait for it. cancel may be called more than once.
+// cancel ends it: fn isn't called again, and when cancel returns it isn't running either, unless it runs
+// for 2 seconds more. The same goes for Close. Both may be called from within fn, of this
+// subscription or another one; then they don't wait for it. cancel may be called more than once.
 //
 // Where nobody subscribes, it costs next to nothing.
 func (b *Bcache) Subscribe(fn func(Event)) (cancel func()) {
 	if fn == nil {
 		return func() {}
 	}
-	s := &subscription{fn: fn, self: b.peer.replica.origin, log: b.peer.log, more: make(chan struct{}, 1), ended: make(chan struct{})}
+	s := b.newSubscription(fn)
 	if !b.store.watchers.add(s) {
 		return func() {} // closed
 	}
-	go s.run()
 	return func() {
 		b.store.watchers.remove(s)
-		s.stop()
-		s.wait()
+		s.calls.drop()
+		if !calledBack() {
+			ctx, stop := context.WithTimeout(context.Background(), callLimit)
+			defer stop()
+			s.calls.wait(ctx)
+		}
 	}
 }
 
@@ -94,7 +100,6 @@ type watchers struct {
 
 	mu     sync.Mutex // of who changes it
 	closed bool
-	ending []*subscription // cancelled, or by close: fn may still run
 }
 
 func (w *watchers) none() bool { return w.list.Load() == nil }
@@ -129,29 +134,15 @@ func (w *watchers) remove(s *subscription) {
 	defer w.mu.Unlock()
 	if i := slices.Index(w.all(), s); i >= 0 {
 		w.set(slices.Delete(slices.Clone(w.all()), i, i+1))
-		w.ending = append(slices.DeleteFunc(w.ending, (*subscription).hasEnded), s)
 	}
 }
 
-// close ends all subscriptions, and wait waits for that.
+// close has nobody told any more.
 func (w *watchers) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	for _, s := range w.all() {
-		s.stop()
-		w.ending = append(w.ending, s)
-	}
 	w.set(nil)
-}
-
-func (w *watchers) wait() {
-	w.mu.Lock()
-	ending := slices.Clone(w.ending)
-	w.mu.Unlock()
-	for _, s := range ending {
-		s.wait()
-	}
 }
 
 // tell queues an event for every subscriber, unless a Clear, of which they were told before, stands
@@ -198,143 +189,26 @@ func (s *store) tellOf(rec *record, stamp uint64, provisional bool) {
 	s.tell(e, stamp)
 }
 
-// A subscription is a queue of events, and a goroutine that hands them to fn.
+// A subscription is a queue of events.
 type subscription struct {
-	fn    func(Event)
 	self  uint64 // this node's origin
-	log   *lineLog
-	more  chan struct{}
-	ended chan struct{} // closed when the goroutine has ended
+	calls callQueue[Event]
+}
 
-	mu     sync.Mutex
-	queue  []Event
-	lost   int // events that came after those in the queue
-	closed bool
+func (b *Bcache) newSubscription(fn func(Event)) *subscription {
+	log := b.peer.log
+	return &subscription{self: b.peer.replica.origin, calls: callQueue[Event]{
+		name: "a subscriber", call: fn, most: eventQueue, mostBytes: eventQueueBytes, group: &b.calls,
+		lost: func(n int) Event { return Event{Kind: EventLost, N: n} },
+		panicked: func(value any, stack []byte) {
+			log.Errorf(0, "a subscriber panicked: %v\n\n%s", value, stack)
+		},
+	}}
 }
 
 // put queues an event, or counts it as lost. It asks whether the event is void when no other one
 // can come in between.
 func (s *subscription) put(e Event, void func() bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || void() {
-		return true
-	}
-	free := eventQueue - len(s.queue)
-	if s.lost > 0 && free > 1 {
-		s.queue = append(s.queue, Event{Kind: EventLost, N: s.lost})
-		s.lost = 0
-		free--
-	}
-	if s.lost > 0 || free == 0 {
-		s.lost++
-		return false
-	}
 	e.Local = e.Origin == s.self
-	s.queue = append(s.queue, e)
-	notify(s.more)
-	return true
-}
-
-// next waits for an event; ok is false if there won't be any more.
-func (s *subscription) next() (e Event, ok bool) {
-	for {
-		s.mu.Lock()
-		switch {
-		case s.closed:
-			s.mu.Unlock()
-			return e, false
-		case len(s.queue) > 0:
-			e = s.queue[0]
-			s.queue[0] = Event{}
-			if s.queue = s.queue[1:]; len(s.queue) == 0 {
-				s.queue = nil
-			}
-			s.mu.Unlock()
-			return e, true
-		case s.lost > 0:
-			e = Event{Kind: EventLost, N: s.lost}
-			s.lost = 0
-			s.mu.Unlock()
-			return e, true
-		}
-		s.mu.Unlock()
-		<-s.more
-	}
-}
-
-func (s *subscription) run() {
-	goexit := true
-	defer func() {
-		if goexit { // fn has ended the goroutine
-			go s.run()
-		} else {
-			close(s.ended)
-		}
-	}()
-	for {
-		e, ok := s.next()
-		if !ok {
-			break
-		}
-		s.deliver(e)
-	}
-	goexit = false
-}
-
-// deliver calls fn. wait looks for it on the stack.
-func (s *subscription) deliver(e Event) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Errorf(0, "a subscriber panicked: %v\n\n%s", p, debug.Stack())
-		}
-	}()
-	s.fn(e)
-}
-
-// stop has fn not called any more.
-func (s *subscription) stop() {
-	s.mu.Lock()
-	s.closed = true
-	s.queue, s.lost = nil, 0
-	s.mu.Unlock()
-	notify(s.more)
-}
-
-func (s *subscription) hasEnded() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// wait waits until it doesn't run either, unless it is called by one.
-func (s *subscription) wait() {
-	if !delivering() {
-		<-s.ended
-	}
-}
-
-// delivering reports whether the caller was called by a subscriber's fn. Two of them that end each
-// other would otherwise wait for ever.
-func delivering() bool {
-	pcs := make([]uintptr, 64)
-	for skip := 2; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs)
-		frames := runtime.CallersFrames(pcs[:n])
-		for {
-			f, more := frames.Next()
-			if strings.HasSuffix(f.Function, "bcache.(*subscription).deliver") {
-				return true
-			}
-			if !more {
-				break
-			}
-		}
-		if n < len(pcs) {
-			return false
-		}
-	}
+	return s.calls.put(e, eventOverhead+len(e.Key)+len(e.Value), void)
 }

@@ -149,6 +149,56 @@ func TestSubscribeLost(t *testing.T) {
 	})
 }
 
+// What waits is bounded in bytes too, however large the keys and values are; one event always fits.
+func TestSubscribeLostBytes(t *testing.T) {
+	for _, size := range []int{0, 512 << 10, MaxRecordSize - 10} {
+		synctest.Test(t, func(t *testing.T) {
+			b := localNode(t)
+			var r recorder
+			proceed := make(chan struct{})
+			s := b.newSubscription(func(e Event) { r.note(e); <-proceed })
+			b.store.watchers.add(s)
+			held := func() int {
+				s.calls.mu.Lock()
+				defer s.calls.mu.Unlock()
+				return s.calls.bytes
+			}
+			const sets = 500
+			for i := range sets {
+				if i%2 == 0 {
+					must(t, b.Set("k", strings.Repeat("v", size), 60))
+				} else {
+					must(t, b.Delete(strings.Repeat("k", size)))
+				}
+				if n := held(); n > eventQueueBytes {
+					t.Fatalf("%d bytes wait", n)
+				}
+				synctest.Wait()
+			}
+			lost := b.Stats().EventsLost
+			if want := uint64(sets - 1 - eventQueueBytes/(size+eventOverhead)); size > 0 && lost-want > 5 {
+				t.Errorf("%d events of %d bytes are lost, want %d", lost, size, want)
+			} else if size == 0 && lost != 0 {
+				t.Errorf("%d small events are lost", lost)
+			}
+			close(proceed)
+			synctest.Wait()
+			n := 0
+			for _, e := range r.events {
+				if n++; e.Kind == EventLost {
+					n += e.N - 1
+				}
+			}
+			if last := r.events[len(r.events)-1]; n != sets || (last.Kind == EventLost) != (size > 0) {
+				t.Errorf("told of %d, at last %v", n, last.Kind)
+			}
+			if n := held(); n != 0 {
+				t.Errorf("%d bytes are left", n)
+			}
+		})
+	}
+}
+
 // Events of a key come in the order in which they happened, whoever writes.
 func TestSubscribeOrder(t *testing.T) {
 	b := localNode(t)
@@ -295,7 +345,7 @@ func TestSubscribeCloseWaitsForTheCancelled(t *testing.T) {
 		for range 100 { // what has ended isn't kept
 			b.Subscribe(func(Event) {})()
 		}
-		if n := len(b.store.watchers.ending); n > 2 {
+		if n := len(b.calls.list()); n != 1 {
 			t.Errorf("%d are ending", n)
 		}
 		must(t, b.Close())

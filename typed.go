@@ -13,7 +13,8 @@ import (
 
 // A Codec turns values into the strings that the cache holds, and back. Both are called concurrently.
 // All nodes read what any of them wrote, older and newer ones of your service too. One that panics has
-// failed, with an error that has the panic's text.
+// failed, with an error that has the panic's text. Gets and fills wait for it, so it must return. What
+// it may call: see "What callbacks may call" in docs/loader.md.
 type Codec[V any] interface {
 	Encode(V) (string, error)
 	Decode(string) (V, error)
