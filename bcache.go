@@ -107,7 +107,8 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 			return nil, err
 		}
 	}
-	b := &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(), loads: newLoads()}
+	hash := newKeyHash()
+	b := &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(hash), loads: newLoads(hash)}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -121,6 +122,7 @@ func newBcache(cfg Config, e env) (*Bcache, error) {
 			maxBytes:      cfg.MaxBytes,
 			deletionDelay: time.Duration(cfg.DeletionDelay) * time.Second,
 			seed:          origin,
+			hash:          hash,
 		},
 	}, t, log, e.now)
 	b.store, b.wall = b.peer.replica.store, b.peer.wall

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -16,6 +15,7 @@ import (
 // As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten too.
 // Of those that nobody joins any more, and the latest, maxFills run at a time.
 type flights struct {
+	hash   keyHash
 	shards [64]flightShard
 }
 
@@ -35,8 +35,8 @@ type flight struct {
 	began   time.Time // of the latest one; zero = it waits, or was forgotten
 }
 
-func newFlights() *flights {
-	f := &flights{}
+func newFlights(hash keyHash) *flights {
+	f := &flights{hash: hash}
 	for i := range f.shards {
 		s := &f.shards[i]
 		s.ended.L = &s.mu
@@ -46,7 +46,7 @@ func newFlights() *flights {
 }
 
 func (f *flights) of(key string) *flightShard {
-	return &f.shards[xxhash.Sum64String(key)%uint64(len(f.shards))]
+	return &f.shards[f.hash.of(key)%uint64(len(f.shards))]
 }
 
 // do calls fn unless a call for the same key is under way, and returns its

@@ -81,9 +81,9 @@ var mutants = []mutant{
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{"store_get.go",
 		"p.kind == kindValue && p.livesAt(now) && s.noteUse(p)", "p.kind == kindValue && s.noteUse(p)"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{"cache.go",
-		"\t\tif !e.provisional {\n\t\t\te.key = s.takeKeyLocked", "\t\t{\n\t\t\te.key = s.takeKeyLocked"}}},
+		"\t\tif !e.isProvisional() {\n\t\t\te.key = s.takeKeyLocked", "\t\t{\n\t\t\te.key = s.takeKeyLocked"}}},
 	{name: "provisional: it is streamed", edits: []edit{{"store_sync.go",
-		"\t\t\tcase e.provisional:", "\t\t\tcase e.provisional && e.key == \"\":"}}},
+		"\t\tcase e.isProvisional():", "\t\tcase e.isProvisional() && e.key == \"\":"}}},
 
 	// What keeps it from being kept.
 	{name: "provisional: a write during the fill doesn't matter", edits: []edit{{"store_provisional.go",
@@ -95,7 +95,7 @@ var mutants = []mutant{
 	{name: "provisional: who comes after a write that loses joins a fill begun before", edits: []edit{{"touch.go",
 		"\tr.changed(rec.key, rec.kind)\n", "\tif held, ok := r.store.peek(rec.key); !ok || held.version == rec.version {\n\t\tr.changed(rec.key, rec.kind)\n\t}\n"}}},
 	{name: "provisional: what is touched within Settle before doesn't matter", edits: []edit{{"fill.go",
-		"settled(r.touches.last(int(f.hash%numBuckets)))", "f.settle > 0"}}},
+		"settled(r.touches.last(f.bucket))", "f.settle > 0"}}},
 	{name: "provisional: a Clear within Settle before doesn't matter", edits: []edit{{"fill.go",
 		"settled(r.touches.all) && settled", "settled"}}},
 
@@ -215,10 +215,10 @@ var mutants = []mutant{
 		"if f := s.floorOf(b); f > after.stamp {", "if f := s.floorOf(b); f > after.stamp && false {"}}},
 	{name: "floors that are read before the entries", edits: []edit{
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead  syncChunk\n\tearly map[int][]bucketFloor\n\n\t// flush's:"},
-		{"sync_out.go", "\treturn &syncOut{session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, _, early[g] = r.store.group(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, session: session,"},
+		{"sync_out.go", "\treturn &syncOut{session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, early[g] = r.store.groupEnd(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, session: session,"},
 		{"sync_out.go", "c.clear, c.floors = out.clear, out.floors", "c.clear, c.floors = out.clear, out.early[int(c.group)]"}}},
 	{name: "what wasn't streamed stays", edits: []edit{{"store_sync.go",
-		"if !streamed.has(key) {", "if false {"}}},
+		" && !streamed.has(key)\n", " && false\n"}}},
 	{name: "a full sync without Clear", edits: []edit{{"store_sync.go",
 		"\tafter = s.clearVersion()\n", "\tafter = version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{
