@@ -3,7 +3,6 @@ package bcache
 import (
 	"fmt"
 	"sync"
-
 )
 
 // Provisional values in the simulation. There is a database, in which each key has been changed so many

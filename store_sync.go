@@ -29,9 +29,9 @@ func (s *store) groups() int {
 	return min(1<<bits.Len(uint(n)), maxGroups)
 }
 
-// groupStep returns what shards from one on hold of a group, sorted so that it encodes well, and the
-// shard with which to go on: shards() after the last one.
-func (s *store) groupStep(groups, group, shard int) (recs []record, next int) {
+// groupStep appends to recs, which is empty, what shards from one on hold of a group, sorted so that it
+// encodes well, and returns the shard with which to go on: shards() after the last one.
+func (s *store) groupStep(recs []record, groups, group, shard int) (_ []record, next int) {
 	end := min(shard+s.stepShards, len(s.table))
 	for ; shard < end && len(recs) < stepRecords; shard++ {
 		if sh := s.table[shard].Load(); sh != nil {
@@ -85,7 +85,9 @@ func (s *store) groupEnd(groups, group int) (after version, floors []bucketFloor
 // streamed and isn't above the other node's floor may be older than what that one has
 // forgotten. This node's floors must have been raised before, so that nothing of the kind
 // comes in meanwhile. It returns the keys that it dropped.
-func (s *store) dropUnstreamed(groups, group int, streamed *keySet, floors []bucketFloor) (dropped []string) {
+func (s *store) dropUnstreamed(
+	groups, group int, streamed *keySet, floors []bucketFloor,
+) (dropped []string) {
 	above := make([]uint64, numBuckets/groups) // by bucket / groups
 	for _, f := range floors {
 		above[int(f.bucket)/groups] = f.stamp
@@ -102,7 +104,9 @@ func (s *store) dropUnstreamed(groups, group int, streamed *keySet, floors []buc
 }
 
 // dropStale forgets what a shard holds that is stale, and appends its keys.
-func (s *store) dropStale(sh *shard, dropped []string, stale func(key string, bucket int, stamp uint64) bool) []string {
+func (s *store) dropStale(
+	sh *shard, dropped []string, stale func(key string, bucket int, stamp uint64) bool,
+) []string {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	first := len(dropped)

@@ -40,6 +40,7 @@ type syncOut struct {
 	shard  int  // of the store; those before have been looked at for this group
 	loaded bool // all have, and what follows recs is there
 	recs   []record
+	buf    []record // where recs lie, to be used again
 	clear  version
 	floors []bucketFloor
 }
@@ -209,7 +210,8 @@ func (out *syncOut) chunk(s *store) (frame []byte, last bool) {
 
 // load takes the next step of the group.
 func (out *syncOut) load(s *store, groups int) {
-	out.recs, out.shard = s.groupStep(groups, out.group, out.shard)
+	out.recs, out.shard = s.groupStep(out.buf[:0], groups, out.group, out.shard)
+	out.buf = out.recs
 	if out.shard == s.shards() {
 		out.clear, out.floors = s.groupEnd(groups, out.group)
 		out.loaded = true
