@@ -19,7 +19,7 @@ func cutOut(s string) string {
 // Whatever a node is given, through whatever door, it keeps a copy: a part of a large string doesn't keep
 // all of it. Nor does anything that is still known of a key keep a value that has gone.
 func TestCopiesOfItsOwn(t *testing.T) {
-	const n, limit = 200, 8 << 20 // of 50 MiB that are handed over
+	const n, limit = 100, 6 << 20 // of 25 MiB that are handed over
 	val := func(string) (string, error) { return cutOut("v"), nil }
 	big := strings.Repeat("b", 256<<10)
 	load := func(_ context.Context, key string) (Loaded, error) {
