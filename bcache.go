@@ -22,7 +22,8 @@
 //	defer cache.Close()
 //	name, err := cache.GetWithFiller("user:42", loadUser, 3600)
 //
-// Keys and values are arbitrary bytes. All methods are safe for concurrent use.
+// Keys and values are arbitrary bytes, of which the cache keeps copies of its own. All methods are safe for
+// concurrent use.
 package bcache
 
 import (
