@@ -7,7 +7,7 @@ import "github.com/cespare/xxhash/v2"
 type batch struct {
 	seq    uint64 // of the first record
 	recs   []record
-	hashes []uint64 // of their keys
+	places []place // of their keys
 	wire   []wireRecord
 	held   []*entry
 }
@@ -17,7 +17,7 @@ func newBatch(records uint64) *batch {
 	n := min(records, applyBatch)
 	return &batch{
 		recs:   make([]record, n),
-		hashes: make([]uint64, n),
+		places: make([]place, n),
 		wire:   make([]wireRecord, n),
 		held:   make([]*entry, n),
 	}
@@ -38,10 +38,11 @@ func (b *batch) fill(d *deltaReader, s *store) bool {
 	// Nearly all that a record costs is waiting for the memory in which its key is held. In a
 	// loop that does nothing else, the processor waits for many at once.
 	for i := range b.wire {
-		b.hashes[i] = xxhash.Sum64(b.wire[i].key)
-		b.held[i] = nil
-		if sh := s.shardOf(b.hashes[i]); sh != nil {
-			b.held[i] = sh.index.find(b.hashes[i])
+		key := b.wire[i].key
+		at := place{hash: s.hash.ofBytes(key), bucket: int(xxhash.Sum64(key) % numBuckets)}
+		b.places[i], b.held[i] = at, nil
+		if sh := s.shardOf(at.hash); sh != nil {
+			b.held[i] = sh.index.find(at.hash)
 		}
 	}
 	for i := range b.wire {

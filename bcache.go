@@ -22,7 +22,8 @@
 //	defer cache.Close()
 //	name, err := cache.GetWithFiller("user:42", loadUser, 3600)
 //
-// Keys and values are arbitrary bytes. All methods are safe for concurrent use.
+// Keys and values are arbitrary bytes, of which the cache keeps copies of its own. All methods are safe for
+// concurrent use.
 package bcache
 
 import (
@@ -119,7 +120,8 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 			return nil, err
 		}
 	}
-	b = &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(), loads: newLoads()}
+	hash := newKeyHash()
+	b = &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(hash), loads: newLoads(hash)}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -134,6 +136,7 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 			maxBytes:      cfg.MaxBytes,
 			deletionDelay: time.Duration(cfg.DeletionDelay) * time.Second,
 			seed:          origin,
+			hash:          hash,
 		},
 	}, t, log, e.now)
 	b.store, b.wall = b.peer.replica.store, b.peer.wall

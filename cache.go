@@ -6,15 +6,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 const (
-	// numBuckets is how many floors there are. The wire version fixes it, and the
-	// hash too.
-	numBuckets = 1 << 14
-
 	keysPerShard = 1024 // on average, at most: it bounds for how long a shard is locked
 	maxShards    = 1 << 18
 
@@ -41,8 +35,10 @@ type storeConfig struct {
 	maxBytes      int64         // of entries, see EntryOverhead; 0 = no limit
 	deletionDelay time.Duration // how long a tombstone is kept
 	maxTombstones int           // 0 = maxKeys, but no less than 1,024 and no more than 1<<20
-	groupKeys     int           // in a group of a full sync, about; 0 = 1,024
+	groupKeys     int           // in a group of a full sync, about; 0 = 131,072
+	stepShards    int           // looked at in a step of a full sync; 0 = 64
 	seed          uint64        // of the choice of shards to evict from
+	hash          keyHash       // of the index; zero = one of its own
 }
 
 // storeStats are counters since the start.
@@ -69,7 +65,7 @@ type storeStats struct {
 // included, may run at any time. At most one shard is locked at a time.
 type store struct {
 	storeConfig
-	table  []atomic.Pointer[shard] // by the low bits of the hash; nil until a key needs it
+	table  []atomic.Pointer[shard] // by the low bits of the key's hash; nil until a key needs it
 	floors [numBuckets]atomic.Uint64
 
 	// What every Get reads. It changes with inserts and removals only, so it lies apart from what
@@ -110,6 +106,10 @@ func newStore(c storeConfig) *store {
 	}
 	c.maxKeys = max(c.maxKeys, 1)
 	c.groupKeys = cmp.Or(c.groupKeys, defaultGroupKeys)
+	c.stepShards = cmp.Or(c.stepShards, defaultStepShards)
+	if c.hash == (keyHash{}) {
+		c.hash = newKeyHash()
+	}
 	if c.maxTombstones <= 0 {
 		c.maxTombstones = min(max(c.maxKeys, 1024), 1<<20)
 	}
@@ -126,34 +126,46 @@ func newStore(c storeConfig) *store {
 
 // A place is what apply needs of a record and can have before: see approach.
 type place struct {
-	hash  uint64 // of the key
-	fresh *entry // made of the record; nil: not yet
+	hash   uint64 // of the key
+	bucket int    // of the key
+	fresh  *entry // made of the record; nil: not yet
 }
 
-// placeOf is the place of a record for which nothing was done before.
-func placeOf(rec *record) place { return place{hash: xxhash.Sum64String(rec.key)} }
+// placeOf is the place of a key for which nothing was done before.
+func (s *store) placeOf(key string) place {
+	return place{hash: s.hash.of(key), bucket: s.bucketOf(key)}
+}
 
-func (at *place) bucket() int { return int(at.hash % numBuckets) }
-
-// approach does what an apply of this record can do before the lock that serialises them is
+// approach does what an apply of a local record can do before the lock that serialises them is
 // taken: it allocates, and has the processor fetch what apply will look at. The rest takes a
 // fraction of the time. Whatever changes until then does no harm.
+//
+// The record has copies of the key and the value from then on. Those of the caller may be parts of much
+// larger strings. Each copy is on its own: the key may be kept when the value isn't any more.
 func (s *store) approach(rec *record) place {
-	at := placeOf(rec)
-	if rec.kind <= kindNegative {
-		at.fresh = newEntry(rec)
-	}
+	at := s.placeOf(rec.key)
+	var held *entry
 	if sh := s.shardOf(at.hash); sh != nil {
-		sh.find(at.hash, rec.key) // what it reads is near from now on
+		held = sh.find(at.hash, rec.key) // what it reads is near from now on
+	}
+	if held != nil {
+		rec.key = held.key
+	} else {
+		rec.key = strings.Clone(rec.key)
+	}
+	rec.val = strings.Clone(rec.val)
+	if rec.kind == kindValue || rec.kind == kindNegative {
+		at.fresh = newEntry(rec, at.bucket)
 	}
 	return at
 }
 
 // apply merges a record into the store. A local one is a use of its key; one
-// from elsewhere must not push out what is used here. If the outcome is
-// outcomeApplied, rec.key is the store's own copy from then on.
+// from elsewhere must not push out what is used here. The store keeps the record's key
+// and value, so they must be copies that keep nothing else alive. If the outcome is
+// outcomeApplied, rec.key is the one that the store holds from then on.
 func (s *store) apply(now instant, rec *record, local bool) outcome {
-	return s.applyAt(now, rec, local, placeOf(rec))
+	return s.applyAt(now, rec, local, s.placeOf(rec.key))
 }
 
 // applyAt is apply where something was done before.
@@ -170,7 +182,7 @@ func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome 
 	defer sh.mu.Unlock()
 	gone := s.touchLocked(sh, hash, rec.key)
 	for {
-		e, o := s.judgeLocked(sh, now, rec, hash)
+		e, o := s.judgeLocked(sh, now, rec, &at)
 		if o != outcomeApplied {
 			s.tellGone(gone, EventEvict)
 			return o
@@ -210,7 +222,7 @@ func (s *store) replace(now instant, rec *record, at place) bool {
 	if s.closed.Load() {
 		return false
 	}
-	e, o := s.judgeLocked(sh, now, rec, at.hash)
+	e, o := s.judgeLocked(sh, now, rec, &at)
 	if o != outcomeApplied || e == nil || s.maxBytes > 0 && len(rec.val) > len(e.val) {
 		return false
 	}
@@ -224,12 +236,12 @@ func (s *store) replace(now instant, rec *record, at place) bool {
 // judgeLocked says whether a record is to be held, and if so returns the entry that its key
 // has, or nil. If its version is only to be remembered, what is older goes, and that is all there
 // is to do.
-func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) (*entry, outcome) {
+func (s *store) judgeLocked(sh *shard, now instant, rec *record, at *place) (*entry, outcome) {
 	clear := s.clearStamp.Load()
 	if rec.stamp <= clear {
 		return nil, outcomeCleared
 	}
-	e, held, ok := sh.heldLocked(hash, rec.key)
+	e, held, ok := sh.heldLocked(at.hash, rec.key)
 	if ok && held.stamp <= clear {
 		s.removeLocked(sh, rec.key) // not swept yet
 		e, ok = nil, false
@@ -240,7 +252,7 @@ func (s *store) judgeLocked(sh *shard, now instant, rec *record, hash uint64) (*
 		}
 		return nil, outcomeKept
 	}
-	if !ok && rec.stamp <= s.floorOf(int(hash%numBuckets)) {
+	if !ok && rec.stamp <= s.floorOf(at.bucket) {
 		s.floorRefusals.Add(1)
 		return nil, outcomeRefused
 	}
@@ -277,11 +289,11 @@ func (s *store) applyClear(v version) outcome {
 func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bool) {
 	e := at.fresh
 	if e == nil {
-		e = newEntry(rec)
+		e = newEntry(rec, at.bucket)
 	}
 	if old == nil {
 		s.makeWayLocked(sh, at.hash)
-		if !e.provisional {
+		if !e.isProvisional() {
 			e.key = s.takeKeyLocked(sh, at.hash, rec.key)
 		}
 		used := s.clock.Add(clockStep)
@@ -311,13 +323,13 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 			s.mortal.Store(true)
 		}
 	}
-	if !e.provisional {
+	if !e.isProvisional() {
 		s.tellHeld(rec)
 	}
 }
 
 // makeWayLocked drops the entry of another key of the same hash: the index and the queues know
-// one.
+// one. Nobody can choose keys for which that happens.
 func (s *store) makeWayLocked(sh *shard, hash uint64) {
 	if other := sh.index.find(hash); other != nil {
 		s.endLocked(sh, other, EventEvict)
@@ -334,15 +346,15 @@ func (s *store) buryLocked(sh *shard, now instant, hash uint64, rec *record) {
 	s.tellHeld(rec)
 }
 
-// takeKeyLocked removes what is held of a key and returns the store's copy of that
-// key. A caller's own string may be part of a much larger one.
+// takeKeyLocked removes what is held of a key and returns the copy of that key that the store has, as the
+// log may have it too.
 func (s *store) takeKeyLocked(sh *shard, hash uint64, key string) string {
 	if e := sh.find(hash, key); e != nil {
 		key = e.key
 	} else if t, ok := sh.tombs.peek(key); ok {
 		key = t.key
 	} else {
-		return strings.Clone(key)
+		return key
 	}
 	s.removeLocked(sh, key)
 	return key
@@ -351,7 +363,7 @@ func (s *store) takeKeyLocked(sh *shard, hash uint64, key string) string {
 // removeLocked drops what is held of a key. That something else stands for it is
 // the caller's business.
 func (s *store) removeLocked(sh *shard, key string) {
-	if e := sh.find(xxhash.Sum64String(key), key); e != nil {
+	if e := sh.find(s.hash.of(key), key); e != nil {
 		s.unlinkLocked(sh, e)
 	} else if t, ok := sh.tombs.peek(key); ok {
 		sh.tombs.remove(key)
@@ -362,7 +374,7 @@ func (s *store) removeLocked(sh *shard, key string) {
 
 // unlinkLocked is removeLocked for an entry.
 func (s *store) unlinkLocked(sh *shard, e *entry) {
-	hash := e.hash()
+	hash := s.hashOf(e)
 	sh.queueLocked(e.inProbation()).remove(hash)
 	if e.inProbation() {
 		s.inProbation.Add(-1)
@@ -374,7 +386,7 @@ func (s *store) unlinkLocked(sh *shard, e *entry) {
 func (s *store) countLocked(e *entry, n int64) {
 	s.entries.Add(n)
 	s.entryBytes.Add(n * e.cost())
-	if e.provisional {
+	if e.isProvisional() {
 		s.provisional.Add(n)
 	}
 }
@@ -404,9 +416,6 @@ func (s *store) bytes() int64 { return s.entryBytes.Load() }
 func (s *store) tombstones() int { return int(s.tombs.Load()) }
 
 func (s *store) shards() int { return len(s.table) }
-
-// bucketOf returns the number of the bucket that a key belongs to.
-func (s *store) bucketOf(key string) int { return int(xxhash.Sum64String(key) % numBuckets) }
 
 // floorOf returns a bucket's floor: a key of that bucket that isn't held may
 // have had any version up to this stamp.
@@ -467,7 +476,7 @@ func (s *store) close() {
 
 // giveUp touches a key, and gives up what is held of it if its version is smaller than below.
 func (s *store) giveUp(key string, below version) {
-	hash := xxhash.Sum64String(key)
+	hash := s.hash.of(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return

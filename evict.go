@@ -1,7 +1,5 @@
 package bcache
 
-import "github.com/cespare/xxhash/v2"
-
 const (
 	// looks is how many shards are compared to find a victim. With so many the hit
 	// ratio on a Zipf trace is that of an exact LRU within 0.1 points.
@@ -223,7 +221,7 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 func (s *store) forgetLocked(sh *shard, key string, v version) {
 	s.raiseFloor(s.bucketOf(key), v.stamp)
 	if !s.watchers.none() {
-		s.tellGone(sh.find(xxhash.Sum64String(key), key), EventEvict)
+		s.tellGone(sh.find(s.hash.of(key), key), EventEvict)
 	}
 	s.removeLocked(sh, key)
 }

@@ -7,11 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
-
-func storeHash(key string) uint64 { return xxhash.Sum64String(key) }
 
 func TestStoreCapacityIsExact(t *testing.T) {
 	for _, n := range []int{1, 2, 100, 1024, 1025, 5000, 100_000} {

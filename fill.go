@@ -2,8 +2,6 @@ package bcache
 
 import (
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Fills, as the core sees them: from the moment at which the database is asked until it is known what
@@ -21,8 +19,9 @@ type fillStart struct {
 // A fill is one key that is being filled. It must be ended, by endFill or dropFill.
 type fill struct {
 	*fillStart
-	key  string
-	hash uint64
+	key    string
+	hash   uint64 // the store's
+	bucket int
 
 	// A write of the key has been processed since the beginning. It belongs to the fill, not to the key:
 	// another fill of the key may begin after that write. It is guarded by the shard's lock, as next is.
@@ -47,7 +46,8 @@ func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) 
 	fills := make([]*fill, len(keys))
 	start := &fillStart{begin: now.mono, settle: settle}
 	for i, key := range keys {
-		fills[i] = &fill{fillStart: start, key: key, hash: xxhash.Sum64String(key)}
+		at := r.store.placeOf(key)
+		fills[i] = &fill{fillStart: start, key: key, hash: at.hash, bucket: at.bucket}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,7 +140,7 @@ func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutco
 
 // makeRoomToKeep is makeRoom for a provisional value.
 func (r *replica) makeRoomToKeep(now instant, rec *record, f *fill, beside bool) {
-	hash := twin(xxhash.Sum64String(rec.key))
+	hash := twin(r.store.hash.of(rec.key))
 	for r.store.wants(now, rec, f, beside) && r.store.evictFor(now, rec, hash, evictBatch) {
 		r.mu.Unlock()
 		r.mu.Lock()
@@ -155,5 +155,5 @@ func (r *replica) untouched(f *fill) bool {
 	}
 	settled := func(touch time.Duration) bool { return touch+f.settle < f.begin }
 	return f.settle == 0 ||
-		settled(r.touches.all) && settled(r.touches.last(int(f.hash%numBuckets)))
+		settled(r.touches.all) && settled(r.touches.last(f.bucket))
 }

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sync/singleflight"
 )
 
 // fillerPatience is for how long GetWithFiller waits for another caller's Filler, or for its turn.
@@ -24,94 +24,88 @@ var ErrFillersHang = errors.New("bcache: the fillers of the key haven't returned
 // As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten
 // too, and nobody waits for another's for longer than fillerPatience. Of those that nobody joins any
 // more, and the latest, maxFills run at a time.
-//
-// It isn't made of singleflight groups, as a caller can't leave one, unless each fill has one more goroutine.
 type flights struct {
+	hash   keyHash
 	shards [64]flightShard
 }
 
 type flightShard struct {
 	running atomic.Int64 // callers inside do; writes look at this only
+	group   singleflight.Group
 
 	mu    sync.Mutex
-	byKey map[string]*flightKey
+	byKey map[string]*flight
 }
 
-// A flightKey is what is known of a key's fills.
-type flightKey struct {
+// A flight is what is known of a key's fills.
+type flight struct {
 	callers int           // inside do
 	places  chan struct{} // a token for each fill that runs
-	latest  *flight       // which may be joined; nil: there is none
+	began   time.Time     // of the latest one; zero = it waits, or was forgotten
 }
 
-// A flight is a fill.
-type flight struct {
-	began time.Time // zero = it waits for its place. Guarded by the shard's lock
-
-	done chan struct{} // closed when its result is there
-	val  string
-	err  error
-}
-
-func newFlights() *flights {
-	f := &flights{}
+func newFlights(hash keyHash) *flights {
+	f := &flights{hash: hash}
 	for i := range f.shards {
-		f.shards[i].byKey = map[string]*flightKey{}
+		f.shards[i].byKey = map[string]*flight{}
 	}
 	return f
 }
 
 func (f *flights) of(key string) *flightShard {
-	return &f.shards[xxhash.Sum64String(key)%uint64(len(f.shards))]
+	return &f.shards[f.hash.of(key)%uint64(len(f.shards))]
 }
 
 // do calls fn unless a call for the same key is under way, and returns its
 // results. fn must return: it must neither panic nor call runtime.Goexit.
 func (f *flights) do(key string, fn func() (string, error)) (string, error) {
 	s := f.of(key)
-	k, fl, isNew := s.join(key)
-	defer s.leave(key, k)
-	if isNew {
-		if fl.err = ErrFillersHang; s.begin(k, fl) {
-			fl.val, fl.err = fn()
-			<-k.places
+	fl := s.enter(key)
+	defer s.leave(key, fl)
+	var own atomic.Bool // the call is this caller's
+	results := s.group.DoChan(key, func() (any, error) {
+		own.Store(true)
+		if !s.begin(fl) {
+			return "", ErrFillersHang
 		}
-		s.end(k, fl)
-		return fl.val, fl.err
-	}
+		defer func() { <-fl.places }()
+		return fn()
+	})
 	patience := time.NewTimer(fillerPatience)
 	defer patience.Stop()
 	select {
-	case <-fl.done:
-		return fl.val, fl.err
+	case r := <-results:
+		return r.Val.(string), r.Err
 	case <-patience.C:
+	}
+	if !own.Load() {
 		return "", ErrFillersHang
 	}
+	r := <-results
+	return r.Val.(string), r.Err
 }
 
-// join counts a caller in. The flight is the caller's own if it is new: there is none, or it has run for
-// too long.
-func (s *flightShard) join(key string) (k *flightKey, fl *flight, isNew bool) {
+// enter counts a caller in. It doesn't join a fill that has run for too long.
+func (s *flightShard) enter(key string) *flight {
 	s.running.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k = s.byKey[key]
-	if k == nil {
-		k = &flightKey{places: make(chan struct{}, maxFills)}
-		s.byKey[key] = k
+	fl := s.byKey[key]
+	if fl == nil {
+		fl = &flight{places: make(chan struct{}, maxFills)}
+		s.byKey[key] = fl
 	}
-	k.callers++
-	fl = k.latest
-	if fl == nil || !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
-		fl = &flight{done: make(chan struct{})}
-		k.latest, isNew = fl, true
+	fl.callers++
+	if !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
+		fl.began = time.Time{}
+		s.group.Forget(key)
 	}
-	return k, fl, isNew
+	return fl
 }
 
-func (s *flightShard) leave(key string, k *flightKey) {
+func (s *flightShard) leave(key string, fl *flight) {
 	s.mu.Lock()
-	if k.callers--; k.callers == 0 {
+	if fl.callers--; fl.callers == 0 {
 		delete(s.byKey, key)
 	}
 	s.mu.Unlock()
@@ -119,14 +113,17 @@ func (s *flightShard) leave(key string, k *flightKey) {
 }
 
 // begin waits until a fill may run, and reports whether it may.
-func (s *flightShard) begin(k *flightKey, fl *flight) bool {
+func (s *flightShard) begin(fl *flight) bool {
+	s.mu.Lock()
+	fl.began = time.Time{}
+	s.mu.Unlock()
 	select {
-	case k.places <- struct{}{}:
+	case fl.places <- struct{}{}:
 	default:
 		patience := time.NewTimer(fillerPatience)
 		defer patience.Stop()
 		select {
-		case k.places <- struct{}{}:
+		case fl.places <- struct{}{}:
 		case <-patience.C:
 			return false
 		}
@@ -137,15 +134,6 @@ func (s *flightShard) begin(k *flightKey, fl *flight) bool {
 	return true
 }
 
-func (s *flightShard) end(k *flightKey, fl *flight) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if k.latest == fl {
-		k.latest = nil
-	}
-	close(fl.done)
-}
-
 // forget keeps later callers from joining the flight of key.
 func (f *flights) forget(key string) {
 	s := f.of(key)
@@ -154,8 +142,8 @@ func (f *flights) forget(key string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if k := s.byKey[key]; k != nil {
-		k.forget()
+	if fl := s.byKey[key]; fl != nil && !fl.began.IsZero() { // one that waits begins after the write
+		s.group.Forget(key)
 	}
 }
 
@@ -164,16 +152,11 @@ func (f *flights) forgetAll() {
 	for i := range f.shards {
 		s := &f.shards[i]
 		s.mu.Lock()
-		for _, k := range s.byKey {
-			k.forget()
+		for key, fl := range s.byKey {
+			if !fl.began.IsZero() {
+				s.group.Forget(key)
+			}
 		}
 		s.mu.Unlock()
-	}
-}
-
-// forget keeps the latest flight from being joined, but for one that waits: it begins after the write.
-func (k *flightKey) forget() {
-	if k.latest != nil && !k.latest.began.IsZero() {
-		k.latest = nil
 	}
 }

@@ -43,7 +43,7 @@ func (s *store) live(i int, wall int64) (live []*entry) {
 		return e != nil && e.kind == kindValue && e.stamp > clear && e.aliveAt(wall)
 	}
 	for e, hash := range sh.index.all {
-		if e.provisional {
+		if e.isProvisional() {
 			if s.stands(e) && e.kind == kindValue && e.aliveAt(wall) && !is(sh.find(twin(hash), e.key)) {
 				live = append(live, e)
 			}

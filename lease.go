@@ -254,7 +254,7 @@ func (r *replica) leaseOf(key string) *lease {
 		r.dropLease(longest.Value.(*lease))
 	}
 	l = &lease{key: strings.Clone(key)}
-	r.leases[key] = l
+	r.leases[l.key] = l
 	return l
 }
 

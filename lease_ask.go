@@ -105,7 +105,8 @@ func (r *replica) takesAbove(key string) uint64 {
 
 // granter chooses one of the nodes that are live and synced, the same everywhere if all agree on
 // who they are: rendezvous hashing (Thaler and Ravishankar, 1998). If one leaves, only its keys
-// move.
+// move. The hash is the wire's, as all must agree: keys that somebody has chosen may all have one
+// granter, which then has no room for more leases at some time.
 func (r *replica) granter(key string) (peer uint64, ok bool) {
 	var most uint64
 	b := binary.LittleEndian.AppendUint64(nil, xxhash.Sum64String(key))

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // maxFills is how many Fills of one key run at a time on a node. Those that nobody joins any more count:
@@ -19,9 +17,11 @@ const maxFills = 3
 // singleflight has it). A write that comes meanwhile forgets those of its key, as in flights: who comes
 // later gets a fill that began after the write.
 //
-// They count who waits, which it takes to cancel a fill for nobody, and a call of FillMany is the flight of
-// many keys.
+// It isn't made of singleflight groups, as flights is, because that can't count who waits,
+// which it takes to cancel a fill for nobody, and because a call of FillMany is the flight of many
+// keys.
 type loads struct {
+	hash    keyHash
 	running atomic.Int64 // of all shards: most writes look at this only
 	givenUp atomic.Uint64
 	shards  [64]loadShard
@@ -65,8 +65,8 @@ type load struct {
 	again               time.Duration // when to look at it again
 }
 
-func newLoads() *loads {
-	f := &loads{}
+func newLoads(hash keyHash) *loads {
+	f := &loads{hash: hash}
 	for i := range f.shards {
 		f.shards[i].byKey = map[string][]*load{}
 	}
@@ -74,7 +74,7 @@ func newLoads() *loads {
 }
 
 func (f *loads) of(key string) *loadShard {
-	return &f.shards[xxhash.Sum64String(key)%uint64(len(f.shards))]
+	return &f.shards[f.hash.of(key)%uint64(len(f.shards))]
 }
 
 // join has the caller wait for the load of key in a layout. If there is none that it can join it makes

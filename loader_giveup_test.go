@@ -198,7 +198,7 @@ func TestLoaderPlaces(t *testing.T) {
 
 // Who comes after a write doesn't get what was looked up before it, by a load whose Fill hadn't begun.
 func TestLoaderLookUpIsForgotten(t *testing.T) {
-	f := newLoads()
+	f := newLoads(newKeyHash())
 	r := newRun(t.Context(), false)
 	ld, _ := f.join("k", nil, r, make(chan struct{}, 1))
 	other := func() bool {

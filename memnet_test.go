@@ -224,6 +224,7 @@ func (t *memTransport) deliver() {
 				break
 			}
 			f := t.queue[0]
+			t.queue[0] = nil // its frame goes now, not with the queue
 			t.queue = t.queue[1:]
 			t.mu.Unlock()
 			f()

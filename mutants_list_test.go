@@ -27,7 +27,7 @@ var mutants = []mutant{
 	{name: "no floor after a tombstone was collected", edits: []edit{{"evict.go",
 		"s.forgetLocked(sh, t.key, t.version)\n\t\ts.tombsCollected.Add(1)", "s.removeLocked(sh, t.key)\n\t\ts.tombsCollected.Add(1)"}}},
 	{name: "floors aren't asked", edits: []edit{{"cache.go",
-		"if !ok && rec.stamp <= s.floorOf(int(hash%numBuckets)) {", "if false {"}}},
+		"if !ok && rec.stamp <= s.floorOf(at.bucket) {", "if false {"}}},
 	{name: "one entry too many", edits: []edit{{"evict.go",
 		"return s.entries.Load()+n <= int64(s.maxKeys) &&", "return s.entries.Load()+n <= int64(s.maxKeys)+1 &&"}}},
 
@@ -79,9 +79,9 @@ var mutants = []mutant{
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{"store_get.go",
 		"p.kind == kindValue && p.livesAt(now) && s.noteUse(p)", "p.kind == kindValue && s.noteUse(p)"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{"cache.go",
-		"\t\tif !e.provisional {\n\t\t\te.key = s.takeKeyLocked", "\t\t{\n\t\t\te.key = s.takeKeyLocked"}}},
+		"\t\tif !e.isProvisional() {\n\t\t\te.key = s.takeKeyLocked", "\t\t{\n\t\t\te.key = s.takeKeyLocked"}}},
 	{name: "provisional: it is streamed", edits: []edit{{"store_sync.go",
-		"\t\t\tcase e.provisional:", "\t\t\tcase e.provisional && e.key == \"\":"}}},
+		"\t\tcase e.isProvisional():", "\t\tcase e.isProvisional() && e.key == \"\":"}}},
 
 	// What keeps it from being kept.
 	{name: "provisional: a write during the fill doesn't matter", edits: []edit{{"store_provisional.go",
@@ -93,7 +93,7 @@ var mutants = []mutant{
 	{name: "provisional: who comes after a write that loses joins a fill begun before", edits: []edit{{"touch.go",
 		"\tr.changed(rec.key, rec.kind)\n", "\tif held, ok := r.store.peek(rec.key); !ok || held.version == rec.version {\n\t\tr.changed(rec.key, rec.kind)\n\t}\n"}}},
 	{name: "provisional: what is touched within Settle before doesn't matter", edits: []edit{{"fill.go",
-		"settled(r.touches.last(int(f.hash%numBuckets)))", "f.settle > 0"}}},
+		"settled(r.touches.last(f.bucket))", "f.settle > 0"}}},
 	{name: "provisional: a Clear within Settle before doesn't matter", edits: []edit{{"fill.go",
 		"settled(r.touches.all) && settled", "settled"}}},
 
@@ -178,7 +178,7 @@ var mutants = []mutant{
 	{name: "the context advances over a gap", edits: []edit{{"dots.go",
 		"if seq == s.covered+1 {\n\t\ts.covered = seq\n\t\ts.absorb()", "if seq > s.covered {\n\t\ts.covered = seq\n\t\ts.absorb()"}}},
 	{name: "the context has a dot before the store has it", edits: []edit{
-		{"replica.go", "\tif r.store.applyAt(now, rec, true, at) != outcomeApplied {", "\tif r.late = append(r.late, *rec); false {"},
+		{"replica.go", "\tr.store.applyAt(now, rec, true, at)\n", "\tr.late = append(r.late, *rec)\n"},
 		{"replica.go", "\tsynced      bool\n", "\tsynced      bool\n\tlate        []record\n"},
 		{"replica.go", "\tr.ctx.settle()\n", "\tr.ctx.settle()\n\tfor _, rec := range r.late {\n\t\tr.store.apply(now, &rec, true)\n\t}\n\tr.late = nil\n"}}},
 	{name: "what is refused isn't logged", edits: []edit{{"receive.go",
@@ -190,7 +190,7 @@ var mutants = []mutant{
 	{name: "what a write from the future replaces is served on", edits: []edit{{"receive.go",
 		"\t\tr.n.refusedSkew++\n\t\tr.giveUp(now, rec)\n", "\t\tr.n.refusedSkew++\n"}}},
 	{name: "a dot is used again after a restart", edits: []edit{{"sim_test.go",
-		"origin: s.rng.Uint64() | 1,", "origin: uint64(1000 + id),"}}},
+		"origin := s.rng.Uint64() | 1\n", "origin := uint64(1000 + id)\n"}}},
 
 	// Repair.
 	{name: "a lost tail isn't repaired", edits: []edit{{"dots.go",
@@ -213,10 +213,10 @@ var mutants = []mutant{
 		"if f := s.floorOf(b); f > after.stamp {", "if f := s.floorOf(b); f > after.stamp && false {"}}},
 	{name: "floors that are read before the entries", edits: []edit{
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead  syncChunk\n\tearly map[int][]bucketFloor\n\n\t// flush's:"},
-		{"sync_out.go", "\treturn &syncOut{origin: origin, session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, _, early[g] = r.store.group(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, origin: origin, session: session,"},
+		{"sync_out.go", "\treturn &syncOut{origin: origin, session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, early[g] = r.store.groupEnd(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, origin: origin, session: session,"},
 		{"sync_out.go", "c.clear, c.floors = out.clear, out.floors", "c.clear, c.floors = out.clear, out.early[int(c.group)]"}}},
 	{name: "what wasn't streamed stays", edits: []edit{{"store_sync.go",
-		"if !streamed.has(key) {", "if false {"}}},
+		" && !streamed.has(key)\n", " && false\n"}}},
 	{name: "a full sync without Clear", edits: []edit{{"store_sync.go",
 		"\tafter = s.clearVersion()\n", "\tafter = version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{

@@ -67,7 +67,7 @@ func (r *replica) share(f *fill, rec *record) bool {
 	// What was touched here since the fill began isn't this key, nor is it a Clear: so the dots are of
 	// writes that were issued before it, or of other keys.
 	dots := r.touches.appendDots(nil, r.touches.clears)
-	dots = r.touches.appendDots(dots, r.touches.heads[f.hash%numBuckets])
+	dots = r.touches.appendDots(dots, r.touches.heads[f.bucket])
 	idle := r.idle()
 	if !r.offers.put(offered{*rec, dots, to}) {
 		r.n.droppedSends += uint64(len(to))

@@ -98,7 +98,7 @@ func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 			r.mu.Lock()
 			for i := range batch.recs {
 				rec := &batch.recs[i]
-				if !r.receiveRecord(now, &d, batch.seq+uint64(i), rec, batch.hashes[i], but) {
+				if !r.receiveRecord(now, &d, batch.seq+uint64(i), rec, batch.places[i], but) {
 					ahead = max(ahead, stampWall(rec.stamp)-now.wall)
 					refused++
 				}
@@ -132,7 +132,7 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 
 // receiveRecord processes a record of a frame, unless it is of a certain kind. It returns false
 // if the record comes from the future.
-func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *record, hash uint64, but kind) bool {
+func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *record, at place, but kind) bool {
 	if d.origin == r.origin || r.ctx.get(d.origin).has(seq) {
 		r.n.duplicates++
 		return true
@@ -152,7 +152,7 @@ func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *re
 		r.giveUp(now, rec)
 		return true
 	}
-	if !r.apply(now, rec, place{hash: hash}, dot{d.origin, seq}) {
+	if !r.apply(now, rec, at, dot{d.origin, seq}) {
 		return false
 	}
 	r.log.put(d.origin, seq, rec)
@@ -178,7 +178,7 @@ func (r *replica) apply(now instant, rec *record, at place, d dot) bool {
 	if r.store.applyAt(now, rec, false, at) == outcomeTooBig {
 		r.n.refusedTooBig++
 	}
-	r.touch(now, rec, at.bucket(), d)
+	r.touch(now, rec, at.bucket, d)
 	return true
 }
 

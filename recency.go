@@ -70,6 +70,6 @@ func (s *store) victimLocked(sh *shard, probation bool) *entry {
 		if e == nil || n == sweepBatch || e.used.Load()&usedBit == 0 || !s.near(e) {
 			return e
 		}
-		s.moveLocked(sh, e.hash(), e)
+		s.moveLocked(sh, s.hashOf(e), e)
 	}
 }

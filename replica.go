@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"container/list"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // A replica is one node's part in the replication: a state machine that is
@@ -225,7 +222,7 @@ func (r *replica) replace(now instant, rec *record, at place) bool {
 	if r.clearing.Load() {
 		return false
 	}
-	r.touches.note(at.bucket(), now.mono)
+	r.touches.note(at.bucket, now.mono)
 	if !r.store.replace(now, rec, at) {
 		return false
 	}
@@ -274,7 +271,7 @@ func (r *replica) makeRoom(now instant, rec *record) {
 	if r.store.maxBytes <= 0 || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
 		return // it takes no more than one place, or none
 	}
-	for r.store.evictFor(now, rec, xxhash.Sum64String(rec.key), evictBatch) {
+	for r.store.evictFor(now, rec, r.store.hash.of(rec.key), evictBatch) {
 		r.mu.Unlock()
 		r.mu.Lock()
 	}
@@ -283,11 +280,9 @@ func (r *replica) makeRoom(now instant, rec *record) {
 // commit is the critical section of a local write: the context must never
 // cover a dot that the store doesn't have yet.
 func (r *replica) commit(now instant, rec *record, at place) {
-	if r.store.applyAt(now, rec, true, at) != outcomeApplied {
-		rec.key = strings.Clone(rec.key) // it may be part of a much larger string
-	}
+	r.store.applyAt(now, rec, true, at)
 	r.seq++
-	r.touch(now, rec, at.bucket(), dot{r.origin, r.seq})
+	r.touch(now, rec, at.bucket, dot{r.origin, r.seq})
 	if r.local {
 		return
 	}

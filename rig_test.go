@@ -43,7 +43,8 @@ func newRig(t rigT, n int, edit func(*replicaConfig)) *rig {
 		c := replicaConfig{
 			origin: uint64(100 + i), maxSkew: 500 * time.Millisecond, logSize: 1024,
 			wake: func() {}, changed: func(string, kind) {},
-			store: storeConfig{maxKeys: 1000, deletionDelay: time.Hour, seed: uint64(i)},
+			store: storeConfig{maxKeys: 1000, deletionDelay: time.Hour, seed: uint64(i),
+				hash: keyHash{replay: uint64(i + 1)}},
 		}
 		if edit != nil {
 			edit(&c)

@@ -16,16 +16,26 @@ import (
 // entry in its place. It fills a cache line, and with a deadline beside it a Get would wait for
 // two.
 type entry struct {
-	key, val string // key is the store's own copy
+	key, val string // the store's own copies
 	version
 	deadline int64         // as in record
 	used     atomic.Uint32 // the store's clock when it was last moved, plus useBits
+	traits   uint16        // the key's bucket, and the bits below
 	kind     kind
 	mark     uint8 // as in record; guarded by the shard's lock
-	isSoft   bool  // it is part of a softEntry
-
-	provisional bool // see store_provisional.go
 }
+
+const (
+	softTrait        = numBuckets << iota // it is part of a softEntry
+	provisionalTrait                      // see store_provisional.go
+)
+
+// bucket is that of the key. It is kept, as a full sync looks at many entries for each that it sends.
+func (e *entry) bucket() int { return int(e.traits % numBuckets) }
+
+func (e *entry) isSoft() bool { return e.traits&softTrait != 0 }
+
+func (e *entry) isProvisional() bool { return e.traits&provisionalTrait != 0 }
 
 // A softEntry is an entry that has more times than its deadline, in one piece with them.
 type softEntry struct {
@@ -41,29 +51,30 @@ func (e *entry) cost() int64 { return entryCost(e.key, e.val) }
 
 func entryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
 
-// newEntry makes an entry of a record.
-func newEntry(rec *record) *entry {
+// newEntry makes an entry of a record whose key is in a bucket.
+func newEntry(rec *record, bucket int) *entry {
 	var e *entry
 	if times := (softTimes{rec.staleUntil, rec.refreshFrom}); times == (softTimes{}) {
 		e = &entry{}
 	} else {
 		soft := &softEntry{softTimes: times}
 		e = &soft.entry
-		e.isSoft = true
+		e.traits = softTrait
 	}
-	e.fill(rec)
+	e.fill(rec, bucket)
 	return e
 }
 
 // fill takes over what an entry has of a record.
-func (e *entry) fill(rec *record) {
+func (e *entry) fill(rec *record, bucket int) {
 	e.key, e.val, e.version, e.deadline = rec.key, rec.val, rec.version, rec.deadline
 	e.kind, e.mark = rec.kind, rec.mark
+	e.traits |= uint16(bucket)
 }
 
 // soft returns the times that an entry has beside its deadline.
 func (e *entry) soft() softTimes {
-	if !e.isSoft {
+	if !e.isSoft() {
 		return softTimes{}
 	}
 	return (*softEntry)(unsafe.Pointer(e)).softTimes // see newEntry
@@ -92,10 +103,10 @@ func (e *entry) record() record {
 func (e *entry) served() record {
 	soft := e.soft()
 	rec := record{
-		key: e.key, val: e.val, version: e.version, kind: e.kind, provisional: e.provisional,
+		key: e.key, val: e.val, version: e.version, kind: e.kind, provisional: e.isProvisional(),
 		deadline: e.deadline, staleUntil: soft.staleUntil, refreshFrom: soft.refreshFrom,
 	}
-	if e.provisional {
+	if e.isProvisional() {
 		rec.version = version{}
 	}
 	return rec
@@ -236,7 +247,7 @@ func (s *store) dueLocked(sh *shard, wall int64) bool {
 // clearedLocked lists the keys whose stamps Clear is not below.
 func (sh *shard) clearedLocked(clear uint64) (keys []string) {
 	for e := range sh.index.all {
-		if e.stamp <= clear && !e.provisional {
+		if e.stamp <= clear && !e.isProvisional() {
 			keys = append(keys, e.key)
 		}
 	}

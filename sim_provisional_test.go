@@ -3,8 +3,6 @@ package bcache
 import (
 	"fmt"
 	"sync"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Provisional values in the simulation. There is a database, in which each key has been changed so many
@@ -159,7 +157,7 @@ func (n *simNode) forget(key string, kind kind) {
 
 // provisionalOf returns the provisional value of a key, without that being a use of it.
 func (s *store) provisionalOf(key string) (record, bool) {
-	hash := xxhash.Sum64String(key)
+	hash := s.hash.of(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return record{}, false

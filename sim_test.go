@@ -280,14 +280,17 @@ func (s *sim) start(id int) *simNode {
 	}
 	first := s.c.seeded && id == 0 && n.life == 0
 	n.oracle.init()
+	origin := s.rng.Uint64() | 1
 	n.r = newReplica(replicaConfig{
-		id: uint64(id), origin: s.rng.Uint64() | 1, maxSkew: simSkew * time.Millisecond, logSize: s.c.logSize, maxOrigins: s.c.origins,
+		id: uint64(id), origin: origin, maxSkew: simSkew * time.Millisecond, logSize: s.c.logSize, maxOrigins: s.c.origins,
 		first: first, syncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
 		touchLog: s.c.touches,
 		wake:     func() { s.wake(n) }, changed: n.forget,
 		store: storeConfig{maxKeys: s.c.maxKeys[id], maxBytes: s.c.maxBytes, maxTombstones: s.c.tombstones,
-			deletionDelay: s.c.deletionDelay, groupKeys: s.c.groupKeys, seed: uint64(id)},
+			deletionDelay: s.c.deletionDelay, groupKeys: s.c.groupKeys, seed: uint64(id),
+			hash: keyHash{replay: origin}, stepShards: 1},
 	})
+	n.r.store.table = make([]atomic.Pointer[shard], 1<<(id%3)) // a sync takes several steps
 	n.r.lonely, n.r.unsyncedFor = s.mono(), s.mono()
 	s.nodes[id] = n
 	s.logf("n%d starts as %x", id, n.r.origin)

@@ -1,7 +1,5 @@
 package bcache
 
-import "github.com/cespare/xxhash/v2"
-
 // How the store is read.
 
 // get returns the live value of a key, and that is a use of it. wall, in Unix
@@ -10,7 +8,7 @@ import "github.com/cespare/xxhash/v2"
 // Most hits take no lock and write to no memory that processors share. What isn't as simple as
 // that is done again under the lock.
 func (s *store) get(key string, wall func() int64) (string, bool) {
-	hash := xxhash.Sum64String(key)
+	hash := s.hash.of(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		s.misses.Add(1)
@@ -79,7 +77,7 @@ func (s *store) readLocked(sh *shard, hash uint64, e *entry, wall func() int64) 
 // peek returns what is held of a key, expired or not: a value, a negative or
 // a tombstone. That is no use of it, and isn't counted.
 func (s *store) peek(key string) (record, bool) {
-	hash := xxhash.Sum64String(key)
+	hash := s.hash.of(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return record{}, false

@@ -1,7 +1,5 @@
 package bcache
 
-import "github.com/cespare/xxhash/v2"
-
 // What a Loader asks the store: fresh for a hit, and entry for all else that may be served. Both
 // mostly take no lock, and are uses of an entry, as get is.
 
@@ -9,7 +7,7 @@ import "github.com/cespare/xxhash/v2"
 // It isn't counted: a value may be of no use to a Typed, and where there is none entry may have
 // something to serve. See count.
 func (s *store) fresh(key string, wall func() int64) (string, bool) {
-	hash := xxhash.Sum64String(key)
+	hash := s.hash.of(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return "", false
@@ -59,7 +57,7 @@ func (s *store) freshSlowly(sh *shard, hash uint64, key string, wall func() int6
 // the clock is set back. A record that is live comes before a provisional value, and that before a
 // record that is stale.
 func (s *store) entry(key string, wall int64) (record, bool) {
-	hash := xxhash.Sum64String(key)
+	hash := s.hash.of(key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return record{}, false
@@ -95,14 +93,14 @@ func (s *store) servesLocked(sh *shard, e *entry, wall int64) bool {
 		s.expireLocked(sh, e)
 		return false
 	}
-	s.useLocked(sh, e.hash(), e)
+	s.useLocked(sh, s.hashOf(e), e)
 	return true
 }
 
 // beside returns the provisional value of a key, or negative, that stands beside what else is held of
 // it, if it may be served, fresh or stale.
 func (s *store) beside(key string, wall int64) (record, bool) {
-	hash := xxhash.Sum64String(key)
+	hash := s.hash.of(key)
 	sh := s.shardOf(hash)
 	if sh == nil || s.provisional.Load() == 0 {
 		return record{}, false

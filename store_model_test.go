@@ -34,7 +34,7 @@ func storeCheck(t interface {
 	var entries, probation, bytes, tombs, tombBytes int64
 	seen := map[string]bool{}
 	own := func(i int, key string) {
-		if s.shardOf(uint64(i)) != s.shardOf(storeHash(key)) || seen[key] {
+		if s.shardOf(uint64(i)) != s.shardOf(s.hash.of(key)) || seen[key] {
 			t.Errorf("%q is in the wrong place, or twice", key)
 		}
 		seen[key] = true
@@ -55,7 +55,7 @@ func storeCheck(t interface {
 		for _, isProbation := range []bool{false, true} {
 			for _, hash := range sh.queueLocked(isProbation).keys() {
 				e := sh.index.find(hash)
-				if storeHash(e.key) != hash || e.inProbation() != isProbation {
+				if s.hash.of(e.key) != hash || e.inProbation() != isProbation {
 					t.Errorf("%q is in the wrong queue, or has a wrong hash", e.key)
 				}
 				own(i, e.key)
@@ -98,6 +98,7 @@ func TestStoreCover(t *testing.T) {
 			deletionDelay: 20 * time.Millisecond,
 			maxTombstones: rapid.IntRange(1, 4).Draw(t, "maxTombstones"),
 			seed:          rapid.Uint64().Draw(t, "seed"),
+			hash:          keyHash{replay: rapid.Uint64Min(1).Draw(t, "hash")},
 		}
 		s := newStore(c)
 		s.table = make([]atomic.Pointer[shard], rapid.SampledFrom([]int{1, 2, 16, 1 << 15}).Draw(t, "shards"))
@@ -220,7 +221,7 @@ func TestStoreCover(t *testing.T) {
 // The same calls with the same seed lead to the same state.
 func TestStoreIsDeterministic(t *testing.T) {
 	run := func() string {
-		r := newStoreRig(storeConfig{maxKeys: 3000, maxTombstones: 50, seed: 7})
+		r := newStoreRig(storeConfig{maxKeys: 3000, maxTombstones: 50, seed: 7, hash: keyHash{replay: 7}})
 		r.maxKeys = 300
 		for i := range 5000 {
 			key := fmt.Sprint(i * 7919 % 1000)

@@ -1,11 +1,8 @@
 package bcache
 
 import (
-	"strings"
 	"time"
 	"unsafe"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Provisional values: what a fill brought that the fence refused, although nothing shows that it is
@@ -20,10 +17,10 @@ import (
 // choose the shard.
 func twin(hash uint64) uint64 { return hash ^ 0x9e3779b9<<32 }
 
-// hash is the one under which an entry lies.
-func (e *entry) hash() uint64 {
-	hash := xxhash.Sum64String(e.key)
-	if e.provisional {
+// hashOf returns the hash under which an entry lies.
+func (s *store) hashOf(e *entry) uint64 {
+	hash := s.hash.of(e.key)
+	if e.isProvisional() {
 		hash = twin(hash)
 	}
 	return hash
@@ -148,9 +145,9 @@ func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNe
 	if s.closed.Load() || rec.expired(now.wall) || s.tooBig(rec) {
 		return false, false
 	}
-	hash := xxhash.Sum64String(rec.key)
+	hash := s.hash.of(rec.key)
 	sh := s.makeShard(hash)
-	at := place{hash: twin(hash)}
+	at := place{hash: twin(hash), bucket: s.bucketOf(rec.key)}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for {
@@ -173,7 +170,7 @@ func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNe
 
 // wants reports whether keep would hold a value now.
 func (s *store) wants(now instant, rec *record, f *fill, beside bool) bool {
-	hash := xxhash.Sum64String(rec.key)
+	hash := s.hash.of(rec.key)
 	sh := s.shardOf(hash)
 	if sh == nil {
 		return true
@@ -219,9 +216,10 @@ func (s *store) putProvisionalLocked(
 	kept := *rec
 	kept.version, kept.mark = version{s.epoch.Load(), rec.origin}, 0
 	p := &provisionalEntry{kept: now.mono, beside: beside}
-	p.fill(&kept)
-	p.softTimes, p.isSoft = softTimes{rec.staleUntil, rec.refreshFrom}, true
-	p.provisional, p.key = true, s.ownKeyLocked(sh, rec.key)
+	p.fill(&kept, at.bucket)
+	p.softTimes = softTimes{rec.staleUntil, rec.refreshFrom}
+	p.traits |= softTrait | provisionalTrait
+	p.key = s.heldKeyLocked(sh, rec.key)
 	at.fresh = &p.entry
 	s.putLocked(sh, at, &kept, old, local)
 	if !beside {
@@ -229,15 +227,15 @@ func (s *store) putProvisionalLocked(
 	}
 }
 
-// ownKeyLocked returns the store's copy of a key, or makes one.
-func (s *store) ownKeyLocked(sh *shard, key string) string {
-	if e := sh.find(xxhash.Sum64String(key), key); e != nil {
+// heldKeyLocked returns the copy of a key that the store has, or this one.
+func (s *store) heldKeyLocked(sh *shard, key string) string {
+	if e := sh.find(s.hash.of(key), key); e != nil {
 		return e.key
 	}
 	if t, ok := sh.tombs.peek(key); ok {
 		return t.key
 	}
-	return strings.Clone(key)
+	return key
 }
 
 // liveLocked reports whether a key has a record, be it a value or a negative, that hasn't expired.
@@ -252,8 +250,8 @@ func (e *entry) aliveAt(wall int64) bool { return e.deadline == 0 || wall < e.de
 // endLocked removes an entry whose time is over, or that makes room for others, and tells of it. What
 // was a record the floor stands for from then on; a provisional value leaves nothing.
 func (s *store) endLocked(sh *shard, e *entry, why EventKind) {
-	if !e.provisional {
-		s.raiseFloor(s.bucketOf(e.key), e.stamp)
+	if !e.isProvisional() {
+		s.raiseFloor(e.bucket(), e.stamp)
 	}
 	s.tellGone(e, why)
 	s.unlinkLocked(sh, e)
@@ -272,7 +270,7 @@ func (s *store) dropStaleLocked(sh *shard, e *entry) {
 // staleLocked lists the provisional values of a shard that are none any more.
 func (s *store) staleLocked(sh *shard) (stale []*entry) {
 	for e := range sh.index.all {
-		if e.provisional && !s.stands(e) {
+		if e.isProvisional() && !s.stands(e) {
 			stale = append(stale, e)
 		}
 	}

@@ -5,99 +5,128 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"slices"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // What a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
-// to group b % groups. The number of groups is a power of two, and so is that of the shards,
-// so with no more groups than shards a group is a set of whole shards.
+// to group b % groups. The number of groups is a power of two.
+//
+// Keys lie in shards by a hash of this node's own, so a group has some in all of them: each
+// group takes a look at all that is held. So there are few groups, and a group is made in
+// steps that lock a shard at a time, however many keys somebody has chosen for one group.
 
-// A group is sent in one chunk if it isn't larger than that; a shard of it is locked at a time.
-const defaultGroupKeys = 1024
+const (
+	defaultGroupKeys = 1 << 17
+	maxGroups        = 64
+
+	// A step looks at so many shards at most, and ends earlier if it has found stepRecords.
+	defaultStepShards = 64
+	stepRecords       = 1024
+)
 
 // groups returns how many groups to stream the store in.
 func (s *store) groups() int {
 	n := (s.len() + s.tombstones()) / s.groupKeys
-	return min(1<<bits.Len(uint(n)), len(s.table), numBuckets)
+	return min(1<<bits.Len(uint(n)), maxGroups)
 }
 
-// group returns what is held of a group, sorted so that it encodes well, and then Clear and
-// the floors that are above it. The order matters: what goes in between is below one of them.
-func (s *store) group(groups, group int) (recs []record, after version, floors []bucketFloor) {
-	clear := s.clearStamp.Load()
-	for i := group; i < len(s.table); i += groups {
-		sh := s.table[i].Load()
-		if sh == nil {
-			continue
+// groupStep appends to recs, which is empty, what shards from one on hold of a group, sorted so that it
+// encodes well, and returns the shard with which to go on: shards() after the last one.
+func (s *store) groupStep(recs []record, groups, group, shard int) (_ []record, next int) {
+	end := min(shard+s.stepShards, len(s.table))
+	for ; shard < end && len(recs) < stepRecords; shard++ {
+		if sh := s.table[shard].Load(); sh != nil {
+			recs = s.appendGroup(recs, sh, groups, group)
 		}
-		sh.mu.Lock()
-		for e := range sh.index.all {
-			switch {
-			case e.provisional: // it is this node's own affair
-			case e.stamp <= clear:
-			case e.mark != 0:
-				// Nobody vouches for it, and the other node would take it for granted. To that one
-				// it is forgotten.
-				s.raiseFloor(s.bucketOf(e.key), e.stamp)
-			default:
-				recs = append(recs, e.record())
-			}
-		}
-		for _, t := range sh.tombs.values() {
-			if t.stamp > clear {
-				recs = append(recs, record{key: t.key, version: t.version, kind: kindTombstone})
-			}
-		}
-		sh.mu.Unlock()
 	}
 	slices.SortFunc(recs, func(a, b record) int {
 		return cmp.Or(cmp.Compare(a.origin, b.origin), cmp.Compare(a.stamp, b.stamp), cmp.Compare(a.key, b.key))
 	})
+	return recs, shard
+}
+
+// appendGroup appends what a shard holds of a group.
+func (s *store) appendGroup(recs []record, sh *shard, groups, group int) []record {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	clear := s.clearStamp.Load()
+	for e := range sh.index.all {
+		switch {
+		case e.bucket()%groups != group || e.stamp <= clear:
+		case e.isProvisional(): // it is this node's own affair
+		case e.mark != 0:
+			// Nobody vouches for it, and the other node would take it for granted. To that one
+			// it is forgotten.
+			s.raiseFloor(e.bucket(), e.stamp)
+		default:
+			recs = append(recs, e.record())
+		}
+	}
+	for _, t := range sh.tombs.values() {
+		if t.stamp > clear && s.bucketOf(t.key)%groups == group {
+			recs = append(recs, record{key: t.key, version: t.version, kind: kindTombstone})
+		}
+	}
+	return recs
+}
+
+// groupEnd returns Clear, and the floors of a group that are above it. It comes after the last step: what
+// went meanwhile is below one of them.
+func (s *store) groupEnd(groups, group int) (after version, floors []bucketFloor) {
 	after = s.clearVersion()
 	for b := group; b < numBuckets; b += groups {
 		if f := s.floorOf(b); f > after.stamp {
 			floors = append(floors, bucketFloor{uint16(b), f})
 		}
 	}
-	return recs, after, floors
+	return after, floors
 }
 
 // dropUnstreamed ends a group on the side that receives it: what is held there, wasn't
 // streamed and isn't above the other node's floor may be older than what that one has
 // forgotten. This node's floors must have been raised before, so that nothing of the kind
 // comes in meanwhile. It returns the keys that it dropped.
-func (s *store) dropUnstreamed(groups, group int, streamed *keySet, floors []bucketFloor) (dropped []string) {
-	first, step := group, groups
-	if groups > len(s.table) {
-		first, step = group&(len(s.table)-1), len(s.table)
+func (s *store) dropUnstreamed(
+	groups, group int, streamed *keySet, floors []bucketFloor,
+) (dropped []string) {
+	above := make([]uint64, numBuckets/groups) // by bucket / groups
+	for _, f := range floors {
+		above[int(f.bucket)/groups] = f.stamp
 	}
-	for i := first; i < len(s.table); i += step {
-		sh := s.table[i].Load()
-		if sh == nil {
-			continue
+	stale := func(key string, bucket int, stamp uint64) bool {
+		return bucket%groups == group && stamp <= above[bucket/groups] && !streamed.has(key)
+	}
+	for i := range s.table {
+		if sh := s.table[i].Load(); sh != nil {
+			dropped = s.dropStale(sh, dropped, stale)
 		}
-		sh.mu.Lock()
-		drop := func(key string, v version) {
-			h := xxhash.Sum64String(key)
-			i, ok := slices.BinarySearchFunc(floors, uint16(h%numBuckets), func(f bucketFloor, b uint16) int { return cmp.Compare(f.bucket, b) })
-			if int(h%uint64(groups)) != group || !ok || v.stamp > floors[i].stamp {
-				return
-			}
-			if !streamed.has(key) {
-				s.forgetLocked(sh, key, v)
-				dropped = append(dropped, key)
-			}
+	}
+	return dropped
+}
+
+// dropStale forgets what a shard holds that is stale, and appends its keys.
+func (s *store) dropStale(
+	sh *shard, dropped []string, stale func(key string, bucket int, stamp uint64) bool,
+) []string {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	first := len(dropped)
+	var versions []version
+	note := func(key string, v version) {
+		dropped = append(dropped, key)
+		versions = append(versions, v)
+	}
+	for e := range sh.index.all {
+		if !e.isProvisional() && stale(e.key, e.bucket(), e.stamp) {
+			note(e.key, e.version)
 		}
-		for _, e := range sh.entriesLocked() {
-			if !e.provisional {
-				drop(e.key, e.version)
-			}
+	}
+	for _, t := range sh.tombs.values() {
+		if stale(t.key, s.bucketOf(t.key), t.stamp) {
+			note(t.key, t.version)
 		}
-		for _, t := range sh.tombs.values() {
-			drop(t.key, t.version)
-		}
-		sh.mu.Unlock()
+	}
+	for i, v := range versions { // not while the index is gone through
+		s.forgetLocked(sh, dropped[first+i], v)
 	}
 	return dropped
 }

@@ -29,7 +29,10 @@ func newStoreRig(c storeConfig) *storeRig {
 func (r *storeRig) write(rec record, local bool) outcome {
 	r.stamp++
 	rec.version = version{r.stamp, 1}
-	return r.apply(r.now, &rec, local)
+	if local {
+		return r.applyAt(r.now, &rec, true, r.approach(&rec))
+	}
+	return r.apply(r.now, &rec, false)
 }
 
 func (r *storeRig) set(key, val string) outcome    { return r.write(record{key: key, val: val}, true) }
@@ -323,7 +326,7 @@ func (s *store) holds(key string) bool {
 
 // A Get that didn't read the clock, because no entry had a deadline when it began, may find one.
 func TestEntryLivesAt(t *testing.T) {
-	mortal, immortal := newEntry(&record{deadline: 5}), newEntry(&record{})
+	mortal, immortal := newEntry(&record{deadline: 5}, 0), newEntry(&record{}, 0)
 	if !mortal.livesAt(4) || mortal.livesAt(5) || mortal.livesAt(0) {
 		t.Error("a deadline isn't kept")
 	}

@@ -160,10 +160,10 @@ const always = math.MaxUint64
 
 // tellGone tells what becomes of an entry.
 func (s *store) tellGone(e *entry, kind EventKind) {
-	if s.watchers.none() || e == nil || e.kind != kindValue || e.provisional && e.ofProvisional().beside {
+	if s.watchers.none() || e == nil || e.kind != kindValue || e.isProvisional() && e.ofProvisional().beside {
 		return
 	}
-	s.tell(Event{Kind: kind, Key: e.key, Origin: e.origin, Provisional: e.provisional}, always)
+	s.tell(Event{Kind: kind, Key: e.key, Origin: e.origin, Provisional: e.isProvisional()}, always)
 }
 
 // tellHeld tells of what is held now.

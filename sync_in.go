@@ -218,7 +218,7 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 		r.changed(key, kindForget)
 	}
 	r.mu.Lock()
-	clear(in.streamed.hashes)
+	in.streamed = newKeySet() // to clear a large one takes long
 	in.records = 0
 	in.group++
 	return nil
@@ -254,7 +254,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 		return // it was given up while the lock was free
 	}
 	r.n.recordsSynced++
-	if !r.apply(now, rec, placeOf(rec), dot{}) {
+	if !r.apply(now, rec, r.store.placeOf(rec.key), dot{}) {
 		in.spoiled = true
 	}
 	in.streamed.add(rec.key)

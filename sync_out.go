@@ -37,8 +37,10 @@ type syncOut struct {
 	// flush's:
 	next   uint64 // the number of the next chunk
 	group  int
-	loaded bool // what follows is there
+	shard  int  // of the store; those before have been looked at for this group
+	loaded bool // all have, and what follows recs is there
 	recs   []record
+	buf    []record // where recs lie, to be used again
 	clear  version
 	floors []bucketFloor
 }
@@ -147,6 +149,10 @@ func (r *replica) serve(now instant, sends []message) []message {
 		r.mu.Unlock()
 		frame, last := out.chunk(r.store)
 		r.mu.Lock()
+		if frame == nil { // it goes on looking
+			r.wake()
+			continue
+		}
 		out.window = append(out.window, frame)
 		out.made = last
 		out.bytes += uint64(len(frame))
@@ -171,18 +177,21 @@ func (out *syncOut) full() bool {
 }
 
 // chunk makes the next chunk, of about most bytes, or of a record, and says whether it is the
-// last one.
+// last one. It is nil if nothing to send was found in one step.
 func (out *syncOut) chunk(s *store) (frame []byte, last bool) {
 	number := out.next
-	out.next++
 	if number == 0 {
+		out.next++
 		return appendChunk(nil, &out.head), false
 	}
 	groups := int(out.head.groups)
-	if !out.loaded {
-		out.recs, out.clear, out.floors = s.group(groups, out.group)
-		out.loaded = true
+	if len(out.recs) == 0 && !out.loaded {
+		out.load(s, groups)
+		if len(out.recs) == 0 && !out.loaded {
+			return nil, false
+		}
 	}
+	out.next++
 	c := syncChunk{session: out.session, number: number, group: uint64(out.group)}
 	n, size := 0, chunkSize(&c)
 	for n < len(out.recs) && (n == 0 || size+recordSize(&out.recs[n]) <= out.most) {
@@ -190,11 +199,11 @@ func (out *syncOut) chunk(s *store) (frame []byte, last bool) {
 		n++
 	}
 	c.records = out.recs[:n]
-	if n == len(out.recs) && (n == 0 || size+len(out.floors)*floorSize <= maxFrame) {
+	if out.loaded && n == len(out.recs) && (n == 0 || size+len(out.floors)*floorSize <= maxFrame) {
 		c.flags |= chunkDone
 		c.clear, c.floors = out.clear, out.floors
 		out.group++
-		out.loaded = false
+		out.shard, out.loaded = 0, false
 		if out.group == groups {
 			c.flags |= chunkLast
 			last = true
@@ -204,4 +213,14 @@ func (out *syncOut) chunk(s *store) (frame []byte, last bool) {
 	clear(c.records)
 	out.recs = out.recs[n:]
 	return frame, last
+}
+
+// load takes the next step of the group.
+func (out *syncOut) load(s *store, groups int) {
+	out.recs, out.shard = s.groupStep(out.buf[:0], groups, out.group, out.shard)
+	out.buf = out.recs
+	if out.shard == s.shards() {
+		out.clear, out.floors = s.groupEnd(groups, out.group)
+		out.loaded = true
+	}
 }

@@ -224,7 +224,7 @@ func openChunk(frame []byte) (c syncChunk, recs chunkReader, err error) {
 // check refuses what makes no sense, whatever came before it.
 func (c *syncChunk) check(noRecords bool) error {
 	switch {
-	case c.groups > numBuckets || c.groups&(c.groups-1) != 0:
+	case c.groups > maxGroups || c.groups&(c.groups-1) != 0:
 		return fmt.Errorf("%w: %d groups", errMalformed, c.groups)
 	case c.clear.stamp > maxStamp || c.clear.stamp > 0 && c.clear.origin == 0:
 		return fmt.Errorf("%w: Clear %d of origin %d", errMalformed, c.clear.stamp, c.clear.origin)

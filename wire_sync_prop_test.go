@@ -42,7 +42,7 @@ func wireDrawChunk(t *rapid.T) syncChunk {
 		session: rapid.Uint64().Draw(t, "session"),
 		number:  rapid.Uint64().Draw(t, "number"),
 		flags:   rapid.Uint64().Draw(t, "flags") | chunkDone,
-		groups:  1 << rapid.IntRange(0, 14).Draw(t, "groups"),
+		groups:  1 << rapid.IntRange(0, 6).Draw(t, "groups"),
 		entries: wireDrawContext(t),
 		horizon: wireDrawHorizon(t),
 		group:   rapid.Uint64().Draw(t, "group"),
