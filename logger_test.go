@@ -331,7 +331,7 @@ func TestLineLogArguments(t *testing.T) {
 		release := make(chan struct{})
 		out.hook = func() { <-release }
 		l := newLineLog(&out, time.Now)
-		huge := strings.Repeat("é", 1<<20)
+		huge := strings.Repeat("é", 1<<15)
 		for peer := range uint64(1000) {
 			l.Errorf(peer, "%v %s %q", errors.New(huge), huge, []string{huge})
 		}
