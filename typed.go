@@ -54,7 +54,10 @@ var (
 // TypedLoaded is Loaded with a value of a type.
 type TypedLoaded[V any] struct {
 	Value V
-	TTL   time.Duration // as in Loaded
+
+	// TTL is as in Loaded: 0 means LoaderConfig.TTL, NoExpiry no deadline, and a negative one that the
+	// value is returned but not cached.
+	TTL time.Duration
 }
 
 // TypedConfig describes a Typed.
