@@ -63,7 +63,7 @@ func (r *report) writeSpared(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\nThe cache spares the database %s of its queries: %.2f for each request instead of %.2f.\n",
 		percent(spared), on, off)
-	const row = "  %-12s %14s %14s %16s %14s\n"
+	const row = "  %-12s %14s %14s %19s %14s\n"
 	fmt.Fprintf(w, "\n"+row, "", "requests", "DB queries", "for 100 requests", "requests/s")
 	line := func(name string, p *phase) {
 		n := p.total().requests()

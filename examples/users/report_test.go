@@ -87,8 +87,8 @@ func TestReport(t *testing.T) {
 		"  total             3,150        3,000          150          350       93.3 %\n",
 		"in SQLite, 5 % of the requests are updates\n\nThe cache spares the database 88.9 % of its queries: " +
 			"0.11 for each request instead of 1.00.\n\n",
-		"  cache off             1,000          1,000            100.0            500\n",
-		"  cache on              3,150            350             11.1          3,150\n",
+		"  cache off             1,000          1,000               100.0            500\n",
+		"  cache on              3,150            350                11.1          3,150\n",
 		"  cached                                        1      0.25 ms      0.25 ms\n",
 		"  uncached                                      0      0.00 ms      0.00 ms\n",
 		"50 changes on one node showed on the other 2 after: p50 3.00 ms, p99 3.00 ms, max 3.00 ms.",
