@@ -72,6 +72,7 @@ func (r *report) writeSpared(w io.Writer) {
 	}
 	line("cache off", &r.off)
 	line("cache on", &r.on)
+	fmt.Fprintf(w, "  (Clients, nodes and %s share this machine, which HTTP keeps busy either way.)\n", r.database)
 }
 
 func (r *report) writeLatency(w io.Writer) {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"math/rand/v2"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +125,26 @@ func TestReportOfFailure(t *testing.T) {
 	for _, want := range []string{"Check FAILED: 12 differences", "user 7: ...", "and 2 more"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// What the READMEs show is what is printed, but for the figures.
+func TestReadmesShowTheReport(t *testing.T) {
+	shape := func(s string) string {
+		s = regexp.MustCompile(`[0-9][0-9,.]*`).ReplaceAllString(s, "N")
+		return strings.Join(strings.Fields(s), " ")
+	}
+	r := testReport()
+	var b strings.Builder
+	r.write(&b)
+	for _, file := range []string{"../README.md", "../../README.md"} {
+		readme, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(shape(string(readme)), shape(b.String())) {
+			t.Errorf("%s doesn't show what is printed:\n%s", file, b.String())
 		}
 	}
 }
