@@ -29,7 +29,7 @@ func TestMinPeers(t *testing.T) {
 				a := memNode(t, net, 1, 0, two)
 				notReady(t, a, "no other node is reached")
 				advance(time.Hour) // it never counts as synced while it is alone
-				notReady(t, a, "mustn't be alone")
+				notReady(t, a, "it waits until one is")
 				waited := make(chan error, 1)
 				go func() { waited <- a.WaitSynced(context.Background()) }()
 				b := memNode(t, net, 2, 0, two)
@@ -56,7 +56,8 @@ func TestMinPeers(t *testing.T) {
 				notReady(t, a, "only 1 of at least 2")
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				if err := b.WaitSynced(ctx); !errors.Is(err, ErrNotSynced) || !errors.Is(err, context.DeadlineExceeded) {
+				err := b.WaitSynced(ctx)
+				if !errors.Is(err, ErrNotSynced) || !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("WaitSynced = %v", err)
 				}
 				get(t, a, "k", "v") // it works as before
@@ -84,7 +85,7 @@ func TestMinPeersIsComplete(t *testing.T) {
 		b := memNode(t, net, 2, 0, peers, func(c *Config) { c.MinPeers = 1 })
 		b.peer.transport.Disconnect(1) // before anything came
 		advance(time.Minute)
-		notReady(t, b, "mustn't be alone")
+		notReady(t, b, "it waits until one is")
 		waitSynced(t, b, 5*time.Minute)
 		if synctest.Wait(); b.Len() != 500 {
 			t.Errorf("ready with %d entries", b.Len())
@@ -104,7 +105,7 @@ func TestNeverReadyAlone(t *testing.T) {
 				negative := func(c *Config) { edit(c); c.SyncTimeout = -1 }
 				a := memNode(t, net, 1, 0, negative)
 				advance(time.Hour)
-				notReady(t, a, "mustn't be alone")
+				notReady(t, a, "it waits until one is")
 				b := memNode(t, net, 2, 0, negative)
 				waitSynced(t, a, electAfter+2*tickEvery)
 				waitSynced(t, b, time.Minute)
@@ -118,8 +119,10 @@ func TestNeverReadyAlone(t *testing.T) {
 
 // Of nodes that reach each other one declares itself though the one with the lowest PeerID doesn't.
 func TestNeverAloneIsSyncedInTheEnd(t *testing.T) {
-	r := newReplica(replicaConfig{id: 2, origin: 102, maxSkew: time.Second, logSize: 10, syncTimeout: -1, wake: func() {},
-		changed: func(string, kind) {}, store: storeConfig{maxKeys: 10}})
+	r := newReplica(replicaConfig{
+		id: 2, origin: 102, maxSkew: time.Second, logSize: 10, syncTimeout: -1,
+		wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10},
+	})
 	at := func(d time.Duration) instant { return instant{wall: 1e12 + d.Milliseconds(), mono: d} }
 	r.tick(at(time.Hour))
 	if r.synced {

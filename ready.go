@@ -35,8 +35,8 @@ func (b *Bcache) Ready() error {
 	return nil
 }
 
-// WaitSynced waits until Ready returns nil, for MinPeers too. The error is ErrClosed after Close, or that of
-// ctx, which then wraps ErrNotSynced too and says what the node was waiting for.
+// WaitSynced waits until Ready returns nil, for MinPeers too. The error is ErrClosed after Close, or
+// that of ctx, which then wraps ErrNotSynced too and says what the node was waiting for.
 func (b *Bcache) WaitSynced(ctx context.Context) error {
 	for {
 		moved, ended := b.peer.news.next(), ctx.Err() != nil

@@ -103,7 +103,8 @@ func (r *replica) unsynced(now instant) string {
 	case in != nil:
 		return fmt.Sprintf("a full sync from node %x begins", in.peer)
 	case len(r.peers) == 0 && r.lone == never:
-		return fmt.Sprintf("no other node is reached for %v, and this one mustn't be alone", (now.mono - r.lonely).Round(time.Second))
+		return fmt.Sprintf("no other node is reached for %v; "+
+			"with MinPeers, or a negative SyncTimeout, it waits until one is", (now.mono - r.lonely).Round(time.Second))
 	case len(r.peers) == 0:
 		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", (now.mono - r.lonely).Round(time.Second), r.lone)
 	case r.syncFailure != "":
