@@ -131,6 +131,7 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 		changed:     b.changed,
 		first:       len(cfg.Peers) == 0,
 		syncTimeout: cfg.SyncTimeout,
+		minPeers:    cfg.MinPeers,
 		store: storeConfig{
 			maxKeys:       cfg.MaxKeys,
 			maxBytes:      cfg.MaxBytes,
@@ -212,7 +213,7 @@ func (b *Bcache) Set(key, val string, ttl int) error {
 }
 
 // SetWithTTL is Set with a ttl as fine as a millisecond; it is rounded up. NoExpiry
-// means no deadline.
+// means no deadline; with a ttl <= 0 it deletes key.
 func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
 	if ttl <= 0 {
 		return b.Delete(key)

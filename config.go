@@ -20,7 +20,8 @@ import (
 var ErrConfig = errors.New("bcache: invalid config")
 
 // Config describes a node. Only MaxKeys has to be set. A negative number is an
-// error everywhere. New copies the Config: changing it afterwards has no effect.
+// error, but for SyncTimeout, where it has a meaning. New copies the Config: changing it afterwards
+// has no effect.
 type Config struct {
 	// PeerID identifies the node to people and to its peers: 1 to 2^48-1, unique in the
 	// cluster. 0 draws a random one.
@@ -79,8 +80,17 @@ type Config struct {
 	Settle time.Duration
 
 	// SyncTimeout is for how long a node with Peers that reaches none of them, or none that
-	// is synced, waits until it counts as synced itself, see Bcache.Ready. 0 means 10 s.
+	// is synced, waits until it counts as synced itself, see Bcache.Ready. 0 means 10 s. A negative one
+	// means that a node that reaches no other one never does, with or without Peers, so it is never ready
+	// alone; of nodes that reach each other, and of which none is synced, one still is after 10 s at most.
 	SyncTimeout time.Duration
+
+	// MinPeers is how many other nodes must be connected directly for Bcache.Ready to return nil: before,
+	// and again whenever there are fewer, it returns an error. It makes no other difference but that a node
+	// that reaches no other one never counts as synced, as with a negative SyncTimeout. Set it to what
+	// every node has even while some are restarted, or all of them stop being ready at once: 1 makes sense
+	// for three nodes. 0 means that a node may be ready on its own. More than MaxConns is an error.
+	MinPeers int
 
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256.
 	MaxConns int
@@ -172,8 +182,9 @@ func (c Config) validate() error {
 	if c.MaxClockSkew > maxMaxClockSkew {
 		wrong("MaxClockSkew is %v: must be at most %v", c.MaxClockSkew, maxMaxClockSkew)
 	}
-	if c.SyncTimeout < 0 {
-		wrong("SyncTimeout is %v: must be a positive duration, or 0 for %v", c.SyncTimeout, defaultSyncTimeout)
+	limit("MinPeers", int64(c.MinPeers), "a number of other nodes, or 0 for a node that may be alone")
+	if conns := cmp.Or(max(c.MaxConns, 0), defaultMaxConns); c.MinPeers > conns {
+		wrong("MinPeers is %d: must be at most MaxConns, %d, or the node is never ready", c.MinPeers, conns)
 	}
 	limit("MaxConns", int64(c.MaxConns), fmt.Sprintf("1 or more, or 0 for %d", defaultMaxConns))
 	if c.MaxPending != 0 && c.MaxPending < minMaxPending {
@@ -197,6 +208,12 @@ func (c Config) networkFields() []string {
 	}
 	if c.ClusterName != "" {
 		set = append(set, fmt.Sprintf("ClusterName is %q", c.ClusterName))
+	}
+	if c.SyncTimeout < 0 {
+		set = append(set, fmt.Sprintf("SyncTimeout is %v", c.SyncTimeout))
+	}
+	if c.MinPeers > 0 {
+		set = append(set, fmt.Sprintf("MinPeers is %d", c.MinPeers))
 	}
 	return set
 }

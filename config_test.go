@@ -55,6 +55,8 @@ func TestConfigValid(t *testing.T) {
 		{MaxKeys: 1, ListenAddr: "[::]:65535", AdvertiseAddr: "0.0.0.0:65535"},
 		{MaxKeys: 1, ListenAddr: "host:7000", AdvertiseAddr: "my_app-1.example.com.:7000"},
 		{MaxKeys: 1, ListenAddr: "[fe80::1%eth0]:7000", Peers: []string{}},
+		{MaxKeys: 1, ListenAddr: ":7000", SyncTimeout: -1, MinPeers: 256},
+		{MaxKeys: 1, ListenAddr: ":7000", Peers: []string{"a:1"}, SyncTimeout: math.MinInt64, MinPeers: 2, MaxConns: 2},
 	} {
 		if p := confProblems(t, c); p != nil {
 			t.Errorf("%+v: %q", c, p)
@@ -82,6 +84,9 @@ func TestConfigInvalid(t *testing.T) {
 		{func(c *Config) { c.MaxBytes = EntryOverhead }, []string{"MaxBytes is 200:", "more than 200"}},
 		{func(c *Config) { c.MaxClockSkew = -time.Second }, []string{"MaxClockSkew is -1s:", "positive", "0 for 500ms"}},
 		{func(c *Config) { c.MaxConns = -1 }, []string{"MaxConns is -1:", "1 or more", "0 for 256"}},
+		{func(c *Config) { c.MinPeers = -1 }, []string{"MinPeers is -1:", "0 for"}},
+		{func(c *Config) { c.MinPeers = 257 }, []string{"MinPeers is 257:", "MaxConns, 256", "never ready"}},
+		{func(c *Config) { c.MinPeers, c.MaxConns = 3, 2 }, []string{"MinPeers is 3:", "MaxConns, 2"}},
 		{func(c *Config) { c.LogSize = math.MinInt }, []string{"LogSize is -", "1 or more", "MaxKeys"}},
 		{func(c *Config) { c.MaxPending = 1 << 20 }, []string{"MaxPending is 1048576", "2097152 or more", "0 for 67108864"}},
 		{func(c *Config) { c.ListenAddr = "host" }, []string{`ListenAddr is "host":`, "missing port", "host:port"}},
@@ -97,6 +102,8 @@ func TestConfigInvalid(t *testing.T) {
 		{func(c *Config) { c.ListenAddr, c.AdvertiseAddr = "", "a:1" }, []string{`ListenAddr is ""`, `AdvertiseAddr is "a:1":`, "environment"}},
 		{func(c *Config) { c.ListenAddr, c.Secret = "", confSecret }, []string{`ListenAddr is ""`, `Secret has 16 bytes:`, "environment"}},
 		{func(c *Config) { c.ListenAddr, c.ClusterName = "", "x" }, []string{`ListenAddr is ""`, `ClusterName is "x":`, `":7000"`, "environment"}},
+		{func(c *Config) { c.ListenAddr, c.MinPeers = "", 1 }, []string{`ListenAddr is ""`, "MinPeers is 1:", "environment"}},
+		{func(c *Config) { c.ListenAddr, c.SyncTimeout = "", -1 }, []string{`ListenAddr is ""`, "SyncTimeout is -1ns:", "environment"}},
 	}
 	if math.MaxInt > maxDeletionDelay { // an int of 64 bits
 		for _, delay := range []int64{maxDeletionDelay + 1, math.MaxInt64} {
@@ -225,7 +232,7 @@ func TestConfigWithDefaults(t *testing.T) {
 	own := Config{
 		PeerID: 7, ListenAddr: ":1", Peers: []string{"a:1"}, MaxKeys: 2, Logger: NewSlogLogger(nil), DeletionDelay: 3, MaxBytes: 400,
 		AdvertiseAddr: ":5", Secret: confSecret, ClusterName: "c", MaxClockSkew: 6, SyncTimeout: 7, MaxConns: 8, LogSize: 9,
-		Settle: 10, MaxPending: 11,
+		Settle: 10, MinPeers: 11, MaxPending: 12,
 	}
 	for i, v := 0, reflect.ValueOf(own); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {

@@ -336,3 +336,86 @@ func ExampleBcache_Subscribe() {
 	// set greeting hello
 	// delete greeting
 }
+
+// After an update in the database the key is deleted, on all nodes; a value that nobody else has is
+// set. Keys are without the Prefix.
+func ExampleLoader_Delete() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	table := map[string]string{"1": "Ada", "2": "Bob"}
+	users, err := bcache.NewLoader(cache, bcache.LoaderConfig{
+		Prefix: "user:",
+		Fill: func(_ context.Context, id string) (bcache.Loaded, error) {
+			return bcache.Loaded{Value: table[id]}, nil
+		},
+		TTL: time.Minute,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	fmt.Println(users.Get(ctx, "1"))
+
+	table["1"], table["2"] = "Ada Lovelace", "Robert" // commit, then delete
+	fmt.Println(users.DeleteMany([]string{"1", "2"}))
+	fmt.Println(users.Get(ctx, "1"))
+
+	fmt.Println(users.Set("guest", "a visitor", 0)) // for the Loader's TTL
+	fmt.Println(cache.Get("user:guest"))
+	fmt.Println(users.Delete("guest"))
+	// Output:
+	// Ada <nil>
+	// <nil>
+	// Ada Lovelace <nil>
+	// <nil>
+	// a visitor true
+	// <nil>
+}
+
+// While the database is down, an old value is served, and GetResult says so.
+func ExampleTyped_GetResult() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	prices, err := bcache.NewTyped(cache, bcache.TypedConfig[int]{
+		Fill: func(context.Context, string) (bcache.TypedLoaded[int], error) {
+			return bcache.TypedLoaded[int]{}, errors.New("the database is down")
+		},
+		Loader: bcache.LoaderConfig{Prefix: "price:", TTL: time.Minute, StaleOnErrorFor: time.Hour},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := prices.Set("tea", 250, time.Millisecond); err != nil {
+		log.Fatal(err)
+	}
+	eventually(func() bool { _, ok := cache.Get("price:tea"); return !ok }) // it has expired
+	fmt.Printf("%+v\n", prices.GetResult(context.Background(), "tea"))
+	// Output: {Value:250 Stale:true Err:the database is down}
+}
+
+// What is too large is named; everything else is deleted.
+func ExampleBcache_DeleteMany() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	for _, key := range []string{"a", "b", "c"} {
+		if err := cache.Set(key, "v", 60); err != nil {
+			log.Fatal(err)
+		}
+	}
+	err = cache.DeleteMany([]string{"a", strings.Repeat("x", bcache.MaxRecordSize+1), "c"})
+	var failed bcache.KeyErrors
+	fmt.Println(errors.As(err, &failed), len(failed), errors.Is(err, bcache.ErrTooLarge))
+	fmt.Println(cache.Len())
+	// Output:
+	// true 1 true
+	// 1
+}

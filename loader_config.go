@@ -65,7 +65,7 @@ type LoaderConfig struct {
 	// places and callers holds for all keys of a call.
 	FillMany func(ctx context.Context, keys []string) (map[string]Loaded, error)
 
-	// TTL is for how long a value is fresh. It must be positive; NoExpiry means for ever.
+	// TTL is for how long a value is fresh. It must be positive, so 0 is an error; NoExpiry means for ever.
 	TTL time.Duration
 
 	// Jitter makes each TTL, and NegativeTTL, shorter by a random part: 0.1 is by up to a tenth. So keys that

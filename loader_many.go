@@ -10,22 +10,29 @@ import (
 	"sync"
 )
 
-// KeyErrors is the error of GetMany, and may be that of a FillMany: by key, why there is no value.
-// errors.Is and errors.As look at each of them.
+// KeyErrors is the error of GetMany and DeleteMany, and may be that of a FillMany: by key, why there is
+// no value, or why it isn't deleted. errors.Is and errors.As look at each of them.
 type KeyErrors map[string]error
 
-// Error names the first of the keys.
+// Error names the first of the keys, by their beginnings if they are long.
 func (e KeyErrors) Error() string {
-	const shown = 3
+	const (
+		shown  = 3
+		maxKey = 64 // bytes
+	)
 	var lines []string
 	for i, key := range slices.Sorted(maps.Keys(e)) {
 		if i == shown {
 			lines = append(lines, fmt.Sprintf("and %d more", len(e)-shown))
 			break
 		}
-		lines = append(lines, fmt.Sprintf("%q: %v", key, e[key]))
+		name := fmt.Sprintf("%q", key)
+		if len(key) > maxKey {
+			name = fmt.Sprintf("%q... (%d bytes)", key[:maxKey], len(key))
+		}
+		lines = append(lines, fmt.Sprintf("%s: %v", name, e[key]))
 	}
-	return "bcache: no value of " + strings.Join(lines, "; ")
+	return "bcache: it failed for " + strings.Join(lines, "; ")
 }
 
 // Unwrap returns the errors by key, sorted.

@@ -137,7 +137,7 @@ func TestGetManyPartialResults(t *testing.T) {
 			}
 		}
 		if text := (KeyErrors{"d": errDown, "c": errDown, "b": errDown, "a": errDown, "e": errDown}).Error(); text !=
-			`bcache: no value of "a": down; "b": down; "c": down; and 2 more` {
+			`bcache: it failed for "a": down; "b": down; "c": down; and 2 more` {
 			t.Error(text)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/weaveworks/mesh"
@@ -200,8 +201,9 @@ type meshConn struct {
 	since               time.Time
 	control             func(tag byte, msg []byte) error
 	line                *meshLine
-	errs                chan error    // what is sent here ends the connection
-	done                chan struct{} // closed when it has ended
+	errs                chan error             // what is sent here ends the connection
+	done                chan struct{}          // closed when it has ended
+	refused             atomic.Pointer[string] // why the other side refuses this node, if it said so
 
 	// Under meshTransport.mu:
 	admitted  time.Time // by time.Now
@@ -247,6 +249,7 @@ func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 		c.t.mu.Unlock()
 		c.t.poke()
 	case kind == controlRefused:
+		c.refused.Store(&reason)
 		c.t.log.Errorf(c.peer, "node %x (%s) refuses this node: %s", c.peer, c.addr, reason)
 	}
 }
@@ -254,7 +257,7 @@ func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 // Stop implements mesh.OverlayConnection.
 func (c *meshConn) Stop() {
 	lived := c.t.drop(c)
-	c.t.dials.lost(c.peer, lived)
+	c.t.dials.lost(c.peer, lived, c.refused.Load())
 	c.t.poke()
 }
 

@@ -26,11 +26,11 @@ type peer struct {
 	now       func() time.Time
 	start     time.Time
 
-	wake   chan struct{} // the flusher has work
-	ping   chan struct{} // a pong or a departure may have confirmed something
-	synced chan struct{} // closed when the replica is
-	done   chan struct{}
-	wg     sync.WaitGroup
+	wake chan struct{} // the flusher has work
+	ping chan struct{} // a pong or a departure may have confirmed something
+	news bell          // the node may be ready now
+	done chan struct{}
+	wg   sync.WaitGroup
 }
 
 func newPeer(cfg replicaConfig, t transport, log *lineLog, now func() time.Time) *peer {
@@ -41,16 +41,12 @@ func newPeer(cfg replicaConfig, t transport, log *lineLog, now func() time.Time)
 		start:     now(),
 		wake:      make(chan struct{}, 1),
 		ping:      make(chan struct{}, 1),
-		synced:    make(chan struct{}),
 		done:      make(chan struct{}),
 	}
 	cfg.local = t == nil
 	cfg.wake = func() { notify(p.wake) }
-	cfg.became = func() { close(p.synced) }
+	cfg.became = p.news.ring
 	p.replica = newReplica(cfg)
-	if p.replica.synced {
-		close(p.synced)
-	}
 	return p
 }
 
@@ -125,6 +121,7 @@ func (p *peer) flush() {
 		p.log.Errorf(c.peer, "the connection to node %x is cut: %s", c.peer, c.reason)
 		p.transport.Disconnect(c.peer)
 	}
+	p.announce(p.replica.takeNotices())
 }
 
 // Receive implements transportHandler. It applies the frame on the transport's
@@ -147,7 +144,10 @@ func (p *peer) Moved(id uint64) { p.replica.moved(p.instant(), id) }
 func (p *peer) Arriving(from uint64, head []byte) { p.replica.arriving(p.instant(), from, head) }
 
 // Joined implements transportHandler.
-func (p *peer) Joined(id, origin uint64) { p.replica.joined(p.instant(), id, origin) }
+func (p *peer) Joined(id, origin uint64) {
+	p.replica.joined(p.instant(), id, origin)
+	p.news.ring()
+}
 
 // Left implements transportHandler.
 func (p *peer) Left(id uint64) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // ErrNotSynced is wrapped by what Ready and WaitSynced return while the node isn't synced.
@@ -14,13 +15,16 @@ var ErrNotSynced = errors.New("bcache: not synced yet")
 // meant for readiness probes: an instance that gets traffic only when it is ready doesn't
 // begin with an empty cache.
 //
-// A node without Peers is ready at once; one that reaches no other node after SyncTimeout; of
-// nodes that start together, one after some seconds, and then the others. Once ready a
+// A node without Peers is ready at once; one that reaches no other node after SyncTimeout, unless that
+// is negative; of nodes that start together, one after some seconds, and then the others. Once ready a
 // node stays ready, whatever happens to its connections, until Close: then the error is
 // ErrClosed.
 //
-// It is not about safety: a node that isn't ready can be used, and only misses more. Nor
-// does it tell whether other nodes are connected; see Members.
+// With Config.MinPeers it isn't ready, and isn't ready any more, while fewer other nodes are connected
+// directly.
+//
+// It is not about safety: a node that isn't ready can be used, and only misses more. Nor, without
+// MinPeers, does it tell whether other nodes are connected; see Members.
 func (b *Bcache) Ready() error {
 	if b.closed.Load() {
 		return ErrClosed
@@ -31,18 +35,46 @@ func (b *Bcache) Ready() error {
 	return nil
 }
 
-// WaitSynced waits until Ready returns nil. The error is ErrClosed after Close, or that of
-// ctx, which then wraps ErrNotSynced too and says what the node was waiting for.
+// WaitSynced waits until Ready returns nil, for MinPeers too. The error is ErrClosed after Close, or
+// that of ctx, which then wraps ErrNotSynced too and says what the node was waiting for.
 func (b *Bcache) WaitSynced(ctx context.Context) error {
-	select {
-	case <-b.peer.synced:
-	case <-b.peer.done:
-	case <-ctx.Done():
+	for {
+		moved, ended := b.peer.news.next(), ctx.Err() != nil
+		err := b.Ready()
+		switch {
+		case err == nil, errors.Is(err, ErrClosed):
+			return err
+		case ended:
+			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		}
+		select {
+		case <-moved:
+		case <-b.peer.done:
+		case <-ctx.Done():
+		}
 	}
-	switch err := b.Ready(); {
-	case err == nil, errors.Is(err, ErrClosed):
-		return err
-	default:
-		return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+}
+
+// A bell wakes all who wait for its next ring.
+type bell struct {
+	mu   sync.Mutex
+	rung chan struct{} // nil: nobody waits
+}
+
+func (b *bell) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rung == nil {
+		b.rung = make(chan struct{})
+	}
+	return b.rung
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rung != nil {
+		close(b.rung)
+		b.rung = nil
 	}
 }

@@ -22,6 +22,8 @@ type replica struct {
 	maxSkew int64         // ms, rounded up
 	local   bool          // no other node will ever be: nothing is logged or queued
 	lone    time.Duration // for so long it waits for others, see judge
+	alike   time.Duration // and for one of them to be synced
+	least   int           // neighbours, or it isn't ready
 
 	chunkBytes, pullBytes int
 	wake                  func()
@@ -82,7 +84,9 @@ type replica struct {
 	synced      bool
 	lonely      time.Duration // the last neighbour left
 	unsyncedFor time.Duration // since when all neighbours are unsynced
+	syncedFrom  uint64        // PeerID of who sent the last full sync
 	syncFailure string
+	notices     []syncNotice
 }
 
 type replicaConfig struct {
@@ -93,7 +97,8 @@ type replicaConfig struct {
 	maxOrigins  int // 0 = maxOrigins
 	local       bool
 	first       bool          // it has nobody to wait for: it is synced from the start
-	syncTimeout time.Duration // a node that reaches nobody for so long is synced
+	syncTimeout time.Duration // a node that reaches nobody for so long is synced; negative: never
+	minPeers    int           // if it isn't 0: never either, see Config.MinPeers
 	chunkBytes  int           // of a full sync; 0 = defaultChunkBytes
 	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
 	maxPending  int           // bytes that wait to be sent; 0 = defaultMaxPending
@@ -160,6 +165,13 @@ func newReplica(c replicaConfig) *replica {
 	if c.became == nil {
 		c.became = func() {}
 	}
+	lone, alike := c.syncTimeout, c.syncTimeout
+	if alike < 0 {
+		alike = defaultSyncTimeout
+	}
+	if c.syncTimeout < 0 || c.minPeers > 0 {
+		c.first, lone = false, never
+	}
 	return &replica{
 		id:      c.id,
 		origin:  c.origin,
@@ -183,7 +195,9 @@ func newReplica(c replicaConfig) *replica {
 
 		patience: syncPatience,
 		synced:   c.first || c.local,
-		lone:     c.syncTimeout,
+		lone:     lone,
+		alike:    alike,
+		least:    c.minPeers,
 
 		lastSurvey: -surveyEvery,
 		chunkBytes: cmp.Or(c.chunkBytes, defaultChunkBytes),
@@ -408,6 +422,7 @@ func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g = replicaGauges{origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n, syncing: r.sync != nil, serving: len(r.serving)}
+	g.synced, g.syncedFrom = r.synced, r.syncedFrom
 	for _, id := range r.peerIDs {
 		p := r.peers[id]
 		g.peers = append(g.peers, PeerStats{ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard, Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p)})
@@ -417,6 +432,7 @@ func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
 
 type replicaGauges struct {
 	origins, logRecords, outbox, serving int
-	syncing                              bool
+	syncing, synced                      bool
+	syncedFrom                           uint64
 	peers                                []PeerStats
 }

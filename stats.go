@@ -77,6 +77,9 @@ type Stats struct {
 	SyncBytesIn   uint64        // counter: bytes of those received to the end
 	SyncTook      time.Duration // gauge: how long the last one that was received took
 
+	Synced     bool   // gauge: the node is synced. Ready may want more: see Config.MinPeers
+	SyncedFrom uint64 // gauge: PeerID of the node that the last full sync came from; 0: none, it is synced by itself, or isn't
+
 	Syncing  bool   // gauge: a full sync was asked for, or is being received
 	Serving  int    // gauge: full syncs being sent
 	StuckCut uint64 // counter: connections cut because nothing came any more
@@ -133,6 +136,7 @@ func (b *Bcache) Stats() Stats {
 		RecordsRepaired: n.recordsRetrieved, RecordsResent: n.recordsRepaired,
 		SyncsServed: n.syncsServed, SyncsReceived: n.syncsReceived, SyncsFailed: n.syncsFailed,
 		SyncRecords: n.recordsSynced, SyncBytesOut: n.syncBytesOut, SyncBytesIn: n.syncBytesIn, SyncTook: n.syncTook,
+		Synced: g.synced, SyncedFrom: g.syncedFrom,
 		Syncing: g.syncing, Serving: g.serving, StuckCut: n.stuck, SkewCut: n.refusedSkewPeers,
 		Peers:         g.peers,
 		DroppedOutbox: n.droppedOutbox, DroppedMessages: n.droppedSends,

@@ -274,6 +274,8 @@ func (r *replica) endSync(now instant) {
 	r.n.syncsReceived++
 	r.n.syncBytesIn += in.bytes
 	r.n.syncTook = now.mono - in.began
+	r.syncedFrom = in.peer
+	r.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.n.syncTook})
 	in.applying, in.ended = true, true // no other session until the marks of this one are gone
 	r.mu.Unlock()
 	for _, key := range r.store.vouch(in.mark) {

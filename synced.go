@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -12,14 +13,19 @@ import (
 // Normally a full sync from a synced neighbour makes it so. Somebody has to be the first:
 //
 //   - a node that has nobody to connect to is synced from the start;
-//   - one that reaches nobody for Config.SyncTimeout declares itself;
+//   - one that reaches nobody for Config.SyncTimeout declares itself, unless that is negative or there
+//     is a Config.MinPeers: then it never does while it is alone;
 //   - if a whole cluster starts together, all neighbours are unsynced: the lowest PeerID
 //     declares itself after a while, anyone after SyncTimeout.
 //
 // Nothing is lost if that was wrong: what one node has and another lacks is repaired
 // whenever they meet.
 
-const electAfter = 3 * time.Second // all neighbours being unsynced, in case a synced one is about to connect
+const (
+	electAfter = 3 * time.Second // all neighbours being unsynced, in case a synced one is about to connect
+
+	never time.Duration = math.MaxInt64
+)
 
 // whole reports whether a full sync from this node would make another one complete: it is synced,
 // vouches for all that it holds, and its stamps aren't ahead of what others accept.
@@ -43,7 +49,7 @@ func (r *replica) judge(now instant) {
 		r.unsyncedFor = now.mono
 	default:
 		alike := now.mono - r.unsyncedFor
-		if alike >= electAfter && (r.synced || r.id < slices.Min(r.peerIDs)) || alike >= r.lone {
+		if alike >= electAfter && (r.synced || r.id < slices.Min(r.peerIDs)) || alike >= r.alike {
 			r.declare(now)
 		}
 	}
@@ -56,6 +62,9 @@ func (r *replica) declare(now instant) {
 		r.unvouched = false
 		r.store.unmark()
 		r.skip(now)
+	}
+	if !r.synced {
+		r.notice(syncNotice{others: len(r.peers), took: now.mono - r.lonely})
 	}
 	r.becomeSynced()
 	for _, id := range r.peerIDs { // they may be waiting for one that is
@@ -80,17 +89,22 @@ func (r *replica) becomeSynced() {
 	}
 }
 
-// unsynced says why the node isn't synced; "" if it is.
+// unsynced says why the node isn't ready; "" if it is.
 func (r *replica) unsynced(now instant) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch in := r.sync; {
+	case r.synced && len(r.peers) < r.least:
+		return fmt.Sprintf("only %d of at least %d other nodes are connected (MinPeers)", len(r.peers), r.least)
 	case r.synced:
 		return ""
 	case in != nil && in.head.groups > 0:
 		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, 100*in.group/in.head.groups)
 	case in != nil:
 		return fmt.Sprintf("a full sync from node %x begins", in.peer)
+	case len(r.peers) == 0 && r.lone == never:
+		return fmt.Sprintf("no other node is reached for %v; "+
+			"with MinPeers, or a negative SyncTimeout, it waits until one is", (now.mono - r.lonely).Round(time.Second))
 	case len(r.peers) == 0:
 		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", (now.mono - r.lonely).Round(time.Second), r.lone)
 	case r.syncFailure != "":

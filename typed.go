@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -56,7 +55,10 @@ var (
 // TypedLoaded is Loaded with a value of a type.
 type TypedLoaded[V any] struct {
 	Value V
-	TTL   time.Duration // as in Loaded
+
+	// TTL is as in Loaded: 0 means LoaderConfig.TTL, NoExpiry no deadline, and a negative one that the
+	// value is returned but not cached.
+	TTL time.Duration
 }
 
 // TypedConfig describes a Typed.
@@ -195,19 +197,57 @@ func (t *Typed[V]) decodes(held string) bool {
 // stands beside it on this node, until anything is written to the key: so nodes, and Typeds, of two
 // layouts leave each other's values alone. The error wraps ErrDecode where a Fill brought something
 // that the Codec can't decode: that counts as a failure of the Fill, and isn't cached.
-func (t *Typed[V]) Get(ctx context.Context, key string) (v V, err error) {
-	if s, ok := t.loader.fresh(key); ok {
-		if v, err = t.read(s); err == nil {
-			t.loader.cache.store.count(true)
-			return v, nil
-		}
+func (t *Typed[V]) Get(ctx context.Context, key string) (V, error) {
+	if v, ok := t.fresh(key); ok {
+		return v, nil
 	}
+	r := t.get(ctx, key)
+	if r.Stale {
+		return r.Value, nil
+	}
+	return r.Value, r.Err
+}
+
+// A TypedResult is what GetResult of a Typed returns: a Result with a value of a type.
+type TypedResult[V any] struct {
+	Value V
+	Stale bool  // as in Result
+	Err   error // as in Result
+}
+
+// GetResult is Get for who wants to know whether the value is stale, and why.
+func (t *Typed[V]) GetResult(ctx context.Context, key string) TypedResult[V] {
+	if v, ok := t.fresh(key); ok {
+		return TypedResult[V]{Value: v}
+	}
+	return t.get(ctx, key)
+}
+
+// fresh is Loader.fresh, and counts the hit.
+func (t *Typed[V]) fresh(key string) (v V, ok bool) {
+	s, ok := t.loader.fresh(key)
+	if !ok {
+		return v, false
+	}
+	v, err := t.read(s)
+	if err != nil {
+		return v, false
+	}
+	t.loader.cache.store.count(true)
+	return v, true
+}
+
+// get is Loader.get.
+func (t *Typed[V]) get(ctx context.Context, key string) TypedResult[V] {
 	r := t.loader.get(ctx, key)
 	if r.Err != nil && !r.Stale {
-		var none V
-		return none, r.Err
+		return TypedResult[V]{Err: r.Err}
 	}
-	return t.decode(key, r.Value)
+	v, err := t.decode(key, r.Value)
+	if err != nil {
+		return TypedResult[V]{Err: err}
+	}
+	return TypedResult[V]{Value: v, Stale: r.Stale, Err: r.Err}
 }
 
 // GetMany is Loader.GetMany. Values that can't be decoded are filled again with those that are missing.
@@ -215,31 +255,24 @@ func (t *Typed[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 	return getMany(ctx, t.loader, keys, t.decode)
 }
 
-// Set writes a value on all nodes as if a Fill had brought it, with the times of the Loader; but as a
-// write it beats fills that began before. A ttl of 0 is the Loader's TTL; with a negative one
-// it deletes. The errors are those of Bcache.SetWithTTL, and ErrEncode: then nothing changes.
-//
-// Where a database has the truth, Delete after the commit is better: see "Fills, and the
-// fence" in the README.
+// Set is Loader.Set: a ttl of 0 is LoaderConfig.TTL, and a negative one deletes. The errors are the
+// same, and ErrEncode: then nothing changes.
 func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error {
-	b, full := t.loader.cache, t.loader.cfg.Prefix+key
 	if ttl < 0 {
-		return b.Delete(full)
+		return t.Delete(key)
 	}
 	s, err := t.encode(key, v)
 	if err != nil {
 		return err
 	}
-	if b.tooLarge(full, s) {
-		return b.refuse(full)
-	}
-	now := b.peer.now()
-	rec, _ := t.loader.policy.value(now, full, Loaded{Value: s, TTL: ttl}, rand.Float64())
-	return b.peer.replica.setRecord(b.peer.instantOf(now), &rec)
+	return t.loader.Set(key, s, ttl)
 }
 
-// Delete is Bcache.Delete.
-func (t *Typed[V]) Delete(key string) error { return t.loader.cache.Delete(t.loader.cfg.Prefix + key) }
+// Delete is Loader.Delete.
+func (t *Typed[V]) Delete(key string) error { return t.loader.Delete(key) }
+
+// DeleteMany is Loader.DeleteMany.
+func (t *Typed[V]) DeleteMany(keys []string) error { return t.loader.DeleteMany(keys) }
 
 // All is Bcache.All for the keys that have the Prefix, without it. Where a value can't be decoded it
 // has what stands beside it on this node; what can't be decoded either is left out, and counted.

@@ -180,7 +180,6 @@ func (d *demo) measure(ctx context.Context, l load) (phase, error) {
 // noCache holds nothing: it shows what the service does without a cache.
 type noCache struct{}
 
-func (noCache) Delete(string) error      { return nil }
 func (noCache) Ready() error             { return nil }
 func (noCache) Members() []bcache.Member { return nil }
 func (noCache) Stats() bcache.Stats      { return bcache.Stats{} }

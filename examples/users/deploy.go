@@ -89,9 +89,7 @@ func newDeploy(opts options, failed func(error)) (*deploy, error) {
 		} else {
 			command = append(command, "-db", opts.db)
 		}
-		if opts.wide {
-			command = append(command, "-wide")
-		}
+		command = append(command, fmt.Sprintf("-wide=%v", opts.wide))
 		p := &process{name: fmt.Sprint("node ", i+1), command: command, url: "http://" + http, failed: failed}
 		d.processes = append(d.processes, p)
 		urls = append(urls, p.url)

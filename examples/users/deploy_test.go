@@ -33,7 +33,7 @@ func TestDeploy(t *testing.T) {
 			t.Errorf("left in the temporary directory: %v, %v", left, err)
 		}
 	})
-	for name, wide := range map[string][]string{"PerNode": nil, "ClusterWide": {"-wide"}} {
+	for name, wide := range map[string][]string{"PerNode": {"-wide=false"}, "ClusterWide": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var stdout, stderr syncBuffer

@@ -46,7 +46,7 @@ func newTestService(t *testing.T) *service {
 			t.Error(err)
 		}
 	})
-	users, err := newUserLoader(cache, st, false)
+	users, err := newUsers(cache, st, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,20 +66,15 @@ type hotDatabase struct {
 	queries atomic.Uint64
 }
 
-func (db *hotDatabase) Get(ctx context.Context, key string) (string, error) {
+func (db *hotDatabase) Get(ctx context.Context, key string) (User, error) {
 	db.queries.Add(1)
 	if err := pause(ctx, hotLatency); err != nil {
-		return "", err
+		return User{}, err
 	}
 	if db.stopped.Load() {
-		return "", errStopped
+		return User{}, errStopped
 	}
 	return loadUser(ctx, db.store, key)
-}
-
-func (db *hotDatabase) fill(ctx context.Context, key string) (bcache.Loaded, error) {
-	body, err := db.Get(ctx, key)
-	return bcache.Loaded{Value: body}, err
 }
 
 // runHot runs the demo and writes its table to stdout.
@@ -171,9 +166,9 @@ func (m hotMode) reader(cache *bcache.Bcache, db *hotDatabase, prefix string) (r
 	if m.edit == nil {
 		return db, nil
 	}
-	cfg := bcache.LoaderConfig{Prefix: prefix, Fill: db.fill, TTL: hotTTL, FillTimeout: dbTimeout}
+	cfg := bcache.LoaderConfig{Prefix: prefix, TTL: hotTTL, FillTimeout: dbTimeout}
 	m.edit(&cfg)
-	return bcache.NewLoader(cache, cfg)
+	return newTypedUsers(cache, cfg, db.Get)
 }
 
 // ask has all clients of all nodes ask for the hot user for a while.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strconv"
 	"sync/atomic"
@@ -19,14 +18,10 @@ const (
 	userPrefix = "user:"
 )
 
-// newUserLoader says how users are read, and what becomes of the database.
-func newUserLoader(cache *bcache.Bcache, st *store, wide bool) (*bcache.Loader, error) {
-	return bcache.NewLoader(cache, bcache.LoaderConfig{
-		Prefix: userPrefix,
-		Fill: func(ctx context.Context, key string) (bcache.Loaded, error) {
-			body, err := loadUser(ctx, st, key)
-			return bcache.Loaded{Value: body}, err
-		},
+// newUsers says how users are read, and what becomes of the database.
+func newUsers(cache *bcache.Bcache, st *store, wide bool) (*bcache.Typed[User], error) {
+	return newTypedUsers(cache, bcache.LoaderConfig{
+		Prefix:          userPrefix,
 		TTL:             userTTL,
 		Jitter:          0.1,             // users that were read together aren't read again together
 		RefreshAhead:    0.1,             // nobody waits for one that is in use
@@ -34,30 +29,38 @@ func newUserLoader(cache *bcache.Bcache, st *store, wide bool) (*bcache.Loader, 
 		NegativeTTL:     5 * time.Second, // whoever tries out numbers
 		FillTimeout:     dbTimeout,
 		MaxConcurrent:   maxQueries,
-		ClusterWide:     wide, // one fill at a time in all nodes together
+		ClusterWide:     wide, // one fill of a user at a time in all nodes together
+	}, func(ctx context.Context, key string) (User, error) { return loadUser(ctx, st, key) })
+}
+
+// newTypedUsers is for users as JSON, which is the Codec if none is set.
+func newTypedUsers(
+	cache *bcache.Bcache, cfg bcache.LoaderConfig, load func(ctx context.Context, key string) (User, error),
+) (*bcache.Typed[User], error) {
+	return bcache.NewTyped(cache, bcache.TypedConfig[User]{
+		Fill: func(ctx context.Context, key string) (bcache.TypedLoaded[User], error) {
+			u, err := load(ctx, key)
+			return bcache.TypedLoaded[User]{Value: u}, err // for the TTL of the LoaderConfig
+		},
+		Loader: cfg,
 	})
 }
 
-// loadUser reads one user from the database: what the cache holds is the answer as
-// it is sent. ctx is the fill's, not a request's: other requests may be waiting for the same fill,
-// and the one that began it may go away. But it has the values of that one.
-func loadUser(ctx context.Context, st *store, key string) (string, error) {
+// loadUser reads one user from the database. ctx is the fill's, not a request's: other requests may be
+// waiting for the same fill, and the one that began it may go away. But it has the values of that one.
+func loadUser(ctx context.Context, st *store, key string) (User, error) {
 	if asked, ok := ctx.Value(askedKey{}).(*atomic.Bool); ok {
 		asked.Store(true)
 	}
 	id, err := strconv.ParseInt(key, 10, 64)
 	if err != nil {
-		return "", err
+		return User{}, err
 	}
 	u, err := st.User(ctx, id)
-	switch {
-	case errors.Is(err, errNoUser):
-		return "", bcache.ErrNotFound
-	case err != nil:
-		return "", err
+	if errors.Is(err, errNoUser) {
+		return User{}, bcache.ErrNotFound
 	}
-	body, err := json.Marshal(u)
-	return string(body) + "\n", err
+	return u, err
 }
 
 // askedKey is the key of a context's value: whether the database was asked for this request. One that
@@ -69,10 +72,12 @@ func withAsked(ctx context.Context) (context.Context, *atomic.Bool) {
 	return context.WithValue(ctx, askedKey{}, asked), asked
 }
 
-// uncached reads users without a cache.
+// uncached reads users without a cache, so that there is nothing to delete.
 type uncached struct{ store *store }
 
-func (u uncached) Get(ctx context.Context, key string) (string, error) {
+func (u uncached) Delete(string) error { return nil }
+
+func (u uncached) Get(ctx context.Context, key string) (User, error) {
 	ctx, cancel := context.WithTimeout(ctx, dbTimeout)
 	defer cancel()
 	return loadUser(ctx, u.store, key)

@@ -39,7 +39,7 @@ func startNode(ctx context.Context, opts options, log *slog.Logger) (*node, erro
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the cache: %w", err), st.Close())
 	}
-	users, err := newUserLoader(cache, st, opts.wide)
+	users, err := newUsers(cache, st, opts.wide)
 	if err != nil {
 		return nil, errors.Join(err, cache.Close(), st.Close())
 	}

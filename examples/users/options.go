@@ -37,7 +37,7 @@ Deploy: three processes under a steady load, while one of them is killed and all
 exits with 1 if a request failed or a read was stale.
 
   users -deploy
-  users -deploy -wide
+  users -deploy -wide=false
 
 One node: three terminals make a cluster. They share the database; a missing
 SQLite file or table is created and filled.
@@ -58,7 +58,7 @@ Flags:
 type options struct {
 	node, hot, deploy bool
 	dsn               string // PostgreSQL; "" means SQLite
-	wide              bool   // the Loader's ClusterWide
+	wide              bool   // ClusterWide
 
 	// With -node only.
 	listen, http, db, secret string
@@ -111,7 +111,8 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	fs.BoolVar(&o.deploy, "deploy", false,
 		"run three processes, of which one is killed and all are restarted, instead of the demo")
 	fs.StringVar(&o.dsn, "dsn", "", "PostgreSQL `URL` to use instead of SQLite; the table is "+table)
-	fs.BoolVar(&o.wide, "wide", false, "one fill of a user at a time in all nodes together (ClusterWide)")
+	fs.BoolVar(&o.wide, "wide", true,
+		"one fill of a user at a time in all nodes together (ClusterWide); -wide=false is one in each node")
 	fs.StringVar(&o.listen, "listen", "",
 		"with -node: `host:port` for the other nodes; port 0 picks a free one")
 	fs.StringVar(&peers, "peers", "", "with -node: `host:port,...` of other nodes; none for the first one")

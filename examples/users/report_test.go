@@ -2,6 +2,8 @@ package main
 
 import (
 	"math/rand/v2"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -85,8 +87,10 @@ func TestReport(t *testing.T) {
 		"  node 1            1,100        1,000          100          200       90.0 %\n",
 		"  node 3                0            0            0            0        0.0 %\n",
 		"  total             3,150        3,000          150          350       93.3 %\n",
-		"  cache off                       500                  500\n",
-		"  cache on                      3,150                  350\n",
+		"in SQLite, 5 % of the requests are updates\n\nThe cache spares the database 88.9 % of its queries: " +
+			"0.11 for each request instead of 1.00.\n\n",
+		"  cache off             1,000          1,000               100.0            500\n",
+		"  cache on              3,150            350                11.1          3,150\n",
 		"  cached                                        1      0.25 ms      0.25 ms\n",
 		"  uncached                                      0      0.00 ms      0.00 ms\n",
 		"50 changes on one node showed on the other 2 after: p50 3.00 ms, p99 3.00 ms, max 3.00 ms.",
@@ -121,6 +125,26 @@ func TestReportOfFailure(t *testing.T) {
 	for _, want := range []string{"Check FAILED: 12 differences", "user 7: ...", "and 2 more"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// What the READMEs show is what is printed, but for the figures.
+func TestReadmesShowTheReport(t *testing.T) {
+	shape := func(s string) string {
+		s = regexp.MustCompile(`[0-9][0-9,.]*`).ReplaceAllString(s, "N")
+		return strings.Join(strings.Fields(s), " ")
+	}
+	r := testReport()
+	var b strings.Builder
+	r.write(&b)
+	for _, file := range []string{"../README.md", "../../README.md"} {
+		readme, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(shape(string(readme)), shape(b.String())) {
+			t.Errorf("%s doesn't show what is printed:\n%s", file, b.String())
 		}
 	}
 }

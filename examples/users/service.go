@@ -24,14 +24,19 @@ const (
 	cacheHeader = "X-Cache"
 )
 
-// A reader reads users: a *bcache.Loader, or the database itself.
+// A reader reads users: a *bcache.Typed, or the database itself.
 type reader interface {
-	Get(ctx context.Context, key string) (string, error)
+	Get(ctx context.Context, key string) (User, error)
+}
+
+// users are read, and deleted from the cache.
+type users interface {
+	reader
+	Delete(key string) error
 }
 
 // userCache is what else the service needs of a *bcache.Bcache.
 type userCache interface {
-	Delete(key string) error
 	Ready() error
 	Members() []bcache.Member
 	Stats() bcache.Stats
@@ -40,7 +45,7 @@ type userCache interface {
 // A service serves users over HTTP.
 type service struct {
 	store *store
-	users reader
+	users users
 	cache userCache
 	log   *slog.Logger
 }
@@ -77,7 +82,7 @@ func (s *service) getUser(w http.ResponseWriter, r *http.Request) {
 
 	// Hit or miss is told by whether this request went to the database.
 	ctx, asked := withAsked(r.Context())
-	body, err := s.users.Get(ctx, userKey(id))
+	u, err := s.users.Get(ctx, userKey(id))
 	cached := "hit"
 	if asked.Load() {
 		cached = "miss"
@@ -88,9 +93,8 @@ func (s *service) getUser(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.unavailable(w, "reading a user", err)
 	default:
-		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set(cacheHeader, cached)
-		io.WriteString(w, body)
+		writeJSON(w, http.StatusOK, u)
 	}
 }
 
@@ -133,7 +137,7 @@ func (s *service) putUser(w http.ResponseWriter, r *http.Request) {
 	}
 	// After an error too: a commit whose answer was lost is still a commit, and
 	// a Delete too many is only a miss.
-	if err := errors.Join(err, s.cache.Delete(userPrefix+userKey(id))); err != nil {
+	if err := errors.Join(err, s.users.Delete(userKey(id))); err != nil {
 		s.unavailable(w, "changing a user", err)
 		return
 	}

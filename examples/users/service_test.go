@@ -72,27 +72,27 @@ func TestPutUser(t *testing.T) {
 
 // deleteHook calls hook before each Delete.
 type deleteHook struct {
-	userCache
+	users
 	hook func(key string)
 }
 
-func (c deleteHook) Delete(key string) error {
-	c.hook(key)
-	return c.userCache.Delete(key)
+func (u deleteHook) Delete(key string) error {
+	u.hook(key)
+	return u.users.Delete(key)
 }
 
 func TestPutCommitsBeforeItDeletes(t *testing.T) {
 	s := newTestService(t)
 	var deleted []string
-	s.cache = deleteHook{s.cache, func(key string) {
+	s.users = deleteHook{s.users, func(key string) {
 		deleted = append(deleted, key)
 		if u, err := s.store.User(t.Context(), 7); err != nil || u.Name != "Ada" {
 			t.Errorf("at the Delete, the database holds %+v, %v", u, err)
 		}
 	}}
 	call(t, s, "PUT", "/users/7", `{"name": "Ada"}`, http.StatusNoContent)
-	if len(deleted) != 1 || deleted[0] != "user:7" {
-		t.Errorf("deleted %q, want %q once", deleted, "user:7")
+	if len(deleted) != 1 || deleted[0] != "7" {
+		t.Errorf("deleted %q, want %q once", deleted, "7")
 	}
 }
 
