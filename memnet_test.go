@@ -61,7 +61,8 @@ type memTransport struct {
 
 	mu     sync.Mutex
 	queue  []func()
-	held   bool // the queue isn't delivered meanwhile
+	held   bool          // the queue isn't delivered meanwhile
+	failed []dialFailure // what Unreached returns
 	closed bool
 	more   chan struct{}
 	done   chan struct{}
@@ -154,6 +155,20 @@ func (t *memTransport) Members() (m []Member) {
 	}
 	slices.SortFunc(m, func(a, b Member) int { return int(int64(a.ID) - int64(b.ID)) })
 	return m
+}
+
+// Unreached implements transport. Only a test can say what fails: see unreachable.
+func (t *memTransport) Unreached() []dialFailure {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.failed)
+}
+
+// unreachable sets what Unreached returns.
+func (t *memTransport) unreachable(fs ...dialFailure) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = fs
 }
 
 func (t *memTransport) Stats() transportStats { return t.n }

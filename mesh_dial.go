@@ -3,6 +3,7 @@ package bcache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -27,7 +28,11 @@ const (
 	dialLearnt  = 512  // learnt addresses that are dialled at a time: enough for maxMembers that are silent
 )
 
-var errNotBcache = errors.New("what answers isn't a bcache node")
+var (
+	errNotBcache  = errors.New("what answers isn't a bcache node")
+	errMeshSilent = errors.New("what accepts the connection says nothing")
+	errMeshEnded  = errors.New("the connection ended at once")
+)
 
 // A meshDialer dials the configured addresses for ever and the learnt ones until the
 // book forgets them. Every dial is decided here: mesh's own retries grow to six
@@ -38,19 +43,22 @@ type meshDialer struct {
 	kick chan struct{} // to loop: something is due
 	look chan struct{} // to resolveLoop: something was learnt
 
-	mu       sync.Mutex
-	targets  map[netip.AddrPort]*dialTarget
-	attempts map[string]*dialAttempt // what mesh dials, by address
-	learnt   int                     // dials of learnt addresses under way
+	mu         sync.Mutex
+	targets    map[netip.AddrPort]*dialTarget
+	unresolved map[string]*dialTrouble // names that couldn't be resolved
+	attempts   map[string]*dialAttempt // what mesh dials, by address
+	learnt     int                     // dials of learnt addresses under way
 }
 
 type dialTarget struct {
+	name       string // as it was configured or learnt
 	configured bool
 	peer       uint64 // who was there; 0 is unknown
 	busy       bool
 	next       time.Time
 	delay      time.Duration
 	self       int // times that this node answered
+	trouble    dialTrouble
 }
 
 type dialAttempt struct {
@@ -62,6 +70,7 @@ func (d *meshDialer) init(t *meshTransport) {
 	d.t = t
 	d.kick, d.look = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.targets = make(map[netip.AddrPort]*dialTarget)
+	d.unresolved = make(map[string]*dialTrouble)
 	d.attempts = make(map[string]*dialAttempt)
 }
 
@@ -156,6 +165,9 @@ func (g *dialTarget) after(err error, now time.Time) (met bool) {
 	if err.Error() == meshSelf {
 		g.self++
 	}
+	if g.trouble.note(err, now); g.own() {
+		g.trouble.err = nil
+	}
 	g.fail(now)
 	return false
 }
@@ -181,7 +193,7 @@ func (d *meshDialer) probe(addr netip.AddrPort) error {
 	}
 	conn, err := dialer.DialContext(d.t.ctx, "tcp", addr.String())
 	if err != nil {
-		return err
+		return bareError(err)
 	}
 	defer conn.Close()
 	_ = conn.(*net.TCPConn).SetLinger(0)
@@ -192,12 +204,20 @@ func (d *meshDialer) probe(addr netip.AddrPort) error {
 	}
 	header := make([]byte, len(mesh.Protocol))
 	if _, err := io.ReadFull(conn, header); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errMeshSilent, bareError(err))
 	}
 	if string(header) != mesh.Protocol {
 		return errNotBcache
 	}
 	return nil
+}
+
+// bareError returns an error of the network without the addresses, which the caller names.
+func bareError(err error) error {
+	if e := (*net.OpError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }
 
 // arrived reports whether the node of an address has connected by itself meanwhile.
@@ -305,8 +325,12 @@ func (d *meshDialer) ended(addr string, err error) bool {
 
 // lost has a node dialled again whose connection ended. Both sides will; the one with the
 // greater ID waits, so that they rarely dial at once. A connection that didn't live
-// counts as a failure: the other side refuses this node.
-func (d *meshDialer) lost(peer uint64, lived bool) {
+// counts as a failure: the other side refuses this node, for a reason that it may have told.
+func (d *meshDialer) lost(peer uint64, lived bool, refusal *string) {
+	err := errMeshEnded
+	if refusal != nil {
+		err = errors.New("it refuses this node: " + *refusal)
+	}
 	wait := rand.N(50 * time.Millisecond)
 	if d.t.cfg.PeerID > peer {
 		wait += 500 * time.Millisecond
@@ -318,7 +342,9 @@ func (d *meshDialer) lost(peer uint64, lived bool) {
 		case g.peer != peer:
 		case lived:
 			g.delay, g.next = 0, time.Now().Add(wait)
+			g.trouble.err = nil
 		default:
+			g.trouble.note(err, time.Now())
 			g.fail(time.Now())
 		}
 	}

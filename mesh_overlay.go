@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/weaveworks/mesh"
@@ -185,8 +186,9 @@ type meshConn struct {
 	heard               bool // this life of the node, and no other, is what mesh has heard of
 	since               time.Time
 	control             func(tag byte, msg []byte) error
-	errs                chan error    // what is sent here ends the connection
-	done                chan struct{} // closed when it has ended
+	errs                chan error             // what is sent here ends the connection
+	done                chan struct{}          // closed when it has ended
+	refused             atomic.Pointer[string] // why the other side refuses this node, if it said so
 
 	// Under meshTransport.mu:
 	admitted  time.Time // by time.Now
@@ -225,6 +227,7 @@ func (c *meshConn) ControlMessage(_ byte, msg []byte) {
 		c.t.mu.Unlock()
 		c.t.poke()
 	case kind == controlRefused:
+		c.refused.Store(&reason)
 		c.t.log.Errorf(c.peer, "node %x (%s) refuses this node: %s", c.peer, c.addr, reason)
 	}
 }
@@ -232,7 +235,7 @@ func (c *meshConn) ControlMessage(_ byte, msg []byte) {
 // Stop implements mesh.OverlayConnection.
 func (c *meshConn) Stop() {
 	lived := c.t.drop(c)
-	c.t.dials.lost(c.peer, lived)
+	c.t.dials.lost(c.peer, lived, c.refused.Load())
 	c.t.poke()
 }
 

@@ -2,12 +2,15 @@ package bcache
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 )
+
+var errNoAddress = errors.New("the name stands for no address")
 
 // resolveLoop keeps the addresses to dial up to date: all that a name stands for,
 // again and again, because nodes come and go behind a name.
@@ -59,23 +62,45 @@ func (d *meshDialer) resolve(known map[string][]netip.AddrPort) {
 	}
 	d.aim(named, known) // literals don't wait for names
 
-	found := make([][]netip.AddrPort, len(names))
+	found, errs := make([][]netip.AddrPort, len(names)), make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
-			var err error
-			if found[i], err = d.lookup(name); err != nil {
-				d.t.log.Debugf(0, "can't resolve %s: %v", name, err)
+			if found[i], errs[i] = d.lookup(name); errs[i] != nil {
+				d.t.log.Debugf(0, "can't resolve %s: %v", name, errs[i])
 			}
 		})
 	}
 	wg.Wait()
+	d.noteUnresolved(named, names, errs, time.Now())
 	for i, name := range names {
 		if len(found[i]) > 0 { // otherwise what was known of it stays
 			known[name] = found[i]
 		}
 	}
 	d.aim(named, known)
+}
+
+// noteUnresolved notes which names couldn't be resolved, and forgets those that nobody
+// asks for any more.
+func (d *meshDialer) noteUnresolved(named map[string]dialName, names []string, errs []error, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name := range d.unresolved {
+		if _, ok := named[name]; !ok {
+			delete(d.unresolved, name)
+		}
+	}
+	for i, name := range names {
+		if errs[i] == nil {
+			delete(d.unresolved, name)
+			continue
+		}
+		if d.unresolved[name] == nil {
+			d.unresolved[name] = &dialTrouble{}
+		}
+		d.unresolved[name].note(errs[i], now)
+	}
 }
 
 // A dialName is why an address is dialled.
@@ -109,7 +134,7 @@ func (d *meshDialer) aim(named map[string]dialName, known map[string][]netip.Add
 					d.targets[ap] = g
 				}
 				if !keep[ap] {
-					g.configured = configured
+					g.name, g.configured = addr, configured
 				}
 				keep[ap] = true
 				if from.peer != 0 && (g.peer == 0 || !d.t.connected(g.peer)) {
@@ -163,6 +188,9 @@ func (d *meshDialer) lookup(addr string) ([]netip.AddrPort, error) {
 	ips, err := d.t.cfg.Resolve(ctx, host)
 	if err != nil {
 		return nil, err
+	}
+	if len(ips) == 0 {
+		return nil, errNoAddress
 	}
 	aps := make([]netip.AddrPort, len(ips))
 	for i, ip := range ips {

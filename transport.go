@@ -2,6 +2,8 @@ package bcache
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -35,6 +37,10 @@ type transport interface {
 	// Members lists the other nodes, sorted by ID. A node that is listed as direct
 	// gets what is broadcast from then on.
 	Members() []Member
+
+	// Unreached lists the addresses that this node tries in vain: first the configured ones.
+	// What leads to a node that is connected, or to this one, isn't listed.
+	Unreached() []dialFailure
 
 	// Stats returns the transport's counters.
 	Stats() transportStats
@@ -70,6 +76,23 @@ type transportStats struct {
 	bytesIn, bytesOut         uint64 // their bytes
 	droppedFrames             uint64 // at the bound of a slow peer's queue
 	refusedSkew, refusedOther uint64 // handshakes refused
+}
+
+// A dialFailure tells of an address that can't be reached.
+type dialFailure struct {
+	addr       string         // host:port, as it was configured or learnt
+	ip         netip.AddrPort // what addr stands for; not valid if it couldn't be resolved
+	configured bool           // it is one of Peers; otherwise other nodes told of it
+	err        error          // why the last try failed
+	lasting    time.Duration  // since the first try that failed
+}
+
+// String says what failed, for people.
+func (f dialFailure) String() string {
+	if f.ip.IsValid() && f.ip.String() != f.addr {
+		return fmt.Sprintf("%s (%s): %v", f.addr, f.ip, f.err)
+	}
+	return fmt.Sprintf("%s: %v", f.addr, f.err)
 }
 
 // Member describes another node of the cluster.

@@ -1,0 +1,88 @@
+package bcache
+
+import (
+	"net"
+	"strings"
+	"testing"
+)
+
+// meshLines returns what Unreached lists, a line each.
+func meshLines(n *meshTestNode) string {
+	var lines []string
+	for _, f := range n.Unreached() {
+		lines = append(lines, f.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// What can't be reached is listed with the reason, what can isn't, and neither are addresses
+// of the node itself.
+func TestMeshUnreached(t *testing.T) {
+	meshLeaks(t)
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	go func() {
+		for {
+			c, err := other.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("SSH-2.0-Other\r\n"))
+			c.Close()
+		}
+	}()
+	var names meshNames
+	names.set("node", "127.0.0.1", "127.0.0.2")
+	names.set("nobody")
+	a := meshStart(t, 0xa, nil)
+	stranger := meshStart(t, 0xe, func(c *meshConfig) { c.ClusterName = "other" })
+	_, port, _ := net.SplitHostPort(a.Addr())
+	refuses := meshFreeAddr(t)
+	own := meshFreeAddr(t)
+	b := meshStart(t, 0xb, func(c *meshConfig) {
+		c.ListenAddr = own
+		c.Resolve = names.resolve
+		c.Peers = []string{own, "node:" + port, "nobody:1", "unknown:1", refuses,
+			other.Addr().String(), stranger.Addr()}
+	})
+	meshLinked(t, a, b)
+	want := []string{
+		"node:" + port + " (127.0.0.2:" + port + "): connect: connection refused",
+		"nobody:1: the name stands for no address",
+		"unknown:1: lookup unknown: no such host",
+		refuses + ": connect: connection refused",
+		other.Addr().String() + ": what answers isn't a bcache node",
+		stranger.Addr() + ": cluster names differ: \"other\" at node e, \"\" at node b",
+	}
+	meshWait(t, "all that fail are listed", func() bool { return len(b.Unreached()) == len(want) })
+	meshWait(t, "with their reasons", func() bool {
+		got := meshLines(b)
+		for _, line := range want {
+			if !strings.Contains(got, line) {
+				return false
+			}
+		}
+		return true
+	})
+	for _, f := range b.Unreached() {
+		if !f.configured || f.lasting <= 0 {
+			t.Errorf("%+v", f)
+		}
+	}
+	if got := a.Unreached(); len(got) != 0 {
+		t.Errorf("who reaches everybody lists %v", got)
+	}
+
+	// What a peer told of is dialled as well, and listed when it is gone.
+	meshCloseAll(t, b)
+	meshWait(t, "b is listed by a", func() bool {
+		return strings.HasPrefix(meshLines(a), b.Addr()+": ")
+	})
+	if a.Unreached()[0].configured {
+		t.Error("what was learnt counts as configured")
+	}
+	meshCloseAll(t, a, stranger)
+}
