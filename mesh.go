@@ -46,6 +46,7 @@ type meshConfig struct {
 // A meshTransport is the transport over weaveworks/mesh. mesh relays and routes;
 // who is connected, who is dialled and how everything ends is decided here.
 //
+//   - mesh_accept.go: how fast is accepted
 //   - mesh_overlay.go: the handshake, and which connection lives
 //   - mesh_end.go: how a connection ends
 //   - mesh_watch.go: who joined, who left
@@ -64,14 +65,16 @@ type meshTransport struct {
 	run      atomic.Pointer[meshRun] // nil before Start
 	phase    atomic.Int32
 	accepted chan struct{} // closed when mesh's accept loop has ended
+	dialled  atomic.Bool   // to end it: the next connection does
 	reaped   chan struct{} // closed when the actor of mesh's Peers has ended
 	closing  sync.Once
 	closeErr error
 
-	wake  chan struct{} // to the watcher: look who is there
-	count meshCounters
-	dials meshDialer
-	book  meshBook
+	wake    chan struct{} // to the watcher: look who is there
+	count   meshCounters
+	accepts meshAccepts
+	dials   meshDialer
+	book    meshBook
 
 	mu      sync.Mutex
 	addr    string // listened on
@@ -129,6 +132,7 @@ func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 		pings:    make(map[uint64]chan uint64),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.accepts.init()
 	t.dials.init(t)
 	t.book.init()
 	return t, nil
@@ -188,6 +192,8 @@ func (t *meshTransport) listen(h transportHandler) error {
 	run := &meshRun{handler: h, router: router}
 	if run.guts, err = openMeshGuts(router); err != nil {
 		t.log.Errorf(0, "mesh isn't as expected, Close will leave goroutines behind: %v", err)
+	} else {
+		run.guts.accept.disable()
 	}
 	router.Peers.OnGC(func(*mesh.Peer) { t.reapPeers() })
 	router.Routes.OnChange(t.poke) // it must not call into mesh

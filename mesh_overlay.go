@@ -64,6 +64,7 @@ func (t *meshTransport) PrepareConnection(p mesh.OverlayConnectionParams) (mesh.
 		return nil, errMeshClosing
 	}
 	defer t.gate.leave()
+	t.accepts.end(p.RemoteAddr.String())
 
 	c, err := t.greet(p)
 	if err == nil {
