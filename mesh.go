@@ -49,6 +49,7 @@ type meshConfig struct {
 //   - mesh_accept.go: how fast is accepted
 //   - mesh_overlay.go: the handshake, and which connection lives
 //   - mesh_end.go: how a connection ends
+//   - mesh_topology.go: what nodes tell each other of who is connected
 //   - mesh_watch.go: who joined, who left
 //   - mesh_dial.go, mesh_book.go: whom to dial
 //   - mesh_frames.go: what is pending
@@ -86,11 +87,12 @@ type meshTransport struct {
 
 // meshRun is what exists from Start on.
 type meshRun struct {
-	handler transportHandler
-	router  *mesh.Router
-	guts    *meshGuts // nil if mesh isn't as expected
-	frames  mesh.Gossip
-	members mesh.Gossip
+	handler  transportHandler
+	router   *mesh.Router
+	guts     *meshGuts     // nil if mesh isn't as expected
+	topology *meshTopology // nil then too
+	frames   mesh.Gossip
+	members  mesh.Gossip
 }
 
 type meshCounters struct {
@@ -163,6 +165,9 @@ func (t *meshTransport) Start(h transportHandler) error {
 		return fmt.Errorf("bcache: can't listen on %s: %w", t.cfg.ListenAddr, err)
 	}
 	t.spawn(t.watch)
+	if topology := t.run.Load().topology; topology != nil {
+		t.spawn(topology.loop)
+	}
 	t.spawn(t.dials.loop)
 	t.spawn(t.dials.resolveLoop)
 	t.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, t.Addr())
@@ -194,6 +199,9 @@ func (t *meshTransport) listen(h transportHandler) error {
 		t.log.Errorf(0, "mesh isn't as expected, Close will leave goroutines behind: %v", err)
 	} else {
 		run.guts.accept.disable()
+		if run.topology, err = run.guts.intercept(t, router); err != nil {
+			return err
+		}
 	}
 	router.Peers.OnGC(func(*mesh.Peer) { t.reapPeers() })
 	router.Routes.OnChange(t.poke) // it must not call into mesh

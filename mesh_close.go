@@ -210,7 +210,8 @@ const (
 	meshFull      = "Connection limit reached"
 )
 
-// The functions of mesh that run on the goroutines that Close has to end.
+// The functions of mesh that run on the goroutines that Close has to end, and the one that
+// sends what a new neighbour should know.
 const (
 	meshOnAccept  = "weaveworks/mesh.(*Router).listenTCP.func1"
 	meshOnAttempt = "weaveworks/mesh.(*connectionMaker).attemptConnection"
@@ -218,6 +219,7 @@ const (
 	meshOnLocal   = "weaveworks/mesh.(*localPeer).actorLoop"
 	meshOnPeers   = "weaveworks/mesh.(*Peers).actorLoop"
 	meshOnRoutes  = "weaveworks/mesh.(*routes).run"
+	meshOnAdded   = "weaveworks/mesh.(*Router).sendAllGossipDown"
 	meshOnMaker   = "weaveworks/mesh.(*connectionMaker).queryLoop"
 )
 

@@ -28,6 +28,9 @@ type meshGuts struct {
 	direct reflect.Value // connectionMaker.directPeers: map[string]*net.TCPAddr
 	gc     *time.Timer   // Peers.timer
 	accept meshLimiter   // Router.acceptLimiter
+
+	topology reflect.Value // Router.topologyGossip: Gossip, a *gossipChannel
+	gossiper reflect.Value // its gossiper: Gossiper, the router
 }
 
 var (
@@ -54,6 +57,7 @@ func openMeshGuts(r *mesh.Router) (g *meshGuts, err error) {
 		{&g.routes, r.Routes, "action", reflect.TypeFor[chan<- func()]()},
 		{&g.direct, r.ConnectionMaker, "directPeers", reflect.TypeFor[map[string]*net.TCPAddr]()},
 		{&gc, r.Peers, "timer", reflect.TypeFor[*time.Timer]()},
+		{&g.topology, r, "topologyGossip", reflect.TypeFor[mesh.Gossip]()},
 	} {
 		if *f.to, err = meshField(f.owner, f.name, f.want); err != nil {
 			return nil, err
@@ -61,6 +65,16 @@ func openMeshGuts(r *mesh.Router) (g *meshGuts, err error) {
 	}
 	if g.gc = gc.Interface().(*time.Timer); g.gc == nil {
 		return nil, fmt.Errorf("%w: Peers.timer is nil", errMeshLayout)
+	}
+	channel, ok := g.topology.Interface().(topologyChannel)
+	if !ok {
+		return nil, fmt.Errorf("%w: the topology's channel has no SendDown", errMeshLayout)
+	}
+	if g.gossiper, err = meshField(channel, "gossiper", reflect.TypeFor[mesh.Gossiper]()); err != nil {
+		return nil, err
+	}
+	if own, ok := g.gossiper.Interface().(*mesh.Router); !ok || own != r {
+		return nil, fmt.Errorf("%w: the gossiper of the topology isn't the router", errMeshLayout)
 	}
 	if err := g.accept.open(r); err != nil {
 		return nil, err
@@ -96,6 +110,15 @@ func sameMeshType(have, want reflect.Type) bool {
 		return have.ChanDir() == want.ChanDir() && want.Elem().ConvertibleTo(have.Elem())
 	}
 	return want.ConvertibleTo(have)
+}
+
+// intercept puts a meshTopology between a router and its topology channel. It may only be
+// called before the router starts.
+func (g *meshGuts) intercept(t *meshTransport, r *mesh.Router) (*meshTopology, error) {
+	m := newMeshTopology(t, r, g.topology.Interface().(topologyChannel))
+	g.topology.Set(reflect.ValueOf(m))
+	g.gossiper.Set(reflect.ValueOf(m))
+	return m, g.send(t.ctx, g.local, func() {}) // so that its goroutine sees what was set
 }
 
 // A meshLimiter reaches mesh's limit of how fast it accepts. It compares wall clocks: where the
