@@ -48,8 +48,10 @@ type meshConfig struct {
 // A meshTransport is the transport over weaveworks/mesh. mesh connects, encrypts and finds the
 // ways by others; who is connected, who is dialled, how frames go and how everything ends is decided here.
 //
+//   - mesh_accept.go: how fast is accepted
 //   - mesh_overlay.go: the handshake, and which connection lives
 //   - mesh_end.go: how a connection ends
+//   - mesh_topology.go: what nodes tell each other of who is connected
 //   - mesh_watch.go: who joined, who left
 //   - mesh_dial.go, mesh_book.go: whom to dial
 //   - mesh_frames.go, mesh_line.go, mesh_relay.go: how frames go, and what waits
@@ -66,12 +68,14 @@ type meshTransport struct {
 	run      atomic.Pointer[meshRun] // nil before Start
 	phase    atomic.Int32
 	accepted chan struct{} // closed when mesh's accept loop has ended
+	dialled  atomic.Bool   // to end it: the next connection does
 	reaped   chan struct{} // closed when the actor of mesh's Peers has ended
 	closing  sync.Once
 	closeErr error
 
 	wake      chan struct{} // to the watcher: look who is there
 	count     meshCounters
+	accepts   meshAccepts
 	transfers atomic.Uint64 // numbers of pieces, drawn so far
 	dials     meshDialer
 	book      meshBook
@@ -86,9 +90,10 @@ type meshTransport struct {
 
 // meshRun is what exists from Start on.
 type meshRun struct {
-	handler transportHandler
-	router  *mesh.Router
-	guts    *meshGuts // nil if mesh isn't as expected
+	handler  transportHandler
+	router   *mesh.Router
+	guts     *meshGuts     // nil if mesh isn't as expected
+	topology *meshTopology // nil then too
 }
 
 // A meshHop is the way to a node that isn't directly connected.
@@ -136,6 +141,7 @@ func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 		pings:    make(map[uint64]chan uint64),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.accepts.init()
 	t.dials.init(t)
 	t.book.init()
 	return t, nil
@@ -166,6 +172,9 @@ func (t *meshTransport) Start(h transportHandler) error {
 		return fmt.Errorf("bcache: can't listen on %s: %w", t.cfg.ListenAddr, err)
 	}
 	t.spawn(t.watch)
+	if topology := t.run.Load().topology; topology != nil {
+		t.spawn(topology.loop)
+	}
 	t.spawn(t.dials.loop)
 	t.spawn(t.dials.resolveLoop)
 	t.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, t.Addr())
@@ -196,6 +205,11 @@ func (t *meshTransport) listen(h transportHandler) error {
 	var odd error
 	if run.guts, odd = openMeshGuts(router); odd != nil {
 		t.log.Errorf(0, "mesh isn't as expected, Close will leave goroutines behind: %v", odd)
+	} else {
+		run.guts.accept.disable()
+		if run.topology, err = run.guts.intercept(t, router); err != nil {
+			return err
+		}
 	}
 	router.Peers.OnGC(func(*mesh.Peer) { t.reapPeers() })
 	router.Routes.OnChange(t.poke) // it must not call into mesh

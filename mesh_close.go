@@ -91,9 +91,22 @@ func (t *meshTransport) until(ctx context.Context, ok func() bool) error {
 	return nil
 }
 
-// endAccept frees the port: mesh's accept loop ends when it logs a connection, see
-// meshLogger, so it gets one.
+// endAccept frees the port: mesh's accept loop ends when it logs that it can't accept any
+// more, see meshLogger, so its listener is shut down. Where that doesn't work it gets a
+// connection and ends when it logs that. Then the accepted side of it stays open until
+// the next garbage collection, since only that goroutine knew of it.
 func (t *meshTransport) endAccept(ctx context.Context) error {
+	if own, err := netip.ParseAddrPort(t.listensOn()); err == nil && cutListener(own) {
+		shut := time.NewTimer(200 * time.Millisecond)
+		defer shut.Stop()
+		select {
+		case <-t.accepted:
+			return nil
+		case <-shut.C:
+		case <-ctx.Done():
+		}
+	}
+	t.dialled.Store(true)
 	target := t.Addr()
 	if host, port, err := net.SplitHostPort(target); err == nil {
 		switch ip, _ := netip.ParseAddr(host); {
@@ -120,6 +133,15 @@ func (t *meshTransport) endAccept(ctx context.Context) error {
 			return fmt.Errorf("bcache: %s couldn't be freed", t.Addr())
 		}
 	}
+}
+
+// listensOn is Addr with an unspecified host if it has none.
+func (t *meshTransport) listensOn() string {
+	addr := t.Addr()
+	if host, port, err := net.SplitHostPort(addr); err == nil && host == "" {
+		return net.JoinHostPort("::", port)
+	}
+	return addr
 }
 
 // endConns ends all connections and reports whether none is left.
@@ -188,7 +210,8 @@ const (
 	meshFull      = "Connection limit reached"
 )
 
-// The functions of mesh that run on the goroutines that Close has to end.
+// The functions of mesh that run on the goroutines that Close has to end, and the one that
+// sends what a new neighbour should know.
 const (
 	meshOnAccept  = "weaveworks/mesh.(*Router).listenTCP.func1"
 	meshOnAttempt = "weaveworks/mesh.(*connectionMaker).attemptConnection"
@@ -196,6 +219,7 @@ const (
 	meshOnLocal   = "weaveworks/mesh.(*localPeer).actorLoop"
 	meshOnPeers   = "weaveworks/mesh.(*Peers).actorLoop"
 	meshOnRoutes  = "weaveworks/mesh.(*routes).run"
+	meshOnAdded   = "weaveworks/mesh.(*Router).sendAllGossipDown"
 	meshOnMaker   = "weaveworks/mesh.(*connectionMaker).queryLoop"
 )
 
@@ -219,6 +243,8 @@ func (l meshLogger) Printf(format string, args ...interface{}) {
 
 func (l meshLogger) translate(format string, args []any) {
 	switch {
+	case format == "->[%s] connection accepted" && len(args) == 1:
+		l.t.pause(l.t.accepts.begin(fmt.Sprint(args[0]), time.Now()))
 	case format == "->[%s] error during connection attempt: %v" && len(args) == 2:
 		l.failed(fmt.Sprint(args[0]), args[1], false)
 	case format == "->[%s] connection shutting down due to error during handshake: %v" && len(args) == 2:
@@ -232,6 +258,7 @@ func (l meshLogger) translate(format string, args []any) {
 // failed translates why a connection didn't come about, or ended.
 func (l meshLogger) failed(addr string, cause any, handshake bool) {
 	t, text := l.t, fmt.Sprint(cause)
+	t.accepts.end(addr)
 	contains := func(s string) bool { return strings.Contains(text, s) }
 	// A side that can't decrypt hangs up, and the other one may see no more than that. Whoever
 	// is closing hangs up before its header.
@@ -288,8 +315,11 @@ func (t *meshTransport) reap(format string) {
 			t.pause(50 * time.Millisecond) // out of file descriptors: mesh would spin
 		}
 	case onMeshStack(meshOnAccept):
-		close(t.accepted)
-		runtime.Goexit()
+		if format == "%v" || t.dialled.Load() {
+			close(t.accepted)
+			runtime.Goexit()
+		}
+		// AddFeaturesTo ends a connection that was accepted meanwhile, which closes it.
 	case onMeshStack(meshOnAttempt):
 		runtime.Goexit()
 	case phase == meshDead && onMeshStack(meshOnConn):

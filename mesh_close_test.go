@@ -134,7 +134,7 @@ func TestMeshCycles(t *testing.T) {
 
 func meshUsage(t *testing.T) (goroutines, fds, heap int) {
 	t.Helper()
-	for range 3 { // finalizers close a descriptor per cycle
+	for range 3 {
 		runtime.GC()
 	}
 	meshStays(t, "", 50*time.Millisecond, func() bool { return true })

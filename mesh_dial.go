@@ -21,6 +21,7 @@ const (
 	dialConnect = 2 * time.Second       // a connection takes at most
 	dialSpread  = 25 * time.Millisecond // between first dials, on average
 	dialAnswer  = 10 * time.Second      // mesh delays what it accepts when strangers throng
+	dialHands   = 8                     // dials that mesh does at a time
 	dialRound   = 3 * time.Second       // names are resolved again
 	dialLookup  = 2 * time.Second
 	dialNames   = 64   // learnt names that are resolved in a round
@@ -42,6 +43,8 @@ type meshDialer struct {
 	t    *meshTransport
 	kick chan struct{} // to loop: something is due
 	look chan struct{} // to resolveLoop: something was learnt
+
+	hands chan struct{} // holds one for each dial of mesh's that is under way
 
 	mu         sync.Mutex
 	targets    map[netip.AddrPort]*dialTarget
@@ -69,6 +72,7 @@ type dialAttempt struct {
 func (d *meshDialer) init(t *meshTransport) {
 	d.t = t
 	d.kick, d.look = make(chan struct{}, 1), make(chan struct{}, 1)
+	d.hands = make(chan struct{}, dialHands)
 	d.targets = make(map[netip.AddrPort]*dialTarget)
 	d.unresolved = make(map[string]*dialTrouble)
 	d.attempts = make(map[string]*dialAttempt)
@@ -124,11 +128,7 @@ func (g *dialTarget) own() bool { return g.self >= 2 }
 // dial tries one address once.
 func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 	err := d.probe(addr)
-	switch {
-	case err != nil:
-	case d.arrived(addr):
-		err = errMeshHave
-	default:
+	if err == nil {
 		err = d.hand(addr)
 	}
 	d.tried(addr, configured, err)
@@ -240,8 +240,18 @@ func (d *meshDialer) underWay() (aps []netip.AddrPort) {
 	return aps
 }
 
-// hand has mesh dial an address once, and waits for how it ends.
+// hand has mesh dial an address once, and waits for how it ends. Handshakes cost time of the
+// processor: many at once would take each other's, until all take too long.
 func (d *meshDialer) hand(addr netip.AddrPort) error {
+	select {
+	case d.hands <- struct{}{}:
+		defer func() { <-d.hands }()
+	case <-d.t.ctx.Done():
+		return errMeshClosing
+	}
+	if d.arrived(addr) {
+		return errMeshHave
+	}
 	run, key := d.t.run.Load(), addr.String()
 	a := &dialAttempt{started: d.t.cfg.Now(), done: make(chan error, 1)}
 	d.mu.Lock()

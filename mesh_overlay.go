@@ -65,6 +65,7 @@ func (t *meshTransport) PrepareConnection(p mesh.OverlayConnectionParams) (mesh.
 		return nil, errMeshClosing
 	}
 	defer t.gate.leave()
+	t.accepts.end(p.RemoteAddr.String())
 
 	c, err := t.greet(p)
 	if err == nil {
@@ -140,11 +141,13 @@ func (t *meshTransport) greet(p mesh.OverlayConnectionParams) (*meshConn, error)
 			t.cfg.MaxClockSkew, clock.UTC().Format(layout), peer, now.UTC().Format(layout), self)}
 	}
 	remote := p.RemoteAddr.AddrPort()
+	_, routed := t.run.Load().router.Routes.UnicastAll(p.RemotePeer.Name)
+	heard := t.heardOf(p)
 	c := &meshConn{
 		t: t, peer: peer, origin: origin,
 		addr:     completeAddr(f[featureAddr], remote.Addr()),
 		outbound: p.Outbound, encrypted: p.SessionKey != nil, since: now,
-		heard:   t.heardOf(p),
+		heard: heard, known: heard && routed,
 		control: p.SendControlMessage,
 		errs:    make(chan error, 1), done: make(chan struct{}),
 	}
@@ -198,6 +201,7 @@ type meshConn struct {
 	addr                string // advertised, complete; "" if it is none
 	outbound, encrypted bool
 	heard               bool // this life of the node, and no other, is what mesh has heard of
+	known               bool // and there is a way to it by others
 	since               time.Time
 	control             func(tag byte, msg []byte) error
 	line                *meshLine
@@ -206,9 +210,10 @@ type meshConn struct {
 	refused             atomic.Pointer[string] // why the other side refuses this node, if it said so
 
 	// Under meshTransport.mu:
-	admitted  time.Time // by time.Now
-	confirmed bool      // mesh has added it on our side
-	ready     time.Time // since the other side has confirmed it too; by time.Now
+	admitted   time.Time // by time.Now
+	introduced bool      // mesh has added it: the other side is told of the topology, or not
+	confirmed  bool      // mesh has added it on our side
+	ready      time.Time // since the other side has confirmed it too; by time.Now
 }
 
 // usable reports whether both sides have confirmed the connection.

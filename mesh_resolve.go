@@ -158,7 +158,7 @@ func isLiteral(addr string) bool {
 
 // firstDial is when a new address is dialled. Nodes that start together, or learn of each
 // other, do so at the same time: the more there are, the more they spread their dials, so
-// that one of two nodes is first, and because mesh accepts 20 connections a second.
+// that one of two nodes is first.
 func (d *meshDialer) firstDial(from dialName, throng int) time.Time {
 	wait := rand.N(time.Duration(throng+1) * dialSpread)
 	if !from.configured && from.peer < d.t.cfg.PeerID {

@@ -44,6 +44,7 @@ func (t *meshTransport) reconcile() {
 		}
 	}
 
+	var newcomers []uint64
 	events := t.compare(relayed)
 	t.book.touch(t.joinedPeers(), time.Now())
 	for _, e := range events {
@@ -56,12 +57,13 @@ func (t *meshTransport) reconcile() {
 				p.told = true
 			}
 			t.mu.Unlock()
-			t.tellAbout(e.peer)
+			newcomers = append(newcomers, e.peer)
 			continue
 		}
 		t.log.Printf(e.peer, "node %x (%s) left", e.peer, e.addr)
 		t.call("Left", func() { run.handler.Left(e.peer) })
 	}
+	t.introduce(newcomers)
 }
 
 func (t *meshTransport) compare(relayed map[uint64]uint64) (events []meshEvent) {
@@ -109,22 +111,38 @@ func (t *meshTransport) call(name string, f func()) {
 	f()
 }
 
-// tellAbout gives the addresses of all peers to a new one, and its address to them.
-func (t *meshTransport) tellAbout(peer uint64) {
-	for _, id := range t.joinedPeers() {
-		if id != peer {
-			t.tell(id, []uint64{peer})
+// introduce gives the addresses of all peers to new ones, and theirs to some of the peers:
+// who has just come dials all that it is told of, and every peer that it meets tells some
+// others. If all were told by all, n nodes that start together would send n^3 messages.
+func (t *meshTransport) introduce(newcomers []uint64) {
+	if len(newcomers) == 0 {
+		return
+	}
+	all := t.joinedPeers()
+	var others []uint64
+	for _, id := range all {
+		if slices.Contains(newcomers, id) {
+			t.tell(id, all)
+		} else {
+			others = append(others, id)
 		}
 	}
-	t.tell(peer, t.joinedPeers())
+	for _, id := range someOf(others, meshTellPeers) {
+		t.tell(id, newcomers)
+	}
+}
+
+// someOf returns at most n of ids, which it shuffles.
+func someOf(ids []uint64, n int) []uint64 {
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	return ids[:min(len(ids), n)]
 }
 
 // tellSome repeats to some peers what may have been lost.
 func (t *meshTransport) tellSome() {
 	ids := t.joinedPeers()
 	t.book.touch(ids, time.Now())
-	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	for _, id := range ids[:min(len(ids), meshTellPeers)] {
+	for _, id := range someOf(ids, meshTellPeers) {
 		t.tell(id, ids)
 	}
 }

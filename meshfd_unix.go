@@ -12,17 +12,42 @@ import (
 // cutTCP shuts down every TCP connection of this process that match selects by its
 // addresses. mesh keeps those whose handshake isn't over where nobody can reach them,
 // and waits for up to a minute for a stranger who says nothing.
+func cutTCP(match func(local, remote netip.AddrPort) bool) {
+	shutDown(func(fd int) bool { return matchesTCP(fd, match) })
+}
+
+// cutListener shuts down the listener of this process on an address, which makes accept
+// fail (not on every system). It reports whether there was one.
+func cutListener(on netip.AddrPort) bool {
+	return shutDown(func(fd int) bool {
+		listens, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+		if err != nil || listens == 0 {
+			return false
+		}
+		local, err := syscall.Getsockname(fd)
+		if err != nil {
+			return false
+		}
+		// 0.0.0.0 is listened on as :: where that means both.
+		have, want := sockAddr(local), on.Addr().Unmap().WithZone("")
+		return have.Port() == on.Port() &&
+			(have.Addr() == want || have.Addr().IsUnspecified() && want.IsUnspecified())
+	})
+}
+
+// shutDown shuts down the sockets of this process that match selects. It reports whether
+// there was one.
 //
 // A descriptor may be closed and given to another file at any time. So each one is
 // duplicated first, and what is checked and shut down is the duplicate.
-func cutTCP(match func(local, remote netip.AddrPort) bool) {
+func shutDown(match func(fd int) bool) (any bool) {
 	dir, err := os.ReadDir("/dev/fd")
 	if err != nil {
-		return
+		return false
 	}
 	for _, entry := range dir {
 		fd, err := strconv.Atoi(entry.Name())
-		if err != nil || !matchesTCP(fd, match) {
+		if err != nil || !match(fd) {
 			continue
 		}
 		syscall.ForkLock.RLock()
@@ -34,11 +59,12 @@ func cutTCP(match func(local, remote netip.AddrPort) bool) {
 		if err != nil {
 			continue
 		}
-		if matchesTCP(dup, match) {
-			_ = syscall.Shutdown(dup, syscall.SHUT_RDWR)
+		if match(dup) && syscall.Shutdown(dup, syscall.SHUT_RDWR) == nil {
+			any = true
 		}
 		_ = syscall.Close(dup)
 	}
+	return any
 }
 
 func matchesTCP(fd int, match func(local, remote netip.AddrPort) bool) bool {

@@ -6,6 +6,7 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"reflect"
@@ -26,6 +27,10 @@ type meshGuts struct {
 	routes reflect.Value // routes.action: chan<- func()
 	direct reflect.Value // connectionMaker.directPeers: map[string]*net.TCPAddr
 	gc     *time.Timer   // Peers.timer
+	accept meshLimiter   // Router.acceptLimiter
+
+	topology reflect.Value // Router.topologyGossip: Gossip, a *gossipChannel
+	gossiper reflect.Value // its gossiper: Gossiper, the router
 }
 
 var (
@@ -52,6 +57,7 @@ func openMeshGuts(r *mesh.Router) (g *meshGuts, err error) {
 		{&g.routes, r.Routes, "action", reflect.TypeFor[chan<- func()]()},
 		{&g.direct, r.ConnectionMaker, "directPeers", reflect.TypeFor[map[string]*net.TCPAddr]()},
 		{&gc, r.Peers, "timer", reflect.TypeFor[*time.Timer]()},
+		{&g.topology, r, "topologyGossip", reflect.TypeFor[mesh.Gossip]()},
 	} {
 		if *f.to, err = meshField(f.owner, f.name, f.want); err != nil {
 			return nil, err
@@ -59,6 +65,19 @@ func openMeshGuts(r *mesh.Router) (g *meshGuts, err error) {
 	}
 	if g.gc = gc.Interface().(*time.Timer); g.gc == nil {
 		return nil, fmt.Errorf("%w: Peers.timer is nil", errMeshLayout)
+	}
+	channel, ok := g.topology.Interface().(topologyChannel)
+	if !ok {
+		return nil, fmt.Errorf("%w: the topology's channel has no SendDown", errMeshLayout)
+	}
+	if g.gossiper, err = meshField(channel, "gossiper", reflect.TypeFor[mesh.Gossiper]()); err != nil {
+		return nil, err
+	}
+	if own, ok := g.gossiper.Interface().(*mesh.Router); !ok || own != r {
+		return nil, fmt.Errorf("%w: the gossiper of the topology isn't the router", errMeshLayout)
+	}
+	if err := g.accept.open(r); err != nil {
+		return nil, err
 	}
 	// Only connections have this one; the zero of the struct shows whether it is there.
 	_, err = meshField(new(mesh.LocalConnection), "tcpConn", reflect.TypeFor[*net.TCPConn]())
@@ -92,6 +111,45 @@ func sameMeshType(have, want reflect.Type) bool {
 	}
 	return want.ConvertibleTo(have)
 }
+
+// intercept puts a meshTopology between a router and its topology channel. It may only be
+// called before the router starts.
+func (g *meshGuts) intercept(t *meshTransport, r *mesh.Router) (*meshTopology, error) {
+	m := newMeshTopology(t, r, g.topology.Interface().(topologyChannel))
+	g.topology.Set(reflect.ValueOf(m))
+	g.gossiper.Set(reflect.ValueOf(m))
+	return m, g.send(t.ctx, g.local, func() {}) // so that its goroutine sees what was set
+}
+
+// A meshLimiter reaches mesh's limit of how fast it accepts. It compares wall clocks: where the
+// clock is set back by an hour, mesh accepts nobody for an hour, and the goroutine that does
+// it can't be ended either.
+type meshLimiter struct {
+	next   *time.Time     // tokenBucket.earliestUnspentToken
+	refill *time.Duration // tokenBucket.refillDuration
+}
+
+func (l *meshLimiter) open(r *mesh.Router) error {
+	owner, ok := reflect.TypeFor[mesh.Router]().FieldByName("acceptLimiter")
+	if !ok || len(owner.Index) != 1 || owner.Type.Kind() != reflect.Pointer {
+		return fmt.Errorf("%w: no acceptLimiter", errMeshLayout)
+	}
+	limiter := reflect.NewAt(owner.Type, unsafe.Add(unsafe.Pointer(r), owner.Offset)).Elem().Interface()
+	next, err := meshField(limiter, "earliestUnspentToken", reflect.TypeFor[time.Time]())
+	if err != nil {
+		return err
+	}
+	refill, err := meshField(limiter, "refillDuration", reflect.TypeFor[time.Duration]())
+	if err != nil {
+		return err
+	}
+	l.next, l.refill = next.Addr().Interface().(*time.Time), refill.Addr().Interface().(*time.Duration)
+	return nil
+}
+
+// disable lets mesh accept without a pause, whatever the clock does: it believes that it hasn't
+// accepted anything for 292 years. It may only be called before the router starts.
+func (l meshLimiter) disable() { *l.next, *l.refill = time.Time{}, math.MaxInt64 }
 
 // send has an actor of mesh run f.
 func (g *meshGuts) send(ctx context.Context, actor reflect.Value, f any) error {
