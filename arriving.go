@@ -80,9 +80,12 @@ func (r *replica) dropArrivals(now instant) {
 	})
 }
 
-// claimArrivals adds what is arriving to the context of a ping.
+// claimArrivals adds what is arriving to the context of a ping, which may share its entries with others.
 func (r *replica) claimArrivals(now instant, q *ping) {
-	r.dropArrivals(now)
+	if r.dropArrivals(now); len(r.arrivals) == 0 {
+		return
+	}
+	q.entries = slices.Clone(q.entries)
 	for _, a := range r.arrivals {
 		i, found := slices.BinarySearchFunc(q.entries, a.origin, func(e contextEntry, o uint64) int {
 			return cmp.Compare(e.origin, o)
@@ -94,6 +97,7 @@ func (r *replica) claimArrivals(now instant, q *ping) {
 				q.rest ^= s.print(a.origin) // it isn't one of those any more
 			}
 		}
+		q.entries[i].dotSet = q.entries[i].copy()
 		q.entries[i].add(a.seq)
 	}
 }

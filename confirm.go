@@ -36,12 +36,32 @@ func (r *replica) unconfirmed() (missing []uint64) {
 
 // send queues a message.
 func (r *replica) send(m message) {
-	if len(r.sends) >= maxSends {
+	if r.roomToSend() {
+		r.sends = append(r.sends, m)
+	}
+}
+
+// A pingTo is a ping that waits for flush, which makes its frame: a context is large, and who wants
+// the lock mustn't wait for that.
+type pingTo struct {
+	to uint64 // PeerID
+	*ping
+}
+
+func (r *replica) sendPing(q pingTo) {
+	if r.roomToSend() {
+		r.pings = append(r.pings, q)
+	}
+}
+
+// roomToSend reports whether another message may be queued, which it then is.
+func (r *replica) roomToSend() bool {
+	if len(r.sends)+len(r.pings) >= maxSends {
 		r.n.droppedSends++
-		return
+		return false
 	}
 	if r.idle() {
-		defer r.wake()
+		r.wake()
 	}
-	r.sends = append(r.sends, m)
+	return true
 }

@@ -163,14 +163,16 @@ type contextEntry struct {
 	dotSet // covered, ahead and newest
 }
 
-// list returns copies of the origins' dots, sorted, and the fingerprint of those that were
-// not heard since a time, which it leaves out.
+// list returns the origins' dots as they are now, sorted, and the fingerprint of those that were
+// not heard since a time, which it leaves out. Gaps aren't copied: there may be half a million.
 func (c *dotContext) list(since time.Duration) (entries []contextEntry, rest uint64) {
 	for o, s := range c.origins {
 		if s.heard < since {
 			rest ^= s.print(o)
 		} else if s.last() > 0 {
-			entries = append(entries, contextEntry{o, s.copy()})
+			s.shared = len(s.ahead) > 0
+			now := dotSet{covered: s.covered, ahead: s.ahead, newest: s.newest}
+			entries = append(entries, contextEntry{o, now})
 		}
 	}
 	slices.SortFunc(entries, func(a, b contextEntry) int { return cmp.Compare(a.origin, b.origin) })
@@ -178,11 +180,33 @@ func (c *dotContext) list(since time.Duration) (entries []contextEntry, rest uin
 }
 
 // restOf returns the fingerprint of all origins that aren't listed.
-func (c *dotContext) restOf(listed map[uint64]*dotSet) (rest uint64) {
+func (c *dotContext) restOf(listed []contextEntry) (rest uint64) {
 	for o, s := range c.origins {
-		if listed[o] == nil {
+		if entryOf(listed, o) == nil {
 			rest ^= s.print(o)
 		}
 	}
 	return rest
+}
+
+// entryOf returns the dots of an origin in a list; nil if it isn't in it.
+func entryOf(listed []contextEntry, origin uint64) *dotSet {
+	compare := func(e contextEntry, o uint64) int { return cmp.Compare(e.origin, o) }
+	i, ok := slices.BinarySearchFunc(listed, origin, compare)
+	if !ok {
+		return nil
+	}
+	return &listed[i].dotSet
+}
+
+// forget drops all dots of an origin: they will be got again.
+func (c *dotContext) forget(origin uint64) { delete(c.origins, origin) }
+
+// clamp lowers what is stamped later than a stamp is accepted now. It was taken over while this node's
+// clock was ahead, and says how old something is, nothing else.
+func (c *dotContext) clamp(latest uint64) {
+	for _, s := range c.origins {
+		s.newest = min(s.newest, latest)
+	}
+	c.horizon.stamp = min(c.horizon.stamp, latest)
 }

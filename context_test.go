@@ -251,11 +251,15 @@ func TestDeltaLogKeepsTheRecent(t *testing.T) {
 	}
 }
 
-// next and last find the same as asking for one dot after the other.
+// next, last and knows find the same as asking for one dot after the other.
 func TestDeltaLogSearch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newDeltaLog(rapid.IntRange(1, 300).Draw(t, "size"))
 		for _, seq := range rapid.SliceOf(rapid.Uint64Range(1, 500)).Draw(t, "seqs") {
+			l.put(1, seq, &record{version: version{seq, 1}})
+		}
+		first, n := rapid.Uint64Range(1, 400).Draw(t, "first"), rapid.Uint64Range(0, 100).Draw(t, "run")
+		for seq := first; seq < first+n; seq++ {
 			l.put(1, seq, &record{version: version{seq, 1}})
 		}
 		from, to := rapid.Uint64Range(1, 500).Draw(t, "from"), rapid.Uint64Range(1, 500).Draw(t, "to")
@@ -277,6 +281,15 @@ func TestDeltaLogSearch(t *testing.T) {
 		}
 		if at, slot, ok := l.last(1, interval{from - 1, to}); ok != known || at != want || slot.stamp != want {
 			t.Fatalf("back from %d to %d: dot %d, %+v, %v; want %d, %v", to, from, at, slot, ok, want, known)
+		}
+
+		some, all := false, true
+		for seq := from; seq <= to; seq++ {
+			_, known := l.get(1, seq)
+			some, all = some || known, all && known
+		}
+		if s, a := l.knows(1, interval{from - 1, to}); s != some || a != all {
+			t.Fatalf("from %d to %d: knows some %v, all %v; want %v, %v", from, to, s, a, some, all)
 		}
 	})
 }
@@ -348,5 +361,24 @@ func TestContextDropsFormerNeighbours(t *testing.T) {
 	}
 	if c.horizon != (horizon{104, want}) || c.origins[1] != nil || c.origins[2] != nil || c.origins[5] == nil || c.origins[6] == nil {
 		t.Errorf("horizon %v, want the fingerprint of all that went: %x", c.horizon, want)
+	}
+}
+
+// A list stays what it is when the context changes.
+func TestContextListIsOfItsMoment(t *testing.T) {
+	c := newDotContext(7, 100)
+	for _, seq := range []uint64{1, 3, 5, 9, 12} {
+		c.add(1, seq, 1, 0)
+	}
+	want := []interval{{2, 3}, {4, 5}, {8, 9}, {11, 12}}
+	entries, _ := c.list(longAgo)
+	for _, seq := range []uint64{4, 10, 2, 11, 20} {
+		c.add(1, seq, 1, 0)
+	}
+	if e := entries[0]; e.covered != 1 || !slices.Equal(e.ahead, want) {
+		t.Errorf("%+v", e)
+	}
+	if s := c.get(1); s.covered != 5 || !slices.Equal(s.ahead, []interval{{8, 12}, {19, 20}}) {
+		t.Errorf("%+v", s)
 	}
 }

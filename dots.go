@@ -20,6 +20,7 @@ const maxIntervals = 128
 type dotSet struct {
 	covered uint64
 	ahead   []interval // ascending, disjoint, not adjacent, all beyond covered+1
+	shared  bool       // somebody else reads ahead: it must be copied before it is changed
 
 	newest uint64        // the greatest stamp of its dots: how old it is, the same on all nodes that have it
 	heard  time.Duration // when a dot was last processed
@@ -68,6 +69,9 @@ func (s *dotSet) add(seq uint64) {
 		return
 	}
 	s.printed = 0
+	if s.shared {
+		s.ahead, s.shared = slices.Clone(s.ahead), false
+	}
 	if seq == s.covered+1 {
 		s.covered = seq
 		s.absorb()
@@ -105,10 +109,14 @@ func (s *dotSet) merge(t *dotSet) (dropped int) {
 	s.printed = 0
 	s.covered = max(s.covered, t.covered)
 	s.newest = max(s.newest, t.newest)
-	all := slices.Concat(s.ahead, t.ahead)
-	slices.SortFunc(all, func(a, b interval) int { return cmp.Compare(a.from, b.from) })
-	s.ahead = s.ahead[:0:0]
-	for _, iv := range all {
+	a, b := s.ahead, t.ahead
+	s.ahead, s.shared = make([]interval, 0, len(a)+len(b)), false
+	for len(a)+len(b) > 0 {
+		if len(a) == 0 || len(b) > 0 && b[0].from < a[0].from {
+			a, b = b, a
+		}
+		iv := a[0]
+		a = a[1:]
 		if n := len(s.ahead); n > 0 && iv.from <= s.ahead[n-1].to {
 			s.ahead[n-1].to = max(s.ahead[n-1].to, iv.to)
 		} else {
@@ -121,6 +129,17 @@ func (s *dotSet) merge(t *dotSet) (dropped int) {
 		return n
 	}
 	return 0
+}
+
+// upTo returns the dots up to most.
+func (s *dotSet) upTo(most uint64) (t dotSet) {
+	t = dotSet{covered: min(s.covered, most), newest: s.newest}
+	for _, iv := range s.ahead {
+		if iv.from < most {
+			t.ahead = append(t.ahead, interval{iv.from, min(iv.to, most)})
+		}
+	}
+	return t
 }
 
 // last returns the greatest seq.

@@ -1,6 +1,8 @@
 package bcache
 
 import (
+	"cmp"
+	"container/heap"
 	"slices"
 	"time"
 )
@@ -94,75 +96,142 @@ func (r *replica) pullTick(now instant) {
 	r.pull = nil
 }
 
-// answerPulls makes the frames that answer pulls, a part of each. flush calls it.
+// answerPulls makes the frames that answer pulls, a part of each, of two neighbours at a time: what
+// waits to be sent is bounded, however many ask. flush calls it.
 func (r *replica) answerPulls(now instant, sends []message) []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range slices.Clone(r.peerIDs) {
-		p := r.peers[id]
-		if p == nil || p.pull == nil {
-			continue
+	asksNothing := func(id uint64) bool { return r.peers[id].pull == nil }
+	ids := slices.DeleteFunc(slices.Clone(r.peerIDs), asksNothing)
+	after := func(id uint64) int { // who was answered longest ago comes first
+		if id > r.answered {
+			return 0
 		}
-		q := p.pull
-		p.pull = nil
-		missing, all := r.lacking(q)
-		flags := r.offer(missing)&pongOld | pongContext
-		if all {
-			flags |= pongAll
+		return 1
+	}
+	slices.SortFunc(ids, func(a, b uint64) int {
+		return cmp.Or(cmp.Compare(after(a), after(b)), cmp.Compare(a, b))
+	})
+	for n, id := range ids {
+		if n == pullsAtOnce {
+			r.wake()
+			break
 		}
-		budget, before := r.pullBytes, len(sends)
-		for i := range missing {
-			for m := &missing[i]; m.crowded && len(m.dots) > 0 && budget > 0; {
-				sends = r.repairs(now, sends, id, r.oldest(m), &budget)
-			}
+		if p := r.peers[id]; p != nil && p.pull != nil {
+			q := p.pull
+			p.pull = nil
+			r.answered = id
+			sends = r.answerPull(now, sends, id, p, q)
 		}
-		for block, ok := r.newest(missing); ok && budget > 0; block, ok = r.newest(missing) {
-			sends = r.repairs(now, sends, id, block, &budget)
-		}
-		if budget <= 0 {
-			flags |= pongLog
-		}
-		if len(sends) > before {
-			sends[before].answer = true
-		}
-		r.answer(now, id, q, flags)
 	}
 	return sends
+}
+
+// answerPull answers one. The newest dots go first, unless gaps have to be filled from below.
+func (r *replica) answerPull(now instant, sends []message, id uint64, p *peerState, q *ping) []message {
+	flags := uint64(pongContext)
+	if q.flags&pingAll == 0 && r.ctx.restOf(q.entries) != q.rest {
+		flags |= pongAll
+	}
+	if claimed := q.claimed(); claimed == p.pulled && now.mono < p.pulledAt+pullAgain {
+		r.answer(now, id, q, flags) // it has had that
+		return sends
+	} else {
+		p.pulled, p.pulledAt = claimed, now.mono
+	}
+	var crowded []originDots
+	var rest missingDots
+	for m := range r.lacking(q) {
+		flags |= r.offer(&m) & pongOld
+		if m.crowded {
+			crowded = append(crowded, m)
+		} else if x := (&missingOrigin{originDots: m}); r.find(x) {
+			rest = append(rest, x)
+		}
+	}
+	budget := r.pullBytes
+	for i := range crowded {
+		for m := &crowded[i]; len(m.dots) > 0 && budget > 0; {
+			sends = r.repairs(now, sends, id, r.oldest(m), true, &budget)
+		}
+	}
+	heap.Init(&rest)
+	for len(rest) > 0 && budget > 0 {
+		sends = r.repairs(now, sends, id, r.newest(&rest), false, &budget)
+	}
+	if budget <= 0 {
+		flags |= pongLog
+	}
+	r.answer(now, id, q, flags)
+	return sends
+}
+
+// claimed is how many dots the context of a ping has, which grows with every answer to a pull that
+// arrives.
+func (q *ping) claimed() (n uint64) {
+	for i := range q.entries {
+		n += q.entries[i].covered
+		for _, iv := range q.entries[i].ahead {
+			n += iv.to - iv.from
+		}
+	}
+	return n
+}
+
+// A missingOrigin is what somebody lacks of an origin. The log knows the last one of the dots, and its
+// stamp.
+type missingOrigin struct {
+	originDots
+	stamp uint64
+}
+
+// missingDots is a heap: first comes what has the newest dot.
+type missingDots []*missingOrigin
+
+func (h missingDots) Len() int { return len(h) }
+func (h missingDots) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(h[j].stamp, h[i].stamp), cmp.Compare(h[i].origin, h[j].origin)) < 0
+}
+func (h missingDots) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *missingDots) Push(x any)   { *h = append(*h, x.(*missingOrigin)) }
+func (h *missingDots) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// find drops the dots at the end that the log doesn't know, and notes the stamp of the last one that it
+// does.
+func (r *replica) find(m *missingOrigin) bool {
+	for n := len(m.dots); n > 0; n-- {
+		if at, slot, ok := r.log.last(m.origin, m.dots[n-1]); ok {
+			m.dots[n-1].to, m.stamp = at, slot.stamp
+			return true
+		}
+		m.dots = m.dots[:n-1]
+	}
+	return false
 }
 
 // newest takes a block of dots out of what is missing: one that ends with the newest that the
 // log knows. What replaced something must be there before it is said that that is gone: then it
 // needs no floor, which would keep out what else is older in its bucket.
-func (r *replica) newest(missing []originDots) (block originDots, ok bool) {
-	var from *originDots
-	var stamp uint64
-	for i := range missing {
-		m := &missing[i]
-		for n := len(m.dots); n > 0; n = len(m.dots) {
-			at, slot, ok := r.log.last(m.origin, m.dots[n-1])
-			if !ok {
-				m.dots = m.dots[:n-1]
-				continue
-			}
-			m.dots[n-1].to = at
-			if from == nil || slot.stamp > stamp {
-				from, stamp = m, slot.stamp
-			}
-			break
-		}
-	}
-	if from == nil {
-		return block, false
-	}
+func (r *replica) newest(missing *missingDots) originDots {
+	from := (*missing)[0]
 	last := &from.dots[len(from.dots)-1]
-	block = originDots{origin: from.origin, dots: []interval{*last}}
+	block := originDots{origin: from.origin, dots: []interval{*last}}
 	if last.to-last.from > pullBlock {
 		block.dots[0].from = last.to - pullBlock
 		last.to = block.dots[0].from
 	} else {
 		from.dots = from.dots[:len(from.dots)-1]
 	}
-	return block, true
+	if r.find(from) {
+		heap.Fix(missing, 0)
+	} else {
+		heap.Pop(missing)
+	}
+	return block
 }
 
 // oldest takes the first block of dots out of what is missing of an origin.
@@ -179,49 +248,64 @@ func (r *replica) oldest(m *originDots) (block originDots) {
 	return block
 }
 
-// repairs appends frames with a block of dots, as far as the log knows them: for each dot the
-// very version that it wrote, or, if that isn't held any more, that it existed.
-func (r *replica) repairs(now instant, sends []message, to uint64, block originDots, budget *int) []message {
-	var recs []record
-	origin, iv := block.origin, block.dots[0]
-	first, size := uint64(0), 0
-	cut := func() {
-		if len(recs) > 0 {
-			r.n.recordsRepaired += uint64(len(recs))
-			sends = append(sends, message{to: to, bulk: true, frame: markRepair(appendDelta(make([]byte, 0, size+64), origin, first, recs), r.ctx.get(origin).newest)})
-			recs, size = nil, 0
+// repairs appends frames with a block of dots, as far as the log knows them and the budget goes: for
+// each dot the very version that it wrote, or, if that isn't held any more, that it existed. If not all
+// of them fit it is the first ones that are sent, or the last ones.
+func (r *replica) repairs(now instant, sends []message, to uint64, block originDots, first bool,
+	budget *int,
+) []message {
+	r.letOthers()
+	seqs, recs := r.gather(now, block, first, budget)
+	newest := r.past(now, r.ctx.get(block.origin).newest)
+	for len(recs) > 0 {
+		n, size := 0, 0
+		for n < len(recs) && seqs[n] == seqs[0]+uint64(n) &&
+			(n == 0 || size+recordSize(&recs[n]) <= cutFrame) {
+			size += recordSize(&recs[n])
+			n++
 		}
+		r.n.recordsRepaired += uint64(n)
+		frame := appendDelta(make([]byte, 0, size+64), block.origin, seqs[0], recs[:n])
+		sends = append(sends, message{to: to, frame: markRepair(frame, newest), bulk: true})
+		seqs, recs = seqs[n:], recs[n:]
 	}
-	for seq := iv.from + 1; ; seq++ {
-		at, slot, ok := r.log.next(origin, seq, iv.to)
-		for ok && r.future(now, slot.stamp) { // nobody would take it
-			at, slot, ok = r.log.next(origin, at+1, iv.to)
+	return sends
+}
+
+// gather looks up a block of dots, ascending. A record goes beyond the budget only as the first one of
+// an answer.
+func (r *replica) gather(now instant, block originDots, first bool, budget *int) (
+	seqs []uint64, recs []record,
+) {
+	iv := block.dots[0]
+	for *budget > 0 && iv.from < iv.to {
+		at, slot, ok := r.log.next(block.origin, iv.from+1, iv.to)
+		if !first {
+			at, slot, ok = r.log.last(block.origin, iv)
 		}
 		if !ok {
 			break
 		}
-		if at != seq {
-			cut()
-			seq = at
+		if iv.from = at; !first {
+			iv = interval{block.dots[0].from, at - 1}
+		}
+		if r.future(now, slot.stamp) { // nobody would take it
+			continue
 		}
 		rec := r.dot(slot)
-		n := recordSize(&rec)
-		if size > 0 && size+n > cutFrame {
-			cut()
+		size := recordSize(&rec)
+		if size > *budget && *budget < r.pullBytes {
+			*budget = 0
+			break
 		}
-		if len(recs) == 0 {
-			first = seq
-		}
-		recs = append(recs, rec)
-		size += n
-		*budget -= n
-		if len(recs)%applyBatch == 0 { // others want the lock
-			r.mu.Unlock()
-			r.mu.Lock()
-		}
+		*budget -= size
+		seqs, recs = append(seqs, at), append(recs, rec)
 	}
-	cut()
-	return sends
+	if !first {
+		slices.Reverse(seqs)
+		slices.Reverse(recs)
+	}
+	return seqs, recs
 }
 
 // dot returns what is still known of a dot.

@@ -3,6 +3,7 @@ package bcache
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -121,7 +122,9 @@ func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 
 // endDelta notes who sent it, and looks for gaps.
 func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
-	r.hear(now, from, d.origin, d.echo)
+	if p := r.hear(now, from, d.origin, d.echo); p != nil {
+		p.claim(d.origin, d.first+d.count-1)
+	}
 	if r.pull != nil && r.pull.peer == from && d.newest != 0 {
 		r.pull.alive = now.mono
 	}
@@ -156,7 +159,11 @@ func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *re
 		return false
 	}
 	r.log.put(d.origin, seq, rec)
-	r.n.droppedOrigins += uint64(r.ctx.add(d.origin, seq, max(rec.stamp, d.newest), now.mono))
+	newest := rec.stamp
+	if !r.future(now, d.newest) { // from the future it says that it isn't behind the horizon, and no more
+		newest = max(newest, d.newest)
+	}
+	r.n.droppedOrigins += uint64(r.ctx.add(d.origin, seq, newest, now.mono))
 	if d.newest != 0 {
 		r.n.recordsRetrieved++
 		if r.pull != nil {
@@ -175,6 +182,10 @@ func (r *replica) apply(now instant, rec *record, at place, d dot) bool {
 		return false
 	}
 	r.clock.observe(rec.stamp)
+	if rec.kind != kindClear && rec.stamp <= r.precedes(at.bucket) {
+		gone := record{key: rec.key, version: rec.version, kind: kindForget, mark: rec.mark}
+		rec, at.fresh = &gone, nil
+	}
 	if r.store.applyAt(now, rec, false, at) == outcomeTooBig {
 		r.n.refusedTooBig++
 	}
@@ -182,25 +193,63 @@ func (r *replica) apply(now instant, rec *record, at place, d dot) bool {
 	return true
 }
 
-// future reports whether a stamp is further ahead of this node's clock than other clocks
-// may be.
-func (r *replica) future(now instant, stamp uint64) bool {
-	return stamp > stampOf(now.wall+r.maxSkew)|(1<<stampShift-1)
+// latest is the greatest stamp that isn't from the future: further ahead of this node's clock than other
+// clocks may be.
+func (r *replica) latest(now instant) uint64 {
+	return stampOf(now.wall+r.maxSkew) | (1<<stampShift - 1)
 }
 
-// giveUp drops what is held of the key of a record that can't be applied now, if it is older:
-// it is known to be stale. For a Clear that is all that was seen here so far. It is a touch without a
-// dot: the context doesn't cover it.
+func (r *replica) future(now instant, stamp uint64) bool { return stamp > r.latest(now) }
+
+// past is what is taken over of a stamp that says how old something is, and nothing else: one from the
+// future as the latest that isn't.
+func (r *replica) past(now instant, stamp uint64) uint64 { return min(stamp, r.latest(now)) }
+
+// giveUp drops what is held of the key of a record that can't be applied now, if it is older: it is
+// known to be stale. So is what others have issued by now, and is still on its way: later it isn't
+// applied, only that it existed (see apply). It is a touch without a dot: the context doesn't cover it.
 func (r *replica) giveUp(now instant, rec *record) {
-	if rec.kind != kindClear {
-		r.store.giveUp(rec.key, rec.version)
+	if rec.kind == kindClear {
+		r.giveUpAll(now, rec)
 	} else {
-		if r.store.clearVersion().origin != rec.origin { // once is enough
-			r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
-		} else {
-			r.store.touchAll()
-		}
-		r.givenUpAll = r.store.epoch.Load()
+		r.store.giveUp(rec.key, rec.version)
+		b := r.store.bucketOf(rec.key)
+		r.writtenTo[b] = max(r.writtenTo[b], r.past(now, rec.stamp))
 	}
 	r.touch(now, rec, r.store.bucketOf(rec.key), dot{})
+}
+
+// precedes is the stamp up to which what comes in of a bucket may precede a write that couldn't be
+// applied.
+func (r *replica) precedes(bucket int) uint64 { return max(r.clearedTo, r.writtenTo[bucket]) }
+
+// raiseFloors has floors stand for what may precede writes that couldn't be applied, as soon as what is
+// written here is above that.
+func (r *replica) raiseFloors(now instant) {
+	for b, to := range r.writtenTo {
+		if stampWall(to) < now.wall || to <= r.clock.last.Load() {
+			r.clock.observe(to)
+			r.store.raiseFloor(b, to)
+			delete(r.writtenTo, b)
+		}
+	}
+}
+
+// maxClears is how many Clears that couldn't be applied are remembered.
+const maxClears = 64
+
+// giveUpAll is giveUp for a Clear: it drops all that was seen here so far, and what is on its way. Once
+// is enough for each such Clear: it may come again and again, and what is written meanwhile is newer.
+func (r *replica) giveUpAll(now instant, rec *record) {
+	if slices.Contains(r.clears, rec.version) {
+		r.store.touchAll()
+	} else {
+		if len(r.clears) == maxClears {
+			r.clears = slices.Delete(r.clears, 0, 1)
+		}
+		r.clears = append(r.clears, rec.version)
+		r.clearedTo = max(r.clearedTo, r.past(now, rec.stamp))
+		r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
+	}
+	r.givenUpAll = r.store.epoch.Load()
 }

@@ -1,9 +1,10 @@
 package bcache
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,6 +30,10 @@ const (
 	pullEvery        = 200 * time.Millisecond // for gaps, which frames may come and fill
 	defaultPullBytes = 512 << 10              // in an answer, about; then the node asks again
 	pullBlock        = 256                    // dots of an origin in a row
+	pullsAtOnce      = 2                      // answers that flush makes in one go
+	pullAgain        = time.Second            // until the same is answered again
+
+	stepWork = 2048 // intervals compared without letting others take the lock
 )
 
 // peerState is what is known of a directly connected node.
@@ -37,12 +42,17 @@ type peerState struct {
 	baseline uint64 // our seq when it connected: what came later, it gets
 	covered  uint64 // it has processed everything from the baseline up to here
 
+	claims  bool   // it has said so itself:
+	claimed uint64 // of its own dots, how far they go
+
 	heard   time.Duration // the last sign of life; connecting is one
 	echoes  echoLog       // echo.go
 	missed  int           // rounds without one
 	wall    int64         // our clock when the last ping left
-	pingID  uint64        // of that
-	listAll bool          // it wants all origins listed in the next ping
+	pingID  uint64        // of that,
+	listed  uint64        // and how far this node's context of it went then
+	full    bool          // and whether all origins were listed in it
+	listAll bool          // it wants them listed in the next ping
 
 	known  bool // it has answered a ping, and the fields below say what
 	synced bool
@@ -50,8 +60,14 @@ type peerState struct {
 	apart  bool          // it has dropped origins of which it knew something else than this node
 	shy    time.Duration // until then it isn't asked for a full sync
 	failed int           // full syncs of it in a row that were given up
+	unable bool          // since it last served one, it has failed to
 
-	pull *ping // a pull that flush has to answer
+	busySince time.Duration // since then it has refused to, being busy with others; 0: it hasn't
+
+	pull     *ping         // a pull that flush has to answer
+	pulled   uint64        // the dots that the last one claimed
+	pulledAt time.Duration // when it was answered
+	began    time.Duration // when it last began a full sync from this node
 
 	// The oldest write of it that it has told of and that isn't here yet.
 	owed  uint64        // its seq; 0: there is none
@@ -76,7 +92,8 @@ func (r *replica) joined(now instant, peer, origin uint64) {
 	if out := r.serving[peer]; out != nil && out.origin != origin {
 		delete(r.serving, peer)
 	}
-	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono, listAll: true}
+	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono,
+		listAll: true, pulledAt: longAgo, began: longAgo}
 	r.ctx.live[origin] = true
 	r.active = true
 	if !r.closed {
@@ -132,6 +149,7 @@ func (r *replica) round(now instant) {
 	if now.mono+tickEvery/2 < r.nextRound {
 		return
 	}
+	recent := r.listing(now.mono - activeFor)
 	for _, id := range slices.Clone(r.peerIDs) {
 		p := r.peers[id]
 		if p.heard >= r.lastRound {
@@ -141,7 +159,7 @@ func (r *replica) round(now instant) {
 			r.n.stuck++
 			continue
 		}
-		r.ping(now, id, 0)
+		r.pingWith(now, id, 0, recent)
 	}
 	r.lastRound = now.mono
 	if quiet {
@@ -160,55 +178,86 @@ func (r *replica) cut(peer uint64, reason string) {
 	r.wake()
 }
 
+// A listing is what a ping says of the context.
+type listing struct {
+	entries []contextEntry
+	rest    uint64
+}
+
+func (r *replica) listing(since time.Duration) *listing {
+	var l listing
+	l.entries, l.rest = r.ctx.list(since)
+	return &l
+}
+
 // ping sends a neighbour this node's context.
 func (r *replica) ping(now instant, id uint64, flags uint64) {
+	r.pingWith(now, id, flags, nil)
+}
+
+// pingWith is ping with a listing of what is recent, if there is one.
+func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing) {
 	p := r.peers[id]
-	q := ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext,
+	q := &ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext,
 		horizon: r.ctx.horizon, echo: r.touches.echo()}
-	if p.listAll || flags&pingPull != 0 {
+	if p.full = p.listAll || flags&pingPull != 0; p.full {
 		p.listAll = false
 		q.flags |= pingAll
-		q.entries, _ = r.ctx.list(longAgo)
-	} else {
-		q.entries, q.rest = r.ctx.list(now.mono - activeFor)
+		recent = r.listing(longAgo)
+		recent.rest = 0
+	} else if recent == nil {
+		recent = r.listing(now.mono - activeFor)
 	}
-	r.claimArrivals(now, &q)
+	q.entries, q.rest = recent.entries, recent.rest
+	r.claimArrivals(now, q)
 	if r.whole(now) {
 		q.flags |= pingSynced
 	}
-	p.wall, p.pingID = now.wall, q.id
-	r.send(message{to: id, frame: appendPing(nil, q)})
+	p.wall, p.pingID, p.listed = now.wall, q.id, r.ctx.get(p.origin).last()
+	r.sendPing(pingTo{id, q})
 }
 
-// lacking lists what this node has and the sender of a ping lacks. all is true if that
-// can't be told because the origins that weren't listed differ.
-func (r *replica) lacking(p *ping) (missing []originDots, all bool) {
-	listed := make(map[uint64]*dotSet, len(p.entries))
-	for i := range p.entries {
-		listed[p.entries[i].origin] = &p.entries[i].dotSet
+// lacking lists what this node has and the sender of a ping lacks, ascending by origin. There may be
+// half a million gaps, so it gives the lock up now and then. That does no harm: what changes meanwhile
+// is seen or isn't, as if it had come before or after.
+func (r *replica) lacking(p *ping) iter.Seq[originDots] {
+	return func(yield func(originDots) bool) {
+		everything, work := p.flags&pingAll != 0, 0
+		for _, o := range slices.Sorted(maps.Keys(r.ctx.origins)) {
+			if work >= r.stepWork {
+				work = 0
+				r.letOthers()
+			}
+			mine, theirs := r.ctx.get(o), entryOf(p.entries, o)
+			switch {
+			case o == p.origin || theirs == nil && !everything:
+				continue
+			case theirs == nil && mine.newest <= p.horizon.stamp && o != r.origin:
+				continue // the other node has dropped it; of its neighbours it drops none
+			case theirs == nil:
+				theirs = &r.ctx.none
+			}
+			most := mine.last() // who pulls gets all: part of it would raise floors that the rest doesn't need
+			if p.flags&pingPull == 0 {
+				most = mine.overdue(theirs)
+			}
+			work += 8 + len(mine.ahead) + len(theirs.ahead)
+			dots := mine.minus(theirs, most)
+			if len(dots) > 0 && !yield(originDots{o, dots, len(theirs.ahead) >= maxIntervals}) {
+				return
+			}
+		}
 	}
-	everything := p.flags&pingAll != 0
-	all = !everything && r.ctx.restOf(listed) != p.rest
-	for o, mine := range r.ctx.origins {
-		theirs := listed[o]
-		switch {
-		case o == p.origin || theirs == nil && !everything:
-			continue
-		case theirs == nil && mine.newest <= p.horizon.stamp && o != r.origin:
-			continue // the other node has dropped it; of its neighbours it drops none
-		case theirs == nil:
-			theirs = &r.ctx.none
-		}
-		most := mine.last() // who pulls gets all: part of it would raise floors that the rest doesn't need
-		if p.flags&pingPull == 0 {
-			most = mine.overdue(theirs)
-		}
-		if dots := mine.minus(theirs, most); len(dots) > 0 {
-			missing = append(missing, originDots{o, dots, len(theirs.ahead) >= maxIntervals})
-		}
+}
+
+// letOthers gives the lock up for a moment: others may want it. It is called after so much work as
+// stepWork says.
+func (r *replica) letOthers() {
+	r.mu.Unlock()
+	if r.between != nil {
+		r.between()
 	}
-	slices.SortFunc(missing, func(a, b originDots) int { return cmp.Compare(a.origin, b.origin) })
-	return missing, all
+	r.mu.Lock()
 }
 
 // originDots are some dots of an origin.
@@ -223,17 +272,19 @@ type originDots struct {
 
 // offer says what of it the log has. That the log doesn't have something is only worth
 // saying of what isn't on its way to the other node from elsewhere.
-func (r *replica) offer(missing []originDots) (flags uint64) {
-	for _, m := range missing {
-		settled := r.ctx.get(m.origin).settled
-		for _, iv := range m.dots {
-			if some, _ := r.log.knows(m.origin, iv); some {
-				flags |= pongLog
-			}
-			iv.to = min(iv.to, settled)
-			if _, all := r.log.knows(m.origin, iv); !all {
-				flags |= pongOld
-			}
+func (r *replica) offer(m *originDots) (flags uint64) {
+	settled := r.ctx.get(m.origin).settled
+	for _, iv := range m.dots {
+		some, all := r.log.knows(m.origin, iv)
+		if some {
+			flags |= pongLog
+		}
+		if !all && iv.to > settled {
+			iv.to = settled
+			_, all = r.log.knows(m.origin, iv)
+		}
+		if !all {
+			flags |= pongOld
 		}
 	}
 	return flags
@@ -245,6 +296,9 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 	p := r.hear(now, from, q.origin, q.echo)
 	if p != nil && q.origin == p.origin {
 		p.owe(r.ctx.get(q.origin), q.seq, now.mono)
+	}
+	if p != nil {
+		p.claim(q.origin, q.seq)
 	}
 	if p != nil && q.flags&pingContext != 0 {
 		r.compareHorizon(now, p, q.horizon)
@@ -265,19 +319,23 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 
 // answer sends the pong; offered has the flags that are known already.
 func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
-	a := pong{id: q.id, origin: r.origin, wall: now.wall, flags: offered,
+	if q.flags&pingContext != 0 && q.flags&pingPull == 0 {
+		offered |= pongContext
+		if q.flags&pingAll == 0 && r.ctx.restOf(q.entries) != q.rest {
+			offered |= pongAll
+		}
+		for m := range r.lacking(q) {
+			if offered |= r.offer(&m); offered&(pongLog|pongOld) == pongLog|pongOld {
+				break // there is no more to say
+			}
+		}
+	}
+	a := pong{id: q.id, origin: r.origin, seq: r.seq, wall: now.wall, flags: offered,
 		horizon: r.ctx.horizon, echo: r.touches.echo()}
 	run := r.ctx.get(q.origin).run(q.seq)
 	a.from, a.to = run.from, run.to
 	if r.whole(now) {
 		a.flags |= pongSynced
-	}
-	if q.flags&pingContext != 0 && q.flags&pingPull == 0 {
-		missing, all := r.lacking(q)
-		a.flags |= pongContext | r.offer(missing)
-		if all {
-			a.flags |= pongAll
-		}
 	}
 	r.send(message{to: to, frame: appendPong(nil, a), bulk: q.flags&pingPull != 0}) // after what it answers
 }
@@ -298,6 +356,10 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	}
 	r.compareHorizon(now, p, a.horizon)
 	p.synced = a.flags&pongSynced != 0
+	p.claim(a.origin, a.seq)
+	if a.id == p.pingID && a.seq < p.listed {
+		r.disbelieve(p)
+	}
 	done := r.pull != nil && r.pull.peer == from && r.pull.id == a.id
 	if a.flags&pongContext != 0 && (done || a.id == p.pingID) { // otherwise it may be out of date
 		p.known = a.flags&pongAll == 0
@@ -315,11 +377,32 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 			r.askAgain(now, func(q *peerState) bool { return q != p && (q.offer != 0 || !q.known) })
 		}
 	}
-	if a.flags&pongAll != 0 {
+	if a.flags&pongAll != 0 && a.id == p.pingID && !p.full { // what wasn't asked is worth no list
 		p.listAll = true
 		r.ping(now, from, 0)
 	}
 	r.advance(now)
+}
+
+// claim notes how far a node's own dots go, if it says so itself.
+func (p *peerState) claim(origin, seq uint64) {
+	if origin == p.origin {
+		p.claims, p.claimed = true, max(p.claimed, seq)
+	}
+}
+
+// disbelieve is called when a neighbour has written less than what this node's context had of it when
+// it was asked. So that was wrong, whoever told it, and what the neighbour writes next would be taken
+// for known. All that is believed to be processed of it is forgotten, and got again.
+func (r *replica) disbelieve(p *peerState) {
+	r.ctx.forget(p.origin)
+	p.listed = 0
+	r.n.disbelieved++
+	r.active = true
+	for _, q := range r.peers { // what they said was about that context
+		q.known, q.offer = false, 0
+	}
+	r.nextRound = 0
 }
 
 // askAgain has neighbours say again what they have more than this node.

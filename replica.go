@@ -26,6 +26,8 @@ type replica struct {
 	least   int           // neighbours, or it isn't ready
 
 	chunkBytes, pullBytes int
+	stepWork              int    // see letOthers
+	between               func() // for tests: what others do when they are let
 	wake                  func()
 	became                func() // synced
 	changed               func(key string, kind kind)
@@ -44,8 +46,13 @@ type replica struct {
 	outbox  outbox
 	offers  offers // offer.go
 
-	givenUpAll uint64 // the epoch that the last Clear began that couldn't be applied
+	// Of writes that couldn't be applied, in receive.go:
+	writtenTo  map[int]uint64 // by bucket: up to which stamp others' writes may precede them
+	clearedTo  uint64         // the same for Clears
+	clears     []version      // the last of those
+	givenUpAll uint64         // the epoch that the last of them began
 	sends      []message
+	pings      []pingTo
 	cuts       []cut
 	swept      int // the next shard to sweep
 	n          replicaStats
@@ -67,6 +74,7 @@ type replica struct {
 	lastRound, nextRound time.Duration // when
 	interval             time.Duration
 	pull                 *pullOp
+	answered             uint64 // whose pull was answered last
 	lastPull             time.Duration
 	gapsWait             time.Duration // until then gaps are left to the rounds
 	arrivals             []arrival     // arriving.go
@@ -139,7 +147,7 @@ type replicaStats struct {
 	recordsRepaired, recordsRetrieved uint64
 	syncsServed, syncsReceived        uint64
 	syncsFailed, recordsSynced        uint64
-	skipped                           uint64
+	skipped, disbelieved              uint64
 	syncBytesIn, syncBytesOut         uint64
 	syncTook                          time.Duration
 	stuck, refusedSkewPeers           uint64
@@ -185,6 +193,9 @@ func newReplica(c replicaConfig) *replica {
 		log:     newDeltaLog(c.logSize),
 		touches: newTouches(c.local, c.touchLog),
 		outbox:  outbox{most: cmp.Or(c.maxPending, defaultMaxPending)},
+
+		writtenTo: map[int]uint64{},
+
 		peers:   map[uint64]*peerState{},
 		serving: map[uint64]*syncOut{},
 		leases:  map[string]*lease{},
@@ -202,6 +213,7 @@ func newReplica(c replicaConfig) *replica {
 		lastSurvey: -surveyEvery,
 		chunkBytes: cmp.Or(c.chunkBytes, defaultChunkBytes),
 		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
+		stepWork:   stepWork,
 	}
 }
 
@@ -333,6 +345,8 @@ func (r *replica) tend(now instant) {
 		return
 	}
 	r.ctx.settle()
+	r.ctx.clamp(r.latest(now))
+	r.raiseFloors(now)
 	r.dropArrivals(now)
 	r.pullTick(now)
 	r.syncTick(now)
@@ -362,8 +376,13 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.n.recordsOut += uint64(r.outbox.n)
 	first, chunks := r.outbox.take()
 	sends, r.sends = append(r.sends, r.leaseSends.take()...), nil
+	pings := r.pings
+	r.pings = nil
 	offers, echo := r.offers.take(), r.touches.echo()
 	r.mu.Unlock()
+	for _, q := range pings {
+		sends = append(sends, message{to: q.to, frame: appendPing(nil, *q.ping)})
+	}
 	sends = offers.appendTo(sends, r.origin, echo)
 	for _, records := range chunks {
 		broadcasts = append(broadcasts, cutDelta(r.origin, first, echo, records)...)
@@ -390,7 +409,9 @@ func (r *replica) takeCuts() (cuts []cut) {
 }
 
 // idle reports whether flush has nothing to take.
-func (r *replica) idle() bool { return r.outbox.empty() && len(r.sends) == 0 && r.offers.empty() }
+func (r *replica) idle() bool {
+	return r.outbox.empty() && len(r.sends)+len(r.pings) == 0 && r.offers.empty()
+}
 
 // cutDelta encodes consecutive records as frames of about cutFrame at most.
 func cutDelta(origin, first, echo uint64, records []record) (frames [][]byte) {

@@ -325,7 +325,7 @@ func TestReplicaAhead(t *testing.T) {
 func TestReplicaQueuesAreBounded(t *testing.T) {
 	g := newRig(t, 2, nil)
 	r := g.replicas[0]
-	r.sends = nil // a ping
+	r.pings = nil
 	for range maxSends + 10 {
 		must(t, r.receive(g.now(), 1, appendPing(nil, ping{origin: 101})))
 	}

@@ -44,6 +44,7 @@ type simView struct {
 	maxWall int64              // its clock has shown
 	syncs   uint64
 	known   map[string]int // the changes that the writes followed that it has processed
+	ahead   []simAhead     // the writes from the future that it has seen
 }
 
 func (o *simOracle) init() {
@@ -146,6 +147,12 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			session = to.r.sync.session
 		}
 	}
+	cleared, newClear := to.r.store.clearVersion(), false
+	for _, seq := range fresh {
+		w := s.oracle.dots[rigDot{d.origin, seq}]
+		again := slices.Contains(future, seq) && s.ahead(to, &w, now)
+		newClear = newClear || w.rec.kind == kindClear && !again
+	}
 	wasSynced, streamed := to.r.synced, to.r.n.recordsSynced
 	if err := to.r.receive(now, uint64(from.id), own); err != nil && typ != frameDelta {
 		s.fail("n%d: %v", to.id, err)
@@ -158,6 +165,9 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	}
 	switch typ {
 	case frameDelta:
+		if !newClear && to.r.store.clearVersion() != cleared {
+			s.fail("n%d clears again what it has cleared before", to.id)
+		}
 		for seq := d.first; seq < d.first+d.count; seq++ {
 			if slices.Contains(future, seq) && to.r.ctx.get(d.origin).has(seq) {
 				s.fail("n%d has processed dot %d of n%d, which is from the future", to.id, seq, from.id)
@@ -231,6 +241,7 @@ func (s *sim) checkNode(n *simNode) {
 	st := n.r.store
 	wall := s.now(n).wall
 	n.oracle.maxWall = max(n.oracle.maxWall, wall)
+	s.checkStamps(n, n.oracle.maxWall)
 	clear := st.clearVersion()
 	if clear.less(n.oracle.best[""]) {
 		s.fail("COVER: n%d has processed Clear %v and has %v", n.id, n.oracle.best[""], clear)
@@ -265,7 +276,8 @@ func (s *sim) checkNode(n *simNode) {
 	if st.len() > s.c.maxKeys[n.id] || s.c.maxBytes > 0 && st.bytes() > s.c.maxBytes || st.tombstones() > s.c.tombstones {
 		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.len(), st.bytes(), st.tombstones())
 	}
-	if len(n.r.ctx.origins) > max(s.c.origins, s.c.nodes) || len(n.r.serving) > syncServing || n.r.log.records > s.c.logSize {
+	adopting := n.r.sync != nil && n.r.sync.ended // and then there may be those of two contexts
+	if len(n.r.ctx.origins) > max(s.c.origins, s.c.nodes) && !adopting || len(n.r.serving) > syncServing || n.r.log.records > s.c.logSize {
 		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.ctx.origins), len(n.r.serving), n.r.log.records)
 	}
 }
@@ -290,6 +302,9 @@ func (s *sim) get(n *simNode, key string) {
 		s.fail("n%d serves %s after its deadline", n.id, key)
 	case held.version.less(n.oracle.shown[key]):
 		s.fail("n%d serves %s at %v after %v", n.id, key, held.version, n.oracle.shown[key])
+	}
+	if !held.provisional { // those have no version, see checkProvisional
+		s.checkAhead(n, key, held.version)
 	}
 	n.oracle.shown[key] = held.version
 }
@@ -372,7 +387,8 @@ func (s *sim) disagreementAboutKeys() string {
 // lost there is one per node that didn't wait for nobody.
 func (s *sim) syncsTooMany() string {
 	c := s.c
-	if c.loss > 0 || c.partitions || c.breaks || c.restarts || c.stuck || c.jumps || c.logSize < 1000 || !c.seeded {
+	if c.glitches+c.lives > 0 || c.logSize < 1000 || !c.seeded ||
+		c.loss > 0 || c.partitions || c.breaks || c.restarts || c.stuck || c.jumps {
 		return ""
 	}
 	for _, n := range s.nodes {

@@ -134,6 +134,9 @@ type simConfig struct {
 	lag                int64         // ms: by so much fills read behind what is committed
 	touches            int           // remembered
 	heads              bool          // some frames take long, and their beginning comes before
+	glitches, lives    int           // sim_weather_test.go
+	slow               int64         // ms: by no more are clocks wrong
+	stepWork           int           // of replicas, that are interrupted in between; 0: they aren't
 }
 
 type simCounts struct {
@@ -142,6 +145,7 @@ type simCounts struct {
 	stale, refreshes, negatives                                                 int   // answers of Loaders
 	leases, alone                                                               int   // granted, and fills without one
 	kept, offered, accepted, dropped                                            int   // provisional values
+	lives                                                                       int   // that departed
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
 }
@@ -157,14 +161,15 @@ func (c *simCounts) add(d *simCounts) {
 func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
-		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted, &c.dropped}
+		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted,
+		&c.dropped, &c.lives}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept, %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d connections cut, %d evictions, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept, %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.kept, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.cuts, c.evictions, c.refusals, c.futures,
+		c.writes, c.fills, c.clears, c.kept, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.cuts, c.evictions, c.refusals, c.futures,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -188,6 +193,7 @@ type sim struct {
 	c       simConfig
 	rng     *rand.Rand
 	t       int64 // true time, ms
+	slept   int64 // ms in which nothing happened at all
 	queue   simQueue
 	order   uint64
 	nodes   []*simNode // nil before a late one joins
@@ -208,6 +214,7 @@ const (
 	simStart = int64(1_700_000_000_000)
 	simStorm = 1000          // frames of a node in a second: something goes round in circles
 	simCalm  = int64(40_000) // ms within which all must agree once the faults have ended
+	simReady = int64(40_000) // and be ready, though there is something from the future
 )
 
 func newSim(seed uint64) *sim {
@@ -261,6 +268,7 @@ func newSim(seed uint64) *sim {
 	c.heads = chance(3)
 	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
 	s.drawLoads(seed)
+	s.drawWeather(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -273,11 +281,20 @@ func newSim(seed uint64) *sim {
 
 // start begins a life of a node.
 func (s *sim) start(id int) *simNode {
-	n := &simNode{id: id, filling: map[string]bool{}, flights: map[string]*simFill{}}
-	n.skew = s.rng.Int64N(simSkew+1) - simSkew/2
+	life := 0
 	if old := s.nodes[id]; old != nil {
-		n.life = old.life + 1
+		life = old.life + 1
 	}
+	n := s.newNode(id, life)
+	s.nodes[id] = n
+	s.logf("n%d starts as %x", id, n.r.origin)
+	s.after(s.rng.Int64N(1000), func() { s.tick(n) })
+	return n
+}
+
+func (s *sim) newNode(id, life int) *simNode {
+	n := &simNode{id: id, life: life, filling: map[string]bool{}, flights: map[string]*simFill{}}
+	n.skew = s.rng.Int64N(simSkew+1) - simSkew/2
 	first := s.c.seeded && id == 0 && n.life == 0
 	n.oracle.init()
 	origin := s.rng.Uint64() | 1
@@ -292,9 +309,9 @@ func (s *sim) start(id int) *simNode {
 	})
 	n.r.store.table = make([]atomic.Pointer[shard], 1<<(id%3)) // a sync takes several steps
 	n.r.lonely, n.r.unsyncedFor = s.mono(), s.mono()
-	s.nodes[id] = n
-	s.logf("n%d starts as %x", id, n.r.origin)
-	s.after(s.rng.Int64N(1000), func() { s.tick(n) })
+	if s.c.stepWork > 0 {
+		n.r.stepWork, n.r.between = s.c.stepWork, func() { s.between(n) }
+	}
 	return n
 }
 
@@ -306,10 +323,10 @@ func (s *sim) settle() time.Duration {
 	return time.Duration(s.c.lag+1) * time.Millisecond
 }
 
-func (s *sim) mono() time.Duration { return time.Duration(s.t) * time.Millisecond }
+func (s *sim) mono() time.Duration { return time.Duration(s.t+s.slept) * time.Millisecond }
 
 func (s *sim) now(n *simNode) instant {
-	return instant{wall: simStart + s.t + n.skew + n.jump, mono: s.mono()}
+	return instant{wall: simStart + s.t + s.slept + n.skew + n.jump, mono: s.mono()}
 }
 
 func (s *sim) alive(n *simNode) bool { return s.nodes[n.id] == n }
@@ -345,7 +362,8 @@ func (s *sim) run() string {
 	s.plan()
 	s.until(s.c.span)
 	s.calm()
-	if s.agree(); s.failure == "" && !s.c.jumps {
+	s.clearWeather()
+	if s.agree(); s.failure == "" && !s.c.jumps && s.c.glitches == 0 {
 		s.n.slowest = s.t - s.c.span
 	}
 	s.until(s.t + 15_000) // what comes late must not matter
@@ -361,7 +379,7 @@ func (s *sim) run() string {
 // agree goes on until all nodes agree.
 func (s *sim) agree() {
 	patience := simCalm
-	if s.c.jumps {
+	if s.c.jumps || s.c.glitches > 0 {
 		patience += 400_000 // writes from the future are taken when their time has come, and somebody asks
 	}
 	for end := s.t + patience; s.failure == ""; s.until(s.t + 500) {

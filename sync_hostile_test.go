@@ -170,18 +170,24 @@ func TestSyncPatience(t *testing.T) {
 	}
 }
 
-// A context from the future isn't taken over, by whichever way it comes.
+// A context from the future spoils no full sync: its dots are taken over, and its stamps as the latest
+// that aren't from the future. By pings and pongs it isn't taken over at all.
 func TestSyncContextFromTheFuture(t *testing.T) {
 	soon, late := stampOf(wireWall+400), stampOf(wireWall+600)
+	latest := stampOf(wireWall+500) | (1<<stampShift - 1)
+	of := func(newest uint64) []contextEntry {
+		return []contextEntry{{5, dotSet{covered: 1, newest: newest}}}
+	}
 	for name, c := range map[string]struct {
-		head syncChunk
-		ok   bool
+		head            syncChunk
+		horizon, newest uint64
 	}{
-		"horizon":        {syncChunk{horizon: horizon{late, 1}}, false},
-		"horizon 2^63":   {syncChunk{horizon: horizon{maxStamp, 1}}, false},
-		"horizon, soon":  {syncChunk{horizon: horizon{soon, 1}}, true},
-		"an origin":      {syncChunk{entries: []contextEntry{{5, dotSet{covered: 1, newest: late}}}}, false},
-		"an origin, now": {syncChunk{entries: []contextEntry{{5, dotSet{covered: 1, newest: soon}}}}, true},
+		"horizon":        {syncChunk{horizon: horizon{late, 1}}, latest, 0},
+		"horizon 2^63":   {syncChunk{horizon: horizon{maxStamp, 1}}, latest, 0},
+		"horizon, soon":  {syncChunk{horizon: horizon{soon, 1}}, soon, 0},
+		"an origin":      {syncChunk{entries: of(late)}, 0, latest},
+		"an origin 2^63": {syncChunk{entries: of(maxStamp)}, 0, latest},
+		"an origin, now": {syncChunk{entries: of(soon)}, 0, soon},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHostileRig(t, nil)
@@ -193,8 +199,8 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if h.synced != c.ok || !c.ok && (h.ctx.horizon != horizon{} || h.ctx.get(5).covered > 0) {
-				t.Errorf("synced: %v, horizon %+v, %+v", h.synced, h.ctx.horizon, h.ctx.get(5))
+			if s := h.ctx.get(5); !h.synced || h.ctx.horizon.stamp != c.horizon || s.newest != c.newest {
+				t.Errorf("synced: %v, horizon %+v, %+v", h.synced, h.ctx.horizon, s)
 			}
 		})
 	}

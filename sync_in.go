@@ -2,7 +2,6 @@ package bcache
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -79,17 +78,23 @@ func (r *replica) ask(now instant, flags uint64) {
 	r.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: flags})})
 }
 
-// abortSync gives up; advance will start another session.
+// abortSync gives up, and leaves the other node alone for a while; advance will start another session.
 func (r *replica) abortSync(now instant, why string) {
 	in := r.sync
-	r.sync = nil
-	r.n.syncsFailed++
-	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
+	r.leaveSync(why)
 	if p := r.peers[in.peer]; p != nil {
+		p.unable = true
 		p.shy = now.mono + syncShy<<p.failed
 		p.failed = min(p.failed+1, 5)
 		r.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: askCancel})})
 	}
+}
+
+// leaveSync gives up a session that the other node can't be blamed for.
+func (r *replica) leaveSync(why string) {
+	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", r.sync.peer, why)
+	r.sync = nil
+	r.n.syncsFailed++
 }
 
 // resumeSync goes on with a full sync when the other node is back. Another life of it knows nothing of the
@@ -99,13 +104,22 @@ func (r *replica) resumeSync(now instant, peer, origin uint64) {
 	switch {
 	case in == nil || in.peer != peer || in.applying:
 	case in.origin != origin:
-		r.abortSync(now, "it has restarted")
+		r.leaveSync("it has restarted")
 	case in.next == 0 || now.mono-in.progress >= syncStall:
-		r.abortSync(now, "it was away") // it may have forgotten the session, and would begin it anew
+		r.leaveSync("it was away") // it may have forgotten the session, and would begin it anew
 	default:
 		in.away = false
 		r.ask(now, askGap) // what was under way is lost
 	}
+}
+
+// refused notes that a neighbour can't serve a full sync now. One that is busy with others, who get on, will
+// serve this node too; but it isn't waited for for ever.
+func (r *replica) refused(now instant, p *peerState, busy bool) {
+	if p.shy = now.mono + syncBusy; p.busySince == 0 {
+		p.busySince = now.mono
+	}
+	p.unable = p.unable || !busy || now.mono-p.busySince >= syncPatience
 }
 
 func (r *replica) syncTick(now instant) {
@@ -138,9 +152,7 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 	if c.flags&chunkRefused != 0 {
 		r.sync = nil
 		r.syncFailure = fmt.Sprintf("node %x can't serve a full sync now", from)
-		if p := r.peers[from]; p != nil {
-			p.shy = now.mono + syncBusy
-		}
+		r.refused(now, r.peers[from], c.flags&chunkBusy != 0)
 		return nil
 	}
 	in.progress = now.mono
@@ -154,7 +166,6 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 	in.bytes += uint64(size)
 	if c.number == 0 {
 		in.head = *c
-		in.spoiled = r.futureContext(now, c)
 	} else if err := r.receiveGroup(now, in, c, recs); err != nil || r.sync != in {
 		return err
 	}
@@ -239,13 +250,6 @@ func (in *syncIn) expects(c *syncChunk) bool {
 	return (c.flags&chunkLast != 0) == (c.flags&chunkDone != 0 && c.group == groups-1)
 }
 
-// futureContext reports whether a context is stamped too far ahead. Adopted, such a horizon
-// would keep all that is older out, and such an origin would never be the oldest.
-func (r *replica) futureContext(now instant, head *syncChunk) bool {
-	return r.future(now, head.horizon.stamp) ||
-		slices.ContainsFunc(head.entries, func(e contextEntry) bool { return r.future(now, e.newest) })
-}
-
 // receiveStreamed applies a record of a full sync. It has no dot.
 func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 	rec.mark = in.mark
@@ -265,6 +269,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 // dots, what was streamed is as new, or the floors and Clear stand for it.
 func (r *replica) endSync(now instant) {
 	in := r.sync
+	in.applying, in.ended = true, true // no other session until the marks of this one are gone
 	r.adopt(now, &in.head)
 	r.store.touchAll()
 	r.touchAll(now, dot{})
@@ -276,7 +281,6 @@ func (r *replica) endSync(now instant) {
 	r.n.syncTook = now.mono - in.began
 	r.syncedFrom = in.peer
 	r.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.n.syncTook})
-	in.applying, in.ended = true, true // no other session until the marks of this one are gone
 	r.mu.Unlock()
 	for _, key := range r.store.vouch(in.mark) {
 		r.changed(key, kindForget)
@@ -286,7 +290,7 @@ func (r *replica) endSync(now instant) {
 		r.sync = nil
 	}
 	if p := r.peers[in.peer]; p != nil {
-		p.failed = 0
+		p.failed, p.unable, p.busySince = 0, false, 0
 	}
 	for _, p := range r.peers {
 		p.apart = false
@@ -294,25 +298,57 @@ func (r *replica) endSync(now instant) {
 	r.askAgain(now, func(*peerState) bool { return true })
 }
 
-// adopt merges another node's context into this one's.
+// adopt merges another node's context into this one's. There may be half a million gaps, so it gives
+// the lock up now and then: each dot may be adopted by itself.
+//
+// Stamps of the context only say how old its origins are. Those from the future are taken over as the
+// latest that isn't: one that was wrong would otherwise stay the youngest, or as the horizon keep all
+// else out, for as long as it is ahead. Nor is a neighbour believed to have written more than it says
+// itself.
 func (r *replica) adopt(now instant, head *syncChunk) {
-	h := head.horizon
+	before, h := r.ctx.horizon, head.horizon
+	h.stamp = r.past(now, h.stamp)
 	// What this node knows of origins that the other one has dropped, nobody can ask for.
-	unique := r.ctx.horizon.less(h) && r.ctx.knowsBehind(h) && r.ctx.printUpTo(h.stamp) != h.print
+	unique := before.less(h) && r.ctx.knowsBehind(h) && r.ctx.printUpTo(h.stamp) != h.print
 	for i := range head.entries {
 		e := &head.entries[i]
+		e.newest = r.past(now, e.newest)
+		if s := r.ctx.origins[e.origin]; s != nil {
+			s.newest = max(s.newest, e.newest)
+		}
+	}
+	if before.less(h) {
+		r.ctx.drop(h)
+	}
+	claimed := map[uint64]uint64{}
+	for _, p := range r.peers {
+		if p.claims {
+			claimed[p.origin] = p.claimed
+		}
+	}
+	work := 0
+	for i := range head.entries {
+		e := &head.entries[i]
+		if most, says := claimed[e.origin]; says && e.last() > most {
+			e.dotSet = e.upTo(most)
+		}
 		s := r.ctx.origins[e.origin]
-		if e.origin == r.origin || s == nil && e.newest <= r.ctx.horizon.stamp && !r.ctx.live[e.origin] {
+		if e.origin == r.origin || e.last() == 0 ||
+			s == nil && e.newest <= r.ctx.horizon.stamp && !r.ctx.live[e.origin] {
 			continue
 		}
-		if s == nil {
+		if work += 8 + len(e.ahead); s == nil {
 			s = &dotSet{heard: longAgo} // it isn't listed in every ping
 			r.ctx.origins[e.origin] = s
+		} else {
+			work += len(s.ahead)
 		}
 		r.n.droppedIntervals += uint64(s.merge(&e.dotSet))
-	}
-	if r.ctx.horizon.less(h) {
-		r.ctx.drop(h)
+		s.print(e.origin) // the next ping needs those of all, at once
+		if work >= r.stepWork {
+			work = 0
+			r.letOthers()
+		}
 	}
 	r.n.droppedOrigins += uint64(r.ctx.trim())
 	if unique {

@@ -13,6 +13,7 @@ const (
 	syncServing       = 4       // sessions at a time
 	defaultChunkBytes = cutFrame
 	syncForget        = 15 * time.Second
+	syncApart         = time.Second // between the beginnings of a neighbour's sessions: contexts are large
 )
 
 // syncOut is a session. The fields below flush's belong to flush alone, the others are
@@ -62,10 +63,15 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 			delete(r.serving, from)
 		}
 		return
-	case !known && (a.next != 0 || !r.canServe(now, from)):
-		r.send(message{to: from, frame: appendChunk(nil, &syncChunk{session: a.session, flags: chunkRefused})})
+	case !known && (a.next != 0 || now.mono < p.began+syncApart || !r.canServe(now, from)):
+		no := syncChunk{session: a.session, flags: chunkRefused}
+		if r.whole(now) && !r.closed {
+			no.flags |= chunkBusy
+		}
+		r.send(message{to: from, frame: appendChunk(nil, &no)})
 		return
 	case !known:
+		p.began = now.mono
 		out = r.newSession(now, p.origin, a.session)
 		r.serving[from] = out
 	}

@@ -16,7 +16,8 @@ import (
 //   - one that reaches nobody for Config.SyncTimeout declares itself, unless that is negative or there
 //     is a Config.MinPeers: then it never does while it is alone;
 //   - if a whole cluster starts together, all neighbours are unsynced: the lowest PeerID
-//     declares itself after a while, anyone after SyncTimeout.
+//     declares itself after a while, anyone after SyncTimeout;
+//   - so does a node whose synced neighbours fail, all of them, to serve it for SyncTimeout.
 //
 // Nothing is lost if that was wrong: what one node has and another lacks is repaired
 // whenever they meet.
@@ -36,17 +37,21 @@ func (r *replica) whole(now instant) bool {
 // judge declares the node synced, if its time has come. One that was synced before, and holds
 // what a full sync brought that didn't end, doesn't wait for others: it has the most.
 func (r *replica) judge(now instant) {
+	if len(r.peers) == 0 || r.knowsServer() {
+		r.unsyncedFor = now.mono
+	}
 	if r.synced && !r.unvouched || r.sync != nil {
 		return
 	}
 	switch {
 	case len(r.peers) == 0:
-		r.unsyncedFor = now.mono
 		if now.mono-r.lonely >= r.lone {
 			r.declare(now)
 		}
-	case r.knowsSynced():
-		r.unsyncedFor = now.mono
+	case r.knowsSynced(): // and since then all that are have failed to serve this node
+		if now.mono-r.unsyncedFor >= r.lone {
+			r.declare(now)
+		}
 	default:
 		alike := now.mono - r.unsyncedFor
 		if alike >= electAfter && (r.synced || r.id < slices.Min(r.peerIDs)) || alike >= r.alike {
@@ -76,6 +81,16 @@ func (r *replica) declare(now instant) {
 func (r *replica) knowsSynced() bool {
 	for _, p := range r.peers {
 		if p.synced {
+			return true
+		}
+	}
+	return false
+}
+
+// knowsServer reports whether one of them hasn't failed to serve this node, since it last did.
+func (r *replica) knowsServer() bool {
+	for _, p := range r.peers {
+		if p.synced && !p.unable {
 			return true
 		}
 	}

@@ -91,6 +91,7 @@ const (
 	pongStamp  = 7<<3 | wireFixed64
 	pongPrint  = 8<<3 | wireFixed64
 	pongKnown  = 8
+	pongSeq    = 16<<3 | wireVarint // on the wire, a tag of two bytes
 )
 
 // A ping tells the sender's clock and what it has processed, and asks how far the
@@ -124,6 +125,8 @@ const (
 type pong struct {
 	id     uint64 // the ping's
 	origin uint64 // the sender's, not the ping's
+
+	seq uint64 // the last one that the sender issued
 
 	// Of the pinger's origin, the sender has processed every dot in (from, to].
 	from, to uint64
@@ -313,6 +316,9 @@ func appendPong(dst []byte, p pong) []byte {
 	dst = appendVarint(dst, pongFlags, p.flags)
 	dst = appendFixed64(dst, pongStamp, p.horizon.stamp)
 	dst = appendFixed64(dst, pongPrint, p.horizon.print)
+	if p.seq != 0 {
+		dst = protowire.AppendVarint(protowire.AppendVarint(dst, uint64(pongSeq)), p.seq)
+	}
 	return appendEcho(dst, p.echo)
 }
 

@@ -22,6 +22,7 @@ var (
 	wireOfferNegative = offer{origin: wireOrigin, to: wireOther, rec: record{kind: kindNegative}}
 	wirePingEcho      = ping{id: 1, origin: wireOrigin, wall: wireWall, echo: 300}
 	wirePongEcho      = pong{id: 1, origin: wireOrigin, wall: wireWall, echo: 300}
+	wirePongSeq       = pong{id: 1, origin: wireOrigin, seq: 1 << 40, wall: wireWall, echo: 300}
 )
 
 func TestWireOfferRefused(t *testing.T) {

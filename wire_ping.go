@@ -165,6 +165,8 @@ func decodePong(frame []byte) (p pong, err error) {
 			p.horizon.stamp = f.x
 		case pongPrint:
 			p.horizon.print = f.x
+		case pongSeq:
+			p.seq = f.x
 		case echoCount:
 			p.echo = f.x
 		default:

@@ -70,6 +70,7 @@ const (
 	chunkRefused = 1 << iota // the session isn't known, or the node can't serve now
 	chunkDone                // the group is complete, and these are its floors
 	chunkLast                // it is the last group
+	chunkBusy                // with chunkRefused: it could serve, if it didn't serve others
 )
 
 type bucketFloor struct {

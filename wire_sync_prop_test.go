@@ -105,7 +105,7 @@ func TestWirePingRoundTrip(t *testing.T) {
 
 		q := pong{
 			id: p.id, origin: p.origin, to: p.seq, from: rapid.Uint64Max(p.seq).Draw(t, "from"),
-			wall: p.wall, flags: p.flags, horizon: p.horizon,
+			wall: p.wall, flags: p.flags, horizon: p.horizon, seq: rapid.Uint64().Draw(t, "seq"),
 		}
 		frame = appendPong([]byte("before"), q)[len("before"):]
 		if got, err := decodePong(frame); err != nil || got != q {

@@ -142,6 +142,7 @@ func TestWireGolden(t *testing.T) {
 		{"delta-echo", appendEcho(appendDelta(nil, wireOrigin, 7, wireRecords[:2]), 300), wireRecords[:2]},
 		{"ping-echo", appendPing(nil, wirePingEcho), wirePingEcho},
 		{"pong-echo", appendPong(nil, wirePongEcho), wirePongEcho},
+		{"pong-seq", appendPong(nil, wirePongSeq), wirePongSeq},
 		{"offer", appendOffer(nil, &wireOffer), wireOffer},
 		{"offer-negative", appendOffer(nil, &wireOfferNegative), wireOfferNegative},
 		{"lease-offered", appendLease(nil, wireOffered), wireOffered},
