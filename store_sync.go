@@ -88,6 +88,9 @@ func (s *store) groupEnd(groups, group int) (after version, floors []bucketFloor
 func (s *store) dropUnstreamed(
 	groups, group int, streamed *keySet, floors []bucketFloor,
 ) (dropped []string) {
+	if len(floors) == 0 {
+		return nil
+	}
 	above := make([]uint64, numBuckets/groups) // by bucket / groups
 	for _, f := range floors {
 		above[int(f.bucket)/groups] = f.stamp
