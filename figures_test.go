@@ -40,7 +40,7 @@ func TestFiguresInDocuments(t *testing.T) {
 		{"docs/design.md", fmt.Sprintf("at most %d, or %d of two contexts", maxIntervals, 2*maxIntervals)},
 		{"docs/loader.md", fmt.Sprintf("`MaxClockSkew` is %v unless", defaultMaxClockSkew)},
 		{"docs/loader.md", fmt.Sprintf("gets at most: %s, unless", thousands(defaultBatchSize))},
-		{"docs/loader.md", thousands(maxFailures) + " keys; beyond that"},
+		{"docs/loader.md", thousands(maxFailures) + " keys, and 32 MiB of keys and errors; beyond that"},
 		{"docs/loader.md", fmt.Sprintf("%v seconds, if it isn't set,", int(defaultFillTimeout/time.Second))},
 	} {
 		if !strings.Contains(text[f.file], f.says) {

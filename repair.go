@@ -56,6 +56,7 @@ type peerState struct {
 
 	known  bool // it has answered a ping, and the fields below say what
 	synced bool
+	held   uint64        // entries
 	offer  uint64        // pongLog, pongOld: it has more
 	apart  bool          // it has dropped origins of which it knew something else than this node
 	shy    time.Duration // until then it isn't asked for a full sync
@@ -199,7 +200,7 @@ func (r *replica) ping(now instant, id uint64, flags uint64) {
 func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing) {
 	p := r.peers[id]
 	q := &ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext,
-		horizon: r.ctx.horizon, echo: r.touches.echo()}
+		horizon: r.ctx.horizon, held: uint64(r.store.len()), echo: r.touches.echo()}
 	if p.full = p.listAll || flags&pingPull != 0; p.full {
 		p.listAll = false
 		q.flags |= pingAll
@@ -302,7 +303,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 	}
 	if p != nil && q.flags&pingContext != 0 {
 		r.compareHorizon(now, p, q.horizon)
-		p.synced = q.flags&pingSynced != 0
+		p.synced, p.held = q.flags&pingSynced != 0, q.held
 		if q.flags&pingPull != 0 {
 			p.pull = &q
 			r.n.repairsAnswered++
@@ -355,7 +356,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 		r.compareClocks(now, from, p, a.wall)
 	}
 	r.compareHorizon(now, p, a.horizon)
-	p.synced = a.flags&pongSynced != 0
+	p.synced, p.held = a.flags&pongSynced != 0, a.held
 	p.claim(a.origin, a.seq)
 	if a.id == p.pingID && a.seq < p.listed {
 		r.disbelieve(p)
@@ -382,6 +383,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 		r.ping(now, from, 0)
 	}
 	r.advance(now)
+	r.judgeComplete(now)
 }
 
 // claim notes how far a node's own dots go, if it says so itself.

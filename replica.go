@@ -29,7 +29,7 @@ type replica struct {
 	stepWork              int    // see letOthers
 	between               func() // for tests: what others do when they are let
 	wake                  func()
-	became                func() // synced
+	became                func() // complete
 	changed               func(key string, kind kind)
 	store                 *store // gets go past the replica
 
@@ -90,6 +90,9 @@ type replica struct {
 
 	// synced.go
 	synced      bool
+	complete    bool          // complete.go
+	fed         uint64        // records that came of what it lacked,
+	fedAt       time.Duration // when there were more of them
 	lonely      time.Duration // the last neighbour left
 	unsyncedFor time.Duration // since when all neighbours are unsynced
 	syncedFrom  uint64        // PeerID of who sent the last full sync
@@ -113,7 +116,7 @@ type replicaConfig struct {
 	touchLog    int           // touches remembered; 0 = touchLog
 	store       storeConfig
 
-	// became is called when the node is synced, if it wasn't from the start, under the lock.
+	// became is called when the node is synced, and complete, if it wasn't from the start, under the lock.
 	became func()
 
 	// wake is called when flush has something to take after it had nothing; it
@@ -206,6 +209,7 @@ func newReplica(c replicaConfig) *replica {
 
 		patience: syncPatience,
 		synced:   c.first || c.local,
+		complete: c.first || c.local,
 		lone:     lone,
 		alike:    alike,
 		least:    c.minPeers,
@@ -354,6 +358,7 @@ func (r *replica) tend(now instant) {
 	r.round(now)
 	r.judge(now)
 	r.advance(now)
+	r.judgeComplete(now)
 	r.leaseTick(now)
 }
 
@@ -443,7 +448,7 @@ func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g = replicaGauges{origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n, syncing: r.sync != nil, serving: len(r.serving)}
-	g.synced, g.syncedFrom = r.synced, r.syncedFrom
+	g.synced, g.syncedFrom = r.complete, r.syncedFrom
 	for _, id := range r.peerIDs {
 		p := r.peers[id]
 		g.peers = append(g.peers, PeerStats{ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard, Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p)})

@@ -77,7 +77,7 @@ type Stats struct {
 	SyncBytesIn   uint64        // counter: bytes of those received to the end
 	SyncTook      time.Duration // gauge: how long the last one that was received took
 
-	Synced     bool   // gauge: the node is synced. Ready may want more: see Config.MinPeers
+	Synced     bool   // gauge: the node is synced, see Ready, which may want more: Config.MinPeers
 	SyncedFrom uint64 // gauge: PeerID of the node that the last full sync came from; 0: none, it is synced by itself, or isn't
 
 	Syncing  bool   // gauge: a full sync was asked for, or is being received

@@ -296,6 +296,7 @@ func (r *replica) endSync(now instant) {
 		p.apart = false
 	}
 	r.askAgain(now, func(*peerState) bool { return true })
+	r.judgeComplete(now) // where nobody is left to be asked
 }
 
 // adopt merges another node's context into this one's. There may be half a million gaps, so it gives

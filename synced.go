@@ -3,7 +3,6 @@ package bcache
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -15,8 +14,8 @@ import (
 //   - a node that has nobody to connect to is synced from the start;
 //   - one that reaches nobody for Config.SyncTimeout declares itself, unless that is negative or there
 //     is a Config.MinPeers: then it never does while it is alone;
-//   - if a whole cluster starts together, all neighbours are unsynced: the lowest PeerID
-//     declares itself after a while, anyone after SyncTimeout;
+//   - if a whole cluster starts together, all neighbours are unsynced: the node that holds most
+//     declares itself after a while, the lowest PeerID if several do, anyone after SyncTimeout;
 //   - so does a node whose synced neighbours fail, all of them, to serve it for SyncTimeout.
 //
 // Nothing is lost if that was wrong: what one node has and another lacks is repaired
@@ -49,12 +48,12 @@ func (r *replica) judge(now instant) {
 			r.declare(now)
 		}
 	case r.knowsSynced(): // and since then all that are have failed to serve this node
-		if now.mono-r.unsyncedFor >= r.lone {
+		if now.mono-r.unsyncedFor >= r.alike {
 			r.declare(now)
 		}
 	default:
 		alike := now.mono - r.unsyncedFor
-		if alike >= electAfter && (r.synced || r.id < slices.Min(r.peerIDs)) || alike >= r.alike {
+		if alike >= electAfter && (r.synced || r.leads()) || alike >= r.alike {
 			r.declare(now)
 		}
 	}
@@ -98,10 +97,7 @@ func (r *replica) knowsServer() bool {
 }
 
 func (r *replica) becomeSynced() {
-	if !r.synced {
-		r.synced = true
-		r.became()
-	}
+	r.synced = true
 }
 
 // unsynced says why the node isn't ready; "" if it is.
@@ -109,9 +105,11 @@ func (r *replica) unsynced(now instant) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch in := r.sync; {
-	case r.synced && len(r.peers) < r.least:
+	case r.synced && !r.complete && in == nil:
+		return r.incomplete(now)
+	case r.complete && len(r.peers) < r.least:
 		return fmt.Sprintf("only %d of at least %d other nodes are connected (MinPeers)", len(r.peers), r.least)
-	case r.synced:
+	case r.complete:
 		return ""
 	case in != nil && in.head.groups > 0:
 		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, 100*in.group/in.head.groups)

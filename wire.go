@@ -92,6 +92,8 @@ const (
 	pongPrint  = 8<<3 | wireFixed64
 	pongKnown  = 8
 	pongSeq    = 16<<3 | wireVarint // on the wire, a tag of two bytes
+
+	heldCount = 20<<3 | wireVarint // of pings and pongs; likewise
 )
 
 // A ping tells the sender's clock and what it has processed, and asks how far the
@@ -109,6 +111,7 @@ type ping struct {
 	rest    uint64
 	horizon horizon
 
+	held uint64 // entries that the sender holds
 	echo uint64 // the sender's
 }
 
@@ -135,6 +138,7 @@ type pong struct {
 	flags   uint64
 	horizon horizon
 
+	held uint64 // entries that the sender holds
 	echo uint64 // the sender's
 }
 
@@ -263,7 +267,7 @@ func appendPing(dst []byte, p ping) []byte {
 	dst = appendFixed64(dst, pingRest, p.rest)
 	dst = appendFixed64(dst, pingStamp, p.horizon.stamp)
 	dst = appendFixed64(dst, pingPrint, p.horizon.print)
-	return appendEcho(dst, p.echo)
+	return appendEcho(appendHeld(dst, p.held), p.echo)
 }
 
 const (
@@ -319,7 +323,14 @@ func appendPong(dst []byte, p pong) []byte {
 	if p.seq != 0 {
 		dst = protowire.AppendVarint(protowire.AppendVarint(dst, uint64(pongSeq)), p.seq)
 	}
-	return appendEcho(dst, p.echo)
+	return appendEcho(appendHeld(dst, p.held), p.echo)
+}
+
+func appendHeld(dst []byte, held uint64) []byte {
+	if held == 0 {
+		return dst
+	}
+	return protowire.AppendVarint(protowire.AppendVarint(dst, uint64(heldCount)), held)
 }
 
 // appendFixed64, appendVarint and appendString leave a zero out, as proto3 does;

@@ -40,6 +40,8 @@ func decodePing(frame []byte) (p ping, err error) {
 			p.horizon.stamp = f.x
 		case pingPrint:
 			p.horizon.print = f.x
+		case heldCount:
+			p.held = f.x
 		case echoCount:
 			p.echo = f.x
 		default:
@@ -167,6 +169,8 @@ func decodePong(frame []byte) (p pong, err error) {
 			p.horizon.print = f.x
 		case pongSeq:
 			p.seq = f.x
+		case heldCount:
+			p.held = f.x
 		case echoCount:
 			p.echo = f.x
 		default:

@@ -1,0 +1,51 @@
+package bcache
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// A node is complete once it is synced and no connected neighbour, synced or not, holds what it lacks.
+// Only then is it ready. Like being synced, that lasts. It isn't waited for for ever: what comes no
+// nearer for as long as a synced node is waited for can't be had.
+
+// judgeComplete notes it, if it is so.
+func (r *replica) judgeComplete(now instant) {
+	fed := r.n.recordsRetrieved + r.n.recordsSynced
+	switch {
+	case r.complete:
+	case !r.synced || fed != r.fed || len(r.arrivals) > 0:
+		r.fed, r.fedAt = fed, now.mono
+	}
+	if r.complete || !r.synced || r.sync != nil {
+		return
+	}
+	if len(r.holders()) == 0 || now.mono-r.fedAt >= r.alike {
+		r.complete = true
+		r.became()
+	}
+}
+
+// holders lists the neighbours that hold something that this node lacks, or haven't said yet that
+// they don't.
+func (r *replica) holders() []uint64 {
+	return r.neighbours(func(p *peerState) bool { return !p.known || p.offer != 0 || p.apart })
+}
+
+// incomplete says what a node that is synced still waits for.
+func (r *replica) incomplete(now instant) string {
+	return fmt.Sprintf("nodes %x hold, or may hold, what this one lacks; that is enough after %v in which nothing comes",
+		r.holders(), (r.alike - (now.mono - r.fedAt)).Round(time.Second))
+}
+
+// leads reports whether this node holds more than every neighbour: of nodes that start together
+// that one serves the others. The lowest PeerID does if they hold as much.
+func (r *replica) leads() bool {
+	for id, p := range r.peers {
+		if cmp.Or(cmp.Compare(p.held, uint64(r.store.len())), cmp.Compare(r.id, id)) > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,83 @@
+package bcache
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// together makes three nodes that start at once. Nodes 2 and 3 hold so many keys each, node 1 none.
+func together(t *testing.T, keys int, edit ...func(*replicaConfig)) *wire {
+	w := newWire(t)
+	for id := uint64(1); id <= 3; id++ {
+		w.add(id, false, append(edit, func(c *replicaConfig) { c.syncTimeout = 30 * time.Second })...)
+	}
+	for i := range keys {
+		w.set(2, fmt.Sprint("two", i), "v")
+		w.set(3, fmt.Sprint("three", i), "v")
+	}
+	w.pass(3 * time.Second)
+	return w
+}
+
+// Of nodes that start together those with data are asked first: none is ready before it has all that the
+// others hold, though their logs don't have it any more.
+func TestReadyWhenNothingIsLacking(t *testing.T) {
+	for _, log := range []int{1024, 64} {
+		w := together(t, 300, func(c *replicaConfig) { c.logSize = log })
+		w.connect(1, 2)
+		w.connect(1, 3)
+		w.connect(2, 3)
+		for s := 0; w.nodes[1].unsynced(w.now) != "" || w.nodes[2].unsynced(w.now) != "" || w.nodes[3].unsynced(w.now) != ""; s++ {
+			for id, r := range w.nodes {
+				if r.complete && r.store.len() < 600 {
+					t.Errorf("log of %d: node %d is ready after %d s with %d keys", log, id, s, r.store.len())
+				}
+			}
+			if s > 25 {
+				t.Fatalf("log of %d: not ready after %d s: %q %q %q", log, s, w.nodes[1].unsynced(w.now), w.nodes[2].unsynced(w.now), w.nodes[3].unsynced(w.now))
+			}
+			w.pass(time.Second)
+		}
+		if n := w.nodes[1].store.len(); n != 600 {
+			t.Errorf("log of %d: node 1 is ready with %d keys", log, n)
+		}
+	}
+}
+
+// The node that holds most declares itself, and not the lowest PeerID.
+func TestTheFullestServes(t *testing.T) {
+	w := together(t, 100, func(c *replicaConfig) { c.logSize = 8 })
+	for i := range 50 {
+		w.set(3, fmt.Sprint("more", i), "v")
+	}
+	w.pass(3 * time.Second)
+	w.connect(1, 2)
+	w.connect(1, 3)
+	w.connect(2, 3)
+	w.pass(electAfter + time.Second)
+	if !w.nodes[3].synced || w.nodes[1].n.syncsServed > 0 {
+		t.Errorf("synced: %v %v %v", w.nodes[1].synced, w.nodes[2].synced, w.nodes[3].synced)
+	}
+	w.pass(5 * time.Second)
+	for id, r := range w.nodes {
+		if r.store.len() != 250 || !r.complete {
+			t.Errorf("node %d: %d keys, %q", id, r.store.len(), r.unsynced(w.now))
+		}
+	}
+}
+
+// What can't be had isn't waited for for ever.
+func TestReadyWithoutWhatCannotBeHad(t *testing.T) {
+	w := together(t, 100, func(c *replicaConfig) { c.logSize, c.syncTimeout = 8, 10*time.Second })
+	w.lost = func(from, _ uint64, frame []byte) bool { return from == 2 && frame[1] != framePing && frame[1] != framePong }
+	w.connect(1, 2)
+	w.pass(20 * time.Second)
+	if r := w.nodes[1]; r.complete {
+		t.Errorf("ready after 20 s with %d keys", r.store.len())
+	}
+	w.pass(50 * time.Second)
+	if r := w.nodes[1]; !r.complete {
+		t.Errorf("after 70 s: %s", r.unsynced(w.now))
+	}
+}
