@@ -523,10 +523,11 @@ func TestCloseWithinTheLogger(t *testing.T) {
 			lines.hook = nil
 			closed <- b.Close()
 		}
+		start := time.Now()
 		b.peer.log.Printf(0, "first")
 		b.peer.log.Printf(0, "second")
-		if err := <-closed; err != nil {
-			t.Error(err)
+		if err := <-closed; err != nil || time.Since(start) != 0 {
+			t.Errorf("Close = %v after %v", err, time.Since(start))
 		}
 		b.peer.log.Printf(0, "third")
 		synctest.Wait()
