@@ -303,6 +303,8 @@ func TestCloseWhateverCallbacksDo(t *testing.T) {
 	}
 }
 
+type callbackKey struct{} // of a value in a context
+
 // A Fill that would wait for itself is told so if that can be seen, whoever is in between; what only looks like
 // it isn't taken for it.
 func TestFillCycle(t *testing.T) {
@@ -312,7 +314,7 @@ func TestFillCycle(t *testing.T) {
 		forever := func(c *LoaderConfig) { c.FillTimeout, c.TTL = -1, time.Second }
 		get := func(l **Loader, key string) func(context.Context, string) (Loaded, error) {
 			return func(ctx context.Context, _ string) (Loaded, error) {
-				val, err := (*l).Get(context.WithValue(ctx, "some", "value"), key)
+				val, err := (*l).Get(context.WithValue(ctx, callbackKey{}, "value"), key)
 				return Loaded{Value: val + "+"}, err
 			}
 		}
