@@ -536,3 +536,16 @@ func TestCloseWithinTheLogger(t *testing.T) {
 		lines.want(t, "P bcache: first")
 	})
 }
+
+// Who has something to tell while Close is under way, to a queue that is empty, calls nobody any more.
+func TestNothingIsCalledAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		s := b.newSubscription(func(Event) { t.Error("called after Close") })
+		must(t, b.Close())
+		if !s.put(Event{Kind: EventSet}, func() bool { return false }) {
+			t.Error("it counts as lost")
+		}
+		synctest.Wait()
+	})
+}
