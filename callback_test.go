@@ -303,6 +303,8 @@ func TestCloseWhateverCallbacksDo(t *testing.T) {
 	}
 }
 
+type callbackKey struct{} // of a value in a context
+
 // A Fill that would wait for itself is told so if that can be seen, whoever is in between; what only looks like
 // it isn't taken for it.
 func TestFillCycle(t *testing.T) {
@@ -312,7 +314,7 @@ func TestFillCycle(t *testing.T) {
 		forever := func(c *LoaderConfig) { c.FillTimeout, c.TTL = -1, time.Second }
 		get := func(l **Loader, key string) func(context.Context, string) (Loaded, error) {
 			return func(ctx context.Context, _ string) (Loaded, error) {
-				val, err := (*l).Get(context.WithValue(ctx, "some", "value"), key)
+				val, err := (*l).Get(context.WithValue(ctx, callbackKey{}, "value"), key)
 				return Loaded{Value: val + "+"}, err
 			}
 		}
@@ -523,13 +525,27 @@ func TestCloseWithinTheLogger(t *testing.T) {
 			lines.hook = nil
 			closed <- b.Close()
 		}
+		start := time.Now()
 		b.peer.log.Printf(0, "first")
 		b.peer.log.Printf(0, "second")
-		if err := <-closed; err != nil {
-			t.Error(err)
+		if err := <-closed; err != nil || time.Since(start) != 0 {
+			t.Errorf("Close = %v after %v", err, time.Since(start))
 		}
 		b.peer.log.Printf(0, "third")
 		synctest.Wait()
 		lines.want(t, "P bcache: first")
+	})
+}
+
+// Who has something to tell while Close is under way, to a queue that is empty, calls nobody any more.
+func TestNothingIsCalledAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		s := b.newSubscription(func(Event) { t.Error("called after Close") })
+		must(t, b.Close())
+		if !s.put(Event{Kind: EventSet}, func() bool { return false }) {
+			t.Error("it counts as lost")
+		}
+		synctest.Wait()
 	})
 }

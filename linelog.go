@@ -100,6 +100,9 @@ func (l *lineLog) logf(level lineLevel, peer uint64, format string, v ...any) {
 	if l.out == nil {
 		return
 	}
+	if len(format) > maxLineText { // mesh's may have names of other nodes in them
+		format, v = "%s", []any{cutText(fmt.Sprintf(format, v...), maxLineText)}
+	}
 	held, ok := l.begin(lineKey{level, peer, format})
 	if !ok {
 		return

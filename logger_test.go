@@ -346,6 +346,17 @@ func TestLineLogArguments(t *testing.T) {
 		l.flush()
 		out.take()
 
+		l.Debugf(0, huge+"%d", 1) // as a stranger's name may be in a format
+		l.flush()
+		if got := out.take(); len(got) != 1 || len(got[0]) > 2*maxLineText {
+			t.Errorf("%d lines", len(got))
+		}
+		for _, key := range l.history.Keys() {
+			if len(key.format) > maxLineText {
+				t.Errorf("a format of %d bytes is remembered", len(key.format))
+			}
+		}
+
 		value := []byte("before")
 		var typed time.Duration = 1500 * time.Millisecond
 		l.Errorf(0, "%s %v %d %x %v %v %v", value, typed, uint16(7), uint64(255), nil, true, logPanics{})
