@@ -70,7 +70,9 @@ func TestTheFullestServes(t *testing.T) {
 // What can't be had isn't waited for for ever.
 func TestReadyWithoutWhatCannotBeHad(t *testing.T) {
 	w := together(t, 100, func(c *replicaConfig) { c.logSize, c.syncTimeout = 8, 10*time.Second })
-	w.lost = func(from, _ uint64, frame []byte) bool { return from == 2 && frame[1] != framePing && frame[1] != framePong }
+	w.lost = func(from, _ uint64, frame []byte) bool {
+		return from == 2 && frame[1] != framePing && frame[1] != framePong
+	}
 	w.connect(1, 2)
 	w.pass(20 * time.Second)
 	if r := w.nodes[1]; r.complete {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -400,6 +402,32 @@ func TestLinePieces(t *testing.T) {
 			if whole != slices.Equal(got, item) || !whole && got != nil {
 				t.Errorf("pieces of %d, number %d missing: %d bytes", size, missing, len(got))
 			}
+		}
+	}
+}
+
+// The messages between transports stay as they are.
+func TestMeshGolden(t *testing.T) {
+	relay := relayMessage{source: 1, left: 8, targets: []uint64{2, 1<<48 - 1}, kind: itemFrame, item: []byte("frame")}
+	for name, msg := range map[string][]byte{
+		"mesh-ready":   encodeReady(7, 1<<16),
+		"mesh-refused": encodeRefused("reason"),
+		"mesh-whole":   encodeLineWhole(itemFrame, []byte("frame")),
+		"mesh-piece":   encodeLinePiece(linePiece{id: 7, kind: itemRelay, offset: 60_000, total: 1 << 20, data: []byte("data")}),
+		"mesh-taken":   encodeLineAck(1 << 40),
+		"mesh-relay":   encodeRelay(&relay),
+		"mesh-members": encodeMembers([]memberEntry{{1, 0x1111, "127.0.0.1:7000"}}),
+		"mesh-ping":    encodeMeshPing(42),
+		"mesh-pong":    encodeMeshPong(42, 43),
+	} {
+		file := filepath.Join("testdata", "wire", "v1", name+".frame")
+		if *wireUpdate {
+			must(t, os.WriteFile(file, msg, 0o644))
+		}
+		golden, err := os.ReadFile(file)
+		must(t, err)
+		if !bytes.Equal(golden, msg) {
+			t.Errorf("%s: encoded now:\n%x\ngolden:\n%x", name, msg, golden)
 		}
 	}
 }

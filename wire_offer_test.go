@@ -23,6 +23,8 @@ var (
 	wirePingEcho      = ping{id: 1, origin: wireOrigin, wall: wireWall, echo: 300}
 	wirePongEcho      = pong{id: 1, origin: wireOrigin, wall: wireWall, echo: 300}
 	wirePongSeq       = pong{id: 1, origin: wireOrigin, seq: 1 << 40, wall: wireWall, echo: 300}
+	wirePingHeld      = ping{id: 1, origin: wireOrigin, seq: 7, wall: wireWall, held: 300}
+	wirePongHeld      = pong{id: 1, origin: wireOrigin, seq: 1 << 40, wall: wireWall, held: 300}
 )
 
 func TestWireOfferRefused(t *testing.T) {

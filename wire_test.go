@@ -143,6 +143,8 @@ func TestWireGolden(t *testing.T) {
 		{"ping-echo", appendPing(nil, wirePingEcho), wirePingEcho},
 		{"pong-echo", appendPong(nil, wirePongEcho), wirePongEcho},
 		{"pong-seq", appendPong(nil, wirePongSeq), wirePongSeq},
+		{"ping-held", appendPing(nil, wirePingHeld), wirePingHeld},
+		{"pong-held", appendPong(nil, wirePongHeld), wirePongHeld},
 		{"offer", appendOffer(nil, &wireOffer), wireOffer},
 		{"offer-negative", appendOffer(nil, &wireOfferNegative), wireOfferNegative},
 		{"lease-offered", appendLease(nil, wireOffered), wireOffered},
