@@ -71,11 +71,12 @@ type meshTransport struct {
 	closing  sync.Once
 	closeErr error
 
-	wake    chan struct{} // to the watcher: look who is there
-	count   meshCounters
-	accepts meshAccepts
-	dials   meshDialer
-	book    meshBook
+	wake      chan struct{} // to the watcher: look who is there
+	saidAlone bool          // the watcher has said that no other node is reached
+	count     meshCounters
+	accepts   meshAccepts
+	dials     meshDialer
+	book      meshBook
 
 	mu      sync.Mutex
 	addr    string // listened on
@@ -188,7 +189,7 @@ func (t *meshTransport) listen(h transportHandler) error {
 		Host:               host,
 		Port:               addr.Port,
 		Password:           t.cfg.Key,
-		ConnLimit:          t.cfg.MaxConns,
+		ConnLimit:          0, // admit counts, and can say so to the other side
 		ProtocolMinVersion: 2, // below, strangers can crash mesh
 	}, mesh.PeerName(t.cfg.PeerID), "", t, meshLogger{t})
 	if err != nil {

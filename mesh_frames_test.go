@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +115,13 @@ func TestMeshMessages(t *testing.T) {
 	if kind, _, err := decodeControl(encodeReady()); err != nil || kind != controlReady {
 		t.Error(kind, err)
 	}
+	if kind, _, err := decodeControl(encodeClosing()); err != nil || kind != controlClosing {
+		t.Errorf("closing: %d, %v", kind, err)
+	}
+	m, err = decodeMembers(encodeNoWay("host:1", "no\x1b[31m"+strings.Repeat("x", 2*maxReason)))
+	if err != nil || m.kind != membersNoWay || m.addr != "host:1" || !strings.HasPrefix(m.why, "no?[31m") || len(m.why) > maxReason {
+		t.Errorf("no way: %+v, %v", m, err)
+	}
 	if kind, reason, err := decodeControl(encodeRefused("no\x1b[31m\n")); err != nil || kind != controlRefused || reason != "no?[31m?" {
 		t.Error(kind, reason, err)
 	}
@@ -133,6 +141,8 @@ func FuzzMeshMessages(f *testing.F) {
 	f.Add(encodeMeshPing(42))
 	f.Add(encodeMeshPong(42, 43))
 	f.Add(encodeRefused("reason"))
+	f.Add(encodeClosing())
+	f.Add(encodeNoWay("host:1", "refused"))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		if _, reason, err := decodeControl(msg); err == nil && len(reason) > 3*maxReason {
 			t.Error("long reason")
