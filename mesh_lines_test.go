@@ -1,7 +1,6 @@
 package bcache
 
 import (
-	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -13,11 +12,15 @@ func TestMeshMaxConnsIsSaid(t *testing.T) {
 	a := meshStart(t, 0xa, func(c *meshConfig) { c.MaxConns = 1 })
 	b := meshStart(t, 0xb, meshPeers(a.Addr()))
 	meshLinked(t, a, b)
-	c := meshStart(t, 0xc, func(cfg *meshConfig) { cfg.Peers, cfg.AdvertiseAddr = []string{a.Addr()}, "127.0.0.1:1" })
+	c := meshStart(t, 0xc, func(cfg *meshConfig) {
+		cfg.Peers, cfg.AdvertiseAddr = []string{a.Addr()}, "127.0.0.1:1"
+	})
 	const line = "MaxConns is reached: node a has 1 connections already"
 	meshWait(t, "c is told", func() bool { return c.log.count("E", "refuses this node: "+line) > 0 })
 	meshWait(t, "a says so", func() bool { return a.log.count("E", "is refused: "+line) > 0 })
-	meshWait(t, "it stands among what isn't reached", func() bool { return strings.Contains(meshLines(c), line) })
+	meshWait(t, "it stands among what isn't reached", func() bool {
+		return strings.Contains(meshLines(c), line)
+	})
 	if a.h.count("+c") > 0 || a.h.count("-b") > 0 {
 		t.Errorf("events %v", a.h.events)
 	}
@@ -72,7 +75,9 @@ func TestMeshHowNodesLeave(t *testing.T) {
 	meshLinked(t, a, b, c)
 	meshCloseAll(t, c)
 	for _, n := range []*meshTestNode{a, b} {
-		meshWait(t, "c closed", func() bool { return n.log.count("P", "node c ("+c.Addr()+") left: it closed") == 1 })
+		meshWait(t, "c closed", func() bool {
+			return n.log.count("P", "node c ("+c.Addr()+") left: it closed") == 1
+		})
 		if n.book.addrOf(0xc) != "" {
 			t.Errorf("node %x doesn't forget who closed", n.cfg.PeerID)
 		}
@@ -123,14 +128,15 @@ func TestMeshNameIsLoopback(t *testing.T) {
 		names.set("elsewhere", "10.0.0.3")
 		n := meshMake(t, 0xa, func(c *meshConfig) {
 			c.ListenAddr, c.AdvertiseAddr, c.Peers = test.listen, test.advertise, []string{test.peer}
-			c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) { return names.resolve(ctx, host) }
+			c.Resolve = names.resolve
 		})
 		known := make(map[string][]netip.AddrPort)
 		for range 3 {
 			n.dials.resolve(known)
 			n.dials.checkLoopback(known)
 		}
-		if said := n.log.count("E", "where only its own machine reaches this node"); (said == 1) != test.want || said > 1 {
+		said := n.log.count("E", "where only its own machine reaches this node")
+		if (said == 1) != test.want || said > 1 {
 			t.Errorf("%+v: %d lines", test, said)
 		}
 	}
@@ -145,5 +151,15 @@ func TestLoopbackIsJudgedByTheAddress(t *testing.T) {
 		if loopback(addr) != want || isLoopback(addr) != want {
 			t.Errorf("%s: %v, %v", addr, loopback(addr), isLoopback(addr))
 		}
+	}
+}
+
+// The twin in memory lists what a test tells it to.
+func TestMemNetUnreached(t *testing.T) {
+	b := memNode(t, newMemNet(), 1, 0)
+	want := dialFailure{addr: "10.0.0.1:7000", configured: true, err: errNoAddress}
+	b.peer.transport.(*memTransport).unreachable(want)
+	if got := b.peer.transport.Unreached(); len(got) != 1 || got[0].String() != want.String() {
+		t.Errorf("%v", got)
 	}
 }
