@@ -144,8 +144,14 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 	if err := b.peer.run(); err != nil {
 		return nil, err
 	}
-	if t != nil && cfg.Secret == "" && !loopback(cfg.ListenAddr) {
-		log.Errorf(0, "no Secret is set and %s isn't a loopback address: whoever reaches it can read and write the cache", t.Addr())
+	if t != nil && !loopback(cfg.ListenAddr) && !loopback(t.Addr()) { // a host's name may mean 127.0.1.1
+		if cfg.Secret == "" {
+			log.Errorf(0, "no Secret is set and %s isn't a loopback address: whoever reaches it can read and write the cache", t.Addr())
+		}
+		if cfg.ClusterName == "" {
+			log.Errorf(0, "no ClusterName is set and %s isn't a loopback address: "+
+				"the nodes of another service that reach it become part of this cluster", t.Addr())
+		}
 	}
 	return b, nil
 }

@@ -92,7 +92,8 @@ type Config struct {
 	// for three nodes. 0 means that a node may be ready on its own. More than MaxConns is an error.
 	MinPeers int
 
-	// MaxConns is how many connections to other nodes are held at most. 0 means 256.
+	// MaxConns is how many connections to other nodes are held at most. 0 means 256. A node
+	// that finds none free is refused, and both log it.
 	MaxConns int
 
 	// MaxPending is how many bytes may wait to leave for one other node, and how many of what is written
@@ -310,7 +311,7 @@ func notInHostName(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
 }
 
-// loopback reports whether a listen address is reached from its own machine only.
+// loopback reports whether a listen address, resolved, is reached from its own machine only.
 // Without a host it isn't: that is all interfaces.
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
@@ -318,5 +319,11 @@ func loopback(addr string) bool {
 		return false
 	}
 	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+	return err == nil && ip.Unmap().IsLoopback() || isLocalhost(host)
+}
+
+// isLocalhost knows the name that means the own machine everywhere (RFC 6761, section 6.3).
+func isLocalhost(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

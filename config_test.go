@@ -275,8 +275,8 @@ func TestConfigKey(t *testing.T) {
 	if key, err := (Config{ClusterName: "c"}).key(); key != nil || err != nil {
 		t.Errorf("no Secret: %x, %v", key, err) // mesh takes an empty one that isn't nil for a password
 	}
-	// python3 -c 'import hashlib; print(hashlib.pbkdf2_hmac("sha256", b"0123456789abcdef", b"bcacheusers", 600000, 32).hex())'
-	const want = "4c23b927d1cb1396caf2371b33c26f418fd7f60d9706d976e1ea6018f297b0a1"
+	// python3 -c 'import hashlib; print(hashlib.pbkdf2_hmac("sha256", b"0123456789abcdef", b"github.com/iwanbk/bcache", 600000, 32).hex())'
+	const want = "1d7c8b19f6ab82a38b37350dfe9d7240da4e700e76c0ca0d8b8c65991201bbd0"
 	key, err := Config{Secret: confSecret, ClusterName: "users"}.key()
 	if got := fmt.Sprintf("%x", key); got != want || err != nil {
 		t.Errorf("got %s, %v, want %s", got, err, want)

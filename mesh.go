@@ -74,6 +74,7 @@ type meshTransport struct {
 	closeErr error
 
 	wake      chan struct{} // to the watcher: look who is there
+	saidAlone bool          // the watcher has said that no other node is reached
 	count     meshCounters
 	accepts   meshAccepts
 	transfers atomic.Uint64 // numbers of pieces, drawn so far
@@ -195,7 +196,7 @@ func (t *meshTransport) listen(h transportHandler) error {
 		Host:               host,
 		Port:               addr.Port,
 		Password:           t.cfg.Key,
-		ConnLimit:          t.cfg.MaxConns,
+		ConnLimit:          0, // admit counts, and can say so to the other side
 		ProtocolMinVersion: 2, // below, strangers can crash mesh
 	}, mesh.PeerName(t.cfg.PeerID), "", t, meshLogger{t})
 	if err != nil {

@@ -63,6 +63,10 @@ func (t *meshTransport) admit(c *meshConn) error {
 		t.mu.Unlock()
 		return errMeshClosing
 	}
+	if max := t.cfg.MaxConns; max > 0 && len(p.conns) == 0 && t.numConnsLocked() >= max {
+		t.mu.Unlock()
+		return refusef("MaxConns is reached: node %x has %d connections already", t.cfg.PeerID, max)
+	}
 	c.admitted = time.Now()
 	p.conns = append(p.conns, c)
 	t.mu.Unlock()
@@ -214,9 +218,22 @@ func (t *meshTransport) connected(peer uint64) bool {
 	return p != nil && len(p.conns) > 0
 }
 
+// relays reports whether a node is reached through others.
+func (t *meshTransport) relays(peer uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.relayed[peer]
+	return ok
+}
+
 func (t *meshTransport) numConns() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.numConnsLocked()
+}
+
+// numConnsLocked counts the nodes that there is a connection with. t.mu is held.
+func (t *meshTransport) numConnsLocked() int {
 	n := 0
 	for _, p := range t.peers {
 		if len(p.conns) > 0 {

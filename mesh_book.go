@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-const meshForget = 24 * time.Hour // an address that nobody has named for so long
+const meshForget = 2 * time.Hour // an address that nobody has named for so long
 
 // A meshBook knows where other nodes are: from their handshakes, and from what
 // peers tell of theirs. It holds at most maxMembers addresses.
@@ -43,6 +43,15 @@ func (b *meshBook) learn(id, origin uint64, addr string, now time.Time) {
 		delete(b.byID, oldest)
 	}
 	b.byID[id] = bookEntry{origin: origin, addr: addr, heard: now}
+}
+
+// forget drops a node that closed, unless another life of it is known by now.
+func (b *meshBook) forget(id, origin uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.byID[id]; ok && e.origin == origin {
+		delete(b.byID, id)
+	}
 }
 
 // touch notes who is connected now. What others tell doesn't drive them out, and as
@@ -109,7 +118,7 @@ func isLoopback(addr string) bool {
 		return false
 	}
 	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback() || host == "localhost"
+	return err == nil && ip.Unmap().IsLoopback() || isLocalhost(host)
 }
 
 // splitAddr splits host:port, with a numeric port, as it travels between nodes.

@@ -7,7 +7,7 @@ import (
 )
 
 // Addresses of connected nodes are neither forgotten with time nor pushed out by
-// what others tell; those of nodes that are gone are, after a day.
+// what others tell; those of nodes that are gone are, after two hours.
 func TestMeshBookKeepsWhoIsHere(t *testing.T) {
 	var b meshBook
 	b.init()
@@ -26,12 +26,12 @@ func TestMeshBookKeepsWhoIsHere(t *testing.T) {
 	}
 	later := now.Add(23 * time.Hour)
 	b.touch([]uint64{1}, later)
-	if all := b.dialable(later.Add(2 * time.Hour)); len(all) != 1 || all[1].addr != "10.0.0.1:1" {
-		t.Errorf("after a day %v", all)
+	if all := b.dialable(later.Add(meshForget)); len(all) != 1 || all[1].addr != "10.0.0.1:1" {
+		t.Errorf("in time %v", all)
 	}
 	b.touch(nil, later) // it left
-	if all := b.dialable(later.Add(25 * time.Hour)); len(all) != 0 {
-		t.Errorf("a day after it left %v", all)
+	if all := b.dialable(later.Add(meshForget + time.Hour)); len(all) != 0 {
+		t.Errorf("hours after it left %v", all)
 	}
 }
 

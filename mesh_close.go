@@ -50,6 +50,8 @@ func (t *meshTransport) shutdown() error {
 
 	ctx, cancel := context.WithTimeout(context.Background(), meshCloseLimit)
 	defer cancel()
+	farewell := t.sayClosing(ctx)
+	defer farewell.Wait() // nobody writes to a connection that has ended
 	err := t.endAccept(ctx)
 	t.until(ctx, func() bool { return t.endConns(run) })
 	t.gate.wait()
@@ -207,7 +209,6 @@ stacks:
 const (
 	meshSelf      = "cannot connect to ourself"
 	meshCollision = "peer names collision"
-	meshFull      = "Connection limit reached"
 )
 
 // The functions of mesh that run on the goroutines that Close has to end, and the one that
@@ -259,6 +260,7 @@ func (l meshLogger) translate(format string, args []any) {
 func (l meshLogger) failed(addr string, cause any, handshake bool) {
 	t, text := l.t, fmt.Sprint(cause)
 	t.accepts.end(addr)
+	t.broke(addr, bareText(cause))
 	contains := func(s string) bool { return strings.Contains(text, s) }
 	// A side that can't decrypt hangs up, and the other one may see no more than that. Whoever
 	// is closing hangs up before its header.
@@ -269,18 +271,22 @@ func (l meshLogger) failed(addr string, cause any, handshake bool) {
 		return
 	}
 	switch {
-	case contains("Unable to decrypt TCP msg"),
-		contains("password specified, but peer"),     // errExpectedCrypto
-		contains("no password specificed, but peer"): // errExpectedNoCrypto
+	case contains("Unable to decrypt TCP msg"):
 		t.count.refusedOther.Add(1)
-		t.log.Errorf(0, "no connection with %s: the Secret or the ClusterName differs, or one side has no Secret", addr)
+		t.log.Errorf(0, "no connection with %s: its Secret differs from this node's", addr)
+	case contains("no password specificed, but peer"): // errExpectedNoCrypto
+		t.count.refusedOther.Add(1)
+		t.log.Errorf(0, "no connection with %s: it has a Secret, this node has none", addr)
+	case contains("password specified, but peer"): // errExpectedCrypto
+		t.count.refusedOther.Add(1)
+		t.log.Errorf(0, "no connection with %s: it has no Secret, this node has one", addr)
+	case brokenOff && t.cfg.Key != nil:
+		t.log.Errorf(0, "no connection with %s: it broke off the handshake; maybe its Secret differs, or it has none", addr)
 	case brokenOff:
-		t.log.Errorf(0, "no connection with %s: it broke off the handshake; maybe the Secret or the ClusterName differs, or one side has no Secret", addr)
+		t.log.Errorf(0, "no connection with %s: it broke off the handshake; maybe it has a Secret, this node has none", addr)
 	case strings.HasSuffix(text, meshCollision):
 		t.count.refusedOther.Add(1)
 		t.log.Errorf(0, "no connection with %s: another node uses the PeerID of this one, %x", addr, t.cfg.PeerID)
-	case contains(meshFull):
-		t.log.Errorf(0, "no connection with %s: MaxConns (%d) is reached", addr, t.cfg.MaxConns)
 	case dialled && handshake && contains("is incompatible with ours"):
 		t.log.Errorf(0, "no connection with %s: it isn't a bcache node", addr)
 	}

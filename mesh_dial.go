@@ -15,18 +15,21 @@ import (
 )
 
 const (
-	dialFirst   = 250 * time.Millisecond // after a failure; it doubles
-	dialMost    = 3 * time.Second
-	dialSelf    = 30 * time.Second      // between dials of an address of our own
-	dialConnect = 2 * time.Second       // a connection takes at most
-	dialSpread  = 25 * time.Millisecond // between first dials, on average
-	dialAnswer  = 10 * time.Second      // mesh delays what it accepts when strangers throng
-	dialHands   = 8                     // dials that mesh does at a time
-	dialRound   = 3 * time.Second       // names are resolved again
-	dialLookup  = 2 * time.Second
-	dialNames   = 64   // learnt names that are resolved in a round
-	dialTargets = 2048 // addresses that are dialled
-	dialLearnt  = 512  // learnt addresses that are dialled at a time: enough for maxMembers that are silent
+	dialFirst    = 250 * time.Millisecond // after a failure; it doubles
+	dialMost     = 3 * time.Second        // between dials of a configured address
+	dialLearned  = 2 * time.Minute        // and of one that was learnt
+	dialHeard    = 10 * time.Second       // and of one that others say is there
+	dialSelf     = 30 * time.Second       // between dials of an address of our own
+	dialConnect  = 2 * time.Second        // a connection takes at most
+	dialSpread   = 25 * time.Millisecond  // between first dials, on average
+	dialAnswer   = 10 * time.Second       // mesh delays what it accepts when strangers throng
+	dialComplain = 5                      // failures in a row until people are told
+	dialHands    = 8                      // dials that mesh does at a time
+	dialRound    = 3 * time.Second        // names are resolved again
+	dialLookup   = 2 * time.Second
+	dialNames    = 64   // learnt names that are resolved in a round
+	dialTargets  = 2048 // addresses that are dialled
+	dialLearnt   = 512  // learnt addresses that are dialled at a time: enough for maxMembers that are silent
 )
 
 var (
@@ -43,6 +46,8 @@ type meshDialer struct {
 	t    *meshTransport
 	kick chan struct{} // to loop: something is due
 	look chan struct{} // to resolveLoop: something was learnt
+
+	checked bool // resolveLoop's: the own address was compared with those of Peers
 
 	hands chan struct{} // holds one for each dial of mesh's that is under way
 
@@ -62,6 +67,8 @@ type dialTarget struct {
 	delay      time.Duration
 	self       int // times that this node answered
 	trouble    dialTrouble
+	failed     time.Time // the last try
+	fails      int       // in a row
 }
 
 type dialAttempt struct {
@@ -132,11 +139,31 @@ func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 		err = d.hand(addr)
 	}
 	d.tried(addr, configured, err)
+	d.complain(addr, err)
 	if errors.Is(err, errNotBcache) {
 		d.t.log.Errorf(0, "can't connect to %s: %v", addr, err)
 	} else if err != nil {
 		d.t.log.Debugf(0, "can't connect to %s: %v", addr, err)
 	}
+}
+
+// complain tells people on both sides of a node that lives, since others relay to it, but that
+// can't be dialled where it says to be.
+func (d *meshDialer) complain(addr netip.AddrPort, err error) {
+	d.mu.Lock()
+	g := d.targets[addr]
+	if err == nil || errors.Is(err, errMeshHave) || g == nil || g.configured || g.peer == 0 || g.fails < dialComplain {
+		d.mu.Unlock()
+		return
+	}
+	peer, name := g.peer, g.name
+	d.mu.Unlock()
+	if !d.t.relays(peer) || d.t.ctx.Err() != nil {
+		return
+	}
+	d.t.log.Errorf(peer, "node %x can't be reached at %s, which it advertises, only through others: %v; "+
+		"is its AdvertiseAddr right?", peer, name, err)
+	_ = d.t.send(peer, lineItem{kind: itemMember, bytes: encodeNoWay(name, err.Error())}, laneFirst)
 }
 
 func (d *meshDialer) tried(addr netip.AddrPort, configured bool, err error) {
@@ -147,7 +174,10 @@ func (d *meshDialer) tried(addr netip.AddrPort, configured bool, err error) {
 	}
 	if g := d.targets[addr]; g != nil {
 		g.busy = false
-		if met := g.after(err, time.Now()); !met && !d.t.connected(g.peer) {
+		met := g.after(err, time.Now())
+		if met {
+			g.fails = 0
+		} else if g.fails++; g.configured && !d.t.connected(g.peer) {
 			g.peer = 0 // who was there may turn up elsewhere, and somebody else here
 		}
 	}
@@ -174,11 +204,16 @@ func (g *dialTarget) after(err error, now time.Time) (met bool) {
 
 // fail doubles the delay. The other side of a failed dial has the same one, so it varies.
 func (g *dialTarget) fail(now time.Time) {
-	g.delay = min(max(2*g.delay, dialFirst), dialMost)
+	most := dialLearned
+	if g.configured {
+		most = dialMost
+	}
+	g.delay = min(max(2*g.delay, dialFirst), most)
 	wait := g.delay
 	if g.own() {
-		wait = dialSelf
+		wait = max(wait, dialSelf)
 	}
+	g.failed = now
 	g.next = now.Add(wait*4/5 + rand.N(wait/5))
 }
 
@@ -210,6 +245,27 @@ func (d *meshDialer) probe(addr netip.AddrPort) error {
 		return errNotBcache
 	}
 	return nil
+}
+
+// heardOf has a node dialled again soon that others are connected with, however often it
+// wasn't reached.
+func (d *meshDialer) heardOf(peer uint64, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, g := range d.targets {
+		if soon := g.failed.Add(dialHeard); g.peer == peer && g.next.After(soon) {
+			g.next = soon
+			d.wakeLoop()
+		}
+	}
+}
+
+// bareText is an error of mesh's, for people.
+func bareText(cause any) string {
+	if err, ok := cause.(error); ok {
+		cause = bareError(err)
+	}
+	return printable(fmt.Append(nil, cause))
 }
 
 // bareError returns an error of the network without the addresses, which the caller names.

@@ -14,37 +14,44 @@ import (
 	"time"
 )
 
-// However long an address was away, it is dialled again within 3 seconds. Only an address
-// of the node's own waits longer.
+// However long a configured address was away, it is dialled again within 3 seconds, and a
+// learnt one within 2 minutes. Only an address of the node's own waits longer.
 func TestMeshBackOff(t *testing.T) {
 	now := time.Now()
 	self := errors.New(meshSelf)
 	tests := []struct {
 		name        string
-		errs        []error // one after another; the last one for ever
-		least, most time.Duration
+		errs        []error       // one after another; the last one for ever
+		least, most time.Duration // 0 is what dials grow to
 	}{
-		{"refused", []error{errors.New("refused")}, dialMost * 4 / 5, dialMost},
-		{"once", []error{errors.New("refused"), nil}, 0, dialFirst},
+		{"refused", []error{errors.New("refused")}, 0, 0},
+		{"once", []error{errors.New("refused"), nil}, 1, dialFirst},
 		{"a connection that there is", []error{errMeshHave}, dialFirst, dialFirst},
-		{"self, once", []error{self, errors.New("refused")}, dialMost * 4 / 5, dialMost},
-		{"self", []error{self}, dialSelf * 4 / 5, dialSelf},
-		{"self, then another one", []error{self, self, self, nil, errors.New("refused")}, dialMost * 4 / 5, dialMost},
+		{"self, once", []error{self, errors.New("refused")}, 0, 0},
+		{"self", []error{self}, dialSelf * 4 / 5, dialLearned},
+		{"self, then another one", []error{self, self, self, nil, errors.New("refused")}, 0, 0},
 	}
 	for _, test := range tests {
 		for _, configured := range []bool{true, false} {
-			g := &dialTarget{configured: configured}
+			g, grown := &dialTarget{configured: configured}, dialLearned
+			if configured {
+				grown = dialMost
+			}
 			at, wait := now, time.Duration(0)
 			for i := 0; at.Sub(now) < 24*time.Hour && i < 10_000; i++ {
 				err := test.errs[min(i, len(test.errs)-1)]
 				g.after(err, at)
 				wait = g.next.Sub(at)
-				if wait > dialMost && !g.own() {
+				if wait > grown && !g.own() {
 					t.Fatalf("%s: %v until dial %d", test.name, wait, i)
 				}
 				at = g.next
 			}
-			if wait < test.least || wait > test.most {
+			least, most := test.least, test.most
+			if most == 0 {
+				least, most = grown*4/5, grown
+			}
+			if wait < least || wait > most {
 				t.Errorf("%s: %v in the end", test.name, wait)
 			}
 		}
@@ -54,7 +61,7 @@ func TestMeshBackOff(t *testing.T) {
 // Dials grow rarer, and neither side keeps in step with the other.
 func TestMeshBackOffGrows(t *testing.T) {
 	now := time.Now()
-	g := &dialTarget{}
+	g := &dialTarget{configured: true}
 	var waits []time.Duration
 	for range 8 {
 		g.after(errors.New("refused"), now)
@@ -185,7 +192,7 @@ func TestMeshLearntNames(t *testing.T) {
 	}
 }
 
-// Who was learnt is forgotten after a day, who is configured never is.
+// Who was learnt is forgotten after two hours, who is configured never is.
 func TestMeshForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var names meshNames
@@ -199,12 +206,12 @@ func TestMeshForgets(t *testing.T) {
 		const configured = "10.0.0.1:7000 10.0.0.2:7000"
 		for range 3 {
 			if got := meshTargets(n, known); got != configured+" 10.0.0.7:7000" {
-				t.Errorf("within a day: %s", got)
+				t.Errorf("before: %s", got)
 			}
 			advance(meshForget/2 - time.Second)
 		}
 		if got := meshTargets(n, known); got != configured {
-			t.Errorf("after a day: %s", got)
+			t.Errorf("after: %s", got)
 		}
 		advance(1000 * time.Hour)
 		delete(names.addrs, "node")
@@ -234,4 +241,59 @@ func TestMeshAddressIsTakenOver(t *testing.T) {
 			t.Errorf("connected %v: it is still taken for node %x's", connected, g.peer)
 		}
 	}
+}
+
+// Of nodes that came and went without a word few dials are left, soon none; those that others
+// say are there are dialled again within seconds; and who says that it closes is forgotten at
+// once, unless another life of it is known.
+func TestMeshDeadAreRare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := meshMake(t, 0xa, nil)
+		const dead = 150
+		for id := uint64(1); id <= dead; id++ {
+			n.book.learn(id, id, fmt.Sprintf("10.0.0.%d:7000", id), time.Now())
+		}
+		known := make(map[string][]netip.AddrPort)
+		dials := 0
+		pass := func(d time.Duration) int { // dials that fail
+			before := dials
+			for end := time.Now().Add(d); time.Now().Before(end); advance(time.Second) {
+				n.dials.resolve(known)
+				n.dials.mu.Lock()
+				for _, g := range n.dials.targets {
+					if !time.Now().Before(g.next) {
+						g.after(errors.New("refused"), time.Now())
+						dials++
+					}
+				}
+				n.dials.mu.Unlock()
+			}
+			return dials - before
+		}
+		pass(10 * time.Minute)
+		if rate := float64(pass(10*time.Minute)) / 600; rate > 2 {
+			t.Errorf("%.1f dials/s to %d dead nodes", rate, dead)
+		}
+		n.book.learn(7, 7, "10.0.0.7:7000", time.Now())
+		n.dials.heardOf(7, time.Now())
+		n.dials.mu.Lock()
+		g := n.dials.targets[netip.MustParseAddrPort("10.0.0.7:7000")]
+		if wait := time.Until(g.next); wait > dialHeard {
+			t.Errorf("who is there is dialled after %v", wait)
+		}
+		n.dials.mu.Unlock()
+		n.book.forget(8, 8)
+		n.book.forget(9, 8) // that life is known to be over already
+		n.dials.resolve(known)
+		if n.dials.targets[netip.MustParseAddrPort("10.0.0.8:7000")] != nil {
+			t.Error("who said that it closes is dialled")
+		}
+		if n.dials.targets[netip.MustParseAddrPort("10.0.0.9:7000")] == nil {
+			t.Error("a newer life was forgotten")
+		}
+		pass(meshForget)
+		if left := pass(time.Minute); left > 0 {
+			t.Errorf("%d dials a minute are left", left)
+		}
+	})
 }

@@ -1,7 +1,9 @@
 package bcache
 
 import (
+	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/weaveworks/mesh"
@@ -36,6 +38,52 @@ func (c *meshConn) end(err error) bool {
 	default:
 		return false
 	}
+}
+
+// broke notes why the connection with the other end at remote has ended.
+func (t *meshTransport) broke(remote, why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.peers {
+		for _, c := range p.conns {
+			if c.remote == remote && c.ended == "" {
+				c.ended = why
+			}
+		}
+	}
+}
+
+// farewell says, for people, how a node left.
+func (c *meshConn) farewell() string {
+	switch {
+	case c.closing.Load():
+		return "it closed"
+	case c.ended == errMeshDisconnect.Error():
+		return "this node cut the connection"
+	case c.ended == errMeshReplaced.Error():
+		return c.ended
+	default:
+		return "the connection broke: " + c.ended
+	}
+}
+
+// sayClosing tells all peers that this node closes, and waits a little until they have hung
+// up: what is under way to them would be lost if this side did.
+func (t *meshTransport) sayClosing(ctx context.Context) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	t.mu.Lock()
+	for _, p := range t.peers {
+		for _, c := range p.conns {
+			if c.usable() { // a write to a node that doesn't read ends with its connection
+				wg.Go(func() { _ = c.control(mesh.ProtocolOverlayControlMsg, encodeClosing()) })
+			}
+		}
+	}
+	t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, meshFarewell)
+	defer cancel()
+	_ = t.until(ctx, func() bool { return t.numConns() == 0 })
+	return &wg
 }
 
 // awaitEnd waits until mesh has forgotten a connection that it was asked to end. One whose

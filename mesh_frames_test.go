@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -52,6 +53,13 @@ func TestMeshMessages(t *testing.T) {
 	if m, err := decodeControl(encodeReady(ready.transfer, ready.has)); err != nil || m != ready {
 		t.Error(m, err)
 	}
+	if m, err := decodeControl(encodeClosing()); err != nil || m.kind != controlClosing {
+		t.Error(m, err)
+	}
+	m, err = decodeMembers(encodeNoWay("host:1", "no\x1b[31m"+strings.Repeat("x", 2*maxReason)))
+	if err != nil || m.kind != membersNoWay || m.addr != "host:1" || !strings.HasPrefix(m.why, "no?[31m") || len(m.why) > maxReason {
+		t.Errorf("no way: %+v, %v", m, err)
+	}
 	refused := controlMessage{kind: controlRefused, reason: "no?[31m?"}
 	if m, err := decodeControl(encodeRefused("no\x1b[31m\n")); err != nil || m != refused {
 		t.Error(m, err)
@@ -72,6 +80,8 @@ func FuzzMeshMessages(f *testing.F) {
 	f.Add(encodeMeshPing(42))
 	f.Add(encodeMeshPong(42, 43))
 	f.Add(encodeRefused("reason"))
+	f.Add(encodeClosing())
+	f.Add(encodeNoWay("host:1", "refused"))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		if m, err := decodeControl(msg); err == nil && len(m.reason) > 3*maxReason {
 			t.Error("long reason")

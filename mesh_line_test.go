@@ -412,6 +412,8 @@ func TestMeshGolden(t *testing.T) {
 	for name, msg := range map[string][]byte{
 		"mesh-ready":   encodeReady(7, 1<<16),
 		"mesh-refused": encodeRefused("reason"),
+		"mesh-closing": encodeClosing(),
+		"mesh-noway":   encodeNoWay("host:1", "refused"),
 		"mesh-whole":   encodeLineWhole(itemFrame, []byte("frame")),
 		"mesh-piece":   encodeLinePiece(linePiece{id: 7, kind: itemRelay, offset: 60_000, total: 1 << 20, data: []byte("data")}),
 		"mesh-taken":   encodeLineAck(1 << 40),

@@ -32,6 +32,7 @@ var (
 	errMeshClosing    = errors.New("the node is closing")
 	errMeshReplaced   = errors.New("another connection to the node took over")
 	errMeshDisconnect = errors.New("this node disconnects")
+	errMeshGone       = errors.New("the other node closes")
 	errMeshHave       = errors.New("there is a connection to the node")
 )
 
@@ -145,8 +146,8 @@ func (t *meshTransport) greet(p mesh.OverlayConnectionParams) (*meshConn, error)
 	heard := t.heardOf(p)
 	c := &meshConn{
 		t: t, peer: peer, origin: origin,
-		addr:     completeAddr(f[featureAddr], remote.Addr()),
-		outbound: p.Outbound, encrypted: p.SessionKey != nil, since: now,
+		addr:   completeAddr(f[featureAddr], remote.Addr()),
+		remote: p.RemoteAddr.String(), outbound: p.Outbound, encrypted: p.SessionKey != nil, since: now,
 		heard: heard, known: heard && routed,
 		control: p.SendControlMessage,
 		errs:    make(chan error, 1), done: make(chan struct{}),
@@ -208,9 +209,12 @@ type meshConn struct {
 	errs                chan error             // what is sent here ends the connection
 	done                chan struct{}          // closed when it has ended
 	refused             atomic.Pointer[string] // why the other side refuses this node, if it said so
+	closing             atomic.Bool            // the other side said that it closes
+	remote              string                 // the address of the TCP connection's other end
 
 	// Under meshTransport.mu:
 	admitted   time.Time // by time.Now
+	ended      string    // why it did, for people
 	introduced bool      // mesh has added it: the other side is told of the topology, or not
 	confirmed  bool      // mesh has added it on our side
 	ready      time.Time // since the other side has confirmed it too; by time.Now
@@ -253,6 +257,10 @@ func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 		}
 		c.t.mu.Unlock()
 		c.t.poke()
+	case kind == controlClosing:
+		c.closing.Store(true)
+		c.t.book.forget(c.peer, c.origin)
+		c.end(errMeshGone)
 	case kind == controlRefused:
 		c.refused.Store(&reason)
 		c.t.log.Errorf(c.peer, "node %x (%s) refuses this node: %s", c.peer, c.addr, reason)

@@ -36,9 +36,9 @@ func TestMeshRefusals(t *testing.T) {
 		skew   bool
 	}{
 		"cluster":      {nil, func(c *meshConfig) { c.ClusterName = "other" }, `cluster names differ: `, false},
-		"wrong secret": {func(c *meshConfig) { c.Key = key }, func(c *meshConfig) { c.Key = bytes.Repeat([]byte{8}, 32) }, "Secret", false},
-		"no secret":    {func(c *meshConfig) { c.Key = key }, nil, "Secret", false},
-		"no secret 2":  {nil, func(c *meshConfig) { c.Key = key }, "Secret", false},
+		"wrong secret": {func(c *meshConfig) { c.Key = key }, func(c *meshConfig) { c.Key = bytes.Repeat([]byte{8}, 32) }, "its Secret differs", false},
+		"no secret":    {func(c *meshConfig) { c.Key = key }, nil, "Secret, this node has", false},
+		"no secret 2":  {nil, func(c *meshConfig) { c.Key = key }, "Secret, this node has", false},
 		"b ahead":      {nil, func(c *meshConfig) { c.Now = ahead(time.Minute) }, "clocks differ by more than 500ms", true},
 		"b behind":     {nil, func(c *meshConfig) { c.Now = ahead(-time.Second) }, "clocks differ by more than 500ms", true},
 	}
@@ -60,7 +60,15 @@ func TestMeshRefusals(t *testing.T) {
 				c.Peers = []string{a.Addr()}
 			})
 			a.Broadcast([]byte("secret"))
-			meshRefused(t, a, b, test.reason)
+			if strings.Contains(test.reason, "Secret") {
+				// Whoever finds out hangs up, and the other side may only see that.
+				meshRefused(t, a, b, "Secret")
+				if a.log.count("E", test.reason)+b.log.count("E", test.reason) == 0 {
+					t.Errorf("nobody says %q: %q, %q", test.reason, a.log.lines, b.log.lines)
+				}
+			} else {
+				meshRefused(t, a, b, test.reason)
+			}
 			sa, sb := a.Stats(), b.Stats()
 			if test.skew && sa.refusedSkew+sb.refusedSkew == 0 || !test.skew && sa.refusedOther+sb.refusedOther == 0 {
 				t.Errorf("stats %+v, %+v", sa, sb)

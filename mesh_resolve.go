@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,6 +27,7 @@ func (d *meshDialer) resolveLoop() {
 			return
 		}
 		d.resolve(known)
+		d.checkLoopback(known)
 		timer.Reset(dialRound)
 	}
 }
@@ -79,6 +81,36 @@ func (d *meshDialer) resolve(known map[string][]netip.AddrPort) {
 		}
 	}
 	d.aim(named, known)
+}
+
+// checkLoopback tells people when this node is at an address of the loopback interface,
+// whatever name it goes by, while one of its Peers isn't: that one can't dial it. It does so
+// once.
+func (d *meshDialer) checkLoopback(known map[string][]netip.AddrPort) {
+	own, name := d.t.advertised(), "ListenAddr "+d.t.cfg.ListenAddr
+	if host, _, err := net.SplitHostPort(own); d.checked || err != nil || host == "" {
+		return
+	}
+	if d.t.cfg.AdvertiseAddr != "" {
+		name = "AdvertiseAddr " + d.t.cfg.AdvertiseAddr
+	}
+	for _, peer := range d.t.cfg.Peers {
+		for _, ap := range known[peer] {
+			if ap.Addr().IsLoopback() {
+				continue
+			}
+			aps, err := d.lookup(own)
+			if d.checked = err == nil; d.checked && allLoopback(aps) {
+				d.t.log.Errorf(0, "%s means %s, where only its own machine reaches this node, but %s of Peers is %s, elsewhere",
+					name, aps[0], peer, ap)
+			}
+			return
+		}
+	}
+}
+
+func allLoopback(aps []netip.AddrPort) bool {
+	return !slices.ContainsFunc(aps, func(ap netip.AddrPort) bool { return !ap.Addr().IsLoopback() })
 }
 
 // noteUnresolved notes which names couldn't be resolved, and forgets those that nobody

@@ -160,7 +160,10 @@ func TestMeshTopologyReachesAll(t *testing.T) {
 	a := meshStart(t, 0xa, nil)
 	nodes := []*meshTestNode{a}
 	for id := uint64(0xb); id < 0xb+6; id++ {
-		nodes = append(nodes, meshStart(t, id, func(c *meshConfig) { hidden(c); c.Peers = []string{a.Addr()} }))
+		nodes = append(nodes, meshStart(t, id, func(c *meshConfig) {
+			hidden(c)
+			c.Peers = []string{a.Addr()}
+		}))
 	}
 	for _, n := range nodes {
 		meshWait(t, "a node knows all others", func() bool { return len(n.Members()) == len(nodes)-1 })

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // meshLines returns what Unreached lists, a line each.
@@ -76,13 +77,14 @@ func TestMeshUnreached(t *testing.T) {
 		t.Errorf("who reaches everybody lists %v", got)
 	}
 
-	// What a peer told of is dialled as well, and listed when it is gone.
-	meshCloseAll(t, b)
-	meshWait(t, "b is listed by a", func() bool {
-		return strings.HasPrefix(meshLines(a), b.Addr()+": ")
+	// What a peer told of is dialled as well.
+	a.book.learn(0xf, 0xf, refuses, time.Now())
+	a.dials.resolveNow()
+	meshWait(t, "a learnt address is listed by a", func() bool {
+		return strings.HasPrefix(meshLines(a), refuses+": ")
 	})
 	if a.Unreached()[0].configured {
 		t.Error("what was learnt counts as configured")
 	}
-	meshCloseAll(t, a, stranger)
+	meshCloseAll(t, a, b, stranger)
 }

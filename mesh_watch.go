@@ -3,12 +3,16 @@ package bcache
 import (
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
 const (
 	meshTellEvery = 15 * time.Second // addresses, to some of the peers
 	meshTellPeers = 8
+	maxAloneAddrs = 16              // that are named
+	meshAlone     = 5 * time.Second // without any other node, after which this one says so
 )
 
 // watch tells the handler who joins and leaves, and peers of each other. It is woken
@@ -16,22 +20,52 @@ const (
 func (t *meshTransport) watch() {
 	tick := time.NewTicker(meshTellEvery)
 	defer tick.Stop()
+	alone := time.NewTicker(meshAlone)
+	defer alone.Stop()
 	for {
 		select {
 		case <-t.wake:
 			t.reconcile()
 		case <-tick.C:
 			t.tellSome()
+		case <-alone.C:
+			t.sayAlone()
 		case <-t.ctx.Done():
 			return
 		}
 	}
 }
 
+// sayAlone tells people that no other node is reached, and why, once until that changes. It is
+// called every 5 seconds.
+func (t *meshTransport) sayAlone() {
+	if len(t.cfg.Peers) == 0 || len(t.joinedPeers()) > 0 {
+		t.saidAlone = false
+		return
+	}
+	if t.saidAlone {
+		return
+	}
+	t.saidAlone = true
+	why := "all of Peers is this node itself, or hasn't been tried yet"
+	if fs := t.Unreached(); len(fs) > 0 {
+		var parts []string
+		for _, f := range fs[:min(len(fs), maxAloneAddrs)] {
+			parts = append(parts, f.String())
+		}
+		if more := len(fs) - len(parts); more > 0 {
+			parts = append(parts, strconv.Itoa(more)+" more")
+		}
+		why = strings.Join(parts, "; ")
+	}
+	t.log.Printf(0, "no other node is reached: %s", why)
+}
+
 type meshEvent struct {
 	joined       bool
 	peer, origin uint64
 	addr         string
+	why          string // of one that left, for people
 }
 
 // reconcile compares who is there with what the handler knows.
@@ -60,7 +94,7 @@ func (t *meshTransport) reconcile() {
 			newcomers = append(newcomers, e.peer)
 			continue
 		}
-		t.log.Printf(e.peer, "node %x (%s) left", e.peer, e.addr)
+		t.log.Printf(e.peer, "node %x (%s) left: %s", e.peer, e.addr, e.why)
 		t.call("Left", func() { run.handler.Left(e.peer) })
 	}
 	t.introduce(newcomers)
@@ -73,8 +107,8 @@ func (t *meshTransport) compare(relayed map[uint64]uint64) (events []meshEvent) 
 		// What was pending dies with a connection: another one is another Joined, also
 		// when it is to the same life of the node.
 		if p.joined != nil && !slices.Contains(p.conns, p.joined) {
+			events = append(events, meshEvent{peer: id, addr: p.joined.addr, why: p.joined.farewell()})
 			p.joined, p.told = nil, false
-			events = append(events, meshEvent{peer: id, addr: t.book.addrOf(id)})
 		}
 		if c := p.current(); c != nil && p.joined == nil {
 			p.joined = c
@@ -193,10 +227,14 @@ func (t *meshTransport) receiveMember(from uint64, msg []byte) {
 		case answer <- m.origin:
 		default:
 		}
+	case membersNoWay:
+		t.log.Errorf(from, "node %x can't connect to %s, which this node advertises: %s; is AdvertiseAddr right?",
+			from, m.addr, m.why)
 	case membersAddrs:
 		for _, e := range m.entries {
 			if e.id != t.cfg.PeerID && !t.connected(e.id) {
 				t.book.learn(e.id, e.origin, e.addr, time.Now())
+				t.dials.heardOf(e.id, time.Now())
 			}
 		}
 		t.dials.resolveNow()

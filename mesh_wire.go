@@ -14,10 +14,12 @@ import (
 const (
 	controlReady   = 1 // the connection is confirmed on this side; 1: a transfer that came in part, 2: its bytes
 	controlRefused = 2 // 1: the reason, for people
+	controlClosing = 3 // the node closes
 
 	membersAddrs = 1 // 1: repeated Entry{1: PeerID, varint; 2: origin, fixed64; 3: address}
 	membersPing  = 2 // 1: nonce, fixed64
 	membersPong  = 3 // 1: nonce, fixed64; 2: origin, fixed64
+	membersNoWay = 4 // the receiver's address can't be dialled. 1: the address; 2: why, for people
 
 	memberNonce  = 1<<3 | wireFixed64 // tags, as in wire.go
 	memberOrigin = 2<<3 | wireFixed64
@@ -41,12 +43,22 @@ type memberMessage struct {
 	kind          byte
 	nonce, origin uint64
 	entries       []memberEntry
+	addr, why     string // fit for a log line
 }
 
 // encodeReady says too how much has come of a transfer that the last connection has left; 0 is none.
 func encodeReady(transfer uint64, has int) []byte {
 	b := []byte{wireVersion, controlReady}
 	return appendVarint(appendVarint(b, readyTransfer<<3|wireVarint, transfer), readyHas<<3|wireVarint, uint64(has))
+}
+
+func encodeClosing() []byte { return []byte{wireVersion, controlClosing} }
+
+func encodeNoWay(addr, why string) []byte {
+	b := protowire.AppendTag([]byte{wireVersion, membersNoWay}, 1, protowire.BytesType)
+	b = protowire.AppendString(b, addr[:min(len(addr), maxReason)])
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	return protowire.AppendString(b, why[:min(len(why), maxReason)])
 }
 
 func encodeRefused(reason string) []byte {
@@ -128,6 +140,10 @@ func decodeMembers(msg []byte) (m memberMessage, err error) {
 			if e.id != 0 && e.id < 1<<48 && e.addr != "" && len(m.entries) < maxMembers {
 				m.entries = append(m.entries, e)
 			}
+		case m.kind == membersNoWay && num == 1:
+			m.addr = printable(val)
+		case m.kind == membersNoWay && num == 2:
+			m.why = printable(val)
 		case num == 1:
 			m.nonce = n
 		case num == 2:

@@ -11,7 +11,8 @@ const (
 
 	// What OWASP's Password Storage Cheat Sheet asks of PBKDF2-HMAC-SHA256 (2023).
 	secretRounds  = 600_000
-	secretKeySize = 32 // bytes
+	secretKeySize = 32                         // bytes
+	secretSalt    = "github.com/iwanbk/bcache" // FIPS 140 asks for 16 bytes or more
 )
 
 // key stretches the Secret to the password that mesh gets; nil means none. Every node
@@ -19,14 +20,15 @@ const (
 //
 // Mesh hashes its password once, so that whoever records a handshake or answers
 // one can try guesses as fast as SHA-256 runs. This makes each guess cost 600,000
-// rounds, and one per ClusterName, since the salt holds it (there is no place for
-// a random salt that all nodes know). It only slows guessing down: a secret
+// rounds. The salt is a constant: there is no place for a random one that all nodes know,
+// and with the ClusterName in it nobody could tell another name from another Secret. So
+// guesses can be prepared for all clusters at once. It only slows guessing down: a secret
 // of 32 random bytes is what makes it hopeless.
 func (c Config) key() ([]byte, error) {
 	if c.Secret == "" {
 		return nil, nil
 	}
-	key, err := pbkdf2.Key(sha256.New, c.Secret, []byte("bcache"+c.ClusterName), secretRounds, secretKeySize)
+	key, err := pbkdf2.Key(sha256.New, c.Secret, []byte(secretSalt), secretRounds, secretKeySize)
 	if err != nil { // in FIPS 140-only mode, which refuses short salts
 		return nil, fmt.Errorf("bcache: stretch the Secret: %w", err)
 	}
