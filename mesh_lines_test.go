@@ -135,6 +135,7 @@ func TestMeshNameIsLoopback(t *testing.T) {
 			n.dials.resolve(known)
 			n.dials.checkLoopback(known)
 		}
+		closeLog(n.cfg.Log)
 		said := n.log.count("E", "where only its own machine reaches this node")
 		if (said == 1) != test.want || said > 1 {
 			t.Errorf("%+v: %d lines", test, said)
