@@ -263,7 +263,7 @@ var mutants = []mutant{
 	{name: "the future: what a write has overtaken is served a second later", edits: []edit{{"receive.go",
 		"\t\t\tr.store.raiseFloor(b, to)\n", ""}}},
 	{name: "the future: a fill that reads what a write has overtaken passes", edits: []edit{{"fill.go",
-		"f.stamp > r.precedes(int(f.hash%numBuckets)) &&", "true &&"}}},
+		"f.stamp > r.precedes(f.bucket) &&", "true &&"}}},
 	{name: "who can't serve a full sync is waited for", test: "TestSyncServersThatCantServe",
 		edits: []edit{{"synced.go",
 			"if p.synced && !p.unable {", "if p.synced {"}}},
