@@ -303,7 +303,7 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 		}
 		e.used.Store(used)
 		sh.queueLocked(!local).add(at.hash, struct{}{})
-		s.countLocked(e, +1)
+		s.countLocked(sh, e, +1)
 	} else {
 		e.key = old.key
 		e.used.Store(old.used.Load())
@@ -380,14 +380,15 @@ func (s *store) unlinkLocked(sh *shard, e *entry) {
 		s.inProbation.Add(-1)
 	}
 	sh.index.remove(hash)
-	s.countLocked(e, -1)
+	s.countLocked(sh, e, -1)
 }
 
-func (s *store) countLocked(e *entry, n int64) {
+func (s *store) countLocked(sh *shard, e *entry, n int64) {
 	s.entries.Add(n)
 	s.entryBytes.Add(n * e.cost())
 	if e.isProvisional() {
 		s.provisional.Add(n)
+		sh.provisional += n
 	}
 }
 

@@ -85,6 +85,7 @@ type replica struct {
 	sync      *syncIn
 	patience  time.Duration // with the next session
 	mark      uint8         // of the last session
+	vouching  bool          // see vouch
 	unvouched bool          // something is held of a session that didn't end
 	serving   map[uint64]*syncOut
 

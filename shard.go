@@ -190,6 +190,8 @@ type shard struct {
 
 	fills map[uint64]*fill // under way, by the hash of their keys; nil if there are none
 
+	provisional int64 // entries that are provisional values
+
 	misses, replaced uint64
 }
 

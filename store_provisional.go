@@ -269,6 +269,9 @@ func (s *store) dropStaleLocked(sh *shard, e *entry) {
 
 // staleLocked lists the provisional values of a shard that are none any more.
 func (s *store) staleLocked(sh *shard) (stale []*entry) {
+	if sh.provisional == 0 { // as a rule
+		return nil
+	}
 	for e := range sh.index.all {
 		if e.isProvisional() && !s.stands(e) {
 			stale = append(stale, e)

@@ -150,17 +150,18 @@ func (s *keySet) has(key string) bool {
 	return ok
 }
 
-// unmark has whatever is held count like everything else.
-func (s *store) unmark() {
-	for i := range s.table {
-		if sh := s.table[i].Load(); sh != nil {
-			sh.mu.Lock()
-			for e := range sh.index.all {
-				e.mark = 0
-			}
-			sh.mu.Unlock()
-		}
+// unmark has whatever a shard holds count like everything else. It returns how many entries that are.
+func (s *store) unmark(shard int) int {
+	sh := s.table[shard].Load()
+	if sh == nil {
+		return 0
 	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for e := range sh.index.all {
+		e.mark = 0
+	}
+	return sh.index.n
 }
 
 // vouch ends a full sync: what was streamed in it, with this mark, counts like

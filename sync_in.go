@@ -51,6 +51,9 @@ type syncIn struct {
 
 // startSync asks one of the neighbours for a full sync. They must be synced, and as wanted.
 func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
+	if r.vouching {
+		return false
+	}
 	servers := r.neighbours(func(p *peerState) bool { return p.synced && now.mono >= p.shy && want(p) })
 	if len(servers) == 0 {
 		return false

@@ -39,7 +39,7 @@ func (r *replica) judge(now instant) {
 	if len(r.peers) == 0 || r.knowsServer() {
 		r.unsyncedFor = now.mono
 	}
-	if r.synced && !r.unvouched || r.sync != nil {
+	if r.synced && !r.unvouched || r.sync != nil || r.vouching {
 		return
 	}
 	switch {
@@ -63,9 +63,7 @@ func (r *replica) judge(now instant) {
 // it, it vouches for itself: everybody else will need a full sync from it.
 func (r *replica) declare(now instant) {
 	if r.unvouched {
-		r.unvouched = false
-		r.store.unmark()
-		r.skip(now)
+		r.vouch(now)
 	}
 	if !r.synced {
 		r.notice(syncNotice{others: len(r.peers), took: now.mono - r.lonely})
@@ -74,6 +72,21 @@ func (r *replica) declare(now instant) {
 	for _, id := range r.peerIDs { // they may be waiting for one that is
 		r.ping(now, id, 0)
 	}
+}
+
+// vouch takes the marks of full syncs that didn't end from all that is held. Others get the lock in between, but
+// no full sync begins meanwhile.
+func (r *replica) vouch(now instant) {
+	r.vouching = true
+	work := 0
+	for i := range r.store.shards() {
+		if work += 1 + r.store.unmark(i); work >= r.stepWork {
+			work = 0
+			r.letOthers()
+		}
+	}
+	r.vouching, r.unvouched = false, false
+	r.skip(now)
 }
 
 // knowsSynced reports whether some neighbour is synced, however slow it is.
