@@ -8,12 +8,13 @@ import (
 // A full sync, on the side that serves it.
 
 const (
-	syncWindow        = 32      // chunks sent and not acknowledged,
+	syncWindow        = 16      // chunks sent and not acknowledged,
 	syncBytes         = 1 << 20 // and bytes of them, but for the last
 	syncServing       = 4       // sessions at a time
 	defaultChunkBytes = cutFrame
 	syncForget        = 15 * time.Second
-	syncApart         = time.Second // between the beginnings of a neighbour's sessions: contexts are large
+	syncResend        = 100 * time.Millisecond // between two times that all of these are sent again
+	syncApart         = time.Second            // between the beginnings of a neighbour's sessions: contexts are large
 )
 
 // syncOut is a session. The fields below flush's belong to flush alone, the others are
@@ -28,6 +29,7 @@ type syncOut struct {
 	again   bool          // the requester has waited for the first of them
 	sent    time.Duration // when that left
 	repeats int           // how often
+	resent  time.Duration // when all of them were sent again
 	gap     bool          // the first of them is lost, and what followed was dropped
 	made    bool          // the last chunk was made
 	bytes   uint64
@@ -137,8 +139,8 @@ func (r *replica) serve(now instant, sends []message) []message {
 			continue
 		}
 		switch {
-		case out.gap:
-			out.sent = now.mono
+		case out.gap && now.mono-out.resent >= syncResend: // it may have come in another order meanwhile
+			out.sent, out.resent, out.gap = now.mono, now.mono, false
 			for _, frame := range out.window {
 				sends = append(sends, message{to: id, frame: frame, bulk: true})
 			}
@@ -148,7 +150,7 @@ func (r *replica) serve(now instant, sends []message) []message {
 			out.repeats = min(out.repeats+1, 1)
 			sends = append(sends, message{to: id, frame: out.window[0], bulk: true})
 		}
-		out.again, out.gap = false, false
+		out.again = false
 		if out.made || out.full() {
 			continue
 		}
