@@ -214,3 +214,25 @@ func TestLate(t *testing.T) {
 		t.Errorf("told although it has come: %v", l)
 	}
 }
+
+// Bytes that move are a sign of life, though no frame comes whole; without them the neighbour is cut.
+func TestMovedIsASignOfLife(t *testing.T) {
+	for _, moves := range []bool{true, false} {
+		w := newWire(t)
+		w.add(1, true)
+		r := w.add(2, true)
+		w.connect(1, 2)
+		w.pass(3 * time.Second)
+		w.lost = func(from, _ uint64, _ []byte) bool { return from == 1 }
+		for range 30 {
+			w.set(2, "k", "v")
+			w.pass(time.Second)
+			if moves {
+				r.moved(w.now, 1)
+			}
+		}
+		if cut := len(r.cuts) > 0; cut == moves {
+			t.Errorf("moves %v: cut %v", moves, cut)
+		}
+	}
+}

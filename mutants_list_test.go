@@ -317,7 +317,7 @@ var mutants = []mutant{
 		"\tr.claimArrivals(now, q)\n", ""}}},
 	{name: "lines: what doesn't come any more is awaited for ever", test: "TestArrivingIsGivenUp", edits: []edit{{"arriving.go",
 		"ends := now.mono-a.moved >= arriveMost", "ends := now.mono < 0"}}},
-	{name: "lines: only whole frames are signs of life", test: "TestArrivingIsNotAskedFor", edits: []edit{{"arriving.go",
+	{name: "lines: only whole frames are signs of life", test: "TestMovedIsASignOfLife", edits: []edit{{"arriving.go",
 		"\tp.heard = now.mono\n", ""}}},
 	{name: "lines: a full sync ends with its connection", test: "TestSyncSurvivesACut", edits: []edit{{"sync_in.go",
 		"\tdefault:\n\t\tin.away = false", "\tdefault:\n\t\tr.leaveSync(\"it left\")\n\t\treturn\n\t\tin.away = false"}}},
