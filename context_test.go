@@ -382,3 +382,21 @@ func TestContextListIsOfItsMoment(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// All of an interval is known only if each dot is, to the last one, on every page.
+func TestDeltaLogSearchOfARun(t *testing.T) {
+	for _, size := range []int{200, 4096} { // pages of 12 and 64 dots
+		l := newDeltaLog(size)
+		for seq := uint64(5); seq <= 104; seq++ {
+			l.put(1, seq, &record{version: version{seq, 1}})
+		}
+		for iv, want := range map[interval][2]bool{
+			{4, 104}: {true, true}, {4, 105}: {true, false}, {3, 104}: {true, false}, {50, 51}: {true, true},
+			{103, 106}: {true, false}, {104, 110}: {false, false}, {0, 4}: {false, false}, {7, 7}: {false, true},
+		} {
+			if some, all := l.knows(1, iv); some != want[0] || all != want[1] {
+				t.Errorf("size %d, %v: knows some %v, all %v", size, iv, some, all)
+			}
+		}
+	}
+}
