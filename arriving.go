@@ -9,42 +9,25 @@ import (
 )
 
 // A large record takes a while on a slow line, and what was written later passes it. Its first
-// piece says which dot it has. While the rest is on its way, this node doesn't ask anybody for that dot: in its
+// piece says which dot it has. As long as more of it comes, this node doesn't ask anybody for that dot: in its
 // pings it claims to have it. Nothing else believes that claim: what another node adopts in a full sync, or
 // takes as confirmed at Close, is what was processed.
 
-const (
-	// arriveMost is for how long a record is waited for of which nothing comes any more. The
-	// connection may break and come back meanwhile.
-	arriveMost = 10 * time.Second
+// arriveMost is for how long a record is waited for of which nothing comes any more. The connection may
+// break and come back meanwhile.
+const arriveMost = 10 * time.Second
 
-	maxArrivals = 256
-)
-
-// An arrival is a record of which the first piece has come.
+// An arrival is a record of which a part has come. Of each neighbour there is one: bulk keeps its order.
 type arrival struct {
 	dot
 	peer  uint64        // that sends it
-	moved time.Duration // bytes of that node came last
+	moved time.Duration // a piece of it came last
 }
 
-// arriving notes that a large frame has begun to come in.
+// arriving notes that a piece of a large frame has come in. It is progress for what this node waits for from
+// that neighbour, too: bulk keeps its order.
 func (r *replica) arriving(now instant, from uint64, head []byte) {
-	d, ok := peekDelta(head)
-	if !ok {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.dropArrivals(now)
-	if d.origin == r.origin || r.peers[from] == nil || r.ctx.get(d.origin).has(d.seq) || len(r.arrivals) >= maxArrivals {
-		return
-	}
-	r.arrivals = append(r.arrivals, arrival{d, from, now.mono})
-}
-
-// moved notes that bytes of a neighbour have come in, or that it has taken some.
-func (r *replica) moved(now instant, from uint64) {
+	d, isDelta := peekDelta(head)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.peers[from]
@@ -52,18 +35,34 @@ func (r *replica) moved(now instant, from uint64) {
 		return
 	}
 	p.heard = now.mono
-	for i := range r.arrivals {
-		if a := &r.arrivals[i]; a.peer == from {
-			a.moved = now.mono
-		}
-	}
 	if r.pull != nil && r.pull.peer == from {
 		r.pull.alive = now.mono
 	}
 	if in := r.sync; in != nil && in.peer == from {
 		in.progress = now.mono
 	}
-	if out := r.serving[from]; out != nil {
+	r.endArrival(from)
+	if isDelta && d.origin != r.origin && !r.ctx.get(d.origin).has(d.seq) {
+		r.arrivals = append(r.arrivals, arrival{d, from, now.mono})
+	}
+}
+
+// endArrival is called when a frame has come whole, whatever became of it, or another one comes.
+func (r *replica) endArrival(from uint64) {
+	r.arrivals = slices.DeleteFunc(r.arrivals, func(a arrival) bool { return a.peer == from })
+}
+
+// moved notes that other bytes of a neighbour have come in, or that it has taken some: of bulk, if there was
+// some on its way.
+func (r *replica) moved(now instant, from uint64, bulk bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.peers[from]
+	if p == nil {
+		return
+	}
+	p.heard = now.mono
+	if out := r.serving[from]; out != nil && bulk {
 		out.moved = now.mono
 	}
 }
@@ -80,25 +79,22 @@ func (r *replica) dropArrivals(now instant) {
 	})
 }
 
-// claimArrivals adds what is arriving to the context of a ping, which may share its entries with others.
-func (r *replica) claimArrivals(now instant, q *ping) {
-	if r.dropArrivals(now); len(r.arrivals) == 0 {
-		return
-	}
-	q.entries = slices.Clone(q.entries)
+// claimArrivals adds what is arriving to what pings say of the context.
+func (r *replica) claimArrivals(now instant, l *listing) {
+	r.dropArrivals(now)
 	for _, a := range r.arrivals {
-		i, found := slices.BinarySearchFunc(q.entries, a.origin, func(e contextEntry, o uint64) int {
+		i, found := slices.BinarySearchFunc(l.entries, a.origin, func(e contextEntry, o uint64) int {
 			return cmp.Compare(e.origin, o)
 		})
 		if !found {
 			s := r.ctx.get(a.origin)
-			q.entries = slices.Insert(q.entries, i, contextEntry{a.origin, s.copy()})
-			if q.flags&pingAll == 0 {
-				q.rest ^= s.print(a.origin) // it isn't one of those any more
-			}
+			l.entries = slices.Insert(l.entries, i, contextEntry{a.origin, s.copy()})
+			l.rest ^= s.print(a.origin) // it isn't one of those any more
 		}
-		q.entries[i].dotSet = q.entries[i].copy()
-		q.entries[i].add(a.seq)
+		if e := &l.entries[i]; len(e.ahead) < maxIntervals { // a context with too many gaps isn't taken
+			e.dotSet = e.copy()
+			e.add(a.seq)
+		}
 	}
 }
 

@@ -48,8 +48,8 @@ func TestArrivingIsNotAskedFor(t *testing.T) {
 	w, large, asked := arrivals(t)
 	for range 30 { // a slow line
 		w.pass(time.Second)
-		w.nodes[2].moved(w.now, 1)
-		w.nodes[3].moved(w.now, 1)
+		w.nodes[2].arriving(w.now, 1, large[:60<<10])
+		w.nodes[3].arriving(w.now, 1, large[:60<<10])
 	}
 	if n := asked(); n > 0 {
 		t.Errorf("it was asked for %d times", n)
@@ -193,7 +193,7 @@ func TestSyncServerStaysAway(t *testing.T) {
 
 // A neighbour's writes that don't come are told of, once that has lasted.
 func TestLate(t *testing.T) {
-	w, _, _ := arrivals(t)
+	w, large, _ := arrivals(t)
 	r := w.nodes[2]
 	for range 4 {
 		w.pass(time.Second)
@@ -203,7 +203,7 @@ func TestLate(t *testing.T) {
 	}
 	for range 8 {
 		w.pass(time.Second)
-		r.moved(w.now, 1)
+		r.arriving(w.now, 1, large[:60<<10])
 	}
 	if l := r.late(w.now); len(l) != 1 || l[0].peer != 1 || l[0].by < lateMost || l[0].by > 13*time.Second {
 		t.Errorf("told after 12 s: %v", l)
@@ -228,11 +228,94 @@ func TestMovedIsASignOfLife(t *testing.T) {
 			w.set(2, "k", "v")
 			w.pass(time.Second)
 			if moves {
-				r.moved(w.now, 1)
+				r.moved(w.now, 1, false)
 			}
 		}
 		if cut := len(r.cuts) > 0; cut == moves {
 			t.Errorf("moves %v: cut %v", moves, cut)
 		}
+	}
+}
+
+// The first frame of an answer to a pull says that it has what was broadcast before.
+func TestPullAnswerSupersedes(t *testing.T) {
+	w := newWire(t)
+	s := w.add(1, true)
+	r := w.add(2, true)
+	w.connect(1, 2)
+	w.pass(3 * time.Second)
+	w.lost = func(_, _ uint64, frame []byte) bool { return frame[1] == frameDelta }
+	for range 10 {
+		w.set(1, "k", "v")
+	}
+	w.pass(time.Second)
+	r.mu.Lock()
+	r.pullFrom(w.now, 1)
+	r.mu.Unlock()
+	_, asks := r.flush(w.now)
+	for _, m := range asks {
+		must(t, s.receive(w.now, 2, m.frame))
+	}
+	_, sends := s.flush(w.now)
+	n := 0
+	for i, m := range sends {
+		if m.frame[1] != frameDelta {
+			continue
+		}
+		if m.answer != (n == 0) || !m.bulk {
+			t.Errorf("message %d: answer %v, bulk %v", i, m.answer, m.bulk)
+		}
+		n++
+	}
+	if n == 0 {
+		t.Error("there is no answer")
+	}
+}
+
+// Only pieces of the very frame show that it comes: not other bytes, nor another life of its sender, nor when it
+// has come and was refused.
+func TestArrivingEnds(t *testing.T) {
+	for name, after := range map[string]func(w *wire, large []byte){
+		"other bytes move": func(w *wire, _ []byte) {},
+		"it has restarted": func(w *wire, _ []byte) {
+			w.nodes[2].left(w.now, 1)
+			w.nodes[2].joined(w.now, 1, 4711)
+		},
+		"it was refused": func(w *wire, large []byte) {
+			skewed := w.now
+			skewed.wall -= 3_600_000
+			_ = w.nodes[2].receive(skewed, 1, large)
+		},
+		"another frame comes": func(w *wire, _ []byte) {
+			w.nodes[2].arriving(w.now, 1, appendChunk(nil, &syncChunk{session: 1, number: 1, flags: chunkDone}))
+		},
+	} {
+		w, large, _ := arrivals(t)
+		r := w.nodes[2]
+		after(w, large)
+		for range 12 {
+			w.pass(time.Second)
+			r.moved(w.now, 1, true)
+		}
+		if n := len(r.arrivals); n > 0 {
+			t.Errorf("%s: %+v", name, r.arrivals)
+		}
+	}
+}
+
+// Bytes of something else don't keep an answer alive that is lost.
+func TestLostAnswerIsAskedForAgain(t *testing.T) {
+	w, _, _ := arrivals(t)
+	r := w.nodes[2]
+	r.mu.Lock()
+	r.pullFrom(w.now, 1)
+	r.mu.Unlock()
+	w.lost = func(from, _ uint64, frame []byte) bool { return from == 1 }
+	for range 4 {
+		w.pass(time.Second)
+		r.moved(w.now, 1, true)
+	}
+	if r.pull != nil && w.now.mono-r.pull.began > 3*time.Second {
+		t.Errorf("the pull of %v ago is still waited for", w.now.mono-r.pull.began)
 	}
 }

@@ -417,7 +417,7 @@ type pongHandler chan pong
 
 func (pongHandler) Joined(_, _ uint64)      {}
 func (pongHandler) Left(uint64)             {}
-func (pongHandler) Moved(uint64)            {}
+func (pongHandler) Moved(uint64, bool)      {}
 func (pongHandler) Arriving(uint64, []byte) {}
 func (h pongHandler) Receive(_ uint64, frame []byte) {
 	if p, err := decodePong(frame); err == nil {

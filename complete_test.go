@@ -78,8 +78,31 @@ func TestReadyWithoutWhatCannotBeHad(t *testing.T) {
 	if r := w.nodes[1]; r.complete {
 		t.Errorf("ready after 20 s with %d keys", r.store.len())
 	}
-	w.pass(50 * time.Second)
+	w.pass(60 * time.Second)
 	if r := w.nodes[1]; !r.complete {
 		t.Errorf("after 70 s: %s", r.unsynced(w.now))
+	}
+}
+
+// Pings and pongs say how much a node holds, so that all agree on who holds most.
+func TestAllKnowWhoHoldsMost(t *testing.T) {
+	w := together(t, 10)
+	for i := range 200 {
+		w.set(3, fmt.Sprint("more", i), "v")
+	}
+	w.connect(1, 2)
+	w.connect(1, 3)
+	w.connect(2, 3)
+	w.lost = func(_, _ uint64, frame []byte) bool { return frame[1] == frameDelta }
+	w.pass(2 * time.Second)
+	for id, r := range w.nodes {
+		for other, p := range r.peers {
+			if n := w.nodes[other].store.len(); p.held != uint64(n) {
+				t.Errorf("node %d believes that node %d holds %d, not %d", id, other, p.held, n)
+			}
+		}
+		if leads := r.leads(); leads != (id == 3) {
+			t.Errorf("node %d leads: %v", id, leads)
+		}
 	}
 }

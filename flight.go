@@ -41,7 +41,9 @@ type flightShard struct {
 type flight struct {
 	callers int           // inside do
 	places  chan struct{} // a token for each fill that runs
-	began   time.Time     // of the latest one; zero = it waits, or was forgotten
+	calls   uint64        // asked for so far
+	latest  uint64        // the last of them that was begun, or waits for its place
+	began   time.Time     // when that was begun; zero = it waits, or was forgotten
 }
 
 func newFlights(hash keyHash) *flights {
@@ -63,14 +65,18 @@ func (f *flights) do(key string, fn func() (string, error)) (string, error) {
 	fl := s.enter(key)
 	defer s.leave(key, fl)
 	var own atomic.Bool // the call is this caller's
+	s.mu.Lock()
+	fl.calls++
+	call := fl.calls
 	results := s.group.DoChan(key, func() (any, error) {
 		own.Store(true)
-		if !s.begin(fl) {
+		if !s.begin(fl, call) {
 			return "", ErrFillersHang
 		}
 		defer func() { <-fl.places }()
 		return fn()
 	})
+	s.mu.Unlock()
 	patience := time.NewTimer(fillerPatience)
 	defer patience.Stop()
 	select {
@@ -112,10 +118,13 @@ func (s *flightShard) leave(key string, fl *flight) {
 	s.running.Add(-1)
 }
 
-// begin waits until a fill may run, and reports whether it may.
-func (s *flightShard) begin(fl *flight) bool {
+// begin waits until a fill may run, and reports whether it may. One that was forgotten before it came to
+// this says nothing about the latest.
+func (s *flightShard) begin(fl *flight, call uint64) bool {
 	s.mu.Lock()
-	fl.began = time.Time{}
+	if call > fl.latest {
+		fl.latest, fl.began = call, time.Time{}
+	}
 	s.mu.Unlock()
 	select {
 	case fl.places <- struct{}{}:
@@ -130,7 +139,9 @@ func (s *flightShard) begin(fl *flight) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fl.began = time.Now()
+	if call == fl.latest {
+		fl.began = time.Now()
+	}
 	return true
 }
 

@@ -365,8 +365,11 @@ func (r *replica) endTries(now instant, l *lease, which func(leaseHolder) bool) 
 
 // leftLeases ends what a node was doing that is gone.
 func (r *replica) leftLeases(now instant, peer uint64) {
-	for _, key := range r.leaseKeys(func(l *lease) bool { return l.turnsOf(peer) > 0 }) {
-		l := r.leases[key]
+	for i, key := range r.leaseKeys(func(l *lease) bool { return l.turnsOf(peer) > 0 }) {
+		l := r.nextLease(i, key)
+		if l == nil {
+			continue
+		}
 		r.dequeue(l, func(t *leaseTurn) bool { return t.peer == peer })
 		r.endTries(now, l, func(h leaseHolder) bool { return h.peer == peer })
 		r.settleLease(now, l)
@@ -377,11 +380,22 @@ func (r *replica) leftLeases(now instant, peer uint64) {
 func (r *replica) leaseTick(now instant) {
 	overdue := overdueAt(now)
 	over := func(l *lease) bool { return l.idle != nil || slices.ContainsFunc(l.holders, overdue) }
-	for _, key := range r.leaseKeys(over) {
-		l := r.leases[key]
+	for i, key := range r.leaseKeys(over) {
+		l := r.nextLease(i, key)
+		if l == nil {
+			continue
+		}
 		r.endTries(now, l, overdue)
 		r.settleLease(now, l)
 	}
+}
+
+// nextLease returns the next one of many, if it is still there: others get the lock now and then.
+func (r *replica) nextLease(n int, key string) *lease {
+	if n%applyBatch == applyBatch-1 {
+		r.letOthers()
+	}
+	return r.leases[key]
 }
 
 // leaseKeys lists keys of leases, sorted.

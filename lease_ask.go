@@ -325,8 +325,13 @@ func (r *replica) leftAsks(now instant, peer uint64) {
 		}
 	}
 	slices.SortFunc(asks, func(a, b *leaseAsk) int { return cmp.Compare(a.want.id, b.want.id) })
-	for _, a := range asks {
-		r.route(now, a)
-		a.wake()
+	for i, a := range asks {
+		if i%applyBatch == applyBatch-1 {
+			r.letOthers()
+		}
+		if r.asks[a.want.id] == a && a.peer == peer {
+			r.route(now, a)
+			a.wake()
+		}
 	}
 }

@@ -315,7 +315,9 @@ func TestLeaseLingeringOnesMakeRoom(t *testing.T) {
 	}
 	for range 2 {
 		g.now.mono += ms(maxLeaseTerm)
+		g.r.mu.Lock()
 		g.r.leaseTick(g.now)
+		g.r.mu.Unlock()
 	}
 	if n := len(g.r.leases) + g.r.idleLeases.Len(); n != 0 {
 		t.Errorf("%d are left", n)

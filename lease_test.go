@@ -329,7 +329,9 @@ func TestLeasesAreBounded(t *testing.T) {
 	if err := r.receive(instant{}, 7, appendLease(nil, leaseMsg{id: 9, op: opWant, key: "stranger"})); err != nil || r.leases["stranger"] != nil {
 		t.Error("who isn't connected gets a lease")
 	}
+	r.mu.Lock()
 	r.leaseTick(instant{mono: time.Second})
+	r.mu.Unlock()
 	if n := len(r.leases); n != 0 {
 		t.Errorf("%d leases are left", n)
 	}

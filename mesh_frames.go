@@ -54,7 +54,7 @@ func (t *meshTransport) Broadcast(frame []byte) {
 	}
 	lines, relays := t.lines()
 	for id, l := range lines {
-		it := lineItem{kind: itemFrame, bytes: frame, fresh: true}
+		it := lineItem{kind: itemFrame, bytes: frame, own: true, fresh: true}
 		if beyond := relays[id]; len(beyond) > 0 {
 			m := relayMessage{source: t.cfg.PeerID, left: relayHops, targets: append(beyond, id), kind: itemFrame, item: frame}
 			it.kind, it.bytes = itemRelay, encodeRelay(&m)
@@ -73,7 +73,7 @@ func (t *meshTransport) Send(peer uint64, frame []byte, bulk bool) error {
 	if bulk {
 		lane = laneBulk
 	}
-	return t.send(peer, lineItem{kind: itemFrame, bytes: frame}, lane)
+	return t.send(peer, lineItem{kind: itemFrame, bytes: frame, own: true}, lane)
 }
 
 // Supersede implements transport.
@@ -98,15 +98,15 @@ func (t *meshTransport) send(peer uint64, it lineItem, lane int) error {
 		return errUnknownPeer
 	}
 	m := relayMessage{source: t.cfg.PeerID, left: relayHops, targets: []uint64{peer}, kind: it.kind, item: it.bytes}
-	return t.relay(m, 0, false, lane)
+	return t.relay(m, 0, it, lane)
 }
 
 // receiveLine deals with a message that came in by a line, on the goroutine of mesh that received it.
 func (t *meshTransport) receiveLine(c *meshConn, msg []byte) {
 	m, err := decodeLine(msg)
 	if m.kind == lineTaken && err == nil {
-		if c.line.acked(m.taken) {
-			t.moved(c.peer)
+		if news, bulk := c.line.acked(m.taken); news {
+			t.moved(c.peer, bulk)
 		}
 		return
 	}
@@ -122,8 +122,9 @@ func (t *meshTransport) receiveLine(c *meshConn, msg []byte) {
 		item, head := c.line.take(m.piece)
 		if head != nil && m.piece.kind == itemFrame {
 			t.call("Arriving", func() { t.run.Load().handler.Arriving(c.peer, head) })
+		} else {
+			t.moved(c.peer, false)
 		}
-		t.moved(c.peer)
 		if item != nil {
 			t.receiveItem(c.peer, m.piece.kind, item)
 		}
@@ -131,8 +132,8 @@ func (t *meshTransport) receiveLine(c *meshConn, msg []byte) {
 }
 
 // moved tells the handler of bytes that have come in by a line, or that the other side has taken.
-func (t *meshTransport) moved(peer uint64) {
-	t.call("Moved", func() { t.run.Load().handler.Moved(peer) })
+func (t *meshTransport) moved(peer uint64, bulk bool) {
+	t.call("Moved", func() { t.run.Load().handler.Moved(peer, bulk) })
 }
 
 // receiveItem deals with an item that a node has sent, or had relayed.

@@ -47,11 +47,9 @@ type meshLine struct {
 
 	mu      sync.Mutex
 	lanes   [2]lineLane
-	bytes   int       // that wait
-	passed  int       // of the first lane since the other one had its turn
-	fresh   int       // items that were broadcast, and haven't left in part
-	since   time.Time // none of them is older
-	working bool      // a goroutine sends
+	bytes   int  // that wait
+	passed  int  // of the first lane since the other one had its turn
+	working bool // a goroutine sends
 	broken  bool
 	room    chan struct{} // to that goroutine: an acknowledgement came, or one is due
 	flow    lineFlow
@@ -63,7 +61,9 @@ type meshLine struct {
 // A lineLane is a queue, whose first item may have left in part.
 type lineLane struct {
 	items []lineItem
-	sent  int // bytes of the first item
+	sent  int       // bytes of the first item
+	fresh int       // items that were broadcast, and haven't left in part
+	since time.Time // none of them is older
 }
 
 // A lineSent is an item that has left, and how many bytes the line had sent by then.
@@ -76,6 +76,7 @@ type lineSent struct {
 type lineItem struct {
 	kind  byte
 	bytes []byte // shared with other lines: it doesn't change
+	own   bool   // it is, or brings, a frame of this node
 	fresh bool   // it was broadcast, and is of no use when it is old
 	at    time.Time
 	id    uint64 // as a transfer; 0: it hasn't left in part
@@ -119,8 +120,8 @@ func (l *meshLine) push(it lineItem, lane int) error {
 		return errQueueFull
 	}
 	if l.bytes += len(it.bytes); it.fresh {
-		if l.fresh++; l.fresh == 1 {
-			l.since = it.at
+		if q.fresh++; q.fresh == 1 {
+			q.since = it.at
 		}
 	}
 	if it.kind == itemMember { // a question whether a node lives mustn't wait behind data
@@ -149,17 +150,20 @@ func (l *meshLine) supersede() {
 
 // expire drops what was broadcast and waits, if it has waited for too long.
 func (l *meshLine) expire(now time.Time) {
-	if l.fresh > 0 && now.Sub(l.since) >= l.age {
-		l.dropFresh()
+	for i := range l.lanes {
+		if lane := &l.lanes[i]; lane.fresh > 0 && now.Sub(lane.since) >= l.age {
+			l.dropFresh()
+		}
 	}
 }
 
 func (l *meshLine) dropFresh() {
-	if l.fresh == 0 {
-		return
-	}
 	for i := range l.lanes {
 		lane := &l.lanes[i]
+		if lane.fresh == 0 {
+			continue
+		}
+		lane.fresh = 0
 		lane.items = slices.DeleteFunc(lane.items, func(it lineItem) bool {
 			if !it.fresh || it.id != 0 {
 				return false
@@ -169,7 +173,6 @@ func (l *meshLine) dropFresh() {
 			return true
 		})
 	}
-	l.fresh = 0
 }
 
 // work sends what waits, until nothing does.
@@ -232,8 +235,8 @@ func (l *meshLine) next(now time.Time) (msg []byte, full bool) {
 func (l *meshLine) cut(lane *lineLane) (msg []byte, id uint64) {
 	it := &lane.items[0]
 	if it.fresh && it.id == 0 {
-		l.fresh--
-		l.since = it.at // of what follows none is older
+		lane.fresh--
+		lane.since = it.at // of what follows none is older
 	}
 	size := l.flow.piece()
 	if lane.sent == 0 && len(it.bytes) <= size {
@@ -260,7 +263,7 @@ func (l *meshLine) cut(lane *lineLane) (msg []byte, id uint64) {
 func (l *meshLine) pop(lane *lineLane) {
 	it := &lane.items[0]
 	l.bytes -= len(it.bytes)
-	if it.kind == itemFrame {
+	if it.own {
 		l.count.framesOut.Add(1)
 		l.count.bytesOut.Add(uint64(len(it.bytes)))
 	}
@@ -289,19 +292,21 @@ func (lane *lineLane) carries(frame []byte) bool {
 	return len(under) == len(frame) && &under[0] == &frame[0]
 }
 
-// acked notes how many bytes the other side has taken. It reports whether they are more than before.
-func (l *meshLine) acked(bytes uint64) bool {
+// acked notes how many bytes the other side has taken. It reports whether they are more than before, and
+// whether bulk was under way.
+func (l *meshLine) acked(bytes uint64) (news, bulk bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.flow.acked(bytes, time.Now()) {
-		return false
+		return false, false
 	}
+	bulk = len(l.under) > 0 || l.lanes[laneBulk].sent > 0
 	for len(l.under) > 0 && l.under[0].sent <= bytes {
 		l.under[0] = lineSent{}
 		l.under = l.under[1:]
 	}
 	notify(l.room)
-	return true
+	return true, bulk
 }
 
 // end drops what waits. Transfers in bulk that were under way are kept: another connection may go on
@@ -320,11 +325,11 @@ func (l *meshLine) end() {
 	}
 	for i := range l.lanes {
 		for _, it := range l.lanes[i].items {
-			if it.kind == itemFrame {
+			if it.own {
 				l.count.dropped.Add(1)
 			}
 		}
 		l.lanes[i] = lineLane{}
 	}
-	l.bytes, l.fresh = 0, 0
+	l.bytes = 0
 }

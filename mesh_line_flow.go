@@ -55,6 +55,9 @@ func (f *lineFlow) piece() int { return int(min(max(f.window/4, pieceLeast), pie
 
 // note notes that a message was sent.
 func (f *lineFlow) note(bytes int, now time.Time) {
+	if f.sent-f.taken < flowAck { // what isn't acknowledged waits for more to come, not for the line
+		f.marks = f.marks[:0]
+	}
 	f.sent += uint64(bytes)
 	if n := len(f.marks); n > 1 && f.sent-f.marks[n-2].sent < flowAck {
 		f.marks[n-1] = lineMark{f.sent, now} // there are enough of them

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// lineHead is how much of an item tells what it is.
+const lineHead = 256
+
 // A lineIn is what has come in by a line.
 type lineIn struct {
 	got, told uint64      // bytes, and those that were acknowledged
@@ -27,8 +30,8 @@ func (in *lineIn) acknowledge() uint64 {
 	return in.got
 }
 
-// take adds a piece to what has come. It returns the item if it is complete, and the beginning of
-// it if it is a large one that begins. What makes no sense it forgets.
+// take adds a piece to what has come. It returns the item if it is complete, and otherwise, if it is bulk,
+// the beginning of it. What makes no sense it forgets.
 func (in *lineIn) take(p linePiece) (item, head []byte) {
 	part := &in.parts[p.id&1]
 	switch {
@@ -36,14 +39,14 @@ func (in *lineIn) take(p linePiece) (item, head []byte) {
 		return nil, nil
 	case p.offset == 0:
 		*part = linePart{id: p.id, kind: p.kind, total: p.total}
-		if p.id&1 == laneBulk {
-			head = p.data
-		}
 	case part.id != p.id || part.kind != p.kind || part.total != p.total || len(part.data) != p.offset:
 		return nil, nil
 	}
 	part.data = append(part.data, p.data...) // no more memory than has come
 	if len(part.data) < part.total {
+		if p.id&1 == laneBulk {
+			head = part.data[:min(len(part.data), lineHead)]
+		}
 		return nil, head
 	}
 	item = part.data

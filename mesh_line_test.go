@@ -17,14 +17,15 @@ import (
 // A lineRig is a line in a bubble: what a sends arrives at b with so many bytes a second, and what b acknowledges
 // arrives at once. What one writes fills a buffer first, as a kernel's does.
 type lineRig struct {
-	t      *testing.T
-	a, b   *meshLine
-	ended  chan struct{}
-	count  meshCounters
-	ids    atomic.Uint64
-	pipe   chan []byte
-	rate   float64
-	broken atomic.Bool
+	t       *testing.T
+	a, b    *meshLine
+	ended   chan struct{}
+	carried chan struct{}
+	count   meshCounters
+	ids     atomic.Uint64
+	pipe    chan []byte
+	rate    float64
+	broken  atomic.Bool
 
 	mu       sync.Mutex
 	got      []lineGot
@@ -42,11 +43,14 @@ type lineGot struct {
 }
 
 func newLineRig(t *testing.T, rate float64) *lineRig {
-	g := &lineRig{t: t, ended: make(chan struct{}), pipe: make(chan []byte, 64), rate: rate, began: time.Now()}
+	g := &lineRig{t: t, ended: make(chan struct{}), carried: make(chan struct{}), pipe: make(chan []byte, 64), rate: rate, began: time.Now()}
 	g.a = newMeshLine(g.write, g.spawn, g.ended, &g.count, &g.ids, defaultMaxPending)
 	g.b = newMeshLine(g.answer, g.spawn, g.ended, &g.count, &g.ids, defaultMaxPending)
 	g.progress = g.began
-	go g.carry()
+	go func() {
+		defer close(g.carried)
+		g.carry()
+	}()
 	return g
 }
 
@@ -70,7 +74,7 @@ func (g *lineRig) answer(msg []byte) error {
 	if err != nil || m.kind != lineTaken {
 		g.t.Errorf("b writes %x: %v", msg, err)
 	}
-	g.a.acked(m.taken)
+	_, _ = g.a.acked(m.taken)
 	return nil
 }
 
@@ -117,6 +121,7 @@ func (g *lineRig) close() {
 	close(g.ended)
 	g.a.end()
 	g.b.end()
+	<-g.carried
 	synctest.Wait()
 }
 
@@ -232,6 +237,43 @@ func TestLineDropsWhatIsOld(t *testing.T) {
 	})
 }
 
+// Small frames that pass don't keep old bulk.
+func TestLineOldBulkIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newLineRig(t, 100e3)
+		defer g.close()
+		most := 0
+		for i := range 200 {
+			if i%10 == 0 {
+				g.push(frameOf(1_000_000, fmt.Sprint("large", i)), true, laneFirst)
+			}
+			g.push(fmt.Append(nil, "small", i), true, laneFirst)
+			advance(100 * time.Millisecond)
+			most = max(most, g.a.bytes)
+		}
+		if most > 4_000_000 {
+			t.Errorf("%d bytes wait; a second's are 1 MB, and one is under way", most)
+		}
+	})
+}
+
+// The pauses between bursts aren't taken for what the line adds.
+func TestLineIdleIsNoDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newLineRig(t, 50e6)
+		defer g.close()
+		for range 10 {
+			for i := range 40 {
+				g.push(frameOf(50_000+i, "x"), false, laneFirst)
+			}
+			advance(5 * time.Second)
+		}
+		if w := g.a.flow.window; w < 500_000 {
+			t.Errorf("the window has shrunk to %d bytes", w)
+		}
+	})
+}
+
 // An answer has what was broadcast before. What has left in part goes on.
 func TestLineSupersede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -250,8 +292,8 @@ func TestLineSupersede(t *testing.T) {
 		if g.when(string(large)) < 0 || g.when("answer") < g.when(string(large)) || g.count.dropped.Load() < 80 {
 			t.Errorf("large %v, answer %v, %d dropped", g.when(string(large)), g.when("answer"), g.count.dropped.Load())
 		}
-		if g.a.bytes != 0 || g.a.fresh != 0 {
-			t.Errorf("%d bytes and %d items are left", g.a.bytes, g.a.fresh)
+		if g.a.bytes != 0 || g.a.lanes[0].fresh+g.a.lanes[1].fresh != 0 {
+			t.Errorf("%d bytes and %d items are left", g.a.bytes, g.a.lanes[0].fresh)
 		}
 	})
 }
@@ -335,8 +377,8 @@ func TestLineIsBounded(t *testing.T) {
 	for range 3 {
 		must(t, l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk)) // what was broadcast makes room
 	}
-	if err := l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk); !errors.Is(err, errQueueFull) || l.fresh != 0 {
-		t.Errorf("%v, %d", err, l.fresh)
+	if err := l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk); !errors.Is(err, errQueueFull) || l.lanes[0].fresh+l.lanes[1].fresh != 0 {
+		t.Errorf("%v, %d", err, l.lanes[0].fresh)
 	}
 	must(t, l.push(lineItem{kind: itemFrame, bytes: frameOf(lineMost, "x"), fresh: true}, laneFirst))
 }

@@ -64,8 +64,8 @@ func decodeRelay(b []byte) (m relayMessage, err error) {
 }
 
 // relay sends an item on its way. from is who brought it, 0 if this node is its source: it doesn't go back
-// there.
-func (t *meshTransport) relay(m relayMessage, from uint64, fresh bool, lane int) error {
+// there. like says how it is to be treated.
+func (t *meshTransport) relay(m relayMessage, from uint64, like lineItem, lane int) error {
 	by := make(map[uint64][]uint64)
 	for _, id := range m.targets {
 		if hop := t.hopTo(id); hop != 0 && hop != from {
@@ -77,7 +77,8 @@ func (t *meshTransport) relay(m relayMessage, from uint64, fresh bool, lane int)
 		if l := t.lineTo(hop); l != nil {
 			m := m
 			m.targets = targets
-			err = l.push(lineItem{kind: itemRelay, bytes: encodeRelay(&m), fresh: fresh}, lane)
+			like.kind, like.bytes = itemRelay, encodeRelay(&m)
+			err = l.push(like, lane)
 		}
 	}
 	return err
@@ -114,7 +115,7 @@ func (t *meshTransport) receiveRelay(from uint64, b []byte) {
 	}
 	if m.targets = rest; len(rest) > 0 && m.left > 1 {
 		m.left--
-		_ = t.relay(m, from, m.kind == itemFrame, laneFirst) // who isn't reached will ask others
+		_ = t.relay(m, from, lineItem{fresh: m.kind == itemFrame}, laneFirst) // who isn't reached will ask others
 	}
 	if here {
 		t.receiveItem(m.source, m.kind, m.item)

@@ -70,7 +70,7 @@ func meshFrameKey(from uint64, frame []byte) string {
 	return fmt.Sprintf("%x:%s", from, frame)
 }
 
-func (h *meshHandler) Moved(uint64)            {}
+func (h *meshHandler) Moved(uint64, bool)      {}
 func (h *meshHandler) Arriving(uint64, []byte) {}
 
 func (h *meshHandler) Receive(from uint64, frame []byte) {

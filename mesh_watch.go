@@ -176,6 +176,9 @@ func someOf(ids []uint64, n int) []uint64 {
 func (t *meshTransport) tellSome() {
 	ids := t.joinedPeers()
 	t.book.touch(ids, time.Now())
+	t.mu.Lock()
+	t.dropRests(time.Now())
+	t.mu.Unlock()
 	for _, id := range someOf(ids, meshTellPeers) {
 		t.tell(id, ids)
 	}

@@ -83,7 +83,7 @@ func (p *peer) ticker() {
 			now := p.instant()
 			p.replica.tick(now)
 			for _, l := range p.replica.late(now) {
-				p.log.Errorf(l.peer, "this node still lacks what node %x wrote %v ago: the line between them is too slow, or one of them is overloaded", l.peer, l.by.Round(time.Second))
+				p.log.Errorf(l.peer, "this node still lacks what node %x wrote %v ago: the line between them is too slow, one of them is overloaded, or a clock is wrong", l.peer, l.by.Round(time.Second))
 			}
 			if ahead := p.replica.ahead(now); ahead > 0 {
 				p.log.Errorf(0, "this node's clock was set back: for %v the other nodes won't accept what it writes", ahead)
@@ -138,7 +138,7 @@ func (p *peer) Receive(from uint64, frame []byte) {
 }
 
 // Moved implements transportHandler.
-func (p *peer) Moved(id uint64) { p.replica.moved(p.instant(), id) }
+func (p *peer) Moved(id uint64, bulk bool) { p.replica.moved(p.instant(), id, bulk) }
 
 // Arriving implements transportHandler.
 func (p *peer) Arriving(from uint64, head []byte) { p.replica.arriving(p.instant(), from, head) }

@@ -149,7 +149,7 @@ func (r *replica) answerPull(now instant, sends []message, id uint64, p *peerSta
 			rest = append(rest, x)
 		}
 	}
-	budget := r.pullBytes
+	budget, before := r.pullBytes, len(sends)
 	for i := range crowded {
 		for m := &crowded[i]; len(m.dots) > 0 && budget > 0; {
 			sends = r.repairs(now, sends, id, r.oldest(m), true, &budget)
@@ -161,6 +161,9 @@ func (r *replica) answerPull(now instant, sends []message, id uint64, p *peerSta
 	}
 	if budget <= 0 {
 		flags |= pongLog
+	}
+	if len(sends) > before {
+		sends[before].answer = true
 	}
 	r.answer(now, id, q, flags)
 	return sends

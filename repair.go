@@ -93,6 +93,9 @@ func (r *replica) joined(now instant, peer, origin uint64) {
 	if out := r.serving[peer]; out != nil && out.origin != origin {
 		delete(r.serving, peer)
 	}
+	if old := r.arrivals; slices.ContainsFunc(old, func(a arrival) bool { return a.peer == peer && a.origin != origin }) {
+		r.endArrival(peer) // another life of it goes on with nothing
+	}
 	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono,
 		listAll: true, pulledAt: longAgo, began: longAgo}
 	r.ctx.live[origin] = true
@@ -123,6 +126,7 @@ func (r *replica) left(now instant, peer uint64) {
 	if r.sync != nil && r.sync.peer == peer && !r.sync.away {
 		r.sync.away, r.sync.left = true, now.mono // it may come back
 	}
+	r.dropAbsent()
 	r.lonely = now.mono
 	r.advance(now)
 	r.leftLeases(now, peer)
@@ -150,7 +154,7 @@ func (r *replica) round(now instant) {
 	if now.mono+tickEvery/2 < r.nextRound {
 		return
 	}
-	recent := r.listing(now.mono - activeFor)
+	recent := r.listing(now, now.mono-activeFor)
 	for _, id := range slices.Clone(r.peerIDs) {
 		p := r.peers[id]
 		if p.heard >= r.lastRound {
@@ -185,9 +189,10 @@ type listing struct {
 	rest    uint64
 }
 
-func (r *replica) listing(since time.Duration) *listing {
+func (r *replica) listing(now instant, since time.Duration) *listing {
 	var l listing
 	l.entries, l.rest = r.ctx.list(since)
+	r.claimArrivals(now, &l)
 	return &l
 }
 
@@ -204,13 +209,12 @@ func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing
 	if p.full = p.listAll || flags&pingPull != 0; p.full {
 		p.listAll = false
 		q.flags |= pingAll
-		recent = r.listing(longAgo)
+		recent = r.listing(now, longAgo)
 		recent.rest = 0
 	} else if recent == nil {
-		recent = r.listing(now.mono - activeFor)
+		recent = r.listing(now, now.mono-activeFor)
 	}
 	q.entries, q.rest = recent.entries, recent.rest
-	r.claimArrivals(now, q)
 	if r.whole(now) {
 		q.flags |= pingSynced
 	}
@@ -332,7 +336,7 @@ func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 		}
 	}
 	a := pong{id: q.id, origin: r.origin, seq: r.seq, wall: now.wall, flags: offered,
-		horizon: r.ctx.horizon, echo: r.touches.echo()}
+		horizon: r.ctx.horizon, held: uint64(r.store.len()), echo: r.touches.echo()}
 	run := r.ctx.get(q.origin).run(q.seq)
 	a.from, a.to = run.from, run.to
 	if r.whole(now) {

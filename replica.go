@@ -381,15 +381,14 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.mu.Lock()
 	r.n.recordsOut += uint64(r.outbox.n)
 	first, chunks := r.outbox.take()
-	sends, r.sends = append(r.sends, r.leaseSends.take()...), nil
-	pings := r.pings
-	r.pings = nil
+	others, pings := append(r.sends, r.leaseSends.take()...), r.pings
+	r.sends, r.pings = nil, nil
 	offers, echo := r.offers.take(), r.touches.echo()
 	r.mu.Unlock()
 	for _, q := range pings {
 		sends = append(sends, message{to: q.to, frame: appendPing(nil, *q.ping)})
 	}
-	sends = offers.appendTo(sends, r.origin, echo)
+	sends = offers.appendTo(append(sends, others...), r.origin, echo)
 	for _, records := range chunks {
 		broadcasts = append(broadcasts, cutDelta(r.origin, first, echo, records)...)
 		first += uint64(len(records))

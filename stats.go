@@ -89,7 +89,7 @@ type Stats struct {
 
 	// What is dropped is repaired, or costs misses.
 	DroppedOutbox     uint64 // counter: writes not sent at once because the outbox was full
-	DroppedFrames     uint64 // counter: frames not sent because a neighbour's queue was full, or it was gone
+	DroppedFrames     uint64 // counter: frames not sent: a neighbour's queue was full, they were old, or it was gone
 	DroppedMessages   uint64 // counter: messages not sent because their queue was full
 	DroppedTombstones uint64 // counter: tombstones collected before DeletionDelay, at their bound
 	DroppedIntervals  uint64 // counter: gaps beyond what is kept track of per origin

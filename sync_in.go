@@ -89,15 +89,19 @@ func (r *replica) abortSync(now instant, why string) {
 		p.unable = true
 		p.shy = now.mono + syncShy<<p.failed
 		p.failed = min(p.failed+1, 5)
-		r.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: askCancel})})
 	}
 }
 
 // leaveSync gives up a session that the other node can't be blamed for.
 func (r *replica) leaveSync(why string) {
-	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", r.sync.peer, why)
+	in := r.sync
+	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
 	r.sync = nil
 	r.n.syncsFailed++
+	if p := r.peers[in.peer]; p != nil && p.origin == in.origin {
+		ask := syncAsk{session: in.session, next: in.next, flags: askCancel}
+		r.send(message{to: in.peer, frame: appendAsk(nil, ask)})
+	}
 }
 
 // resumeSync goes on with a full sync when the other node is back. Another life of it knows nothing of the
@@ -105,11 +109,13 @@ func (r *replica) leaveSync(why string) {
 func (r *replica) resumeSync(now instant, peer, origin uint64) {
 	in := r.sync
 	switch {
-	case in == nil || in.peer != peer || in.applying:
+	case in == nil || in.peer != peer:
 	case in.origin != origin:
 		r.leaveSync("it has restarted")
 	case in.next == 0 || now.mono-in.progress >= syncStall:
 		r.leaveSync("it was away") // it may have forgotten the session, and would begin it anew
+	case in.applying: // it asks when that ends
+		in.away = false
 	default:
 		in.away = false
 		r.ask(now, askGap) // what was under way is lost

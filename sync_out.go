@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -97,6 +98,22 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 	r.wake()
 }
 
+// dropAbsent forgets sessions of nodes that have left, if there are too many: they come and go.
+func (r *replica) dropAbsent() {
+	oldest, absent := uint64(0), 0
+	for id, out := range r.serving {
+		if r.peers[id] != nil {
+			continue
+		}
+		if absent++; absent == 1 || cmp.Or(cmp.Compare(out.moved, r.serving[oldest].moved), cmp.Compare(id, oldest)) < 0 {
+			oldest = id
+		}
+	}
+	if absent > syncServing {
+		delete(r.serving, oldest)
+	}
+}
+
 // canServe reports whether a full sync of this node's state would make another one complete.
 func (r *replica) canServe(now instant, to uint64) bool {
 	busy := 0
@@ -124,6 +141,8 @@ func (r *replica) serveTick(now instant) {
 	for id, out := range r.serving {
 		if now.mono-out.moved > syncForget {
 			delete(r.serving, id)
+		} else if out.gap {
+			r.wake()
 		}
 	}
 }

@@ -69,11 +69,12 @@ type transportHandler interface {
 	Joined(peer, origin uint64)
 	Left(peer uint64)
 
-	// Moved tells that bytes of a directly connected node have come in, or that it has taken some.
-	Moved(peer uint64)
+	// Moved tells that bytes of a directly connected node have come in, or that it has taken some; bulk, that
+	// bulk was under way to it.
+	Moved(peer uint64, bulk bool)
 
-	// Arriving gets the beginning of a large frame of a directly connected node; the rest is on its way,
-	// and Moved tells of it. It must not be altered or kept.
+	// Arriving tells instead that a piece of a frame that is bulk has come in, and gets the beginning of the
+	// frame, of which more is to come. It must not be altered or kept.
 	Arriving(from uint64, head []byte)
 }
 
@@ -86,7 +87,7 @@ var (
 type transportStats struct {
 	framesIn, framesOut       uint64 // own frames, counted per peer that they went to
 	bytesIn, bytesOut         uint64 // their bytes
-	droppedFrames             uint64 // at the bound of a slow peer's queue
+	droppedFrames             uint64 // at the bound of a slow peer's queue, or of their age
 	refusedSkew, refusedOther uint64 // handshakes refused
 }
 
