@@ -8,10 +8,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A large record takes a while on a slow line, and what was written later passes it. Its first
-// piece says which dot it has. As long as more of it comes, this node doesn't ask anybody for that dot: in its
-// pings it claims to have it. Nothing else believes that claim: what another node adopts in a full sync, or
-// takes as confirmed at Close, is what was processed.
+// A large record takes a while on a slow line, and what was written later passes it. Its first piece
+// says which dot it has. As long as more of it comes, this node doesn't ask anybody for that dot: in its
+// pings it claims to have it. Nothing else believes that claim: what another node adopts in a full sync,
+// or takes as confirmed at Close, is what was processed.
 
 // arriveMost is for how long a record is waited for of which nothing comes any more. The connection may
 // break and come back meanwhile.
@@ -24,8 +24,8 @@ type arrival struct {
 	moved time.Duration // a piece of it came last
 }
 
-// arriving notes that a piece of a large frame has come in. It is progress for what this node waits for from
-// that neighbour, too: bulk keeps its order.
+// arriving notes that a piece of a large frame has come in. It is progress for what this node waits for
+// from that neighbour, too: bulk keeps its order.
 func (r *replica) arriving(now instant, from uint64, head []byte) {
 	d, isDelta := peekDelta(head)
 	r.mu.Lock()
@@ -52,8 +52,8 @@ func (r *replica) endArrival(from uint64) {
 	r.arrivals = slices.DeleteFunc(r.arrivals, func(a arrival) bool { return a.peer == from })
 }
 
-// moved notes that other bytes of a neighbour have come in, or that it has taken some: of bulk, if there was
-// some on its way.
+// moved notes that other bytes of a neighbour have come in, or that it has taken some: of bulk, if there
+// was some on its way.
 func (r *replica) moved(now instant, from uint64, bulk bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

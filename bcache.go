@@ -2,13 +2,12 @@
 // it: a Get is a look into local memory and never crosses the network, a Set or a
 // Delete on one node shows on the others on its own, milliseconds later.
 //
-// It is meant for what many nodes read and few write, in front of a database
-// that has the truth. Replication is eventually consistent: concurrent writes of
-// a key are decided by last writer wins, the same way on all nodes. Every node holds
-// every key, up to its limits; a node may forget an entry at any time, for room or
-// because it can't be sure that it is current. A miss is always possible; hence
-// GetWithFiller and, with options that protect the database, NewLoader. Don't use it as a store of record, for data that doesn't fit in
-// one node's memory, for counters or locks.
+// It is meant for what many nodes read and few write, in front of a database that has the truth.
+// Replication is eventually consistent: concurrent writes of a key are decided by last writer wins, the
+// same way on all nodes. Every node holds every key, up to its limits; a node may forget an entry at any
+// time, for room or because it can't be sure that it is current. A miss is always possible; hence
+// GetWithFiller and, with options that protect the database, NewLoader. Don't use it as a store of
+// record, for data that doesn't fit in one node's memory, for counters or locks.
 //
 //	cache, err := bcache.New(bcache.Config{
 //		ListenAddr: ":7000",
@@ -22,8 +21,8 @@
 //	defer cache.Close()
 //	name, err := cache.GetWithFiller("user:42", loadUser, 3600)
 //
-// Keys and values are arbitrary bytes, of which the cache keeps copies of its own. All methods are safe for
-// concurrent use.
+// Keys and values are arbitrary bytes, of which the cache keeps copies of its own. All methods are safe
+// for concurrent use.
 package bcache
 
 import (
@@ -262,8 +261,9 @@ func (b *Bcache) tooLarge(key, val string) bool {
 	return size > MaxRecordSize || b.maxBytes > 0 && int64(size)+EntryOverhead > b.maxBytes
 }
 
-// Len returns how many entries are held, those included that have expired or were cleared
-// within the last seconds and wait to be removed, or that a Loader may still serve as stale. It never exceeds MaxKeys.
+// Len returns how many entries are held, those included that have expired or were cleared within the
+// last seconds and wait to be removed, or that a Loader may still serve as stale. It never exceeds
+// MaxKeys.
 func (b *Bcache) Len() int { return b.store.len() }
 
 // Addr returns the address that the node listens on, with its real port; "" if it

@@ -346,8 +346,8 @@ func (s *store) buryLocked(sh *shard, now instant, hash uint64, rec *record) {
 	s.tellHeld(rec)
 }
 
-// takeKeyLocked removes what is held of a key and returns the copy of that key that the store has, as the
-// log may have it too.
+// takeKeyLocked removes what is held of a key and returns the copy of that key that the store has, as
+// the log may have it too.
 func (s *store) takeKeyLocked(sh *shard, hash uint64, key string) string {
 	if e := sh.find(hash, key); e != nil {
 		key = e.key

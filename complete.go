@@ -35,8 +35,8 @@ func (r *replica) holders() []uint64 {
 
 // incomplete says what a node that is synced still waits for.
 func (r *replica) incomplete(now instant) string {
-	return fmt.Sprintf("nodes %x hold, or may hold, what this one lacks; that is enough after %v in which nothing comes",
-		r.holders(), (r.alike - (now.mono - r.fedAt)).Round(time.Second))
+	return fmt.Sprintf("nodes %x hold, or may hold, what this one lacks; "+
+		"that is enough after %v in which nothing comes", r.holders(), (r.alike - (now.mono - r.fedAt)).Round(time.Second))
 }
 
 // leads reports whether this node holds more than every neighbour: of nodes that start together

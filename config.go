@@ -79,17 +79,18 @@ type Config struct {
 	// that a Filler sees what is committed; 24 hours are the most.
 	Settle time.Duration
 
-	// SyncTimeout is for how long a node with Peers that reaches none of them, or none that
-	// is synced, waits until it counts as synced itself, see Bcache.Ready. 0 means 10 s. A negative one
-	// means that a node that reaches no other one never does, with or without Peers, so it is never ready
-	// alone; of nodes that reach each other, and of which none is synced, one still is after 10 s at most.
+	// SyncTimeout is for how long a node with Peers that reaches none of them, or none that is synced,
+	// waits until it counts as synced itself, see Bcache.Ready. 0 means 10 s. A negative one means that
+	// a node that reaches no other one never does, with or without Peers, so it is never ready alone; of
+	// nodes that reach each other, and of which none is synced, one still is after 10 s at most.
 	SyncTimeout time.Duration
 
-	// MinPeers is how many other nodes must be connected directly for Bcache.Ready to return nil: before,
-	// and again whenever there are fewer, it returns an error. It makes no other difference but that a node
-	// that reaches no other one never counts as synced, as with a negative SyncTimeout. Set it to what
-	// every node has even while some are restarted, or all of them stop being ready at once: 1 makes sense
-	// for three nodes. 0 means that a node may be ready on its own. More than MaxConns is an error.
+	// MinPeers is how many other nodes must be connected directly for Bcache.Ready to return nil:
+	// before, and again whenever there are fewer, it returns an error. It makes no other difference but
+	// that a node that reaches no other one never counts as synced, as with a negative SyncTimeout. Set
+	// it to what every node has even while some are restarted, or all of them stop being ready at once:
+	// 1 makes sense for three nodes. 0 means that a node may be ready on its own. More than MaxConns is
+	// an error.
 	MinPeers int
 
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256. A node

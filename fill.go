@@ -105,8 +105,9 @@ func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOu
 	return r.keep(now, f, rec, beside)
 }
 
-// passes reports whether the fence lets a fill pass. It compares stamps, so it needs help where a write was
-// processed that left none, and on a local node that reads behind commits, if the clock was set forward.
+// passes reports whether the fence lets a fill pass. It compares stamps, so it needs help where a write
+// was processed that left none, and on a local node that reads behind commits, if the clock was set
+// forward.
 func (r *replica) passes(f *fill, rec *record) bool {
 	return f.stamp != 0 && f.stamp > r.precedes(f.bucket) &&
 		f.epoch >= r.givenUpAll && !r.store.givenUp(f) &&

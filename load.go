@@ -278,8 +278,8 @@ func (f *loads) giveUp(ld *load, waited time.Duration) {
 	}
 }
 
-// spare reports whether a load is the oldest of its key, and somebody waits for a younger one: then it goes
-// on, as the query may be only slow. Otherwise all would be given up before one brings a value.
+// spare reports whether a load is the oldest of its key, and somebody waits for a younger one: then it
+// goes on, as the query may be only slow. Otherwise all would be given up before one brings a value.
 func (f *loads) spare(ld *load) bool {
 	sh := f.of(ld.key)
 	sh.mu.Lock()

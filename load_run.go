@@ -15,8 +15,8 @@ var ErrFillCycle = errors.New("bcache: a fill would wait for itself")
 // errOverdue is what those get who wait for a Fill that ignores its context.
 var errOverdue = fmt.Errorf("bcache: a Fill goes on after its FillTimeout: %w", context.DeadlineExceeded)
 
-// giveUpAfter is for how long a caller has waited whose deadline gives a fill up. A shorter deadline says
-// nothing about the query, but for one that has run ten times as long.
+// giveUpAfter is for how long a caller has waited whose deadline gives a fill up. A shorter deadline
+// says nothing about the query, but for one that has run ten times as long.
 const giveUpAfter = 100 * time.Millisecond
 
 // A run is one piece of work of a Loader: that for a key, or for some of a GetMany. It lasts as long
@@ -72,8 +72,8 @@ func (r *run) join() bool {
 	return true
 }
 
-// leave counts a caller out: its context has ended, or it has what it waited for. The run ends with the last
-// one, unless it is to be spared, or fills other keys in the background that nobody has given up.
+// leave counts a caller out: its context has ended, or it has what it waited for. The run ends with the
+// last one, unless it is to be spared, or fills other keys in the background that nobody has given up.
 func (r *run) leave(why error, spare bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,8 +96,8 @@ func (r *run) giveUp(waited time.Duration) (gaveUp, isFirst bool) {
 	return true, isFirst
 }
 
-// lastedLocked reports whether its Fill has run for so long. Waiting for its turn doesn't count: who begins
-// anew would wait for the same.
+// lastedLocked reports whether its Fill has run for so long. Waiting for its turn doesn't count: who
+// begins anew would wait for the same.
 func (r *run) lastedLocked(d time.Duration) bool {
 	return !r.began.IsZero() && time.Since(r.began) >= d
 }

@@ -40,12 +40,11 @@ type LoaderConfig struct {
 	// Fill looks up the value of a key that isn't in the cache, typically in a database.
 	// It returns ErrNotFound, wrapped or not, for a key that has no value.
 	//
-	// It runs on a goroutine of its own. Its context has the values of the caller that came
-	// first and the deadline that FillTimeout sets, never a caller's, and is cancelled when nobody
-	// waits for it any more; context.Cause says with which error the last one left. A Fill must return
-	// when its context has ended: until then it takes one of the places of its key, of which there
-	// are three, and one of MaxConcurrent. If it doesn't, nobody waits for it for longer than FillTimeout
-	// and 100 ms.
+	// It runs on a goroutine of its own. Its context has the values of the caller that came first and
+	// the deadline that FillTimeout sets, never a caller's, and is cancelled when nobody waits for it
+	// any more; context.Cause says with which error the last one left. A Fill must return when its
+	// context has ended: until then it takes one of the places of its key, of which there are three, and
+	// one of MaxConcurrent. If it doesn't, nobody waits for it for longer than FillTimeout and 100 ms.
 	//
 	// What it may call: see "What callbacks may call" in docs/loader.md. A Get of the same key would
 	// wait for itself: it returns ErrFillCycle if it is called with the Fill's context, or one that is
@@ -65,11 +64,12 @@ type LoaderConfig struct {
 	// places and callers holds for all keys of a call.
 	FillMany func(ctx context.Context, keys []string) (map[string]Loaded, error)
 
-	// TTL is for how long a value is fresh. It must be positive, so 0 is an error; NoExpiry means for ever.
+	// TTL is for how long a value is fresh. It must be positive, so 0 is an error; NoExpiry means for
+	// ever.
 	TTL time.Duration
 
-	// Jitter makes each TTL, and NegativeTTL, shorter by a random part: 0.1 is by up to a tenth. So keys that
-	// were written together don't expire together. 0 to 1; 0 means none.
+	// Jitter makes each TTL, and NegativeTTL, shorter by a random part: 0.1 is by up to a tenth. So keys
+	// that were written together don't expire together. 0 to 1; 0 means none.
 	Jitter float64
 
 	// RefreshAhead is the last part of the TTL in which a hit starts a fill in the background:
@@ -86,12 +86,12 @@ type LoaderConfig struct {
 	// OnStale. 0 means not at all. A Fill that returns ErrNotFound hasn't failed.
 	StaleOnErrorFor time.Duration
 
-	// RetryAfter is for how long after a fill that failed the key isn't asked for again on this
-	// node: meanwhile an old value is returned at once, and where there is none, the
-	// error. (An error of more than 2 KiB, with all that it wraps, is remembered as the first KiB of its
-	// text.) Then the next fill runs in the background, if there is an old value that was asked for within
-	// the last 10 seconds, so that nobody waits for a database that is down, or hangs. It is also the least
-	// time between two background fills of a key that brought nothing. 0 means a second.
+	// RetryAfter is for how long after a fill that failed the key isn't asked for again on this node:
+	// meanwhile an old value is returned at once, and where there is none, the error. (An error of more
+	// than 2 KiB, with all that it wraps, is remembered as the first KiB of its text.) Then the next
+	// fill runs in the background, if there is an old value that was asked for within the last 10
+	// seconds, so that nobody waits for a database that is down, or hangs. It is also the least time
+	// between two background fills of a key that brought nothing. 0 means a second.
 	RetryAfter time.Duration
 
 	// NegativeTTL is for how long ErrNotFound is remembered, on all nodes, and returned without

@@ -90,9 +90,9 @@ func (l *Loader) turn(ld *load) (turnOpcode, time.Duration) {
 	return p.replica.turnOf(now, ld.lease)
 }
 
-// await waits until it is the load's turn to be filled: that is turnGranted or turnAlone. Otherwise it is
-// answered: its value has come, or another node's fill has failed, or nobody waits any more.
-// With glance it returns turnWait if others are to be waited for.
+// await waits until it is the load's turn to be filled: that is turnGranted or turnAlone. Otherwise it
+// is answered: its value has come, or another node's fill has failed, or nobody waits any more. With
+// glance it returns turnWait if others are to be waited for.
 func (l *Loader) await(ld *load, glance bool) (turn turnOpcode, res Result, answered bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -45,8 +45,8 @@ type meshConfig struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// A meshTransport is the transport over weaveworks/mesh. mesh connects, encrypts and finds the
-// ways by others; who is connected, who is dialled, how frames go and how everything ends is decided here.
+// A meshTransport is the transport over weaveworks/mesh. mesh connects, encrypts and finds the ways by
+// others; who is connected, who is dialled, how frames go and how everything ends is decided here.
 //
 //   - mesh_accept.go: how fast is accepted
 //   - mesh_overlay.go: the handshake, and which connection lives

@@ -56,7 +56,8 @@ func (t *meshTransport) Broadcast(frame []byte) {
 	for id, l := range lines {
 		it := lineItem{kind: itemFrame, bytes: frame, own: true, fresh: true}
 		if beyond := relays[id]; len(beyond) > 0 {
-			m := relayMessage{source: t.cfg.PeerID, left: relayHops, targets: append(beyond, id), kind: itemFrame, item: frame}
+			m := relayMessage{source: t.cfg.PeerID, left: relayHops, kind: itemFrame, item: frame}
+			m.targets = append(beyond, id)
 			it.kind, it.bytes = itemRelay, encodeRelay(&m)
 		}
 		_ = l.push(it, laneFirst)

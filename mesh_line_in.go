@@ -30,8 +30,8 @@ func (in *lineIn) acknowledge() uint64 {
 	return in.got
 }
 
-// take adds a piece to what has come. It returns the item if it is complete, and otherwise, if it is bulk,
-// the beginning of it. What makes no sense it forgets.
+// take adds a piece to what has come. It returns the item if it is complete, and otherwise, if it is
+// bulk, the beginning of it. What makes no sense it forgets.
 func (in *lineIn) take(p linePiece) (item, head []byte) {
 	part := &in.parts[p.id&1]
 	switch {

@@ -63,8 +63,8 @@ func decodeRelay(b []byte) (m relayMessage, err error) {
 	return m, err
 }
 
-// relay sends an item on its way. from is who brought it, 0 if this node is its source: it doesn't go back
-// there. like says how it is to be treated.
+// relay sends an item on its way. from is who brought it, 0 if this node is its source: it doesn't go
+// back there. like says how it is to be treated.
 func (t *meshTransport) relay(m relayMessage, from uint64, like lineItem, lane int) error {
 	by := make(map[uint64][]uint64)
 	for _, id := range m.targets {

@@ -83,7 +83,8 @@ func (p *peer) ticker() {
 			now := p.instant()
 			p.replica.tick(now)
 			for _, l := range p.replica.late(now) {
-				p.log.Errorf(l.peer, "this node still lacks what node %x wrote %v ago: the line between them is too slow, one of them is overloaded, or a clock is wrong", l.peer, l.by.Round(time.Second))
+				p.log.Errorf(l.peer, "this node still lacks what node %x wrote %v ago: the line between them "+
+					"is too slow, one of them is overloaded, or a clock is wrong", l.peer, l.by.Round(time.Second))
 			}
 			if ahead := p.replica.ahead(now); ahead > 0 {
 				p.log.Errorf(0, "this node's clock was set back: for %v the other nodes won't accept what it writes", ahead)

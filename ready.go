@@ -10,16 +10,16 @@ import (
 // ErrNotSynced is wrapped by what Ready and WaitSynced return while the node isn't synced.
 var ErrNotSynced = errors.New("bcache: not synced yet")
 
-// Ready returns nil once the node is synced: it has received all that another synced node
-// held, and what the others that are connected held besides, unless nothing of that comes for
-// SyncTimeout (10 s if that is negative). Before, the error wraps ErrNotSynced and says what the node is waiting for. It is
-// meant for readiness probes: an instance that gets traffic only when it is ready doesn't
-// begin with an empty cache.
+// Ready returns nil once the node is synced: it has received all that another synced node held, and what
+// the others that are connected held besides, unless nothing of that comes for SyncTimeout (10 s if that
+// is negative). Before, the error wraps ErrNotSynced and says what the node is waiting for. It is meant
+// for readiness probes: an instance that gets traffic only when it is ready doesn't begin with an empty
+// cache.
 //
 // A node without Peers is ready at once; one that reaches no other node after SyncTimeout, unless that
-// is negative; of nodes that start together, the one that holds most after some seconds, and then the others. Once ready a
-// node stays ready, whatever happens to its connections, until Close: then the error is
-// ErrClosed.
+// is negative; of nodes that start together, the one that holds most after some seconds, and then the
+// others. Once ready a node stays ready, whatever happens to its connections, until Close: then the
+// error is ErrClosed.
 //
 // With Config.MinPeers it isn't ready, and isn't ready any more, while fewer other nodes are connected
 // directly.

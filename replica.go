@@ -117,7 +117,8 @@ type replicaConfig struct {
 	touchLog    int           // touches remembered; 0 = touchLog
 	store       storeConfig
 
-	// became is called when the node is synced, and complete, if it wasn't from the start, under the lock.
+	// became is called when the node is synced, and complete, if it wasn't from the start, under the
+	// lock.
 	became func()
 
 	// wake is called when flush has something to take after it had nothing; it
@@ -447,11 +448,17 @@ func (r *replica) close() {
 func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g = replicaGauges{origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n, syncing: r.sync != nil, serving: len(r.serving)}
+	g = replicaGauges{
+		origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n,
+		syncing: r.sync != nil, serving: len(r.serving),
+	}
 	g.synced, g.syncedFrom = r.complete, r.syncedFrom
 	for _, id := range r.peerIDs {
 		p := r.peers[id]
-		g.peers = append(g.peers, PeerStats{ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard, Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p)})
+		g.peers = append(g.peers, PeerStats{
+			ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard,
+			Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p),
+		})
 	}
 	return r.n, g
 }

@@ -30,7 +30,8 @@ func (s *store) hashOf(e *entry) uint64 {
 // ends them all.
 func (s *store) stands(p *entry) bool { return p.epoch() == s.epoch.Load() }
 
-// A provisionalEntry is an entry that is a provisional value, in one piece with what else is known of it.
+// A provisionalEntry is an entry that is a provisional value, in one piece with what else is known of
+// it.
 type provisionalEntry struct {
 	softEntry
 	kept   time.Duration // when, by the monotonic clock
@@ -41,7 +42,8 @@ func (e *entry) ofProvisional() *provisionalEntry {
 	return (*provisionalEntry)(unsafe.Pointer(e)) // see putProvisionalLocked
 }
 
-// epoch is that in which a provisional value was kept: it has no version, but for the origin that filled it.
+// epoch is that in which a provisional value was kept: it has no version, but for the origin that filled
+// it.
 func (e *entry) epoch() uint64 { return e.version.stamp }
 
 // twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
@@ -73,8 +75,8 @@ func (s *store) touchLocked(sh *shard, hash uint64, key string) *entry {
 	return p
 }
 
-// touchAll does so for all keys: it begins another epoch. What is left of the one before is swept; at once
-// if somebody listens.
+// touchAll does so for all keys: it begins another epoch. What is left of the one before is swept; at
+// once if somebody listens.
 func (s *store) touchAll() {
 	s.epoch.Add(1)
 	if s.watchers.none() || s.provisional.Load() == 0 {
@@ -103,8 +105,8 @@ func (s *store) beginFill(f *fill) {
 	sh.fills[f.hash] = f
 }
 
-// givenUp reports whether a write of the key couldn't be applied since the fill began: then the fence knows
-// nothing of it.
+// givenUp reports whether a write of the key couldn't be applied since the fill began: then the fence
+// knows nothing of it.
 func (s *store) givenUp(f *fill) bool {
 	sh := s.shardOf(f.hash)
 	sh.mu.Lock()
@@ -181,8 +183,8 @@ func (s *store) wants(now instant, rec *record, f *fill, beside bool) bool {
 	return wanted
 }
 
-// wantsLocked reports whether a value is to be kept, and in place of which one, if there is one. If it isn't,
-// old is the one that stays, if there is one.
+// wantsLocked reports whether a value is to be kept, and in place of which one, if there is one. If it
+// isn't, old is the one that stays, if there is one.
 func (s *store) wantsLocked(
 	sh *shard, now instant, hash uint64, rec *record, f *fill, beside bool,
 ) (old *entry, wanted bool) {
@@ -257,8 +259,8 @@ func (s *store) endLocked(sh *shard, e *entry, why EventKind) {
 	s.unlinkLocked(sh, e)
 }
 
-// dropStaleLocked drops a provisional value that is none any more. After a Clear that was told there are no
-// events for each.
+// dropStaleLocked drops a provisional value that is none any more. After a Clear that was told there are
+// no events for each.
 func (s *store) dropStaleLocked(sh *shard, e *entry) {
 	if e.epoch() >= s.clearedEpoch.Load() {
 		s.tellGone(e, EventEvict)

@@ -69,8 +69,8 @@ func (s *store) appendGroup(recs []record, sh *shard, groups, group int) []recor
 	return recs
 }
 
-// groupEnd returns Clear, and the floors of a group that are above it. It comes after the last step: what
-// went meanwhile is below one of them.
+// groupEnd returns Clear, and the floors of a group that are above it. It comes after the last step:
+// what went meanwhile is below one of them.
 func (s *store) groupEnd(groups, group int) (after version, floors []bucketFloor) {
 	after = s.clearVersion()
 	for b := group; b < numBuckets; b += groups {

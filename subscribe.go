@@ -36,8 +36,8 @@ type Event struct {
 	Key   string // "" with EventClear and EventLost
 	Value string // with EventSet
 
-	// Origin is the life of a node that wrote what the event is about: a random number drawn in New. With
-	// EventExpire and EventEvict it is who wrote the entry. 0 with EventLost.
+	// Origin is the life of a node that wrote what the event is about: a random number drawn in New.
+	// With EventExpire and EventEvict it is who wrote the entry. 0 with EventLost.
 	Origin uint64
 	Local  bool // it was this node
 

@@ -104,8 +104,8 @@ func (r *replica) leaveSync(why string) {
 	}
 }
 
-// resumeSync goes on with a full sync when the other node is back. Another life of it knows nothing of the
-// session.
+// resumeSync goes on with a full sync when the other node is back. Another life of it knows nothing of
+// the session.
 func (r *replica) resumeSync(now instant, peer, origin uint64) {
 	in := r.sync
 	switch {
@@ -122,8 +122,8 @@ func (r *replica) resumeSync(now instant, peer, origin uint64) {
 	}
 }
 
-// refused notes that a neighbour can't serve a full sync now. One that is busy with others, who get on, will
-// serve this node too; but it isn't waited for for ever.
+// refused notes that a neighbour can't serve a full sync now. One that is busy with others, who get on,
+// will serve this node too; but it isn't waited for for ever.
 func (r *replica) refused(now instant, p *peerState, busy bool) {
 	if p.shy = now.mono + syncBusy; p.busySince == 0 {
 		p.busySince = now.mono

@@ -105,7 +105,9 @@ func (r *replica) dropAbsent() {
 		if r.peers[id] != nil {
 			continue
 		}
-		if absent++; absent == 1 || cmp.Or(cmp.Compare(out.moved, r.serving[oldest].moved), cmp.Compare(id, oldest)) < 0 {
+		absent++
+		if old := r.serving[oldest]; absent == 1 ||
+			cmp.Or(cmp.Compare(out.moved, old.moved), cmp.Compare(id, oldest)) < 0 {
 			oldest = id
 		}
 	}

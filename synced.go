@@ -74,8 +74,8 @@ func (r *replica) declare(now instant) {
 	}
 }
 
-// vouch takes the marks of full syncs that didn't end from all that is held. Others get the lock in between, but
-// no full sync begins meanwhile.
+// vouch takes the marks of full syncs that didn't end from all that is held. Others get the lock in
+// between, but no full sync begins meanwhile.
 func (r *replica) vouch(now instant) {
 	r.vouching = true
 	work := 0

@@ -8,8 +8,8 @@ import (
 )
 
 // A touch is that a write of a key is processed, whatever comes of it: won, lost, refused, from the
-// future, received in a full sync. Touches are counted. What a node remembers of them is what it needs to
-// judge whether the value of another node's fill can be older than something that it has processed
+// future, received in a full sync. Touches are counted. What a node remembers of them is what it needs
+// to judge whether the value of another node's fill can be older than something that it has processed
 // itself; see "Provisional fills" in docs/design.md.
 type touches struct {
 	count uint64 // of all touches so far
@@ -27,13 +27,13 @@ type touches struct {
 	// The latest time of a touch. Who reads the clock first may come second: times never fall.
 	latest time.Duration
 
-	// On a local node, which has no log: when a bucket was last touched. Its writes don't always take the
-	// replica's lock.
+	// On a local node, which has no log: when a bucket was last touched. Its writes don't always take
+	// the replica's lock.
 	at []atomic.Uint64
 }
 
-// touchLog is how many touches are remembered. They have to reach back as far as what neighbours have last
-// heard of this node, which is two seconds while there are writes.
+// touchLog is how many touches are remembered. They have to reach back as far as what neighbours have
+// last heard of this node, which is two seconds while there are writes.
 const touchLog = 1 << 16
 
 // A dot is a write as it is delivered: the seq-th of an origin.
@@ -110,8 +110,8 @@ func (t *touches) appendDots(dots []dot, head uint64) []dot {
 	return dots
 }
 
-// last returns when a bucket was last touched; of what isn't remembered any more, when the oldest touch was
-// that is.
+// last returns when a bucket was last touched; of what isn't remembered any more, when the oldest touch
+// was that is.
 func (t *touches) last(bucket int) time.Duration {
 	if t.at != nil {
 		return time.Duration(t.at[bucket].Load())
@@ -127,8 +127,8 @@ func (t *touches) last(bucket int) time.Duration {
 	return x.at
 }
 
-// touch notes a write of a key, or a Clear, that has been processed; it has no dot if the context doesn't
-// cover it. In the store it was noted with the write itself.
+// touch notes a write of a key, or a Clear, that has been processed; it has no dot if the context
+// doesn't cover it. In the store it was noted with the write itself.
 func (r *replica) touch(now instant, rec *record, bucket int, d dot) {
 	if rec.kind == kindClear {
 		r.touchAll(now, d)

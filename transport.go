@@ -69,12 +69,12 @@ type transportHandler interface {
 	Joined(peer, origin uint64)
 	Left(peer uint64)
 
-	// Moved tells that bytes of a directly connected node have come in, or that it has taken some; bulk, that
-	// bulk was under way to it.
+	// Moved tells that bytes of a directly connected node have come in, or that it has taken some; bulk,
+	// that bulk was under way to it.
 	Moved(peer uint64, bulk bool)
 
-	// Arriving tells instead that a piece of a frame that is bulk has come in, and gets the beginning of the
-	// frame, of which more is to come. It must not be altered or kept.
+	// Arriving tells instead that a piece of a frame that is bulk has come in, and gets the beginning of
+	// the frame, of which more is to come. It must not be altered or kept.
 	Arriving(from uint64, head []byte)
 }
 

@@ -306,7 +306,8 @@ func (t *Typed[V]) beside(full string) (v V, err error) {
 	return t.read(rec.val)
 }
 
-// Keys iterates over the keys that have the Prefix, without it, whether or not their values can be decoded.
+// Keys iterates over the keys that have the Prefix, without it, whether or not their values can be
+// decoded.
 func (t *Typed[V]) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for full := range t.loader.cache.Keys() {
