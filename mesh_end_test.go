@@ -160,7 +160,7 @@ func TestMeshQueueDiesWithItsConnection(t *testing.T) {
 		return c
 	}
 	used, spare := conn(), conn()
-	must(t, used.line.push(lineItem{kind: itemFrame, bytes: []byte("data")}, laneFirst))
+	must(t, used.line.push(lineItem{kind: itemFrame, bytes: []byte("data"), own: true}, laneFirst))
 	must(t, used.line.push(lineItem{kind: itemMember, bytes: []byte("ping")}, laneFirst))
 	n.peers[0xb] = &meshPeer{conns: []*meshConn{used, spare}, joined: used}
 	n.meshTransport.drop(spare)

@@ -156,6 +156,7 @@ func TestStuckNeighbourIsCut(t *testing.T) {
 			if n := a.Stats().StuckCut + c.Stats().StuckCut; n == 0 {
 				t.Error("nobody has cut the connection")
 			}
+			synctest.Wait() // lines are queued
 			if got := strings.Join(lines.take(), "\n"); !strings.Contains(got, "is cut: nothing has come from it for") {
 				t.Errorf("logged %q", got)
 			}
