@@ -182,6 +182,7 @@ func TestOpenNodeWarns(t *testing.T) {
 			memNode(t, newMemNet(), 1, 0, func(c *Config) { c.ListenAddr, c.Secret, c.Logger = tt.addr, tt.secret, &lines })
 			advance(time.Minute)
 			warnings := 0
+			synctest.Wait() // lines are queued
 			for _, line := range lines.take() {
 				if strings.Contains(line, "no Secret is set") {
 					warnings++

@@ -190,6 +190,7 @@ func TestClusterRefusesTheFuture(t *testing.T) {
 		// Soon the connections are cut, until the clock is right again; and by then what was
 		// refused is in the past.
 		advance(5 * time.Second)
+		synctest.Wait() // lines are queued
 		if got := strings.Join(lines.take(), "\n"); !strings.Contains(got, "clocks differ by more than 500 ms") || !strings.Contains(got, "2000-01-01T") {
 			t.Errorf("logged %q", got)
 		}

@@ -563,6 +563,7 @@ func TestLoaderStaleOnError(t *testing.T) {
 		if s := b.Stats(); s.FillErrors != 2 || s.StaleFailures != 2 || s.StaleServed != 101 {
 			t.Errorf("%+v", s)
 		}
+		synctest.Wait() // lines are queued
 		text := strings.Join(lines.take(), "\n")
 		if !strings.Contains(text, `a fill of "p:k" failed`) || !strings.Contains(text, "OnStale fails too") {
 			t.Errorf("logged %s", text)

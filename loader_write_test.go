@@ -108,7 +108,7 @@ func TestLoaderSetJitter(t *testing.T) {
 		if advance(10 * time.Second); left() < 100 || left() > 300 {
 			t.Errorf("%d of 400 are left at the half", left())
 		}
-		if advance(10 * time.Second); left() != 0 {
+		if advance(11 * time.Second); left() != 0 {
 			t.Errorf("%d outlive the TTL", left())
 		}
 	})

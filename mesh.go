@@ -74,19 +74,19 @@ type meshTransport struct {
 	closeErr error
 
 	wake      chan struct{} // to the watcher: look who is there
-	saidAlone bool          // the watcher has said that no other node is reached
 	count     meshCounters
 	accepts   meshAccepts
 	transfers atomic.Uint64 // numbers of pieces, drawn so far
 	dials     meshDialer
 	book      meshBook
 
-	mu      sync.Mutex
-	addr    string // listened on
-	peers   map[uint64]*meshPeer
-	relayed map[uint64]meshHop     // nodes reached through others
-	rests   map[uint64]lineRest    // of connections that have ended
-	pings   map[uint64]chan uint64 // by nonce; gets the origin that answers
+	mu        sync.Mutex
+	addr      string // listened on
+	peers     map[uint64]*meshPeer
+	relayed   map[uint64]meshHop     // nodes reached through others
+	saidAlone bool                   // the watcher has said that no other node is reached
+	rests     map[uint64]lineRest    // of connections that have ended
+	pings     map[uint64]chan uint64 // by nonce; gets the origin that answers
 }
 
 // meshRun is what exists from Start on.

@@ -21,7 +21,7 @@ func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func
 	unicast := make([]byte, 1<<20)
 	for a.Send(stuck, unicast, false) == nil {
 	}
-	const frames = 4 * defaultMaxPending >> 20
+	frames := 4 * a.cfg.MaxPending >> 20
 	var slowest, latest time.Duration
 	for i := range frames {
 		frame := make([]byte, 1<<20)
@@ -36,7 +36,7 @@ func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func
 		t.Errorf("a Broadcast took %v, and arrived after %v", slowest, latest)
 	}
 	grown := meshHeap() - before
-	if most := defaultMaxPending + 24<<20; grown > most {
+	if most := a.cfg.MaxPending + 24<<20; grown > most {
 		t.Errorf("%d MiB are kept for the peer", grown>>20)
 	}
 	meshBlockActor(t, a, stuck)
@@ -57,7 +57,7 @@ func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func
 	}
 	meshWait(t, "the line and its worker are gone", func() bool { return a.lineTo(stuck) == nil })
 	kept := meshHeap() - before
-	if kept > defaultMaxPending/2 {
+	if kept > a.cfg.MaxPending {
 		t.Errorf("%d MiB are still kept", kept>>20)
 	}
 	meshTalk(t, "meanwhile", a, c)
@@ -108,7 +108,7 @@ func TestMeshDisconnectStuck(t *testing.T) {
 			// b has the greatest ID, so that it waits to be dialled.
 			b := meshStart(t, 0xd, func(c *meshConfig) { c.Key, c.AdvertiseAddr = key, p.addr() })
 			p.lead(b.Addr())
-			a := meshStart(t, 0xa, func(c *meshConfig) { c.Key, c.Peers = key, []string{p.addr()} })
+			a := meshStart(t, 0xa, func(c *meshConfig) { c.Key, c.Peers, c.MaxPending = key, []string{p.addr()}, 8<<20 })
 			c := meshStart(t, 0xc, func(c *meshConfig) { c.Key, c.Peers = key, []string{a.Addr(), p.addr()} })
 			meshLinked(t, a, b, c)
 			for _, m := range b.Members() {

@@ -62,6 +62,7 @@ type meshLine struct {
 type lineLane struct {
 	items []lineItem
 	sent  int       // bytes of the first item
+	again bool      // it was begun by another connection
 	fresh int       // items that were broadcast, and haven't left in part
 	since time.Time // none of them is older
 }
@@ -105,7 +106,7 @@ func (l *meshLine) push(it lineItem, lane int) error {
 	case l.broken:
 		return errLineEnded
 	case q.carries(it.bytes):
-		return nil // it is being resumed
+		return nil // it is on its way
 	}
 	l.expire(it.at)
 	most := l.most
@@ -268,7 +269,7 @@ func (l *meshLine) pop(lane *lineLane) {
 		l.count.bytesOut.Add(uint64(len(it.bytes)))
 	}
 	*it = lineItem{}
-	lane.sent = 0
+	lane.sent, lane.again = 0, false
 	if lane.items = lane.items[1:]; len(lane.items) == 0 {
 		lane.items = nil
 	}
@@ -283,9 +284,9 @@ func (lane *lineLane) pushFront(it lineItem) {
 	lane.items = slices.Insert(lane.items, at, it)
 }
 
-// carries reports whether a frame is the one that is under way.
+// carries reports whether a frame is one that is being resumed.
 func (lane *lineLane) carries(frame []byte) bool {
-	if lane.sent == 0 {
+	if !lane.again {
 		return false
 	}
 	under := lane.items[0].bytes

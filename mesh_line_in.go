@@ -116,7 +116,7 @@ func (l *meshLine) resume(id uint64, has int) {
 	}
 	it := kept[i]
 	bulk.items = slices.Insert(bulk.items, 0, it)
-	bulk.sent = has
+	bulk.sent, bulk.again = has, true
 	l.bytes += len(it.bytes)
 	l.start()
 }

@@ -125,6 +125,13 @@ func (g *lineRig) close() {
 	synctest.Wait()
 }
 
+// waits returns how many bytes wait at a.
+func (g *lineRig) waits() int {
+	g.a.mu.Lock()
+	defer g.a.mu.Unlock()
+	return g.a.bytes
+}
+
 func (g *lineRig) when(item string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -194,7 +201,7 @@ func TestLineFast(t *testing.T) {
 			g.push(item, false, laneBulk)
 		}
 		for g.when("end") < 0 {
-			if g.a.bytes == 0 {
+			if g.waits() == 0 {
 				g.push([]byte("end"), false, laneBulk)
 			}
 			advance(time.Millisecond)
@@ -249,7 +256,7 @@ func TestLineOldBulkIsDropped(t *testing.T) {
 			}
 			g.push(fmt.Append(nil, "small", i), true, laneFirst)
 			advance(100 * time.Millisecond)
-			most = max(most, g.a.bytes)
+			most = max(most, g.waits())
 		}
 		if most > 4_000_000 {
 			t.Errorf("%d bytes wait; a second's are 1 MB, and one is under way", most)
@@ -268,6 +275,8 @@ func TestLineIdleIsNoDelay(t *testing.T) {
 			}
 			advance(5 * time.Second)
 		}
+		g.a.mu.Lock()
+		defer g.a.mu.Unlock()
 		if w := g.a.flow.window; w < 500_000 {
 			t.Errorf("the window has shrunk to %d bytes", w)
 		}

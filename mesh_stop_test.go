@@ -62,7 +62,7 @@ func meshChild(t *testing.T) (addr string, process *os.Process) {
 func TestMeshDisconnectStopped(t *testing.T) {
 	meshLeaks(t)
 	addr, process := meshChild(t)
-	a := meshStart(t, 0xa, meshPeers(addr))
+	a := meshStart(t, 0xa, func(c *meshConfig) { c.Peers, c.MaxPending = []string{addr}, 8<<20 })
 	c := meshStart(t, 0xc, meshPeers(a.Addr(), addr))
 	for _, n := range []*meshTestNode{a, c} {
 		meshWait(t, "all are connected", func() bool { return len(n.direct()) == 2 })

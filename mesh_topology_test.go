@@ -3,6 +3,8 @@ package bcache
 import (
 	"errors"
 	"maps"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +30,16 @@ func (n meshNews) Merge(other mesh.GossipData) mesh.GossipData {
 // "malformed" is news, and a channel that notes what is sent.
 type meshTold struct {
 	encoded int
-	sent    []mesh.GossipData
+
+	mu   sync.Mutex
+	sent []mesh.GossipData
+}
+
+// list returns what was sent.
+func (r *meshTold) list() []mesh.GossipData {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.sent)
 }
 
 func (r *meshTold) OnGossip(update []byte) (mesh.GossipData, error) {
@@ -51,6 +62,8 @@ func (r *meshTold) GossipUnicast(mesh.PeerName, []byte) error   { return nil }
 func (r *meshTold) GossipBroadcast(mesh.GossipData)             {}
 func (r *meshTold) GossipNeighbourSubset(mesh.GossipData)       {}
 func (r *meshTold) SendDown(_ mesh.Connection, data mesh.GossipData) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.sent = append(r.sent, data)
 }
 func (r *meshTold) OnGossipBroadcast(mesh.PeerName, []byte) (mesh.GossipData, error) {
@@ -77,7 +90,7 @@ func TestMeshTopologyIsGathered(t *testing.T) {
 			t.Error("no error")
 		}
 		synctest.Wait()
-		if len(told.sent) > 0 {
+		if len(told.list()) > 0 {
 			t.Error("what isn't news is passed on")
 		}
 		const changes, seconds = 1000, 10
@@ -88,18 +101,18 @@ func TestMeshTopologyIsGathered(t *testing.T) {
 			}
 			m.GossipNeighbourSubset(told.news("own"))
 			if i == 0 {
-				if synctest.Wait(); len(told.sent) != 1 {
+				if synctest.Wait(); len(told.list()) != 1 {
 					t.Errorf("after a quiet time the first change waits")
 				}
 			}
 			advance(time.Second * seconds / changes)
 		}
 		advance(2 * neighbours * topologyEvery)
-		if most := seconds + 2; len(told.sent) > most {
-			t.Errorf("%d changes in %v were passed on %d times", changes, time.Since(begin), len(told.sent))
+		if most := seconds + 2; len(told.list()) > most {
+			t.Errorf("%d changes in %v were passed on %d times", changes, time.Since(begin), len(told.list()))
 		}
 		all := make(map[string]bool)
-		for _, data := range told.sent {
+		for _, data := range told.list() {
 			maps.Copy(all, data.(*topologyData).mesh.(meshNews).names)
 			data.Encode()
 			data.Merge(data).Encode() // a neighbour that is slow
@@ -108,14 +121,15 @@ func TestMeshTopologyIsGathered(t *testing.T) {
 		if len(all) != changes+1 {
 			t.Errorf("%d of %d changes were passed on", len(all), changes+1)
 		}
-		if told.encoded != 2*len(told.sent) {
-			t.Errorf("%d messages were encoded %d times", len(told.sent), told.encoded)
+		if told.encoded != 2*len(told.list()) {
+			t.Errorf("%d messages were encoded %d times", len(told.list()), told.encoded)
 		}
 
-		told.sent = nil
+		before := len(told.list())
 		advance(10 * topologyWhole)
-		if len(told.sent) != 10 {
-			t.Errorf("everything was repeated %d times in 5 minutes", len(told.sent))
+		synctest.Wait()
+		if n := len(told.list()) - before; n != 10 {
+			t.Errorf("everything was repeated %d times in 5 minutes", n)
 		}
 		if m.Gossip() != nil {
 			t.Error("mesh would repeat everything too")

@@ -39,14 +39,14 @@ func (t *meshTransport) watch() {
 // sayAlone tells people that no other node is reached, and why, once until that changes. It is
 // called every 5 seconds.
 func (t *meshTransport) sayAlone() {
-	if len(t.cfg.Peers) == 0 || len(t.joinedPeers()) > 0 {
-		t.saidAlone = false
+	alone := len(t.cfg.Peers) > 0 && len(t.joinedPeers()) == 0
+	t.mu.Lock()
+	said := t.saidAlone
+	t.saidAlone = alone
+	t.mu.Unlock()
+	if !alone || said {
 		return
 	}
-	if t.saidAlone {
-		return
-	}
-	t.saidAlone = true
 	why := "all of Peers is this node itself, or hasn't been tried yet"
 	if fs := t.Unreached(); len(fs) > 0 {
 		var parts []string

@@ -332,7 +332,7 @@ var mutants = []mutant{
 	{name: "lines: an answer comes beside what it supersedes", test: "TestLineSupersede", edits: []edit{{"mesh_line.go",
 		"func (l *meshLine) supersede() {\n", "func (l *meshLine) supersede() {\n\treturn\n"}}},
 	{name: "lines: a cut has a large frame sent anew", test: "TestLineResumes$", edits: []edit{{"mesh_line_in.go",
-		"\tbulk.sent = has\n", "\tbulk.sent = 0\n"}}},
+		"bulk.sent, bulk.again = has, true", "bulk.sent, bulk.again = 0, true"}}},
 	{name: "lines: nothing is superseded by an answer", test: "TestPullAnswerSupersedes", edits: []edit{{"pull.go",
 		"sends[before].answer = true", "_ = before"}}},
 	{name: "ready: pongs don't say what is held", test: "TestTheFullestServes", edits: []edit{{"repair.go",
