@@ -284,7 +284,7 @@ var mutants = []mutant{
 		edits: []edit{{"sync_out.go",
 			"now.mono < p.began+syncApart || ", ""}}},
 	{name: "a pull is answered as often as it comes", test: "TestTinyFrames", edits: []edit{{"pull.go",
-		"claimed == p.pulled && now.mono < p.pulledAt+pullAgain {", "claimed == p.pulled && now.mono < 0 {"}}},
+		"p.pull.claimed() == p.pulled && now.mono < p.pulledAt+pullAgain", "p.pull.claimed() == p.pulled && now.mono < 0"}}},
 	{name: "an answer to a pull ends with a block", test: "TestPullAnswerKeepsItsBound", edits: []edit{
 		{"pull.go", "if size > *budget && *budget < r.pullBytes {", "if false {"},
 		{"pull.go", "for *budget > 0 && iv.from < iv.to {", "for iv.from < iv.to {"}}},

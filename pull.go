@@ -101,7 +101,7 @@ func (r *replica) pullTick(now instant) {
 func (r *replica) answerPulls(now instant, sends []message) []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	asksNothing := func(id uint64) bool { return r.peers[id].pull == nil }
+	asksNothing := func(id uint64) bool { return r.peers[id].pull == nil || r.peers[id].tooSoon(now) }
 	ids := slices.DeleteFunc(slices.Clone(r.peerIDs), asksNothing)
 	after := func(id uint64) int { // who was answered longest ago comes first
 		if id > r.answered {
@@ -133,12 +133,7 @@ func (r *replica) answerPull(now instant, sends []message, id uint64, p *peerSta
 	if q.flags&pingAll == 0 && r.ctx.restOf(q.entries) != q.rest {
 		flags |= pongAll
 	}
-	if claimed := q.claimed(); claimed == p.pulled && now.mono < p.pulledAt+pullAgain {
-		r.answer(now, id, q, flags) // it has had that
-		return sends
-	} else {
-		p.pulled, p.pulledAt = claimed, now.mono
-	}
+	p.pulled, p.pulledAt = q.claimed(), now.mono
 	var crowded []originDots
 	var rest missingDots
 	for m := range r.lacking(q) {
@@ -167,6 +162,12 @@ func (r *replica) answerPull(now instant, sends []message, id uint64, p *peerSta
 	}
 	r.answer(now, id, q, flags)
 	return sends
+}
+
+// tooSoon reports whether what is asked for has just been sent. It waits then: an empty answer would say that
+// it can't be had.
+func (p *peerState) tooSoon(now instant) bool {
+	return p.pull != nil && p.pull.claimed() == p.pulled && now.mono < p.pulledAt+pullAgain
 }
 
 // claimed is how many dots the context of a ping has, which grows with every answer to a pull that

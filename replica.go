@@ -361,6 +361,9 @@ func (r *replica) tend(now instant) {
 	r.judge(now)
 	r.advance(now)
 	r.judgeComplete(now)
+	if len(r.neighbours(func(p *peerState) bool { return p.pull != nil })) > 0 {
+		r.wake() // it waited, see tooSoon
+	}
 	r.leaseTick(now)
 }
 
