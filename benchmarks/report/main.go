@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	short := flags.Bool("short", false, "measure less, in under 2 minutes")
 	out := flags.String("out", "docs", "the `directory` to write benchmarks.md to, and its plots below it")
-	check := flags.Bool("check", false, "fail if a ratio is worse than twice its target, twice in a row")
+	check := flags.Bool("check", false, "fail if a ratio is worse than three times its target, twice in a row")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -74,8 +74,8 @@ func TestWhatIsBad(t *testing.T) {
 	}{
 		{"a ratio that is met", ratio, .5, true, false},
 		{"one that isn't", ratio, .9, false, false},
-		{"just twice", ratio, 1, false, false},
-		{"worse than twice", ratio, 1.01, false, true},
+		{"just three times", ratio, 1.5, false, false},
+		{"worse than that", ratio, 1.51, false, true},
 		{"one that wasn't measured", ratio, math.NaN(), false, true},
 		{"a figure of the machine", figure, 1000, false, false},
 		{"one that is met", figure, 99, true, false},
