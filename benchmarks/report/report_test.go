@@ -94,7 +94,7 @@ func TestCheckNames(t *testing.T) {
 	if err := checkTargets(r); err != nil {
 		t.Fatalf("a good run: %v", err)
 	}
-	r.Speeds[measure.GetHot] = speedOf(90)
+	r.Speeds[measure.GetHot] = speedOf(130)
 	err := checkTargets(r)
 	if err == nil || !strings.Contains(err.Error(), measure.GetHot) || strings.Contains(err.Error(), measure.GetOne) {
 		t.Errorf("a bad run: %v", err)
