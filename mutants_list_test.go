@@ -324,7 +324,7 @@ var mutants = []mutant{
 	{name: "lines: another life of a server is asked to go on", test: "TestSyncSurvivesACut", edits: []edit{{"sync_in.go",
 		"case in.origin != origin:", "case false:"}}},
 	{name: "lines: what is old is sent all the same", test: "TestLineDropsWhatIsOld", edits: []edit{{"mesh_line.go",
-		"lane.fresh > 0 && now.Sub(lane.since) >= l.age {", "false {"}}},
+		"lane.fresh > 0 && now.Sub(lane.since) >= l.age {", "lane.fresh < 0 {"}}},
 	{name: "lines: as much as the kernel takes is under way", test: "TestLineSmallPassesLarge", edits: []edit{{"mesh_line_flow.go",
 		"f.window = max(f.window/2, flowLeast)", "f.window = flowMost"}}},
 	{name: "lines: small frames wait for large ones", test: "TestLineSmallPassesLarge", edits: []edit{{"mesh_line.go",
