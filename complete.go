@@ -30,7 +30,7 @@ func (r *replica) judgeComplete(now instant) {
 // holders lists the neighbours that hold something that this node lacks, or haven't said yet that
 // they don't.
 func (r *replica) holders() []uint64 {
-	return r.neighbours(func(p *peerState) bool { return !p.known || p.offer != 0 || p.apart })
+	return r.neighbours(func(p *peerState) bool { return !p.known || p.holds || p.apart })
 }
 
 // incomplete says what a node that is synced still waits for.

@@ -256,11 +256,11 @@ var mutants = []mutant{
 		"if slices.Contains(r.clears, rec.version) {", "if r.store.clearVersion().origin == rec.origin {"}}},
 	{name: "the future: a Clear clears whenever it comes", edits: []edit{{"receive.go",
 		"if slices.Contains(r.clears, rec.version) {", "if false {"}}},
-	{name: "the future: what a Clear has overtaken is served", edits: []edit{{"receive.go",
+	{name: "the future: what a Clear has overtaken is served", test: "TestFutureOvertakes", edits: []edit{{"receive.go",
 		"\t\tr.clearedTo = max(r.clearedTo, r.past(now, rec.stamp))\n", ""}}},
 	{name: "the future: what a write has overtaken is served", edits: []edit{{"receive.go",
 		"\t\tr.writtenTo[b] = max(r.writtenTo[b], r.past(now, rec.stamp))\n", "\t\t_ = b\n"}}},
-	{name: "the future: what a write has overtaken is served a second later", edits: []edit{{"receive.go",
+	{name: "the future: what a write has overtaken is served a second later", test: "TestFutureOvertakes", edits: []edit{{"receive.go",
 		"\t\t\tr.store.raiseFloor(b, to)\n", ""}}},
 	{name: "the future: a fill that reads what a write has overtaken passes", edits: []edit{{"fill.go",
 		"f.stamp > r.precedes(f.bucket) &&", "true &&"}}},
@@ -342,7 +342,7 @@ var mutants = []mutant{
 	{name: "ready: never, if something can't be had", test: "TestReadyWithoutWhatCannotBeHad", edits: []edit{{"complete.go",
 		"now.mono-r.fedAt >= r.alike {", "false {"}}},
 	{name: "ready: the lowest PeerID serves, however little it has", test: "TestTheFullestServes", edits: []edit{{"complete.go",
-		"cmp.Or(cmp.Compare(p.held, uint64(r.store.len())), cmp.Compare(r.id, id)) > 0", "cmp.Compare(r.id, id) > 0"}}},
+		"cmp.Or(cmp.Compare(p.held, uint64(r.store.len())), cmp.Compare(r.id, id)) > 0", "cmp.Compare(r.id, id) > 0 && p != nil"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

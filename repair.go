@@ -56,6 +56,7 @@ type peerState struct {
 
 	known  bool // it has answered a ping, and the fields below say what
 	synced bool
+	holds  bool          // it had more when it last said so, whether or not that could be had
 	held   uint64        // entries
 	offer  uint64        // pongLog, pongOld: it has more
 	apart  bool          // it has dropped origins of which it knew something else than this node
@@ -371,6 +372,8 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 		p.offer = a.flags & (pongLog | pongOld)
 		if done && r.pull.got == 0 {
 			p.offer &^= pongLog // it can't be had, this time
+		} else {
+			p.holds = p.offer != 0
 		}
 	}
 	if done {
