@@ -83,6 +83,9 @@ func simReport(t *testing.T, seed uint64, shown int) {
 var simRegressions = []uint64{
 	783,  // two nodes that nobody vouched for refused each other for ever
 	3753, // what a server held without anybody vouching for it was taken for granted
+	5556, // a fill was compared with what has overtaken another bucket
+	5851, // windows of full syncs were sent again and again
+	5887, // an empty answer to a repeated pull said that nothing can be had
 }
 
 func TestSimRegressions(t *testing.T) {
