@@ -12,13 +12,14 @@ import (
 
 // judgeComplete notes it, if it is so.
 func (r *replica) judgeComplete(now instant) {
+	if r.complete {
+		return
+	}
 	fed := r.n.recordsRetrieved + r.n.recordsSynced
-	switch {
-	case r.complete:
-	case !r.synced || fed != r.fed || len(r.arrivals) > 0:
+	if !r.synced || fed != r.fed || len(r.arrivals) > 0 {
 		r.fed, r.fedAt = fed, now.mono
 	}
-	if r.complete || !r.synced || r.sync != nil {
+	if !r.synced || r.sync != nil {
 		return
 	}
 	if len(r.holders()) == 0 || now.mono-r.fedAt >= r.alike {
@@ -36,7 +37,8 @@ func (r *replica) holders() []uint64 {
 // incomplete says what a node that is synced still waits for.
 func (r *replica) incomplete(now instant) string {
 	return fmt.Sprintf("nodes %x hold, or may hold, what this one lacks; "+
-		"that is enough after %v in which nothing comes", r.holders(), (r.alike - (now.mono - r.fedAt)).Round(time.Second))
+		"that is enough after %v in which nothing comes",
+		r.holders(), (r.alike - (now.mono - r.fedAt)).Round(time.Second))
 }
 
 // leads reports whether this node holds more than every neighbour: of nodes that start together
