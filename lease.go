@@ -150,7 +150,7 @@ func (r *replica) endTry(now instant, l *lease, who leaseAsker, m leaseMsg) {
 	case m.op == opFailed:
 		l.failed = now.mono + ms(m.term)
 		r.failTry(now, l, who, m.term)
-	case m.late, now.mono-l.holder(who).since >= leaseReach: // who waits for it has waited for a try
+	case now.mono-l.holder(who).since >= leaseReach: // who waits for it has waited for a try
 		r.failTry(now, l, who, 0)
 	default:
 		r.passLease(now, l, who)

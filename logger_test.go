@@ -386,9 +386,9 @@ func TestLineLogMisbehaviour(t *testing.T) {
 		}
 	}
 	l := newLineLog(&out, time.Now)
-	for range 3 {
-		l.Printf(uint64(n), "x %d", n)
-		l.Printf(uint64(n), "y %d", n)
+	for i := range 3 {
+		l.Printf(uint64(i), "x %d", i)
+		l.Printf(uint64(i), "y %d", i)
 		l.flush()
 	}
 	if got := out.take(); len(got) == 0 {
