@@ -133,7 +133,7 @@ type place struct {
 
 // placeOf is the place of a key for which nothing was done before.
 func (s *store) placeOf(key string) place {
-	return place{hash: s.hash.of(key), bucket: s.bucketOf(key)}
+	return place{hash: s.hash.of(key), bucket: bucketOf(key)}
 }
 
 // approach does what an apply of a local record can do before the lock that serialises them is

@@ -219,7 +219,7 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 
 // forgetLocked drops what is held of a key: from now on the floor stands for it.
 func (s *store) forgetLocked(sh *shard, key string, v version) {
-	s.raiseFloor(s.bucketOf(key), v.stamp)
+	s.raiseFloor(bucketOf(key), v.stamp)
 	if !s.watchers.none() {
 		s.tellGone(sh.find(s.hash.of(key), key), EventEvict)
 	}

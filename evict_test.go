@@ -57,7 +57,7 @@ func TestStoreEvictionRaisesTheFloor(t *testing.T) {
 			versions[key] = version{r.stamp, 1}
 		}
 		for key, v := range versions {
-			if _, ok := r.peek(key); !ok && r.floorOf(r.bucketOf(key)) < v.stamp {
+			if _, ok := r.peek(key); !ok && r.floorOf(bucketOf(key)) < v.stamp {
 				t.Fatalf("maxKeys %d: %s went without a trace", n, key)
 			}
 		}
@@ -98,7 +98,7 @@ func TestStoreMaxBytes(t *testing.T) {
 	if o := r.set(key(3), val(int(10*cost(100)-cost(0)+1))); o != outcomeTooBig {
 		t.Errorf("outcome %d", o)
 	}
-	if _, ok := r.peek(key(3)); ok || r.floorOf(r.bucketOf(key(3))) != r.stamp {
+	if _, ok := r.peek(key(3)); ok || r.floorOf(bucketOf(key(3))) != r.stamp {
 		t.Error("the old value is still there, or no floor stands for the new one")
 	}
 	storeCheck(t, r.store)

@@ -98,7 +98,7 @@ func (r *replica) route(now instant, a *leaseAsk) {
 func (r *replica) takesAbove(key string) uint64 {
 	held, ok := r.store.peek(key)
 	if !ok {
-		held.stamp = r.store.floorOf(r.store.bucketOf(key))
+		held.stamp = r.store.floorOf(bucketOf(key))
 	}
 	return max(held.stamp, r.store.clearStamp.Load())
 }

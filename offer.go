@@ -116,5 +116,5 @@ func (r *replica) accept(now instant, o *offer) bool {
 // sees reports whether the fill had seen, when it began, what could have changed its key here.
 func (r *replica) sees(o *offer) bool {
 	return r.touches.known(r.touches.clears, o.seen, o.dots) &&
-		r.touches.known(r.touches.heads[r.store.bucketOf(o.rec.key)], o.seen, o.dots)
+		r.touches.known(r.touches.heads[bucketOf(o.rec.key)], o.seen, o.dots)
 }

@@ -218,10 +218,10 @@ func (r *replica) giveUp(now instant, rec *record) {
 		r.giveUpAll(now, rec)
 	} else {
 		r.store.giveUp(rec.key, rec.version)
-		b := r.store.bucketOf(rec.key)
+		b := bucketOf(rec.key)
 		r.writtenTo[b] = max(r.writtenTo[b], r.past(now, rec.stamp))
 	}
-	r.touch(now, rec, r.store.bucketOf(rec.key), dot{})
+	r.touch(now, rec, bucketOf(rec.key), dot{})
 }
 
 // precedes is the stamp up to which what comes in of a bucket may precede a write that couldn't be

@@ -284,7 +284,7 @@ func TestReplicaFuture(t *testing.T) {
 	if held, ok := r.store.peek("k"); ok || changed != 1 {
 		t.Errorf("holds %+v, %d changes", held, changed)
 	}
-	if floor := r.store.floorOf(r.store.bucketOf("k")); floor != before.stamp {
+	if floor := r.store.floorOf(bucketOf("k")); floor != before.stamp {
 		t.Errorf("the floor is %d, the value given up had %d", floor, before.stamp)
 	}
 	if r.n.refusedSkew != 1 || r.n.malformed != 0 {

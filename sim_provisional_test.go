@@ -41,12 +41,11 @@ func readOf(rec *record) simRead {
 
 // simKeys returns keys of which each two share a bucket.
 var simKeys = sync.OnceValue(func() (keys []string) {
-	var s store
 	for k := 0; len(keys) < 32; k += 2 {
 		key := fmt.Sprintf("k%02d", k)
 		keys = append(keys, key)
 		for i := 0; ; i++ {
-			if other := fmt.Sprintf("k%02d.%d", k+1, i); s.bucketOf(other) == s.bucketOf(key) {
+			if other := fmt.Sprintf("k%02d.%d", k+1, i); bucketOf(other) == bucketOf(key) {
 				keys = append(keys, other)
 				break
 			}

@@ -497,7 +497,7 @@ func (s *sim) commit(n *simNode, key string, w simWrite, write func()) {
 	switch {
 	case slot.kind != kindClear && ok && held.version == slot.version:
 		w.rec = held
-	case w.fill && n.r.store.floorOf(n.r.store.bucketOf(key)) >= slot.stamp:
+	case w.fill && n.r.store.floorOf(bucketOf(key)) >= slot.stamp:
 		w.rec = *w.filled // what made room for it was younger, and of its bucket
 	case w.fill || slot.kind == kindValue && s.c.maxBytes == 0:
 		s.fail("n%d doesn't hold what it has just written of %s", n.id, key)

@@ -106,5 +106,5 @@ func (s *store) admits(key string, v version) bool {
 	if held, ok := s.peek(key); ok {
 		return held.less(v)
 	}
-	return v.stamp > s.floorOf(s.bucketOf(key))
+	return v.stamp > s.floorOf(bucketOf(key))
 }

@@ -111,7 +111,7 @@ func TestStoreCover(t *testing.T) {
 			t.Helper()
 			for key, v := range processed {
 				held, ok := s.peek(key)
-				if ok && !held.less(v) || s.floorOf(s.bucketOf(key)) >= v.stamp || s.clearVersion().stamp >= v.stamp {
+				if ok && !held.less(v) || s.floorOf(bucketOf(key)) >= v.stamp || s.clearVersion().stamp >= v.stamp {
 					continue
 				}
 				t.Fatalf("%s at %+v isn't covered; held: %+v %v", key, v, held, ok)
@@ -145,7 +145,7 @@ func TestStoreCover(t *testing.T) {
 				}
 				held, ok := s.peek(rec.key)
 				// What was held may have had to make room for it, and then a floor that others have raised counts.
-				victim := o == outcomeRefused && wasHeld && !ok && s.floorOf(s.bucketOf(rec.key)) >= rec.stamp
+				victim := o == outcomeRefused && wasHeld && !ok && s.floorOf(bucketOf(rec.key)) >= rec.stamp
 				if accepted := o != outcomeKept && o != outcomeRefused && o != outcomeCleared; accepted != admitted && !victim {
 					t.Fatalf("outcome %d, admits %v", o, admitted)
 				}
@@ -203,7 +203,7 @@ func TestStoreCover(t *testing.T) {
 				}
 			},
 			"floor": func(t *rapid.T) {
-				s.raiseFloor(s.bucketOf(keys.Draw(t, "key")), stampOf(now.wall)+stamps.Draw(t, "stamp"))
+				s.raiseFloor(bucketOf(keys.Draw(t, "key")), stampOf(now.wall)+stamps.Draw(t, "stamp"))
 			},
 			"clear": func(t *rapid.T) {
 				v := version{stampOf(now.wall) + stamps.Draw(t, "stamp"), 1}

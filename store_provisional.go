@@ -149,7 +149,7 @@ func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNe
 	}
 	hash := s.hash.of(rec.key)
 	sh := s.makeShard(hash)
-	at := place{hash: twin(hash), bucket: s.bucketOf(rec.key)}
+	at := place{hash: twin(hash), bucket: bucketOf(rec.key)}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for {

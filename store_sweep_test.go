@@ -52,7 +52,7 @@ func TestStoreDeadlines(t *testing.T) {
 	if r.len() != 2 || r.stats().expirations != 3 {
 		t.Errorf("%d entries, %+v after the sweep", r.len(), r.stats())
 	}
-	if f := r.floorOf(r.bucketOf("short")); f < rec.stamp {
+	if f := r.floorOf(bucketOf("short")); f < rec.stamp {
 		t.Errorf("floor %d below %d", f, rec.stamp)
 	}
 	storeCheck(t, r.store)
@@ -99,7 +99,7 @@ func TestStoreTombstonesAreCollected(t *testing.T) {
 	if _, ok := r.peek("a"); ok || r.tombstones() != 1 {
 		t.Errorf("a: %v, %d tombstones", ok, r.tombstones())
 	}
-	if f := r.floorOf(r.bucketOf("a")); f != a.stamp {
+	if f := r.floorOf(bucketOf("a")); f != a.stamp {
 		t.Errorf("floor %d, want %d", f, a.stamp)
 	}
 	if rec, ok := r.peek("b"); !ok || rec.kind != kindTombstone {
@@ -132,7 +132,7 @@ func TestStoreTombstoneBounds(t *testing.T) {
 				t.Fatalf("%d shards: %d tombstones after %d", shards, n, i+1)
 			}
 		}
-		if f := r.floorOf(r.bucketOf("0")); f < first.stamp {
+		if f := r.floorOf(bucketOf("0")); f < first.stamp {
 			t.Errorf("%d shards: floor %d below %d", shards, f, first.stamp)
 		}
 		if st := r.stats(); st.tombstonesDropped != 900 || st.tombstonesCollected != 0 {

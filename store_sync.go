@@ -62,7 +62,7 @@ func (s *store) appendGroup(recs []record, sh *shard, groups, group int) []recor
 		}
 	}
 	for _, t := range sh.tombs.values() {
-		if t.stamp > clear && s.bucketOf(t.key)%groups == group {
+		if t.stamp > clear && bucketOf(t.key)%groups == group {
 			recs = append(recs, record{key: t.key, version: t.version, kind: kindTombstone})
 		}
 	}
@@ -124,7 +124,7 @@ func (s *store) dropStale(
 		}
 	}
 	for _, t := range sh.tombs.values() {
-		if stale(t.key, s.bucketOf(t.key), t.stamp) {
+		if stale(t.key, bucketOf(t.key), t.stamp) {
 			note(t.key, t.version)
 		}
 	}
