@@ -43,7 +43,7 @@ const (
 
 	// EntryOverhead is what an entry counts for MaxBytes beside its key and value, in
 	// bytes: about what the bookkeeping takes.
-	EntryOverhead = 200
+	EntryOverhead = entryOverhead // 200
 
 	// NoExpiry is a TTL for SetWithTTL: the entry has no deadline.
 	NoExpiry time.Duration = math.MaxInt64
@@ -76,6 +76,7 @@ type Bcache struct {
 
 	fills, fillErrors, fillsRefused, fillsTooLarge atomic.Uint64
 
+	watchers  watchers
 	calls     callGroup // of subscribers and OnStales
 	closed    atomic.Bool
 	closing   sync.Once
@@ -140,6 +141,7 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 		},
 	}, t, log, e.now)
 	b.store, b.wall = b.peer.replica.store, b.peer.wall
+	b.watchers.store = b.store
 	if err := b.peer.run(); err != nil {
 		return nil, err
 	}
@@ -301,7 +303,7 @@ func (b *Bcache) Close() error {
 	b.closing.Do(func() {
 		b.closed.Store(true)
 		b.closeBy = time.Now().Add(callLimit)
-		b.store.watchers.close()
+		b.watchers.close()
 		b.calls.close()
 		b.loads.close()
 		b.closeErr = b.peer.close()

@@ -32,7 +32,7 @@ const (
 // storeConfig describes a store.
 type storeConfig struct {
 	maxKeys       int           // entries, at least 1
-	maxBytes      int64         // of entries, see EntryOverhead; 0 = no limit
+	maxBytes      int64         // of entries, see entryOverhead; 0 = no limit
 	deletionDelay time.Duration // how long a tombstone is kept
 	maxTombstones int           // 0 = maxKeys, but no less than 1,024 and no more than 1<<20
 	groupKeys     int           // in a group of a full sync, about; 0 = 131,072
@@ -94,15 +94,14 @@ type store struct {
 	floorRefusals                atomic.Uint64
 	provisionalsDropped          atomic.Uint64
 
-	watchers   watchers // subscribe.go
-	eventsLost atomic.Uint64
+	watch watch
 }
 
 // newStore returns an empty store. It takes 136 KiB, and 8 bytes for every
 // 1,024 of maxKeys (at most 2 MiB): the rest comes with the keys.
 func newStore(c storeConfig) *store {
 	if c.maxBytes > 0 {
-		c.maxKeys = int(min(int64(c.maxKeys), c.maxBytes/EntryOverhead)) // more can't be held
+		c.maxKeys = int(min(int64(c.maxKeys), c.maxBytes/entryOverhead)) // more can't be held
 	}
 	c.maxKeys = max(c.maxKeys, 1)
 	c.groupKeys = cmp.Or(c.groupKeys, defaultGroupKeys)
@@ -129,11 +128,30 @@ type place struct {
 	hash   uint64 // of the key
 	bucket int    // of the key
 	fresh  *entry // made of the record; nil: not yet
+	found  *entry // what lay under the hash, maybe of another key: see seek
 }
 
 // placeOf is the place of a key for which nothing was done before.
 func (s *store) placeOf(key string) place {
 	return place{hash: s.hash.of(key), bucket: bucketOf(key)}
+}
+
+// seek is the place of a key that isn't copied yet. It has the processor fetch what is held under its
+// hash, and doesn't wait for that.
+func (s *store) seek(key []byte) place {
+	at := place{hash: s.hash.ofBytes(key), bucket: bucketOfBytes(key)}
+	if sh := s.shardOf(at.hash); sh != nil {
+		at.found = sh.index.find(at.hash)
+	}
+	return at
+}
+
+// ownKey returns the store's own copy of a key that was sought, if it has one, or makes a copy.
+func (at *place) ownKey(key []byte) string {
+	if e := at.found; e != nil && e.key == string(key) {
+		return e.key
+	}
+	return string(key)
 }
 
 // approach does what an apply of a local record can do before the lock that serialises them is
@@ -184,7 +202,7 @@ func (s *store) applyAt(now instant, rec *record, local bool, at place) outcome 
 	for {
 		e, o := s.judgeLocked(sh, now, rec, &at)
 		if o != outcomeApplied {
-			s.tellGone(gone, EventEvict)
+			s.watch.tellGone(gone, changeEvict)
 			return o
 		}
 		if local && e != nil {
@@ -280,7 +298,7 @@ func (s *store) applyClear(v version) outcome {
 	s.clearedEpoch.Store(s.epoch.Add(1)) // first: who is told of the Clear finds nothing any more
 	s.clearOrigin.Store(v.origin)
 	s.clearStamp.Store(v.stamp) // every shard's cleared is below it now, and so it is due
-	s.tellClear(v)
+	s.watch.tellClear(v)
 	return outcomeApplied
 }
 
@@ -324,7 +342,7 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 		}
 	}
 	if !e.isProvisional() {
-		s.tellHeld(rec)
+		s.watch.tellHeld(rec)
 	}
 }
 
@@ -332,7 +350,7 @@ func (s *store) putLocked(sh *shard, at place, rec *record, old *entry, local bo
 // one. Nobody can choose keys for which that happens.
 func (s *store) makeWayLocked(sh *shard, hash uint64) {
 	if other := sh.index.find(hash); other != nil {
-		s.endLocked(sh, other, EventEvict)
+		s.endLocked(sh, other, changeEvict)
 		s.evictions.Add(1)
 	}
 }
@@ -343,7 +361,7 @@ func (s *store) buryLocked(sh *shard, now instant, hash uint64, rec *record) {
 	sh.tombs.add(rec.key, tombstone{key: rec.key, version: rec.version, born: now.mono})
 	s.tombs.Add(1)
 	s.tombBytes.Add(int64(len(rec.key)))
-	s.tellHeld(rec)
+	s.watch.tellHeld(rec)
 }
 
 // takeKeyLocked removes what is held of a key and returns the copy of that key that the store has, as
@@ -431,6 +449,9 @@ func (s *store) clearVersion() version {
 	return version{stamp: s.clearStamp.Load(), origin: s.clearOrigin.Load()}
 }
 
+// cleared reports whether Clear isn't below a stamp.
+func (s *store) cleared(stamp uint64) bool { return stamp <= s.clearStamp.Load() }
+
 // stats visits every shard.
 func (s *store) stats() storeStats {
 	st := storeStats{
@@ -484,7 +505,7 @@ func (s *store) giveUp(key string, below version) {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s.tellGone(s.touchLocked(sh, hash, key), EventEvict)
+	s.watch.tellGone(s.touchLocked(sh, hash, key), changeEvict)
 	for f := sh.fills[hash]; f != nil; f = f.next {
 		f.givenUp = true
 	}

@@ -28,11 +28,24 @@ func (s *store) fitsLocked(sh *shard, rec *record, e *entry) bool {
 		(s.maxBytes <= 0 || cost <= 0 || s.entryBytes.Load()+cost <= s.maxBytes)
 }
 
-// evictFor evicts up to n entries to make room for a record that apply would hold under a hash, or keep
-// under its twin. It reports whether more are needed.
-func (s *store) evictFor(now instant, rec *record, hash uint64, n int) bool {
+// evictFor evicts up to n entries to make room for a record that apply would hold. It reports whether
+// more are needed.
+func (s *store) evictFor(now instant, rec *record, n int) bool {
+	return s.evictUnder(now, rec, s.hash.of(rec.key), n)
+}
+
+// evictToKeep is evictFor for a provisional value, that keep would hold.
+func (s *store) evictToKeep(now instant, rec *record, n int) bool {
+	return s.evictUnder(now, rec, twin(s.hash.of(rec.key)), n)
+}
+
+// countsBytes reports whether there is a limit to the bytes of all entries.
+func (s *store) countsBytes() bool { return s.maxBytes > 0 }
+
+// evictUnder is evictFor for what would be held under a hash.
+func (s *store) evictUnder(now instant, rec *record, hash uint64, n int) bool {
 	if s.maxBytes <= 0 || rec.kind == kindTombstone || s.tooBig(rec) ||
-		entryCost(rec.key, rec.val) <= int64(n)*EntryOverhead {
+		entryCost(rec.key, rec.val) <= int64(n)*entryOverhead {
 		return false // apply itself won't need more
 	}
 	for ; n > 0; n-- {
@@ -90,7 +103,7 @@ func (s *store) evictFrom(now instant, probation bool) bool {
 	if e == nil {
 		return false // a get or a sweep was faster
 	}
-	s.endLocked(sh, e, EventEvict)
+	s.endLocked(sh, e, changeEvict)
 	s.evictions.Add(1)
 	return true
 }
@@ -220,14 +233,14 @@ func (s *store) sweepLocked(sh *shard, now instant) int {
 // forgetLocked drops what is held of a key: from now on the floor stands for it.
 func (s *store) forgetLocked(sh *shard, key string, v version) {
 	s.raiseFloor(bucketOf(key), v.stamp)
-	if !s.watchers.none() {
-		s.tellGone(sh.find(s.hash.of(key), key), EventEvict)
+	if !s.watch.none() {
+		s.watch.tellGone(sh.find(s.hash.of(key), key), changeEvict)
 	}
 	s.removeLocked(sh, key)
 }
 
 // expireLocked does so with an entry whose time is over.
 func (s *store) expireLocked(sh *shard, e *entry) {
-	s.endLocked(sh, e, EventExpire)
+	s.endLocked(sh, e, changeExpire)
 	s.expirations.Add(1)
 }

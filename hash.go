@@ -23,6 +23,8 @@ const numBuckets = 1 << 14
 // bucketOf returns the number of the bucket that a key belongs to.
 func bucketOf(key string) int { return int(xxhash.Sum64String(key) % numBuckets) }
 
+func bucketOfBytes(key []byte) int { return int(xxhash.Sum64(key) % numBuckets) }
+
 // A keyHash has a seed that nobody else knows, so that nobody can choose keys that collide: that would
 // make searches long, and one key evict another one (Crosby and Wallach, "Denial of Service via
 // Algorithmic Complexity Attacks", 2003). It is the hash of Go's maps.

@@ -100,7 +100,7 @@ func (r *replica) takesAbove(key string) uint64 {
 	if !ok {
 		held.stamp = r.store.floorOf(bucketOf(key))
 	}
-	return max(held.stamp, r.store.clearStamp.Load())
+	return max(held.stamp, r.store.clearVersion().stamp)
 }
 
 // granter chooses one of the nodes that are live and synced, the same everywhere if all agree on

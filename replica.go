@@ -300,10 +300,10 @@ func (r *replica) write(now instant, rec *record, at place) {
 // take the place of thousands of entries, and others want the lock meanwhile. It
 // gives the lock up, so what was looked up before must be looked up again.
 func (r *replica) makeRoom(now instant, rec *record) {
-	if r.store.maxBytes <= 0 || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
+	if !r.store.countsBytes() || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
 		return // it takes no more than one place, or none
 	}
-	for r.store.evictFor(now, rec, r.store.hash.of(rec.key), evictBatch) {
+	for r.store.evictFor(now, rec, evictBatch) {
 		r.mu.Unlock()
 		r.mu.Lock()
 	}

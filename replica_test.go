@@ -368,7 +368,7 @@ func TestReplicaMakesRoomInSteps(t *testing.T) {
 	rec := record{key: "big", val: string(make([]byte, maxBytes-1000)), version: version{stampOf(g.wall) + 1<<20, 101}}
 	if steps := maxBytes / (EntryOverhead + 5) / evictBatch / 2; true {
 		s, n := r.store, 0
-		for ; s.evictFor(g.now(), &rec, s.hash.of(rec.key), evictBatch); n++ {
+		for ; s.evictFor(g.now(), &rec, evictBatch); n++ {
 		}
 		if n < steps {
 			t.Errorf("%d steps", n)

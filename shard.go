@@ -9,8 +9,12 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
+// entryOverhead is what an entry counts for maxBytes beside its key and value, in bytes: about what the
+// bookkeeping takes.
+const entryOverhead = 200
+
 // An entry is a live value or a negative: what counts for MaxKeys and MaxBytes.
-// With its places in the index and in its queue it takes some EntryOverhead bytes.
+// With its places in the index and in its queue it takes some entryOverhead bytes.
 //
 // Gets read it without a lock, so what they read of it never changes: another value is another
 // entry in its place. It fills a cache line, and with a deadline beside it a Get would wait for
@@ -49,7 +53,7 @@ type softTimes struct{ staleUntil, refreshFrom int64 } // as in record
 
 func (e *entry) cost() int64 { return entryCost(e.key, e.val) }
 
-func entryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
+func entryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + entryOverhead }
 
 // newEntry makes an entry of a record whose key is in a bucket.
 func newEntry(rec *record, bucket int) *entry {
@@ -188,7 +192,7 @@ type shard struct {
 	cleared    uint64 // no entry or tombstone has a stamp up to this one
 	epoch      uint64 // no provisional value is of one before this
 
-	fills map[uint64]*fill // under way, by the hash of their keys; nil if there are none
+	fills map[uint64]*openFill // under way, by the hash of their keys; nil if there are none
 
 	provisional int64 // entries that are provisional values
 

@@ -125,7 +125,7 @@ func (b *Bcache) Stats() Stats {
 		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,
 		ProvisionalAccepted: n.provisionalAccepted, ProvisionalRefused: n.provisionalRefused,
 		ProvisionalDropped: c.provisionalsDropped,
-		EventsLost:         st.eventsLost.Load(), OnStaleMissed: b.n.staleMissed.Load(),
+		EventsLost:         b.watchers.lost.Load(), OnStaleMissed: b.n.staleMissed.Load(),
 		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,

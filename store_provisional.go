@@ -79,7 +79,7 @@ func (s *store) touchLocked(sh *shard, hash uint64, key string) *entry {
 // once if somebody listens.
 func (s *store) touchAll() {
 	s.epoch.Add(1)
-	if s.watchers.none() || s.provisional.Load() == 0 {
+	if s.watch.none() || s.provisional.Load() == 0 {
 		return
 	}
 	for i := range s.table {
@@ -94,12 +94,12 @@ func (s *store) touchAll() {
 }
 
 // beginFill has touches noted that come while a key is filled. It is serialised as apply is.
-func (s *store) beginFill(f *fill) {
+func (s *store) beginFill(f *openFill) {
 	sh := s.makeShard(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.fills == nil {
-		sh.fills = map[uint64]*fill{}
+		sh.fills = map[uint64]*openFill{}
 	}
 	f.next = sh.fills[f.hash]
 	sh.fills[f.hash] = f
@@ -107,7 +107,7 @@ func (s *store) beginFill(f *fill) {
 
 // givenUp reports whether a write of the key couldn't be applied since the fill began: then the fence
 // knows nothing of it.
-func (s *store) givenUp(f *fill) bool {
+func (s *store) givenUp(f *openFill) bool {
 	sh := s.shardOf(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -115,7 +115,7 @@ func (s *store) givenUp(f *fill) bool {
 }
 
 // endFill ends that.
-func (s *store) endFill(f *fill) {
+func (s *store) endFill(f *openFill) {
 	sh := s.shardOf(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -143,7 +143,7 @@ func (s *store) endFill(f *fill) {
 // It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
 // stand beside that. Of two provisional values the first one stays, unless the second one was read later
 // for certain: by a fill that began here when the first one was there.
-func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNew bool) {
+func (s *store) keep(now instant, rec *record, f *openFill, beside bool) (held, isNew bool) {
 	if s.closed.Load() || rec.expired(now.wall) || s.tooBig(rec) {
 		return false, false
 	}
@@ -171,7 +171,7 @@ func (s *store) keep(now instant, rec *record, f *fill, beside bool) (held, isNe
 }
 
 // wants reports whether keep would hold a value now.
-func (s *store) wants(now instant, rec *record, f *fill, beside bool) bool {
+func (s *store) wants(now instant, rec *record, f *openFill, beside bool) bool {
 	hash := s.hash.of(rec.key)
 	sh := s.shardOf(hash)
 	if sh == nil {
@@ -186,7 +186,7 @@ func (s *store) wants(now instant, rec *record, f *fill, beside bool) bool {
 // wantsLocked reports whether a value is to be kept, and in place of which one, if there is one. If it
 // isn't, old is the one that stays, if there is one.
 func (s *store) wantsLocked(
-	sh *shard, now instant, hash uint64, rec *record, f *fill, beside bool,
+	sh *shard, now instant, hash uint64, rec *record, f *openFill, beside bool,
 ) (old *entry, wanted bool) {
 	if f != nil && f.touched || !beside && s.liveLocked(sh, now, hash, rec.key) {
 		return nil, false
@@ -198,7 +198,7 @@ func (s *store) wantsLocked(
 
 // unkeep drops the provisional value of a key of which a fill that began when it was there says that
 // it has none any more. It reports whether there is none now.
-func (s *store) unkeep(f *fill) bool {
+func (s *store) unkeep(f *openFill) bool {
 	sh := s.shardOf(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -206,7 +206,7 @@ func (s *store) unkeep(f *fill) bool {
 	if p == nil || f.touched || f.begin <= p.ofProvisional().kept {
 		return false
 	}
-	s.endLocked(sh, p, EventEvict)
+	s.endLocked(sh, p, changeEvict)
 	s.provisionalsDropped.Add(1)
 	return true
 }
@@ -225,7 +225,7 @@ func (s *store) putProvisionalLocked(
 	at.fresh = &p.entry
 	s.putLocked(sh, at, &kept, old, local)
 	if !beside {
-		s.tellProvisional(rec)
+		s.watch.tellProvisional(rec)
 	}
 }
 
@@ -251,11 +251,11 @@ func (e *entry) aliveAt(wall int64) bool { return e.deadline == 0 || wall < e.de
 
 // endLocked removes an entry whose time is over, or that makes room for others, and tells of it. What
 // was a record the floor stands for from then on; a provisional value leaves nothing.
-func (s *store) endLocked(sh *shard, e *entry, why EventKind) {
+func (s *store) endLocked(sh *shard, e *entry, why changeKind) {
 	if !e.isProvisional() {
 		s.raiseFloor(e.bucket(), e.stamp)
 	}
-	s.tellGone(e, why)
+	s.watch.tellGone(e, why)
 	s.unlinkLocked(sh, e)
 }
 
@@ -263,7 +263,7 @@ func (s *store) endLocked(sh *shard, e *entry, why EventKind) {
 // no events for each.
 func (s *store) dropStaleLocked(sh *shard, e *entry) {
 	if e.epoch() >= s.clearedEpoch.Load() {
-		s.tellGone(e, EventEvict)
+		s.watch.tellGone(e, changeEvict)
 	}
 	s.unlinkLocked(sh, e)
 	s.provisionalsDropped.Add(1)
