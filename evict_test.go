@@ -72,7 +72,7 @@ func TestStoreMaxBytes(t *testing.T) {
 	for i := range 10 {
 		r.set(key(i), val(100))
 	}
-	if r.bytes() != r.maxBytes || r.len() != 10 {
+	if r.bytes() != r.limits.maxBytes || r.len() != 10 {
 		t.Fatalf("%d bytes, %d entries", r.bytes(), r.len())
 	}
 	r.set(key(10), val(101)) // one byte too many: two have to go
@@ -80,7 +80,7 @@ func TestStoreMaxBytes(t *testing.T) {
 		t.Errorf("%d entries", r.len())
 	}
 	r.set(key(3), val(int(10*cost(100)-cost(0)))) // everything but itself
-	if r.len() != 1 || r.bytes() != r.maxBytes || !r.has(key(3)) {
+	if r.len() != 1 || r.bytes() != r.limits.maxBytes || !r.has(key(3)) {
 		t.Errorf("%d entries, %d bytes", r.len(), r.bytes())
 	}
 	r.set(key(3), "") // smaller again
@@ -92,7 +92,7 @@ func TestStoreMaxBytes(t *testing.T) {
 	}
 	evictions := r.stats().evictions
 	r.remote(key(3), val(101)) // the oldest, growing by a remote write: it may go itself, but is held then
-	if rec, _ := r.peek(key(3)); len(rec.val) != 101 || r.bytes() > r.maxBytes || r.stats().evictions == evictions {
+	if rec, _ := r.peek(key(3)); len(rec.val) != 101 || r.bytes() > r.limits.maxBytes || r.stats().evictions == evictions {
 		t.Errorf("%d bytes, held: %+v", r.bytes(), rec)
 	}
 	if o := r.set(key(3), val(int(10*cost(100)-cost(0)+1))); o != outcomeTooBig {
@@ -113,11 +113,11 @@ func TestStoreMaxBytesOfManyShards(t *testing.T) {
 			n = 1 << 20
 		}
 		r.write(record{key: fmt.Sprint(rng.Intn(10_000)), val: strings.Repeat("v", n)}, i%2 == 0)
-		if r.bytes() > r.maxBytes {
+		if r.bytes() > r.limits.maxBytes {
 			t.Fatalf("%d bytes", r.bytes())
 		}
 	}
-	if r.bytes() < r.maxBytes/2 {
+	if r.bytes() < r.limits.maxBytes/2 {
 		t.Errorf("%d bytes only", r.bytes())
 	}
 	storeCheck(t, r.store)
@@ -194,11 +194,11 @@ func TestStoreProbation(t *testing.T) {
 	r.set("b", "")     // a use
 	r.remote("c", "2") // none
 	r.peek("c")        // none
-	if n := r.inProbation.Load(); n != 1 {
+	if n := r.tally.inProbation.Load(); n != 1 {
 		t.Errorf("%d in probation", n)
 	}
 	r.remote("a", "2") // stays where it is
-	if n := r.inProbation.Load(); n != 1 {
+	if n := r.tally.inProbation.Load(); n != 1 {
 		t.Errorf("%d in probation", n)
 	}
 	r.remote("d", "") // d and c are half of all

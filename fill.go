@@ -38,20 +38,18 @@ func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) 
 	fills := make([]*fill, len(keys))
 	start := &fillStart{settle: settle}
 	for i, key := range keys {
-		at := r.store.placeOf(key)
-		open := openFill{key: key, hash: at.hash, begin: now.mono}
-		fills[i] = &fill{fillStart: start, openFill: open, bucket: at.bucket}
+		fills[i] = &fill{fillStart: start, openFill: r.store.fills.open(key, now), bucket: bucketOf(key)}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	start.stamp, start.epoch = r.fillStamp(now, settle), r.store.epoch.Load()
+	start.stamp, start.epoch = r.fillStamp(now, settle), r.store.epochs.now()
 	start.echoes = r.echoes(now, settle)
 	for i, f := range fills {
 		if i > 0 && i%applyBatch == 0 { // others want the lock; what comes now precedes the reading
 			r.mu.Unlock()
 			r.mu.Lock()
 		}
-		r.store.beginFill(&f.openFill)
+		r.store.fills.begin(&f.openFill)
 	}
 	return fills
 }
@@ -76,7 +74,7 @@ func (r *replica) fillStamp(now instant, settle time.Duration) uint64 {
 }
 
 // dropFill ends a fill that brought nothing.
-func (r *replica) dropFill(f *fill) { r.store.endFill(&f.openFill) }
+func (r *replica) dropFill(f *fill) { r.store.fills.end(&f.openFill) }
 
 // endFill ends a fill that brought a record, which is complete but for its version. If the fence lets it
 // pass, that is written. Otherwise it may be kept as a provisional value. With beside, it isn't written,
@@ -84,7 +82,7 @@ func (r *replica) dropFill(f *fill) { r.store.endFill(&f.openFill) }
 func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOutcome {
 	rec.version = version{f.stamp, r.origin}
 	at := r.store.approach(rec)
-	defer r.store.endFill(&f.openFill)
+	defer r.store.fills.end(&f.openFill)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.makeRoom(now, rec)
@@ -103,7 +101,7 @@ func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOu
 // forward.
 func (r *replica) passes(f *fill, rec *record) bool {
 	return f.stamp != 0 && f.stamp > r.precedes(f.bucket) &&
-		f.epoch >= r.givenUpAll && !r.store.givenUp(&f.openFill) &&
+		f.epoch >= r.givenUpAll && !r.store.fills.givenUp(&f.openFill) &&
 		(!r.local || r.untouched(f)) && r.store.admits(rec.key, rec.version)
 }
 
@@ -114,7 +112,7 @@ func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutco
 		return fillRefused
 	}
 	if rec.kind == kindTombstone { // there is nothing to keep, nor is what was there any more
-		if r.store.unkeep(&f.openFill) {
+		if r.store.fills.unkeep(&f.openFill) {
 			return fillKept
 		}
 		return fillRefused
@@ -123,7 +121,7 @@ func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutco
 	if r.closed || !r.untouched(f) {
 		return fillRefused
 	}
-	if _, isNew := r.store.keep(now, rec, &f.openFill, beside); !isNew {
+	if _, isNew := r.store.fills.keep(now, rec, &f.openFill, beside); !isNew {
 		return fillRefused
 	}
 	r.n.provisionalKept++
@@ -135,7 +133,7 @@ func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutco
 
 // makeRoomToKeep is makeRoom for a provisional value.
 func (r *replica) makeRoomToKeep(now instant, rec *record, f *openFill, beside bool) {
-	for r.store.wants(now, rec, f, beside) && r.store.evictToKeep(now, rec, evictBatch) {
+	for r.store.fills.wants(now, rec, f, beside) && r.store.fills.evictFor(now, rec, evictBatch) {
 		r.mu.Unlock()
 		r.mu.Lock()
 	}
@@ -144,7 +142,7 @@ func (r *replica) makeRoomToKeep(now instant, rec *record, f *openFill, beside b
 // untouched reports whether no touch of all keys has come since the fill began, nor, where reads lag, a
 // touch of its bucket within that time before. Whether its key was touched since, the store knows.
 func (r *replica) untouched(f *fill) bool {
-	if f.epoch != r.store.epoch.Load() {
+	if f.epoch != r.store.epochs.now() {
 		return false
 	}
 	settled := func(touch time.Duration) bool { return touch+f.settle < f.begin }

@@ -94,7 +94,7 @@ func TestCraftedKeysAreLikeOthers(t *testing.T) {
 	put := map[string]func(r *storeRig, key string){
 		"set":         func(r *storeRig, key string) { r.set(key, "v") },
 		"received":    func(r *storeRig, key string) { r.remote(key, "v") },
-		"provisional": func(r *storeRig, key string) { r.keep(r.now, &record{key: key, val: "v"}, nil, false) },
+		"provisional": func(r *storeRig, key string) { r.fills.keep(r.now, &record{key: key, val: "v"}, nil, false) },
 	}
 	for _, c := range crafted {
 		for how, put := range put {
@@ -104,9 +104,9 @@ func TestCraftedKeysAreLikeOthers(t *testing.T) {
 					put(r, keyOf(c.hash(i)))
 				}
 				most, longest, average := 0, 0, n/r.shards()
-				for i := range r.table {
-					if sh := r.table[i].Load(); sh != nil {
-						most, longest = max(most, sh.index.n), max(longest, longestSearch(&sh.index))
+				for i := range r.shards() {
+					if sh := r.table.at(i); sh != nil {
+						most, longest = max(most, sh.entries.index.n), max(longest, longestSearch(&sh.entries.index))
 					}
 				}
 				if most > 2*average || longest > 200 {
@@ -169,16 +169,16 @@ func TestCraftedGroupIsSyncedInSteps(t *testing.T) {
 		must(t, a.set(w.now, keyOf(i<<14|77), "v", 0))
 	}
 	most := 0
-	for group := range a.store.groups() {
+	for group := range a.store.sync.groups() {
 		for shard := 0; shard < a.store.shards(); {
-			recs, next := a.store.groupStep(nil, a.store.groups(), group, shard)
+			recs, next := a.store.sync.groupStep(nil, a.store.sync.groups(), group, shard)
 			if next > shard+16 {
 				t.Fatalf("a step looks at %d shards", next-shard)
 			}
 			most, shard = max(most, len(recs)), next
 		}
 	}
-	if groups := a.store.groups(); groups < 8 || most > 3*stepRecords {
+	if groups := a.store.sync.groups(); groups < 8 || most > 3*stepRecords {
 		t.Errorf("%d groups, and a step of %d records", groups, most)
 	}
 	w.connect(1, 2)
@@ -208,27 +208,27 @@ func BenchmarkCraftedBucket(b *testing.B) {
 			key := keyOf(i<<14 | 77)
 			timed("set", func() { r.set(key, "some value") })
 		}
-		groups, buf := r.groups(), make([]record, 0, 2*keysPerShard)
-		for i := range r.table {
-			if sh := r.table[i].Load(); sh != nil {
-				timed("group", func() { r.appendGroup(buf[:0], sh, groups, 77%groups) })
+		groups, buf := r.sync.groups(), make([]record, 0, 2*keysPerShard)
+		for i := range r.shards() {
+			if sh := r.table.at(i); sh != nil {
+				timed("group", func() { r.sync.appendGroup(buf[:0], sh, groups, 77%groups) })
 			}
 		}
 		floors := []bucketFloor{{77, r.stamp / 2}}
 		streamed := newKeySet()
-		for i := range r.table {
-			if sh := r.table[i].Load(); sh != nil {
+		for i := range r.shards() {
+			if sh := r.table.at(i); sh != nil {
 				timed("drop", func() {
-					r.dropStale(sh, nil, func(key string, bucket int, stamp uint64) bool {
+					r.sync.dropStale(sh, nil, func(key string, bucket int, stamp uint64) bool {
 						return bucket == 77 && stamp <= floors[0].stamp && !streamed.has(key)
 					})
 				})
 			}
 		}
 		r.apply(r.now, &record{kind: kindClear, version: version{r.stamp, 1}}, true)
-		for i := range r.table {
-			if sh := r.table[i].Load(); sh != nil {
-				timed("sweep", func() { r.sweepSome(sh, r.now) })
+		for i := range r.shards() {
+			if sh := r.table.at(i); sh != nil {
+				timed("sweep", func() { r.sweeper.sweepSome(sh, r.now) })
 			}
 		}
 		for name, d := range times { // the maximum is the scheduler's or the collector's as a rule

@@ -15,12 +15,10 @@ import (
 
 // fillsLeft counts the fills that a node has begun and not ended.
 func fillsLeft(b *Bcache) (n int) {
-	for i := range b.store.table {
-		if sh := b.store.table[i].Load(); sh != nil {
-			sh.mu.Lock()
-			n += len(sh.fills)
-			sh.mu.Unlock()
-		}
+	for sh := range b.store.table.all {
+		sh.mu.Lock()
+		n += len(sh.fills)
+		sh.mu.Unlock()
 	}
 	return n
 }

@@ -106,7 +106,7 @@ func (r *replica) accept(now instant, o *offer) bool {
 		return false
 	}
 	o.rec.origin = o.origin
-	held, isNew := r.store.keep(now, &o.rec, nil, false)
+	held, isNew := r.store.fills.keep(now, &o.rec, nil, false)
 	if isNew {
 		r.n.provisionalAccepted++
 	}

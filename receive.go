@@ -256,5 +256,5 @@ func (r *replica) giveUpAll(now instant, rec *record) {
 		r.clearedTo = max(r.clearedTo, r.past(now, rec.stamp))
 		r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
 	}
-	r.givenUpAll = r.store.epoch.Load()
+	r.givenUpAll = r.store.epochs.now()
 }

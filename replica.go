@@ -338,7 +338,7 @@ func (r *replica) tick(now instant) {
 	r.tend(now)
 	n := r.store.shards()
 	for range (n + sweepTurns - 1) / sweepTurns {
-		r.store.sweepShard(now, r.swept)
+		r.store.sweeper.sweep(now, r.swept)
 		r.swept = (r.swept + 1) % n
 	}
 }

@@ -308,9 +308,8 @@ func (s *sim) newNode(id, life int) *simNode {
 		wake:     func() { s.wake(n) }, changed: n.forget,
 		store: storeConfig{maxKeys: s.c.maxKeys[id], maxBytes: s.c.maxBytes, maxTombstones: s.c.tombstones,
 			deletionDelay: s.c.deletionDelay, groupKeys: s.c.groupKeys, seed: uint64(id),
-			hash: keyHash{replay: origin}, stepShards: 1},
+			hash: keyHash{replay: origin}, shards: 1 << (id % 3), stepShards: 1}, // a sync takes several steps
 	})
-	n.r.store.table = make([]atomic.Pointer[shard], 1<<(id%3)) // a sync takes several steps
 	n.r.lonely, n.r.unsyncedFor = s.mono(), s.mono()
 	if s.c.stepWork > 0 {
 		n.r.stepWork, n.r.between = s.c.stepWork, func() { s.between(n) }

@@ -3,7 +3,6 @@ package bcache
 import (
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -118,8 +117,7 @@ func TestStoreTombstonesAreCollected(t *testing.T) {
 
 func TestStoreTombstoneBounds(t *testing.T) {
 	for _, shards := range []int{1, 64} {
-		r := newStoreRig(storeConfig{maxKeys: 1, maxTombstones: 100, deletionDelay: time.Hour})
-		r.table = make([]atomic.Pointer[shard], shards)
+		r := newStoreRig(storeConfig{maxKeys: 1, maxTombstones: 100, deletionDelay: time.Hour, shards: shards})
 		var first version
 		for i := range 1000 {
 			r.pass(time.Millisecond)
@@ -150,7 +148,7 @@ func TestStoreTombstoneBounds(t *testing.T) {
 		big := strings.Repeat("k", 16<<20)
 		for i := range 6 {
 			r.del(fmt.Sprint(big[:16<<20-10], i))
-			if n := r.tombBytes.Load(); n > maxTombstoneBytes {
+			if n := r.tombSums.bytes.Load(); n > maxTombstoneBytes {
 				t.Fatalf("%d bytes", n)
 			}
 		}

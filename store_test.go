@@ -58,7 +58,7 @@ func (r *storeRig) pass(d time.Duration) {
 
 func (r *storeRig) sweep() {
 	for i := range r.shards() {
-		r.sweepShard(r.now, i)
+		r.sweeper.sweep(r.now, i)
 	}
 }
 

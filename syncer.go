@@ -2,17 +2,9 @@ package bcache
 
 import (
 	"cmp"
-	"hash/maphash"
 	"math/bits"
 	"slices"
 )
-
-// What a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
-// to group b % groups. The number of groups is a power of two.
-//
-// Keys lie in shards by a hash of this node's own, so a group has some in all of them: each
-// group takes a look at all that is held. So there are few groups, and a group is made in
-// steps that lock a shard at a time, however many keys somebody has chosen for one group.
 
 const (
 	defaultGroupKeys = 1 << 17
@@ -23,19 +15,32 @@ const (
 	stepRecords       = 1024
 )
 
+// A syncer is what a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
+// to group b % groups. The number of groups is a power of two.
+//
+// Keys lie in shards by a hash of this node's own, so a group has some in all of them: each
+// group takes a look at all that is held. So there are few groups, and a group is made in
+// steps that lock a shard at a time, however many keys somebody has chosen for one group.
+type syncer struct {
+	*shared
+	table      *table
+	groupKeys  int // in a group, about
+	stepShards int
+}
+
 // groups returns how many groups to stream the store in.
-func (s *store) groups() int {
-	n := (s.len() + s.tombstones()) / s.groupKeys
+func (y *syncer) groups() int {
+	n := int(y.tally.entries.Load()+y.tombSums.count.Load()) / y.groupKeys
 	return min(1<<bits.Len(uint(n)), maxGroups)
 }
 
 // groupStep appends to recs, which is empty, what shards from one on hold of a group, sorted so that it
 // encodes well, and returns the shard with which to go on: shards() after the last one.
-func (s *store) groupStep(recs []record, groups, group, shard int) (_ []record, next int) {
-	end := min(shard+s.stepShards, len(s.table))
+func (y *syncer) groupStep(recs []record, groups, group, shard int) (_ []record, next int) {
+	end := min(shard+y.stepShards, y.table.len())
 	for ; shard < end && len(recs) < stepRecords; shard++ {
-		if sh := s.table[shard].Load(); sh != nil {
-			recs = s.appendGroup(recs, sh, groups, group)
+		if sh := y.table.at(shard); sh != nil {
+			recs = y.appendGroup(recs, sh, groups, group)
 		}
 	}
 	slices.SortFunc(recs, func(a, b record) int {
@@ -45,23 +50,23 @@ func (s *store) groupStep(recs []record, groups, group, shard int) (_ []record, 
 }
 
 // appendGroup appends what a shard holds of a group.
-func (s *store) appendGroup(recs []record, sh *shard, groups, group int) []record {
+func (y *syncer) appendGroup(recs []record, sh *shard, groups, group int) []record {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	clear := s.clearStamp.Load()
-	for e := range sh.index.all {
+	clear := y.lastClear.stamp.Load()
+	for e := range sh.entries.index.all {
 		switch {
 		case e.bucket()%groups != group || e.stamp <= clear:
 		case e.isProvisional(): // it is this node's own affair
 		case e.mark != 0:
 			// Nobody vouches for it, and the other node would take it for granted. To that one
 			// it is forgotten.
-			s.raiseFloor(e.bucket(), e.stamp)
+			y.floors.raise(e.bucket(), e.stamp)
 		default:
 			recs = append(recs, e.record())
 		}
 	}
-	for _, t := range sh.tombs.values() {
+	for _, t := range sh.tombs.all() {
 		if t.stamp > clear && bucketOf(t.key)%groups == group {
 			recs = append(recs, record{key: t.key, version: t.version, kind: kindTombstone})
 		}
@@ -71,10 +76,10 @@ func (s *store) appendGroup(recs []record, sh *shard, groups, group int) []recor
 
 // groupEnd returns Clear, and the floors of a group that are above it. It comes after the last step:
 // what went meanwhile is below one of them.
-func (s *store) groupEnd(groups, group int) (after version, floors []bucketFloor) {
-	after = s.clearVersion()
+func (y *syncer) groupEnd(groups, group int) (after version, floors []bucketFloor) {
+	after = y.lastClear.version()
 	for b := group; b < numBuckets; b += groups {
-		if f := s.floorOf(b); f > after.stamp {
+		if f := y.floors.of(b); f > after.stamp {
 			floors = append(floors, bucketFloor{uint16(b), f})
 		}
 	}
@@ -85,7 +90,7 @@ func (s *store) groupEnd(groups, group int) (after version, floors []bucketFloor
 // streamed and isn't above the other node's floor may be older than what that one has
 // forgotten. This node's floors must have been raised before, so that nothing of the kind
 // comes in meanwhile. It returns the keys that it dropped.
-func (s *store) dropUnstreamed(
+func (y *syncer) dropUnstreamed(
 	groups, group int, streamed *keySet, floors []bucketFloor,
 ) (dropped []string) {
 	if len(floors) == 0 {
@@ -98,16 +103,14 @@ func (s *store) dropUnstreamed(
 	stale := func(key string, bucket int, stamp uint64) bool {
 		return bucket%groups == group && stamp <= above[bucket/groups] && !streamed.has(key)
 	}
-	for i := range s.table {
-		if sh := s.table[i].Load(); sh != nil {
-			dropped = s.dropStale(sh, dropped, stale)
-		}
+	for sh := range y.table.all {
+		dropped = y.dropStale(sh, dropped, stale)
 	}
 	return dropped
 }
 
 // dropStale forgets what a shard holds that is stale, and appends its keys.
-func (s *store) dropStale(
+func (y *syncer) dropStale(
 	sh *shard, dropped []string, stale func(key string, bucket int, stamp uint64) bool,
 ) []string {
 	sh.mu.Lock()
@@ -118,69 +121,49 @@ func (s *store) dropStale(
 		dropped = append(dropped, key)
 		versions = append(versions, v)
 	}
-	for e := range sh.index.all {
+	for e := range sh.entries.index.all {
 		if !e.isProvisional() && stale(e.key, e.bucket(), e.stamp) {
 			note(e.key, e.version)
 		}
 	}
-	for _, t := range sh.tombs.values() {
+	for _, t := range sh.tombs.all() {
 		if stale(t.key, bucketOf(t.key), t.stamp) {
 			note(t.key, t.version)
 		}
 	}
 	for i, v := range versions { // not while the index is gone through
-		s.forgetLocked(sh, dropped[first+i], v)
+		sh.forgetLocked(dropped[first+i], v)
 	}
 	return dropped
 }
 
-// A keySet keeps only hashes of its keys, so that however long they are it doesn't take
-// more. No two keys share one, but for a chance of 1 in 2^64 on which nobody has an influence.
-type keySet struct {
-	seed   maphash.Seed
-	hashes map[uint64]struct{}
-}
-
-func newKeySet() *keySet { return &keySet{maphash.MakeSeed(), map[uint64]struct{}{}} }
-
-func (s *keySet) add(key string) { s.hashes[maphash.String(s.seed, key)] = struct{}{} }
-
-func (s *keySet) has(key string) bool {
-	_, ok := s.hashes[maphash.String(s.seed, key)]
-	return ok
-}
-
 // unmark has whatever a shard holds count like everything else. It returns how many entries that are.
-func (s *store) unmark(shard int) int {
-	sh := s.table[shard].Load()
+func (y *syncer) unmark(shard int) int {
+	sh := y.table.at(shard)
 	if sh == nil {
 		return 0
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for e := range sh.index.all {
+	for e := range sh.entries.index.all {
 		e.mark = 0
 	}
-	return sh.index.n
+	return sh.entries.index.n
 }
 
 // vouch ends a full sync: what was streamed in it, with this mark, counts like
 // everything else from now on; what is left of others, which didn't end, goes. It returns the
 // keys that went.
-func (s *store) vouch(mark uint8) (dropped []string) {
-	for i := range s.table {
-		sh := s.table[i].Load()
-		if sh == nil {
-			continue
-		}
+func (y *syncer) vouch(mark uint8) (dropped []string) {
+	for sh := range y.table.all {
 		sh.mu.Lock()
-		for _, e := range sh.entriesLocked() {
+		for _, e := range sh.entries.all() {
 			switch e.mark {
 			case 0:
 			case mark:
 				e.mark = 0
 			default:
-				s.forgetLocked(sh, e.key, e.version)
+				sh.forgetLocked(e.key, e.version)
 				dropped = append(dropped, e.key)
 			}
 		}
