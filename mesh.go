@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	meshPortTries = 20               // free ports that are tried for port 0
-	meshRestFor   = 30 * time.Second // for so long a frame that was under way waits for another connection
-	meshRests     = 16               // such frames, each way
+	meshMaxPending = 64 << 20
+	meshPortTries  = 20               // free ports that are tried for port 0
+	meshRestFor    = 30 * time.Second // for so long a frame that was under way waits for another connection
+	meshRests      = 16               // such frames, each way
 )
 
 // meshConfig describes a meshTransport.
@@ -35,7 +36,7 @@ type meshConfig struct {
 	Key           []byte        // the stretched secret; empty is open
 	MaxClockSkew  time.Duration // nodes whose clocks differ by more are refused
 	MaxConns      int
-	MaxPending    int           // bytes that may wait for a node; 0 is defaultMaxPending
+	MaxPending    int           // bytes that may wait for a node; 0 is meshMaxPending
 	lineAge       time.Duration // 0 is lineAge
 	Log           *lineLog
 	Now           func() time.Time // the wall clock that handshakes compare; nil is time.Now
@@ -57,12 +58,10 @@ type meshConfig struct {
 //   - mesh_frames.go, mesh_line.go, mesh_relay.go: how frames go, and what waits
 //   - mesh_close.go, meshguts.go: mesh's oddities: what it logs, and how to end what it can't end
 type meshTransport struct {
-	cfg    meshConfig
-	log    *lineLog
-	label  string   // marks the goroutines that mesh starts for this transport
-	gate   meshGate // every goroutine of ours, and every call between us and mesh
-	ctx    context.Context
-	cancel context.CancelFunc
+	cfg   meshConfig
+	log   *lineLog
+	label string     // marks the goroutines that mesh starts for this transport
+	scope *meshScope // every goroutine of ours, and every call between us and mesh
 
 	starting sync.Mutex              // Start, against Close
 	run      atomic.Pointer[meshRun] // nil before Start
@@ -131,6 +130,7 @@ func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 	t := &meshTransport{
 		cfg:      cfg,
 		log:      cfg.Log,
+		scope:    newMeshScope(cfg.Log),
 		label:    strconv.FormatUint(rand.Uint64(), 16),
 		accepted: make(chan struct{}),
 		reaped:   make(chan struct{}),
@@ -141,7 +141,6 @@ func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 		rests:    make(map[uint64]lineRest),
 		pings:    make(map[uint64]chan uint64),
 	}
-	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.accepts.init()
 	t.dials.init(t)
 	t.book.init()
@@ -152,10 +151,10 @@ func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 func (t *meshTransport) Start(h transportHandler) error {
 	t.starting.Lock()
 	defer t.starting.Unlock()
-	if !t.gate.enter() {
+	if !t.scope.enter() {
 		return ErrClosed
 	}
-	defer t.gate.leave()
+	defer t.scope.leave()
 	if t.run.Load() != nil {
 		return errors.New("bcache: the transport was started before")
 	}
@@ -168,16 +167,16 @@ func (t *meshTransport) Start(h transportHandler) error {
 		started <- t.listen(h)
 	}()
 	if err := <-started; err != nil {
-		t.gate.shut()
-		t.cancel()
+		t.scope.shut()
+		t.scope.cancel()
 		return fmt.Errorf("bcache: can't listen on %s: %w", t.cfg.ListenAddr, err)
 	}
-	t.spawn(t.watch)
+	t.scope.spawn(t.watch)
 	if topology := t.run.Load().topology; topology != nil {
-		t.spawn(topology.loop)
+		t.scope.spawn(topology.loop)
 	}
-	t.spawn(t.dials.loop)
-	t.spawn(t.dials.resolveLoop)
+	t.scope.spawn(t.dials.loop)
+	t.scope.spawn(t.dials.resolveLoop)
 	t.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, t.Addr())
 	return nil
 }
@@ -241,11 +240,11 @@ func (t *meshTransport) resolveListen() (*net.TCPAddr, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := net.DefaultResolver.LookupPort(t.ctx, "tcp", service)
+	port, err := net.DefaultResolver.LookupPort(t.scope.ctx, "tcp", service)
 	if err != nil || host == "" {
 		return &net.TCPAddr{Port: port}, err
 	}
-	ips, err := net.DefaultResolver.LookupIPAddr(t.ctx, host)
+	ips, err := net.DefaultResolver.LookupIPAddr(t.scope.ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -330,32 +329,14 @@ func (t *meshTransport) Stats() transportStats {
 
 // deliver hands a frame to the handler, on the goroutine of mesh that received it.
 func (t *meshTransport) deliver(from uint64, frame []byte) {
-	if from == t.cfg.PeerID || !t.gate.enter() {
+	if from == t.cfg.PeerID || !t.scope.enter() {
 		return
 	}
-	defer t.gate.leave()
-	defer t.recovered("Receive")
+	defer t.scope.leave()
+	defer t.scope.recovered("Receive")
 	t.count.framesIn.Add(1)
 	t.count.bytesIn.Add(uint64(len(frame)))
 	t.run.Load().handler.Receive(from, frame)
-}
-
-// recovered keeps a panic from ending the process.
-func (t *meshTransport) recovered(where string) {
-	if p := recover(); p != nil {
-		t.log.Errorf(0, "panic in %s: %v", where, p)
-	}
-}
-
-// spawn runs f on a goroutine that Close waits for.
-func (t *meshTransport) spawn(f func()) {
-	if !t.gate.enter() {
-		return
-	}
-	go func() {
-		defer t.gate.leave()
-		f()
-	}()
 }
 
 // poke wakes the watcher.

@@ -59,7 +59,7 @@ func (t *meshTransport) admit(c *meshConn) error {
 
 	// Registered before the old ones end: from now on it is what others are judged by.
 	t.mu.Lock()
-	if t.ctx.Err() != nil {
+	if t.scope.ctx.Err() != nil {
 		t.mu.Unlock()
 		return errMeshClosing
 	}
@@ -97,7 +97,7 @@ func (t *meshTransport) beginAdmission(peer uint64) (*meshPeer, error) {
 		t.mu.Unlock()
 		select {
 		case <-before:
-		case <-t.ctx.Done():
+		case <-t.scope.ctx.Done():
 			return nil, errMeshClosing
 		}
 	}
@@ -147,7 +147,7 @@ func (t *meshTransport) judgeCrossing(c, old *meshConn) error {
 	case <-old.done:
 		return nil
 	case <-wait.C:
-	case <-t.ctx.Done():
+	case <-t.scope.ctx.Done():
 	}
 	return errMeshHave
 }
@@ -204,7 +204,7 @@ func (t *meshTransport) ask(peer uint64, over *meshConn) (origin uint64, ok bool
 			return 0, false
 		case <-timeout.C:
 			return 0, false
-		case <-t.ctx.Done():
+		case <-t.scope.ctx.Done():
 			return 0, false
 		}
 	}

@@ -36,15 +36,15 @@ func (t *meshTransport) Close() error {
 //  3. our own goroutines, and calls that are under way
 //  4. the actors, see meshGuts.stop
 func (t *meshTransport) shutdown() error {
-	t.gate.shut()
+	t.scope.shut()
 	dialled := t.dials.underWay()
 	t.phase.CompareAndSwap(meshRunning, meshEnding) // dead already if Start has failed
-	t.cancel()
+	t.scope.cancel()
 	t.starting.Lock() // Start may be under way
 	run := t.run.Load()
 	t.starting.Unlock()
 	if run == nil || t.phase.Load() == meshDead {
-		t.gate.wait()
+		t.scope.wait()
 		return nil
 	}
 
@@ -54,13 +54,13 @@ func (t *meshTransport) shutdown() error {
 	defer farewell.Wait() // nobody writes to a connection that has ended
 	err := t.endAccept(ctx)
 	t.until(ctx, func() bool { return t.endConns(run) })
-	t.gate.wait()
+	t.scope.wait()
 	looks := 0
 	left := t.until(ctx, func() bool {
 		t.endConns(run)
 		switch looks++; looks {
 		case meshPatience:
-			own := t.dials.ownAddrs()
+			own := ownAddrs(t.Addr())
 			cutTCP(func(local, _ netip.AddrPort) bool { return own(local) })
 		case meshPatience2:
 			// Other nodes in this process may be connected to the same address; they
@@ -98,7 +98,7 @@ func (t *meshTransport) until(ctx context.Context, ok func() bool) error {
 // connection and ends when it logs that. Then the accepted side of it stays open until
 // the next garbage collection, since only that goroutine knew of it.
 func (t *meshTransport) endAccept(ctx context.Context) error {
-	if own, err := netip.ParseAddrPort(t.listensOn()); err == nil && cutListener(own) {
+	if own, err := boundTo(t.Addr()); err == nil && cutListener(own) {
 		shut := time.NewTimer(200 * time.Millisecond)
 		defer shut.Stop()
 		select {
@@ -109,15 +109,7 @@ func (t *meshTransport) endAccept(ctx context.Context) error {
 		}
 	}
 	t.dialled.Store(true)
-	target := t.Addr()
-	if host, port, err := net.SplitHostPort(target); err == nil {
-		switch ip, _ := netip.ParseAddr(host); {
-		case host == "" || ip.Is4() && ip.IsUnspecified():
-			target = net.JoinHostPort("127.0.0.1", port)
-		case ip.IsUnspecified():
-			target = net.JoinHostPort("::1", port)
-		}
-	}
+	target := dialTo(t.Addr())
 	dialer := net.Dialer{Timeout: 200 * time.Millisecond}
 	for {
 		if conn, err := dialer.DialContext(ctx, "tcp", target); err == nil {
@@ -135,15 +127,6 @@ func (t *meshTransport) endAccept(ctx context.Context) error {
 			return fmt.Errorf("bcache: %s couldn't be freed", t.Addr())
 		}
 	}
-}
-
-// listensOn is Addr with an unspecified host if it has none.
-func (t *meshTransport) listensOn() string {
-	addr := t.Addr()
-	if host, port, err := net.SplitHostPort(addr); err == nil && host == "" {
-		return net.JoinHostPort("::", port)
-	}
-	return addr
 }
 
 // endConns ends all connections and reports whether none is left.
@@ -245,7 +228,7 @@ func (l meshLogger) Printf(format string, args ...interface{}) {
 func (l meshLogger) translate(format string, args []any) {
 	switch {
 	case format == "->[%s] connection accepted" && len(args) == 1:
-		l.t.pause(l.t.accepts.begin(fmt.Sprint(args[0]), time.Now()))
+		l.t.scope.pause(l.t.accepts.begin(fmt.Sprint(args[0]), time.Now()))
 	case format == "->[%s] error during connection attempt: %v" && len(args) == 2:
 		l.failed(fmt.Sprint(args[0]), args[1], false)
 	case format == "->[%s] connection shutting down due to error during handshake: %v" && len(args) == 2:
@@ -317,41 +300,26 @@ func (t *meshTransport) reap(format string) {
 	phase := t.phase.Load()
 	switch {
 	case phase == meshRunning:
-		if format == "%v" && onMeshStack(meshOnAccept) {
-			t.pause(50 * time.Millisecond) // out of file descriptors: mesh would spin
+		if format == "%v" && onStack(meshOnAccept) {
+			t.scope.pause(50 * time.Millisecond) // out of file descriptors: mesh would spin
 		}
-	case onMeshStack(meshOnAccept):
+	case onStack(meshOnAccept):
 		if format == "%v" || t.dialled.Load() {
 			close(t.accepted)
 			runtime.Goexit()
 		}
 		// AddFeaturesTo ends a connection that was accepted meanwhile, which closes it.
-	case onMeshStack(meshOnAttempt):
+	case onStack(meshOnAttempt):
 		runtime.Goexit()
-	case phase == meshDead && onMeshStack(meshOnConn):
+	case phase == meshDead && onStack(meshOnConn):
 		runtime.Goexit() // a straggler, which nobody would answer
 	}
 }
 
 // reapPeers ends the actor of mesh's Peers, when it is called on it.
 func (t *meshTransport) reapPeers() {
-	if t.phase.Load() == meshDead && onMeshStack(meshOnPeers) {
+	if t.phase.Load() == meshDead && onStack(meshOnPeers) {
 		close(t.reaped)
 		runtime.Goexit()
-	}
-}
-
-// onMeshStack reports whether a function is on the caller's stack.
-func onMeshStack(suffix string) bool {
-	var pcs [64]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	for {
-		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, suffix) {
-			return true
-		}
-		if !more {
-			return false
-		}
 	}
 }

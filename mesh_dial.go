@@ -93,7 +93,7 @@ func (d *meshDialer) loop() {
 		select {
 		case <-timer.C:
 		case <-d.kick:
-		case <-d.t.ctx.Done():
+		case <-d.t.scope.ctx.Done():
 			return
 		}
 		timer.Reset(d.dialDue(time.Now()))
@@ -122,7 +122,7 @@ func (d *meshDialer) dialDue(now time.Time) time.Duration {
 		}
 		g.busy = true
 		configured := g.configured
-		d.t.spawn(func() { d.dial(addr, configured) })
+		d.t.scope.spawn(func() { d.dial(addr, configured) })
 	}
 	return wait
 }
@@ -158,7 +158,7 @@ func (d *meshDialer) complain(addr netip.AddrPort, err error) {
 	}
 	peer, name := g.peer, g.name
 	d.mu.Unlock()
-	if !d.t.relays(peer) || d.t.ctx.Err() != nil {
+	if !d.t.relays(peer) || d.t.scope.ctx.Err() != nil {
 		return
 	}
 	d.t.log.Errorf(peer, "node %x can't be reached at %s, which it advertises, only through others: %v; "+
@@ -220,19 +220,14 @@ func (g *dialTarget) fail(now time.Time) {
 // probe connects and waits for the header that every mesh node sends first. Unlike
 // mesh's own dial it has timeouts and ends with Close.
 func (d *meshDialer) probe(addr netip.AddrPort) error {
-	dialer := net.Dialer{Timeout: dialConnect}
-	if local, _, err := net.SplitHostPort(d.t.Addr()); err == nil && local != "" {
-		if ip, err := netip.ParseAddr(local); err == nil && !ip.IsUnspecified() {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)) // as mesh does
-		}
-	}
-	conn, err := dialer.DialContext(d.t.ctx, "tcp", addr.String())
+	dialer := net.Dialer{Timeout: dialConnect, LocalAddr: localOf(d.t.Addr())} // as mesh does
+	conn, err := dialer.DialContext(d.t.scope.ctx, "tcp", addr.String())
 	if err != nil {
 		return bareError(err)
 	}
 	defer conn.Close()
 	_ = conn.(*net.TCPConn).SetLinger(0)
-	stop := context.AfterFunc(d.t.ctx, func() { conn.Close() })
+	stop := context.AfterFunc(d.t.scope.ctx, func() { conn.Close() })
 	defer stop()
 	if err := conn.SetReadDeadline(time.Now().Add(dialAnswer)); err != nil {
 		return err
@@ -302,7 +297,7 @@ func (d *meshDialer) hand(addr netip.AddrPort) error {
 	select {
 	case d.hands <- struct{}{}:
 		defer func() { <-d.hands }()
-	case <-d.t.ctx.Done():
+	case <-d.t.scope.ctx.Done():
 		return errMeshClosing
 	}
 	if d.arrived(addr) {
@@ -326,7 +321,7 @@ func (d *meshDialer) hand(addr netip.AddrPort) error {
 		}
 	} else if run.guts == nil {
 		return errMeshLayout
-	} else if err := run.guts.dial(d.t.ctx, key, net.TCPAddrFromAddrPort(addr)); err != nil {
+	} else if err := run.guts.dial(d.t.scope.ctx, key, net.TCPAddrFromAddrPort(addr)); err != nil {
 		return err
 	}
 	timeout := time.NewTimer(dialConnect + dialAnswer)
@@ -336,7 +331,7 @@ func (d *meshDialer) hand(addr netip.AddrPort) error {
 		return err
 	case <-timeout.C:
 		return context.DeadlineExceeded
-	case <-d.t.ctx.Done():
+	case <-d.t.scope.ctx.Done():
 		return errMeshClosing
 	}
 }

@@ -25,7 +25,7 @@ func (t *meshTransport) Disconnect(peer uint64) {
 	t.mu.Unlock()
 	for _, c := range conns {
 		if c.end(errMeshDisconnect) {
-			t.spawn(func() { t.awaitEnd(c) })
+			t.scope.spawn(func() { t.awaitEnd(c) })
 		}
 	}
 }
@@ -95,7 +95,7 @@ func (t *meshTransport) awaitEnd(c *meshConn) {
 		select {
 		case <-c.done:
 			return
-		case <-t.ctx.Done():
+		case <-t.scope.ctx.Done():
 			return
 		case <-wait.C:
 			t.run.Load().hangUp(c)

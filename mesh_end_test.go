@@ -156,7 +156,7 @@ func TestMeshQueueDiesWithItsConnection(t *testing.T) {
 	n := meshNew(t, 0xa, nil)
 	conn := func() *meshConn {
 		c := &meshConn{t: n.meshTransport, peer: 0xb, done: make(chan struct{}), errs: make(chan error, 1)}
-		c.line = newMeshLine(c.write, func(func()) {}, c.done, &n.count, &n.transfers, defaultMaxPending)
+		c.line = newMeshLine(c.write, func(func()) {}, c.done, &n.count, &n.transfers, meshMaxPending)
 		return c
 	}
 	used, spare := conn(), conn()

@@ -44,10 +44,10 @@ func (t *meshTransport) lines() (lines map[uint64]*meshLine, relays map[uint64][
 
 // Broadcast implements transport.
 func (t *meshTransport) Broadcast(frame []byte) {
-	if !t.gate.enter() {
+	if !t.scope.enter() {
 		return
 	}
-	defer t.gate.leave()
+	defer t.scope.leave()
 	if len(frame) == 0 || len(frame) > maxItem {
 		t.count.dropped.Add(1)
 		return
@@ -66,10 +66,10 @@ func (t *meshTransport) Broadcast(frame []byte) {
 
 // Send implements transport.
 func (t *meshTransport) Send(peer uint64, frame []byte, bulk bool) error {
-	if !t.gate.enter() {
+	if !t.scope.enter() {
 		return ErrClosed
 	}
-	defer t.gate.leave()
+	defer t.scope.leave()
 	lane := laneFirst
 	if bulk {
 		lane = laneBulk

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -62,10 +61,10 @@ func (t *meshTransport) AddFeaturesTo(f map[string]string) {
 // PrepareConnection implements mesh.Overlay: it decides about a connection, on
 // the connection's own goroutine.
 func (t *meshTransport) PrepareConnection(p mesh.OverlayConnectionParams) (mesh.OverlayConnection, error) {
-	if !t.gate.enter() {
+	if !t.scope.enter() {
 		return nil, errMeshClosing
 	}
-	defer t.gate.leave()
+	defer t.scope.leave()
 	t.accepts.end(p.RemoteAddr.String())
 
 	c, err := t.greet(p)
@@ -95,17 +94,7 @@ func (t *meshTransport) refuse(p mesh.OverlayConnectionParams, r *meshRefusal) {
 	peer := uint64(p.RemotePeer.Name)
 	t.log.Errorf(peer, "node %x (%s) is refused: %s", peer, p.RemoteAddr, r.reason)
 	if p.SendControlMessage(mesh.ProtocolOverlayControlMsg, encodeRefused(r.reason)) == nil {
-		t.pause(meshFarewell)
-	}
-}
-
-// pause waits, or returns early when the transport closes.
-func (t *meshTransport) pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.ctx.Done():
+		t.scope.pause(meshFarewell)
 	}
 }
 
@@ -152,8 +141,8 @@ func (t *meshTransport) greet(p mesh.OverlayConnectionParams) (*meshConn, error)
 		control: p.SendControlMessage,
 		errs:    make(chan error, 1), done: make(chan struct{}),
 	}
-	most := cmp.Or(t.cfg.MaxPending, defaultMaxPending)
-	c.line = newMeshLine(c.write, t.spawn, c.done, &t.count, &t.transfers, most)
+	most := cmp.Or(t.cfg.MaxPending, meshMaxPending)
+	c.line = newMeshLine(c.write, t.scope.spawn, c.done, &t.count, &t.transfers, most)
 	c.line.age = cmp.Or(t.cfg.lineAge, lineAge)
 	return c, nil
 }
@@ -236,10 +225,10 @@ func (c *meshConn) Confirm() {
 
 // ControlMessage implements mesh.OverlayConnection.
 func (c *meshConn) ControlMessage(tag byte, msg []byte) {
-	if !c.t.gate.enter() {
+	if !c.t.scope.enter() {
 		return
 	}
-	defer c.t.gate.leave()
+	defer c.t.scope.leave()
 	if tag == lineTag {
 		c.t.receiveLine(c, msg)
 		return
@@ -291,17 +280,4 @@ func (t *meshTransport) advertised() string {
 		return addr
 	}
 	return withPort(t.cfg.AdvertiseAddr, addr)
-}
-
-// completeAddr checks an address that a node advertises, and fills in the IP that it
-// was seen with if it names none. It returns "" if the address is no use.
-func completeAddr(addr string, seen netip.Addr) string {
-	host, port, err := splitAddr(addr)
-	if err != nil {
-		return ""
-	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		host = seen.Unmap().String()
-	}
-	return joinAddr(host, port)
 }

@@ -23,7 +23,7 @@ func (d *meshDialer) resolveLoop() {
 		select {
 		case <-timer.C:
 		case <-d.look:
-		case <-d.t.ctx.Done():
+		case <-d.t.scope.ctx.Done():
 			return
 		}
 		d.resolve(known)
@@ -143,7 +143,7 @@ type dialName struct {
 
 // aim sets the targets.
 func (d *meshDialer) aim(named map[string]dialName, known map[string][]netip.AddrPort) {
-	own := d.ownAddrs()
+	own := ownAddrs(d.t.Addr())
 	throng := 0
 	for addr := range named {
 		throng += len(known[addr])
@@ -211,7 +211,7 @@ func (d *meshDialer) lookup(addr string) ([]netip.AddrPort, error) {
 	if host == "" {
 		host = "localhost"
 	}
-	ctx, cancel := context.WithTimeout(d.t.ctx, dialLookup)
+	ctx, cancel := context.WithTimeout(d.t.scope.ctx, dialLookup)
 	defer cancel()
 	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
 	if err != nil {
@@ -229,29 +229,4 @@ func (d *meshDialer) lookup(addr string) ([]netip.AddrPort, error) {
 		aps[i] = netip.AddrPortFrom(ip.Unmap(), uint16(port))
 	}
 	return aps, nil
-}
-
-// ownAddrs returns a func that recognises the addresses that this node listens on. Others
-// that lead here, by a proxy say, show when mesh dials them.
-func (d *meshDialer) ownAddrs() func(netip.AddrPort) bool {
-	host, port, err := splitAddr(d.t.Addr())
-	if err != nil {
-		return func(netip.AddrPort) bool { return false }
-	}
-	listen, err := netip.ParseAddr(host)
-	if host != "" && err == nil && !listen.IsUnspecified() {
-		return func(ap netip.AddrPort) bool { return ap.Port() == port && ap.Addr() == listen.Unmap() }
-	}
-	local := make(map[netip.Addr]bool)
-	if addrs, err := net.InterfaceAddrs(); err == nil {
-		for _, a := range addrs {
-			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
-				local[prefix.Addr().Unmap()] = true
-			}
-		}
-	}
-	return func(ap netip.AddrPort) bool {
-		ip := ap.Addr()
-		return ap.Port() == port && (ip.IsLoopback() || ip.IsUnspecified() || local[ip.WithZone("")])
-	}
 }

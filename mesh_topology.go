@@ -59,10 +59,10 @@ func (m *meshTopology) loop() {
 		case <-whole.C:
 			m.note(m.router.Gossip())
 			m.pass()
-		case <-m.t.ctx.Done():
+		case <-m.t.scope.ctx.Done():
 			return
 		}
-		m.t.pause(max(topologyLeast, time.Duration(m.t.numConns())*topologyEvery))
+		m.t.scope.pause(max(topologyLeast, time.Duration(m.t.numConns())*topologyEvery))
 	}
 }
 
@@ -73,7 +73,7 @@ func (m *meshTopology) pass() {
 	data := m.pending
 	m.pending = nil
 	m.mu.Unlock()
-	if data == nil || m.t.ctx.Err() != nil {
+	if data == nil || m.t.scope.ctx.Err() != nil {
 		return
 	}
 	once := &topologyData{mesh: data}
@@ -147,7 +147,7 @@ func (m *meshTopology) OnGossipBroadcast(from mesh.PeerName, update []byte) (mes
 // Gossip implements mesh.Gossiper. mesh calls it with each new connection, for what to send
 // over it, and every 30 seconds, which loop does instead.
 func (m *meshTopology) Gossip() mesh.GossipData {
-	if !onMeshStack(meshOnAdded) || !m.t.introduces() {
+	if !onStack(meshOnAdded) || !m.t.introduces() {
 		return nil
 	}
 	return &topologyData{mesh: m.router.Gossip()}

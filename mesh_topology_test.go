@@ -81,7 +81,7 @@ func TestMeshTopologyIsGathered(t *testing.T) {
 		}
 		m := newMeshTopology(n.meshTransport, told, told)
 		m.neighbours = func(int) []mesh.Connection { return []mesh.Connection{nil} }
-		n.spawn(m.loop)
+		n.scope.spawn(m.loop)
 		synctest.Wait()
 		if data, err := m.OnGossip([]byte("known")); data != nil || err != nil {
 			t.Errorf("%v, %v", data, err)

@@ -30,7 +30,7 @@ func (t *meshTransport) watch() {
 			t.tellSome()
 		case <-alone.C:
 			t.sayAlone()
-		case <-t.ctx.Done():
+		case <-t.scope.ctx.Done():
 			return
 		}
 	}
@@ -138,10 +138,10 @@ func (t *meshTransport) compare(relayed map[uint64]uint64) (events []meshEvent) 
 
 // call calls the handler, unless the transport closes.
 func (t *meshTransport) call(name string, f func()) {
-	if t.ctx.Err() != nil {
+	if t.scope.ctx.Err() != nil {
 		return
 	}
-	defer t.recovered(name)
+	defer t.scope.recovered(name)
 	f()
 }
 
@@ -209,10 +209,10 @@ func (t *meshTransport) joinedPeers() (ids []uint64) {
 
 // receiveMember deals with what the transport of another node says.
 func (t *meshTransport) receiveMember(from uint64, msg []byte) {
-	if !t.gate.enter() {
+	if !t.scope.enter() {
 		return
 	}
-	defer t.gate.leave()
+	defer t.scope.leave()
 	m, err := decodeMembers(msg)
 	if err != nil {
 		t.log.Debugf(from, "node %x sent a malformed message about members: %v", from, err)

@@ -118,7 +118,7 @@ func (g *meshGuts) intercept(t *meshTransport, r *mesh.Router) (*meshTopology, e
 	m := newMeshTopology(t, r, g.topology.Interface().(topologyChannel))
 	g.topology.Set(reflect.ValueOf(m))
 	g.gossiper.Set(reflect.ValueOf(m))
-	return m, g.send(t.ctx, g.local, func() {}) // so that its goroutine sees what was set
+	return m, g.send(t.scope.ctx, g.local, func() {}) // so that its goroutine sees what was set
 }
 
 // A meshLimiter reaches mesh's limit of how fast it accepts. It compares wall clocks: where the
