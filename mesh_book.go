@@ -22,7 +22,7 @@ type bookEntry struct {
 	here   bool // connected
 }
 
-func (b *meshBook) init() { b.byID = make(map[uint64]bookEntry) }
+func newMeshBook() *meshBook { return &meshBook{byID: make(map[uint64]bookEntry)} }
 
 // learn notes where a node is. addr may be "".
 func (b *meshBook) learn(id, origin uint64, addr string, now time.Time) {
