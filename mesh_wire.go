@@ -27,9 +27,8 @@ const (
 	readyTransfer = 1 // numbers of fields
 	readyHas      = 2
 
-	maxMembers  = 1024 // addresses in a message, and addresses that are kept
-	maxAddrSize = 262  // of a host name, a colon and a port
-	maxReason   = 400
+	maxMembers = 1024 // addresses in a message, and addresses that are kept
+	maxReason  = 400
 )
 
 var errMeshMessage = errors.New("malformed message")
@@ -167,18 +166,6 @@ func decodeEntry(b []byte) (e memberEntry, err error) {
 		return nil
 	})
 	return e, err
-}
-
-// usableAddr returns a host:port with a host that isn't empty, or "".
-func usableAddr(b []byte) string {
-	if len(b) > maxAddrSize {
-		return ""
-	}
-	host, port, err := splitAddr(string(b))
-	if err != nil || host == "" {
-		return ""
-	}
-	return joinAddr(host, port)
 }
 
 func openMessage(msg []byte) (kind byte, err error) {
