@@ -16,49 +16,76 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
-// Whole programs in the README run as pasted, and print what the README says.
+// The README is short, and its lines are.
+func TestReadmeIsShort(t *testing.T) {
+	const most, widest = 250, 105
+	lines := strings.Split(strings.TrimSuffix(document(t, "README.md"), "\n"), "\n")
+	if len(lines) > most {
+		t.Errorf("the README has %d lines: must have at most %d", len(lines), most)
+	}
+	for i, line := range lines {
+		if n := utf8.RuneCountInString(line); n > widest {
+			t.Errorf("line %d of the README has %d columns: must have at most %d", i+1, n, widest)
+		}
+	}
+}
+
+// Whole programs in the documents run as pasted, and print what the documents say.
 func TestReadmePrograms(t *testing.T) {
 	block := regexp.MustCompile("(?s)```go\n(package main\n.*?)```\n(?:[^`]*```text\n(.*?)```)?")
-	programs := block.FindAllStringSubmatch(readme(t), -1)
-	if len(programs) == 0 {
-		t.Fatal("the README has no program")
-	}
-	for i, p := range programs {
-		file := filepath.Join(t.TempDir(), "main.go")
-		if err := os.WriteFile(file, []byte(p[1]), 0o600); err != nil {
-			t.Fatal(err)
+	for _, name := range []string{"README.md", "docs/start.md"} {
+		programs := block.FindAllStringSubmatch(document(t, name), -1)
+		if len(programs) == 0 {
+			t.Errorf("%s has no program", name)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if out, err := exec.CommandContext(ctx, "go", "vet", file).CombinedOutput(); err != nil {
-			t.Fatalf("program %d: %v\n%s", i, err, out)
-		}
-		out, err := exec.CommandContext(ctx, "go", "run", file).CombinedOutput()
-		if err != nil || string(out) != p[2] {
-			t.Errorf("program %d: %v, prints\n%s", i, err, out)
+		for i, p := range programs {
+			file := filepath.Join(t.TempDir(), "main.go")
+			if err := os.WriteFile(file, []byte(p[1]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if out, err := exec.CommandContext(ctx, "go", "vet", file).CombinedOutput(); err != nil {
+				t.Fatalf("program %d of %s: %v\n%s", i, name, err, out)
+			}
+			out, err := exec.CommandContext(ctx, "go", "run", file).CombinedOutput()
+			if err != nil || string(out) != p[2] {
+				t.Errorf("program %d of %s: %v, prints\n%s", i, name, err, out)
+			}
 		}
 	}
 }
 
+// What the documents show in Go is formatted as gofmt does it.
 func TestReadmeIsFormatted(t *testing.T) {
-	for _, code := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
-		if b, err := format.Source([]byte(code[1])); err != nil || string(b) != code[1] {
-			t.Errorf("%v: gofmt makes of it\n%s", err, b)
+	block := regexp.MustCompile("(?s)```go\n(.*?)```")
+	n := 0
+	for _, name := range documents(t) {
+		for _, code := range block.FindAllStringSubmatch(document(t, name), -1) {
+			n++
+			if b, err := format.Source([]byte(code[1])); err != nil || string(b) != code[1] {
+				t.Errorf("%s: %v: gofmt makes of it\n%s", name, err, b)
+			}
 		}
+	}
+	if n < 10 {
+		t.Errorf("only %d blocks of Go were found", n)
 	}
 }
 
-// The readiness handler of the README is the one that ExampleBcache_Ready runs.
+// The readiness handler of docs/joining.md is the one that ExampleBcache_Ready runs.
 func TestReadmeHandler(t *testing.T) {
 	example, err := os.ReadFile("example_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := regexp.MustCompile("(?s)```go\n(mux\\.HandleFunc.*?)```").FindStringSubmatch(readme(t))
+	block := regexp.MustCompile("(?s)```go\n(mux\\.HandleFunc.*?)```")
+	handler := block.FindStringSubmatch(document(t, "docs/joining.md"))
 	if handler == nil {
-		t.Fatal("the README has no handler")
+		t.Fatal("docs/joining.md has no handler")
 	}
 	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	if !strings.Contains(flat(string(example)), flat(handler[1])) {
@@ -68,21 +95,15 @@ func TestReadmeHandler(t *testing.T) {
 
 // The program in docs/kubernetes.md compiles, and its environment is that of the manifest.
 func TestKubernetesProgram(t *testing.T) {
-	b, err := os.ReadFile("docs/kubernetes.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := document(t, "docs/kubernetes.md")
 	block := func(language string) string {
-		m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(b)
+		m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(text)
 		if m == nil {
 			t.Fatalf("no block of %s", language)
 		}
-		return string(m[1])
+		return m[1]
 	}
 	program, manifest := block("go"), block("yaml")
-	if b, err := format.Source([]byte(program)); err != nil || string(b) != program {
-		t.Errorf("%v: gofmt makes of it\n%s", err, b)
-	}
 	file := filepath.Join(t.TempDir(), "main.go")
 	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
 		t.Fatal(err)
@@ -106,7 +127,7 @@ func TestKubernetesProgram(t *testing.T) {
 // Every field of Config is in the table, with its default.
 func TestReadmeConfig(t *testing.T) {
 	effective := reflect.ValueOf(Config{MaxKeys: 1}.withDefaults())
-	_, rows := readmeTable(t, "config")
+	_, rows := documentTable(t, "docs/configuration.md", "config")
 	table := make(map[string]string)
 	for _, row := range rows {
 		table[strings.Trim(row[0], "`")] = row[1]
@@ -130,9 +151,15 @@ func TestReadmeConfig(t *testing.T) {
 	}
 }
 
-// The README mentions everything that the package exports.
+// The documents mention everything that the package exports.
 func TestReadmeMentionsTheSurface(t *testing.T) {
-	text := readme(t)
+	var all strings.Builder
+	for _, name := range documents(t) {
+		if name != "CHANGELOG.md" {
+			all.WriteString(document(t, name))
+		}
+	}
+	text := all.String()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +176,7 @@ func TestReadmeMentionsTheSurface(t *testing.T) {
 		for _, name := range exported(f) {
 			n++
 			if !regexp.MustCompile(`\b` + name + `\b`).MatchString(text) {
-				t.Errorf("the README doesn't mention %s", name)
+				t.Errorf("no document mentions %s", name)
 			}
 		}
 	}

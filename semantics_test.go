@@ -3,13 +3,11 @@ package bcache
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 	"time"
 )
 
-// The table "Which write wins" of the README is the specification: every cell of
+// The table "Which write wins" of docs/promises.md is the specification: every cell of
 // it is run against a store.
 
 const (
@@ -74,7 +72,7 @@ func semanticsVersions(age int, floor bool) []version {
 }
 
 func TestSemanticsTable(t *testing.T) {
-	header, rows := readmeTable(t, "semantics")
+	header, rows := documentTable(t, "docs/promises.md", "semantics")
 	if len(rows) != len(semanticsRows) || len(header) != 1+len(semanticsColumns) {
 		t.Fatalf("%d rows and %d columns", len(rows), len(header))
 	}
@@ -169,38 +167,4 @@ func semanticsLook(s *store) (st semanticsState) {
 	}
 	st.floor = s.floorOf(bucketOf(semanticsKey))
 	return st
-}
-
-// readmeTable returns the table between <!-- name:begin --> and <!-- name:end -->.
-func readmeTable(t *testing.T, name string) (header []string, rows [][]string) {
-	t.Helper()
-	_, rest, ok := strings.Cut(readme(t), "<!-- "+name+":begin -->\n")
-	table, _, ok2 := strings.Cut(rest, "<!-- "+name+":end -->")
-	if !ok || !ok2 {
-		t.Fatalf("the README has no table %q", name)
-	}
-	for i, line := range strings.Split(strings.TrimSpace(table), "\n") {
-		cells := strings.Split(strings.Trim(line, "|"), "|")
-		for j := range cells {
-			cells[j] = strings.TrimSpace(cells[j])
-		}
-		switch {
-		case i == 0:
-			header = cells
-		case len(cells) != len(header):
-			t.Fatalf("a row has %d cells instead of %d: %s", len(cells), len(header), line)
-		case i > 1: // below the line of dashes
-			rows = append(rows, cells)
-		}
-	}
-	return header, rows
-}
-
-func readme(t *testing.T) string {
-	t.Helper()
-	b, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

@@ -21,14 +21,14 @@ func document(r *measure.Results, m machine) string {
 	d := &doc{r: r}
 	d.p("# Benchmarks")
 	d.p("bcache beside other caches, and its replication beside a bare socket. Everything here, the plots included, "+
-		"was written by `go run ./benchmarks/report` in the %s mode, on %s, in %.0f minutes.",
-		r.Plan.Name, r.Began.UTC().Format("2 January 2006"), math.Ceil(r.Took.Minutes()))
-	d.p("Absolute figures are of this machine, which may have been busy with other things. Ratios are more reliable: "+
+		"was written by `go run ./benchmarks/report` in the %s mode, in %.0f minutes.",
+		r.Plan.Name, math.Ceil(r.Took.Minutes()))
+	d.p("Absolute figures are of the machine below, which may have been busy with other things. Ratios are more reliable: "+
 		"each is the median of the ratios inside %d rounds, in each of which every cache had its turn. "+
 		"Below 1 is faster than what it is compared with.", r.Plan.Rounds)
 	d.machine(m)
-	d.p("## Targets")
-	d.b.WriteString(targetsTable(r) + "\n")
+	d.p("## At a glance")
+	d.glance()
 	d.p("## Where bcache isn't the best")
 	d.notBest()
 	d.speed()
@@ -77,23 +77,13 @@ func (d *doc) machine(m machine) {
 	}
 }
 
-func targetsTable(r *measure.Results) string {
+// glance lists the results that say most.
+func (d *doc) glance() {
 	var rows [][]string
-	for _, t := range allTargets(r.Plan) {
-		v := t.value(r)
-		bound, verdict := "at most ", "**no**"
-		if t.atLeast {
-			bound = "at least "
-		}
-		switch {
-		case math.IsNaN(v):
-			verdict = "not measured"
-		case t.met(v):
-			verdict = "yes"
-		}
-		rows = append(rows, []string{t.measure, bound + withUnit(t.limit, t.unit), withUnit(v, t.unit), verdict})
+	for _, t := range allTargets(d.r.Plan) {
+		rows = append(rows, []string{t.measure, withUnit(t.value(d.r), t.unit)})
 	}
-	return table([]string{"measure", "target", "measured", "met"}, rows)
+	d.table([]string{"measure", "result"}, rows)
 }
 
 func withUnit(v float64, unit string) string {

@@ -43,8 +43,11 @@ func TestEndToEnd(t *testing.T) {
 	}
 	for _, target := range allTargets(tiny) {
 		if !strings.Contains(text, "| "+target.measure+" |") || !strings.Contains(stdout.String(), target.measure) {
-			t.Errorf("the target %q is missing", target.measure)
+			t.Errorf("the result of %q is missing", target.measure)
 		}
+	}
+	if strings.Contains(strings.ToLower(text), "target") {
+		t.Error("the document speaks of targets: it has results only")
 	}
 	plots, err := filepath.Glob(filepath.Join(out, plotDir, "*.svg"))
 	if err != nil || len(plots) != 10 {

@@ -154,6 +154,26 @@ func (t target) met(v float64) bool {
 // allocate: bcache copies what it is given, and otter doesn't.
 func (t target) bad(v float64) bool { return t.ratio && !(v <= 3*t.limit) }
 
+// targetsTable compares every target with what was measured, for who changes the code.
+func targetsTable(r *measure.Results) string {
+	var rows [][]string
+	for _, t := range allTargets(r.Plan) {
+		v := t.value(r)
+		bound, verdict := "at most ", "**no**"
+		if t.atLeast {
+			bound = "at least "
+		}
+		switch {
+		case math.IsNaN(v):
+			verdict = "not measured"
+		case t.met(v):
+			verdict = "yes"
+		}
+		rows = append(rows, []string{t.measure, bound + withUnit(t.limit, t.unit), withUnit(v, t.unit), verdict})
+	}
+	return table([]string{"measure", "target", "measured", "met"}, rows)
+}
+
 // checkTargets names each ratio that is worse than three times its target in every run.
 func checkTargets(runs ...*measure.Results) error {
 	var errs []error
