@@ -40,7 +40,7 @@ const (
 type lease struct {
 	key     string
 	holders []leaseHolder // who fill it: the last one has the lease, the others had it before
-	queue   []leaseTurn   // who waits for one of them
+	queue   []leaseWaiter // who waits for one of them
 	idle    *list.Element // in replica.idleLeases, while there is no holder
 
 	filled   uint64 // the stamp of what was written,
@@ -53,8 +53,8 @@ type lease struct {
 // A leaseAsker is a fill of a node: id is the one of its ask.
 type leaseAsker struct{ peer, id uint64 }
 
-// A leaseTurn is its place in the queue.
-type leaseTurn struct {
+// A leaseWaiter is its place in the queue.
+type leaseWaiter struct {
 	leaseAsker
 	after leaseAsker // the holder that it waits for
 	old   bool       // it has an old value
@@ -86,7 +86,7 @@ func (l *lease) current() *leaseHolder {
 }
 
 func (l *lease) waits(who leaseAsker) bool {
-	return slices.ContainsFunc(l.queue, func(t leaseTurn) bool { return t.leaseAsker == who })
+	return slices.ContainsFunc(l.queue, func(t leaseWaiter) bool { return t.leaseAsker == who })
 }
 
 // turnsOf counts a node's turns.
@@ -158,9 +158,9 @@ func (r *replica) endTry(now instant, l *lease, who leaseAsker, m leaseMsg) {
 }
 
 // endHolder removes a holder, and from the queue who waited for it.
-func (r *replica) endHolder(l *lease, who leaseAsker) []leaseTurn {
+func (r *replica) endHolder(l *lease, who leaseAsker) []leaseWaiter {
 	l.holders = slices.DeleteFunc(l.holders, func(h leaseHolder) bool { return h.leaseAsker == who })
-	return r.dequeue(l, func(t *leaseTurn) bool { return t.after == who })
+	return r.dequeue(l, func(t *leaseWaiter) bool { return t.after == who })
 }
 
 // failTry ends a try that has failed, or of which nothing will be heard. Who waited for it and has an
@@ -168,7 +168,7 @@ func (r *replica) endHolder(l *lease, who leaseAsker) []leaseTurn {
 // to wait for; the rest have waited enough, and fill for themselves.
 func (r *replica) failTry(now instant, l *lease, who leaseAsker, term uint64) {
 	waited := r.endHolder(l, who)
-	next := slices.IndexFunc(waited, func(t leaseTurn) bool { return !t.old })
+	next := slices.IndexFunc(waited, func(t leaseWaiter) bool { return !t.old })
 	if next >= 0 && l.current() == nil {
 		t := waited[next]
 		waited = slices.Delete(waited, next, next+1)
@@ -206,7 +206,7 @@ func (r *replica) passLease(now instant, l *lease, who leaseAsker) {
 
 // wantLease gives a node the lease, or a place in the queue, or says why not.
 func (r *replica) wantLease(now instant, from uint64, m leaseMsg) {
-	t := leaseTurn{leaseAsker: leaseAsker{from, m.id}, old: m.op == opWantOld, term: ms(m.term)}
+	t := leaseWaiter{leaseAsker: leaseAsker{from, m.id}, old: m.op == opWantOld, term: ms(m.term)}
 	l := r.leaseOf(m.key)
 	if l == nil {
 		r.tell(now, t.leaseAsker, turnMsg{op: turnAlone, full: !r.closed})
@@ -283,8 +283,8 @@ func (r *replica) dropLease(l *lease) {
 }
 
 // wait has a node wait for who has the lease.
-func (r *replica) wait(now instant, l *lease, t leaseTurn) {
-	i := slices.IndexFunc(l.queue, func(o leaseTurn) bool { return o.leaseAsker == t.leaseAsker })
+func (r *replica) wait(now instant, l *lease, t leaseWaiter) {
+	i := slices.IndexFunc(l.queue, func(o leaseWaiter) bool { return o.leaseAsker == t.leaseAsker })
 	switch {
 	case i >= 0:
 		t = l.queue[i]
@@ -302,14 +302,14 @@ func (r *replica) wait(now instant, l *lease, t leaseTurn) {
 	r.tell(now, t.leaseAsker, turnMsg{op: turnWait, term: toMs(again)})
 }
 
-func (r *replica) enqueue(l *lease, t leaseTurn) {
+func (r *replica) enqueue(l *lease, t leaseWaiter) {
 	l.queue = append(l.queue, t)
 	r.leaseWaits++
 }
 
 // dequeue removes from the queue those that are meant, and returns them.
-func (r *replica) dequeue(l *lease, meant func(*leaseTurn) bool) (left []leaseTurn) {
-	l.queue = slices.DeleteFunc(l.queue, func(t leaseTurn) bool {
+func (r *replica) dequeue(l *lease, meant func(*leaseWaiter) bool) (left []leaseWaiter) {
+	l.queue = slices.DeleteFunc(l.queue, func(t leaseWaiter) bool {
 		if !meant(&t) {
 			return false
 		}
@@ -320,19 +320,19 @@ func (r *replica) dequeue(l *lease, meant func(*leaseTurn) bool) (left []leaseTu
 	return left
 }
 
-func (r *replica) leaveQueue(l *lease, who leaseAsker) []leaseTurn {
-	return r.dequeue(l, func(t *leaseTurn) bool { return t.leaseAsker == who })
+func (r *replica) leaveQueue(l *lease, who leaseAsker) []leaseWaiter {
+	return r.dequeue(l, func(t *leaseWaiter) bool { return t.leaseAsker == who })
 }
 
 // grant gives the lease to who isn't in the queue any more.
-func (r *replica) grant(now instant, l *lease, t leaseTurn) {
+func (r *replica) grant(now instant, l *lease, t leaseWaiter) {
 	h := leaseHolder{leaseAsker: t.leaseAsker, since: now.mono, until: now.mono + t.term}
 	l.holders = append(l.holders, h)
 	r.n.leasesGranted++
 	r.tell(now, t.leaseAsker, turnMsg{op: turnGranted, key: l.key, term: toMs(t.term)})
 }
 
-func (r *replica) tellAll(now instant, to []leaseTurn, m turnMsg) {
+func (r *replica) tellAll(now instant, to []leaseWaiter, m turnMsg) {
 	for _, t := range to {
 		r.tell(now, t.leaseAsker, m)
 	}
@@ -370,7 +370,7 @@ func (r *replica) leftLeases(now instant, peer uint64) {
 		if l == nil {
 			continue
 		}
-		r.dequeue(l, func(t *leaseTurn) bool { return t.peer == peer })
+		r.dequeue(l, func(t *leaseWaiter) bool { return t.peer == peer })
 		r.endTries(now, l, func(h leaseHolder) bool { return h.peer == peer })
 		r.settleLease(now, l)
 	}

@@ -153,10 +153,9 @@ func (a *leaseAsk) lasted(now instant) bool {
 	return (a.told || a.turn == turnGranted) && now.mono-a.since >= leaseReach
 }
 
-// turnOf says whether it is its turn: turnGranted, or turnAlone, which is as good; or turnFailed, and
-// for how long the key is better left alone; otherwise turnWait, or 0 while nothing was heard, and
-// when to look again, unless wake comes before.
-func (r *replica) turnOf(now instant, a *leaseAsk) (turnOpcode, time.Duration) {
+// turnOf says whether it is a fill's turn. With leaseFailed it says for how long the key is better left
+// alone, with leaseWait and leaseUnheard when to look again, unless wake comes before.
+func (r *replica) turnOf(now instant, a *leaseAsk) (leaseTurn, time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if a.waits() && now.mono >= min(a.at, a.limit) {
@@ -166,10 +165,22 @@ func (r *replica) turnOf(now instant, a *leaseAsk) (turnOpcode, time.Duration) {
 	if a.waits() {
 		at = min(at, a.limit)
 	}
-	if a.turn == turnFilled {
-		return turnWait, at - now.mono
+	return a.said(), at - now.mono
+}
+
+// said is what the fill is told of what was heard.
+func (a *leaseAsk) said() leaseTurn {
+	switch a.turn {
+	case turnGranted:
+		return leaseGranted
+	case turnWait, turnFilled:
+		return leaseWait
+	case turnAlone:
+		return leaseAlone
+	case turnFailed:
+		return leaseFailed
 	}
-	return a.turn, at - now.mono
+	return leaseUnheard
 }
 
 // waits reports whether something may still be heard.
@@ -227,20 +238,20 @@ func (r *replica) miss(a *leaseAsk) {
 	r.n.leasesMissed++
 }
 
-// endLease says what has become of it: m has that and what belongs to it.
-func (r *replica) endLease(now instant, a *leaseAsk, m leaseMsg) {
+// endLease says what has become of it.
+func (r *replica) endLease(now instant, a *leaseAsk, o leaseOutcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.asks[a.want.id] != a {
 		return
 	}
 	r.removeAsk(a)
-	m.late = m.late && a.lasted(now)
+	o.late = o.late && a.lasted(now)
 	if a.turn != turnGranted {
-		m = leaseMsg{op: opDeclined, late: m.late}
+		o.end = tryDeclined
 	}
-	m.id, m.key, m.term = a.want.id, a.want.key, min(m.term, maxLeaseTerm)
-	m.wall = max(m.wall, 0)
+	m := o.message()
+	m.id, m.key = a.want.id, a.want.key
 	r.tellGranter(now, a, m)
 }
 

@@ -99,7 +99,7 @@ func (g *leaseRig) ask(key string) *leaseAsk {
 	return a
 }
 
-func (g *leaseRig) wantTurn(a *leaseAsk, want turnOpcode) {
+func (g *leaseRig) wantTurn(a *leaseAsk, want leaseTurn) {
 	g.t.Helper()
 	got, _ := g.r.turnOf(g.now, a)
 	if g.flush(); got != want {
@@ -158,13 +158,13 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 		g.say(2, appendTurn(nil, turnMsg{id: id, op: turnWait, term: 1000}))
 		if how == "refused before" {
 			g.r.offerRefused(g.now, key)
-			g.wantTurn(a, turnWait)
+			g.wantTurn(a, leaseWait)
 		}
 		n := len(g.told[2])
 		g.say(2, appendTurn(nil, turnMsg{id: id, op: turnFilled, offered: true}))
 		switch how {
 		case "refused":
-			g.wantTurn(a, turnWait)
+			g.wantTurn(a, leaseWait)
 			if len(g.told[2]) > n {
 				t.Errorf("%s: it asks too early: %+v", how, g.told[2])
 			}
@@ -174,13 +174,13 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 			}
 		case "it doesn't come":
 			g.now.mono += leaseReach
-			g.wantTurn(a, 0)
+			g.wantTurn(a, leaseUnheard)
 		}
 		if m := g.lease(2); len(g.told[2]) != n+1 || m.op != opWant || m.id != id {
 			t.Errorf("%s: it says %+v", how, g.told[2][n:])
 		}
 		g.say(2, appendTurn(nil, turnMsg{id: id, op: turnWait, term: 1000}))
-		g.wantTurn(a, turnAlone)
+		g.wantTurn(a, leaseAlone)
 		if m := g.lease(2); m.op != opDeclined || m.id != id {
 			t.Errorf("%s: told to wait again it says %+v", how, m)
 		}
@@ -195,9 +195,9 @@ func TestLeaseFilledButNotHere(t *testing.T) {
 	g := newLeaseRig(t, 2)
 	a := g.ask(g.keyOf(2))
 	g.say(2, appendTurn(nil, turnMsg{id: a.want.id, op: turnFilled}))
-	g.wantTurn(a, turnWait)
+	g.wantTurn(a, leaseWait)
 	g.now.mono += leaseReach
-	g.wantTurn(a, turnAlone)
+	g.wantTurn(a, leaseAlone)
 	if m := g.lease(2); m.op != opDeclined || g.r.n.leasesMissed != 0 {
 		t.Errorf("it says %+v, %d missed", m, g.r.n.leasesMissed)
 	}
@@ -214,7 +214,7 @@ func TestLeaseWaitIsBounded(t *testing.T) {
 			t.Errorf("%v are left, and it looks again after %v", left, wait)
 		}
 		g.now.mono += 700 * time.Millisecond
-		if turn, _ := g.r.turnOf(g.now, a); turn == turnAlone {
+		if turn, _ := g.r.turnOf(g.now, a); turn == leaseAlone {
 			break
 		}
 	}
@@ -377,7 +377,7 @@ func TestLeasesMissed(t *testing.T) {
 	}
 	a := g.ask(g.keyOf(2))
 	g.now.mono += leaseReach
-	g.wantTurn(a, turnAlone)
+	g.wantTurn(a, leaseAlone)
 	missed("no answer", 1)
 	a = g.ask(g.keyOf(2))
 	g.say(2, appendTurn(nil, turnMsg{id: a.want.id, op: turnAlone, full: true}))

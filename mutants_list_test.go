@@ -144,7 +144,7 @@ var mutants = []mutant{
 	{name: "a second ask for a lease takes the first one's place", test: "TestLeaseTwoAsksAreTwoTurns",
 		edits: []edit{{"lease.go",
 			"		r.enqueue(l, t)\n	}\n	again",
-			"		r.dequeue(l, func(o *leaseTurn) bool { return o.peer == t.peer })\n" +
+			"		r.dequeue(l, func(o *leaseWaiter) bool { return o.peer == t.peer })\n" +
 				"		r.enqueue(l, t)\n	}\n	again"}}},
 	{name: "a failed try passes the lease to the next", test: "TestLeaseNobodyWaitsForTwoFailures",
 		edits: []edit{{"lease.go",
@@ -159,8 +159,8 @@ var mutants = []mutant{
 		edits: []edit{{"loader_batch.go", "			b.decline(l)\n", ""}}},
 	{name: "who waits for a lease keeps its slot", test: "TestLeaseGivesTheSlotBack",
 		edits: []edit{{"loader_lease.go",
-			"		case turn == turnWait:\n			if has {",
-			"		case answered || turn == turnWait:\n			if has && answered {"}}},
+			"		case turn == leaseWait:\n			if has {",
+			"		case answered || turn == leaseWait:\n			if has && answered {"}}},
 	{name: "a caller's deadline says nothing about a lease's holder", test: "TestLeasePatientCaller",
 		edits: []edit{{"loader_lease.go",
 			"if ld.late.Swap(false) {", "if ld.late.Swap(false) && false {"}}},

@@ -34,22 +34,22 @@ func (s *sim) ask(n *simNode, key string, v verdict) {
 	if s.rng.IntN(10) == 0 { // nobody waits any more
 		s.after(s.rng.Int64N(2000), func() {
 			if !x.over && s.alive(n) && s.t >= n.stuck {
-				s.endAsk(x, leaseMsg{op: opDeclined, late: s.rng.IntN(2) == 0})
+				s.endAsk(x, leaseOutcome{late: s.rng.IntN(2) == 0})
 			}
 		})
 	}
 }
 
 // endAsk ends it, and says what became of it.
-func (s *sim) endAsk(x *simAsk, m leaseMsg) {
+func (s *sim) endAsk(x *simAsk, o leaseOutcome) {
 	x.over = true
-	if m.op == opUncached {
-		m.offered = s.rng.IntN(2) == 0
+	if o.end == tryUncached && s.rng.IntN(2) == 0 {
+		o.end = tryOffered
 	}
-	if m.late {
+	if o.late {
 		s.oracle.late[x.key] = s.mono()
 	}
-	x.n.r.endLease(s.now(x.n), x.a, m)
+	x.n.r.endLease(s.now(x.n), x.a, o)
 	s.oracle.ended[x.a.want.id] = true
 	delete(x.n.filling, x.key)
 	s.checkLeases(x.n)
@@ -79,26 +79,26 @@ func (s *sim) poll(x *simAsk) {
 		s.fail("n%d has waited for the lease of %s for %d ms", n.id, x.key, waited)
 	}
 	switch turn {
-	case turnGranted, turnAlone:
+	case leaseGranted, leaseAlone:
 		x.over = true
 		s.logf("n%d fills %s, turn %d, after %d ms", n.id, x.key, turn, s.t-x.begun)
-		if turn == turnAlone {
+		if turn == leaseAlone {
 			s.n.alone++
 			s.oracle.ended[x.a.want.id] = true
 		}
 		if v := s.look(n, x.key); v == verdictServe || v == verdictMissing {
 			held, _ := n.r.store.peek(x.key)
-			s.endAsk(x, leaseMsg{op: opFilled, stamp: held.stamp, wall: held.deadline})
+			s.endAsk(x, leaseOutcome{end: tryFilled, stamp: held.stamp, deadline: held.deadline})
 			return
 		}
-		s.beginFill(n, x.key, func(m leaseMsg) { s.endAsk(x, m) })
+		s.beginFill(n, x.key, func(o leaseOutcome) { s.endAsk(x, o) })
 		return
-	case turnFailed:
-		s.endAsk(x, leaseMsg{op: opDeclined})
+	case leaseFailed:
+		s.endAsk(x, leaseOutcome{})
 		return
 	}
 	if v := s.look(n, x.key); v == verdictServe || v == verdictMissing { // it has come
-		s.endAsk(x, leaseMsg{op: opDeclined})
+		s.endAsk(x, leaseOutcome{})
 		return
 	}
 	if s.rng.IntN(8) == 0 { // what is offered can't be accepted, whenever that comes
