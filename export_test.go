@@ -13,7 +13,7 @@ func GranterOf(b *Bcache, key string) uint64 {
 	r := b.peer.replica
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id, _ := r.granter(key)
+	id, _ := chooseGranter(key, leaseLink{r}.granters())
 	return id
 }
 

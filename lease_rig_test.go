@@ -32,7 +32,7 @@ func newLeaseRig(t *testing.T, others ...uint64) *leaseRig {
 // keyOf returns a key whose lease a node grants.
 func (g *leaseRig) keyOf(granter uint64) string {
 	for n := 0; ; n++ {
-		if got, _ := g.r.granter(fmt.Sprint("k", n)); got == granter {
+		if got, _ := chooseGranter(fmt.Sprint("k", n), leaseLink{g.r}.granters()); got == granter {
 			return fmt.Sprint("k", n)
 		}
 	}
@@ -157,7 +157,7 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 		id := a.want.id
 		g.say(2, appendTurn(nil, turnMsg{id: id, op: turnWait, term: 1000}))
 		if how == "refused before" {
-			g.r.offerRefused(g.now, key)
+			g.r.asks.offerRefused(g.now, key)
 			g.wantTurn(a, leaseWait)
 		}
 		n := len(g.told[2])
@@ -169,7 +169,7 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 				t.Errorf("%s: it asks too early: %+v", how, g.told[2])
 			}
 			woke := g.woke
-			if g.r.offerRefused(g.now, key); g.woke == woke {
+			if g.r.asks.offerRefused(g.now, key); g.woke == woke {
 				t.Errorf("%s: nobody is woken", how)
 			}
 		case "it doesn't come":
@@ -184,8 +184,8 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 		if m := g.lease(2); m.op != opDeclined || m.id != id {
 			t.Errorf("%s: told to wait again it says %+v", how, m)
 		}
-		if len(g.r.asks)+len(g.r.asksOf) > 0 || g.r.n.leasesMissed > 0 {
-			t.Errorf("%s: %d asks left, %d missed", how, len(g.r.asks), g.r.n.leasesMissed)
+		if len(g.r.asks.byID)+len(g.r.asks.byKey) > 0 || g.r.asks.missed > 0 {
+			t.Errorf("%s: %d asks left, %d missed", how, len(g.r.asks.byID), g.r.asks.missed)
 		}
 	}
 }
@@ -198,8 +198,8 @@ func TestLeaseFilledButNotHere(t *testing.T) {
 	g.wantTurn(a, leaseWait)
 	g.now.mono += leaseReach
 	g.wantTurn(a, leaseAlone)
-	if m := g.lease(2); m.op != opDeclined || g.r.n.leasesMissed != 0 {
-		t.Errorf("it says %+v, %d missed", m, g.r.n.leasesMissed)
+	if m := g.lease(2); m.op != opDeclined || g.r.asks.missed != 0 {
+		t.Errorf("it says %+v, %d missed", m, g.r.asks.missed)
 	}
 }
 
@@ -218,11 +218,11 @@ func TestLeaseWaitIsBounded(t *testing.T) {
 			break
 		}
 	}
-	if g.now.mono < 10*time.Second || g.now.mono > 11*time.Second || a.turn != turnAlone {
-		t.Errorf("turn %d after %v", a.turn, g.now.mono)
+	if g.now.mono < 10*time.Second || g.now.mono > 11*time.Second || a.heard != turnAlone {
+		t.Errorf("turn %d after %v", a.heard, g.now.mono)
 	}
-	if g.r.n.leasesMissed != 0 {
-		t.Errorf("%d missed", g.r.n.leasesMissed)
+	if g.r.asks.missed != 0 {
+		t.Errorf("%d missed", g.r.asks.missed)
 	}
 }
 
@@ -261,8 +261,8 @@ func TestLeaseSuspect(t *testing.T) {
 	g.say(5, appendLease(nil, leaseMsg{id: 51, op: opUncached, key: "k"}))
 	is("when that one has ended", g.turn(6), turnAlone)
 	g.say(3, appendLease(nil, leaseMsg{id: 32, op: opDeclined, key: "k"}))
-	if l := g.r.leases["k"]; l != nil || g.r.leaseWaits > 0 {
-		t.Errorf("left: %+v, %d wait", l, g.r.leaseWaits)
+	if l := g.r.leases.byKey["k"]; l != nil || g.r.leases.waiting > 0 {
+		t.Errorf("left: %+v, %d wait", l, g.r.leases.waiting)
 	}
 }
 
@@ -286,7 +286,7 @@ func TestLeaseTurnsAreBounded(t *testing.T) {
 	if m := g.want(2, 29, "k"); m.op != turnWait {
 		t.Errorf("its own, one more: %+v", m)
 	}
-	g.r.leaseWaits += maxLeaseWaits
+	g.r.leases.waiting += maxLeaseWaits
 	if m := g.want(3, 50, "k"); m.op != turnAlone || m.full {
 		t.Errorf("beyond its own bound: %+v", m)
 	}
@@ -310,16 +310,17 @@ func TestLeaseLingeringOnesMakeRoom(t *testing.T) {
 		}
 		g.say(2, appendLease(nil, m))
 	}
-	if n := len(g.r.leases); n > maxLeases || n != g.r.idleLeases.Len() {
-		t.Errorf("%d leases, %d idle", n, g.r.idleLeases.Len())
+	if n := len(g.r.leases.byKey); n > maxLeases || n != g.r.leases.idle.Len() {
+		t.Errorf("%d leases, %d idle", n, g.r.leases.idle.Len())
 	}
 	for range 2 {
 		g.now.mono += ms(maxLeaseTerm)
 		g.r.mu.Lock()
-		g.r.leaseTick(g.now)
+		for range g.r.leases.tick(g.now) {
+		}
 		g.r.mu.Unlock()
 	}
-	if n := len(g.r.leases) + g.r.idleLeases.Len(); n != 0 {
+	if n := len(g.r.leases.byKey) + g.r.leases.idle.Len(); n != 0 {
 		t.Errorf("%d are left", n)
 	}
 }
@@ -331,11 +332,11 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	long := g.keyOf(2) + strings.Repeat("x", maxLeaseKey-100)
 	for i := 0; ; i++ {
 		key := fmt.Sprint(long, i)
-		if id, _ := g.r.granter(key); id != 2 {
+		if id, _ := chooseGranter(key, leaseLink{g.r}.granters()); id != 2 {
 			continue
 		}
 		a := g.r.askLease(g.now, key, false, time.Second, func() {})
-		if a.turn == turnAlone {
+		if a.heard == turnAlone {
 			break
 		}
 		if i > 2*maxLeaseSends {
@@ -343,15 +344,15 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 		}
 	}
 	q := g.r.leaseSends
-	if q.bytes > maxLeaseSendBytes || len(q.messages) > maxLeaseSends || g.r.n.leasesMissed != 1 ||
+	if q.bytes > maxLeaseSendBytes || len(q.frames) > maxLeaseSends || g.r.asks.missed != 1 ||
 		g.r.n.droppedSends != 1 {
-		t.Errorf("%d bytes, %d messages, %d missed", q.bytes, len(q.messages), g.r.n.leasesMissed)
+		t.Errorf("%d bytes, %d messages, %d missed", q.bytes, len(q.frames), g.r.asks.missed)
 	}
 	for range maxLeaseSends + 1 {
-		q.put(message{to: 2, frame: []byte{1}})
+		q.put(leaseFrame{2, []byte{1}})
 	}
-	if len(q.messages) > maxLeaseSends {
-		t.Errorf("%d messages", len(q.messages))
+	if len(q.frames) > maxLeaseSends {
+		t.Errorf("%d messages", len(q.frames))
 	}
 	g.r.mu.Lock()
 	g.r.ping(g.now, 2, 0)
@@ -370,10 +371,10 @@ func TestLeasesMissed(t *testing.T) {
 	g := newLeaseRig(t, 2)
 	missed := func(what string, want uint64) {
 		t.Helper()
-		if n := g.r.n.leasesMissed; n != want {
+		if n := g.r.asks.missed; n != want {
 			t.Errorf("%s: LeasesMissed = %d, want %d", what, n, want)
 		}
-		g.r.n.leasesMissed = 0
+		g.r.asks.missed = 0
 	}
 	a := g.ask(g.keyOf(2))
 	g.now.mono += leaseReach
@@ -390,7 +391,7 @@ func TestLeasesMissed(t *testing.T) {
 	g.r.synced, g.r.peers[2].synced = false, false
 	g.ask("k")
 	missed("nobody is synced", 1)
-	g.r.closed = true
+	g.r.close()
 	g.ask("k")
 	missed("closed", 0)
 }

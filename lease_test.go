@@ -16,7 +16,7 @@ func granterOf(t *testing.T, nodes []*Bcache, key string) int {
 	r := nodes[0].peer.replica
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id, ok := r.granter(key)
+	id, ok := chooseGranter(key, leaseLink{r}.granters())
 	if !ok {
 		t.Fatal("nobody grants leases")
 	}
@@ -58,7 +58,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	for i := range keys {
 		key := fmt.Sprint(i)
 		for id, r := range replicas {
-			got, ok := r.granter(key)
+			got, ok := chooseGranter(key, leaseLink{r}.granters())
 			if before[key] == 0 {
 				before[key] = got
 				share[got]++
@@ -76,7 +76,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	replicas[1].left(instant{}, 3)
 	replicas[1].peers[4].synced = false // it may be
 	for key, was := range before {
-		if got, _ := replicas[1].granter(key); (got != was) != (was == 3 || was == 4) {
+		if got, _ := chooseGranter(key, leaseLink{replicas[1]}.granters()); (got != was) != (was == 3 || was == 4) {
 			t.Errorf("%s moves from %d to %d", key, was, got)
 		}
 	}
@@ -276,8 +276,8 @@ func TestLeaseWaiterLeaves(t *testing.T) {
 		for _, b := range x.nodes {
 			r := b.peer.replica
 			r.mu.Lock()
-			if l := r.leases[x.key]; l != nil && len(l.queue) != 0 || len(r.asks) > 1 {
-				t.Errorf("node %d: %+v, %d asks", r.id, l, len(r.asks))
+			if l := r.leases.byKey[x.key]; l != nil && len(l.queue) != 0 || len(r.asks.byID) > 1 {
+				t.Errorf("node %d: %+v, %d asks", r.id, l, len(r.asks.byID))
 			}
 			r.mu.Unlock()
 		}
@@ -296,8 +296,8 @@ func TestLeaseIsDeclined(t *testing.T) {
 		wait3 := x.others(t, 0, 1, 2, 4)
 		r := x.nodes[2].peer.replica
 		r.mu.Lock()
-		clear(r.asks)
-		clear(r.asksOf)
+		clear(r.asks.byID)
+		clear(r.asks.byKey)
 		r.mu.Unlock()
 		x.leave()
 		start := time.Now()
@@ -326,13 +326,14 @@ func TestLeasesAreBounded(t *testing.T) {
 			t.Fatalf("number %d: %d", n, got)
 		}
 	}
-	if err := r.receive(instant{}, 7, appendLease(nil, leaseMsg{id: 9, op: opWant, key: "stranger"})); err != nil || r.leases["stranger"] != nil {
+	if err := r.receive(instant{}, 7, appendLease(nil, leaseMsg{id: 9, op: opWant, key: "stranger"})); err != nil || r.leases.byKey["stranger"] != nil {
 		t.Error("who isn't connected gets a lease")
 	}
 	r.mu.Lock()
-	r.leaseTick(instant{mono: time.Second})
+	for range r.leases.tick(instant{mono: time.Second}) {
+	}
 	r.mu.Unlock()
-	if n := len(r.leases); n != 0 {
+	if n := len(r.leases.byKey); n != 0 {
 		t.Errorf("%d leases are left", n)
 	}
 

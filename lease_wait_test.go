@@ -273,7 +273,7 @@ func TestLeaseGrantedTooLate(t *testing.T) {
 	defer r.mu.Unlock()
 	now := instant{mono: time.Minute}
 	say := func(from uint64, op leaseOpcode, late bool) {
-		r.hearLease(now, from, leaseMsg{id: from, op: op, key: "k", term: 30_000, late: late})
+		r.leases.hear(now, from, leaseMsg{id: from, op: op, key: "k", term: 30_000, late: late})
 	}
 	const hangs, leaves, granted, waits = 2, 3, 4, 5
 	say(hangs, opWant, false)
@@ -282,7 +282,7 @@ func TestLeaseGrantedTooLate(t *testing.T) {
 	say(leaves, opDeclined, true) // so it may hang
 	say(granted, opWant, false)
 	say(waits, opWant, false)
-	l := r.leases["k"]
+	l := r.leases.byKey["k"]
 	if !l.waits(leaseAsker{waits, waits}) || l.current().peer != granted {
 		t.Fatalf("%d waits for %+v", waits, l.current())
 	}

@@ -102,7 +102,7 @@ func (s *sim) poll(x *simAsk) {
 		return
 	}
 	if s.rng.IntN(8) == 0 { // what is offered can't be accepted, whenever that comes
-		n.r.offerRefused(s.now(n), x.key)
+		n.r.asks.offerRefused(s.now(n), x.key)
 		s.checkLeases(n)
 	}
 	s.pollIn(x, max(wait.Milliseconds(), 1))
@@ -111,12 +111,12 @@ func (s *sim) poll(x *simAsk) {
 // checkLeases verifies that a node grants no lease that somebody has, unless that one is suspected to
 // hang; and that who waits, waits for somebody.
 func (s *sim) checkLeases(n *simNode) {
-	if len(n.r.leases)+n.r.leaseWaits == 0 {
+	if len(n.r.leases.byKey)+n.r.leases.waiting == 0 {
 		return
 	}
 	waits := 0
 	for _, key := range s.oracle.keys {
-		l := n.r.leases[key]
+		l := n.r.leases.byKey[key]
 		if l == nil {
 			continue
 		}
@@ -136,8 +136,8 @@ func (s *sim) checkLeases(n *simNode) {
 			s.checkGrant(n, l)
 		}
 	}
-	if waits != n.r.leaseWaits {
-		s.fail("n%d: %d turns wait, and %d are counted", n.id, waits, n.r.leaseWaits)
+	if waits != n.r.leases.waiting {
+		s.fail("n%d: %d turns wait, and %d are counted", n.id, waits, n.r.leases.waiting)
 	}
 }
 
@@ -170,7 +170,7 @@ func (s *sim) returned(from, to *simNode, frame []byte) {
 	if err != nil || m.op != opDeclined {
 		return
 	}
-	if a := from.r.asks[m.id]; a == nil || int(a.peer) == to.id {
+	if a := from.r.asks.byID[m.id]; a == nil || int(a.peer) == to.id {
 		return
 	}
 	k := simGrantKey{to.r.origin, m.key}
@@ -185,7 +185,7 @@ func (s *sim) checkLeasesEnded() {
 		if n == nil {
 			continue
 		}
-		leases, asks := len(n.r.leases)+n.r.idleLeases.Len()+n.r.leaseWaits, len(n.r.asks)+len(n.r.asksOf)
+		leases, asks := len(n.r.leases.byKey)+n.r.leases.idle.Len()+n.r.leases.waiting, len(n.r.asks.byID)+len(n.r.asks.byKey)
 		if leases+asks+len(n.filling) > 0 {
 			s.fail("n%d is left with %d leases, %d asks, %d fills", n.id, leases, asks, len(n.filling))
 		}
