@@ -54,11 +54,11 @@ type load struct {
 	done   chan struct{} // closed when result is there
 	result Result
 
-	fill    *fill       // from the call of the Fill until it is known what becomes of what that brought
-	lease   *leaseAsk   // nil: it hasn't asked for one
-	asked   bool        // it has, or it is alone
-	late    atomic.Bool // somebody waited for it until a deadline
-	outcome leaseMsg    // what is said of it in the end
+	fill    *fill        // from the call of the Fill until it is known what becomes of what that brought
+	lease   *leaseAsk    // nil: it hasn't asked for one
+	asked   bool         // it has, or it is alone
+	late    atomic.Bool  // somebody waited for it until a deadline
+	outcome leaseOutcome // what is said of it in the end
 
 	// What a batch knows of it, see sift.
 	heard, ready, ended bool
@@ -148,10 +148,7 @@ func (sh *loadShard) hasPlace(key string) bool {
 }
 
 func (f *loads) add(sh *loadShard, key string, layout any, r *run, arrived chan struct{}) *load {
-	ld := &load{
-		key: key, layout: layout, run: r, arrived: arrived, done: make(chan struct{}),
-		outcome: leaseMsg{op: opDeclined},
-	}
+	ld := &load{key: key, layout: layout, run: r, arrived: arrived, done: make(chan struct{})}
 	ld.placed.Store(sh.hasPlace(key))
 	sh.byKey[key] = append(sh.byKey[key], ld)
 	sh.running.Add(1)

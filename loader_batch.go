@@ -176,15 +176,15 @@ func (l *Loader) glance(ld *load, now time.Duration, has bool) (res Result, answ
 	}
 	l.ask(ld)
 	switch turn, wait := l.turn(ld); turn {
-	case turnGranted, turnAlone:
+	case leaseGranted, leaseAlone:
 		ld.ready = true
-	case turnFailed:
+	case leaseFailed:
 		if res, ok := l.failedElsewhere(ld, wait); ok {
 			return res, true
 		}
 		ld.ready = true
 	default:
-		ld.heard = turn != 0
+		ld.heard = turn != leaseUnheard
 		ld.again = now + wait
 	}
 	return Result{}, false

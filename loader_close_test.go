@@ -120,8 +120,8 @@ func TestLoaderCloseDuringEverything(t *testing.T) {
 			synctest.Wait()
 			for i, b := range nodes {
 				r := b.peer.replica
-				if n := b.loads.running.Load(); n != 0 || len(r.asks) != 0 {
-					t.Errorf("node %d is left with %d loads, %d asks", i, n, len(r.asks))
+				if n := b.loads.running.Load(); n != 0 || len(r.asks.byID) != 0 {
+					t.Errorf("node %d is left with %d loads, %d asks", i, n, len(r.asks.byID))
 				}
 			}
 		})

@@ -137,10 +137,10 @@ func (l *Loader) found(ld *load) (res Result, ok bool) {
 // filled notes for the other nodes what the key has now.
 func (ld *load) filled(rec *record) {
 	if rec.provisional { // the others were offered it, when it was kept
-		ld.outcome = leaseMsg{op: opDeclined}
+		ld.outcome = leaseOutcome{}
 		return
 	}
-	ld.outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
+	ld.outcome = leaseOutcome{end: tryFilled, stamp: rec.stamp, deadline: rec.deadline}
 }
 
 // begin begins the fills of some loads of a run: right after it their Fill is called.
@@ -188,7 +188,7 @@ func (l *Loader) settle(ld *load, got brought) Result {
 		return Result{Err: got.err}
 	}
 	l.cache.fillErrors.Add(1)
-	ld.outcome = leaseMsg{op: opFailed, term: toMs(l.cfg.RetryAfter)}
+	ld.outcome = leaseOutcome{end: tryFailed, retry: l.cfg.RetryAfter}
 	return l.failed(ld, got.err)
 }
 
@@ -197,7 +197,7 @@ func (l *Loader) bring(ld *load, v Loaded) Result {
 	b := l.cache
 	now := b.peer.now()
 	rec, cache := l.policy.value(now, ld.key, v, rand.Float64())
-	ld.outcome = leaseMsg{op: opUncached}
+	ld.outcome = leaseOutcome{end: tryUncached}
 	switch {
 	case !cache:
 	case b.tooLarge(ld.key, v.Value):
@@ -217,7 +217,7 @@ func (l *Loader) bring(ld *load, v Loaded) Result {
 // miss caches that there is no value.
 func (l *Loader) miss(ld *load, err error) Result {
 	b := l.cache
-	ld.outcome = leaseMsg{op: opUncached}
+	ld.outcome = leaseOutcome{end: tryUncached}
 	l.recovered(ld.key)
 	if l.cfg.NegativeTTL == 0 && !l.replaces(ld.key) || b.tooLarge(ld.key, "") {
 		return Result{Err: err}
@@ -241,7 +241,7 @@ func (l *Loader) cached(ld *load, o fillOutcome, rec *record) bool {
 		l.cache.fillsRefused.Add(1)
 		return false
 	case o == fillOffered:
-		ld.outcome = leaseMsg{op: opUncached, offered: true}
+		ld.outcome = leaseOutcome{end: tryOffered}
 	case o == fillKept:
 	case rec.kind != kindTombstone:
 		ld.filled(rec)

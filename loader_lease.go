@@ -36,7 +36,7 @@ func (l *Loader) admit(ld *load) (res Result, answered bool) {
 		switch {
 		case answered:
 			return res, true
-		case turn == turnWait:
+		case turn == leaseWait:
 			if has {
 				l.exit()
 			}
@@ -81,7 +81,7 @@ func (l *Loader) decline(ld *load) {
 
 // turn is turnOf of a load's lease. If a caller has waited until a deadline, what is waited for may
 // hang.
-func (l *Loader) turn(ld *load) (turnOpcode, time.Duration) {
+func (l *Loader) turn(ld *load) (leaseTurn, time.Duration) {
 	p := l.cache.peer
 	now := p.instant()
 	if ld.late.Swap(false) {
@@ -90,23 +90,23 @@ func (l *Loader) turn(ld *load) (turnOpcode, time.Duration) {
 	return p.replica.turnOf(now, ld.lease)
 }
 
-// await waits until it is the load's turn to be filled: that is turnGranted or turnAlone. Otherwise it
+// await waits until it is the load's turn to be filled: that is leaseGranted or leaseAlone. Otherwise it
 // is answered: its value has come, or another node's fill has failed, or nobody waits any more. With
-// glance it returns turnWait if others are to be waited for.
-func (l *Loader) await(ld *load, glance bool) (turn turnOpcode, res Result, answered bool) {
+// glance it returns leaseWait if others are to be waited for.
+func (l *Loader) await(ld *load, glance bool) (turn leaseTurn, res Result, answered bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		turn, wait := l.turn(ld)
 		switch {
-		case turn == turnGranted || turn == turnAlone:
+		case turn == leaseGranted || turn == leaseAlone:
 			return turn, Result{}, false
-		case turn == turnFailed:
+		case turn == leaseFailed:
 			if res, ok := l.failedElsewhere(ld, wait); ok {
 				return turn, res, true
 			}
-			return turnAlone, Result{}, false
-		case turn == turnWait && glance:
+			return leaseAlone, Result{}, false
+		case turn == leaseWait && glance:
 			return turn, Result{}, false
 		}
 		timer.Reset(wait)
@@ -144,8 +144,8 @@ func (l *Loader) endLease(ld *load) {
 	if ld.lease == nil {
 		return
 	}
-	m := ld.outcome
-	m.late = m.op == opDeclined && errors.Is(context.Cause(ld.run.ctx), context.DeadlineExceeded)
+	o := ld.outcome
+	o.late = o.end == tryDeclined && errors.Is(context.Cause(ld.run.ctx), context.DeadlineExceeded)
 	p := l.cache.peer
-	p.replica.endLease(p.instant(), ld.lease, m)
+	p.replica.endLease(p.instant(), ld.lease, o)
 }

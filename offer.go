@@ -93,7 +93,7 @@ func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 		r.changed(o.rec.key, o.rec.kind)
 	} else {
 		r.n.provisionalRefused++
-		r.offerRefused(now, o.rec.key)
+		r.asks.offerRefused(now, o.rec.key)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // What a replica does with frames: it finds out what they are, and applies deltas. The others are
-// dealt with in repair.go, pull.go, sync_in.go, sync_out.go, lease.go, lease_ask.go and offer.go.
+// dealt with in repair.go, pull.go, sync_in.go, sync_out.go, leases.go and offer.go.
 
 // receive handles a frame that the node with PeerID from sent or relayed. The
 // error says why the frame was dropped, if it wraps errMalformed or errUnsupported,
