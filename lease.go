@@ -408,10 +408,3 @@ func (r *replica) leaseKeys(want func(*lease) bool) (keys []string) {
 	slices.Sort(keys)
 	return keys
 }
-
-func ms(n uint64) time.Duration { return time.Duration(n) * time.Millisecond }
-
-// toMs rounds up, so that what is to be over by then is.
-func toMs(d time.Duration) uint64 {
-	return uint64((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
-}

@@ -17,8 +17,6 @@ func newLoadPolicy(c *LoaderConfig) loadPolicy {
 	}
 }
 
-func ceilMs(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
-
 // A verdict says what to do about a Get.
 type verdict uint8
 
@@ -96,7 +94,7 @@ func (p *loadPolicy) missing(now time.Time, key string, shorter float64) record 
 }
 
 func (p *loadPolicy) shorten(ttl time.Duration, by float64) time.Duration {
-	if ttl == NoExpiry || p.jitter == 0 {
+	if ttl == noExpiry || p.jitter == 0 {
 		return ttl
 	}
 	return max(ttl-time.Duration(p.jitter*by*float64(ttl)), time.Millisecond)
