@@ -54,9 +54,7 @@ type Bcache struct {
 	wall     func() int64
 	flights  *flights
 	loads    *loads
-	n        loadCounters
-
-	fills, fillErrors, fillsRefused, fillsTooLarge atomic.Uint64
+	fills    fillCounters
 
 	calls     callGroup // of subscribers and OnStales
 	closed    atomic.Bool
@@ -102,7 +100,7 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 		}
 	}
 	hash := newKeyHash()
-	b = &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(hash), loads: newLoads(hash)}
+	b = &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(hash), loads: newLoads(hash.of)}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -216,7 +214,7 @@ func (b *Bcache) Close() error {
 		b.closeBy = time.Now().Add(callLimit)
 		b.store.watchers.close()
 		b.calls.close()
-		b.loads.close()
+		b.loads.close(ErrClosed)
 		b.closeErr = b.peer.close()
 	})
 	if calledBack() { // another Close may wait for who calls this one

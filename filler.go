@@ -74,13 +74,13 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 		return val, nil
 	}
 	f := b.peer.replica.beginFills(b.peer.instant(), b.settle, key)[0]
-	b.fills.Add(1)
+	b.fills.called.Add(1)
 	val, err := callFiller(filler, key)
 	switch {
 	case err != nil:
-		b.fillErrors.Add(1)
+		b.fills.failed.Add(1)
 	case ttl > 0 && b.tooLarge(key, val):
-		b.fillsTooLarge.Add(1)
+		b.fills.tooLarge.Add(1)
 	case ttl > 0:
 		return b.filled(f, val, seconds(ttl)), nil
 	}
@@ -96,7 +96,7 @@ func (b *Bcache) filled(f *fill, val string, ttl time.Duration) string {
 	now := b.peer.now()
 	rec := &record{key: f.key, val: val, deadline: deadlineAt(now, ttl)}
 	if b.peer.replica.endFill(b.peer.instantOf(now), f, rec, false) == fillRefused {
-		b.fillsRefused.Add(1)
+		b.fills.refused.Add(1)
 		if newer, ok := b.held(f.key); ok {
 			return newer
 		}

@@ -244,7 +244,7 @@ func TestLeaseDeclinedForASlot(t *testing.T) {
 		})
 		synctest.Wait()
 		advance(query - 50*time.Millisecond)
-		ls2 := &Loader{cache: ls[2].cache, cfg: ls[2].cfg, policy: ls[2].policy, slots: ls[2].slots}
+		ls2 := &Loader{cache: ls[2].cache, cfg: ls[2].cfg, view: ls[2].view, slots: ls[2].slots}
 		ls2.cfg.ClusterWide = false     // the same slots, no leases
 		go ls2.Get(t.Context(), "slot") // has the slot when the turn comes, for 100 ms
 		synctest.Wait()

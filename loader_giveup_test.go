@@ -198,13 +198,13 @@ func TestLoaderPlaces(t *testing.T) {
 
 // Who comes after a write doesn't get what was looked up before it, by a load whose Fill hadn't begun.
 func TestLoaderLookUpIsForgotten(t *testing.T) {
-	f := newLoads(newKeyHash())
+	f := newLoads(newKeyHash().of)
 	r := newRun(t.Context(), false)
 	ld, _ := f.join("k", nil, r, make(chan struct{}, 1))
 	other := func() bool {
 		ld2, isNew := f.join("k", nil, newRun(t.Context(), false), make(chan struct{}, 1))
 		if isNew {
-			f.end(ld2, Result{})
+			f.end(ld2, loadResult{})
 		}
 		return isNew
 	}
@@ -212,21 +212,21 @@ func TestLoaderLookUpIsForgotten(t *testing.T) {
 	if other() {
 		t.Error("before its Fill a write forgets it")
 	}
-	f.lookUp(ld, func() (Result, bool) {
+	f.lookUp(ld, func() bool {
 		f.written("k")
 		if !other() {
 			t.Error("what is being looked up is joined after a write")
 		}
-		return Result{}, false
+		return false
 	})
 	if other() {
 		t.Error("nothing was found, and it isn't joined")
 	}
-	f.lookUp(ld, func() (Result, bool) { return Result{}, true })
+	f.lookUp(ld, func() bool { return true })
 	if f.written("k"); !other() {
 		t.Error("what was looked up is joined after a write")
 	}
-	f.end(ld, Result{})
+	f.end(ld, loadResult{})
 }
 
 // A refresh isn't begun where all places are taken.
@@ -243,7 +243,7 @@ func TestLoaderRefreshNeedsAPlace(t *testing.T) {
 			must(t, b.Delete("k"))
 		}
 		now := b.peer.now()
-		rec, _ := l.policy.value(now, "k", Loaded{Value: "old"}, 0)
+		rec, _ := l.view.policy.value(now, "k", "old", 0, 0)
 		must(t, b.peer.replica.setRecord(b.peer.instantOf(now), &rec))
 		advance(time.Minute)
 		for range 10 {

@@ -906,11 +906,11 @@ func TestLoaderUnderLoad(t *testing.T) {
 func TestFailuresAreBounded(t *testing.T) {
 	var f failures
 	boom := errors.New("boom")
-	known := lookAt(boom)
+	known := examine(boom)
 	held := func() int { return f.byKey.Len() }
 	for i := range 3 * maxFailures {
-		f.add(time.Duration(i), fmt.Sprint(i), known, time.Hour)
-		f.add(time.Duration(i), "again", known, time.Hour)
+		f.add(time.Duration(i), fmt.Sprint(i), known.kept, known.size, time.Hour)
+		f.add(time.Duration(i), "again", known.kept, known.size, time.Hour)
 		if held() > maxFailures {
 			t.Fatalf("%d after %d", held(), i)
 		}
@@ -919,7 +919,7 @@ func TestFailuresAreBounded(t *testing.T) {
 		t.Error("the last one isn't known")
 	}
 	const hour = time.Hour
-	f.add(3*hour, "k", known, hour)
+	f.add(3*hour, "k", known.kept, known.size, hour)
 	if held() != 1 {
 		t.Errorf("%d are left", held())
 	}
@@ -939,7 +939,7 @@ func TestFailuresAreBounded(t *testing.T) {
 	if err, _ := f.of(3*hour, "k", false); err != nil {
 		t.Errorf("%v is still known", err)
 	}
-	f.add(4*hour, "other", known, hour)
+	f.add(4*hour, "other", known.kept, known.size, hour)
 	if held() != 1 {
 		t.Errorf("%d are left", held())
 	}
@@ -975,12 +975,12 @@ func TestFailuresAreBoundedInBytes(t *testing.T) {
 	} {
 		var f failures
 		n := 2 * tt.min
-		known := lookedAt{}
+		known := knownError{}
 		if tt.err != nil {
-			known = lookAt(tt.err)
+			known = examine(tt.err)
 		}
 		for i := range n {
-			f.add(0, fmt.Sprintf(tt.key, i), known, time.Hour)
+			f.add(0, fmt.Sprintf(tt.key, i), known.kept, known.size, time.Hour)
 			if f.bytes > maxFailureBytes {
 				t.Fatalf("%s: %d bytes", name, f.bytes)
 			}
@@ -1005,16 +1005,16 @@ func TestFailuresAreBoundedInBytes(t *testing.T) {
 
 	// What is small is remembered as it is, of the rest what this package and context define.
 	small := fmt.Errorf("query: %w", errors.New("refused"))
-	if got := lookAt(small); got.kept != small || got.text != "query: refused" {
+	if got := examine(small); got.kept != small || got.text != "query: refused" {
 		t.Errorf("%+v", got)
 	}
-	late := lookAt(errors.Join(large, context.DeadlineExceeded))
+	late := examine(errors.Join(large, context.DeadlineExceeded))
 	if got := late.kept; !errors.Is(got, context.DeadlineExceeded) {
 		t.Errorf("%T isn't DeadlineExceeded any more", got)
 	}
 	// What has ended by time goes with the next fill, of whatever key.
 	var f failures
-	f.add(0, "old", lookAt(small), time.Second)
+	f.add(0, "old", small, 64, time.Second)
 	if f.end(time.Hour, "other"); f.byKey.Len() != 0 {
 		t.Error("it is still held")
 	}
@@ -1085,7 +1085,7 @@ func TestLoaderRefusedNotFoundIsLimited(t *testing.T) {
 		db := &testDB{}
 		l := newLoader(t, nodes[0], db.fill, func(c *LoaderConfig) { c.TTL, c.RefreshAhead = time.Minute, 0.999 })
 		now := nodes[0].peer.now()
-		rec, _ := l.policy.value(now, "k", Loaded{Value: "v"}, 0)
+		rec, _ := l.view.policy.value(now, "k", "v", 0, 0)
 		must(t, nodes[0].peer.replica.setRecord(nodes[0].peer.instantOf(now), &rec))
 		for range 40 { // 400 ms
 			advance(10 * time.Millisecond)

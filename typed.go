@@ -223,9 +223,9 @@ func (t *Typed[V]) GetResult(ctx context.Context, key string) TypedResult[V] {
 	return t.get(ctx, key)
 }
 
-// fresh is Loader.fresh, and counts the hit.
+// fresh is fresh of the Loader's view, and counts the hit.
 func (t *Typed[V]) fresh(key string) (v V, ok bool) {
-	s, ok := t.loader.fresh(key)
+	s, ok := t.loader.view.fresh(key)
 	if !ok {
 		return v, false
 	}
@@ -288,7 +288,7 @@ func (t *Typed[V]) All() iter.Seq2[string, V] {
 				v, err = t.beside(full)
 			}
 			if err != nil {
-				t.loader.cache.n.undecodable.Add(1)
+				t.loader.cache.fills.undecodable.Add(1)
 			} else if !yield(key, v) {
 				return
 			}
