@@ -43,6 +43,18 @@ var (
 	// ErrUnconfirmed is returned by Close if some node didn't say in time that it
 	// has what was written last.
 	ErrUnconfirmed = errors.New("bcache: closed before every node had the last writes")
+
+	// ErrCallback is returned by Close if a subscriber, an OnStale or the Logger was called before and
+	// hasn't returned in time.
+	ErrCallback = errors.New("bcache: closed while a callback still runs")
+)
+
+const (
+	// callLimit is for how long Close, and who ends a subscription, wait for callbacks that run.
+	callLimit = 2 * time.Second
+
+	// lastLines is what the Logger has at least for what was said last, when all else has ended.
+	lastLines = 100 * time.Millisecond
 )
 
 // Bcache is one node's cache.

@@ -139,7 +139,7 @@ func (sh *loadShard) joinable(key string, layout any) bool {
 func (sh *loadShard) hasPlace(key string) bool {
 	n := 0
 	for _, ld := range sh.byKey[key] {
-		if ld.placed.Load() {
+		if ld.hasPlace() {
 			n++
 		}
 	}
@@ -156,9 +156,12 @@ func (f *loads) add(sh *loadShard, key string, layout any, r *run, arrived chan 
 	return ld
 }
 
+// hasPlace reports whether the load has its place.
+func (ld *load) hasPlace() bool { return ld.placed.Load() }
+
 // place waits for the load's place, as long as somebody waits for the load.
 func (ld *load) place() error {
-	for !ld.placed.Load() {
+	for !ld.hasPlace() {
 		select {
 		case <-ld.arrived:
 		case <-ld.run.ctx.Done():
@@ -204,7 +207,7 @@ func (f *loads) end(ld *load, result loadResult) {
 		if result.Err == nil && o.layout == ld.layout {
 			o.run.closeGivenUp()
 		}
-		if !o.placed.Load() && sh.hasPlace(o.key) {
+		if !o.hasPlace() && sh.hasPlace(o.key) {
 			o.placed.Store(true)
 			o.stir()
 		}
@@ -255,6 +258,12 @@ func (ld *load) stir() {
 	ld.stirred.Store(true)
 	notify(ld.arrived)
 }
+
+// isStirred reports whether it was stirred since it was asked last.
+func (ld *load) isStirred() bool { return ld.stirred.Swap(false) }
+
+// isLate reports whether somebody has waited for it until a deadline since it was asked last.
+func (ld *load) isLate() bool { return ld.late.Swap(false) }
 
 // giveUp notes that a caller has waited for a load until its deadline. Nobody joins it any more, if that
 // says something about the Fill; if another node's is waited for, that may hang.

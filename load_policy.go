@@ -84,7 +84,8 @@ func (p *loadPolicy) missing(now time.Time, key string, shorter float64) record 
 	if p.negativeTTL == 0 {
 		return record{key: key, kind: kindTombstone}
 	}
-	return record{key: key, kind: kindNegative, deadline: deadlineAt(now, p.shorten(p.negativeTTL, shorter))}
+	ttl := p.shorten(p.negativeTTL, shorter)
+	return record{key: key, kind: kindNegative, deadline: deadlineAt(now, ttl)}
 }
 
 func (p *loadPolicy) shorten(ttl time.Duration, by float64) time.Duration {

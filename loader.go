@@ -168,7 +168,7 @@ func (l *Loader) wait(ctx context.Context, full string) Result {
 func (l *Loader) join(ctx context.Context, full string) (ld *load, isNew bool) {
 	ld, isNew = l.cache.loads.join(full, l.view.layout, newRun(ctx, false), make(chan struct{}, 1))
 	if isNew {
-		go l.newFill(ld).work()
+		go newKeyFill(l, ld).work()
 	}
 	return ld, isNew
 }

@@ -39,7 +39,7 @@ func (b *loadBatch) join(full string) *load {
 
 // add makes a load of the batch's run one of the batch.
 func (b *loadBatch) add(ld *load) {
-	b.waiting = append(b.waiting, &batchKey{keyFill: b.loader.newFill(ld)})
+	b.waiting = append(b.waiting, &batchKey{keyFill: newKeyFill(b.loader, ld)})
 }
 
 // start has the batch's loads done.
@@ -140,7 +140,7 @@ func (b *loadBatch) sift(has bool) sifted {
 	now := b.loader.cache.peer.instant().mono
 	s := sifted{heard: true, wait: leaseAgain}
 	b.waiting = slices.DeleteFunc(b.waiting, func(k *batchKey) bool {
-		if k.stirred.Swap(false) || !k.ready && (now >= k.again || has && !k.claim.asked) {
+		if k.isStirred() || !k.ready && (now >= k.again || has && !k.claim.asked) {
 			if res, answered := k.glance(now, has); answered {
 				k.end(res)
 				return true
@@ -149,7 +149,7 @@ func (b *loadBatch) sift(has bool) sifted {
 		switch {
 		case k.ready:
 			s.ready = append(s.ready, k)
-		case !k.claim.asked && k.placed.Load():
+		case !k.claim.asked && k.hasPlace():
 			s.unasked++
 		default:
 			s.heard = s.heard && k.heard
@@ -174,7 +174,7 @@ func (b *loadBatch) decline() {
 // waiting for that.
 func (k *batchKey) glance(now time.Duration, has bool) (res Result, answered bool) {
 	k.again = now + leaseAgain
-	if k.heard = true; !k.placed.Load() {
+	if k.heard = true; !k.hasPlace() {
 		return Result{}, false
 	}
 	if k.claim.asked || k.ready {
@@ -222,7 +222,7 @@ func (b *loadBatch) fill(ready []*batchKey) {
 	if len(missing) == 0 {
 		return
 	}
-	l.begin(b.run, missing...)
+	beginAll(missing...)
 	ctx, cancel := b.run.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	got, err := contain(func() ([]brought, error) {

@@ -16,8 +16,26 @@ type keyFill struct {
 	ended  bool
 }
 
-func (l *Loader) newFill(ld *load) *keyFill {
+func newKeyFill(l *Loader, ld *load) *keyFill {
 	return &keyFill{load: ld, loader: l, claim: newClaim(l.cache.peer)}
+}
+
+// beginAll begins fills of a run: right after it their Fill is called.
+func beginAll(fills ...*keyFill) {
+	l, background := fills[0].loader, fills[0].run.background
+	keys := make([]string, len(fills))
+	for i, k := range fills {
+		keys[i] = k.key
+		l.cache.loads.begin(k.load)
+	}
+	l.cache.fills.called.Add(uint64(len(fills)))
+	if background {
+		l.cache.fills.refreshes.Add(uint64(len(fills)))
+	}
+	p := l.cache.peer
+	for i, f := range p.replica.beginFills(p.instant(), l.lag, keys...) {
+		fills[i].fence = f
+	}
 }
 
 // work does it by itself.
@@ -47,12 +65,11 @@ func (k *keyFill) fill() Result {
 	if res, ok := k.found(); ok {
 		return res
 	}
-	l.begin(k.run, k)
+	beginAll(k)
 	ctx, cancel := k.run.fillContext(l.cfg.FillTimeout)
 	defer cancel()
 	got, err := contain(func() (brought, error) {
-		v, err := l.fillOne(ctx, l.unprefixed(k.key))
-		return newBrought(v, err), nil
+		return newBrought(k.call(ctx)), nil
 	})
 	if err != nil {
 		got = brought{err: err}
@@ -60,29 +77,13 @@ func (k *keyFill) fill() Result {
 	return k.settle(got)
 }
 
-// begin begins some fills of a run: right after it their Fill is called.
-func (l *Loader) begin(r *run, fills ...*keyFill) {
-	keys := make([]string, len(fills))
-	for i, k := range fills {
-		keys[i] = k.key
-		l.cache.loads.begin(k.load)
+// call calls the Fill.
+func (k *keyFill) call(ctx context.Context) (Loaded, error) {
+	key := k.loader.unprefixed(k.key)
+	if k.loader.cfg.Fill != nil {
+		return k.loader.cfg.Fill(ctx, key)
 	}
-	l.cache.fills.called.Add(uint64(len(fills)))
-	if r.background {
-		l.cache.fills.refreshes.Add(uint64(len(fills)))
-	}
-	p := l.cache.peer
-	for i, f := range p.replica.beginFills(p.instant(), l.lag, keys...) {
-		fills[i].fence = f
-	}
-}
-
-// fillOne asks for one key.
-func (l *Loader) fillOne(ctx context.Context, key string) (Loaded, error) {
-	if l.cfg.Fill != nil {
-		return l.cfg.Fill(ctx, key)
-	}
-	values, err := l.cfg.FillMany(ctx, []string{key})
+	values, err := k.loader.cfg.FillMany(ctx, []string{key})
 	return pick(values, err, key)
 }
 

@@ -160,7 +160,7 @@ func (k *keyFill) ask() {
 
 // turn says whether it is the fill's turn, and when to look again. If a caller has waited until a
 // deadline, what is waited for may hang.
-func (k *keyFill) turn() (turnOpcode, time.Duration) { return k.claim.turn(k.late.Swap(false)) }
+func (k *keyFill) turn() (turnOpcode, time.Duration) { return k.claim.turn(k.isLate()) }
 
 // failedElsewhere falls back on the old value, and leaves the key alone for as long as others
 // do.

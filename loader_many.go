@@ -137,7 +137,7 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 			switch ld := b.join(key); {
 			case ld == nil:
 				put(key, Result{Err: ErrFillCycle})
-			case ld.run == b.run && ld.placed.Load():
+			case ld.run == b.run && ld.hasPlace():
 				own = append(own, ld)
 			default:
 				rest = append(rest, ld)

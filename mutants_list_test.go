@@ -163,7 +163,7 @@ var mutants = []mutant{
 			"		case answered || turn == turnWait:\n			if has && answered {"}}},
 	{name: "a caller's deadline says nothing about a lease's holder", test: "TestLeasePatientCaller",
 		edits: []edit{{"loader_lease.go",
-			"k.claim.turn(k.late.Swap(false))", "k.claim.turn(k.late.Swap(false) && false)"}}},
+			"k.claim.turn(k.isLate())", "k.claim.turn(k.isLate() && false)"}}},
 	{name: "a lease's offer that was refused before it was told of is waited for", test: "TestLeaseOfferIsRefused",
 		edits: []edit{{"lease_ask.go",
 			"m.offered && a.refused {", "m.offered && a.refused && false {"}}},
