@@ -118,10 +118,3 @@ func inSteps[T any](many []T, do func(T)) func(yield func() bool) {
 		}
 	}
 }
-
-func ms(n uint64) time.Duration { return time.Duration(n) * time.Millisecond }
-
-// toMs rounds up, so that what is to be over by then is.
-func toMs(d time.Duration) uint64 {
-	return uint64((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
-}

@@ -135,7 +135,7 @@ func TestLeaseHolderHangs(t *testing.T) {
 		x.net.mu.Lock()
 		x.net.filter = func(from, _ uint64, _ []byte) bool { return from != 2 }
 		x.net.mu.Unlock()
-		if took := wait(); took != 4*time.Second+leaseSlack+x.db.took || x.db.asked() != 5 {
+		if took := wait(); took != 4*time.Second+fillSlack+x.db.took || x.db.asked() != 5 {
 			t.Errorf("%d queries, %v", x.db.asked(), took)
 		}
 	})

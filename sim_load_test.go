@@ -127,7 +127,7 @@ func (s *sim) beginFill(n *simNode, key string, ended func(leaseOutcome)) {
 		case x < 4:
 			rec = s.c.policy.missing(now, key, s.rng.Float64())
 		default:
-			rec, _ = s.c.policy.value(now, key, Loaded{Value: s.value()}, s.rng.Float64())
+			rec, _ = s.c.policy.value(now, key, s.value(), 0, s.rng.Float64())
 		}
 		outcome = leaseOutcome{end: tryUncached}
 		if s.endFill(f, &rec) == fillWritten {

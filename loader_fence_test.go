@@ -3,6 +3,7 @@ package bcache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -10,6 +11,104 @@ import (
 	"testing/synctest"
 	"time"
 )
+
+// The fence, for fills that somebody waits for and for those in the background.
+func TestLoaderNeverBeatsAWrite(t *testing.T) {
+	for _, background := range []bool{false, true} {
+		for _, remote := range []bool{false, true} {
+			for _, write := range []string{"Delete", "Set", "Clear"} {
+				t.Run(fmt.Sprintf("background %v remote %v %s", background, remote, write), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { loaderAgainstWrite(t, background, remote, write) })
+				})
+			}
+		}
+	}
+}
+
+func loaderAgainstWrite(t *testing.T, background, remote bool, write string) {
+	_, nodes := three(t)
+	b, writer := nodes[0], nodes[0]
+	if remote {
+		writer = nodes[1]
+	}
+	db := &testDB{}
+	db.set("k", "old")
+	l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.StaleFor = time.Hour })
+	if background {
+		loaded(t, l, "k", "old")
+		advance(time.Minute)
+	}
+	db.took = 10 * time.Second
+	first := make(chan Result, 1)
+	go func() { first <- l.GetResult(t.Context(), "k") }()
+	synctest.Wait()
+	db.set("k", "new")
+	switch write {
+	case "Delete":
+		must(t, writer.Delete("k"))
+	case "Set":
+		must(t, writer.Set("k", "new", 3600))
+	case "Clear":
+		must(t, writer.Clear())
+	}
+	synctest.Wait()
+	loaded(t, l, "k", "new") // it doesn't wait for the first fill
+	if r := <-first; r.Err != nil {
+		t.Errorf("%+v", r)
+	}
+	for range 100 {
+		advance(time.Second)
+		for i, n := range nodes {
+			if val, ok := n.Get("k"); ok && val != "new" {
+				t.Fatalf("node %d serves %q", i+1, val)
+			}
+		}
+		if r := l.GetResult(t.Context(), "k"); r.Value != "new" {
+			t.Fatalf("%+v", r)
+		}
+	}
+}
+
+// A refresh in the background doesn't beat what another node writes meanwhile, whatever the
+// clocks say within MaxClockSkew, and whichever arrives first.
+func TestLoaderRefreshNeverBeatsAWrite(t *testing.T) {
+	const skew = 500 * time.Millisecond
+	for _, clocks := range [][]time.Duration{{0, 0, 0}, {skew, 0, 0}, {0, skew, 0}} {
+		for _, late := range []uint64{0, 1, 2, 3} {
+			for _, del := range []bool{true, false} {
+				synctest.Test(t, func(t *testing.T) {
+					net, nodes := three(t, clocks...)
+					db := &testDB{}
+					db.set("k", "old")
+					ls := loaders(t, nodes, db, func(c *LoaderConfig) { c.StaleFor = time.Hour })
+					loaded(t, ls[0], "k", "old")
+					advance(time.Minute)
+					db.took = time.Second
+					stale(t, ls[0], "k", "old", nil)
+					synctest.Wait() // the refresh has begun
+					release := func() {}
+					if late != 0 {
+						release = net.hold(late)
+					}
+					db.set("k", "new")
+					if del {
+						must(t, nodes[1].Delete("k"))
+					} else {
+						must(t, nodes[1].Set("k", "new", 3600))
+					}
+					advance(2 * time.Second)
+					release()
+					synctest.Wait()
+					for i, l := range ls {
+						if r := l.GetResult(t.Context(), "k"); r.Err != nil || r.Value != "new" {
+							t.Errorf("clocks %v, late %d, delete %v: node %d returns %+v", clocks, late, del, i+1, r)
+						}
+					}
+				})
+			}
+		}
+	}
+}
 
 // What Loaders owe the core.
 
