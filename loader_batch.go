@@ -56,10 +56,10 @@ func (b *loadBatch) work() {
 		return
 	}
 	slots := b.loader.slots
-	has := false // a slot
+	hasSlot := false
 	defer func() {
 		endAll(b.waiting, Result{Err: ErrFillAborted}) // a Codec has called runtime.Goexit
-		if has {
+		if hasSlot {
 			slots.exit()
 		}
 	}()
@@ -67,19 +67,19 @@ func (b *loadBatch) work() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		s := b.sift(has)
-		if s.wants() && !has && filling == nil && slots.tryEnter() {
-			if has = true; s.unasked > 0 {
+		s := b.sift(hasSlot)
+		if s.wants() && !hasSlot && filling == nil && slots.tryEnter() {
+			if hasSlot = true; s.unasked > 0 {
 				continue
 			}
 		}
 		switch {
-		case !has:
+		case !hasSlot:
 			b.decline()
 		case s.heard && len(s.ready) > 0:
 			b.waiting = slices.DeleteFunc(b.waiting, func(k *batchKey) bool { return k.ready })
 			filling = make(chan struct{})
-			has = false // it is the filling one's
+			hasSlot = false // it is the filling one's
 			go func(filled chan struct{}) {
 				defer close(filled)
 				defer slots.exit()
@@ -87,13 +87,13 @@ func (b *loadBatch) work() {
 			}(filling)
 		case s.heard: // all wait for others
 			slots.exit()
-			has = false
+			hasSlot = false
 		}
 		if len(b.waiting) == 0 {
 			return
 		}
 		var free chan struct{}
-		if s.wants() && !has && filling == nil {
+		if s.wants() && !hasSlot && filling == nil {
 			if free = slots; b.run.background {
 				b.run.close(ErrClosed)
 			}
@@ -101,7 +101,7 @@ func (b *loadBatch) work() {
 		timer.Reset(s.wait)
 		select {
 		case free <- struct{}{}:
-			has = true
+			hasSlot = true
 		case <-b.arrived:
 		case <-timer.C:
 		case <-filling:
@@ -136,12 +136,12 @@ func (s *sifted) wants() bool { return len(s.ready)+s.unasked > 0 }
 
 // sift looks at the keys about which there may be something new, and ends those that are answered.
 // Leases are asked for by who has a slot, and may fill.
-func (b *loadBatch) sift(has bool) sifted {
+func (b *loadBatch) sift(hasSlot bool) sifted {
 	now := b.loader.cache.peer.instant().mono
 	s := sifted{heard: true, wait: leaseAgain}
 	b.waiting = slices.DeleteFunc(b.waiting, func(k *batchKey) bool {
-		if k.isStirred() || !k.ready && (now >= k.again || has && !k.claim.asked) {
-			if res, answered := k.glance(now, has); answered {
+		if k.isStirred() || !k.ready && (now >= k.again || hasSlot && !k.claim.asked) {
+			if res, answered := k.glance(now, hasSlot); answered {
 				k.end(res)
 				return true
 			}
@@ -172,7 +172,7 @@ func (b *loadBatch) decline() {
 
 // glance is await for one of a batch: it says whether it is the key's turn, or it is answered, without
 // waiting for that.
-func (k *batchKey) glance(now time.Duration, has bool) (res Result, answered bool) {
+func (k *batchKey) glance(now time.Duration, hasSlot bool) (res Result, answered bool) {
 	k.again = now + leaseAgain
 	if k.heard = true; !k.hasPlace() {
 		return Result{}, false
@@ -183,7 +183,7 @@ func (k *batchKey) glance(now time.Duration, has bool) (res Result, answered boo
 		}
 	}
 	switch {
-	case k.ready, !k.claim.asked && !has:
+	case k.ready, !k.claim.asked && !hasSlot:
 		return Result{}, false
 	case !k.loader.cfg.ClusterWide:
 		k.claim.asked, k.ready = true, true

@@ -79,33 +79,33 @@ func (k *keyFill) admit() (res Result, answered bool) {
 	if res, answered = k.slot(); answered || !k.loader.cfg.ClusterWide {
 		return res, answered
 	}
-	has, admitted := true, false // a slot; and it is the caller's
+	hasSlot, admitted := true, false // and whether the slot is the caller's
 	defer func() {
-		if has && !admitted { // also if a Codec has called runtime.Goexit
+		if hasSlot && !admitted { // also if a Codec has called runtime.Goexit
 			slots.exit()
 		}
 	}()
 	k.ask()
 	for {
-		turn, res, answered := k.await(has)
+		turn, res, answered := k.await(hasSlot)
 		switch {
 		case answered:
 			return res, true
 		case turn == leaseWait:
-			if has {
+			if hasSlot {
 				slots.exit()
 			}
-			has = false
+			hasSlot = false
 			continue
-		case has || slots.tryEnter():
-			has, admitted = true, true
+		case hasSlot || slots.tryEnter():
+			hasSlot, admitted = true, true
 			return Result{}, false
 		}
 		k.claim.decline()
 		if res, answered := k.slot(); answered {
 			return res, true
 		}
-		has = true
+		hasSlot = true
 		k.ask()
 	}
 }
