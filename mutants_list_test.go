@@ -169,7 +169,7 @@ var mutants = []mutant{
 			"m.offered && a.refused {", "m.offered && a.refused && false {"}}},
 	{name: "who couldn't accept a lease's offer waits for a second try", test: "TestLeaseOfferIsRefused",
 		edits: []edit{{"lease_asks.go",
-			"	a.once = true\n", ""}}},
+			"	a.waitedEnough = true\n", ""}}},
 	{name: "leases of keys that were filled leave no room", test: "TestLeaseLingeringOnesMakeRoom",
 		edits: []edit{{"lease_table.go",
 			"		longest := t.idle.Front()\n", "		longest := (*list.Element)(nil)\n"}}},
