@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -24,8 +23,8 @@ import (
 //   - meshTopology, meshLogger, meshAccepts: what mesh says, logs and accepts, held within bounds
 //
 // Locks but starting are held for a moment, over nothing that waits. Where two are held, this is their
-// order: that of dialTargets or of a meshLine, that of peerTable, then that of meshBook, of meshScope, or
-// mesh's own.
+// order: that of dialTargets, that of peerTable, then that of meshBook or mesh's own; a meshLine's comes
+// before that of meshScope.
 type meshTransport struct {
 	cfg   *meshConfig
 	scope *meshScope // every goroutine of ours, and every call between us and mesh
@@ -47,10 +46,6 @@ type meshTransport struct {
 	sender   *meshSender
 	ends     *meshEnder
 	count    *meshCounters
-}
-
-type meshCounters struct {
-	framesIn, framesOut, bytesIn, bytesOut, dropped, refusedSkew, refusedOther atomic.Uint64
 }
 
 func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
@@ -182,12 +177,4 @@ func (t *meshTransport) Members() []Member { return t.peers.members(t.book.addrO
 func (t *meshTransport) Unreached() []dialFailure { return t.targets.unreached(time.Now()) }
 
 // Stats implements transport.
-func (t *meshTransport) Stats() transportStats {
-	c := t.count
-	return transportStats{
-		framesIn: c.framesIn.Load(), framesOut: c.framesOut.Load(),
-		bytesIn: c.bytesIn.Load(), bytesOut: c.bytesOut.Load(),
-		droppedFrames: c.dropped.Load(),
-		refusedSkew:   c.refusedSkew.Load(), refusedOther: c.refusedOther.Load(),
-	}
-}
+func (t *meshTransport) Stats() transportStats { return t.count.stats() }

@@ -57,9 +57,11 @@ func (d *meshDialer) loop() {
 		case <-d.scope.ctx.Done():
 			return
 		}
-		timer.Reset(d.targets.takeDue(time.Now(), func(addr netip.AddrPort, configured bool) {
-			d.scope.spawn(func() { d.dial(addr, configured) })
-		}))
+		due, wait := d.targets.takeDue(time.Now())
+		for _, one := range due {
+			d.scope.spawn(func() { d.dial(one.addr, one.configured) })
+		}
+		timer.Reset(wait)
 	}
 }
 

@@ -48,11 +48,15 @@ func newDialTargets(self uint64, configured []string, peers *peerTable) *dialTar
 
 func (d *dialTargets) wakeDialer() { notify(d.kick) }
 
-// takeDue has dials start that are due, and returns how long to wait for the next.
-func (d *dialTargets) takeDue(
-	now time.Time, start func(addr netip.AddrPort, configured bool),
-) time.Duration {
-	wait := dialMost
+// A dueDial is a dial that is to begin now.
+type dueDial struct {
+	addr       netip.AddrPort
+	configured bool
+}
+
+// takeDue returns the dials that are due, and how long to wait for the next.
+func (d *dialTargets) takeDue(now time.Time) (due []dueDial, wait time.Duration) {
+	wait = dialMost
 	full := d.peers.full()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -71,9 +75,9 @@ func (d *dialTargets) takeDue(
 			d.learnt++
 		}
 		g.busy = true
-		start(addr, g.configured)
+		due = append(due, dueDial{addr, g.configured})
 	}
-	return wait
+	return due, wait
 }
 
 // tried notes how a dial ended. configured is what it began as.
