@@ -11,7 +11,7 @@ import (
 func TestCraftedFillsAreSpread(t *testing.T) {
 	hash := newKeyHash()
 	for _, c := range crafted {
-		flights, loads := newFlights(hash), newLoads(hash)
+		flights, loads := newFlights(hash), newLoads(hash.of)
 		ofFlights, ofLoads := map[*flightShard]int{}, map[*loadShard]int{}
 		for i := range uint64(6400) {
 			ofFlights[flights.of(keyOf(c.hash(i)))]++
