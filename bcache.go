@@ -86,18 +86,23 @@ func New(cfg Config) (*Bcache, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return newBcache(cfg.withDefaults(), env{now: time.Now, transport: newTransport})
+	return newBcache(cfg.withDefaults(), env{})
 }
 
-// env is what a node takes from the outside.
+// An env is what a node takes from the outside.
 type env struct {
-	now       func() time.Time
-	transport func(cfg Config, origin uint64, log *lineLog, now func() time.Time) (transport, error)
+	now func() time.Time // nil: time.Now
+	// transport makes the node's place in a network; nil: mesh.
+	transport func(id, origin uint64, log *lineLog) (transport, error)
 }
 
 // newBcache starts a node from a configuration that is valid and has its defaults.
 func newBcache(cfg Config, e env) (b *Bcache, err error) {
-	log := newLineLog(cfg.Logger, e.now)
+	now := e.now
+	if now == nil {
+		now = time.Now
+	}
+	log := newLineLog(cfg.Logger, now)
 	defer func() {
 		if err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), callLimit)
@@ -108,7 +113,12 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 	origin := newOrigin()
 	var t transport
 	if cfg.ListenAddr != "" {
-		if t, err = e.transport(cfg, origin, log, e.now); err != nil {
+		if e.transport != nil {
+			t, err = e.transport(cfg.PeerID, origin, log)
+		} else {
+			t, err = newTransport(cfg, origin, log, now)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +141,7 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 			seed:          origin,
 			hash:          hash,
 		},
-	}, t, log, e.now)
+	}, t, log, now)
 	b.store, b.wall = b.peer.replica.store, b.peer.wall
 	b.watchers.store = b.store
 	if err := b.peer.run(); err != nil {

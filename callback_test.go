@@ -502,8 +502,8 @@ func TestNewFailsAndHasLogged(t *testing.T) {
 		var lines logLines
 		lines.hook = func() { time.Sleep(time.Second) }
 		errBusy := errors.New("the port is in use")
-		_, err := newBcache(Config{ListenAddr: ":1", MaxKeys: 1, Logger: &lines}, env{now: time.Now,
-			transport: func(_ Config, _ uint64, log *lineLog, _ func() time.Time) (transport, error) {
+		_, err := newBcache(Config{ListenAddr: ":1", MaxKeys: 1, Logger: &lines}, env{
+			transport: func(_, _ uint64, log *lineLog) (transport, error) {
 				log.Printf(0, "it begins")
 				return nil, errBusy
 			}})

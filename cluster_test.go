@@ -353,8 +353,7 @@ func TestClusterMalformedFrames(t *testing.T) {
 func TestClusterWithALaterVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
-		later, err := net.transport(Config{PeerID: 9}, 77, nil, nil)
-		must(t, err)
+		later := net.transport(9, 77)
 		pongs := make(pongHandler, 100)
 		must(t, later.Start(pongs))
 		defer later.Close()

@@ -15,13 +15,12 @@ import (
 	"time"
 )
 
-// ErrConfig is in every error that New returns for a Config that can't work. Such
-// an error names everything that is wrong, a line each.
+// ErrConfig is wrapped by every error about a [Config], [LoaderConfig] or [TypedConfig] that can't work.
+// Such an error names everything that is wrong, a line each.
 var ErrConfig = errors.New("bcache: invalid config")
 
-// Config describes a node. Only MaxKeys has to be set. A negative number is an
-// error, but for SyncTimeout, where it has a meaning. New copies the Config: changing it afterwards
-// has no effect.
+// Config describes a node. Only MaxKeys has to be set. A negative number is an error, except for
+// SyncTimeout, where it has a meaning. [New] copies the Config: changing it afterwards has no effect.
 type Config struct {
 	// PeerID identifies the node to people and to its peers: 1 to 2^48-1, unique in the
 	// cluster. 0 draws a random one.
@@ -32,13 +31,12 @@ type Config struct {
 	// unspecified host (":7000", "0.0.0.0:7000", "[::]:7000") means all interfaces.
 	ListenAddr string
 
-	// Peers are host:port addresses of nodes to connect to. A few suffice: the
-	// others are found through them. The node's own address does no harm. None:
-	// the node waits for others to connect, and counts as synced at once.
+	// Peers are host:port addresses of nodes to connect to. A few suffice: the others are found through
+	// them. The node's own address does no harm. A node without Peers waits for others to connect, and
+	// counts as synced at once.
 	Peers []string
 
-	// MaxKeys is how many keys are held at most, 1 or more; the least recently used
-	// go first.
+	// MaxKeys is how many keys are held at most, 1 or more. The least recently used keys go first.
 	MaxKeys int
 
 	// Logger gets the log lines. nil logs nothing.
@@ -48,15 +46,13 @@ type Config struct {
 	// 0 means 100. It saves misses only: correctness doesn't rest on it.
 	DeletionDelay int
 
-	// MaxBytes bounds the memory of the entries: key, value and a fixed
-	// overhead of EntryOverhead bytes each. 0 means no limit; otherwise it is
-	// more than EntryOverhead.
+	// MaxBytes bounds the memory of the entries: key, value and EntryOverhead bytes each. 0 means no limit;
+	// otherwise it is more than EntryOverhead.
 	MaxBytes int64
 
-	// AdvertiseAddr is the host:port at which other nodes reach this one. "" means the
-	// address listened on. An unspecified host (":7000", "0.0.0.0:7000") is completed
-	// by the IP that the other side sees. Behind a NAT or in a container it is the
-	// address outside.
+	// AdvertiseAddr is the host:port at which other nodes reach this one. "" means the address listened on.
+	// An unspecified host (":7000", "0.0.0.0:7000") is completed by the IP that the other side sees. Behind
+	// a NAT, or in a container, set it to the address outside.
 	AdvertiseAddr string
 
 	// Secret encrypts and authenticates all traffic; every node needs the same.
@@ -64,48 +60,49 @@ type Config struct {
 	// better 32 random ones. bcache never logs it; printing a Config does.
 	Secret string
 
-	// ClusterName keeps clusters apart: nodes of another name are refused. At most
-	// 255 bytes.
+	// ClusterName keeps clusters apart: a node of another name is refused. It has at most 255 bytes.
 	ClusterName string
 
-	// MaxClockSkew is the largest difference between the clocks of two nodes; nodes
-	// that differ by more are refused, or cut when they come to. 0 means 500 ms, 24 hours are
-	// the most.
+	// MaxClockSkew is by how much the clocks of two nodes may differ. A node whose clock differs by more is
+	// refused, or cut when its clock comes to. 0 means 500 ms; 24 hours are the most.
 	MaxClockSkew time.Duration
 
-	// Settle is by how much what a Filler reads may lag behind what is committed, as it does if it reads
-	// a replica of the database: what was read less than Settle after a write of the key isn't cached.
-	// It should be greater than the lag ever is. It is the default of the Settle of Loaders too. 0 means
-	// that a Filler sees what is committed; 24 hours are the most.
+	// Settle is by how much what a [Filler] reads may lag behind what is committed, as it does if the
+	// Filler reads a replica of the database. What was read less than Settle after a write of the key isn't
+	// cached. It should be greater than the lag ever is. It is also the default for the Settle of Loaders.
+	// 0 means that a Filler sees what is committed; 24 hours are the most.
 	Settle time.Duration
 
-	// SyncTimeout is for how long a node with Peers that reaches none of them, or none that is synced,
-	// waits until it counts as synced itself, see Bcache.Ready. 0 means 10 s. A negative one means that
-	// a node that reaches no other one never does, with or without Peers, so it is never ready alone; of
-	// nodes that reach each other, and of which none is synced, one still is after 10 s at most.
+	// SyncTimeout is how long a node with Peers waits until it counts as synced itself, if it reaches no
+	// other node, or none that is synced; see [Bcache.Ready]. 0 means 10 s.
+	//
+	// If it is negative, a node that reaches no other node never counts as synced, with or without Peers:
+	// so it is never ready alone. Of nodes that reach each other, and of which none is synced, one still is
+	// after 10 s at most.
 	SyncTimeout time.Duration
 
-	// MinPeers is how many other nodes must be connected directly for Bcache.Ready to return nil:
-	// before, and again whenever there are fewer, it returns an error. It makes no other difference but
-	// that a node that reaches no other one never counts as synced, as with a negative SyncTimeout. Set
-	// it to what every node has even while some are restarted, or all of them stop being ready at once:
-	// 1 makes sense for three nodes. 0 means that a node may be ready on its own. More than MaxConns is
-	// an error.
+	// MinPeers is how many other nodes must be connected directly for [Bcache.Ready] to return nil.
+	// Whenever there are fewer, Ready returns an error, also if it has returned nil before. There is one
+	// other difference: a node that reaches no other node never counts as synced, as with a negative
+	// SyncTimeout.
+	//
+	// Set it to the number of other nodes that every node has even while some are restarted, or all of them
+	// stop being ready at once: 1 makes sense for three nodes. 0 means that a node may be ready on its own.
+	// More than MaxConns is an error.
 	MinPeers int
 
-	// MaxConns is how many connections to other nodes are held at most. 0 means 256. A node
-	// that finds none free is refused, and both log it.
+	// MaxConns is how many connections to other nodes are held at most. 0 means 256. A node that finds none
+	// free is refused, and both nodes log it.
 	MaxConns int
 
-	// MaxPending is how many bytes may wait to leave for one other node, and how many of what is written
-	// here may wait to be sent at all; 2 MiB are the least. What a slow node isn't sent, it asks for
-	// later. 0 means 64 MiB.
+	// MaxPending is how many bytes may wait to leave for one other node, and how many bytes of what is
+	// written here may wait to be sent at all. What a slow node isn't sent, it asks for later. 0 means 64
+	// MiB; 2 MiB are the least.
 	MaxPending int
 
-	// LogSize is how many writes, over all nodes, the delta log remembers, values
-	// excluded. A node that missed no more than that is sent what it missed; one that missed
-	// more needs a full sync. 0 means MaxKeys, but no less than 65,536 and no more than
-	// 1,048,576.
+	// LogSize is how many writes, over all nodes, the delta log remembers, without their values. A node
+	// that missed no more than that is sent what it missed; a node that missed more needs a full sync. 0
+	// means MaxKeys, but no less than 65,536 and no more than 1,048,576.
 	LogSize int
 }
 
@@ -316,15 +313,5 @@ func notInHostName(r rune) bool {
 // Without a host it isn't: that is all interfaces.
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback() || isLocalhost(host)
-}
-
-// isLocalhost knows the name that means the own machine everywhere (RFC 6761, section 6.3).
-func isLocalhost(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return err == nil && loopbackHost(host)
 }

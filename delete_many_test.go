@@ -80,7 +80,7 @@ func TestDeleteManyYields(t *testing.T) {
 			}
 			return time.Now()
 		}
-		b, err := newBcache(cfg, env{now: now, transport: net.transport})
+		b, err := newBcache(cfg, onNet(net, now))
 		must(t, err)
 		defer b.Close()
 		watching = true

@@ -285,8 +285,7 @@ func TestFillIsForgottenByAClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemNet()
 		b := memNode(t, net, 1, 0)
-		other, err := net.transport(Config{PeerID: 9}, 77, nil, nil)
-		must(t, err)
+		other := net.transport(9, 77)
 		must(t, other.Start(make(pongHandler, 1)))
 		defer other.Close()
 		synctest.Wait()

@@ -57,12 +57,3 @@ func (h keyHash) again(hash uint64) uint64 {
 	hi, lo := bits.Mul64(hash^h.replay, 0x9e3779b97f4a7c15) // 2^64 divided by the golden ratio
 	return hi ^ lo
 }
-
-// ofEntry returns the hash under which an entry lies.
-func (h keyHash) ofEntry(e *entry) uint64 {
-	hash := h.of(e.key)
-	if e.isProvisional() {
-		hash = twin(hash)
-	}
-	return hash
-}

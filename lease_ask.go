@@ -12,10 +12,10 @@ type leaseAsk struct {
 	limit time.Duration // it waits for others no longer
 	wake  func()        // there is something new to be heard
 
-	waited  bool // somebody else was to be waited for
-	offered bool // with turnFilled: the value comes as an offer
-	refused bool // an offer had to be refused since it asked
-	once    bool // what it waited for couldn't be had: it doesn't wait a second time
+	waited       bool // somebody else was to be waited for
+	offered      bool // with turnFilled: the value comes as an offer
+	refused      bool // an offer had to be refused since it asked
+	waitedEnough bool // what it waited for couldn't be had: it doesn't wait a second time
 }
 
 // waits reports whether something may still be heard.

@@ -42,7 +42,7 @@ func (s *leaseAsks) ask(now instant, key string, old bool, term time.Duration, w
 // askAgain asks for a lease that was declined, or has ended, as if for the first time, but that all
 // waiting for others counts together.
 func (s *leaseAsks) askAgain(now instant, a *leaseAsk) {
-	a.once = a.once || a.waited
+	a.waitedEnough = a.waitedEnough || a.waited
 	s.begin(now, a)
 }
 
@@ -70,7 +70,7 @@ func (s *leaseAsks) route(now instant, a *leaseAsk) {
 
 // another asks again because what it waited for can't be had here.
 func (s *leaseAsks) another(now instant, a *leaseAsk) {
-	a.once = true
+	a.waitedEnough = true
 	s.route(now, a)
 }
 
@@ -119,7 +119,7 @@ func (s *leaseAsks) heed(now instant, a *leaseAsk, m turnMsg) {
 	case turnGranted:
 		a.heard, a.since = turnGranted, now.mono
 	case turnWait:
-		if a.once { // it has waited for a try already
+		if a.waitedEnough { // it has waited for a try already
 			s.withdraw(now, a)
 			s.goAlone(a)
 			break

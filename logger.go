@@ -6,19 +6,18 @@ import (
 	"log/slog"
 )
 
-// Logger receives what a node has to say. A *logrus.Logger is one; NewSlogLogger
-// makes one of a *slog.Logger.
+// Logger receives what a node has to say. A *logrus.Logger is one as it is; [NewSlogLogger] makes one of
+// a *slog.Logger.
 //
-// Errorf: an operator must act. Printf: joins, leaves, start and stop.
-// Debugf: everything else. Lines begin with "bcache: " and don't end in a newline;
-// a line that repeats is logged at most once per 10 seconds and peer, with a count.
-// No line holds a value or the Secret; texts in it are cut after 4 KiB.
+// Errorf means that an operator must act. Printf is for joins, leaves, start and stop, Debugf for
+// everything else. Lines begin with "bcache: " and don't end in a newline. A line that repeats is logged
+// at most once per 10 seconds and peer, with a count. No line holds a value or the Secret. Texts in it
+// are cut after 4 KiB.
 //
-// Nobody waits for the methods but Close. They are called one at a time, on a goroutine that lasts
-// while there are lines: 256 are queued at most, and 1 MiB; how many are dropped beyond that is told by
-// a line in their place. Close waits until the last ones are logged, for 2 seconds at most; none comes
-// after it. What the methods may call: see "What callbacks may call" in docs/loader.md. A panic in one
-// is dropped.
+// Nobody waits for the methods but Close. They are called one at a time, on a goroutine that lasts while
+// there are lines. 256 lines are queued at most, and 1 MiB; if more are dropped, a line in their place
+// says how many. Close waits until the last lines are logged, for 2 seconds at most; none comes after
+// it. A panic in a method is dropped. docs/callbacks.md says what they may call.
 type Logger interface {
 	Errorf(format string, v ...interface{})
 	Printf(format string, v ...interface{})

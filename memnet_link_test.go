@@ -13,11 +13,10 @@ import (
 func memEvents(t *testing.T, net *memNet, n int) (nodes []*memTransport, events []*meshHandler) {
 	t.Helper()
 	for i := range n {
-		tr, err := net.transport(Config{PeerID: uint64(i + 1)}, uint64(i+101), nil, nil)
-		must(t, err)
+		tr := net.transport(uint64(i+1), uint64(i+101))
 		h := &meshHandler{}
 		must(t, tr.Start(h))
-		nodes, events = append(nodes, tr.(*memTransport)), append(events, h)
+		nodes, events = append(nodes, tr), append(events, h)
 		t.Cleanup(func() { tr.Close() })
 	}
 	synctest.Wait()

@@ -69,9 +69,9 @@ type memTransport struct {
 	n      transportStats
 }
 
-// transport is the env.transport of a node in this net.
-func (n *memNet) transport(cfg Config, origin uint64, _ *lineLog, _ func() time.Time) (transport, error) {
-	return &memTransport{net: n, id: cfg.PeerID, origin: origin, more: make(chan struct{}, 1), done: make(chan struct{})}, nil
+// transport returns the place of a node in this net.
+func (n *memNet) transport(id, origin uint64) *memTransport {
+	return &memTransport{net: n, id: id, origin: origin, more: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 func (t *memTransport) Start(h transportHandler) error {
@@ -263,12 +263,19 @@ func memNodeAt(t *testing.T, n *memNet, id uint64, skew *atomic.Int64, edit ...f
 		e(&cfg)
 	}
 	now := func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
-	b, err := newBcache(cfg.withDefaults(), env{now: now, transport: n.transport})
+	b, err := newBcache(cfg.withDefaults(), onNet(n, now))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
 	return b
+}
+
+// onNet is the outside of a node of the net.
+func onNet(n *memNet, now func() time.Time) env {
+	return env{now: now, transport: func(id, origin uint64, _ *lineLog) (transport, error) {
+		return n.transport(id, origin), nil
+	}}
 }
 
 // advance lets d pass. It is for synctest bubbles, where that takes no time.

@@ -1,38 +1,11 @@
 package bcache
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
-
-const meshMaxPending = 64 << 20 // bytes
-
-// meshConfig describes a meshTransport.
-type meshConfig struct {
-	PeerID, Origin uint64 // PeerID is 1 to 2^48-1
-
-	ListenAddr    string // host:port; port 0 picks a free one
-	AdvertiseAddr string // "" is ListenAddr
-	Peers         []string
-	ClusterName   string
-	Key           []byte        // the stretched secret; empty is open
-	MaxClockSkew  time.Duration // nodes whose clocks differ by more are refused
-	MaxConns      int
-	MaxPending    int           // bytes that may wait for a node; 0 is meshMaxPending
-	lineAge       time.Duration // 0 is lineAge
-	Log           *lineLog
-	Now           func() time.Time // the wall clock that handshakes compare; nil is time.Now
-
-	// Resolve returns all addresses of a host in Peers, or of one that was learnt; nil asks
-	// the system.
-	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-}
 
 // A meshTransport is the transport over weaveworks/mesh. mesh connects, encrypts and finds the ways by
 // others; who is connected, who is dialled, how frames go and how everything ends is decided here, by
@@ -49,11 +22,11 @@ type meshConfig struct {
 //   - meshSender, meshReceiver, meshLine: how frames go, and what waits
 //   - meshTopology, meshLogger, meshAccepts: what mesh says, logs and accepts, held within bounds
 //
-// Locks are held for a moment, over nothing that waits. Where two are held, this is their order:
-// dialTargets.mu or a meshLine's, peerTable.mu, then that of meshBook or meshScope, or mesh's own.
+// Locks but starting are held for a moment, over nothing that waits. Where two are held, this is their
+// order: that of dialTargets, that of peerTable, then that of meshBook or mesh's own; a meshLine's comes
+// before that of meshScope.
 type meshTransport struct {
 	cfg   *meshConfig
-	log   *lineLog
 	scope *meshScope // every goroutine of ours, and every call between us and mesh
 
 	starting sync.Mutex // Start, against Close
@@ -75,16 +48,12 @@ type meshTransport struct {
 	count    *meshCounters
 }
 
-type meshCounters struct {
-	framesIn, framesOut, bytesIn, bytesOut, dropped, refusedSkew, refusedOther atomic.Uint64
-}
-
 func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	log, self := cfg.Log, cfg.PeerID
-	scope, count := newMeshScope(log), new(meshCounters)
+	self := cfg.PeerID
+	scope, count := newMeshScope(cfg.Log), new(meshCounters)
 	upcalls := &meshUpcalls{scope: scope}
 	accepts, book, rests := newMeshAccepts(), newMeshBook(), newLineRests()
 	peers := newPeerTable(self, cfg.MaxConns, cfg.Now)
@@ -95,71 +64,47 @@ func newMeshTransport(cfg meshConfig) (*meshTransport, error) {
 
 	targets := newDialTargets(self, cfg.Peers, peers)
 	resolver := &meshResolver{
-		cfg: &cfg, scope: scope, log: log, router: router, peers: peers, book: book, targets: targets,
+		cfg: &cfg, scope: scope, router: router, peers: peers, book: book, targets: targets,
 		look: make(chan struct{}, 1),
 	}
 	dials := &meshDialer{
-		scope: scope, log: log, now: cfg.Now, router: router, peers: peers, targets: targets, sender: sender,
+		scope: scope, now: cfg.Now, router: router, peers: peers, targets: targets, sender: sender,
 		hands: make(chan struct{}, dialHands), attempts: make(map[string]*dialAttempt),
 	}
 	discovery := &meshDiscovery{
-		self: self, origin: cfg.Origin, scope: scope, log: log, peers: peers, book: book,
+		self: self, origin: cfg.Origin, scope: scope, peers: peers, book: book,
 		sender: sender, asker: asker, targets: targets, resolver: resolver,
 	}
 	watcher := &meshWatcher{
-		scope: scope, log: log, router: router, peers: peers, book: book, rests: rests,
+		scope: scope, router: router, peers: peers, book: book, rests: rests,
 		upcalls: upcalls, discovery: discovery, targets: targets,
 		wake: make(chan struct{}, 1),
 	}
 	receiver := &meshReceiver{
-		self: self, scope: scope, log: log, upcalls: upcalls, sender: sender, discovery: discovery, count: count,
+		self: self, scope: scope, upcalls: upcalls, sender: sender, discovery: discovery,
+		count: count,
 	}
 	admission := &meshAdmission{
 		self: self, scope: scope, peers: peers, router: router, asker: asker, ends: ends,
 		book: book, targets: targets,
 	}
 	hub := &connHub{
-		scope: scope, log: log, peers: peers, rests: rests, book: book, targets: targets,
+		scope: scope, peers: peers, rests: rests, book: book, targets: targets,
 		watcher: watcher, receiver: receiver,
 	}
 	return &meshTransport{
-		cfg: &cfg, log: log, scope: scope, router: router, peers: peers, book: book,
+		cfg: &cfg, scope: scope, router: router, peers: peers, book: book,
 		overlay: &meshOverlay{
-			cfg: &cfg, scope: scope, log: log, router: router, accepts: accepts, dials: dials,
+			cfg: &cfg, scope: scope, router: router, accepts: accepts, dials: dials,
 			admission: admission, hub: hub, count: count,
 		},
 		logger: &meshLogger{
-			self: self, secret: cfg.Key != nil, scope: scope, log: log, router: router, peers: peers,
+			self: self, secret: cfg.Key != nil, scope: scope, router: router, peers: peers,
 			accepts: accepts, dials: dials, count: count,
 		},
 		targets: targets, resolver: resolver, dials: dials, watcher: watcher, upcalls: upcalls,
 		sender: sender, ends: ends, count: count,
 	}, nil
-}
-
-// complete checks what is configured and fills in what isn't.
-func (cfg *meshConfig) complete() error {
-	if cfg.PeerID == 0 || cfg.PeerID >= 1<<48 {
-		return fmt.Errorf("bcache: PeerID %d isn't within 1 to 2^48-1", cfg.PeerID)
-	}
-	if _, _, err := net.SplitHostPort(cfg.ListenAddr); err != nil {
-		return fmt.Errorf("bcache: ListenAddr: %w", err)
-	}
-	if len(cfg.Key) == 0 {
-		cfg.Key = nil // to mesh an empty password is a password
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Resolve == nil {
-		cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
-	}
-	if cfg.Log == nil {
-		cfg.Log = newLineLog(nil, cfg.Now)
-	}
-	return nil
 }
 
 // Start implements transport. After an error the transport can only be closed.
@@ -187,7 +132,7 @@ func (t *meshTransport) Start(h transportHandler) error {
 	}
 	t.scope.spawn(t.dials.loop)
 	t.scope.spawn(t.resolver.loop)
-	t.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, t.Addr())
+	t.scope.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, t.Addr())
 	return nil
 }
 
@@ -232,12 +177,4 @@ func (t *meshTransport) Members() []Member { return t.peers.members(t.book.addrO
 func (t *meshTransport) Unreached() []dialFailure { return t.targets.unreached(time.Now()) }
 
 // Stats implements transport.
-func (t *meshTransport) Stats() transportStats {
-	c := t.count
-	return transportStats{
-		framesIn: c.framesIn.Load(), framesOut: c.framesOut.Load(),
-		bytesIn: c.bytesIn.Load(), bytesOut: c.bytesOut.Load(),
-		droppedFrames: c.dropped.Load(),
-		refusedSkew:   c.refusedSkew.Load(), refusedOther: c.refusedOther.Load(),
-	}
-}
+func (t *meshTransport) Stats() transportStats { return t.count.stats() }

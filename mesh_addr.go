@@ -62,11 +62,17 @@ func completeAddr(addr string, seen netip.Addr) string {
 
 func isLoopback(addr string) bool {
 	host, _, err := splitAddr(addr)
-	if err != nil {
-		return false
+	return err == nil && loopbackHost(host)
+}
+
+// loopbackHost reports whether a host is on the loopback interface. The name localhost means the own
+// machine everywhere (RFC 6761, section 6.3).
+func loopbackHost(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
 	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback() || isLocalhost(host)
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // withPort gives an address that is advertised with port 0 the port of listen.

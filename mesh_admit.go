@@ -3,8 +3,11 @@ package bcache
 import "time"
 
 const (
-	meshSettled  = 2 * time.Second // a connection's age from which on another one isn't a dial that crossed it
-	meshCrossing = 2 * time.Second // for the other side to end one of two connections that crossed
+	// meshSettled is the age of a connection from which on another one isn't a dial that crossed it.
+	meshSettled = 2 * time.Second
+
+	// meshCrossing is how long the other side may take to end one of two connections that crossed.
+	meshCrossing = 2 * time.Second
 )
 
 // A meshAdmission decides which connections live. Of two with one node only one does.

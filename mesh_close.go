@@ -10,8 +10,10 @@ import (
 
 const (
 	meshCloseLimit = 3 * time.Second // Close gives up on what doesn't end
-	meshPatience   = 3               // looks at what is left until accepted handshakes are cut, a few milliseconds
-	meshPatience2  = 50              // and dialled ones, half a second
+
+	// How often Close looks at what is left until it cuts handshakes.
+	meshPatience  = 3  // accepted ones: a few milliseconds
+	meshPatience2 = 50 // dialled ones: half a second
 )
 
 // Close implements transport. What was queued is lost. An error says what didn't end.
@@ -63,7 +65,7 @@ func (t *meshTransport) shutdown() error {
 	})
 	t.router.stopActors(run)
 	t.upcalls.to = nil // goroutines of mesh that are left may hold all the rest
-	t.log.Printf(0, "node %x has stopped listening on %s", t.cfg.PeerID, t.Addr())
+	t.scope.log.Printf(0, "node %x has stopped listening on %s", t.cfg.PeerID, t.Addr())
 	if err == nil && left != nil {
 		err = fmt.Errorf("bcache: %d goroutines of mesh are left", t.router.goroutines())
 	}

@@ -49,7 +49,6 @@ type meshGreeting struct {
 // A connHub is what connections act on.
 type connHub struct {
 	scope    *meshScope
-	log      *lineLog
 	peers    *peerTable
 	rests    *lineRests
 	book     *meshBook
@@ -86,7 +85,8 @@ func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 	m, err := decodeControl(msg)
 	switch {
 	case err != nil:
-		c.hub.log.Debugf(c.peer, "node %x (%s) sent a malformed control message: %v", c.peer, c.addr, err)
+		c.hub.scope.log.Debugf(c.peer, "node %x (%s) sent a malformed control message: %v",
+			c.peer, c.addr, err)
 	case m.kind == controlReady:
 		c.line.resume(m.transfer, m.has)
 		c.hub.peers.ready(c)
@@ -98,7 +98,7 @@ func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 	case m.kind == controlRefused:
 		reason := m.reason
 		c.refused.Store(&reason)
-		c.hub.log.Errorf(c.peer, "node %x (%s) refuses this node: %s", c.peer, c.addr, reason)
+		c.hub.scope.log.Errorf(c.peer, "node %x (%s) refuses this node: %s", c.peer, c.addr, reason)
 	}
 }
 

@@ -29,7 +29,6 @@ var (
 // just answered, and is told to forget them when it has tried.
 type meshDialer struct {
 	scope   *meshScope
-	log     *lineLog
 	now     func() time.Time // the clock that handshakes compare
 	router  *meshRouter
 	peers   *peerTable
@@ -58,9 +57,11 @@ func (d *meshDialer) loop() {
 		case <-d.scope.ctx.Done():
 			return
 		}
-		timer.Reset(d.targets.takeDue(time.Now(), func(addr netip.AddrPort, configured bool) {
-			d.scope.spawn(func() { d.dial(addr, configured) })
-		}))
+		due, wait := d.targets.takeDue(time.Now())
+		for _, one := range due {
+			d.scope.spawn(func() { d.dial(one.addr, one.configured) })
+		}
+		timer.Reset(wait)
 	}
 }
 
@@ -73,9 +74,9 @@ func (d *meshDialer) dial(addr netip.AddrPort, configured bool) {
 	d.targets.tried(addr, configured, err)
 	d.complain(addr, err)
 	if errors.Is(err, errNotBcache) {
-		d.log.Errorf(0, "can't connect to %s: %v", addr, err)
+		d.scope.log.Errorf(0, "can't connect to %s: %v", addr, err)
 	} else if err != nil {
-		d.log.Debugf(0, "can't connect to %s: %v", addr, err)
+		d.scope.log.Debugf(0, "can't connect to %s: %v", addr, err)
 	}
 }
 
@@ -89,8 +90,8 @@ func (d *meshDialer) complain(addr netip.AddrPort, err error) {
 	if !ok || !d.peers.relays(peer) || d.scope.ctx.Err() != nil {
 		return
 	}
-	d.log.Errorf(peer, "node %x can't be reached at %s, which it advertises, only through others: %v; "+
-		"is its AdvertiseAddr right?", peer, name, err)
+	d.scope.log.Errorf(peer, "node %x can't be reached at %s, which it advertises, only through others: "+
+		"%v; is its AdvertiseAddr right?", peer, name, err)
 	it := lineItem{kind: itemMember, bytes: encodeNoWay(name, err.Error())}
 	_ = d.sender.send(peer, it, laneFirst)
 }

@@ -15,7 +15,6 @@ const (
 type meshDiscovery struct {
 	self, origin uint64
 	scope        *meshScope
-	log          *lineLog
 	peers        *peerTable
 	book         *meshBook
 	sender       *meshSender
@@ -63,7 +62,7 @@ func (d *meshDiscovery) tell(peer uint64, about []uint64) {
 	}
 	it := lineItem{kind: itemMember, bytes: encodeMembers(entries)}
 	if err := d.sender.send(peer, it, laneFirst); err != nil {
-		d.log.Debugf(peer, "node %x isn't told of others: %v", peer, err)
+		d.scope.log.Debugf(peer, "node %x isn't told of others: %v", peer, err)
 	}
 }
 
@@ -75,7 +74,7 @@ func (d *meshDiscovery) receive(from uint64, msg []byte) {
 	defer d.scope.leave()
 	m, err := decodeMembers(msg)
 	if err != nil {
-		d.log.Debugf(from, "node %x sent a malformed message about members: %v", from, err)
+		d.scope.log.Debugf(from, "node %x sent a malformed message about members: %v", from, err)
 		return
 	}
 	switch m.kind {
@@ -86,8 +85,8 @@ func (d *meshDiscovery) receive(from uint64, msg []byte) {
 	case membersPong:
 		d.asker.answered(m.nonce, m.origin)
 	case membersNoWay:
-		d.log.Errorf(from, "node %x can't connect to %s, which this node advertises: %s; is AdvertiseAddr right?",
-			from, m.addr, m.why)
+		d.scope.log.Errorf(from, "node %x can't connect to %s, which this node advertises: %s; "+
+			"is AdvertiseAddr right?", from, m.addr, m.why)
 	case membersAddrs:
 		for _, e := range m.entries {
 			if e.id != d.self && !d.peers.connected(e.id) {

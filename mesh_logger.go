@@ -20,7 +20,6 @@ type meshLogger struct {
 	self    uint64 // PeerID
 	secret  bool   // this node has one
 	scope   *meshScope
-	log     *lineLog
 	router  *meshRouter
 	peers   *peerTable
 	accepts *meshAccepts
@@ -67,24 +66,25 @@ func (l *meshLogger) failed(addr string, cause any, handshake bool) {
 	switch {
 	case contains("Unable to decrypt TCP msg"):
 		l.count.refusedOther.Add(1)
-		l.log.Errorf(0, "no connection with %s: its Secret differs from this node's", addr)
+		l.scope.log.Errorf(0, "no connection with %s: its Secret differs from this node's", addr)
 	case contains("no password specificed, but peer"): // errExpectedNoCrypto
 		l.count.refusedOther.Add(1)
-		l.log.Errorf(0, "no connection with %s: it has a Secret, this node has none", addr)
+		l.scope.log.Errorf(0, "no connection with %s: it has a Secret, this node has none", addr)
 	case contains("password specified, but peer"): // errExpectedCrypto
 		l.count.refusedOther.Add(1)
-		l.log.Errorf(0, "no connection with %s: it has no Secret, this node has one", addr)
+		l.scope.log.Errorf(0, "no connection with %s: it has no Secret, this node has one", addr)
 	case brokenOff && l.secret:
-		l.log.Errorf(0, "no connection with %s: it broke off the handshake; "+
+		l.scope.log.Errorf(0, "no connection with %s: it broke off the handshake; "+
 			"maybe its Secret differs, or it has none", addr)
 	case brokenOff:
-		l.log.Errorf(0, "no connection with %s: it broke off the handshake; "+
+		l.scope.log.Errorf(0, "no connection with %s: it broke off the handshake; "+
 			"maybe it has a Secret, this node has none", addr)
 	case strings.HasSuffix(text, meshCollision):
 		l.count.refusedOther.Add(1)
-		l.log.Errorf(0, "no connection with %s: another node uses the PeerID of this one, %x", addr, l.self)
+		l.scope.log.Errorf(0, "no connection with %s: another node uses the PeerID of this one, %x",
+			addr, l.self)
 	case dialled && handshake && contains("is incompatible with ours"):
-		l.log.Errorf(0, "no connection with %s: it isn't a bcache node", addr)
+		l.scope.log.Errorf(0, "no connection with %s: it isn't a bcache node", addr)
 	}
 }
 
@@ -104,5 +104,5 @@ func (l *meshLogger) debug(format string, args []any) {
 		}
 		safe = append(safe, a)
 	}
-	l.log.Debugf(0, "mesh: "+format, safe...)
+	l.scope.log.Debugf(0, "mesh: "+format, safe...)
 }

@@ -38,7 +38,6 @@ func refusef(format string, v ...any) error { return &meshRefusal{reason: fmt.Sp
 type meshOverlay struct {
 	cfg       *meshConfig
 	scope     *meshScope
-	log       *lineLog
 	router    *meshRouter
 	accepts   *meshAccepts
 	dials     *meshDialer
@@ -97,7 +96,7 @@ func (o *meshOverlay) refuse(p mesh.OverlayConnectionParams, r *meshRefusal) {
 		o.count.refusedOther.Add(1)
 	}
 	peer := uint64(p.RemotePeer.Name)
-	o.log.Errorf(peer, "node %x (%s) is refused: %s", peer, p.RemoteAddr, r.reason)
+	o.scope.log.Errorf(peer, "node %x (%s) is refused: %s", peer, p.RemoteAddr, r.reason)
 	if p.SendControlMessage(mesh.ProtocolOverlayControlMsg, encodeRefused(r.reason)) == nil {
 		o.scope.pause(meshFarewell)
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A peerTable knows the nodes that are there: who is connected with this node, and who is reached through
-// whom. Nothing waits under its lock, which comes before mesh's own.
+// A peerTable knows the nodes that are there: which are connected with this node, and which are reached
+// through which. Nothing waits under its lock, which comes before mesh's own.
 type peerTable struct {
 	self uint64           // PeerID
 	most int              // nodes that are connected; 0 is no limit
@@ -54,21 +54,21 @@ func newPeerTable(self uint64, most int, now func() time.Time) *peerTable {
 }
 
 // beginAdmission waits until no other connection with a node is being admitted.
-func (m *peerTable) beginAdmission(ctx context.Context, id uint64) (*meshPeer, error) {
+func (t *peerTable) beginAdmission(ctx context.Context, id uint64) (*meshPeer, error) {
 	for {
-		m.mu.Lock()
-		p := m.byID[id]
+		t.mu.Lock()
+		p := t.byID[id]
 		if p == nil {
 			p = &meshPeer{}
-			m.byID[id] = p
+			t.byID[id] = p
 		}
 		before := p.admitting
 		if before == nil {
 			p.admitting = make(chan struct{})
-			m.mu.Unlock()
+			t.mu.Unlock()
 			return p, nil
 		}
-		m.mu.Unlock()
+		t.mu.Unlock()
 		select {
 		case <-before:
 		case <-ctx.Done():
@@ -77,23 +77,23 @@ func (m *peerTable) beginAdmission(ctx context.Context, id uint64) (*meshPeer, e
 	}
 }
 
-func (m *peerTable) endAdmission(id uint64, p *meshPeer) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (t *peerTable) endAdmission(id uint64, p *meshPeer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	close(p.admitting)
 	p.admitting = nil
-	m.forgetIdle(id, p)
+	t.forgetIdle(id, p)
 }
 
 // add registers a connection that has been admitted, unless ctx has ended or there are too many.
-func (m *peerTable) add(ctx context.Context, p *meshPeer, c *meshConn) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (t *peerTable) add(ctx context.Context, p *meshPeer, c *meshConn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if ctx.Err() != nil {
 		return errMeshClosing
 	}
-	if len(p.conns) == 0 && m.fullLocked() {
-		return refusef("MaxConns is reached: node %x has %d connections already", m.self, m.most)
+	if len(p.conns) == 0 && t.fullLocked() {
+		return refusef("MaxConns is reached: node %x has %d connections already", t.self, t.most)
 	}
 	c.admitted = time.Now()
 	p.conns = append(p.conns, c)
@@ -102,53 +102,53 @@ func (m *peerTable) add(ctx context.Context, p *meshPeer, c *meshConn) error {
 
 // drop forgets a connection that has ended, and tells who waits for that. It reports whether both
 // sides had wanted the connection.
-func (m *peerTable) drop(c *meshConn) (lived bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.byID[c.peer]; p != nil {
+func (t *peerTable) drop(c *meshConn) (lived bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.byID[c.peer]; p != nil {
 		p.conns = slices.DeleteFunc(p.conns, func(o *meshConn) bool { return o == c })
-		m.forgetIdle(c.peer, p)
+		t.forgetIdle(c.peer, p)
 	}
 	close(c.done)
 	return c.usable()
 }
 
-// forgetIdle forgets a node of which nothing is left. m.mu is held.
-func (m *peerTable) forgetIdle(id uint64, p *meshPeer) {
+// forgetIdle forgets a node of which nothing is left. t.mu is held.
+func (t *peerTable) forgetIdle(id uint64, p *meshPeer) {
 	if p.idle() {
-		delete(m.byID, id)
+		delete(t.byID, id)
 	}
 }
 
 // confirm notes that mesh has added a connection on our side.
-func (m *peerTable) confirm(c *meshConn) {
-	m.mu.Lock()
+func (t *peerTable) confirm(c *meshConn) {
+	t.mu.Lock()
 	c.confirmed = true
-	m.mu.Unlock()
+	t.mu.Unlock()
 }
 
 // ready notes that the other side has confirmed a connection.
-func (m *peerTable) ready(c *meshConn) {
-	m.mu.Lock()
+func (t *peerTable) ready(c *meshConn) {
+	t.mu.Lock()
 	if c.ready.IsZero() {
 		c.ready = time.Now()
 	}
-	m.mu.Unlock()
+	t.mu.Unlock()
 }
 
 // settled reports whether a connection is too old for another one to be a dial that crossed it.
-func (m *peerTable) settled(c *meshConn) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (t *peerTable) settled(c *meshConn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return time.Since(c.admitted) > meshAskFor+meshSettled ||
 		!c.ready.IsZero() && time.Since(c.ready) > meshSettled
 }
 
 // broke notes why the connection with the other end at remote has ended.
-func (m *peerTable) broke(remote, why string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.byID {
+func (t *peerTable) broke(remote, why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.byID {
 		for _, c := range p.conns {
 			if c.remote == remote && c.ended == "" {
 				c.ended = why
@@ -159,10 +159,10 @@ func (m *peerTable) broke(remote, why string) {
 
 // introduce returns a connection that mesh has added since the last time, or nil. added tells
 // whether mesh has.
-func (m *peerTable) introduce(added func(*meshConn) bool) *meshConn {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.byID {
+func (t *peerTable) introduce(added func(*meshConn) bool) *meshConn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.byID {
 		for _, c := range p.conns {
 			if !c.introduced && added(c) {
 				c.introduced = true
@@ -182,10 +182,10 @@ type meshEvent struct {
 }
 
 // compare compares who is there with what the handler knows, and takes over who is relayed by whom.
-func (m *peerTable) compare(relayed map[uint64]uint64) (events []meshEvent) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, p := range m.byID {
+func (t *peerTable) compare(relayed map[uint64]uint64) (events []meshEvent) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, p := range t.byID {
 		// What was pending dies with a connection: another one is another Joined, also
 		// when it is to the same life of the node.
 		if p.joined != nil && !slices.Contains(p.conns, p.joined) {
@@ -196,31 +196,31 @@ func (m *peerTable) compare(relayed map[uint64]uint64) (events []meshEvent) {
 			p.joined = c
 			events = append(events, meshEvent{joined: true, peer: id, origin: c.origin, addr: c.addr})
 		}
-		m.forgetIdle(id, p)
+		t.forgetIdle(id, p)
 	}
-	for id := range m.relayed {
-		if relayed[id] == 0 || m.byID[id] != nil {
-			delete(m.relayed, id)
+	for id := range t.relayed {
+		if relayed[id] == 0 || t.byID[id] != nil {
+			delete(t.relayed, id)
 		}
 	}
 	for id, hop := range relayed {
-		if m.byID[id] != nil {
+		if t.byID[id] != nil {
 			continue
 		}
-		way, ok := m.relayed[id]
+		way, ok := t.relayed[id]
 		if way.hop = hop; !ok {
-			way.since = m.now()
+			way.since = t.now()
 		}
-		m.relayed[id] = way
+		t.relayed[id] = way
 	}
 	return events
 }
 
 // told notes that the handler knows that a node has joined.
-func (m *peerTable) told(id uint64) {
-	m.mu.Lock()
-	if p := m.byID[id]; p != nil && p.joined != nil {
+func (t *peerTable) told(id uint64) {
+	t.mu.Lock()
+	if p := t.byID[id]; p != nil && p.joined != nil {
 		p.told = true
 	}
-	m.mu.Unlock()
+	t.mu.Unlock()
 }

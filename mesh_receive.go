@@ -4,7 +4,6 @@ package bcache
 type meshReceiver struct {
 	self      uint64 // PeerID
 	scope     *meshScope
-	log       *lineLog
 	upcalls   *meshUpcalls
 	sender    *meshSender
 	discovery *meshDiscovery
@@ -22,7 +21,7 @@ func (r *meshReceiver) message(c *meshConn, msg []byte) {
 	}
 	defer c.line.received(len(msg)) // whatever it is
 	if err != nil {
-		r.log.Debugf(c.peer, "node %x (%s) sent a malformed message: %v", c.peer, c.addr, err)
+		r.scope.log.Debugf(c.peer, "node %x (%s) sent a malformed message: %v", c.peer, c.addr, err)
 		return
 	}
 	switch m.kind {
@@ -68,7 +67,7 @@ func (r *meshReceiver) frame(from uint64, frame []byte) {
 func (r *meshReceiver) relay(from uint64, b []byte) {
 	m, err := decodeRelay(b)
 	if err != nil {
-		r.log.Debugf(from, "node %x sent a malformed relay: %v", from, err)
+		r.scope.log.Debugf(from, "node %x sent a malformed relay: %v", from, err)
 		return
 	}
 	if m.source == r.self {

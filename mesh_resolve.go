@@ -23,7 +23,6 @@ var errNoAddress = errors.New("the name stands for no address")
 type meshResolver struct {
 	cfg     *meshConfig
 	scope   *meshScope
-	log     *lineLog
 	router  *meshRouter
 	peers   *peerTable
 	book    *meshBook
@@ -89,7 +88,7 @@ func (r *meshResolver) resolve(known map[string][]netip.AddrPort) {
 	for i, name := range names {
 		wg.Go(func() {
 			if found[i], errs[i] = r.lookup(name); errs[i] != nil {
-				r.log.Debugf(0, "can't resolve %s: %v", name, errs[i])
+				r.scope.log.Debugf(0, "can't resolve %s: %v", name, errs[i])
 			}
 		})
 	}
@@ -125,7 +124,7 @@ func (r *meshResolver) checkLoopback(known map[string][]netip.AddrPort) {
 			}
 			aps, err := r.lookup(own)
 			if r.checked = err == nil; r.checked && allLoopback(aps) {
-				r.log.Errorf(0, "%s means %s, where only its own machine reaches this node, "+
+				r.scope.log.Errorf(0, "%s means %s, where only its own machine reaches this node, "+
 					"but %s of Peers is %s, elsewhere", name, aps[0], peer, ap)
 			}
 			return

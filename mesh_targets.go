@@ -11,15 +11,14 @@ import (
 )
 
 const (
-	dialFirst    = 250 * time.Millisecond // after a failure; it doubles
-	dialMost     = 3 * time.Second        // between dials of a configured address
-	dialLearned  = 2 * time.Minute        // and of one that was learnt
-	dialHeard    = 10 * time.Second       // and of one that others say is there
-	dialSelf     = 30 * time.Second       // between dials of an address of our own
-	dialSpread   = 25 * time.Millisecond  // between first dials, on average
-	dialComplain = 5                      // failures in a row until people are told
-	dialMax      = 2048                   // addresses that are dialled
-	dialLearnt   = 512                    // learnt addresses that are dialled at a time: enough for maxMembers that are silent
+	dialHeard    = 10 * time.Second      // between dials of an address that others say is there
+	dialSpread   = 25 * time.Millisecond // between first dials, on average
+	dialComplain = 5                     // failures in a row until people are told
+	dialMax      = 2048                  // addresses that are dialled
+
+	// dialLearnt is how many learnt addresses are dialled at a time: enough for maxMembers that are
+	// silent.
+	dialLearnt = 512
 )
 
 var errMeshEnded = errors.New("the connection ended at once")
@@ -38,71 +37,6 @@ type dialTargets struct {
 	learnt     int                     // dials of learnt addresses under way
 }
 
-// A dialTarget is an address to dial. It is under dialTargets.mu.
-type dialTarget struct {
-	name       string // as it was configured or learnt
-	configured bool
-	peer       uint64 // who was there; 0 is unknown
-	busy       bool
-	next       time.Time
-	delay      time.Duration
-	self       int // times that this node answered
-	trouble    dialTrouble
-	failed     time.Time // the last try
-	fails      int       // in a row
-}
-
-// A dialTrouble is how the tries to reach an address fail, since the last one that didn't.
-type dialTrouble struct {
-	err   error // of the last try; nil if there is no trouble
-	since time.Time
-}
-
-func (t *dialTrouble) note(err error, now time.Time) {
-	if t.err == nil {
-		t.since = now
-	}
-	t.err = err
-}
-
-// own reports whether the address is this node's. It is still dialled now and then: a
-// balancer's leads elsewhere the next time. Once may be an accident: dialling a
-// free port of one's own host, TCP may connect to itself (RFC 793, figure 8).
-func (g *dialTarget) own() bool { return g.self >= 2 }
-
-// after notes how a dial ended and when the next one may begin. It reports whether the
-// dial has met a node that is connected.
-func (g *dialTarget) after(err error, now time.Time) (met bool) {
-	if err == nil || errors.Is(err, errMeshHave) {
-		g.self = 0
-		g.next = now.Add(max(dialFirst, g.delay)) // see lost
-		return true
-	}
-	if err.Error() == meshSelf {
-		g.self++
-	}
-	if g.trouble.note(err, now); g.own() {
-		g.trouble.err = nil
-	}
-	g.fail(now)
-	return false
-}
-
-// fail doubles the delay. The other side of a failed dial has the same one, so it varies.
-func (g *dialTarget) fail(now time.Time) {
-	most := dialLearned
-	if g.configured {
-		most = dialMost
-	}
-	g.delay = min(max(2*g.delay, dialFirst), most)
-	wait := g.delay
-	if g.own() {
-		wait = max(wait, dialSelf)
-	}
-	g.failed = now
-	g.next = now.Add(wait*4/5 + rand.N(wait/5))
-}
-
 func newDialTargets(self uint64, configured []string, peers *peerTable) *dialTargets {
 	return &dialTargets{
 		self: self, configured: configured, peers: peers,
@@ -114,9 +48,15 @@ func newDialTargets(self uint64, configured []string, peers *peerTable) *dialTar
 
 func (d *dialTargets) wakeDialer() { notify(d.kick) }
 
-// takeDue has dials start that are due, and returns how long to wait for the next.
-func (d *dialTargets) takeDue(now time.Time, start func(addr netip.AddrPort, configured bool)) time.Duration {
-	wait := dialMost
+// A dueDial is a dial that is to begin now.
+type dueDial struct {
+	addr       netip.AddrPort
+	configured bool
+}
+
+// takeDue returns the dials that are due, and how long to wait for the next.
+func (d *dialTargets) takeDue(now time.Time) (due []dueDial, wait time.Duration) {
+	wait = dialMost
 	full := d.peers.full()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -135,9 +75,9 @@ func (d *dialTargets) takeDue(now time.Time, start func(addr netip.AddrPort, con
 			d.learnt++
 		}
 		g.busy = true
-		start(addr, g.configured)
+		due = append(due, dueDial{addr, g.configured})
 	}
-	return wait
+	return due, wait
 }
 
 // tried notes how a dial ended. configured is what it began as.
@@ -294,7 +234,9 @@ func (d *dialTargets) firstDial(from dialName, throng int) time.Time {
 
 // noteUnresolved notes which names couldn't be resolved, and forgets those that nobody
 // asks for any more.
-func (d *dialTargets) noteUnresolved(named map[string]dialName, names []string, errs []error, now time.Time) {
+func (d *dialTargets) noteUnresolved(
+	named map[string]dialName, names []string, errs []error, now time.Time,
+) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for name := range d.unresolved {
@@ -320,12 +262,13 @@ func (d *dialTargets) unreached(now time.Time) (fs []dialFailure) {
 	defer d.mu.Unlock()
 	for ap, g := range d.byAddr {
 		if g.trouble.err != nil && !(g.peer != 0 && d.peers.connected(g.peer)) {
-			fs = append(fs, dialFailure{g.name, ap, g.configured, g.trouble.err, now.Sub(g.trouble.since)})
+			lasting := now.Sub(g.trouble.since)
+			fs = append(fs, dialFailure{g.name, ap, g.configured, g.trouble.err, lasting})
 		}
 	}
 	for name, trouble := range d.unresolved {
-		configured := slices.Contains(d.configured, name)
-		fs = append(fs, dialFailure{name, netip.AddrPort{}, configured, trouble.err, now.Sub(trouble.since)})
+		configured, lasting := slices.Contains(d.configured, name), now.Sub(trouble.since)
+		fs = append(fs, dialFailure{name, netip.AddrPort{}, configured, trouble.err, lasting})
 	}
 	slices.SortFunc(fs, func(a, b dialFailure) int {
 		switch {

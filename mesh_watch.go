@@ -13,7 +13,6 @@ const (
 // A meshWatcher tells the handler who joins and leaves, and has peers told of each other.
 type meshWatcher struct {
 	scope     *meshScope
-	log       *lineLog
 	router    *meshRouter
 	peers     *peerTable
 	book      *meshBook
@@ -60,7 +59,7 @@ func (w *meshWatcher) sayAlone() {
 	if fs := w.targets.unreached(time.Now()); len(fs) > 0 {
 		why = failureList(fs, maxAloneAddrs, "%d more")
 	}
-	w.log.Printf(0, "no other node is reached: %s", why)
+	w.scope.log.Printf(0, "no other node is reached: %s", why)
 }
 
 // reconcile compares who is there with what the handler knows.
@@ -71,13 +70,13 @@ func (w *meshWatcher) reconcile() {
 	for _, e := range events {
 		if e.joined {
 			// Another life of a node is another line: none is held back as a repetition.
-			w.log.Printf(e.peer^e.origin, "node %x (%s) joined", e.peer, e.addr)
+			w.scope.log.Printf(e.peer^e.origin, "node %x (%s) joined", e.peer, e.addr)
 			w.upcalls.Joined(e.peer, e.origin)
 			w.peers.told(e.peer)
 			newcomers = append(newcomers, e.peer)
 			continue
 		}
-		w.log.Printf(e.peer, "node %x (%s) left: %s", e.peer, e.addr, e.why)
+		w.scope.log.Printf(e.peer, "node %x (%s) left: %s", e.peer, e.addr, e.why)
 		w.upcalls.Left(e.peer)
 	}
 	w.discovery.introduce(newcomers)

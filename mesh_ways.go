@@ -8,10 +8,10 @@ import (
 // Who is there, and by which way: what the other parts ask of the peerTable.
 
 // lineTo returns the line to a directly connected node, or nil.
-func (m *peerTable) lineTo(id uint64) *meshLine {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.byID[id]; p != nil {
+func (t *peerTable) lineTo(id uint64) *meshLine {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.byID[id]; p != nil {
 		if c := p.current(); c != nil {
 			return c.line
 		}
@@ -20,16 +20,16 @@ func (m *peerTable) lineTo(id uint64) *meshLine {
 }
 
 // lines returns those to all directly connected nodes, and which others each of these leads to.
-func (m *peerTable) lines() (lines map[uint64]*meshLine, relays map[uint64][]uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	lines = make(map[uint64]*meshLine, len(m.byID))
-	for id, p := range m.byID {
+func (t *peerTable) lines() (lines map[uint64]*meshLine, relays map[uint64][]uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines = make(map[uint64]*meshLine, len(t.byID))
+	for id, p := range t.byID {
 		if c := p.current(); c != nil {
 			lines[id] = c.line
 		}
 	}
-	for id, way := range m.relayed {
+	for id, way := range t.relayed {
 		if relays == nil {
 			relays = make(map[uint64][]uint64)
 		}
@@ -39,56 +39,56 @@ func (m *peerTable) lines() (lines map[uint64]*meshLine, relays map[uint64][]uin
 }
 
 // hopTo returns the directly connected node that leads to one; 0 if there is none.
-func (m *peerTable) hopTo(id uint64) uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.byID[id]; p != nil && p.current() != nil {
+func (t *peerTable) hopTo(id uint64) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.byID[id]; p != nil && p.current() != nil {
 		return id
 	}
-	return m.relayed[id].hop
+	return t.relayed[id].hop
 }
 
 // connected reports whether there is a connection to a node.
-func (m *peerTable) connected(id uint64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.byID[id]
+func (t *peerTable) connected(id uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.byID[id]
 	return p != nil && len(p.conns) > 0
 }
 
 // relays reports whether a node is reached through others.
-func (m *peerTable) relays(id uint64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, ok := m.relayed[id]
+func (t *peerTable) relays(id uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.relayed[id]
 	return ok
 }
 
 // conns returns the connections to a node, oldest first.
-func (m *peerTable) conns(id uint64) []*meshConn {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.byID[id]; p != nil {
+func (t *peerTable) conns(id uint64) []*meshConn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.byID[id]; p != nil {
 		return slices.Clone(p.conns)
 	}
 	return nil
 }
 
 // allConns returns the connections to all nodes.
-func (m *peerTable) allConns() (all []*meshConn) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.byID {
+func (t *peerTable) allConns() (all []*meshConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.byID {
 		all = append(all, p.conns...)
 	}
 	return all
 }
 
 // usable returns the connections that both sides have confirmed.
-func (m *peerTable) usable() (all []*meshConn) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.byID {
+func (t *peerTable) usable() (all []*meshConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.byID {
 		for _, c := range p.conns {
 			if c.usable() {
 				all = append(all, c)
@@ -99,26 +99,26 @@ func (m *peerTable) usable() (all []*meshConn) {
 }
 
 // full reports whether as many nodes are connected as may be.
-func (m *peerTable) full() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.fullLocked()
+func (t *peerTable) full() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.fullLocked()
 }
 
-// fullLocked is full. m.mu is held.
-func (m *peerTable) fullLocked() bool { return m.most > 0 && m.countLocked() >= m.most }
+// fullLocked is full. t.mu is held.
+func (t *peerTable) fullLocked() bool { return t.most > 0 && t.countLocked() >= t.most }
 
 // count counts the nodes that there is a connection with.
-func (m *peerTable) count() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.countLocked()
+func (t *peerTable) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.countLocked()
 }
 
-// countLocked is count. m.mu is held.
-func (m *peerTable) countLocked() int {
+// countLocked is count. t.mu is held.
+func (t *peerTable) countLocked() int {
 	n := 0
-	for _, p := range m.byID {
+	for _, p := range t.byID {
 		if len(p.conns) > 0 {
 			n++
 		}
@@ -127,10 +127,10 @@ func (m *peerTable) countLocked() int {
 }
 
 // neighbours returns the nodes that there is a connection with.
-func (m *peerTable) neighbours() (ids []uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, p := range m.byID {
+func (t *peerTable) neighbours() (ids []uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, p := range t.byID {
 		if len(p.conns) > 0 {
 			ids = append(ids, id)
 		}
@@ -139,10 +139,10 @@ func (m *peerTable) neighbours() (ids []uint64) {
 }
 
 // joined returns the nodes that the handler knows of, or is about to be told of.
-func (m *peerTable) joined() (ids []uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, p := range m.byID {
+func (t *peerTable) joined() (ids []uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, p := range t.byID {
 		if p.joined != nil {
 			ids = append(ids, id)
 		}
@@ -151,10 +151,10 @@ func (m *peerTable) joined() (ids []uint64) {
 }
 
 // members lists who is there, by ID. Of who isn't connected addrOf tells the address.
-func (m *peerTable) members(addrOf func(id uint64) string) (ms []Member) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, p := range m.byID {
+func (t *peerTable) members(addrOf func(id uint64) string) (ms []Member) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, p := range t.byID {
 		if !p.told { // before, the handler may not send it what is written
 			continue
 		}
@@ -164,7 +164,7 @@ func (m *peerTable) members(addrOf func(id uint64) string) (ms []Member) {
 		}
 		ms = append(ms, one)
 	}
-	for id, way := range m.relayed {
+	for id, way := range t.relayed {
 		ms = append(ms, Member{ID: id, Since: way.since, Addr: addrOf(id)})
 	}
 	slices.SortFunc(ms, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })

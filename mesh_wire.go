@@ -12,7 +12,7 @@ import (
 // in protobuf wire format; unknown fields are skipped. docs/wire.proto has the schema.
 // Control messages belong to one connection, the others travel by unicast.
 const (
-	controlReady   = 1 // the connection is confirmed on this side; 1: a transfer that came in part, 2: its bytes
+	controlReady   = 1 // confirmed on this side; 1: a transfer that came in part, 2: its bytes
 	controlRefused = 2 // 1: the reason, for people
 	controlClosing = 3 // the node closes
 
@@ -48,7 +48,8 @@ type memberMessage struct {
 // encodeReady says too how much has come of a transfer that the last connection has left; 0 is none.
 func encodeReady(transfer uint64, has int) []byte {
 	b := []byte{wireVersion, controlReady}
-	return appendVarint(appendVarint(b, readyTransfer<<3|wireVarint, transfer), readyHas<<3|wireVarint, uint64(has))
+	b = appendVarint(b, readyTransfer<<3|wireVarint, transfer)
+	return appendVarint(b, readyHas<<3|wireVarint, uint64(has))
 }
 
 func encodeClosing() []byte { return []byte{wireVersion, controlClosing} }

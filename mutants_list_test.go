@@ -169,7 +169,7 @@ var mutants = []mutant{
 			"m.offered && a.refused {", "m.offered && a.refused && false {"}}},
 	{name: "who couldn't accept a lease's offer waits for a second try", test: "TestLeaseOfferIsRefused",
 		edits: []edit{{"lease_asks.go",
-			"	a.once = true\n", ""}}},
+			"	a.waitedEnough = true\n", ""}}},
 	{name: "leases of keys that were filled leave no room", test: "TestLeaseLingeringOnesMakeRoom",
 		edits: []edit{{"lease_table.go",
 			"		longest := t.idle.Front()\n", "		longest := (*list.Element)(nil)\n"}}},
@@ -210,7 +210,7 @@ var mutants = []mutant{
 
 	// Full sync.
 	{name: "a full sync without floors", edits: []edit{{"syncer.go",
-		"if f := y.floors.of(b); f > after.stamp {", "if f := y.floors.of(b); f > after.stamp && false {"}}},
+		"if f := s.floors.of(b); f > after.stamp {", "if f := s.floors.of(b); f > after.stamp && false {"}}},
 	{name: "floors that are read before the entries", edits: []edit{
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead  syncChunk\n\tearly map[int][]bucketFloor\n\n\t// flush's:"},
 		{"sync_out.go", "\treturn &syncOut{origin: origin, session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.sync.groups() {\n\t\t_, early[g] = r.store.sync.groupEnd(r.store.sync.groups(), g)\n\t}\n\treturn &syncOut{early: early, origin: origin, session: session,"},
@@ -218,7 +218,7 @@ var mutants = []mutant{
 	{name: "what wasn't streamed stays", edits: []edit{{"syncer.go",
 		" && !streamed.has(key)\n", " && false\n"}}},
 	{name: "a full sync without Clear", edits: []edit{{"syncer.go",
-		"\tafter = y.lastClear.version()\n", "\tafter = version{}\n"}}},
+		"\tafter = s.lastClear.version()\n", "\tafter = version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{
 		{"sync_out.go", "return r.whole(now) && !r.closed &&", "return !r.closed &&"},
 		{"sync_in.go", "func(p *peerState) bool { return p.synced && now.mono >= p.shy", "func(p *peerState) bool { return now.mono >= p.shy"}}},

@@ -139,7 +139,7 @@ func (p *peer) announce(notices []syncNotice) {
 			p.log.Printf(0, "declares itself synced: its Peers lead to no other node")
 		default:
 			p.log.Errorf(0, "declares itself synced: no other node is reached for %v: %s",
-				n.took.Round(time.Second), unreachedList(failed))
+				n.took.Round(time.Second), failureList(failed, 8, "and %d more"))
 		}
 	}
 }
@@ -224,20 +224,6 @@ func nodeList(ids []uint64) string {
 		names[i] = fmt.Sprintf("%x", id)
 	}
 	return "nodes " + strings.Join(names, ", ")
-}
-
-// unreachedList says what can't be reached, and why, in one line.
-func unreachedList(failed []dialFailure) string {
-	const shown = 8
-	var list []string
-	for i, f := range failed {
-		if i == shown {
-			list = append(list, fmt.Sprintf("and %d more", len(failed)-shown))
-			break
-		}
-		list = append(list, f.String())
-	}
-	return strings.Join(list, "; ")
 }
 
 // notify wakes whoever waits on c, or will.

@@ -7,25 +7,26 @@ import (
 	"sync"
 )
 
-// ErrNotSynced is wrapped by what Ready and WaitSynced return while the node isn't synced.
+// ErrNotSynced is wrapped by the errors of [Bcache.Ready] and [Bcache.WaitSynced] while the node isn't
+// synced.
 var ErrNotSynced = errors.New("bcache: not synced yet")
 
-// Ready returns nil once the node is synced: it has received all that another synced node held, and what
-// the others that are connected held besides, unless nothing of that comes for SyncTimeout (10 s if that
-// is negative). Before, the error wraps ErrNotSynced and says what the node is waiting for. It is meant
-// for readiness probes: an instance that gets traffic only when it is ready doesn't begin with an empty
-// cache.
+// Ready returns nil once the node is synced: it has received all that another synced node held. It has
+// also received what the other connected nodes held besides, unless nothing of that comes for
+// SyncTimeout (10 s if that is negative). Before, the error wraps [ErrNotSynced] and says what the node
+// is waiting for. Ready is meant for readiness probes: an instance that gets traffic only when it is
+// ready doesn't begin with an empty cache.
 //
-// A node without Peers is ready at once; one that reaches no other node after SyncTimeout, unless that
-// is negative; of nodes that start together, the one that holds most after some seconds, and then the
-// others. Once ready a node stays ready, whatever happens to its connections, until Close: then the
-// error is ErrClosed.
+// A node without Peers is ready at once. A node that reaches no other node is ready after SyncTimeout,
+// unless that is negative. Of nodes that start together, the one that holds most is ready after some
+// seconds, and then the others. A node that is ready stays ready, whatever happens to its connections,
+// until Close: then the error is [ErrClosed].
 //
-// With Config.MinPeers it isn't ready, and isn't ready any more, while fewer other nodes are connected
-// directly.
+// With Config.MinPeers a node isn't ready while fewer other nodes are connected directly, also if it has
+// been ready before.
 //
-// It is not about safety: a node that isn't ready can be used, and only misses more. Nor, without
-// MinPeers, does it tell whether other nodes are connected; see Members.
+// Ready is not about safety. A node that isn't ready can be used, and only misses more. Nor does it tell
+// whether other nodes are connected, unless MinPeers is set; see [Bcache.Members].
 func (b *Bcache) Ready() error {
 	if b.closed.Load() {
 		return ErrClosed
@@ -36,8 +37,9 @@ func (b *Bcache) Ready() error {
 	return nil
 }
 
-// WaitSynced waits until Ready returns nil, for MinPeers too. The error is ErrClosed after Close, or
-// that of ctx, which then wraps ErrNotSynced too and says what the node was waiting for.
+// WaitSynced waits until [Bcache.Ready] returns nil, for MinPeers too. After Close the error is
+// [ErrClosed]. If ctx ends first, the error wraps both that of ctx and [ErrNotSynced], and says what the
+// node was waiting for.
 func (b *Bcache) WaitSynced(ctx context.Context) error {
 	for {
 		moved, ended := b.peer.news.next(), ctx.Err() != nil

@@ -167,7 +167,7 @@ func (sh *shard) removeLocked(hash uint64, key string) {
 }
 
 // unlinkLocked is removeLocked for an entry.
-func (sh *shard) unlinkLocked(e *entry) { sh.entries.remove(sh.hash.ofEntry(e), e) }
+func (sh *shard) unlinkLocked(e *entry) { sh.entries.remove(sh.hashOf(e), e) }
 
 // forgetLocked drops what is held of a key: from now on the floor stands for it.
 func (sh *shard) forgetLocked(key string, v version) {

@@ -99,7 +99,7 @@ func (sh *shard) servesLocked(e *entry, wall int64) bool {
 		sh.expireLocked(e)
 		return false
 	}
-	sh.entries.use(sh.hash.ofEntry(e), e)
+	sh.entries.use(sh.hashOf(e), e)
 	return true
 }
 

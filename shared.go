@@ -21,3 +21,12 @@ type shared struct {
 	counters counters
 	floors   floors
 }
+
+// hashOf returns the hash under which an entry lies.
+func (c *shared) hashOf(e *entry) uint64 {
+	hash := c.hash.of(e.key)
+	if e.isProvisional() {
+		hash = twin(hash)
+	}
+	return hash
+}

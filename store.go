@@ -272,7 +272,7 @@ func (s *store) stats() storeStats {
 }
 
 // close drops everything. From then on every get misses and apply does nothing.
-// Counters and floors stay, and 64 bytes a shard.
+// Counters, floors and empty shards stay.
 func (s *store) close() {
 	s.closed.Store(true)
 	for sh := range s.table.all {

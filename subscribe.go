@@ -35,16 +35,16 @@ type Event struct {
 	Key   string // "" with EventClear and EventLost
 	Value string // with EventSet
 
-	// Origin is the life of a node that wrote what the event is about: a random number drawn in New.
-	// With EventExpire and EventEvict it is who wrote the entry. 0 with EventLost.
+	// Origin is the life of the node that wrote what the event is about: a random number drawn in New. With
+	// EventExpire and EventEvict it is the one that wrote the entry. It is 0 with EventLost.
 	Origin uint64
 	Local  bool // it was this node
 
-	// Provisional means that the value, or that there is none, was read from the database but is no
-	// write: nodes that can't be sure of it don't have it. See "Fills, and the fence" in the README.
-	// Any write of the key ends it: if that changes nothing else, an EventEvict tells so. Of a value
-	// that a Typed has beside one that it can't decode there are no events. With EventExpire and
-	// EventEvict it means that the entry was provisional.
+	// Provisional means that the value, or that there is none, was read from the database but isn't a
+	// write: nodes that can't be sure of it don't have it; see docs/fills.md. Any write of the key ends it.
+	// If that write changes nothing else, an EventEvict tells of the end. With EventExpire and EventEvict,
+	// Provisional means that the entry was provisional. A [Typed] may hold a value beside one that it can't
+	// decode: of that there are no events.
 	Provisional bool
 
 	N int // with EventLost
@@ -58,19 +58,19 @@ const (
 	eventOverhead   = 100
 )
 
-// Subscribe has fn called for every change of what this node holds, whoever made it: values set,
-// filled and received, deletes, entries that expire or are evicted, clears. What came before isn't
-// told; nor is what goes with Close.
+// Subscribe has fn called for every change of what this node holds, whoever made it: values that are
+// set, filled and received, deletes, entries that expire or are evicted, clears. fn isn't told of what
+// came before, nor of what goes with Close.
 //
-// fn runs on a goroutine of its own, one call at a time. Events of a key come in the order in which
-// they happened; so do all before and after a clear. 1,024 of them are queued, and 16 MiB: if fn is so
-// slow that more come, they are dropped, and an EventLost says how many, in their place; whoever
-// derives something from the cache then begins anew. What fn may call: see "What callbacks may call" in
-// docs/loader.md. If it panics that is logged, and it goes on with the next event.
+// fn runs on a goroutine of its own, one call at a time. The events of a key come in the order in which
+// they happened, and so do all events before and after a clear. 1,024 events are queued, and 16 MiB. If
+// fn is so slow that more come, they are dropped, and an [EventLost] says in their place how many; then
+// begin anew with whatever you derive from the cache. docs/callbacks.md says what fn may call. A panic
+// in fn is logged, and the next event comes.
 //
-// cancel ends it: fn isn't called again, and when cancel returns it isn't running either, unless it runs
-// for 2 seconds more. The same goes for Close. Both may be called from within fn, of this
-// subscription or another one; then they don't wait for it. cancel may be called more than once.
+// cancel ends it. fn isn't called again; and when cancel returns, fn isn't running either, unless it
+// runs for 2 seconds more. The same goes for Close. Both may be called from within fn, of this
+// subscription or another one, and then don't wait for it. cancel may be called more than once.
 //
 // Where nobody subscribes, it costs next to nothing.
 func (b *Bcache) Subscribe(fn func(Event)) (cancel func()) {

@@ -29,31 +29,32 @@ type syncer struct {
 }
 
 // groups returns how many groups to stream the store in.
-func (y *syncer) groups() int {
-	n := int(y.tally.entries.Load()+y.tombSums.count.Load()) / y.groupKeys
+func (s *syncer) groups() int {
+	n := int(s.tally.entries.Load()+s.tombSums.count.Load()) / s.groupKeys
 	return min(1<<bits.Len(uint(n)), maxGroups)
 }
 
 // groupStep appends to recs, which is empty, what shards from one on hold of a group, sorted so that it
 // encodes well, and returns the shard with which to go on: shards() after the last one.
-func (y *syncer) groupStep(recs []record, groups, group, shard int) (_ []record, next int) {
-	end := min(shard+y.stepShards, y.table.len())
+func (s *syncer) groupStep(recs []record, groups, group, shard int) (_ []record, next int) {
+	end := min(shard+s.stepShards, s.table.len())
 	for ; shard < end && len(recs) < stepRecords; shard++ {
-		if sh := y.table.at(shard); sh != nil {
-			recs = y.appendGroup(recs, sh, groups, group)
+		if sh := s.table.at(shard); sh != nil {
+			recs = s.appendGroup(recs, sh, groups, group)
 		}
 	}
 	slices.SortFunc(recs, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.origin, b.origin), cmp.Compare(a.stamp, b.stamp), cmp.Compare(a.key, b.key))
+		return cmp.Or(
+			cmp.Compare(a.origin, b.origin), cmp.Compare(a.stamp, b.stamp), cmp.Compare(a.key, b.key))
 	})
 	return recs, shard
 }
 
 // appendGroup appends what a shard holds of a group.
-func (y *syncer) appendGroup(recs []record, sh *shard, groups, group int) []record {
+func (s *syncer) appendGroup(recs []record, sh *shard, groups, group int) []record {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	clear := y.lastClear.stamp.Load()
+	clear := s.lastClear.stamp.Load()
 	for e := range sh.entries.index.all {
 		switch {
 		case e.bucket()%groups != group || e.stamp <= clear:
@@ -61,7 +62,7 @@ func (y *syncer) appendGroup(recs []record, sh *shard, groups, group int) []reco
 		case e.mark != 0:
 			// Nobody vouches for it, and the other node would take it for granted. To that one
 			// it is forgotten.
-			y.floors.raise(e.bucket(), e.stamp)
+			s.floors.raise(e.bucket(), e.stamp)
 		default:
 			recs = append(recs, e.record())
 		}
@@ -76,10 +77,10 @@ func (y *syncer) appendGroup(recs []record, sh *shard, groups, group int) []reco
 
 // groupEnd returns Clear, and the floors of a group that are above it. It comes after the last step:
 // what went meanwhile is below one of them.
-func (y *syncer) groupEnd(groups, group int) (after version, floors []bucketFloor) {
-	after = y.lastClear.version()
+func (s *syncer) groupEnd(groups, group int) (after version, floors []bucketFloor) {
+	after = s.lastClear.version()
 	for b := group; b < numBuckets; b += groups {
-		if f := y.floors.of(b); f > after.stamp {
+		if f := s.floors.of(b); f > after.stamp {
 			floors = append(floors, bucketFloor{uint16(b), f})
 		}
 	}
@@ -90,7 +91,7 @@ func (y *syncer) groupEnd(groups, group int) (after version, floors []bucketFloo
 // streamed and isn't above the other node's floor may be older than what that one has
 // forgotten. This node's floors must have been raised before, so that nothing of the kind
 // comes in meanwhile. It returns the keys that it dropped.
-func (y *syncer) dropUnstreamed(
+func (s *syncer) dropUnstreamed(
 	groups, group int, streamed *keySet, floors []bucketFloor,
 ) (dropped []string) {
 	if len(floors) == 0 {
@@ -103,14 +104,14 @@ func (y *syncer) dropUnstreamed(
 	stale := func(key string, bucket int, stamp uint64) bool {
 		return bucket%groups == group && stamp <= above[bucket/groups] && !streamed.has(key)
 	}
-	for sh := range y.table.all {
-		dropped = y.dropStale(sh, dropped, stale)
+	for sh := range s.table.all {
+		dropped = s.dropStale(sh, dropped, stale)
 	}
 	return dropped
 }
 
 // dropStale forgets what a shard holds that is stale, and appends its keys.
-func (y *syncer) dropStale(
+func (s *syncer) dropStale(
 	sh *shard, dropped []string, stale func(key string, bucket int, stamp uint64) bool,
 ) []string {
 	sh.mu.Lock()
@@ -138,8 +139,8 @@ func (y *syncer) dropStale(
 }
 
 // unmark has whatever a shard holds count like everything else. It returns how many entries that are.
-func (y *syncer) unmark(shard int) int {
-	sh := y.table.at(shard)
+func (s *syncer) unmark(shard int) int {
+	sh := s.table.at(shard)
 	if sh == nil {
 		return 0
 	}
@@ -154,8 +155,8 @@ func (y *syncer) unmark(shard int) int {
 // vouch ends a full sync: what was streamed in it, with this mark, counts like
 // everything else from now on; what is left of others, which didn't end, goes. It returns the
 // keys that went.
-func (y *syncer) vouch(mark uint8) (dropped []string) {
-	for sh := range y.table.all {
+func (s *syncer) vouch(mark uint8) (dropped []string) {
+	for sh := range s.table.all {
 		sh.mu.Lock()
 		for _, e := range sh.entries.all() {
 			switch e.mark {
