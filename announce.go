@@ -1,10 +1,6 @@
 package bcache
 
-import (
-	"fmt"
-	"strings"
-	"time"
-)
+import "time"
 
 // What an operator reads when a node is synced.
 
@@ -28,36 +24,4 @@ func (r *replica) takeNotices() (ns []syncNotice) {
 	defer r.mu.Unlock()
 	ns, r.notices = r.notices, nil
 	return ns
-}
-
-func (p *peer) announce(notices []syncNotice) {
-	for _, n := range notices {
-		switch failed := p.transport.Unreached(); {
-		case n.from != 0:
-			took := n.took.Round(time.Millisecond)
-			p.log.Printf(n.from, "synced with node %x: %d keys in %v", n.from, n.keys, took)
-		case n.others > 0:
-			p.log.Printf(0, "declares itself synced, as the first of those that are reached: %d other nodes",
-				n.others)
-		case len(failed) == 0:
-			p.log.Printf(0, "declares itself synced: its Peers lead to no other node")
-		default:
-			p.log.Errorf(0, "declares itself synced: no other node is reached for %v: %s",
-				n.took.Round(time.Second), unreachedList(failed))
-		}
-	}
-}
-
-// unreachedList says what can't be reached, and why, in one line.
-func unreachedList(failed []dialFailure) string {
-	const shown = 8
-	var list []string
-	for i, f := range failed {
-		if i == shown {
-			list = append(list, fmt.Sprintf("and %d more", len(failed)-shown))
-			break
-		}
-		list = append(list, f.String())
-	}
-	return strings.Join(list, "; ")
 }

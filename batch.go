@@ -1,7 +1,5 @@
 package bcache
 
-import "github.com/cespare/xxhash/v2"
-
 // A batch is a number of consecutive records of a delta, to be applied under one lock. What can
 // be done before the lock is taken is done when the batch is filled.
 type batch struct {
@@ -9,7 +7,6 @@ type batch struct {
 	recs   []record
 	places []place // of their keys
 	wire   []wireRecord
-	held   []*entry
 }
 
 // newBatch makes a batch for records of a frame that has so many.
@@ -19,7 +16,6 @@ func newBatch(records uint64) *batch {
 		recs:   make([]record, n),
 		places: make([]place, n),
 		wire:   make([]wireRecord, n),
-		held:   make([]*entry, n),
 	}
 }
 
@@ -38,20 +34,11 @@ func (b *batch) fill(d *deltaReader, s *store) bool {
 	// Nearly all that a record costs is waiting for the memory in which its key is held. In a
 	// loop that does nothing else, the processor waits for many at once.
 	for i := range b.wire {
-		key := b.wire[i].key
-		at := place{hash: s.hash.ofBytes(key), bucket: int(xxhash.Sum64(key) % numBuckets)}
-		b.places[i], b.held[i] = at, nil
-		if sh := s.shardOf(at.hash); sh != nil {
-			b.held[i] = sh.index.find(at.hash)
-		}
+		b.places[i] = s.seek(b.wire[i].key)
 	}
 	for i := range b.wire {
 		w := &b.wire[i]
-		if e := b.held[i]; e != nil && e.key == string(w.key) {
-			b.recs = append(b.recs, w.record(e.key)) // the store's own copy needn't be made again
-		} else {
-			b.recs = append(b.recs, w.record(string(w.key)))
-		}
+		b.recs = append(b.recs, w.record(b.places[i].ownKey(w.key)))
 	}
 	return len(b.recs) > 0
 }

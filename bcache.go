@@ -29,7 +29,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -37,30 +36,25 @@ import (
 	"time"
 )
 
-const (
-	// MaxRecordSize is how many bytes a key and its value may have together.
-	MaxRecordSize = 1 << 20
-
-	// EntryOverhead is what an entry counts for MaxBytes beside its key and value, in
-	// bytes: about what the bookkeeping takes.
-	EntryOverhead = 200
-
-	// NoExpiry is a TTL for SetWithTTL: the entry has no deadline.
-	NoExpiry time.Duration = math.MaxInt64
-)
-
 var (
 	// ErrClosed is returned by what would change something after Close.
 	ErrClosed = errors.New("bcache: closed")
 
-	// ErrTooLarge is returned by Set for a key and value that exceed MaxRecordSize
-	// or, with EntryOverhead, MaxBytes, and by Delete for a key that is longer than
-	// MaxRecordSize.
-	ErrTooLarge = errors.New("bcache: key and value are too large")
-
 	// ErrUnconfirmed is returned by Close if some node didn't say in time that it
 	// has what was written last.
 	ErrUnconfirmed = errors.New("bcache: closed before every node had the last writes")
+
+	// ErrCallback is returned by Close if a subscriber, an OnStale or the Logger was called before and
+	// hasn't returned in time.
+	ErrCallback = errors.New("bcache: closed while a callback still runs")
+)
+
+const (
+	// callLimit is for how long Close, and who ends a subscription, wait for callbacks that run.
+	callLimit = 2 * time.Second
+
+	// lastLines is what the Logger has at least for what was said last, when all else has ended.
+	lastLines = 100 * time.Millisecond
 )
 
 // Bcache is one node's cache.
@@ -72,10 +66,9 @@ type Bcache struct {
 	wall     func() int64
 	flights  *flights
 	loads    *loads
-	n        loadCounters
+	fills    fillCounters
 
-	fills, fillErrors, fillsRefused, fillsTooLarge atomic.Uint64
-
+	watchers  watchers
 	calls     callGroup // of subscribers and OnStales
 	closed    atomic.Bool
 	closing   sync.Once
@@ -120,7 +113,7 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 		}
 	}
 	hash := newKeyHash()
-	b = &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(hash), loads: newLoads(hash)}
+	b = &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(hash), loads: newLoads(hash.of)}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -140,6 +133,7 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 		},
 	}, t, log, e.now)
 	b.store, b.wall = b.peer.replica.store, b.peer.wall
+	b.watchers.store = b.store
 	if err := b.peer.run(); err != nil {
 		return nil, err
 	}
@@ -197,75 +191,6 @@ func (b *Bcache) changed(key string, kind kind) {
 	}
 }
 
-// Get returns the value of key and true, or "" and false if there is none, or
-// none that is known to be current. It never waits for the network and allocates
-// nothing.
-func (b *Bcache) Get(key string) (string, bool) { return b.store.get(key, b.wall) }
-
-// Set writes a value that lives for ttl seconds. With a ttl <= 0 it deletes key, as
-// Delete does. It is visible here when Set returns, and reaches every connected node
-// on its own; a node that can't be reached is no error, and catches up when it is
-// reached. The deadline is absolute and the same on all nodes.
-//
-// The error is ErrClosed or ErrTooLarge. After ErrTooLarge the value isn't
-// stored and the key is deleted on all nodes, because what they hold is no longer
-// true.
-func (b *Bcache) Set(key, val string, ttl int) error {
-	if ttl <= 0 {
-		return b.Delete(key)
-	}
-	return b.SetWithTTL(key, val, seconds(ttl))
-}
-
-// SetWithTTL is Set with a ttl as fine as a millisecond; it is rounded up. NoExpiry
-// means no deadline; with a ttl <= 0 it deletes key.
-func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
-	if ttl <= 0 {
-		return b.Delete(key)
-	}
-	if b.tooLarge(key, val) {
-		return b.refuse(key)
-	}
-	now := b.peer.now()
-	return b.peer.replica.set(b.peer.instantOf(now), key, val, deadlineAt(now, ttl))
-}
-
-// Delete deletes key here and on every connected node, whether or not this node
-// holds it. The error is ErrClosed, or ErrTooLarge for a key that is longer than MaxRecordSize,
-// which no node can hold.
-func (b *Bcache) Delete(key string) error {
-	if len(key) > MaxRecordSize {
-		return ErrTooLarge
-	}
-	return b.peer.replica.delete(b.peer.instant(), key)
-}
-
-// Clear deletes every key, here and on all nodes, those included that join later: whatever was
-// written before, as far as this node knows of it, is gone. What this node writes after Clear
-// returns is not affected; what others write before they know of it may be. It takes no longer
-// than a Set; the memory, and what Len counts, goes within seconds. The error is
-// ErrClosed.
-func (b *Bcache) Clear() error { return b.peer.replica.clear(b.peer.instant()) }
-
-// refuse deletes a key whose new value is too large: what is held of it is no longer true.
-func (b *Bcache) refuse(key string) error {
-	if err := b.Delete(key); err != nil {
-		return err
-	}
-	return ErrTooLarge
-}
-
-// tooLarge tells whether no node, or not this one, could hold the entry.
-func (b *Bcache) tooLarge(key, val string) bool {
-	size := len(key) + len(val)
-	return size > MaxRecordSize || b.maxBytes > 0 && int64(size)+EntryOverhead > b.maxBytes
-}
-
-// Len returns how many entries are held, those included that have expired or were cleared within the
-// last seconds and wait to be removed, or that a Loader may still serve as stale. It never exceeds
-// MaxKeys.
-func (b *Bcache) Len() int { return b.store.len() }
-
 // Addr returns the address that the node listens on, with its real port; "" if it
 // is local only.
 func (b *Bcache) Addr() string {
@@ -301,9 +226,9 @@ func (b *Bcache) Close() error {
 	b.closing.Do(func() {
 		b.closed.Store(true)
 		b.closeBy = time.Now().Add(callLimit)
-		b.store.watchers.close()
+		b.watchers.close()
 		b.calls.close()
-		b.loads.close()
+		b.loads.close(ErrClosed)
 		b.closeErr = b.peer.close()
 	})
 	if calledBack() { // another Close may wait for who calls this one

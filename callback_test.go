@@ -198,7 +198,7 @@ func TestCallbacksMayCall(t *testing.T) {
 			w.typed.Get(bg, "k")
 		}, func(w *callbackWorld) time.Duration {
 			if w.which == "Fill" || w.which == "FillMany" {
-				return w.fillTimeout + leaseSlack
+				return w.fillTimeout + fillSlack
 			}
 			return 0
 		}},
@@ -430,11 +430,11 @@ func TestFillIgnoresItsContext(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if took := time.Since(start); took != 3*time.Second+leaseSlack {
+			if took := time.Since(start); took != 3*time.Second+fillSlack {
 				t.Errorf("it took %v", took)
 			}
 			stale(t, l, "k", "old", errOverdue)
-			if took := time.Since(start); took != 3*time.Second+leaseSlack {
+			if took := time.Since(start); took != 3*time.Second+fillSlack {
 				t.Error("who comes later waits")
 			}
 			close(c)

@@ -2,30 +2,16 @@ package bcache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // What is told to the user's code: to subscribers, OnStale and the Logger. Nobody waits for it but who
 // ends it, and that has a limit.
-
-const (
-	// callLimit is for how long Close, and who ends a subscription, wait for callbacks that run.
-	callLimit = 2 * time.Second
-
-	// lastLines is what the Logger has at least for what was said last, when all else has ended.
-	lastLines = 100 * time.Millisecond
-)
-
-// ErrCallback is returned by Close if a subscriber, an OnStale or the Logger was called before and
-// hasn't returned in time.
-var ErrCallback = errors.New("bcache: closed while a callback still runs")
 
 // A callQueue calls a function with what is put into it, one call at a time and in order, on a goroutine
 // that lasts until nothing is queued any more. Who puts never waits: what doesn't fit is dropped.
@@ -245,9 +231,10 @@ func (g *callGroup) wait(ctx context.Context) (left []string) {
 	return left
 }
 
-// calledBack reports whether the caller was called by a callQueue. Who is mustn't wait for one: it
-// would wait for itself, and two that end each other, for each other. It isn't found out where another
-// goroutine comes in between, such as that of a Fill that the callback waits for; hence callLimit.
+// calledBack reports whether the caller was called by a callQueue. Such a caller mustn't wait for a
+// callback: it would wait for itself, and two that end each other, for each other. It isn't found out
+// where another goroutine comes in between, such as that of a Fill that the callback waits for; so every
+// wait for a callback has a limit.
 func calledBack() bool { return onStack("bcache.(*callQueue[...]).hand") }
 
 // onStack reports whether a function, by the end of its name, has called the caller.

@@ -313,15 +313,5 @@ func notInHostName(r rune) bool {
 // Without a host it isn't: that is all interfaces.
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback() || isLocalhost(host)
-}
-
-// isLocalhost knows the name that means the own machine everywhere (RFC 6761, section 6.3).
-func isLocalhost(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return err == nil && loopbackHost(host)
 }

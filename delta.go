@@ -72,3 +72,9 @@ func endOf(deadline, staleUntil int64) int64 {
 	}
 	return max(deadline, staleUntil)
 }
+
+// A bucketFloor says of a bucket up to which stamp a node has forgotten what its keys had.
+type bucketFloor struct {
+	bucket uint16
+	stamp  uint64
+}

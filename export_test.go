@@ -13,8 +13,7 @@ func GranterOf(b *Bcache, key string) uint64 {
 	r := b.peer.replica
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id, _ := r.granter(key)
-	return id
+	return leaseGranter(r, key)
 }
 
 // SkipIfMeshRaces skips a test with real mesh connections if the race detector would

@@ -1,8 +1,6 @@
 package bcache
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,11 +15,7 @@ const (
 	maxFailures     = 1 << 14
 	maxFailureBytes = 32 << 20
 
-	failureOverhead = 250     // bytes of a failure beside its key and its error
-	errorOverhead   = 50      // and of an error beside its text
-	maxError        = 2 << 10 // what is larger isn't remembered: maxErrorText bytes of its text are
-	maxErrorText    = 1 << 10
-	maxWrapped      = 20 // errors in one that are looked at; what wraps more is too large
+	failureOverhead = 250 // bytes of a failure beside its key and its error
 
 	// failureKept is for how long a failure is remembered after an old value was last served because
 	// of it, unless twice RetryAfter is longer. Keys that are in use don't wait for a database that is
@@ -45,8 +39,8 @@ type failure struct {
 	gone atomic.Int64 // then it is forgotten
 }
 
-// add remembers one: the key is left alone for a while.
-func (f *failures) add(now time.Duration, key string, err lookedAt, rest time.Duration) {
+// add remembers one, with an error of so many bytes: the key is left alone for a while.
+func (f *failures) add(now time.Duration, key string, err error, size int, rest time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.byKey == nil {
@@ -54,7 +48,7 @@ func (f *failures) add(now time.Duration, key string, err lookedAt, rest time.Du
 		f.byKey, _ = simplelru.NewLRU(maxFailures, dropped) // it fails only for a size below 1
 	}
 	x := &failure{
-		err: err.kept, size: failureOverhead + len(key) + err.size,
+		err: err, size: failureOverhead + len(key) + size,
 		rest: now + rest, kept: max(2*rest, failureKept),
 	}
 	x.gone.Store(int64(now + x.kept))
@@ -110,81 +104,3 @@ func (f *failures) end(now time.Duration, key string) {
 	f.byKey.Remove(key)
 	f.dropLocked(now)
 }
-
-// lookedAt is what is known of an error of the user's. Its methods are the user's too.
-type lookedAt struct {
-	kept error  // what is remembered
-	text string // its beginning
-	size int    // bytes that are remembered
-}
-
-// lookAt calls the methods of an error, which may panic. Its size is that of its text, and of the texts
-// of all that it wraps, as they are kept beside each other; what else an error has can't be seen. One
-// that is too large is remembered as the beginning of its text, which is still one of those errors that
-// this package or context define, if it was.
-func lookAt(err error) lookedAt {
-	look, failed := contain(func() (lookedAt, error) {
-		text := err.Error()
-		look := lookedAt{kept: err, text: cutText(text, maxErrorText), size: sizeOf(err)}
-		if look.size > maxError {
-			short := &shortError{text: look.text}
-			for _, is := range wellKnown {
-				if errors.Is(err, is) {
-					short.is = is
-					break
-				}
-			}
-			look.kept, look.size = short, errorOverhead+len(short.text)
-		}
-		return look, nil
-	})
-	if failed != nil {
-		text := "an error whose methods panic"
-		look = lookedAt{kept: &shortError{text: text}, text: text, size: errorOverhead}
-	}
-	return look
-}
-
-// sizeOf estimates what an error takes, and stops when that is too much.
-func sizeOf(err error) int {
-	size, todo := 0, []error{err}
-	for n := 0; len(todo) > 0; n++ {
-		if n == maxWrapped || size > maxError {
-			return maxError + 1
-		}
-		err, todo = todo[0], todo[1:]
-		size += errorOverhead + len(err.Error())
-		var wrapped []error
-		switch x := err.(type) {
-		case interface{ Unwrap() error }:
-			wrapped = []error{x.Unwrap()}
-		case KeyErrors: // not in their order, which takes time
-			if len(x) > maxWrapped {
-				return maxError + 1
-			}
-			wrapped = x.Unwrap()
-		case interface{ Unwrap() []error }:
-			wrapped = x.Unwrap()
-		}
-		for _, err := range wrapped {
-			if err != nil {
-				todo = append(todo, err)
-			}
-		}
-	}
-	return size
-}
-
-// wellKnown are the errors that a shortError may still be.
-var wellKnown = []error{
-	context.DeadlineExceeded, context.Canceled, ErrFillPanicked, ErrFillAborted, ErrDecode, ErrEncode,
-}
-
-// A shortError stands for an error that is too large to be remembered.
-type shortError struct {
-	text string
-	is   error // nil: none that is well known
-}
-
-func (e *shortError) Error() string { return e.text }
-func (e *shortError) Unwrap() error { return e.is }

@@ -10,7 +10,6 @@ import (
 // A fillStart is what a node knows when it begins to fill a key, or several at once.
 type fillStart struct {
 	stamp  uint64        // of what the fill writes
-	begin  time.Duration // monotonic
 	settle time.Duration // by so much what is read may lag behind what is committed
 	epoch  uint64        // of the store
 	echoes []peerEcho    // what the neighbours had said of their touches
@@ -19,15 +18,8 @@ type fillStart struct {
 // A fill is one key that is being filled. It must be ended, by endFill or dropFill.
 type fill struct {
 	*fillStart
-	key    string
-	hash   uint64 // the store's
+	openFill
 	bucket int
-
-	// A write of the key has been processed since the beginning. It belongs to the fill, not to the key:
-	// another fill of the key may begin after that write. It is guarded by the shard's lock, as next is.
-	touched bool
-	givenUp bool  // one of them couldn't be applied: the fence knows nothing of it
-	next    *fill // of the same hash
 }
 
 // A fillOutcome says what became of what a fill brought.
@@ -44,21 +36,20 @@ const (
 // answer may lag behind what is committed.
 func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) []*fill {
 	fills := make([]*fill, len(keys))
-	start := &fillStart{begin: now.mono, settle: settle}
+	start := &fillStart{settle: settle}
 	for i, key := range keys {
-		at := r.store.placeOf(key)
-		fills[i] = &fill{fillStart: start, key: key, hash: at.hash, bucket: at.bucket}
+		fills[i] = &fill{fillStart: start, openFill: r.store.fills.open(key, now), bucket: bucketOf(key)}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	start.stamp, start.epoch = r.fillStamp(now, settle), r.store.epoch.Load()
+	start.stamp, start.epoch = r.fillStamp(now, settle), r.store.epochs.now()
 	start.echoes = r.echoes(now, settle)
 	for i, f := range fills {
 		if i > 0 && i%applyBatch == 0 { // others want the lock; what comes now precedes the reading
 			r.mu.Unlock()
 			r.mu.Lock()
 		}
-		r.store.beginFill(f)
+		r.store.fills.begin(&f.openFill)
 	}
 	return fills
 }
@@ -83,7 +74,7 @@ func (r *replica) fillStamp(now instant, settle time.Duration) uint64 {
 }
 
 // dropFill ends a fill that brought nothing.
-func (r *replica) dropFill(f *fill) { r.store.endFill(f) }
+func (r *replica) dropFill(f *fill) { r.store.fills.end(&f.openFill) }
 
 // endFill ends a fill that brought a record, which is complete but for its version. If the fence lets it
 // pass, that is written. Otherwise it may be kept as a provisional value. With beside, it isn't written,
@@ -91,7 +82,7 @@ func (r *replica) dropFill(f *fill) { r.store.endFill(f) }
 func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOutcome {
 	rec.version = version{f.stamp, r.origin}
 	at := r.store.approach(rec)
-	defer r.store.endFill(f)
+	defer r.store.fills.end(&f.openFill)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.makeRoom(now, rec)
@@ -110,7 +101,7 @@ func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOu
 // forward.
 func (r *replica) passes(f *fill, rec *record) bool {
 	return f.stamp != 0 && f.stamp > r.precedes(f.bucket) &&
-		f.epoch >= r.givenUpAll && !r.store.givenUp(f) &&
+		f.epoch >= r.givenUpAll && !r.store.fills.givenUp(&f.openFill) &&
 		(!r.local || r.untouched(f)) && r.store.admits(rec.key, rec.version)
 }
 
@@ -121,16 +112,16 @@ func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutco
 		return fillRefused
 	}
 	if rec.kind == kindTombstone { // there is nothing to keep, nor is what was there any more
-		if r.store.unkeep(f) {
+		if r.store.fills.unkeep(&f.openFill) {
 			return fillKept
 		}
 		return fillRefused
 	}
-	r.makeRoomToKeep(now, rec, f, beside)
+	r.makeRoomToKeep(now, rec, &f.openFill, beside)
 	if r.closed || !r.untouched(f) {
 		return fillRefused
 	}
-	if _, isNew := r.store.keep(now, rec, f, beside); !isNew {
+	if _, isNew := r.store.fills.keep(now, rec, &f.openFill, beside); !isNew {
 		return fillRefused
 	}
 	r.n.provisionalKept++
@@ -141,9 +132,8 @@ func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutco
 }
 
 // makeRoomToKeep is makeRoom for a provisional value.
-func (r *replica) makeRoomToKeep(now instant, rec *record, f *fill, beside bool) {
-	hash := twin(r.store.hash.of(rec.key))
-	for r.store.wants(now, rec, f, beside) && r.store.evictFor(now, rec, hash, evictBatch) {
+func (r *replica) makeRoomToKeep(now instant, rec *record, f *openFill, beside bool) {
+	for r.store.fills.wants(now, rec, f, beside) && r.store.fills.evictFor(now, rec, evictBatch) {
 		r.mu.Unlock()
 		r.mu.Lock()
 	}
@@ -152,7 +142,7 @@ func (r *replica) makeRoomToKeep(now instant, rec *record, f *fill, beside bool)
 // untouched reports whether no touch of all keys has come since the fill began, nor, where reads lag, a
 // touch of its bucket within that time before. Whether its key was touched since, the store knows.
 func (r *replica) untouched(f *fill) bool {
-	if f.epoch != r.store.epoch.Load() {
+	if f.epoch != r.store.epochs.now() {
 		return false
 	}
 	settled := func(touch time.Duration) bool { return touch+f.settle < f.begin }

@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 var (
@@ -19,7 +23,15 @@ var (
 	// ErrFillAborted is returned to every caller that waited for a Filler that called
 	// runtime.Goexit, as testing's FailNow does.
 	ErrFillAborted = errors.New("bcache: the filler called runtime.Goexit")
+
+	// ErrFillersHang is returned by GetWithFiller to who has waited for two minutes for other callers'
+	// Fillers of the key, none of which has returned. A Filler that calls GetWithFiller for its own key is
+	// such a caller.
+	ErrFillersHang = errors.New("bcache: the fillers of the key haven't returned for two minutes")
 )
+
+// fillerPatience is for how long GetWithFiller waits for another caller's Filler, or for its turn.
+const fillerPatience = 4 * defaultFillTimeout
 
 // A Filler looks up the value of a key that isn't in the cache, typically in a
 // database. It runs on a goroutine of its own. What it may call: see "What callbacks may call" in
@@ -62,13 +74,13 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 		return val, nil
 	}
 	f := b.peer.replica.beginFills(b.peer.instant(), b.settle, key)[0]
-	b.fills.Add(1)
+	b.fills.called.Add(1)
 	val, err := callFiller(filler, key)
 	switch {
 	case err != nil:
-		b.fillErrors.Add(1)
+		b.fills.failed.Add(1)
 	case ttl > 0 && b.tooLarge(key, val):
-		b.fillsTooLarge.Add(1)
+		b.fills.tooLarge.Add(1)
 	case ttl > 0:
 		return b.filled(f, val, seconds(ttl)), nil
 	}
@@ -84,22 +96,12 @@ func (b *Bcache) filled(f *fill, val string, ttl time.Duration) string {
 	now := b.peer.now()
 	rec := &record{key: f.key, val: val, deadline: deadlineAt(now, ttl)}
 	if b.peer.replica.endFill(b.peer.instantOf(now), f, rec, false) == fillRefused {
-		b.fillsRefused.Add(1)
+		b.fills.refused.Add(1)
 		if newer, ok := b.held(f.key); ok {
 			return newer
 		}
 	}
 	return val
-}
-
-// held is Get without being counted as one.
-func (b *Bcache) held(key string) (string, bool) {
-	is := func(rec record, ok bool) bool { return ok && rec.kind == kindValue && !rec.expired(b.wall()) }
-	if rec, ok := b.store.peek(key); is(rec, ok) {
-		return rec.val, true
-	}
-	rec, ok := b.store.beside(key, b.wall())
-	return rec.val, is(rec, ok)
 }
 
 // callFiller calls filler, and survives that.
@@ -138,23 +140,157 @@ func fillFailure(panicked any) error {
 	}
 }
 
-// seconds is a ttl of the original surface; what a Duration can't hold lasts for ever.
-func seconds(ttl int) time.Duration {
-	if int64(ttl) > int64(NoExpiry/time.Second) {
-		return NoExpiry
-	}
-	return time.Duration(ttl) * time.Second
+// flights lets one fill per key run at a time. A write that comes during a
+// fill forgets it: the callers that wait get its result, as they asked before the
+// write; whoever asks later gets a fill of its own, begun after the write.
+//
+// As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten
+// too, and nobody waits for another's for longer than fillerPatience. Of those that nobody joins any
+// more, and the latest, maxFills run at a time.
+type flights struct {
+	hash   keyHash
+	shards [64]flightShard
 }
 
-// deadlineAt returns the deadline, in Unix milliseconds rounded up, of what is written at
-// now to live for ttl; 0 for none.
-func deadlineAt(now time.Time, ttl time.Duration) int64 {
-	if ttl == NoExpiry {
-		return 0
+type flightShard struct {
+	running atomic.Int64 // callers inside do; writes look at this only
+	group   singleflight.Group
+
+	mu    sync.Mutex
+	byKey map[string]*flight
+}
+
+// A flight is what is known of a key's fills.
+type flight struct {
+	callers int           // inside do
+	places  chan struct{} // a token for each fill that runs
+	calls   uint64        // asked for so far
+	latest  uint64        // the last of them that was begun, or waits for its place
+	began   time.Time     // when that was begun; zero = it waits, or was forgotten
+}
+
+func newFlights(hash keyHash) *flights {
+	f := &flights{hash: hash}
+	for i := range f.shards {
+		f.shards[i].byKey = map[string]*flight{}
 	}
-	at := now.UnixNano() + int64(ttl)
-	if at < 0 { // centuries ahead
-		return 0
+	return f
+}
+
+func (f *flights) of(key string) *flightShard {
+	return &f.shards[f.hash.of(key)%uint64(len(f.shards))]
+}
+
+// do calls fn unless a call for the same key is under way, and returns its
+// results. fn must return: it must neither panic nor call runtime.Goexit.
+func (f *flights) do(key string, fn func() (string, error)) (string, error) {
+	s := f.of(key)
+	fl := s.enter(key)
+	defer s.leave(key, fl)
+	var own atomic.Bool // the call is this caller's
+	s.mu.Lock()
+	fl.calls++
+	call := fl.calls
+	results := s.group.DoChan(key, func() (any, error) {
+		own.Store(true)
+		if !s.begin(fl, call) {
+			return "", ErrFillersHang
+		}
+		defer func() { <-fl.places }()
+		return fn()
+	})
+	s.mu.Unlock()
+	patience := time.NewTimer(fillerPatience)
+	defer patience.Stop()
+	select {
+	case r := <-results:
+		return r.Val.(string), r.Err
+	case <-patience.C:
 	}
-	return (at-1)/int64(time.Millisecond) + 1
+	if !own.Load() {
+		return "", ErrFillersHang
+	}
+	r := <-results
+	return r.Val.(string), r.Err
+}
+
+// enter counts a caller in. It doesn't join a fill that has run for too long.
+func (s *flightShard) enter(key string) *flight {
+	s.running.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fl := s.byKey[key]
+	if fl == nil {
+		fl = &flight{places: make(chan struct{}, maxFills)}
+		s.byKey[key] = fl
+	}
+	fl.callers++
+	if !fl.began.IsZero() && time.Since(fl.began) >= defaultFillTimeout {
+		fl.began = time.Time{}
+		s.group.Forget(key)
+	}
+	return fl
+}
+
+func (s *flightShard) leave(key string, fl *flight) {
+	s.mu.Lock()
+	if fl.callers--; fl.callers == 0 {
+		delete(s.byKey, key)
+	}
+	s.mu.Unlock()
+	s.running.Add(-1)
+}
+
+// begin waits until a fill may run, and reports whether it may. One that was forgotten before it came to
+// this says nothing about the latest.
+func (s *flightShard) begin(fl *flight, call uint64) bool {
+	s.mu.Lock()
+	if call > fl.latest {
+		fl.latest, fl.began = call, time.Time{}
+	}
+	s.mu.Unlock()
+	select {
+	case fl.places <- struct{}{}:
+	default:
+		patience := time.NewTimer(fillerPatience)
+		defer patience.Stop()
+		select {
+		case fl.places <- struct{}{}:
+		case <-patience.C:
+			return false
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if call == fl.latest {
+		fl.began = time.Now()
+	}
+	return true
+}
+
+// forget keeps later callers from joining the flight of key.
+func (f *flights) forget(key string) {
+	s := f.of(key)
+	if s.running.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fl := s.byKey[key]; fl != nil && !fl.began.IsZero() { // one that waits begins after the write
+		s.group.Forget(key)
+	}
+}
+
+// forgetAll does so for every key.
+func (f *flights) forgetAll() {
+	for i := range f.shards {
+		s := &f.shards[i]
+		s.mu.Lock()
+		for key, fl := range s.byKey {
+			if !fl.began.IsZero() {
+				s.group.Forget(key)
+			}
+		}
+		s.mu.Unlock()
+	}
 }

@@ -13,16 +13,6 @@ import (
 	"time"
 )
 
-func localNode(t testing.TB) *Bcache {
-	t.Helper()
-	b, err := New(Config{MaxKeys: 1000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return b
-}
-
 func TestFillOnceForManyCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
@@ -469,6 +459,36 @@ func TestGetWithFillerWaitsTwoMinutes(t *testing.T) {
 		get(t, b, "k", "v")
 		if f := b.flights.of("k"); len(f.byKey) != 0 || f.running.Load() != 0 {
 			t.Errorf("left %v, %d", f.byKey, f.running.Load())
+		}
+	})
+}
+
+// What else one caller, or one key, mustn't do to others. Each of these has been red.
+
+// A write forgets no filler that only waits for its place: what it brings is newer.
+func TestGetWithFillerQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		var calls atomic.Int32
+		filler := func(string) (string, error) { calls.Add(1); advance(2 * time.Second); return "v", nil }
+		var wg sync.WaitGroup
+		var most atomic.Int64
+		for range 200 { // 20 s
+			wg.Go(func() {
+				start := time.Now()
+				b.GetWithFiller("k", filler, 60)
+				took := int64(time.Since(start))
+				for old := most.Load(); took > old && !most.CompareAndSwap(old, took); old = most.Load() {
+				}
+			})
+			synctest.Wait()
+			must(t, b.Delete("k"))
+			advance(100 * time.Millisecond)
+		}
+		wg.Wait()
+		t.Logf("slowest %v, %d fills", time.Duration(most.Load()), calls.Load())
+		if d := time.Duration(most.Load()); d > 6*time.Second {
+			t.Errorf("a query takes 2 s, GetWithFiller %v (%d fills)", d, calls.Load())
 		}
 	})
 }

@@ -21,7 +21,9 @@ import (
 const numBuckets = 1 << 14
 
 // bucketOf returns the number of the bucket that a key belongs to.
-func (s *store) bucketOf(key string) int { return int(xxhash.Sum64String(key) % numBuckets) }
+func bucketOf(key string) int { return int(xxhash.Sum64String(key) % numBuckets) }
+
+func bucketOfBytes(key []byte) int { return int(xxhash.Sum64(key) % numBuckets) }
 
 // A keyHash has a seed that nobody else knows, so that nobody can choose keys that collide: that would
 // make searches long, and one key evict another one (Crosby and Wallach, "Denial of Service via

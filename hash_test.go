@@ -94,7 +94,7 @@ func TestCraftedKeysAreLikeOthers(t *testing.T) {
 	put := map[string]func(r *storeRig, key string){
 		"set":         func(r *storeRig, key string) { r.set(key, "v") },
 		"received":    func(r *storeRig, key string) { r.remote(key, "v") },
-		"provisional": func(r *storeRig, key string) { r.keep(r.now, &record{key: key, val: "v"}, nil, false) },
+		"provisional": func(r *storeRig, key string) { r.fills.keep(r.now, &record{key: key, val: "v"}, nil, false) },
 	}
 	for _, c := range crafted {
 		for how, put := range put {
@@ -104,9 +104,9 @@ func TestCraftedKeysAreLikeOthers(t *testing.T) {
 					put(r, keyOf(c.hash(i)))
 				}
 				most, longest, average := 0, 0, n/r.shards()
-				for i := range r.table {
-					if sh := r.table[i].Load(); sh != nil {
-						most, longest = max(most, sh.index.n), max(longest, longestSearch(&sh.index))
+				for i := range r.shards() {
+					if sh := r.table.at(i); sh != nil {
+						most, longest = max(most, sh.entries.index.n), max(longest, longestSearch(&sh.entries.index))
 					}
 				}
 				if most > 2*average || longest > 200 {
@@ -135,64 +135,6 @@ func TestCraftedKeyEvictsNobody(t *testing.T) {
 	storeCheck(t, r.store)
 }
 
-// Fills of keys that somebody has chosen don't share a group.
-func TestCraftedFillsAreSpread(t *testing.T) {
-	hash := newKeyHash()
-	for _, c := range crafted {
-		flights, loads := newFlights(hash), newLoads(hash)
-		ofFlights, ofLoads := map[*flightShard]int{}, map[*loadShard]int{}
-		for i := range uint64(6400) {
-			ofFlights[flights.of(keyOf(c.hash(i)))]++
-			ofLoads[loads.of(keyOf(c.hash(i)))]++
-		}
-		for _, n := range ofFlights {
-			if n > 200 {
-				t.Errorf("%s: %d of 6,400 fills in one of 64 groups", c.name, n)
-			}
-		}
-		for _, n := range ofLoads {
-			if n > 200 {
-				t.Errorf("%s: %d of 6,400 loads in one of 64 groups", c.name, n)
-			}
-		}
-	}
-}
-
-// A full sync of many keys that all are in one bucket, and so in one group, is made in steps, and brings
-// them all.
-func TestCraftedGroupIsSyncedInSteps(t *testing.T) {
-	const n = 100_000
-	w := newWire(t)
-	edit := func(c *replicaConfig) { c.store.maxKeys, c.store.groupKeys, c.store.stepShards = 2*n, n/8, 16 }
-	a, b := w.add(1, true, edit), w.add(2, false, edit)
-	for i := range uint64(n) {
-		must(t, a.set(w.now, keyOf(i<<14|77), "v", 0))
-	}
-	most := 0
-	for group := range a.store.groups() {
-		for shard := 0; shard < a.store.shards(); {
-			recs, next := a.store.groupStep(nil, a.store.groups(), group, shard)
-			if next > shard+16 {
-				t.Fatalf("a step looks at %d shards", next-shard)
-			}
-			most, shard = max(most, len(recs)), next
-		}
-	}
-	if groups := a.store.groups(); groups < 8 || most > 3*stepRecords {
-		t.Errorf("%d groups, and a step of %d records", groups, most)
-	}
-	w.connect(1, 2)
-	for i := 0; !b.synced && i < 10_000; i++ { // some steps send nothing
-		w.step()
-		if i%1000 == 999 {
-			w.pass(time.Second)
-		}
-	}
-	if !b.synced || b.store.len() != n {
-		t.Errorf("synced %v, with %d of %d keys", b.synced, b.store.len(), n)
-	}
-}
-
 // BenchmarkCraftedBucket says for how long the locks of shards are held when a million keys are in one
 // bucket.
 func BenchmarkCraftedBucket(b *testing.B) {
@@ -208,27 +150,27 @@ func BenchmarkCraftedBucket(b *testing.B) {
 			key := keyOf(i<<14 | 77)
 			timed("set", func() { r.set(key, "some value") })
 		}
-		groups, buf := r.groups(), make([]record, 0, 2*keysPerShard)
-		for i := range r.table {
-			if sh := r.table[i].Load(); sh != nil {
-				timed("group", func() { r.appendGroup(buf[:0], sh, groups, 77%groups) })
+		groups, buf := r.sync.groups(), make([]record, 0, 2*keysPerShard)
+		for i := range r.shards() {
+			if sh := r.table.at(i); sh != nil {
+				timed("group", func() { r.sync.appendGroup(buf[:0], sh, groups, 77%groups) })
 			}
 		}
 		floors := []bucketFloor{{77, r.stamp / 2}}
 		streamed := newKeySet()
-		for i := range r.table {
-			if sh := r.table[i].Load(); sh != nil {
+		for i := range r.shards() {
+			if sh := r.table.at(i); sh != nil {
 				timed("drop", func() {
-					r.dropStale(sh, nil, func(key string, bucket int, stamp uint64) bool {
+					r.sync.dropStale(sh, nil, func(key string, bucket int, stamp uint64) bool {
 						return bucket == 77 && stamp <= floors[0].stamp && !streamed.has(key)
 					})
 				})
 			}
 		}
 		r.apply(r.now, &record{kind: kindClear, version: version{r.stamp, 1}}, true)
-		for i := range r.table {
-			if sh := r.table[i].Load(); sh != nil {
-				timed("sweep", func() { r.sweepSome(sh, r.now) })
+		for i := range r.shards() {
+			if sh := r.table.at(i); sh != nil {
+				timed("sweep", func() { r.sweeper.sweepSome(sh, r.now) })
 			}
 		}
 		for name, d := range times { // the maximum is the scheduler's or the collector's as a rule

@@ -16,8 +16,8 @@ func granterOf(t *testing.T, nodes []*Bcache, key string) int {
 	r := nodes[0].peer.replica
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id, ok := r.granter(key)
-	if !ok {
+	id := leaseGranter(r, key)
+	if id == 0 {
 		t.Fatal("nobody grants leases")
 	}
 	for i, b := range nodes {
@@ -34,50 +34,6 @@ func keyGrantedBy(t *testing.T, nodes []*Bcache, i int) string {
 	for n := 0; ; n++ {
 		if key := fmt.Sprint("key", n); granterOf(t, nodes, key) == i {
 			return key
-		}
-	}
-}
-
-// All nodes choose the same one; keys are spread evenly; and if a node leaves, only its keys move.
-func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
-	const keys = 3000
-	replicas := map[uint64]*replica{}
-	for id := uint64(1); id <= 5; id++ {
-		r := newReplica(replicaConfig{id: id, origin: id, maxSkew: time.Second, logSize: 10, first: true,
-			wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10}})
-		for other := uint64(1); other <= 5; other++ {
-			if other != id {
-				r.joined(instant{}, other, other)
-				r.peers[other].synced = true
-			}
-		}
-		replicas[id] = r
-	}
-	before := map[string]uint64{}
-	share := map[uint64]int{}
-	for i := range keys {
-		key := fmt.Sprint(i)
-		for id, r := range replicas {
-			got, ok := r.granter(key)
-			if before[key] == 0 {
-				before[key] = got
-				share[got]++
-			}
-			if !ok || got != before[key] {
-				t.Fatalf("%s: node %d chooses %d, another one %d", key, id, got, before[key])
-			}
-		}
-	}
-	for id, n := range share {
-		if n < keys/5*8/10 || n > keys/5*12/10 {
-			t.Errorf("node %d grants %d of %d leases", id, n, keys)
-		}
-	}
-	replicas[1].left(instant{}, 3)
-	replicas[1].peers[4].synced = false // it may be
-	for key, was := range before {
-		if got, _ := replicas[1].granter(key); (got != was) != (was == 3 || was == 4) {
-			t.Errorf("%s moves from %d to %d", key, was, got)
 		}
 	}
 }
@@ -179,7 +135,7 @@ func TestLeaseHolderHangs(t *testing.T) {
 		x.net.mu.Lock()
 		x.net.filter = func(from, _ uint64, _ []byte) bool { return from != 2 }
 		x.net.mu.Unlock()
-		if took := wait(); took != 4*time.Second+leaseSlack+x.db.took || x.db.asked() != 5 {
+		if took := wait(); took != 4*time.Second+fillSlack+x.db.took || x.db.asked() != 5 {
 			t.Errorf("%d queries, %v", x.db.asked(), took)
 		}
 	})
@@ -276,8 +232,8 @@ func TestLeaseWaiterLeaves(t *testing.T) {
 		for _, b := range x.nodes {
 			r := b.peer.replica
 			r.mu.Lock()
-			if l := r.leases[x.key]; l != nil && len(l.queue) != 0 || len(r.asks) > 1 {
-				t.Errorf("node %d: %+v, %d asks", r.id, l, len(r.asks))
+			if l := r.leases.byKey[x.key]; l != nil && len(l.queue) != 0 || len(r.asks.byID) > 1 {
+				t.Errorf("node %d: %+v, %d asks", r.id, l, len(r.asks.byID))
 			}
 			r.mu.Unlock()
 		}
@@ -296,8 +252,8 @@ func TestLeaseIsDeclined(t *testing.T) {
 		wait3 := x.others(t, 0, 1, 2, 4)
 		r := x.nodes[2].peer.replica
 		r.mu.Lock()
-		clear(r.asks)
-		clear(r.asksOf)
+		clear(r.asks.byID)
+		clear(r.asks.byKey)
 		r.mu.Unlock()
 		x.leave()
 		start := time.Now()
@@ -308,38 +264,12 @@ func TestLeaseIsDeclined(t *testing.T) {
 	})
 }
 
-// A node that asks for too much gets no lease, and fills for itself.
-func TestLeasesAreBounded(t *testing.T) {
-	r := newReplica(replicaConfig{id: 1, origin: 1, maxSkew: time.Second, logSize: 10, first: true,
-		wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10}})
-	r.joined(instant{}, 2, 2)
-	r.flush(instant{})
-	want := func(n int) turnOpcode {
-		must(t, r.receive(instant{}, 2, appendLease(nil, leaseMsg{id: uint64(n + 1), op: opWant, key: fmt.Sprint(n), term: 1000})))
-		_, sends := r.flush(instant{})
-		m, err := decodeTurn(sends[0].frame)
-		must(t, err)
-		return m.op
-	}
-	for n := range maxLeases + 10 {
-		if got := want(n); (got == turnGranted) != (n < maxLeases) {
-			t.Fatalf("number %d: %d", n, got)
-		}
-	}
-	if err := r.receive(instant{}, 7, appendLease(nil, leaseMsg{id: 9, op: opWant, key: "stranger"})); err != nil || r.leases["stranger"] != nil {
-		t.Error("who isn't connected gets a lease")
-	}
-	r.mu.Lock()
-	r.leaseTick(instant{mono: time.Second})
-	r.mu.Unlock()
-	if n := len(r.leases); n != 0 {
-		t.Errorf("%d leases are left", n)
-	}
-
-	long := newLoader(t, localNode(t), func(context.Context, string) (Loaded, error) { return Loaded{Value: "v"}, nil },
+// Who has nobody to ask, or a key that is too long, fills for itself.
+func TestLeaseNobodyToAsk(t *testing.T) {
+	l := newLoader(t, localNode(t), func(context.Context, string) (Loaded, error) { return Loaded{Value: "v"}, nil },
 		func(c *LoaderConfig) { c.ClusterWide = true })
-	loaded(t, long, string(make([]byte, maxLeaseKey+1)), "v")
-	loaded(t, long, "k", "v") // a local node has nobody to ask
+	loaded(t, l, string(make([]byte, maxLeaseKey+1)), "v")
+	loaded(t, l, "k", "v")
 }
 
 // GetMany takes leases for all its keys, fills at once those that it gets, and waits for the rest.

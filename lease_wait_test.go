@@ -264,34 +264,6 @@ func TestLeaseSuspectsAreFew(t *testing.T) {
 	}
 }
 
-// Who is granted the lease at the moment at which its caller's deadline passes has tried nothing: those
-// who have just begun to wait for it wait for who has the lease now.
-func TestLeaseGrantedTooLate(t *testing.T) {
-	r := newReplica(replicaConfig{id: 1, origin: 1, maxSkew: time.Second, logSize: 10, first: true,
-		wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10}})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := instant{mono: time.Minute}
-	say := func(from uint64, op leaseOpcode, late bool) {
-		r.hearLease(now, from, leaseMsg{id: from, op: op, key: "k", term: 30_000, late: late})
-	}
-	const hangs, leaves, granted, waits = 2, 3, 4, 5
-	say(hangs, opWant, false)
-	say(leaves, opWant, false)
-	now.mono += time.Second
-	say(leaves, opDeclined, true) // so it may hang
-	say(granted, opWant, false)
-	say(waits, opWant, false)
-	l := r.leases["k"]
-	if !l.waits(leaseAsker{waits, waits}) || l.current().peer != granted {
-		t.Fatalf("%d waits for %+v", waits, l.current())
-	}
-	say(granted, opDeclined, true)
-	if !l.waits(leaseAsker{waits, waits}) || l.current().peer != hangs {
-		t.Errorf("%d fills as well: %+v", waits, l)
-	}
-}
-
 // That a fill failed on another node is why a value is stale, never why there is none: without an old
 // value a node asks for itself.
 func TestLeaseFailedElsewhereIsNoError(t *testing.T) {

@@ -32,12 +32,19 @@ const (
 // What one is about may be large or change, so it is made text before that, but for numbers; the format
 // is left to the Logger.
 type lineLog struct {
-	out   Logger // nil logs nothing
+	out   lineSink // nil logs nothing
 	now   func() time.Time
 	lines callQueue[line]
 
 	mu      sync.Mutex
 	history *simplelru.LRU[lineKey, *lineHistory] // by when they were logged; the oldest is forgotten
+}
+
+// A lineSink is the user's Logger.
+type lineSink interface {
+	Errorf(format string, v ...any)
+	Printf(format string, v ...any)
+	Debugf(format string, v ...any)
 }
 
 type line struct {
@@ -65,9 +72,10 @@ type lineHistory struct {
 	held   int // lines held back since
 }
 
-func newLineLog(l Logger, now func() time.Time) *lineLog {
-	history, _ := simplelru.NewLRU[lineKey, *lineHistory](maxLineKeys, nil) // it fails only for a size below 1
-	log := &lineLog{out: l, now: now, history: history}
+func newLineLog(out lineSink, now func() time.Time) *lineLog {
+	// It fails only for a size below 1.
+	history, _ := simplelru.NewLRU[lineKey, *lineHistory](maxLineKeys, nil)
+	log := &lineLog{out: out, now: now, history: history}
 	log.lines = callQueue[line]{
 		name: "the Logger", call: log.write, most: lineQueue, mostBytes: lineQueueBytes,
 		lost: func(n int) line {

@@ -21,8 +21,8 @@ const maxFills = 3
 // which it takes to cancel a fill for nobody, and because a call of FillMany is the flight of many
 // keys.
 type loads struct {
-	hash    keyHash
-	running atomic.Int64 // of all shards: most writes look at this only
+	hash    func(key string) uint64 // one that nobody else knows
+	running atomic.Int64            // of all shards: most writes look at this only
 	givenUp atomic.Uint64
 	shards  [64]loadShard
 }
@@ -52,20 +52,19 @@ type load struct {
 	stirred atomic.Bool   // it is about this one
 
 	done   chan struct{} // closed when result is there
-	result Result
+	result loadResult
 
-	fill    *fill       // from the call of the Fill until it is known what becomes of what that brought
-	lease   *leaseAsk   // nil: it hasn't asked for one
-	asked   bool        // it has, or it is alone
-	late    atomic.Bool // somebody waited for it until a deadline
-	outcome leaseMsg    // what is said of it in the end
-
-	// What a batch knows of it, see sift.
-	heard, ready, ended bool
-	again               time.Duration // when to look at it again
+	late atomic.Bool // somebody waited for it until a deadline
 }
 
-func newLoads(hash keyHash) *loads {
+// A loadResult is what those get who wait for a load.
+type loadResult struct {
+	Value string
+	Stale bool  // the deadline of Value has passed
+	Err   error // why there is no value or, if Value is stale, no newer one
+}
+
+func newLoads(hash func(key string) uint64) *loads {
 	f := &loads{hash: hash}
 	for i := range f.shards {
 		f.shards[i].byKey = map[string][]*load{}
@@ -74,7 +73,7 @@ func newLoads(hash keyHash) *loads {
 }
 
 func (f *loads) of(key string) *loadShard {
-	return &f.shards[f.hash.of(key)%uint64(len(f.shards))]
+	return &f.shards[f.hash(key)%uint64(len(f.shards))]
 }
 
 // join has the caller wait for the load of key in a layout. If there is none that it can join it makes
@@ -140,7 +139,7 @@ func (sh *loadShard) joinable(key string, layout any) bool {
 func (sh *loadShard) hasPlace(key string) bool {
 	n := 0
 	for _, ld := range sh.byKey[key] {
-		if ld.placed.Load() {
+		if ld.hasPlace() {
 			n++
 		}
 	}
@@ -148,10 +147,7 @@ func (sh *loadShard) hasPlace(key string) bool {
 }
 
 func (f *loads) add(sh *loadShard, key string, layout any, r *run, arrived chan struct{}) *load {
-	ld := &load{
-		key: key, layout: layout, run: r, arrived: arrived, done: make(chan struct{}),
-		outcome: leaseMsg{op: opDeclined},
-	}
+	ld := &load{key: key, layout: layout, run: r, arrived: arrived, done: make(chan struct{})}
 	ld.placed.Store(sh.hasPlace(key))
 	sh.byKey[key] = append(sh.byKey[key], ld)
 	sh.running.Add(1)
@@ -160,9 +156,12 @@ func (f *loads) add(sh *loadShard, key string, layout any, r *run, arrived chan 
 	return ld
 }
 
+// hasPlace reports whether the load has its place.
+func (ld *load) hasPlace() bool { return ld.placed.Load() }
+
 // place waits for the load's place, as long as somebody waits for the load.
 func (ld *load) place() error {
-	for !ld.placed.Load() {
+	for !ld.hasPlace() {
 		select {
 		case <-ld.arrived:
 		case <-ld.run.ctx.Done():
@@ -178,14 +177,14 @@ func (f *loads) begin(ld *load) {
 	ld.run.begin()
 }
 
-// lookUp asks look for the load's result, before its Fill is called. Who comes after a write that look
-// may not have seen doesn't join, unless there is no result yet.
-func (f *loads) lookUp(ld *load, look func() (Result, bool)) (res Result, ok bool) {
+// lookUp asks look whether the load's result is there, before its Fill is called. Who comes after a
+// write that look may not have seen doesn't join, unless there is no result yet.
+func (f *loads) lookUp(ld *load, look func() (found bool)) (found bool) {
 	f.setBegun(ld, true)
-	if res, ok = look(); !ok {
+	if found = look(); !found {
 		f.setBegun(ld, false)
 	}
-	return res, ok
+	return found
 }
 
 func (f *loads) setBegun(ld *load, begun bool) {
@@ -197,7 +196,7 @@ func (f *loads) setBegun(ld *load, begun bool) {
 }
 
 // end tells all who wait, and later callers don't join any more. Its place goes to who waits for one.
-func (f *loads) end(ld *load, result Result) {
+func (f *loads) end(ld *load, result loadResult) {
 	sh := f.of(ld.key)
 	sh.mu.Lock()
 	others := slices.DeleteFunc(sh.byKey[ld.key], func(o *load) bool { return o == ld })
@@ -208,7 +207,7 @@ func (f *loads) end(ld *load, result Result) {
 		if result.Err == nil && o.layout == ld.layout {
 			o.run.closeGivenUp()
 		}
-		if !o.placed.Load() && sh.hasPlace(o.key) {
+		if !o.hasPlace() && sh.hasPlace(o.key) {
 			o.placed.Store(true)
 			o.stir()
 		}
@@ -260,6 +259,12 @@ func (ld *load) stir() {
 	notify(ld.arrived)
 }
 
+// isStirred reports whether it was stirred since it was asked last.
+func (ld *load) isStirred() bool { return ld.stirred.Swap(false) }
+
+// isLate reports whether somebody has waited for it until a deadline since it was asked last.
+func (ld *load) isLate() bool { return ld.late.Swap(false) }
+
 // giveUp notes that a caller has waited for a load until its deadline. Nobody joins it any more, if that
 // says something about the Fill; if another node's is waited for, that may hang.
 func (f *loads) giveUp(ld *load, waited time.Duration) {
@@ -302,14 +307,14 @@ func (f *loads) unspare(ld *load) {
 	}
 }
 
-// close cancels the fills for which nobody waits.
-func (f *loads) close() {
+// close cancels the fills for which nobody waits, and says why.
+func (f *loads) close(why error) {
 	for i := range f.shards {
 		sh := &f.shards[i]
 		sh.mu.Lock()
 		for _, of := range sh.byKey {
 			for _, ld := range of {
-				ld.run.close()
+				ld.run.close(why)
 			}
 		}
 		sh.mu.Unlock()
@@ -318,7 +323,7 @@ func (f *loads) close() {
 
 // wait waits for a load's result, or for the end of ctx, or until the load's Fill is overdue. Whoever
 // joined has to call it: the run ends when nobody waits for any of its loads.
-func (f *loads) wait(ctx context.Context, ld *load) Result {
+func (f *loads) wait(ctx context.Context, ld *load) loadResult {
 	came := time.Now()
 	select {
 	case <-ld.done:
@@ -331,14 +336,14 @@ func (f *loads) wait(ctx context.Context, ld *load) Result {
 			}
 			ld.run.leave(ctx.Err(), f.spare(ld))
 			f.unspare(ld)
-			return Result{Err: ctx.Err()}
+			return loadResult{Err: ctx.Err()}
 		}
 	case <-ld.run.ctx.Done(): // it is overdue, or all its loads have ended
 		select {
 		case <-ld.done:
 		default:
 			ld.run.leave(errOverdue, false)
-			return Result{Err: errOverdue}
+			return loadResult{Err: errOverdue}
 		}
 	}
 	ld.run.leave(context.Canceled, false)

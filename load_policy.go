@@ -10,15 +10,6 @@ type loadPolicy struct {
 	staleForMs, onErrorMs int64 // StaleFor and StaleOnErrorFor
 }
 
-func newLoadPolicy(c *LoaderConfig) loadPolicy {
-	return loadPolicy{
-		ttl: c.TTL, negativeTTL: c.NegativeTTL, jitter: c.Jitter, refreshAhead: c.RefreshAhead,
-		staleForMs: ceilMs(c.StaleFor), onErrorMs: ceilMs(c.StaleOnErrorFor),
-	}
-}
-
-func ceilMs(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
-
 // A verdict says what to do about a Get.
 type verdict uint8
 
@@ -62,17 +53,18 @@ func (p *loadPolicy) judge(rec *record, held bool, wall int64) verdict {
 	return verdictFill
 }
 
-// value returns what a fill that ends now writes; shorter is the part of Jitter that is taken off
-// the TTL, 0 to 1. ok is false if nothing is to be written.
-func (p *loadPolicy) value(now time.Time, key string, v Loaded, shorter float64) (rec record, ok bool) {
-	ttl := v.TTL
+// value returns what a fill that ends now writes; a ttl of 0 is the usual one. shorter is the part of
+// Jitter that is taken off the TTL, 0 to 1. ok is false if nothing is to be written.
+func (p *loadPolicy) value(
+	now time.Time, key, val string, ttl time.Duration, shorter float64,
+) (rec record, ok bool) {
 	switch {
 	case ttl < 0:
 		return record{}, false
 	case ttl == 0:
 		ttl = p.ttl
 	}
-	rec = record{key: key, val: v.Value}
+	rec = record{key: key, val: val}
 	ttl = p.shorten(ttl, shorter)
 	if rec.deadline = deadlineAt(now, ttl); rec.deadline == 0 {
 		return rec, true
@@ -92,11 +84,12 @@ func (p *loadPolicy) missing(now time.Time, key string, shorter float64) record 
 	if p.negativeTTL == 0 {
 		return record{key: key, kind: kindTombstone}
 	}
-	return record{key: key, kind: kindNegative, deadline: deadlineAt(now, p.shorten(p.negativeTTL, shorter))}
+	ttl := p.shorten(p.negativeTTL, shorter)
+	return record{key: key, kind: kindNegative, deadline: deadlineAt(now, ttl)}
 }
 
 func (p *loadPolicy) shorten(ttl time.Duration, by float64) time.Duration {
-	if ttl == NoExpiry || p.jitter == 0 {
+	if ttl == noExpiry || p.jitter == 0 {
 		return ttl
 	}
 	return max(ttl-time.Duration(p.jitter*by*float64(ttl)), time.Millisecond)

@@ -2,15 +2,10 @@ package bcache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 )
-
-// ErrFillCycle is what Get returns to a Fill that would wait for itself: it was called with the Fill's
-// context, or one that is derived from it, for a key of that Fill, or of one that waits for it.
-var ErrFillCycle = errors.New("bcache: a fill would wait for itself")
 
 // errOverdue is what those get who wait for a Fill that ignores its context.
 var errOverdue = fmt.Errorf("bcache: a Fill goes on after its FillTimeout: %w", context.DeadlineExceeded)
@@ -18,6 +13,9 @@ var errOverdue = fmt.Errorf("bcache: a Fill goes on after its FillTimeout: %w", 
 // giveUpAfter is for how long a caller has waited whose deadline gives a fill up. A shorter deadline
 // says nothing about the query, but for one that has run ten times as long.
 const giveUpAfter = 100 * time.Millisecond
+
+// fillSlack is what a fill takes beside its FillTimeout.
+const fillSlack = 100 * time.Millisecond
 
 // A run is one piece of work of a Loader: that for a key, or for some of a GetMany. It lasts as long
 // as somebody waits.
@@ -103,7 +101,7 @@ func (r *run) lastedLocked(d time.Duration) bool {
 }
 
 // overdueLocked reports whether its Fill ignores that its FillTimeout has come.
-func (r *run) overdueLocked() bool { return r.limit > 0 && r.lastedLocked(r.limit+leaseSlack) }
+func (r *run) overdueLocked() bool { return r.limit > 0 && r.lastedLocked(r.limit+fillSlack) }
 
 // begin notes that a Fill is called.
 func (r *run) begin() {
@@ -124,11 +122,11 @@ func (r *run) overdue() {
 }
 
 // close ends the run if nobody waits, be it in the background.
-func (r *run) close() {
+func (r *run) close(why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiters == 0 {
-		r.endLocked(ErrClosed)
+		r.endLocked(why)
 	}
 }
 
@@ -192,7 +190,7 @@ func (r *run) fillContext(timeout time.Duration) (context.Context, context.Cance
 		r.limit, r.began = timeout, time.Now() // the latest FillMany's
 		r.mu.Unlock()
 		ctx, cancel := context.WithTimeout(r.ctx, timeout)
-		late := time.AfterFunc(timeout+leaseSlack, r.overdue)
+		late := time.AfterFunc(timeout+fillSlack, r.overdue)
 		return ctx, func() { late.Stop(); cancel() }
 	}
 	return r.ctx, func() {}

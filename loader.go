@@ -3,10 +3,10 @@ package bcache
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"sync/atomic"
+	"math/rand/v2"
 	"time"
-	"unsafe"
 )
 
 // A Loader is a cache that fills itself, and protects the database behind it: it says in one place how
@@ -23,21 +23,19 @@ import (
 // isn't joined by later ones, see LoaderConfig.Fill. At a time no more than three Fills of a key run on
 // a node; a further one waits, as long as somebody waits for it.
 type Loader struct {
-	cache    *Bcache
-	cfg      LoaderConfig
-	policy   loadPolicy
-	lag      time.Duration // Settle
-	slots    chan struct{} // a token for each fill that runs; nil is no limit
-	failures failures
-	stales   *callQueue[staleCall] // of OnStale; nil if there is none
-
-	refreshers atomic.Int32 // workers of the refreshes of GetManys
-
-	// Of a Typed: how it writes values, which is compared, so that a caller never gets what another
-	// layout's Fill brought; and whether it can read one. nil, and all, of other Loaders.
-	layout  any
-	decodes func(val string) bool
+	cache     *Bcache
+	cfg       LoaderConfig
+	view      loaderView
+	lag       time.Duration // Settle
+	slots     slots
+	failures  failures
+	stales    *staleTeller // nil: there is no OnStale
+	refreshes refresher
 }
+
+// ErrFillCycle is what Get returns to a Fill that would wait for itself: it was called with the Fill's
+// context, or one that is derived from it, for a key of that Fill, or of one that waits for it.
+var ErrFillCycle = errors.New("bcache: a fill would wait for itself")
 
 // NewLoader returns a Loader for a cache. The error wraps ErrConfig, and says everything that is
 // wrong. There is nothing to close: fills in the background end with Close of the cache.
@@ -54,17 +52,18 @@ func newLoaderOf(
 	if cache == nil {
 		return nil, fmt.Errorf("%w: loader: the cache is nil", ErrConfig)
 	}
+	cfg = cfg.withDefaults()
 	l := &Loader{
-		cache: cache, cfg: cfg.withDefaults(), policy: newLoadPolicy(&cfg),
+		cache: cache, cfg: cfg,
+		view: loaderView{
+			store: cache.store, wall: cache.wall, prefix: cfg.Prefix, policy: newLoadPolicy(&cfg),
+			layout: layout, decodes: decodes,
+		},
 		lag:    max(cmp.Or(cfg.Settle, cache.settle), 0),
-		layout: layout, decodes: decodes,
+		slots:  newSlots(cfg.MaxConcurrent),
+		stales: newStaleTeller(cache, &cfg),
 	}
-	if cfg.OnStale != nil {
-		l.stales = l.newStales()
-	}
-	if cfg.MaxConcurrent > 0 {
-		l.slots = make(chan struct{}, cfg.MaxConcurrent)
-	}
+	l.refreshes.loader = l
 	return l, nil
 }
 
@@ -79,7 +78,7 @@ func newLoaderOf(
 //
 // A hit allocates nothing; with a Prefix, as long as the key has no more than 128 bytes with it.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
-	if val, ok := l.fresh(key); ok {
+	if val, ok := l.view.fresh(key); ok {
 		l.cache.store.count(true)
 		return val, nil
 	}
@@ -105,28 +104,42 @@ type Result struct {
 
 // GetResult is Get for who wants to know whether the value is stale, and why.
 func (l *Loader) GetResult(ctx context.Context, key string) Result {
-	if val, ok := l.fresh(key); ok {
+	if val, ok := l.view.fresh(key); ok {
 		l.cache.store.count(true)
 		return Result{Value: val}
 	}
 	return l.get(ctx, key)
 }
 
-// fresh returns a value about which there is nothing to do, if it is one of the Loader's layout. That it
-// is a hit isn't counted.
-func (l *Loader) fresh(key string) (string, bool) {
-	b := l.cache
-	if l.cfg.Prefix == "" {
-		return b.store.fresh(key, b.wall)
+// Set writes a value on all nodes, with the times that it would have if a Fill had brought it: Jitter
+// shortens its TTL, and RefreshAhead, StaleFor and StaleOnErrorFor apply to it. But it is a write, as
+// Bcache.Set is: it beats all fills that began before, and ends an ErrNotFound that is remembered; what
+// NegativeTTL and Settle say doesn't concern it. A ttl of 0 is LoaderConfig.TTL, NoExpiry no deadline;
+// with a negative one it deletes, as Delete does.
+//
+// The error is ErrClosed or ErrTooLarge, which key and value, the Prefix included, may be. After
+// ErrTooLarge the value isn't stored and the key is deleted on all nodes.
+//
+// Where a database has the truth, Delete after the commit is better: see "Fills, and the
+// fence" in the README.
+func (l *Loader) Set(key, val string, ttl time.Duration) error {
+	b, full := l.cache, l.cfg.Prefix+key
+	if ttl < 0 {
+		return b.Delete(full)
 	}
-	var joined [128]byte
-	if len(l.cfg.Prefix)+len(key) > len(joined) {
-		return b.store.fresh(l.cfg.Prefix+key, b.wall)
+	if b.tooLarge(full, val) {
+		return b.refuse(full)
 	}
-	n := copy(joined[:], l.cfg.Prefix)
-	n += copy(joined[n:], key)
-	return b.store.fresh(unsafe.String(&joined[0], n), b.wall) // it isn't kept
+	now := b.peer.now()
+	rec, _ := l.view.policy.value(now, full, val, ttl, rand.Float64())
+	return b.peer.replica.setRecord(b.peer.instantOf(now), &rec)
 }
+
+// Delete is Bcache.Delete: call it after each commit that changes what a Fill reads.
+func (l *Loader) Delete(key string) error { return l.cache.Delete(l.cfg.Prefix + key) }
+
+// DeleteMany is Bcache.DeleteMany.
+func (l *Loader) DeleteMany(keys []string) error { return l.cache.deleteMany(l.cfg.Prefix, keys) }
 
 // get deals with all other cases.
 func (l *Loader) get(ctx context.Context, key string) Result {
@@ -134,7 +147,7 @@ func (l *Loader) get(ctx context.Context, key string) Result {
 	res, v, answered := l.held(full)
 	if answered {
 		if v.refreshes() {
-			l.refresh(ctx, full)
+			l.refreshes.start(ctx, full)
 		}
 		return l.counted(res)
 	}
@@ -146,11 +159,18 @@ func (l *Loader) wait(ctx context.Context, full string) Result {
 	if err := ctx.Err(); err != nil {
 		return Result{Err: err}
 	}
-	ld, isNew := l.cache.loads.join(full, l.layout, newRun(ctx, false), make(chan struct{}, 1))
-	if isNew {
-		go l.work(ld)
-	}
+	ld, _ := l.join(ctx, full)
 	return l.outcome(ctx, ld)
+}
+
+// join has the caller wait for the load of a key, and begins one if need be; nil is one that waits for
+// the caller.
+func (l *Loader) join(ctx context.Context, full string) (ld *load, isNew bool) {
+	ld, isNew = l.cache.loads.join(full, l.view.layout, newRun(ctx, false), make(chan struct{}, 1))
+	if isNew {
+		go newKeyFill(l, ld).work()
+	}
+	return ld, isNew
 }
 
 // outcome waits for what becomes of a load; nil is one that waits for the caller.
@@ -158,7 +178,7 @@ func (l *Loader) outcome(ctx context.Context, ld *load) Result {
 	if ld == nil {
 		return Result{Err: ErrFillCycle}
 	}
-	res := l.cache.loads.wait(ctx, ld)
+	res := Result(l.cache.loads.wait(ctx, ld))
 	if res.Err == errOverdue {
 		return l.overdue(ld.key)
 	}
@@ -168,8 +188,8 @@ func (l *Loader) outcome(ctx context.Context, ld *load) Result {
 // overdue is failed for who doesn't wait any longer for a Fill that ignores its context.
 func (l *Loader) overdue(full string) Result {
 	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context", full)
-	l.rest(full, lookedAt{kept: errOverdue})
-	switch rec, v := l.look(full); v {
+	l.rest(full, knownError{kept: errOverdue})
+	switch rec, v := l.view.look(full); v {
 	case verdictServe, verdictRefresh:
 		return Result{Value: rec.val}
 	case verdictStale, verdictFallback:
@@ -184,37 +204,14 @@ func (l *Loader) overdue(full string) Result {
 // waiting for a fill, and counts whether something can.
 func (l *Loader) held(full string) (res Result, v verdict, answered bool) {
 	now := l.cache.peer.instant()
-	rec, v, garbled := l.inspect(full, now.wall)
+	rec, v, garbled := l.view.inspect(full, now.wall)
 	if garbled {
-		l.cache.n.undecodable.Add(1)
+		l.cache.fills.undecodable.Add(1)
 	}
 	res, answered = l.answer(full, &rec, v, now.mono)
 	l.cache.store.count(answered && v != verdictFill)
 	return res, v, answered
 }
-
-// look says what is held of a key of the cache, and what to do with it.
-func (l *Loader) look(full string) (record, verdict) {
-	rec, v, _ := l.inspect(full, l.cache.wall())
-	return rec, v
-}
-
-// inspect is look that says too whether something is held that would be served if it could be decoded.
-// Of what is held and what stands beside it on this node, it takes what this Loader can use.
-func (l *Loader) inspect(full string, wall int64) (rec record, v verdict, garbled bool) {
-	rec, held := l.cache.store.entry(full, wall)
-	v = l.policy.judge(&rec, held, wall)
-	if l.decodes == nil || v == verdictMissing || v != verdictFill && l.decodes(rec.val) {
-		return rec, v, false
-	}
-	garbled = v != verdictFill
-	rec, held = l.cache.store.beside(full, wall)
-	v = l.policy.judge(&rec, held && (rec.kind != kindValue || l.decodes(rec.val)), wall)
-	return rec, v, garbled && v == verdictFill
-}
-
-// usable reports whether a value is one of the Loader's layout.
-func (l *Loader) usable(val string) bool { return l.decodes == nil || l.decodes(val) }
 
 // answer returns what can be said without waiting for a fill.
 func (l *Loader) answer(full string, rec *record, v verdict, now time.Duration) (res Result, ok bool) {
@@ -222,7 +219,7 @@ func (l *Loader) answer(full string, rec *record, v verdict, now time.Duration) 
 	case verdictServe, verdictRefresh:
 		return Result{Value: rec.val}, true
 	case verdictMissing:
-		l.cache.n.notFound.Add(1)
+		l.cache.fills.notFound.Add(1)
 		return Result{Err: ErrNotFound}, true
 	}
 	err, rests := l.failures.of(now, full, v == verdictFallback)
@@ -235,9 +232,22 @@ func (l *Loader) answer(full string, rec *record, v verdict, now time.Duration) 
 	return Result{}, false
 }
 
+// counted counts a stale value.
 func (l *Loader) counted(r Result) Result {
 	if r.Stale {
-		l.cache.n.stale.Add(1)
+		l.cache.fills.stale.Add(1)
 	}
 	return r
 }
+
+// rest leaves a key alone for RetryAfter.
+func (l *Loader) rest(full string, err knownError) {
+	now := l.cache.peer.instant().mono
+	l.failures.add(now, full, err.kept, err.size, l.cfg.RetryAfter)
+}
+
+// recovered forgets how a key's last fill failed.
+func (l *Loader) recovered(full string) { l.failures.end(l.cache.peer.instant().mono, full) }
+
+// unprefixed is the user's name of a key of the cache.
+func (l *Loader) unprefixed(full string) string { return full[len(l.cfg.Prefix):] }

@@ -114,8 +114,8 @@ func TestLeaseGetManyTurns(t *testing.T) {
 		for _, b := range nodes {
 			r := b.peer.replica
 			r.mu.Lock()
-			if len(r.asks) > 0 {
-				t.Errorf("node %d is left with %d asks", r.id, len(r.asks))
+			if len(r.asks.byID) > 0 {
+				t.Errorf("node %d is left with %d asks", r.id, len(r.asks.byID))
 			}
 			r.mu.Unlock()
 		}

@@ -120,10 +120,41 @@ func TestLoaderCloseDuringEverything(t *testing.T) {
 			synctest.Wait()
 			for i, b := range nodes {
 				r := b.peer.replica
-				if n := b.loads.running.Load(); n != 0 || len(r.asks) != 0 {
-					t.Errorf("node %d is left with %d loads, %d asks", i, n, len(r.asks))
+				if n := b.loads.running.Load(); n != 0 || len(r.asks.byID) != 0 {
+					t.Errorf("node %d is left with %d loads, %d asks", i, n, len(r.asks.byID))
 				}
 			}
 		})
 	}
+}
+
+// After Close Fills are still called, background ones end, and none is left.
+func TestLoaderClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		db := &testDB{}
+		db.set("k", "v")
+		var ended error
+		l := newLoader(t, b, func(ctx context.Context, key string) (Loaded, error) {
+			if db.asked() > 0 && key == "k" && ended == nil {
+				<-ctx.Done()
+				ended = context.Cause(ctx)
+				return Loaded{}, ctx.Err()
+			}
+			return db.fill(ctx, key)
+		}, func(c *LoaderConfig) { c.StaleFor = time.Hour })
+		loaded(t, l, "k", "v")
+		advance(time.Minute)
+		stale(t, l, "k", "v", nil)
+		synctest.Wait()
+		must(t, b.Close())
+		synctest.Wait()
+		if ended != ErrClosed {
+			t.Errorf("the fill in the background ended with %v", ended)
+		}
+		loaded(t, l, "k", "v")
+		if s := b.Stats(); s.FillErrors != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
 }

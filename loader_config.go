@@ -217,3 +217,11 @@ func (c LoaderConfig) withDefaults() LoaderConfig {
 	c.BatchSize = cmp.Or(c.BatchSize, defaultBatchSize)
 	return c
 }
+
+// newLoadPolicy returns what a Loader with this configuration does with what the cache holds.
+func newLoadPolicy(c *LoaderConfig) loadPolicy {
+	return loadPolicy{
+		ttl: c.TTL, negativeTTL: c.NegativeTTL, jitter: c.Jitter, refreshAhead: c.RefreshAhead,
+		staleForMs: ceilMs(c.StaleFor), onErrorMs: ceilMs(c.StaleOnErrorFor),
+	}
+}

@@ -13,39 +13,6 @@ import (
 	"time"
 )
 
-// getFor is Get by a caller with a deadline.
-func getFor(l *Loader, d time.Duration, key string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	defer cancel()
-	return l.Get(ctx, key)
-}
-
-// hangingDB hangs in its first queries, whatever their contexts, or until these end.
-type hangingDB struct {
-	testDB
-	hangs   int           // how many queries do
-	release chan struct{} // nil: they obey their contexts
-}
-
-func (db *hangingDB) fill(ctx context.Context, key string) (Loaded, error) {
-	db.mu.Lock()
-	db.queries = append(db.queries, key)
-	hangs := db.hangs > 0
-	db.hangs--
-	db.mu.Unlock()
-	if hangs {
-		select {
-		case <-db.release:
-		case <-ctx.Done():
-			if db.release != nil {
-				<-db.release
-			}
-		}
-		return Loaded{}, ctx.Err()
-	}
-	return Loaded{Value: "v"}, nil
-}
-
 // One query that hangs costs those who came before the first deadline; then the key is usable again,
 // whether or not the query obeys its context.
 func TestLoaderHungFillIsGivenUp(t *testing.T) {
@@ -156,108 +123,6 @@ func TestLoaderHungRefreshIsGivenUp(t *testing.T) {
 	})
 }
 
-// Three Fills of a key run at a time, whatever forgets or gives up the others; the next one waits, may
-// be joined meanwhile, and begins after all writes that came before. Other keys aren't concerned.
-func TestLoaderPlaces(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := localNode(t)
-		db := &hangingDB{hangs: 3, release: make(chan struct{})}
-		l := newLoader(t, b, db.fill)
-		var wg sync.WaitGroup
-		for i := range 3 {
-			wg.Go(func() { l.Get(t.Context(), "k") })
-			synctest.Wait()
-			if must(t, b.Delete("k")); db.asked() != i+1 {
-				t.Errorf("%d queries", db.asked())
-			}
-		}
-		for range 10 {
-			wg.Go(func() { loaded(t, l, "k", "v") })
-			synctest.Wait()
-			must(t, b.Delete("k"))
-		}
-		if n := b.loads.running.Load(); n != 4 || db.asked() != 3 {
-			t.Errorf("%d loads, %d queries", n, db.asked())
-		}
-		loaded(t, l, "other", "v")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := l.Get(ctx, "k"); err != context.DeadlineExceeded {
-			t.Error(err)
-		}
-		db.release <- struct{}{} // one returns, and makes room
-		synctest.Wait()
-		if db.asked() != 5 {
-			t.Errorf("%d queries", db.asked())
-		}
-		get(t, b, "k", "v")
-		close(db.release)
-		wg.Wait()
-	})
-}
-
-// Who comes after a write doesn't get what was looked up before it, by a load whose Fill hadn't begun.
-func TestLoaderLookUpIsForgotten(t *testing.T) {
-	f := newLoads(newKeyHash())
-	r := newRun(t.Context(), false)
-	ld, _ := f.join("k", nil, r, make(chan struct{}, 1))
-	other := func() bool {
-		ld2, isNew := f.join("k", nil, newRun(t.Context(), false), make(chan struct{}, 1))
-		if isNew {
-			f.end(ld2, Result{})
-		}
-		return isNew
-	}
-	f.written("k")
-	if other() {
-		t.Error("before its Fill a write forgets it")
-	}
-	f.lookUp(ld, func() (Result, bool) {
-		f.written("k")
-		if !other() {
-			t.Error("what is being looked up is joined after a write")
-		}
-		return Result{}, false
-	})
-	if other() {
-		t.Error("nothing was found, and it isn't joined")
-	}
-	f.lookUp(ld, func() (Result, bool) { return Result{}, true })
-	if f.written("k"); !other() {
-		t.Error("what was looked up is joined after a write")
-	}
-	f.end(ld, Result{})
-}
-
-// A refresh isn't begun where all places are taken.
-func TestLoaderRefreshNeedsAPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := localNode(t)
-		db := &hangingDB{release: make(chan struct{})}
-		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.StaleFor = time.Hour })
-		var wg sync.WaitGroup
-		db.hangs = 3
-		for range 3 {
-			wg.Go(func() { l.Get(t.Context(), "k") })
-			synctest.Wait()
-			must(t, b.Delete("k"))
-		}
-		now := b.peer.now()
-		rec, _ := l.policy.value(now, "k", Loaded{Value: "old"}, 0)
-		must(t, b.peer.replica.setRecord(b.peer.instantOf(now), &rec))
-		advance(time.Minute)
-		for range 10 {
-			stale(t, l, "k", "old", nil)
-			synctest.Wait()
-		}
-		if n := b.loads.running.Load(); n != 3 || db.asked() != 3 {
-			t.Errorf("%d loads, %d queries", n, db.asked())
-		}
-		close(db.release)
-		wg.Wait()
-	})
-}
-
 // A GetMany that is given up doesn't hold up any of its keys.
 func TestGetManyIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -289,28 +154,6 @@ func TestGetManyIsGivenUp(t *testing.T) {
 	})
 }
 
-// What a Fill or its driver fails of, while people wait, is a failure, be it that of a context.
-func TestLoaderOwnTimeoutsAreFailures(t *testing.T) {
-	for _, own := range []error{context.Canceled, context.DeadlineExceeded, fmt.Errorf("rpc: %w", context.Canceled)} {
-		synctest.Test(t, func(t *testing.T) {
-			b := localNode(t)
-			calls := 0
-			l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
-				calls++
-				return Loaded{}, own
-			})
-			for range 3 {
-				if _, err := l.Get(t.Context(), "k"); err != own {
-					t.Errorf("%v instead of %v", err, own)
-				}
-			}
-			if n := b.Stats().FillErrors; n != 1 || calls != 1 {
-				t.Errorf("%v: FillErrors = %d, %d fills", own, n, calls)
-			}
-		})
-	}
-}
-
 // A caller's deadline is none of the others' business, whoever begins the Fill and however that looks
 // at it.
 func TestLoaderDeadlinesAreNotShared(t *testing.T) {
@@ -336,92 +179,6 @@ func TestLoaderDeadlinesAreNotShared(t *testing.T) {
 			}
 		})
 	}
-}
-
-// What fails when others have succeeded meanwhile isn't remembered, nor is what they brought an old
-// value.
-func TestLoaderLateFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		db := &hangingDB{hangs: 1}
-		b := localNode(t)
-		l := newLoader(t, b, db.fill, func(c *LoaderConfig) {
-			c.TTL, c.StaleOnErrorFor, c.RetryAfter = 10*time.Second, time.Hour, time.Hour
-			c.OnStale = func(string, error) { t.Error("OnStale") }
-		})
-		var wg sync.WaitGroup
-		wg.Go(func() { loaded(t, l, "k", "v") }) // it waits for the first one
-		synctest.Wait()
-		if _, err := getFor(l, time.Second, "k"); err != context.DeadlineExceeded {
-			t.Error(err)
-		}
-		advance(28 * time.Second)
-		loaded(t, l, "k", "v")
-		wg.Wait()
-		if s := b.Stats(); s.FillErrors != 1 || s.StaleFailures != 0 || s.FillsGivenUp != 1 {
-			t.Errorf("%+v", s)
-		}
-		advance(10 * time.Second)
-		loaded(t, l, "k", "v")
-		if db.asked() != 3 {
-			t.Errorf("%d queries", db.asked())
-		}
-	})
-}
-
-// The default ends a query that hangs, in the background too, where nobody has a deadline.
-func TestLoaderDefaultFillTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		db := &hangingDB{hangs: 1}
-		l := newLoader(t, localNode(t), db.fill)
-		start := time.Now()
-		_, err := l.Get(t.Context(), "k")
-		if took := time.Since(start); err != context.DeadlineExceeded || took != 30*time.Second {
-			t.Errorf("%v after %v", err, took)
-		}
-		db.hangs = 1
-		never := newLoader(t, localNode(t), db.fill, func(c *LoaderConfig) { c.FillTimeout = -1 })
-		if _, err := getFor(never, time.Hour, "k"); err != context.DeadlineExceeded || time.Since(start) < time.Hour {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-		synctest.Wait()
-	})
-}
-
-// Places go round: at no time do more than three Fills of a key run, and every caller gets a value that
-// is as new as what was written before it came.
-func TestLoaderPlacesUnderLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := localNode(t)
-		var row, running, queries atomic.Int64
-		l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
-			queries.Add(1)
-			if n := running.Add(1); n > maxFills {
-				t.Errorf("%d at once", n)
-			}
-			defer running.Add(-1)
-			n := row.Load()
-			advance(50 * time.Millisecond)
-			return Loaded{Value: fmt.Sprintf("%09d", n)}, nil
-		})
-		var wg sync.WaitGroup
-		for i := range 1000 { // one every 2 ms, and a change every 6
-			if i%3 == 0 {
-				row.Add(1)
-				must(t, b.Delete("k"))
-			}
-			least := fmt.Sprintf("%09d", row.Load())
-			wg.Go(func() {
-				if val, err := l.Get(t.Context(), "k"); err != nil || val < least {
-					t.Errorf("%q, %v: older than %s", val, err, least)
-				}
-			})
-			advance(2 * time.Millisecond)
-		}
-		wg.Wait()
-		if n := queries.Load(); n > 150 {
-			t.Errorf("%d queries", n)
-		}
-	})
 }
 
 // GetMany has at most BatchSize keys in a FillMany, and doesn't hold up who asks for a later one.
@@ -456,5 +213,255 @@ func TestGetManyBatches(t *testing.T) {
 		if s := b.Stats(); s.Misses != 11 || s.Fills != 10 {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+// A query that is only slower than its callers' deadlines ends up in the cache.
+func TestLoaderSlowQueryIsCached(t *testing.T) {
+	for _, c := range []struct{ query, deadline time.Duration }{
+		{300 * time.Millisecond, 50 * time.Millisecond},
+		{time.Second, 300 * time.Millisecond},
+	} {
+		t.Run(c.query.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				db := &testDB{took: c.query}
+				db.set("k", "v")
+				b := localNode(t)
+				l := newLoader(t, b, db.fill)
+				var wg sync.WaitGroup
+				var ok, failed atomic.Int32
+				for range 1000 { // 10 s
+					wg.Go(func() {
+						if _, err := getFor(l, c.deadline, "k"); err != nil {
+							failed.Add(1)
+						} else {
+							ok.Add(1)
+						}
+					})
+					advance(10 * time.Millisecond)
+				}
+				wg.Wait()
+				if ok.Load() < 800 {
+					t.Errorf("query %v, deadlines %v: %d of 1000 Gets ok, %d not, %d queries",
+						c.query, c.deadline, ok.Load(), failed.Load(), db.asked())
+				}
+			})
+		})
+	}
+}
+
+// A key that hangs in another caller's Fill holds up no later batch.
+func TestGetManyHungKey(t *testing.T) {
+	for _, many := range []bool{true, false} {
+		t.Run(fmt.Sprint(many), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hang := make(chan struct{})
+				defer close(hang)
+				b := localNode(t)
+				one := func(_ context.Context, key string) (Loaded, error) {
+					if key[0] == 'h' {
+						<-hang
+					}
+					return Loaded{Value: "v"}, nil
+				}
+				l := newLoader(t, b, one, func(c *LoaderConfig) {
+					c.BatchSize = 10
+					if many {
+						c.FillMany = func(_ context.Context, keys []string) (map[string]Loaded, error) {
+							m := map[string]Loaded{}
+							for _, k := range keys {
+								m[k] = Loaded{Value: "v"}
+							}
+							return m, nil
+						}
+					}
+				})
+				hung := 1
+				if !many {
+					hung = 16
+				}
+				var keys []string
+				for i := range hung {
+					k := fmt.Sprint("h", i)
+					go l.Get(t.Context(), k)
+					keys = append(keys, k)
+				}
+				synctest.Wait()
+				for i := range 100 {
+					keys = append(keys, fmt.Sprint(i))
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				vals, err := l.GetMany(ctx, keys)
+				if len(vals) != 100 {
+					var ke KeyErrors
+					errors.As(err, &ke)
+					t.Errorf("FillMany %v: %d hung keys: %d of 100 others have a value, %d errors",
+						many, hung, len(vals), len(ke))
+				}
+			})
+		})
+	}
+}
+
+// A client that disconnects from one key of a refresh doesn't end that of the others.
+func TestLoaderRefreshOfOthersGoesOn(t *testing.T) {
+	for _, how := range []string{"cancelled", "served"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := localNode(t)
+				var ended atomic.Value
+				slow := false
+				l := newLoader(t, b, nil, func(c *LoaderConfig) {
+					c.StaleFor = 100 * time.Millisecond
+					c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+						if slow {
+							select {
+							case <-ctx.Done():
+								ended.Store(ctx.Err())
+								return nil, ctx.Err()
+							case <-time.After(time.Second):
+							}
+						}
+						m := map[string]Loaded{}
+						for _, k := range keys {
+							m[k] = Loaded{Value: "v"}
+						}
+						return m, nil
+					}
+				})
+				keys := []string{"a", "b", "c"}
+				l.GetMany(t.Context(), keys)
+				advance(time.Minute)
+				slow = true
+				l.GetMany(t.Context(), keys) // stale: one refresh of all
+				synctest.Wait()
+				advance(200 * time.Millisecond)
+				ctx, cancel := context.WithCancel(t.Context())
+				if how == "cancelled" {
+					time.AfterFunc(50*time.Millisecond, cancel)
+				}
+				_, err := l.Get(ctx, "a")
+				cancel()
+				synctest.Wait()
+				t.Log(how, err, ended.Load())
+				if ended.Load() != nil {
+					t.Errorf("%s: the refresh of the other keys ended: %v", how, ended.Load())
+				}
+				if how == "cancelled" {
+					advance(2 * time.Second)
+				}
+			})
+		})
+	}
+}
+
+// Who joined one key of a refresh, and is served, doesn't end that of the others.
+func TestLoaderServedEndsNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		slow := false
+		var ended []string
+		_, bs, ls := leased(t, 2, &testDB{}, func(c *LoaderConfig) {
+			c.StaleFor = 100 * time.Millisecond
+			c.Fill = nil
+			c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+				d := time.Millisecond
+				mu.Lock()
+				if slow {
+					d = 300 * time.Millisecond * time.Duration(len(keys))
+				}
+				mu.Unlock()
+				select {
+				case <-ctx.Done():
+					mu.Lock()
+					ended = append(ended, keys...)
+					mu.Unlock()
+					return nil, ctx.Err()
+				case <-time.After(d):
+				}
+				m := map[string]Loaded{}
+				for _, k := range keys {
+					m[k] = Loaded{Value: "v"}
+				}
+				return m, nil
+			}
+		})
+		_ = bs
+		keys := []string{"a", "b", "c"}
+		_, err := ls[1].GetMany(t.Context(), keys)
+		must(t, err)
+		synctest.Wait()
+		advance(time.Minute)
+		mu.Lock()
+		slow = true
+		mu.Unlock()
+		go ls[0].Get(t.Context(), "a") // stale: a refresh of 300 ms, with the lease
+		synctest.Wait()
+		advance(10 * time.Millisecond)
+		ls[1].GetMany(t.Context(), keys) // stale: a refresh; that of b and c takes 600 ms
+		synctest.Wait()
+		advance(150 * time.Millisecond)
+		loaded(t, ls[1], "a", "v") // too old: joins, and is served as node 0 has filled it
+		advance(time.Second)
+		synctest.Wait()
+		if len(ended) > 0 {
+			t.Errorf("a Get of a was served, and the query for %q ended because of that", ended)
+		}
+	})
+}
+
+// Callers in a hurry, beside a patient one, start no other query within the first second.
+func TestLoaderHurriedCallersStartNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: 5 * time.Second}
+		db.set("k", "v")
+		b := localNode(t)
+		l := newLoader(t, b, db.fill)
+		go l.Get(t.Context(), "k") // patient
+		synctest.Wait()
+		for range 19 { // for 0.95 s
+			getFor(l, 50*time.Millisecond, "k")
+		}
+		if n := b.Stats().FillsGivenUp; n != 0 || db.asked() != 1 {
+			t.Errorf("FillsGivenUp = %d, %d queries, by callers with deadlines of 50 ms", n, db.asked())
+		}
+		advance(10 * time.Second)
+	})
+}
+
+// typed: error of one undecodable in FillMany etc. counters
+
+// GetMany: an impatient Get of one key gives up a whole healthy batch.
+
+// Who gives up one key of a GetMany doesn't give up the others.
+func TestGetManyOneKeyGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		asked := 0
+		l := newLoader(t, b, nil, func(c *LoaderConfig) {
+			c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+				asked += len(keys)
+				m := map[string]Loaded{}
+				for _, k := range keys {
+					m[k] = Loaded{Value: "v"}
+				}
+				advance(2 * time.Second)
+				return m, nil
+			}
+		})
+		var keys []string
+		for i := range 1000 {
+			keys = append(keys, fmt.Sprint(i))
+		}
+		go l.GetMany(t.Context(), keys)
+		synctest.Wait()
+		getFor(l, 150*time.Millisecond, "7") // one impatient caller of one key
+		l.GetMany(t.Context(), keys[100:])
+		if asked > 1010 {
+			t.Errorf("%d keys asked for", asked)
+		}
+		synctest.Wait()
+		advance(3 * time.Second)
 	})
 }

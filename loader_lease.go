@@ -1,10 +1,12 @@
 package bcache
 
 import (
-	"context"
 	"errors"
 	"time"
 )
+
+// What a fill waits for before its Fill is called: a slot of MaxConcurrent, and with ClusterWide, the
+// lease of its key.
 
 // ErrFillElsewhere is why a value is stale, see Result.Err, if it was another node's fill that failed.
 var ErrFillElsewhere = errors.New("bcache: the fill failed on another node")
@@ -13,139 +15,239 @@ var ErrFillElsewhere = errors.New("bcache: the fill failed on another node")
 // longer may be done twice.
 const defaultLease = 10 * time.Second
 
-// leaseSlack is what a fill takes beside its FillTimeout.
-const leaseSlack = 100 * time.Millisecond
+// slots have a token for each fill of a Loader that runs; nil is no limit.
+type slots chan struct{}
 
-// admit waits until a load may be filled: for a slot, and then for its lease, so that no node sits on a
+func newSlots(n int) slots {
+	if n == 0 {
+		return nil
+	}
+	return make(slots, n)
+}
+
+// tryEnter takes a slot that is free.
+func (s slots) tryEnter() bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s slots) exit() {
+	if s != nil {
+		<-s
+	}
+}
+
+func (s slots) full() bool { return s != nil && len(s) == cap(s) }
+
+// slot waits for a slot, unless the fill is answered meanwhile. If nobody waits for it, it takes one
+// that is free, or gives up: a later hit will try again.
+func (k *keyFill) slot() (res Result, answered bool) {
+	slots := k.loader.slots
+	if slots.tryEnter() {
+		return Result{}, false
+	}
+	if k.run.background {
+		k.run.close(ErrClosed)
+	}
+	for {
+		select {
+		case slots <- struct{}{}:
+			return Result{}, false
+		case <-k.arrived:
+			if res, ok := k.found(); ok {
+				return res, true
+			}
+		case <-k.run.ctx.Done():
+			return Result{Err: k.run.err()}, true
+		}
+	}
+}
+
+// admit waits until the Fill may be called: for a slot, and then for the lease, so that no node sits on a
 // lease while it queues. While others have the lease it leaves the slot to other keys. Then either it
 // has a slot, or it is answered: its value has come, or another node's fill has failed, or nobody waits
 // any more.
-func (l *Loader) admit(ld *load) (res Result, answered bool) {
-	if res, answered = l.slot(ld); answered || !l.cfg.ClusterWide {
+func (k *keyFill) admit() (res Result, answered bool) {
+	slots := k.loader.slots
+	if res, answered = k.slot(); answered || !k.loader.cfg.ClusterWide {
 		return res, answered
 	}
 	has, admitted := true, false // a slot; and it is the caller's
 	defer func() {
 		if has && !admitted { // also if a Codec has called runtime.Goexit
-			l.exit()
+			slots.exit()
 		}
 	}()
-	l.ask(ld)
+	k.ask()
 	for {
-		turn, res, answered := l.await(ld, has)
+		turn, res, answered := k.await(has)
 		switch {
 		case answered:
 			return res, true
-		case turn == turnWait:
+		case turn == leaseWait:
 			if has {
-				l.exit()
+				slots.exit()
 			}
 			has = false
 			continue
-		case has || l.tryEnter():
+		case has || slots.tryEnter():
 			has, admitted = true, true
 			return Result{}, false
 		}
-		l.decline(ld)
-		if res, answered := l.slot(ld); answered {
+		k.claim.decline()
+		if res, answered := k.slot(); answered {
 			return res, true
 		}
 		has = true
-		l.ask(ld)
+		k.ask()
 	}
 }
 
-// ask asks for the lease of a load's key, unless it is asked for.
-func (l *Loader) ask(ld *load) {
-	p := l.cache.peer
-	switch {
-	case ld.asked:
-	case ld.lease == nil:
-		_, v := l.look(ld.key)
-		term := defaultLease
-		if l.cfg.FillTimeout > 0 {
-			term = l.cfg.FillTimeout + leaseSlack
-		}
-		ld.lease = p.replica.askLease(p.instant(), ld.key, v != verdictFill, term, ld.stir)
-	default:
-		p.replica.askLeaseAgain(p.instant(), ld.lease)
-	}
-	ld.asked = true
-}
-
-// decline leaves the lease that a load was granted to who doesn't queue for a slot.
-func (l *Loader) decline(ld *load) {
-	p := l.cache.peer
-	ld.asked = !p.replica.declineLease(p.instant(), ld.lease)
-}
-
-// turn is turnOf of a load's lease. If a caller has waited until a deadline, what is waited for may
-// hang.
-func (l *Loader) turn(ld *load) (turnOpcode, time.Duration) {
-	p := l.cache.peer
-	now := p.instant()
-	if ld.late.Swap(false) {
-		p.replica.suspectLease(now, ld.lease)
-	}
-	return p.replica.turnOf(now, ld.lease)
-}
-
-// await waits until it is the load's turn to be filled: that is turnGranted or turnAlone. Otherwise it
-// is answered: its value has come, or another node's fill has failed, or nobody waits any more. With
-// glance it returns turnWait if others are to be waited for.
-func (l *Loader) await(ld *load, glance bool) (turn turnOpcode, res Result, answered bool) {
+// await waits until it is the fill's turn: that is leaseGranted or leaseAlone. Otherwise it is answered:
+// its value has come, or another node's fill has failed, or nobody waits any more. With glance it returns
+// leaseWait if others are to be waited for.
+func (k *keyFill) await(glance bool) (turn leaseTurn, res Result, answered bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		turn, wait := l.turn(ld)
+		turn, wait := k.turn()
 		switch {
-		case turn == turnGranted || turn == turnAlone:
+		case turn == leaseGranted || turn == leaseAlone:
 			return turn, Result{}, false
-		case turn == turnFailed:
-			if res, ok := l.failedElsewhere(ld, wait); ok {
+		case turn == leaseFailed:
+			if res, ok := k.failedElsewhere(wait); ok {
 				return turn, res, true
 			}
-			return turnAlone, Result{}, false
-		case turn == turnWait && glance:
+			return leaseAlone, Result{}, false
+		case turn == leaseWait && glance:
 			return turn, Result{}, false
 		}
 		timer.Reset(wait)
 		select {
-		case <-ld.arrived:
+		case <-k.arrived:
 		case <-timer.C:
-		case <-ld.run.ctx.Done():
-			return turn, Result{Err: ld.run.err()}, true
+		case <-k.run.ctx.Done():
+			return turn, Result{Err: k.run.err()}, true
 		}
-		if res, ok := l.found(ld); ok {
+		if res, ok := k.found(); ok {
 			return turn, res, true
 		}
 	}
 }
 
-// failedElsewhere falls back on the old value, and leaves the key alone for as long as others
-// do.
-func (l *Loader) failedElsewhere(ld *load, wait time.Duration) (Result, bool) {
-	now := l.cache.peer.instant().mono
-	return l.cache.loads.lookUp(ld, func() (Result, bool) {
-		switch rec, v := l.look(ld.key); v {
-		case verdictStale, verdictFallback:
-			l.failures.add(now, ld.key, lookedAt{kept: ErrFillElsewhere}, wait)
-			return Result{Value: rec.val, Stale: true, Err: ErrFillElsewhere}, true
-		case verdictRefresh, verdictServe:
-			l.failures.add(now, ld.key, lookedAt{kept: ErrFillElsewhere}, wait)
-			return Result{Value: rec.val}, true
+// ask asks for the lease, unless it is asked for.
+func (k *keyFill) ask() {
+	switch {
+	case k.claim.asked:
+	case k.claim.lease != nil:
+		k.claim.wantAgain()
+	default:
+		_, v := k.loader.view.look(k.key)
+		term := defaultLease
+		if timeout := k.loader.cfg.FillTimeout; timeout > 0 {
+			term = timeout + fillSlack
 		}
-		return Result{}, false
-	})
+		k.claim.want(k.key, v != verdictFill, term, k.stir)
+	}
 }
 
-// endLease tells what has become of a load that has asked for its turn.
-func (l *Loader) endLease(ld *load) {
-	if ld.lease == nil {
+// turn says whether it is the fill's turn, and when to look again. If a caller has waited until a
+// deadline, what is waited for may hang.
+func (k *keyFill) turn() (leaseTurn, time.Duration) { return k.claim.turn(k.isLate()) }
+
+// failedElsewhere falls back on the old value, and leaves the key alone for as long as others
+// do.
+func (k *keyFill) failedElsewhere(wait time.Duration) (res Result, ok bool) {
+	l := k.loader
+	now := l.cache.peer.instant().mono
+	ok = l.cache.loads.lookUp(k.load, func() bool {
+		rec, v := l.view.look(k.key)
+		switch v {
+		case verdictStale, verdictFallback:
+			res = Result{Value: rec.val, Stale: true, Err: ErrFillElsewhere}
+		case verdictRefresh, verdictServe:
+			res = Result{Value: rec.val}
+		default:
+			return false
+		}
+		l.failures.add(now, k.key, ErrFillElsewhere, 0, wait)
+		return true
+	})
+	return res, ok
+}
+
+// A claim is a fill's claim to the lease of its key.
+type claim struct {
+	peer    *peer
+	lease   *leaseAsk    // nil: it hasn't asked for one
+	asked   bool         // it has, or it is alone
+	outcome leaseOutcome // what is said of the fill in the end
+}
+
+func newClaim(p *peer) claim { return claim{peer: p} }
+
+// want asks for the lease; old means that there is an old value to serve if others fail. wake is called
+// when turn has something new to say.
+func (c *claim) want(key string, old bool, term time.Duration, wake func()) {
+	c.lease = c.peer.replica.askLease(c.peer.instant(), key, old, term, wake)
+	c.asked = true
+}
+
+// wantAgain asks for the same after decline.
+func (c *claim) wantAgain() {
+	c.peer.replica.askLeaseAgain(c.peer.instant(), c.lease)
+	c.asked = true
+}
+
+// decline leaves the lease that was granted to who doesn't queue for a slot.
+func (c *claim) decline() { c.asked = !c.peer.replica.declineLease(c.peer.instant(), c.lease) }
+
+// turn is turnOf of the lease; suspect means that what is waited for may hang.
+func (c *claim) turn(suspect bool) (leaseTurn, time.Duration) {
+	now := c.peer.instant()
+	if suspect {
+		c.peer.replica.suspectLease(now, c.lease)
+	}
+	return c.peer.replica.turnOf(now, c.lease)
+}
+
+// filled, uncached and failed note for the other nodes what becomes of the fill. The default is that it
+// was declined.
+
+// filled is for a key that has this record now.
+func (c *claim) filled(rec *record) {
+	if rec.provisional { // the others were offered it, when it was kept
+		c.outcome = leaseOutcome{}
 		return
 	}
-	m := ld.outcome
-	m.late = m.op == opDeclined && errors.Is(context.Cause(ld.run.ctx), context.DeadlineExceeded)
-	p := l.cache.peer
-	p.replica.endLease(p.instant(), ld.lease, m)
+	c.outcome = leaseOutcome{end: tryFilled, stamp: rec.stamp, deadline: rec.deadline}
+}
+
+// uncached is for what others don't get, but as an offer.
+func (c *claim) uncached(offered bool) {
+	c.outcome = leaseOutcome{end: tryUncached}
+	if offered {
+		c.outcome.end = tryOffered
+	}
+}
+
+// failed is for a key that is better left alone for a time.
+func (c *claim) failed(rest time.Duration) { c.outcome = leaseOutcome{end: tryFailed, retry: rest} }
+
+// end tells what has become of the fill, if a lease was asked for. late means that it was given up at the
+// deadline of who waited.
+func (c *claim) end(late bool) {
+	if c.lease == nil {
+		return
+	}
+	o := c.outcome
+	o.late = late && o.end == tryDeclined
+	c.peer.replica.endLease(c.peer.instant(), c.lease, o)
 }

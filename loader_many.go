@@ -87,7 +87,7 @@ func getMany[V any](
 		if _, twice := others[key]; twice {
 			continue
 		}
-		if val, ok := l.fresh(key); ok {
+		if val, ok := l.view.fresh(key); ok {
 			if v, err := decode(key, val); err == nil {
 				l.cache.store.count(true)
 				values[key] = v
@@ -107,9 +107,9 @@ func getMany[V any](
 		}
 	}
 	if len(due) > 0 {
-		l.refresh(ctx, due...)
+		l.refreshes.start(ctx, due...)
 	}
-	l.waitMany(ctx, missing, func(full string, r Result) { put(full[len(l.cfg.Prefix):], r) })
+	l.waitMany(ctx, missing, func(full string, r Result) { put(l.unprefixed(full), r) })
 	if len(errs) > 0 {
 		return values, errs
 	}
@@ -131,19 +131,19 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 			}
 			continue
 		}
-		b := newLoadBatch(ctx, false)
+		b := newLoadBatch(ctx, l, false)
 		var own []*load
 		for _, key := range batch {
-			switch ld := b.join(l, key); {
+			switch ld := b.join(key); {
 			case ld == nil:
 				put(key, Result{Err: ErrFillCycle})
-			case ld.run == b.run && ld.placed.Load():
+			case ld.run == b.run && ld.hasPlace():
 				own = append(own, ld)
 			default:
 				rest = append(rest, ld)
 			}
 		}
-		b.start(l)
+		b.start()
 		for _, ld := range own {
 			put(ld.key, l.outcome(ctx, ld))
 		}
@@ -171,20 +171,14 @@ func (l *Loader) waitEach(ctx context.Context, full []string, put func(full stri
 					tell(keys[0], Result{Err: err})
 					continue
 				}
-				r := newRun(ctx, false)
-				ld, isNew := l.cache.loads.join(keys[0], l.layout, r, make(chan struct{}, 1))
-				if ld == nil {
-					tell(keys[0], Result{Err: ErrFillCycle})
-					continue
-				}
-				if !isNew {
+				ld, isNew := l.join(ctx, keys[0])
+				if ld != nil && !isNew {
 					mu.Lock()
 					rest = append(rest, ld)
 					mu.Unlock()
 					continue
 				}
-				go l.work(ld)
-				tell(ld.key, l.outcome(ctx, ld))
+				tell(keys[0], l.outcome(ctx, ld))
 			}
 		})
 	}

@@ -5,61 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// fillMany is testDB.fill for many keys: one query.
-func (db *testDB) fillMany(ctx context.Context, keys []string) (map[string]Loaded, error) {
-	slices.Sort(keys) // it may do what it likes with them
-	found := map[string]Loaded{}
-	db.mu.Lock()
-	db.queries = append(db.queries, strings.Join(keys, " "))
-	for _, key := range keys {
-		if val, ok := db.rows[key]; ok {
-			found[key] = Loaded{Value: val}
-		}
-	}
-	err, took := db.err, db.took
-	db.mu.Unlock()
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-time.After(took):
-	}
-	return found, err
-}
-
-func many(t *testing.T, db *testDB, edit ...func(*LoaderConfig)) (*Bcache, *Loader) {
-	t.Helper()
-	b := localNode(t)
-	for _, key := range strings.Fields("a b c d") {
-		db.set(key, "value of "+key)
-	}
-	return b, newLoader(t, b, nil, append([]func(*LoaderConfig){func(c *LoaderConfig) {
-		c.FillMany, c.Prefix = db.fillMany, "p:"
-	}}, edit...)...)
-}
-
-func wantMany(t *testing.T, l *Loader, keys string, want string) {
-	t.Helper()
-	got, err := l.GetMany(t.Context(), strings.Fields(keys))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if names := strings.Join(slices.Sorted(maps.Keys(got)), " "); names != want {
-		t.Fatalf("GetMany(%s) has %s", keys, names)
-	}
-	for key, val := range got {
-		if val != "value of "+key {
-			t.Fatalf("%s is %q", key, val)
-		}
-	}
-}
 
 func TestGetMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -261,4 +215,69 @@ func TestGetManyLeavesTheRest(t *testing.T) {
 			t.Errorf("the fill for nobody ended after %v", ended)
 		}
 	})
+}
+
+// What GetManys refresh in the background is bounded together, not each by itself.
+func TestGetManyRefreshesAreBounded(t *testing.T) {
+	for _, many := range []bool{false, true} {
+		t.Run(fmt.Sprint(many), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, err := New(Config{MaxKeys: 100_000})
+				must(t, err)
+				defer b.Close()
+				var running, most atomic.Int32
+				hang := false
+				l := newLoader(t, b, func(ctx context.Context, key string) (Loaded, error) {
+					if hang {
+						most.Store(max(most.Load(), running.Add(1)))
+						<-ctx.Done()
+						running.Add(-1)
+						return Loaded{}, ctx.Err()
+					}
+					return Loaded{Value: "v"}, nil
+				}, func(c *LoaderConfig) {
+					c.StaleFor = time.Hour
+					if many {
+						c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
+							if hang {
+								most.Store(max(most.Load(), running.Add(1)))
+								<-ctx.Done()
+								running.Add(-1)
+								return nil, ctx.Err()
+							}
+							m := map[string]Loaded{}
+							for _, k := range keys {
+								m[k] = Loaded{Value: "v"}
+							}
+							return m, nil
+						}
+					}
+				})
+				var keys []string
+				for i := range 20_000 {
+					keys = append(keys, fmt.Sprint("some-key-of-a-usual-length-", i))
+				}
+				_, err = l.GetMany(t.Context(), keys)
+				must(t, err)
+				advance(time.Minute)
+				hang = true
+				runtime.GC()
+				var m0, m1 runtime.MemStats
+				runtime.ReadMemStats(&m0)
+				g0 := runtime.NumGoroutine()
+				for range 20 { // all within 2 s
+					l.GetMany(t.Context(), keys)
+					synctest.Wait()
+					advance(100 * time.Millisecond)
+				}
+				g1 := runtime.NumGoroutine()
+				runtime.GC()
+				runtime.ReadMemStats(&m1)
+				if most.Load() > 16 {
+					t.Errorf("FillMany %v: 20 GetManys of stale keys: %d calls at a time, %d goroutines more, %d KiB more",
+						many, most.Load(), g1-g0, (int64(m1.HeapAlloc)-int64(m0.HeapAlloc))>>10)
+				}
+			})
+		})
+	}
 }

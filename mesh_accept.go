@@ -22,7 +22,7 @@ type meshAccepts struct {
 	next     time.Time
 }
 
-func (a *meshAccepts) init() { a.greeting = make(map[string]struct{}) }
+func newMeshAccepts() *meshAccepts { return &meshAccepts{greeting: make(map[string]struct{})} }
 
 // begin notes a connection that was accepted, and returns for how long nothing else should be.
 // now has a monotonic reading: setting the clock changes nothing.

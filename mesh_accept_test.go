@@ -15,8 +15,7 @@ import (
 // A start of many nodes is accepted at once, a flood isn't, and those who say nothing slow
 // down what comes after them only as long as they are many.
 func TestMeshAcceptPace(t *testing.T) {
-	var a meshAccepts
-	a.init()
+	a := newMeshAccepts()
 	now := time.Now()
 	burst := int(acceptBurst / acceptEvery)
 	for i := range burst {
@@ -71,7 +70,7 @@ func TestMeshAcceptPace(t *testing.T) {
 func TestMeshAcceptsWhateverTheClock(t *testing.T) {
 	meshLeaks(t)
 	a := meshStart(t, 0xa, nil)
-	next := a.run.Load().guts.accept.next
+	next := a.router.run.Load().guts.accept.next
 	begin := time.Now()
 	const many = 200 // mesh would take 9 s
 	for range many {
@@ -93,9 +92,9 @@ func TestMeshAcceptsWhateverTheClock(t *testing.T) {
 	if wait := time.Until(*next); wait > -100*365*24*time.Hour {
 		t.Errorf("a clock that is set back by %v would stop it", -wait)
 	}
-	a.accepts.mu.Lock()
-	defer a.accepts.mu.Unlock()
-	if n := len(a.accepts.greeting); n > 0 {
+	a.overlay.accepts.mu.Lock()
+	defer a.overlay.accepts.mu.Unlock()
+	if n := len(a.overlay.accepts.greeting); n > 0 {
 		t.Errorf("%d handshakes never ended", n)
 	}
 }
@@ -116,7 +115,7 @@ func TestMeshCloseDescriptors(t *testing.T) {
 			b := meshStart(t, 0xb, func(c *meshConfig) { c.ListenAddr, c.Peers = host+":0", []string{a.Addr()} })
 			meshLinked(t, a, b)
 			meshCloseAll(t, a, b)
-			if a.dialled.Load() {
+			if a.router.dialled.Load() {
 				t.Errorf("%q: the listener didn't end by itself", host)
 			}
 		}
@@ -144,9 +143,9 @@ func TestMeshCloseByDialling(t *testing.T) {
 	addr := meshFreeAddr(t)
 	for range 3 {
 		a := meshStart(t, 0xa, func(c *meshConfig) { c.ListenAddr = addr })
-		a.setAddr("localhost:" + addr[len("127.0.0.1:"):]) // by which it isn't found
+		a.router.setAddr("localhost:" + addr[len("127.0.0.1:"):]) // by which it isn't found
 		meshCloseAll(t, a)
-		if !a.dialled.Load() {
+		if !a.router.dialled.Load() {
 			t.Error("it was shut down all the same")
 		}
 	}

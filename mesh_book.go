@@ -1,12 +1,7 @@
 package bcache
 
 import (
-	"fmt"
-	"net"
-	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -27,7 +22,7 @@ type bookEntry struct {
 	here   bool // connected
 }
 
-func (b *meshBook) init() { b.byID = make(map[uint64]bookEntry) }
+func newMeshBook() *meshBook { return &meshBook{byID: make(map[uint64]bookEntry)} }
 
 // learn notes where a node is. addr may be "".
 func (b *meshBook) learn(id, origin uint64, addr string, now time.Time) {
@@ -110,51 +105,4 @@ func (b *meshBook) originOf(id uint64) (uint64, bool) {
 	defer b.mu.Unlock()
 	e, ok := b.byID[id]
 	return e.origin, ok
-}
-
-func isLoopback(addr string) bool {
-	host, _, err := splitAddr(addr)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback() || isLocalhost(host)
-}
-
-// splitAddr splits host:port, with a numeric port, as it travels between nodes.
-func splitAddr(addr string) (host string, port uint16, err error) {
-	host, p, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", 0, err
-	}
-	n, err := strconv.ParseUint(p, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, fmt.Errorf("%.10q isn't a port", p)
-	}
-	if len(addr) > maxAddrSize || strings.ContainsFunc(host, notInHost) {
-		return "", 0, fmt.Errorf("%.20q isn't a host", host)
-	}
-	return host, uint16(n), nil
-}
-
-// notInHost tells what occurs neither in host names nor in IP literals.
-func notInHost(r rune) bool {
-	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"'/\[]|@`, r)
-}
-
-func joinAddr(host string, port uint16) string {
-	return net.JoinHostPort(host, strconv.Itoa(int(port)))
-}
-
-// withPort gives an address that is advertised with port 0 the port of listen.
-func withPort(addr, listen string) string {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || port != "0" {
-		return addr
-	}
-	_, port, err = net.SplitHostPort(listen)
-	if err != nil {
-		return addr
-	}
-	return net.JoinHostPort(host, port)
 }

@@ -9,8 +9,7 @@ import (
 // Addresses of connected nodes are neither forgotten with time nor pushed out by
 // what others tell; those of nodes that are gone are, after two hours.
 func TestMeshBookKeepsWhoIsHere(t *testing.T) {
-	var b meshBook
-	b.init()
+	b := newMeshBook()
 	now := time.Now()
 	b.learn(1, 11, "10.0.0.1:1", now)
 	b.learn(2, 22, "10.0.0.2:1", now)

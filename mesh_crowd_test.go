@@ -45,16 +45,16 @@ func TestMeshCrossing(t *testing.T) {
 		first := &meshConn{done: make(chan struct{})}
 		smaller, greater := meshMake(t, 0xa, nil), meshMake(t, 0xb, nil)
 		begin := time.Now()
-		err := smaller.judgeCrossing(&meshConn{peer: 0xb}, first)
+		err := smaller.overlay.admission.judgeCrossing(&meshConn{meshGreeting: meshGreeting{peer: 0xb}}, first)
 		if took := time.Since(begin); !errors.Is(err, errMeshHave) || took > 0 {
 			t.Errorf("the smaller ID says %v after %v", err, took)
 		}
-		second := &meshConn{peer: 0xa}
-		if err := greater.judgeCrossing(second, first); !errors.Is(err, errMeshHave) {
+		second := &meshConn{meshGreeting: meshGreeting{peer: 0xa}}
+		if err := greater.overlay.admission.judgeCrossing(second, first); !errors.Is(err, errMeshHave) {
 			t.Errorf("while the first one lives, the greater ID says %v", err)
 		}
 		time.AfterFunc(meshCrossing/2, func() { close(first.done) })
-		if err := greater.judgeCrossing(second, first); err != nil {
+		if err := greater.overlay.admission.judgeCrossing(second, first); err != nil {
 			t.Errorf("when the first one has ended, the greater ID says %v", err)
 		}
 	})
@@ -85,23 +85,23 @@ func TestMeshMeetsWhoItHeardOf(t *testing.T) {
 	aside := func(c *meshConfig) { c.AdvertiseAddr, c.Peers = "127.0.0.1:1", []string{between.Addr()} }
 	a, b := meshStart(t, 0xa, aside), meshStart(t, 0xb, aside)
 	heard := func(life *mesh.Router) bool {
-		return a.heardOf(mesh.OverlayConnectionParams{
-			RemotePeer: a.run.Load().router.Peers.Fetch(0xb),
+		return a.router.run.Load().heardOf(mesh.OverlayConnectionParams{
+			RemotePeer: a.router.run.Load().router.Peers.Fetch(0xb),
 			Features:   map[string]string{"UID": fmt.Sprint(uint64(life.Ourself.UID))},
 		})
 	}
 	meshWait(t, "a hears of b", func() bool {
-		return a.run.Load().router.Peers.Fetch(0xb) != nil && heard(b.run.Load().router)
+		return a.router.run.Load().router.Peers.Fetch(0xb) != nil && heard(b.router.run.Load().router)
 	})
-	if heard(between.run.Load().router) {
+	if heard(between.router.run.Load().router) {
 		t.Error("another life passes as b")
 	}
 	const other = 0xb02
 	meshWait(t, "another one is refused", func() bool {
-		err := a.judgeRelayed(&meshConn{peer: 0xb, origin: other})
+		err := a.overlay.admission.judgeRelayed(&meshConn{meshGreeting: meshGreeting{peer: 0xb, origin: other}})
 		return err != nil && strings.Contains(err.Error(), "in use")
 	})
-	if err := a.judgeRelayed(&meshConn{peer: 0xb, origin: other, heard: true}); err != nil {
+	if err := a.overlay.admission.judgeRelayed(&meshConn{meshGreeting: meshGreeting{peer: 0xb, origin: other, heard: true}}); err != nil {
 		t.Errorf("the one it heard of: %v", err)
 	}
 	meshCloseAll(t, a, b, between)
@@ -128,16 +128,16 @@ func TestMeshDialIsTooLate(t *testing.T) {
 	ap := netip.MustParseAddrPort(l.Addr().String())
 	n := meshStart(t, 0xa, nil)
 	for _, came := range []bool{true, false} {
-		n.dials.mu.Lock()
-		n.dials.targets[ap] = &dialTarget{configured: true, peer: 0xb, busy: true}
-		n.dials.mu.Unlock()
-		n.mu.Lock()
+		n.targets.mu.Lock()
+		n.targets.byAddr[ap] = &dialTarget{configured: true, peer: 0xb, busy: true}
+		n.targets.mu.Unlock()
+		n.peers.mu.Lock()
 		if came {
-			n.peers[0xb] = &meshPeer{conns: []*meshConn{{}}}
+			n.peers.byID[0xb] = &meshPeer{conns: []*meshConn{{}}}
 		} else {
-			delete(n.peers, 0xb)
+			delete(n.peers.byID, 0xb)
 		}
-		n.mu.Unlock()
+		n.peers.mu.Unlock()
 		before := dials.Load()
 		n.dials.dial(ap, true)
 		if got, want := dials.Load()-before, map[bool]int64{true: 1, false: 2}[came]; got != want {
@@ -152,7 +152,7 @@ func TestMeshFirstDials(t *testing.T) {
 	n := meshMake(t, 0xb, nil)
 	longest := func(from dialName, throng int) (d time.Duration) {
 		for range 200 {
-			d = max(d, time.Until(n.dials.firstDial(from, throng)))
+			d = max(d, time.Until(n.targets.firstDial(from, throng)))
 		}
 		return d
 	}
@@ -186,7 +186,7 @@ func TestMeshResetInAWrite(t *testing.T) {
 	p.refuse(true)
 	begin := time.Now()
 	meshWait(t, "Left, and nothing is queued", func() bool {
-		return a.h.count("-d") == 1 && a.lineTo(0xd) == nil
+		return a.h.count("-d") == 1 && a.peers.lineTo(0xd) == nil
 	})
 	t.Logf("gone after %v", time.Since(begin))
 	p.resume()

@@ -119,9 +119,9 @@ func (n *meshNames) count() int {
 
 // meshTargets resolves once and returns what is dialled then; n was not started.
 func meshTargets(n *meshTestNode, known map[string][]netip.AddrPort) string {
-	n.dials.resolve(known)
+	n.resolver.resolve(known)
 	var all []string
-	for ap := range n.dials.targets {
+	for ap := range n.targets.byAddr {
 		all = append(all, ap.String())
 	}
 	slices.Sort(all)
@@ -170,7 +170,7 @@ func TestMeshLearntNames(t *testing.T) {
 	var names meshNames
 	n := meshMake(t, 0xa, func(c *meshConfig) { c.Resolve = names.resolve })
 	n.book.learn(1, 1, "here:7000", time.Now())
-	n.peers[1] = &meshPeer{conns: []*meshConn{{}}}
+	n.peers.byID[1] = &meshPeer{conns: []*meshConn{{}}}
 	known := make(map[string][]netip.AddrPort)
 	meshTargets(n, known)
 	if names.count() != 0 {
@@ -226,17 +226,17 @@ func TestMeshForgets(t *testing.T) {
 func TestMeshAddressIsTakenOver(t *testing.T) {
 	n := meshMake(t, 0xa, meshPeers("10.0.0.1:7000"))
 	meshTargets(n, make(map[string][]netip.AddrPort))
-	n.dials.mu.Lock()
-	g := n.dials.targets[netip.MustParseAddrPort("10.0.0.1:7000")]
-	n.dials.mu.Unlock()
+	n.targets.mu.Lock()
+	g := n.targets.byAddr[netip.MustParseAddrPort("10.0.0.1:7000")]
+	n.targets.mu.Unlock()
 	for _, connected := range []bool{true, false} {
 		g.peer = 0xb
 		if connected {
-			n.peers[0xb] = &meshPeer{conns: []*meshConn{{}}}
+			n.peers.byID[0xb] = &meshPeer{conns: []*meshConn{{}}}
 		} else {
-			delete(n.peers, 0xb)
+			delete(n.peers.byID, 0xb)
 		}
-		n.dials.tried(netip.MustParseAddrPort("10.0.0.1:7000"), true, errors.New("refused"))
+		n.targets.tried(netip.MustParseAddrPort("10.0.0.1:7000"), true, errors.New("refused"))
 		if (g.peer == 0xb) != connected {
 			t.Errorf("connected %v: it is still taken for node %x's", connected, g.peer)
 		}
@@ -258,15 +258,15 @@ func TestMeshDeadAreRare(t *testing.T) {
 		pass := func(d time.Duration) int { // dials that fail
 			before := dials
 			for end := time.Now().Add(d); time.Now().Before(end); advance(time.Second) {
-				n.dials.resolve(known)
-				n.dials.mu.Lock()
-				for _, g := range n.dials.targets {
+				n.resolver.resolve(known)
+				n.targets.mu.Lock()
+				for _, g := range n.targets.byAddr {
 					if !time.Now().Before(g.next) {
 						g.after(errors.New("refused"), time.Now())
 						dials++
 					}
 				}
-				n.dials.mu.Unlock()
+				n.targets.mu.Unlock()
 			}
 			return dials - before
 		}
@@ -275,20 +275,20 @@ func TestMeshDeadAreRare(t *testing.T) {
 			t.Errorf("%.1f dials/s to %d dead nodes", rate, dead)
 		}
 		n.book.learn(7, 7, "10.0.0.7:7000", time.Now())
-		n.dials.heardOf(7, time.Now())
-		n.dials.mu.Lock()
-		g := n.dials.targets[netip.MustParseAddrPort("10.0.0.7:7000")]
+		n.targets.heardOf(7, time.Now())
+		n.targets.mu.Lock()
+		g := n.targets.byAddr[netip.MustParseAddrPort("10.0.0.7:7000")]
 		if wait := time.Until(g.next); wait > dialHeard {
 			t.Errorf("who is there is dialled after %v", wait)
 		}
-		n.dials.mu.Unlock()
+		n.targets.mu.Unlock()
 		n.book.forget(8, 8)
 		n.book.forget(9, 8) // that life is known to be over already
-		n.dials.resolve(known)
-		if n.dials.targets[netip.MustParseAddrPort("10.0.0.8:7000")] != nil {
+		n.resolver.resolve(known)
+		if n.targets.byAddr[netip.MustParseAddrPort("10.0.0.8:7000")] != nil {
 			t.Error("who said that it closes is dialled")
 		}
-		if n.dials.targets[netip.MustParseAddrPort("10.0.0.9:7000")] == nil {
+		if n.targets.byAddr[netip.MustParseAddrPort("10.0.0.9:7000")] == nil {
 			t.Error("a newer life was forgotten")
 		}
 		pass(meshForget)

@@ -55,7 +55,7 @@ func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func
 	if call > 50*time.Millisecond || left > time.Second {
 		t.Errorf("Disconnect took %v, Left came after %v", call, left)
 	}
-	meshWait(t, "the line and its worker are gone", func() bool { return a.lineTo(stuck) == nil })
+	meshWait(t, "the line and its worker are gone", func() bool { return a.peers.lineTo(stuck) == nil })
 	kept := meshHeap() - before
 	if kept > a.cfg.MaxPending {
 		t.Errorf("%d MiB are still kept", kept>>20)
@@ -85,7 +85,7 @@ func meshHeap() int {
 // meshBlockActor has mesh send heartbeats until one is stuck.
 func meshBlockActor(t *testing.T, n *meshTestNode, peer uint64) {
 	t.Helper()
-	conn, ok := n.run.Load().router.Ourself.ConnectionTo(mesh.PeerName(peer))
+	conn, ok := n.router.run.Load().router.Ourself.ConnectionTo(mesh.PeerName(peer))
 	if !ok {
 		t.Fatal("no connection")
 	}
@@ -155,19 +155,19 @@ func TestMeshDisconnect(t *testing.T) {
 func TestMeshQueueDiesWithItsConnection(t *testing.T) {
 	n := meshNew(t, 0xa, nil)
 	conn := func() *meshConn {
-		c := &meshConn{t: n.meshTransport, peer: 0xb, done: make(chan struct{}), errs: make(chan error, 1)}
-		c.line = newMeshLine(c.write, func(func()) {}, c.done, &n.count, &n.transfers, defaultMaxPending)
+		c := &meshConn{hub: n.overlay.hub, meshGreeting: meshGreeting{peer: 0xb}, done: make(chan struct{}), errs: make(chan error, 1)}
+		c.line = newMeshLine(c.write, func(func()) {}, c.done, n.count, &n.overlay.transfers, meshMaxPending)
 		return c
 	}
 	used, spare := conn(), conn()
 	must(t, used.line.push(lineItem{kind: itemFrame, bytes: []byte("data"), own: true}, laneFirst))
 	must(t, used.line.push(lineItem{kind: itemMember, bytes: []byte("ping")}, laneFirst))
-	n.peers[0xb] = &meshPeer{conns: []*meshConn{used, spare}, joined: used}
-	n.meshTransport.drop(spare)
+	n.peers.byID[0xb] = &meshPeer{conns: []*meshConn{used, spare}, joined: used}
+	spare.drop()
 	if used.line.bytes != 8 {
 		t.Errorf("another connection has ended: %d bytes", used.line.bytes)
 	}
-	n.meshTransport.drop(used)
+	used.drop()
 	if used.line.bytes != 0 || n.Stats().droppedFrames != 1 {
 		t.Errorf("%d bytes, %d dropped", used.line.bytes, n.Stats().droppedFrames)
 	}
@@ -175,7 +175,7 @@ func TestMeshQueueDiesWithItsConnection(t *testing.T) {
 
 // waits returns how many bytes wait for a node.
 func (n *meshTestNode) waits(peer uint64) int {
-	l := n.lineTo(peer)
+	l := n.peers.lineTo(peer)
 	if l == nil {
 		return 0
 	}

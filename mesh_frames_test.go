@@ -129,8 +129,7 @@ func TestMeshAddresses(t *testing.T) {
 }
 
 func TestMeshBook(t *testing.T) {
-	var b meshBook
-	b.init()
+	b := newMeshBook()
 	now := time.Now()
 	for id := range uint64(maxMembers + 10) {
 		b.learn(id+1, id, fmt.Sprintf("10.0.0.1:%d", id+1), now.Add(time.Duration(id)*time.Second))

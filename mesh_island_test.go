@@ -110,7 +110,7 @@ func TestMeshNameIsResolvedAgain(t *testing.T) {
 	if err := c.Start(c.h); err != nil {
 		t.Skipf("no second address here: %v", err)
 	}
-	a.dials.resolveNow() // it would in 3 seconds, as before
+	a.resolver.resolveNow() // it would in 3 seconds, as before
 	meshLinked(t, a, b, c)
 	meshCloseAll(t, a, b, c)
 }

@@ -44,8 +44,8 @@ type lineGot struct {
 
 func newLineRig(t *testing.T, rate float64) *lineRig {
 	g := &lineRig{t: t, ended: make(chan struct{}), carried: make(chan struct{}), pipe: make(chan []byte, 64), rate: rate, began: time.Now()}
-	g.a = newMeshLine(g.write, g.spawn, g.ended, &g.count, &g.ids, defaultMaxPending)
-	g.b = newMeshLine(g.answer, g.spawn, g.ended, &g.count, &g.ids, defaultMaxPending)
+	g.a = newMeshLine(g.write, g.spawn, g.ended, &g.count, &g.ids, meshMaxPending)
+	g.b = newMeshLine(g.answer, g.spawn, g.ended, &g.count, &g.ids, meshMaxPending)
 	g.progress = g.began
 	go func() {
 		defer close(g.carried)

@@ -19,8 +19,8 @@ const (
 // The kinds of items.
 const (
 	itemFrame  = 1 // of the replica
-	itemMember = 2 // of the transports: see mesh_wire.go
-	itemRelay  = 3 // for other nodes: see mesh_relay.go
+	itemMember = 2 // of the transports: see memberMessage
+	itemRelay  = 3 // for other nodes: see relayMessage
 )
 
 // maxItem is how large an item may be that is taken from a peer: a frame, and what a relay adds.

@@ -64,8 +64,8 @@ func TestMeshHowNodesLeave(t *testing.T) {
 	a := meshStart(t, 0xa, nil)
 	b := meshStart(t, 0xb, meshPeers(a.Addr()))
 	meshLinked(t, a, b)
-	conn, _ := b.run.Load().router.Ourself.ConnectionTo(0xa)
-	b.run.Load().guts.hangUp(conn) // as the kernel does for a process that was killed
+	conn, _ := b.router.run.Load().router.Ourself.ConnectionTo(0xa)
+	b.router.run.Load().guts.hangUp(conn) // as the kernel does for a process that was killed
 	meshWait(t, "it broke", func() bool { return a.log.count("P", ") left: the connection broke: ") == 1 })
 	meshWait(t, "again", func() bool { return a.h.count("+b") == 2 && b.h.count("+a") == 2 })
 	a.Disconnect(0xb)
@@ -98,8 +98,8 @@ func TestMeshSaysThatItIsAlone(t *testing.T) {
 	}
 	c := meshStart(t, 0xc, func(c *meshConfig) { c.ListenAddr = refuses })
 	meshLinked(t, a, c)
-	a.sayAlone()
-	b.sayAlone()
+	a.watcher.sayAlone()
+	b.watcher.sayAlone()
 	if a.log.count("P", line) != 1 || b.log.count("P", line) != 0 {
 		t.Error("it says so again, or without Peers")
 	}
@@ -132,8 +132,8 @@ func TestMeshNameIsLoopback(t *testing.T) {
 		})
 		known := make(map[string][]netip.AddrPort)
 		for range 3 {
-			n.dials.resolve(known)
-			n.dials.checkLoopback(known)
+			n.resolver.resolve(known)
+			n.resolver.checkLoopback(known)
 		}
 		closeLog(n.cfg.Log)
 		said := n.log.count("E", "where only its own machine reaches this node")

@@ -191,9 +191,9 @@ func TestMeshOwnAddress(t *testing.T) {
 	b := meshStart(t, 0xb, func(c *meshConfig) { c.Peers = []string{addr}; c.ListenAddr = ":0" })
 	meshLinked(t, a, b)
 	meshWait(t, "it met itself", func() bool {
-		a.dials.mu.Lock()
-		defer a.dials.mu.Unlock()
-		g := a.dials.targets[proxy.Addr().(*net.TCPAddr).AddrPort()]
+		a.targets.mu.Lock()
+		defer a.targets.mu.Unlock()
+		g := a.targets.byAddr[proxy.Addr().(*net.TCPAddr).AddrPort()]
 		return g != nil && g.own()
 	})
 	meshTalk(t, "own", a, b)

@@ -318,11 +318,11 @@ func meshQuiet(t *testing.T, nodes ...*meshTestNode) {
 	t.Helper()
 	conns := func() (all []*meshConn) {
 		for _, n := range nodes {
-			n.mu.Lock()
-			for _, p := range n.peers {
+			n.peers.mu.Lock()
+			for _, p := range n.peers.byID {
 				all = append(all, p.conns...)
 			}
-			n.mu.Unlock()
+			n.peers.mu.Unlock()
 		}
 		return all
 	}

@@ -30,21 +30,28 @@ type topologyChannel interface {
 //   - changes are gathered, passed on now and then (of 50 nodes once a second) by a goroutine
 //     of our own, and encoded once, not once per neighbour
 type meshTopology struct {
-	t       *meshTransport
+	scope   *meshScope
+	peers   *peerTable
+	run     *meshRun
 	router  mesh.Gossiper // mesh's own
 	channel topologyChannel
 	wake    chan struct{}
 
-	neighbours func(most int) []mesh.Connection
+	neighbours func(most int) []mesh.Connection // some of the connections
 
 	mu      sync.Mutex
 	pending mesh.GossipData // changes that weren't passed on yet; of mesh's own type
 }
 
-func newMeshTopology(t *meshTransport, router mesh.Gossiper, channel topologyChannel) *meshTopology {
+func newMeshTopology(
+	scope *meshScope, peers *peerTable, run *meshRun, router mesh.Gossiper, channel topologyChannel,
+) *meshTopology {
 	return &meshTopology{
-		t: t, router: router, channel: channel, wake: make(chan struct{}, 1),
-		neighbours: t.neighbours,
+		scope: scope, peers: peers, run: run,
+		router: router, channel: channel, wake: make(chan struct{}, 1),
+		neighbours: func(most int) []mesh.Connection {
+			return run.connections(someOf(peers.neighbours(), most))
+		},
 	}
 }
 
@@ -59,10 +66,10 @@ func (m *meshTopology) loop() {
 		case <-whole.C:
 			m.note(m.router.Gossip())
 			m.pass()
-		case <-m.t.ctx.Done():
+		case <-m.scope.ctx.Done():
 			return
 		}
-		m.t.pause(max(topologyLeast, time.Duration(m.t.numConns())*topologyEvery))
+		m.scope.pause(max(topologyLeast, time.Duration(m.peers.count())*topologyEvery))
 	}
 }
 
@@ -73,30 +80,13 @@ func (m *meshTopology) pass() {
 	data := m.pending
 	m.pending = nil
 	m.mu.Unlock()
-	if data == nil || m.t.ctx.Err() != nil {
+	if data == nil || m.scope.ctx.Err() != nil {
 		return
 	}
 	once := &topologyData{mesh: data}
 	for _, conn := range m.neighbours(topologyFan) {
 		m.channel.SendDown(conn, once)
 	}
-}
-
-// neighbours returns some of the connections.
-func (t *meshTransport) neighbours(most int) []mesh.Connection {
-	var ids []uint64
-	t.mu.Lock()
-	for id, p := range t.peers {
-		if len(p.conns) > 0 {
-			ids = append(ids, id)
-		}
-	}
-	t.mu.Unlock()
-	var names []mesh.PeerName
-	for _, id := range someOf(ids, most) {
-		names = append(names, mesh.PeerName(id))
-	}
-	return t.run.Load().router.Ourself.ConnectionsTo(names)
 }
 
 func (m *meshTopology) note(data mesh.GossipData) {
@@ -147,7 +137,7 @@ func (m *meshTopology) OnGossipBroadcast(from mesh.PeerName, update []byte) (mes
 // Gossip implements mesh.Gossiper. mesh calls it with each new connection, for what to send
 // over it, and every 30 seconds, which loop does instead.
 func (m *meshTopology) Gossip() mesh.GossipData {
-	if !onMeshStack(meshOnAdded) || !m.t.introduces() {
+	if !onStack(meshOnAdded) || !m.introduces() {
 		return nil
 	}
 	return &topologyData{mesh: m.router.Gossip()}
@@ -155,23 +145,9 @@ func (m *meshTopology) Gossip() mesh.GossipData {
 
 // introduces reports whether the connection that mesh has just added leads to a node that
 // there was no way to before: it is told everything. The others are told by others.
-func (t *meshTransport) introduces() bool {
-	ourself := t.run.Load().router.Ourself
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for id, p := range t.peers {
-		for _, c := range p.conns {
-			if c.introduced {
-				continue
-			}
-			conn, _ := ourself.ConnectionTo(mesh.PeerName(id))
-			if lc, ok := conn.(*mesh.LocalConnection); ok && lc.OverlayConn == c {
-				c.introduced = true
-				return !c.known
-			}
-		}
-	}
-	return true
+func (m *meshTopology) introduces() bool {
+	c := m.peers.introduce(m.run.has)
+	return c == nil || !c.known
 }
 
 // topologyData is mesh's own, encoded once.

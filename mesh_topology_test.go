@@ -77,11 +77,11 @@ func TestMeshTopologyIsGathered(t *testing.T) {
 		n, told := meshMake(t, 0xa, nil), &meshTold{}
 		const neighbours = 50
 		for id := range uint64(neighbours) {
-			n.peers[id+1] = &meshPeer{conns: []*meshConn{{}}}
+			n.peers.byID[id+1] = &meshPeer{conns: []*meshConn{{}}}
 		}
-		m := newMeshTopology(n.meshTransport, told, told)
+		m := newMeshTopology(n.scope, n.peers, nil, told, told)
 		m.neighbours = func(int) []mesh.Connection { return []mesh.Connection{nil} }
-		n.spawn(m.loop)
+		n.scope.spawn(m.loop)
 		synctest.Wait()
 		if data, err := m.OnGossip([]byte("known")); data != nil || err != nil {
 			t.Errorf("%v, %v", data, err)
@@ -134,7 +134,7 @@ func TestMeshTopologyIsGathered(t *testing.T) {
 		if m.Gossip() != nil {
 			t.Error("mesh would repeat everything too")
 		}
-		clear(n.peers)
+		clear(n.peers.byID)
 		n.Close()
 	})
 }
@@ -146,18 +146,18 @@ func TestMeshIntroduces(t *testing.T) {
 	a := meshStart(t, 0xa, nil)
 	b := meshStart(t, 0xb, meshPeers(a.Addr()))
 	meshLinked(t, a, b)
-	a.mu.Lock()
-	c := a.peers[0xb].conns[0]
+	a.peers.mu.Lock()
+	c := a.peers.byID[0xb].conns[0]
 	introduced, known := c.introduced, c.known
-	a.mu.Unlock()
+	a.peers.mu.Unlock()
 	if !introduced || known {
 		t.Errorf("introduced %v, known before %v", introduced, known)
 	}
 	for _, known := range []bool{true, false} {
-		a.mu.Lock()
+		a.peers.mu.Lock()
 		c.introduced, c.known = false, known
-		a.mu.Unlock()
-		if got := a.introduces(); got == known {
+		a.peers.mu.Unlock()
+		if got := a.router.run.Load().topology.introduces(); got == known {
 			t.Errorf("known before %v: everything is told %v", known, got)
 		}
 		if !c.introduced {

@@ -79,7 +79,7 @@ func TestMeshUnreached(t *testing.T) {
 
 	// What a peer told of is dialled as well.
 	a.book.learn(0xf, 0xf, refuses, time.Now())
-	a.dials.resolveNow()
+	a.resolver.resolveNow()
 	meshWait(t, "a learnt address is listed by a", func() bool {
 		return strings.HasPrefix(meshLines(a), refuses+": ")
 	})

@@ -16,7 +16,7 @@ func TestMeshFramesDontWaitForRoutes(t *testing.T) {
 	release := make(chan struct{})
 	for _, n := range []*meshTestNode{a, b} {
 		blocked := make(chan struct{})
-		run := n.run.Load()
+		run := n.router.run.Load()
 		go run.guts.routes.Send(reflect.ValueOf(func() { close(blocked); <-release }).Convert(run.guts.routes.Type().Elem()))
 		<-blocked
 	}
@@ -75,13 +75,13 @@ func TestMeshRelayEnds(t *testing.T) {
 	b := meshStart(t, 0xb, meshPeers(a.Addr()))
 	meshLinked(t, a, b)
 	for n, other := range map[*meshTestNode]uint64{a: 0xb, b: 0xa} {
-		n.mu.Lock()
-		n.relayed[0xc] = meshHop{hop: other}
-		n.mu.Unlock()
+		n.peers.mu.Lock()
+		n.peers.relayed[0xc] = meshHop{hop: other}
+		n.peers.mu.Unlock()
 	}
 	must(t, a.Send(0xc, []byte("for c"), false))
-	a.receiveRelay(0xb, encodeRelay(&relayMessage{source: 0xa, left: 8, targets: []uint64{0xa}, kind: itemFrame, item: []byte("own")}))
-	a.receiveRelay(0xb, []byte{0xff})
+	a.overlay.hub.receiver.relay(0xb, encodeRelay(&relayMessage{source: 0xa, left: 8, targets: []uint64{0xa}, kind: itemFrame, item: []byte("own")}))
+	a.overlay.hub.receiver.relay(0xb, []byte{0xff})
 	meshTalk(t, "after that", a, b)
 	if a.h.got(0xa, []byte("own")) {
 		t.Error("its own frame came back")
@@ -108,7 +108,7 @@ func TestMeshResumesAfterACut(t *testing.T) {
 			has := 0
 			meshWait(t, "what has come is there", func() bool {
 				before := has
-				_, has = b.lineTo(0xa).has()
+				_, has = b.peers.lineTo(0xa).has()
 				return has > 400_000 && has == before
 			})
 			p.refuse(true)
@@ -130,16 +130,16 @@ func TestMeshResumesAfterACut(t *testing.T) {
 
 // Of a node that doesn't come back nothing is kept, and of others not too much.
 func TestMeshRests(t *testing.T) {
-	n := meshNew(t, 0xa, nil)
+	rests := newLineRests()
 	begin := time.Now()
-	for id := range uint64(3 * meshRests) {
-		n.keepRest(id+1, lineRest{origin: id, at: begin.Add(time.Duration(id) * time.Second / 10)})
+	for id := range uint64(3 * restMost) {
+		rests.keep(id+1, lineRest{origin: id, at: begin.Add(time.Duration(id) * time.Second / 10)})
 	}
-	if _, ok := n.rests[3*meshRests]; len(n.rests) != meshRests || !ok {
-		t.Errorf("%d are kept, the last %v", len(n.rests), ok)
+	if _, ok := rests.byID[3*restMost]; len(rests.byID) != restMost || !ok {
+		t.Errorf("%d are kept, the last %v", len(rests.byID), ok)
 	}
-	n.dropRests(begin.Add(meshRestFor + time.Minute))
-	if len(n.rests) > 0 {
-		t.Error(fmt.Sprint(len(n.rests), " are kept for ever"))
+	rests.expire(begin.Add(restFor + time.Minute))
+	if len(rests.byID) > 0 {
+		t.Error(fmt.Sprint(len(rests.byID), " are kept for ever"))
 	}
 }

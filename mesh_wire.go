@@ -12,7 +12,7 @@ import (
 // in protobuf wire format; unknown fields are skipped. docs/wire.proto has the schema.
 // Control messages belong to one connection, the others travel by unicast.
 const (
-	controlReady   = 1 // the connection is confirmed on this side; 1: a transfer that came in part, 2: its bytes
+	controlReady   = 1 // confirmed on this side; 1: a transfer that came in part, 2: its bytes
 	controlRefused = 2 // 1: the reason, for people
 	controlClosing = 3 // the node closes
 
@@ -27,9 +27,8 @@ const (
 	readyTransfer = 1 // numbers of fields
 	readyHas      = 2
 
-	maxMembers  = 1024 // addresses in a message, and addresses that are kept
-	maxAddrSize = 262  // of a host name, a colon and a port
-	maxReason   = 400
+	maxMembers = 1024 // addresses in a message, and addresses that are kept
+	maxReason  = 400
 )
 
 var errMeshMessage = errors.New("malformed message")
@@ -49,7 +48,8 @@ type memberMessage struct {
 // encodeReady says too how much has come of a transfer that the last connection has left; 0 is none.
 func encodeReady(transfer uint64, has int) []byte {
 	b := []byte{wireVersion, controlReady}
-	return appendVarint(appendVarint(b, readyTransfer<<3|wireVarint, transfer), readyHas<<3|wireVarint, uint64(has))
+	b = appendVarint(b, readyTransfer<<3|wireVarint, transfer)
+	return appendVarint(b, readyHas<<3|wireVarint, uint64(has))
 }
 
 func encodeClosing() []byte { return []byte{wireVersion, controlClosing} }
@@ -167,18 +167,6 @@ func decodeEntry(b []byte) (e memberEntry, err error) {
 		return nil
 	})
 	return e, err
-}
-
-// usableAddr returns a host:port with a host that isn't empty, or "".
-func usableAddr(b []byte) string {
-	if len(b) > maxAddrSize {
-		return ""
-	}
-	host, port, err := splitAddr(string(b))
-	if err != nil || host == "" {
-		return ""
-	}
-	return joinAddr(host, port)
 }
 
 func openMessage(msg []byte) (kind byte, err error) {

@@ -112,13 +112,15 @@ func sameMeshType(have, want reflect.Type) bool {
 	return want.ConvertibleTo(have)
 }
 
+// channel is the channel over which routers tell each other of the topology.
+func (g *meshGuts) channel() topologyChannel { return g.topology.Interface().(topologyChannel) }
+
 // intercept puts a meshTopology between a router and its topology channel. It may only be
 // called before the router starts.
-func (g *meshGuts) intercept(t *meshTransport, r *mesh.Router) (*meshTopology, error) {
-	m := newMeshTopology(t, r, g.topology.Interface().(topologyChannel))
+func (g *meshGuts) intercept(ctx context.Context, m *meshTopology) error {
 	g.topology.Set(reflect.ValueOf(m))
 	g.gossiper.Set(reflect.ValueOf(m))
-	return m, g.send(t.ctx, g.local, func() {}) // so that its goroutine sees what was set
+	return g.send(ctx, g.local, func() {}) // so that its goroutine sees what was set
 }
 
 // A meshLimiter reaches mesh's limit of how fast it accepts. It compares wall clocks: where the

@@ -13,7 +13,7 @@ import (
 func TestMeshGuts(t *testing.T) {
 	meshLeaks(t)
 	n := meshStart(t, 1, nil)
-	if n.run.Load().guts == nil {
+	if n.router.run.Load().guts == nil {
 		t.Fatal("mesh's layout has changed")
 	}
 	if n.log.count("E", "") > 0 {
@@ -58,20 +58,20 @@ func TestMeshWithoutGuts(t *testing.T) {
 	a := meshStart(t, 0xa, nil)
 	b := meshStart(t, 0xb, meshPeers(a.Addr()))
 	meshLinked(t, a, b)
-	guts := a.run.Load().guts
-	router := a.run.Load().router
-	a.run.Load().guts = nil
+	guts := a.router.run.Load().guts
+	router := a.router.run.Load().router
+	a.router.run.Load().guts = nil
 	meshTalk(t, "without guts", a, b)
 	meshCloseAll(t, a, b)
-	if a.countMesh() == 0 {
+	if a.router.goroutines() == 0 {
 		t.Error("nothing is parked: then meshguts.go isn't needed")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := guts.stop(ctx, router, a.reaped); err != nil { // now end them, for the other tests
+	if err := guts.stop(ctx, router, a.router.reaped); err != nil { // now end them, for the other tests
 		t.Error(err)
 	}
-	meshWait(t, "all ended", func() bool { return a.countMesh() == 0 })
+	meshWait(t, "all ended", func() bool { return a.router.goroutines() == 0 })
 }
 
 func TestMeshHangUp(t *testing.T) {
@@ -79,7 +79,7 @@ func TestMeshHangUp(t *testing.T) {
 	a := meshStart(t, 0xa, nil)
 	b := meshStart(t, 0xb, meshPeers(a.Addr()))
 	meshLinked(t, a, b)
-	run := a.run.Load()
+	run := a.router.run.Load()
 	c, ok := run.router.Ourself.ConnectionTo(mesh.PeerName(0xb))
 	if !ok {
 		t.Fatal("no connection")

@@ -93,7 +93,7 @@ func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 		r.changed(o.rec.key, o.rec.kind)
 	} else {
 		r.n.provisionalRefused++
-		r.offerRefused(now, o.rec.key)
+		r.asks.offerRefused(now, o.rec.key)
 	}
 }
 
@@ -106,7 +106,7 @@ func (r *replica) accept(now instant, o *offer) bool {
 		return false
 	}
 	o.rec.origin = o.origin
-	held, isNew := r.store.keep(now, &o.rec, nil, false)
+	held, isNew := r.store.fills.keep(now, &o.rec, nil, false)
 	if isNew {
 		r.n.provisionalAccepted++
 	}
@@ -116,5 +116,5 @@ func (r *replica) accept(now instant, o *offer) bool {
 // sees reports whether the fill had seen, when it began, what could have changed its key here.
 func (r *replica) sees(o *offer) bool {
 	return r.touches.known(r.touches.clears, o.seen, o.dots) &&
-		r.touches.known(r.touches.heads[r.store.bucketOf(o.rec.key)], o.seen, o.dots)
+		r.touches.known(r.touches.heads[bucketOf(o.rec.key)], o.seen, o.dots)
 }

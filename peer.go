@@ -125,6 +125,25 @@ func (p *peer) flush() {
 	p.announce(p.replica.takeNotices())
 }
 
+// announce logs how the node has come to be synced.
+func (p *peer) announce(notices []syncNotice) {
+	for _, n := range notices {
+		switch failed := p.transport.Unreached(); {
+		case n.from != 0:
+			took := n.took.Round(time.Millisecond)
+			p.log.Printf(n.from, "synced with node %x: %d keys in %v", n.from, n.keys, took)
+		case n.others > 0:
+			p.log.Printf(0, "declares itself synced, as the first of those that are reached: %d other nodes",
+				n.others)
+		case len(failed) == 0:
+			p.log.Printf(0, "declares itself synced: its Peers lead to no other node")
+		default:
+			p.log.Errorf(0, "declares itself synced: no other node is reached for %v: %s",
+				n.took.Round(time.Second), failureList(failed, 8, "and %d more"))
+		}
+	}
+}
+
 // Receive implements transportHandler. It applies the frame on the transport's
 // goroutine, so that TCP's flow control is the only queue; what is to be
 // answered, the flusher sends.

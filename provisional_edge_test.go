@@ -127,8 +127,8 @@ func TestProvisionalMakesRoom(t *testing.T) {
 	r = full(t, 2_000_000)
 	huge := strings.Repeat("x", 900_000)
 	must(t, r.set(edge(0), "k", huge, 0))
-	f := r.beginFills(edge(1), 0, "k")[0]
-	if !r.store.evictFor(edge(2), &record{key: "k", val: huge}, twin(f.hash), evictBatch) {
+	r.beginFills(edge(1), 0, "k")
+	if !r.store.fills.evictFor(edge(2), &record{key: "k", val: huge}, evictBatch) {
 		t.Error("room for a value beside one isn't made in steps")
 	}
 }
@@ -216,8 +216,8 @@ func TestProvisionalOfferIsNoUse(t *testing.T) {
 	for i, ms := range []int{0, 10} {
 		val := record{key: "k", val: fmt.Sprint(i), deadline: edge(ms + 5).wall}
 		r.receiveOffer(edge(ms), 1, offer{origin: 101, to: r.origin, seen: r.touches.echo(), rec: val})
-		if r.store.inProbation.Load() != 1 || r.n.provisionalAccepted != uint64(i+1) {
-			t.Errorf("offer %d: %d in probation, %d accepted", i, r.store.inProbation.Load(), r.n.provisionalAccepted)
+		if r.store.tally.inProbation.Load() != 1 || r.n.provisionalAccepted != uint64(i+1) {
+			t.Errorf("offer %d: %d in probation, %d accepted", i, r.store.tally.inProbation.Load(), r.n.provisionalAccepted)
 		}
 	}
 }

@@ -315,12 +315,12 @@ func TestProvisionalCapacity(t *testing.T) {
 			t.Errorf("%d kept, %d evicted", st.ProvisionalKept, st.Evictions)
 		}
 		// Evicted, it is filled again and kept again: no floor has risen for it.
-		before := b.store.floorOf(b.store.bucketOf("k1"))
+		before := b.store.floorOf(bucketOf("k1"))
 		for i := range 20 {
 			must(t, b.Set(fmt.Sprint("x", i), "v", 60))
 		}
 		miss(t, b, "k1")
-		if b.store.floorOf(b.store.bucketOf("k1")) != before {
+		if b.store.floorOf(bucketOf("k1")) != before {
 			t.Error("its floor has risen")
 		}
 	})

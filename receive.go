@@ -8,7 +8,7 @@ import (
 )
 
 // What a replica does with frames: it finds out what they are, and applies deltas. The others are
-// dealt with in repair.go, pull.go, sync_in.go, sync_out.go, lease.go, lease_ask.go and offer.go.
+// dealt with in repair.go, pull.go, sync_in.go, sync_out.go, leases.go and offer.go.
 
 // receive handles a frame that the node with PeerID from sent or relayed. The
 // error says why the frame was dropped, if it wraps errMalformed or errUnsupported,
@@ -218,10 +218,10 @@ func (r *replica) giveUp(now instant, rec *record) {
 		r.giveUpAll(now, rec)
 	} else {
 		r.store.giveUp(rec.key, rec.version)
-		b := r.store.bucketOf(rec.key)
+		b := bucketOf(rec.key)
 		r.writtenTo[b] = max(r.writtenTo[b], r.past(now, rec.stamp))
 	}
-	r.touch(now, rec, r.store.bucketOf(rec.key), dot{})
+	r.touch(now, rec, bucketOf(rec.key), dot{})
 }
 
 // precedes is the stamp up to which what comes in of a bucket may precede a write that couldn't be
@@ -256,5 +256,5 @@ func (r *replica) giveUpAll(now instant, rec *record) {
 		r.clearedTo = max(r.clearedTo, r.past(now, rec.stamp))
 		r.store.applyClear(version{min(rec.stamp, r.clock.last.Load()), rec.origin})
 	}
-	r.givenUpAll = r.store.epoch.Load()
+	r.givenUpAll = r.store.epochs.now()
 }

@@ -130,8 +130,12 @@ func (r *replica) left(now instant, peer uint64) {
 	r.dropAbsent()
 	r.lonely = now.mono
 	r.advance(now)
-	r.leftLeases(now, peer)
-	r.leftAsks(now, peer)
+	for range r.leases.left(now, peer) {
+		r.letOthers()
+	}
+	for range r.asks.left(now, peer) {
+		r.letOthers()
+	}
 }
 
 // nonce returns a number that no other call, of any node, is likely to return.

@@ -2,7 +2,6 @@ package bcache
 
 import (
 	"cmp"
-	"container/list"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -62,12 +61,9 @@ type replica struct {
 	nonces  uint64   // drawn so far
 	turns   int      // taken among neighbours
 
-	leases     map[string]*lease      // lease.go
-	idleLeases *list.List             // *lease that nobody has, the first one for longest
-	leaseWaits int                    // turns that wait, of all leases
-	asks       map[uint64]*leaseAsk   // lease_ask.go
-	asksOf     map[string][]*leaseAsk // the same, by key
-	leaseSends leaseQueue             // lease_send.go
+	leases     *leaseTable // those that this node grants
+	asks       *leaseAsks  // for leases that its fills want
+	leaseSends leaseQueue  // what is said about leases
 
 	// repair.go
 	active               bool          // something happened since the last round
@@ -156,7 +152,7 @@ type replicaStats struct {
 	syncBytesIn, syncBytesOut         uint64
 	syncTook                          time.Duration
 	stuck, refusedSkewPeers           uint64
-	leasesGranted, leasesMissed       uint64
+	leasesGranted, leasesMissed       uint64 // only in what stats returns: leases count for themselves
 
 	provisionalKept, provisionalOffered     uint64
 	provisionalAccepted, provisionalRefused uint64
@@ -185,7 +181,7 @@ func newReplica(c replicaConfig) *replica {
 	if c.syncTimeout < 0 || c.minPeers > 0 {
 		c.first, lone = false, never
 	}
-	return &replica{
+	r := &replica{
 		id:      c.id,
 		origin:  c.origin,
 		maxSkew: (c.maxSkew + time.Millisecond - 1).Milliseconds(),
@@ -203,11 +199,6 @@ func newReplica(c replicaConfig) *replica {
 
 		peers:   map[uint64]*peerState{},
 		serving: map[uint64]*syncOut{},
-		leases:  map[string]*lease{},
-		asks:    map[uint64]*leaseAsk{},
-		asksOf:  map[string][]*leaseAsk{},
-
-		idleLeases: list.New(),
 
 		patience: syncPatience,
 		synced:   c.first || c.local,
@@ -221,6 +212,8 @@ func newReplica(c replicaConfig) *replica {
 		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
 		stepWork:   stepWork,
 	}
+	r.leases, r.asks = newLeases(c.id, leaseLink{r}, c.local)
+	return r
 }
 
 // set writes a value; deadline is in Unix milliseconds, 0 = none.
@@ -300,10 +293,10 @@ func (r *replica) write(now instant, rec *record, at place) {
 // take the place of thousands of entries, and others want the lock meanwhile. It
 // gives the lock up, so what was looked up before must be looked up again.
 func (r *replica) makeRoom(now instant, rec *record) {
-	if r.store.maxBytes <= 0 || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
+	if !r.store.countsBytes() || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
 		return // it takes no more than one place, or none
 	}
-	for r.store.evictFor(now, rec, r.store.hash.of(rec.key), evictBatch) {
+	for r.store.evictFor(now, rec, evictBatch) {
 		r.mu.Unlock()
 		r.mu.Lock()
 	}
@@ -338,7 +331,7 @@ func (r *replica) tick(now instant) {
 	r.tend(now)
 	n := r.store.shards()
 	for range (n + sweepTurns - 1) / sweepTurns {
-		r.store.sweepShard(now, r.swept)
+		r.store.sweeper.sweep(now, r.swept)
 		r.swept = (r.swept + 1) % n
 	}
 }
@@ -364,7 +357,9 @@ func (r *replica) tend(now instant) {
 	if len(r.neighbours(func(p *peerState) bool { return p.pull != nil })) > 0 {
 		r.wake() // it waited, see tooSoon
 	}
-	r.leaseTick(now)
+	for range r.leases.tick(now) {
+		r.letOthers()
+	}
 }
 
 // ahead returns by how much what this node writes is stamped ahead of its wall clock,
@@ -385,14 +380,18 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.mu.Lock()
 	r.n.recordsOut += uint64(r.outbox.n)
 	first, chunks := r.outbox.take()
-	others, pings := append(r.sends, r.leaseSends.take()...), r.pings
+	others, pings, frames := r.sends, r.pings, r.leaseSends.take()
 	r.sends, r.pings = nil, nil
 	offers, echo := r.offers.take(), r.touches.echo()
 	r.mu.Unlock()
 	for _, q := range pings {
 		sends = append(sends, message{to: q.to, frame: appendPing(nil, *q.ping)})
 	}
-	sends = offers.appendTo(append(sends, others...), r.origin, echo)
+	sends = append(sends, others...)
+	for _, f := range frames {
+		sends = append(sends, message{to: f.to, frame: f.frame})
+	}
+	sends = offers.appendTo(sends, r.origin, echo)
 	for _, records := range chunks {
 		broadcasts = append(broadcasts, cutDelta(r.origin, first, echo, records)...)
 		first += uint64(len(records))
@@ -445,7 +444,8 @@ func (r *replica) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
-	r.endAsks()
+	r.leases.closed = true
+	r.asks.close()
 }
 
 func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
@@ -463,7 +463,9 @@ func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
 			Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p),
 		})
 	}
-	return r.n, g
+	n = r.n
+	n.leasesGranted, n.leasesMissed = r.leases.granted, r.asks.missed
+	return n, g
 }
 
 type replicaGauges struct {

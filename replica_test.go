@@ -284,7 +284,7 @@ func TestReplicaFuture(t *testing.T) {
 	if held, ok := r.store.peek("k"); ok || changed != 1 {
 		t.Errorf("holds %+v, %d changes", held, changed)
 	}
-	if floor := r.store.floorOf(r.store.bucketOf("k")); floor != before.stamp {
+	if floor := r.store.floorOf(bucketOf("k")); floor != before.stamp {
 		t.Errorf("the floor is %d, the value given up had %d", floor, before.stamp)
 	}
 	if r.n.refusedSkew != 1 || r.n.malformed != 0 {
@@ -368,7 +368,7 @@ func TestReplicaMakesRoomInSteps(t *testing.T) {
 	rec := record{key: "big", val: string(make([]byte, maxBytes-1000)), version: version{stampOf(g.wall) + 1<<20, 101}}
 	if steps := maxBytes / (EntryOverhead + 5) / evictBatch / 2; true {
 		s, n := r.store, 0
-		for ; s.evictFor(g.now(), &rec, s.hash.of(rec.key), evictBatch); n++ {
+		for ; s.evictFor(g.now(), &rec, evictBatch); n++ {
 		}
 		if n < steps {
 			t.Errorf("%d steps", n)

@@ -152,7 +152,7 @@ func (g *rig) check(i int) {
 			g.t.Fatalf("replica %d covers %v but has logged %+v", i, d, slot)
 		}
 		held, ok := r.store.peek(w.key)
-		if ok && !held.less(w.version) || r.store.floorOf(r.store.bucketOf(w.key)) >= w.stamp || r.store.clearVersion().stamp >= w.stamp {
+		if ok && !held.less(w.version) || r.store.floorOf(bucketOf(w.key)) >= w.stamp || r.store.clearVersion().stamp >= w.stamp {
 			continue
 		}
 		g.t.Fatalf("COVER: replica %d covers %v of %q at %v, and holds %+v", i, d, w.key, w.version, held)

@@ -15,7 +15,7 @@ const (
 	secretSalt    = "github.com/iwanbk/bcache" // FIPS 140 asks for 16 bytes or more
 )
 
-// key stretches the Secret to the password that mesh gets; nil means none. Every node
+// stretchSecret makes of the Secret the password that mesh gets; nil means none. Every node
 // of a cluster gets the same. It takes a good part of a second: call it once.
 //
 // Mesh hashes its password once, so that whoever records a handshake or answers
@@ -24,13 +24,15 @@ const (
 // and with the ClusterName in it nobody could tell another name from another Secret. So
 // guesses can be prepared for all clusters at once. It only slows guessing down: a secret
 // of 32 random bytes is what makes it hopeless.
-func (c Config) key() ([]byte, error) {
-	if c.Secret == "" {
+func stretchSecret(secret string) ([]byte, error) {
+	if secret == "" {
 		return nil, nil
 	}
-	key, err := pbkdf2.Key(sha256.New, c.Secret, []byte(secretSalt), secretRounds, secretKeySize)
+	key, err := pbkdf2.Key(sha256.New, secret, []byte(secretSalt), secretRounds, secretKeySize)
 	if err != nil { // in FIPS 140-only mode, which refuses short salts
 		return nil, fmt.Errorf("bcache: stretch the Secret: %w", err)
 	}
 	return key, nil
 }
+
+func (c Config) key() ([]byte, error) { return stretchSecret(c.Secret) }

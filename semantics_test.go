@@ -165,6 +165,6 @@ func semanticsLook(s *store) (st semanticsState) {
 	if !st.rec.expired(semanticsNow) { // a get would remove it
 		st.val, st.hit = s.get(semanticsKey, func() int64 { return semanticsNow })
 	}
-	st.floor = s.floorOf(s.bucketOf(semanticsKey))
+	st.floor = s.floorOf(bucketOf(semanticsKey))
 	return st
 }

@@ -1,270 +1,248 @@
 package bcache
 
-import (
-	"sync"
-	"sync/atomic"
-	"time"
-	"unsafe"
+import "sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-)
-
-// An entry is a live value or a negative: what counts for MaxKeys and MaxBytes.
-// With its places in the index and in its queue it takes some EntryOverhead bytes.
-//
-// Gets read it without a lock, so what they read of it never changes: another value is another
-// entry in its place. It fills a cache line, and with a deadline beside it a Get would wait for
-// two.
-type entry struct {
-	key, val string // the store's own copies
-	version
-	deadline int64         // as in record
-	used     atomic.Uint32 // the store's clock when it was last moved, plus useBits
-	traits   uint16        // the key's bucket, and the bits below
-	kind     kind
-	mark     uint8 // as in record; guarded by the shard's lock
-}
-
-const (
-	softTrait        = numBuckets << iota // it is part of a softEntry
-	provisionalTrait                      // see store_provisional.go
-)
-
-// bucket is that of the key. It is kept, as a full sync looks at many entries for each that it sends.
-func (e *entry) bucket() int { return int(e.traits % numBuckets) }
-
-func (e *entry) isSoft() bool { return e.traits&softTrait != 0 }
-
-func (e *entry) isProvisional() bool { return e.traits&provisionalTrait != 0 }
-
-// A softEntry is an entry that has more times than its deadline, in one piece with them.
-type softEntry struct {
-	entry
-	softTimes
-}
-
-// softTimes are when a value may still be of use although it is stale, and when it is worth
-// refreshing although it isn't.
-type softTimes struct{ staleUntil, refreshFrom int64 } // as in record
-
-func (e *entry) cost() int64 { return entryCost(e.key, e.val) }
-
-func entryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
-
-// newEntry makes an entry of a record whose key is in a bucket.
-func newEntry(rec *record, bucket int) *entry {
-	var e *entry
-	if times := (softTimes{rec.staleUntil, rec.refreshFrom}); times == (softTimes{}) {
-		e = &entry{}
-	} else {
-		soft := &softEntry{softTimes: times}
-		e = &soft.entry
-		e.traits = softTrait
-	}
-	e.fill(rec, bucket)
-	return e
-}
-
-// fill takes over what an entry has of a record.
-func (e *entry) fill(rec *record, bucket int) {
-	e.key, e.val, e.version, e.deadline = rec.key, rec.val, rec.version, rec.deadline
-	e.kind, e.mark = rec.kind, rec.mark
-	e.traits |= uint16(bucket)
-}
-
-// soft returns the times that an entry has beside its deadline.
-func (e *entry) soft() softTimes {
-	if !e.isSoft() {
-		return softTimes{}
-	}
-	return (*softEntry)(unsafe.Pointer(e)).softTimes // see newEntry
-}
-
-// expired reports whether an entry's deadline has come.
-func (e *entry) expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
-
-// livesAt reports whether its deadline is known not to have come at a time; 0 is no time.
-func (e *entry) livesAt(now int64) bool { return e.deadline == 0 || now != 0 && now < e.deadline }
-
-// endedAt reports whether it is of no use as stale any more either.
-func (e *entry) endedAt(wall int64) bool {
-	end := e.end()
-	return end != 0 && wall >= end
-}
-
-// record returns what was put.
-func (e *entry) record() record {
-	rec := e.served()
-	rec.mark = e.mark
-	return rec
-}
-
-// served is that without the mark, and needs no lock.
-func (e *entry) served() record {
-	soft := e.soft()
-	rec := record{
-		key: e.key, val: e.val, version: e.version, kind: e.kind, provisional: e.isProvisional(),
-		deadline: e.deadline, staleUntil: soft.staleUntil, refreshFrom: soft.refreshFrom,
-	}
-	if e.isProvisional() {
-		rec.version = version{}
-	}
-	return rec
-}
-
-// end returns when the entry is of no more use; 0 is never.
-func (e *entry) end() int64 { return endOf(e.deadline, e.soft().staleUntil) }
-
-// A tombstone is what is left of a deleted key.
-type tombstone struct {
-	key string // the store's own copy
-	version
-	born time.Duration // monotonic
-}
-
-// A queue is a simplelru that takes no memory until something is added. It never
-// evicts by itself: its owner decides when, it says which.
-type queue[K comparable, V any] struct{ lru *simplelru.LRU[K, V] }
-
-// add puts a value at the front, in place of the one that the key has.
-func (q *queue[K, V]) add(key K, v V) {
-	if q.lru == nil {
-		q.lru, _ = simplelru.NewLRU[K, V](int(^uint(0)>>1), nil) // fails for sizes <= 0 only
-	}
-	q.lru.Add(key, v)
-}
-
-// touch moves a key that is there to the front.
-func (q *queue[K, V]) touch(key K) { q.lru.Get(key) }
-
-// peek looks a key up and leaves it where it is.
-func (q *queue[K, V]) peek(key K) (v V, ok bool) {
-	if q.lru == nil {
-		return v, false
-	}
-	return q.lru.Peek(key)
-}
-
-func (q *queue[K, V]) remove(key K) bool { return q.lru != nil && q.lru.Remove(key) }
-
-// oldest returns what is at the back.
-func (q *queue[K, V]) oldest() (key K, v V, ok bool) {
-	if q.lru == nil {
-		return key, v, false
-	}
-	return q.lru.GetOldest()
-}
-
-// values lists what is held, oldest first.
-func (q *queue[K, V]) values() []V {
-	if q.lru == nil {
-		return nil
-	}
-	return q.lru.Values()
-}
-
-// trim gives an empty queue's memory back: a map doesn't shrink.
-func (q *queue[K, V]) trim() {
-	if q.lru != nil && q.lru.Len() == 0 {
-		q.lru = nil
-	}
-}
-
-// A shard holds the keys of one part of the hash space. An entry is in one of the two queues,
-// which know it by the hash of its key: what is compared in an integer needn't be fetched from
-// far memory. A second key of the same hash takes the first one's place.
+// A shard holds the keys of one part of the hash space.
 type shard struct {
-	index index // changed under mu, and read without it
-	_     [64]byte
+	*shared         // with all others
+	entries entries // their index is read without the lock
 
 	mu sync.Mutex // guards all else
 
-	main      queue[uint64, struct{}]  // used or written here, by last use
-	probation queue[uint64, struct{}]  // only written by others so far, by arrival
-	tombs     queue[string, tombstone] // by arrival
+	tombs tombs
+	fills openFills
 
 	// Whether something is due is known without looking further.
-	nextExpiry int64  // no lifetime ends before this; 0 if there is none at all
-	cleared    uint64 // no entry or tombstone has a stamp up to this one
-	epoch      uint64 // no provisional value is of one before this
-
-	fills map[uint64]*fill // under way, by the hash of their keys; nil if there are none
-
-	provisional int64 // entries that are provisional values
+	cleared uint64 // no entry or tombstone has a stamp up to this one
+	epoch   uint64 // no provisional value is of one before this
 
 	misses, replaced uint64
 }
 
-// find returns the entry of a key, or nil. Without the lock nil tells nothing, see index.
-func (sh *shard) find(hash uint64, key string) *entry {
-	if e := sh.index.find(hash); e != nil && e.key == key {
-		return e
-	}
-	return nil
+func newShard(of *shared) *shard {
+	sh := &shard{shared: of, cleared: of.lastClear.stamp.Load(), epoch: of.epochs.now()}
+	sh.entries.tally, sh.tombs.sums = &of.tally, &of.tombSums
+	return sh
 }
 
 // heldLocked returns the version that a key is held at, as an entry or as a
 // tombstone.
 func (sh *shard) heldLocked(hash uint64, key string) (e *entry, v version, ok bool) {
-	if e := sh.find(hash, key); e != nil {
+	if e := sh.entries.find(hash, key); e != nil {
 		return e, e.version, true
 	}
-	t, ok := sh.tombs.peek(key)
+	t, ok := sh.tombs.find(key)
 	return nil, t.version, ok
 }
 
-// queueLocked returns one of the two queues of entries.
-func (sh *shard) queueLocked(probation bool) *queue[uint64, struct{}] {
-	if probation {
-		return &sh.probation
+// ownKeyLocked returns the copy of a key that the store has, as the log may have it too, or this one.
+func (sh *shard) ownKeyLocked(hash uint64, key string) (own string, held bool) {
+	if e := sh.entries.find(hash, key); e != nil {
+		return e.key, true
 	}
-	return &sh.main
+	if t, ok := sh.tombs.find(key); ok {
+		return t.key, true
+	}
+	return key, false
 }
 
-// oldestLocked returns the entry at the back of one of them, or nil.
-func (sh *shard) oldestLocked(probation bool) *entry {
-	hash, _, ok := sh.queueLocked(probation).oldest()
-	if !ok {
+// liveLocked reports whether a key has a record, be it a value or a negative, that hasn't expired.
+func (sh *shard) liveLocked(hash uint64, key string, wall int64) bool {
+	e := sh.entries.find(hash, key)
+	return e != nil && !sh.lastClear.covers(e.stamp) && e.aliveAt(wall)
+}
+
+// judgeLocked says whether a record is to be held, and if so returns the entry that its key
+// has, or nil. If its version is only to be remembered, what is older goes, and that is all there
+// is to do.
+func (sh *shard) judgeLocked(now instant, rec *record, at *place) (*entry, outcome) {
+	clear := sh.lastClear.stamp.Load()
+	if rec.stamp <= clear {
+		return nil, outcomeCleared
+	}
+	e, held, ok := sh.heldLocked(at.hash, rec.key)
+	if ok && held.stamp <= clear {
+		sh.removeLocked(at.hash, rec.key) // not swept yet
+		e, ok = nil, false
+	}
+	if ok && !held.less(rec.version) {
+		if held == rec.version && e != nil && e.mark != 0 {
+			e.mark = rec.mark // it came again
+		}
+		return nil, outcomeKept
+	}
+	if !ok && rec.stamp <= sh.floors.of(at.bucket) {
+		sh.counters.floorRefusals.Add(1)
+		return nil, outcomeRefused
+	}
+
+	var o outcome
+	switch {
+	case rec.kind >= kindForget:
+		o = outcomeForgot
+	case rec.ended(now.wall):
+		o = outcomeExpired
+	case sh.limits.tooBig(rec):
+		o = outcomeTooBig
+	default:
+		return e, outcomeApplied
+	}
+	sh.forgetLocked(rec.key, rec.version) // what is held is smaller
+	return nil, o
+}
+
+// fitsLocked reports whether there is room for what rec becomes: one entry or tombstone
+// more, or another length of one that is there; e is the key's entry, if it has one.
+func (sh *shard) fitsLocked(rec *record, e *entry) bool {
+	most := &sh.limits
+	if rec.kind == kindTombstone {
+		_, held := sh.tombs.find(rec.key)
+		return held || sh.tombSums.count.Load() < int64(most.maxTombstones) &&
+			sh.tombSums.bytes.Load()+int64(len(rec.key)) <= maxTombstoneBytes
+	}
+	n, cost := int64(1), entryCost(rec.key, rec.val)
+	if e != nil {
+		n, cost = 0, cost-e.cost()
+	}
+	return sh.tally.entries.Load()+n <= int64(most.maxKeys) &&
+		(most.maxBytes <= 0 || cost <= 0 || sh.tally.bytes.Load()+cost <= most.maxBytes)
+}
+
+// putLocked holds a value or a negative in place of old, the key's entry, or of a tombstone, if
+// there is one. There is room for it.
+func (sh *shard) putLocked(at place, rec *record, old *entry, local bool) {
+	e := at.fresh
+	if e == nil {
+		e = newEntry(rec, at.bucket)
+	}
+	e.version, e.mark = rec.version, rec.mark
+	if old != nil {
+		sh.entries.replace(at.hash, old, e)
+	} else {
+		sh.makeWayLocked(at.hash)
+		if !e.isProvisional() {
+			e.key = sh.takeKeyLocked(at.hash, rec.key)
+		}
+		sh.entries.insert(at.hash, e, local)
+	}
+	rec.key = e.key
+	if !e.isProvisional() {
+		sh.watch.tellHeld(rec)
+	}
+}
+
+// makeWayLocked drops the entry of another key of the same hash: the index and the queues know
+// one. Nobody can choose keys for which that happens.
+func (sh *shard) makeWayLocked(hash uint64) {
+	if other := sh.entries.index.find(hash); other != nil {
+		sh.endLocked(other, changeEvict)
+		sh.counters.evictions.Add(1)
+	}
+}
+
+// buryLocked holds a tombstone instead of whatever is held. There is room for it.
+func (sh *shard) buryLocked(now instant, hash uint64, rec *record) {
+	rec.key = sh.takeKeyLocked(hash, rec.key)
+	sh.tombs.add(tombstone{key: rec.key, version: rec.version, born: now.mono})
+	sh.watch.tellHeld(rec)
+}
+
+// takeKeyLocked removes what is held of a key and returns ownKeyLocked.
+func (sh *shard) takeKeyLocked(hash uint64, key string) string {
+	own, held := sh.ownKeyLocked(hash, key)
+	if held {
+		sh.removeLocked(hash, own)
+	}
+	return own
+}
+
+// removeLocked drops what is held of a key. That something else stands for it is
+// the caller's business.
+func (sh *shard) removeLocked(hash uint64, key string) {
+	if e := sh.entries.find(hash, key); e != nil {
+		sh.entries.remove(hash, e)
+	} else {
+		sh.tombs.remove(key)
+	}
+}
+
+// unlinkLocked is removeLocked for an entry.
+func (sh *shard) unlinkLocked(e *entry) { sh.entries.remove(sh.hashOf(e), e) }
+
+// forgetLocked drops what is held of a key: from now on the floor stands for it.
+func (sh *shard) forgetLocked(key string, v version) {
+	sh.floors.raise(bucketOf(key), v.stamp)
+	hash := sh.hash.of(key)
+	if !sh.watch.none() {
+		sh.watch.tellGone(sh.entries.find(hash, key), changeEvict)
+	}
+	sh.removeLocked(hash, key)
+}
+
+// endLocked removes an entry whose time is over, or that makes room for others, and tells of it. What
+// was a record the floor stands for from then on; a provisional value leaves nothing.
+func (sh *shard) endLocked(e *entry, why changeKind) {
+	if !e.isProvisional() {
+		sh.floors.raise(e.bucket(), e.stamp)
+	}
+	sh.watch.tellGone(e, why)
+	sh.unlinkLocked(e)
+}
+
+// expireLocked ends an entry whose time is over.
+func (sh *shard) expireLocked(e *entry) {
+	sh.endLocked(e, changeExpire)
+	sh.counters.expirations.Add(1)
+}
+
+// touchLocked notes that a write of a key is being processed, whatever comes of it: a provisional value
+// goes, and what is being filled may be older. It returns the value that has gone, or nil.
+func (sh *shard) touchLocked(hash uint64, key string) *entry {
+	sh.fills.touch(hash)
+	if sh.tally.provisional.Load() == 0 {
 		return nil
 	}
-	return sh.index.find(hash)
-}
-
-// entriesLocked lists the entries. What it yields may be removed meanwhile.
-func (sh *shard) entriesLocked() []*entry {
-	all := make([]*entry, 0, sh.index.n)
-	for e := range sh.index.all {
-		all = append(all, e)
+	p := sh.entries.find(twin(hash), key)
+	if p == nil {
+		return nil
 	}
-	return all
+	sh.unlinkLocked(p)
+	sh.counters.provisionalsDropped.Add(1)
+	return p
 }
 
-// dueLocked reports whether an entry may have expired, or something may be left
-// that Clear is above, or of an earlier epoch.
-func (s *store) dueLocked(sh *shard, wall int64) bool {
-	return sh.cleared < s.clearStamp.Load() || sh.epoch < s.epoch.Load() ||
-		sh.nextExpiry != 0 && wall >= sh.nextExpiry
-}
-
-// clearedLocked lists the keys whose stamps Clear is not below.
-func (sh *shard) clearedLocked(clear uint64) (keys []string) {
-	for e := range sh.index.all {
-		if e.stamp <= clear && !e.isProvisional() {
-			keys = append(keys, e.key)
+// endedLocked lists the provisional values that are none any more: another epoch has begun.
+func (sh *shard) endedLocked() (ended []*entry) {
+	if sh.entries.provisional == 0 { // as a rule
+		return nil
+	}
+	for e := range sh.entries.index.all {
+		if e.isProvisional() && !sh.epochs.stands(e) {
+			ended = append(ended, e)
 		}
 	}
-	for _, t := range sh.tombs.values() {
-		if t.stamp <= clear {
-			keys = append(keys, t.key)
-		}
-	}
-	return keys
+	return ended
 }
 
-// trimLocked gives back what empty queues take.
+// dropEndedLocked drops one of them. After a Clear that was told there are no events for each.
+func (sh *shard) dropEndedLocked(e *entry) {
+	if !sh.epochs.told(e) {
+		sh.watch.tellGone(e, changeEvict)
+	}
+	sh.unlinkLocked(e)
+	sh.counters.provisionalsDropped.Add(1)
+}
+
+// trimLocked gives back what is empty.
 func (sh *shard) trimLocked() {
-	sh.main.trim()
-	sh.probation.trim()
+	sh.entries.trim()
 	sh.tombs.trim()
-	sh.index.trim()
+}
+
+// clear drops everything. That nothing is counted any more is the caller's business.
+func (sh *shard) clear() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.entries.clear()
+	sh.tombs.clear()
 }

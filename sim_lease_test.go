@@ -34,22 +34,22 @@ func (s *sim) ask(n *simNode, key string, v verdict) {
 	if s.rng.IntN(10) == 0 { // nobody waits any more
 		s.after(s.rng.Int64N(2000), func() {
 			if !x.over && s.alive(n) && s.t >= n.stuck {
-				s.endAsk(x, leaseMsg{op: opDeclined, late: s.rng.IntN(2) == 0})
+				s.endAsk(x, leaseOutcome{late: s.rng.IntN(2) == 0})
 			}
 		})
 	}
 }
 
 // endAsk ends it, and says what became of it.
-func (s *sim) endAsk(x *simAsk, m leaseMsg) {
+func (s *sim) endAsk(x *simAsk, o leaseOutcome) {
 	x.over = true
-	if m.op == opUncached {
-		m.offered = s.rng.IntN(2) == 0
+	if o.end == tryUncached && s.rng.IntN(2) == 0 {
+		o.end = tryOffered
 	}
-	if m.late {
+	if o.late {
 		s.oracle.late[x.key] = s.mono()
 	}
-	x.n.r.endLease(s.now(x.n), x.a, m)
+	x.n.r.endLease(s.now(x.n), x.a, o)
 	s.oracle.ended[x.a.want.id] = true
 	delete(x.n.filling, x.key)
 	s.checkLeases(x.n)
@@ -79,30 +79,30 @@ func (s *sim) poll(x *simAsk) {
 		s.fail("n%d has waited for the lease of %s for %d ms", n.id, x.key, waited)
 	}
 	switch turn {
-	case turnGranted, turnAlone:
+	case leaseGranted, leaseAlone:
 		x.over = true
 		s.logf("n%d fills %s, turn %d, after %d ms", n.id, x.key, turn, s.t-x.begun)
-		if turn == turnAlone {
+		if turn == leaseAlone {
 			s.n.alone++
 			s.oracle.ended[x.a.want.id] = true
 		}
 		if v := s.look(n, x.key); v == verdictServe || v == verdictMissing {
 			held, _ := n.r.store.peek(x.key)
-			s.endAsk(x, leaseMsg{op: opFilled, stamp: held.stamp, wall: held.deadline})
+			s.endAsk(x, leaseOutcome{end: tryFilled, stamp: held.stamp, deadline: held.deadline})
 			return
 		}
-		s.beginFill(n, x.key, func(m leaseMsg) { s.endAsk(x, m) })
+		s.beginFill(n, x.key, func(o leaseOutcome) { s.endAsk(x, o) })
 		return
-	case turnFailed:
-		s.endAsk(x, leaseMsg{op: opDeclined})
+	case leaseFailed:
+		s.endAsk(x, leaseOutcome{})
 		return
 	}
 	if v := s.look(n, x.key); v == verdictServe || v == verdictMissing { // it has come
-		s.endAsk(x, leaseMsg{op: opDeclined})
+		s.endAsk(x, leaseOutcome{})
 		return
 	}
 	if s.rng.IntN(8) == 0 { // what is offered can't be accepted, whenever that comes
-		n.r.offerRefused(s.now(n), x.key)
+		n.r.asks.offerRefused(s.now(n), x.key)
 		s.checkLeases(n)
 	}
 	s.pollIn(x, max(wait.Milliseconds(), 1))
@@ -111,12 +111,12 @@ func (s *sim) poll(x *simAsk) {
 // checkLeases verifies that a node grants no lease that somebody has, unless that one is suspected to
 // hang; and that who waits, waits for somebody.
 func (s *sim) checkLeases(n *simNode) {
-	if len(n.r.leases)+n.r.leaseWaits == 0 {
+	if len(n.r.leases.byKey)+n.r.leases.waiting == 0 {
 		return
 	}
 	waits := 0
 	for _, key := range s.oracle.keys {
-		l := n.r.leases[key]
+		l := n.r.leases.byKey[key]
 		if l == nil {
 			continue
 		}
@@ -136,8 +136,8 @@ func (s *sim) checkLeases(n *simNode) {
 			s.checkGrant(n, l)
 		}
 	}
-	if waits != n.r.leaseWaits {
-		s.fail("n%d: %d turns wait, and %d are counted", n.id, waits, n.r.leaseWaits)
+	if waits != n.r.leases.waiting {
+		s.fail("n%d: %d turns wait, and %d are counted", n.id, waits, n.r.leases.waiting)
 	}
 }
 
@@ -170,7 +170,7 @@ func (s *sim) returned(from, to *simNode, frame []byte) {
 	if err != nil || m.op != opDeclined {
 		return
 	}
-	if a := from.r.asks[m.id]; a == nil || int(a.peer) == to.id {
+	if a := from.r.asks.byID[m.id]; a == nil || int(a.peer) == to.id {
 		return
 	}
 	k := simGrantKey{to.r.origin, m.key}
@@ -185,7 +185,7 @@ func (s *sim) checkLeasesEnded() {
 		if n == nil {
 			continue
 		}
-		leases, asks := len(n.r.leases)+n.r.idleLeases.Len()+n.r.leaseWaits, len(n.r.asks)+len(n.r.asksOf)
+		leases, asks := len(n.r.leases.byKey)+n.r.leases.idle.Len()+n.r.leases.waiting, len(n.r.asks.byID)+len(n.r.asks.byKey)
 		if leases+asks+len(n.filling) > 0 {
 			s.fail("n%d is left with %d leases, %d asks, %d fills", n.id, leases, asks, len(n.filling))
 		}

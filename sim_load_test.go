@@ -46,7 +46,7 @@ func (s *sim) load() {
 			if s.c.lease > 0 {
 				s.ask(n, key, v)
 			} else {
-				s.beginFill(n, key, func(leaseMsg) { delete(n.filling, key) })
+				s.beginFill(n, key, func(leaseOutcome) { delete(n.filling, key) })
 			}
 		}
 	}
@@ -108,33 +108,33 @@ func (s *sim) look(n *simNode, key string) verdict {
 }
 
 // beginFill is a fill, and what becomes of it.
-func (s *sim) beginFill(n *simNode, key string, ended func(leaseMsg)) {
+func (s *sim) beginFill(n *simNode, key string, ended func(leaseOutcome)) {
 	took := 1 + s.rng.Int64N(400)
 	if s.rng.IntN(20) == 0 {
 		took *= 20 // longer than any lease
 	}
 	begun := s.fill(n, key, took, func(f *simFill) {
-		outcome := leaseMsg{op: opDeclined}
+		var outcome leaseOutcome
 		defer func() { ended(outcome) }()
 		now := time.UnixMilli(s.now(n).wall)
 		var rec record
 		switch x := s.rng.IntN(10); {
 		case x < 2:
 			s.logf("n%d's fill of %s fails", n.id, key)
-			outcome = leaseMsg{op: opFailed, term: uint64(s.rng.IntN(1000))}
+			outcome = leaseOutcome{end: tryFailed, retry: ms(uint64(s.rng.IntN(1000)))}
 			n.r.dropFill(f.f)
 			return
 		case x < 4:
 			rec = s.c.policy.missing(now, key, s.rng.Float64())
 		default:
-			rec, _ = s.c.policy.value(now, key, Loaded{Value: s.value()}, s.rng.Float64())
+			rec, _ = s.c.policy.value(now, key, s.value(), 0, s.rng.Float64())
 		}
-		outcome = leaseMsg{op: opUncached}
+		outcome = leaseOutcome{end: tryUncached}
 		if s.endFill(f, &rec) == fillWritten {
-			outcome = leaseMsg{op: opFilled, stamp: rec.stamp, wall: rec.deadline}
+			outcome = leaseOutcome{end: tryFilled, stamp: rec.stamp, deadline: rec.deadline}
 		}
 	})
 	if !begun { // it has joined one
-		ended(leaseMsg{op: opDeclined})
+		ended(leaseOutcome{})
 	}
 }

@@ -52,10 +52,9 @@ func (o *simOracle) init() {
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
 	o.grants, o.ended, o.late = map[simGrantKey][]simGrant{}, map[uint64]bool{}, map[string]time.Duration{}
 	o.changes, o.reads = map[string][]int64{}, map[simRead]simSeen{}
-	var s store
 	for _, key := range simKeys() {
 		o.keys = append(o.keys, key)
-		o.buckets = append(o.buckets, s.bucketOf(key))
+		o.buckets = append(o.buckets, bucketOf(key))
 	}
 }
 

@@ -41,12 +41,11 @@ func readOf(rec *record) simRead {
 
 // simKeys returns keys of which each two share a bucket.
 var simKeys = sync.OnceValue(func() (keys []string) {
-	var s store
 	for k := 0; len(keys) < 32; k += 2 {
 		key := fmt.Sprintf("k%02d", k)
 		keys = append(keys, key)
 		for i := 0; ; i++ {
-			if other := fmt.Sprintf("k%02d.%d", k+1, i); s.bucketOf(other) == s.bucketOf(key) {
+			if other := fmt.Sprintf("k%02d.%d", k+1, i); bucketOf(other) == bucketOf(key) {
 				keys = append(keys, other)
 				break
 			}
@@ -158,13 +157,13 @@ func (n *simNode) forget(key string, kind kind) {
 // provisionalOf returns the provisional value of a key, without that being a use of it.
 func (s *store) provisionalOf(key string) (record, bool) {
 	hash := s.hash.of(key)
-	sh := s.shardOf(hash)
+	sh := s.table.of(hash)
 	if sh == nil {
 		return record{}, false
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if p := s.twinOf(sh, hash, key); p != nil {
+	if p := sh.twinOf(hash, key); p != nil {
 		return p.served(), true
 	}
 	return record{}, false
@@ -205,8 +204,8 @@ func (s *sim) checkProvisional(n *simNode, key string) {
 // checkFillsEnded verifies that no fill is left.
 func (s *sim) checkFillsEnded() {
 	for _, n := range s.nodes {
-		for i := range n.r.store.table {
-			if sh := n.r.store.table[i].Load(); sh != nil && sh.fills != nil {
+		for sh := range n.r.store.table.all {
+			if sh.fills != nil {
 				s.fail("n%d is left with fills", n.id)
 			}
 		}

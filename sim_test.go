@@ -308,9 +308,8 @@ func (s *sim) newNode(id, life int) *simNode {
 		wake:     func() { s.wake(n) }, changed: n.forget,
 		store: storeConfig{maxKeys: s.c.maxKeys[id], maxBytes: s.c.maxBytes, maxTombstones: s.c.tombstones,
 			deletionDelay: s.c.deletionDelay, groupKeys: s.c.groupKeys, seed: uint64(id),
-			hash: keyHash{replay: origin}, stepShards: 1},
+			hash: keyHash{replay: origin}, shards: 1 << (id % 3), stepShards: 1}, // a sync takes several steps
 	})
-	n.r.store.table = make([]atomic.Pointer[shard], 1<<(id%3)) // a sync takes several steps
 	n.r.lonely, n.r.unsyncedFor = s.mono(), s.mono()
 	if s.c.stepWork > 0 {
 		n.r.stepWork, n.r.between = s.c.stepWork, func() { s.between(n) }
@@ -497,7 +496,7 @@ func (s *sim) commit(n *simNode, key string, w simWrite, write func()) {
 	switch {
 	case slot.kind != kindClear && ok && held.version == slot.version:
 		w.rec = held
-	case w.fill && n.r.store.floorOf(n.r.store.bucketOf(key)) >= slot.stamp:
+	case w.fill && n.r.store.floorOf(bucketOf(key)) >= slot.stamp:
 		w.rec = *w.filled // what made room for it was younger, and of its bucket
 	case w.fill || slot.kind == kindValue && s.c.maxBytes == 0:
 		s.fail("n%d doesn't hold what it has just written of %s", n.id, key)

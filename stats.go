@@ -1,6 +1,9 @@
 package bcache
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stats are a node's figures. Counters count since New and never go back; gauges
 // tell the present.
@@ -106,6 +109,13 @@ type PeerStats struct {
 	Late   time.Duration // for how long a write of it has been lacking here, as far as is known; 0 if none has
 }
 
+// fillCounters count the fills of a node, and what Loaders do.
+type fillCounters struct {
+	called, failed, refused, tooLarge atomic.Uint64 // of Fillers too
+
+	refreshes, stale, staleFailures, staleMissed, notFound, undecodable atomic.Uint64
+}
+
 // Stats returns the node's figures. It costs the hot paths hardly anything. A call
 // looks at every 1,024 of MaxKeys: that is microseconds for a hundred thousand, and
 // milliseconds for a hundred million.
@@ -116,16 +126,16 @@ func (b *Bcache) Stats() Stats {
 	s := Stats{
 		Hits: c.hits, Misses: c.misses,
 		Sets: n.sets + c.replaced, Deletes: n.deletes, Clears: n.clears,
-		Fills: b.fills.Load(), FillErrors: b.fillErrors.Load(),
-		FillsRefused: b.fillsRefused.Load(), FillsTooLarge: b.fillsTooLarge.Load(),
+		Fills: b.fills.called.Load(), FillErrors: b.fills.failed.Load(),
+		FillsRefused: b.fills.refused.Load(), FillsTooLarge: b.fills.tooLarge.Load(),
 		FillsGivenUp: b.loads.givenUp.Load(),
-		Refreshes:    b.n.refreshes.Load(), StaleServed: b.n.stale.Load(),
-		StaleFailures: b.n.failures.Load(), NotFound: b.n.notFound.Load(),
-		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesMissed, Undecodable: b.n.undecodable.Load(),
+		Refreshes:    b.fills.refreshes.Load(), StaleServed: b.fills.stale.Load(),
+		StaleFailures: b.fills.staleFailures.Load(), NotFound: b.fills.notFound.Load(),
+		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesMissed, Undecodable: b.fills.undecodable.Load(),
 		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,
 		ProvisionalAccepted: n.provisionalAccepted, ProvisionalRefused: n.provisionalRefused,
 		ProvisionalDropped: c.provisionalsDropped,
-		EventsLost:         st.eventsLost.Load(), OnStaleMissed: b.n.staleMissed.Load(),
+		EventsLost:         b.watchers.lost.Load(), OnStaleMissed: b.fills.staleMissed.Load(),
 		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
 		Evictions: c.evictions, Expirations: c.expirations,
 		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,

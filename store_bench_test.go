@@ -146,14 +146,14 @@ func BenchmarkStoreLocks(b *testing.B) {
 		r.pass(3 * time.Hour)
 		for i := range r.shards() / 2 { // all are dead
 			for n := sweepBatch; n == sweepBatch; {
-				sweeps = append(sweeps, timed(func() { n = r.sweepSome(r.table[i].Load(), r.now) }))
+				sweeps = append(sweeps, timed(func() { n = r.sweeper.sweepSome(r.table.at(i), r.now) }))
 			}
 		}
 		r.apply(r.now, &record{kind: kindClear, version: version{r.stamp, 1}}, true)
 		for i := range r.shards() { // the other half, cleared
 			r.now = storeNow(0)
 			for n := sweepBatch; n == sweepBatch; {
-				clears = append(clears, timed(func() { n = r.sweepSome(r.table[i].Load(), r.now) }))
+				clears = append(clears, timed(func() { n = r.sweeper.sweepSome(r.table.at(i), r.now) }))
 			}
 		}
 		// The maximum is the scheduler's as a rule: look at the others.

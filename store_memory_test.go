@@ -143,7 +143,7 @@ func TestStoreConcurrently(t *testing.T) {
 	for _, maxKeys := range []int{50, 3000} {
 		r := newStoreRig(storeConfig{maxKeys: maxKeys, maxTombstones: 20})
 		if maxKeys > keysPerShard {
-			r.maxKeys = 100 // more keys than room, in several shards
+			r.limits.maxKeys = 100 // more keys than room, in several shards
 		}
 		var wall atomic.Int64
 		wall.Store(r.now.wall)
@@ -181,7 +181,7 @@ func TestStoreConcurrently(t *testing.T) {
 					if ok {
 						last[key] = v
 					}
-					if n := r.len(); n > r.maxKeys {
+					if n := r.len(); n > r.limits.maxKeys {
 						t.Errorf("%d entries", n)
 					}
 				}
@@ -190,7 +190,7 @@ func TestStoreConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for !done.Load() {
 				for i := range r.shards() {
-					r.sweepShard(instant{wall: wall.Load()}, i)
+					r.sweeper.sweep(instant{wall: wall.Load()}, i)
 				}
 				r.stats()
 				runtime.Gosched()

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -34,27 +33,27 @@ func storeCheck(t interface {
 	var entries, probation, bytes, tombs, tombBytes int64
 	seen := map[string]bool{}
 	own := func(i int, key string) {
-		if s.shardOf(uint64(i)) != s.shardOf(s.hash.of(key)) || seen[key] {
+		if s.table.of(uint64(i)) != s.table.of(s.hash.of(key)) || seen[key] {
 			t.Errorf("%q is in the wrong place, or twice", key)
 		}
 		seen[key] = true
 	}
-	for i := range s.table {
-		sh := s.table[i].Load()
+	for i := range s.shards() {
+		sh := s.table.at(i)
 		if sh == nil {
 			continue
 		}
-		for i, end := range sh.index.ends {
-			if e := sh.index.at(i); e == nil && end != 0 || e != nil && end != e.end() {
+		for i, end := range sh.entries.index.ends {
+			if e := sh.entries.index.at(i); e == nil && end != 0 || e != nil && end != e.end() {
 				t.Errorf("place %d ends at %d, its entry is %v", i, end, e)
 			}
 		}
-		if n := len(sh.main.keys()) + len(sh.probation.keys()); n != sh.index.n {
-			t.Errorf("%d entries in the queues, %d in the index", n, sh.index.n)
+		if n := len(sh.entries.main.keys()) + len(sh.entries.probation.keys()); n != sh.entries.index.n {
+			t.Errorf("%d entries in the queues, %d in the index", n, sh.entries.index.n)
 		}
 		for _, isProbation := range []bool{false, true} {
-			for _, hash := range sh.queueLocked(isProbation).keys() {
-				e := sh.index.find(hash)
+			for _, hash := range sh.entries.queue(isProbation).keys() {
+				e := sh.entries.index.find(hash)
 				if s.hash.of(e.key) != hash || e.inProbation() != isProbation {
 					t.Errorf("%q is in the wrong queue, or has a wrong hash", e.key)
 				}
@@ -64,27 +63,27 @@ func storeCheck(t interface {
 				if isProbation {
 					probation++
 				}
-				if d := e.end(); d != 0 && (sh.nextExpiry == 0 || sh.nextExpiry > d || sh.index.ends == nil) {
-					t.Errorf("end %d, hint %d, %d ends", d, sh.nextExpiry, len(sh.index.ends))
+				if d := e.end(); d != 0 && (sh.entries.nextExpiry == 0 || sh.entries.nextExpiry > d || sh.entries.index.ends == nil) {
+					t.Errorf("end %d, hint %d, %d ends", d, sh.entries.nextExpiry, len(sh.entries.index.ends))
 				}
 				if e.stamp <= sh.cleared {
 					t.Errorf("%q is at %d, cleared up to %d", e.key, e.stamp, sh.cleared)
 				}
 			}
 		}
-		for _, d := range sh.tombs.values() {
+		for _, d := range sh.tombs.all() {
 			own(i, d.key)
 			tombs++
 			tombBytes += int64(len(d.key))
 		}
 	}
-	got := [...]int64{s.entries.Load(), s.inProbation.Load(), s.bytes(), s.tombs.Load(), s.tombBytes.Load()}
+	got := [...]int64{s.tally.entries.Load(), s.tally.inProbation.Load(), s.bytes(), s.tombSums.count.Load(), s.tombSums.bytes.Load()}
 	want := [...]int64{entries, probation, bytes, tombs, tombBytes}
 	if got != want {
 		t.Errorf("entries, in probation, bytes, tombstones, their bytes: counted %v, there are %v", got, want)
 	}
-	if entries > int64(s.maxKeys) || s.maxBytes > 0 && bytes > s.maxBytes || tombs > int64(s.maxTombstones) {
-		t.Errorf("%d entries, %d bytes, %d tombstones: above %+v", entries, bytes, tombs, s.storeConfig)
+	if entries > int64(s.limits.maxKeys) || s.limits.maxBytes > 0 && bytes > s.limits.maxBytes || tombs > int64(s.limits.maxTombstones) {
+		t.Errorf("%d entries, %d bytes, %d tombstones: above %+v", entries, bytes, tombs, s.limits)
 	}
 }
 
@@ -97,11 +96,11 @@ func TestStoreCover(t *testing.T) {
 			maxBytes:      rapid.SampledFrom([]int64{0, 800, 2000}).Draw(t, "maxBytes"),
 			deletionDelay: 20 * time.Millisecond,
 			maxTombstones: rapid.IntRange(1, 4).Draw(t, "maxTombstones"),
+			shards:        rapid.SampledFrom([]int{1, 2, 16, 1 << 15}).Draw(t, "shards"),
 			seed:          rapid.Uint64().Draw(t, "seed"),
 			hash:          keyHash{replay: rapid.Uint64Min(1).Draw(t, "hash")},
 		}
 		s := newStore(c)
-		s.table = make([]atomic.Pointer[shard], rapid.SampledFrom([]int{1, 2, 16, 1 << 15}).Draw(t, "shards"))
 		now := storeNow(0)
 		processed := map[string]version{} // the greatest
 		keys := rapid.SampledFrom(strings.Fields("a b c d e f g h i j k l"))
@@ -111,7 +110,7 @@ func TestStoreCover(t *testing.T) {
 			t.Helper()
 			for key, v := range processed {
 				held, ok := s.peek(key)
-				if ok && !held.less(v) || s.floorOf(s.bucketOf(key)) >= v.stamp || s.clearVersion().stamp >= v.stamp {
+				if ok && !held.less(v) || s.floorOf(bucketOf(key)) >= v.stamp || s.clearVersion().stamp >= v.stamp {
 					continue
 				}
 				t.Fatalf("%s at %+v isn't covered; held: %+v %v", key, v, held, ok)
@@ -145,7 +144,7 @@ func TestStoreCover(t *testing.T) {
 				}
 				held, ok := s.peek(rec.key)
 				// What was held may have had to make room for it, and then a floor that others have raised counts.
-				victim := o == outcomeRefused && wasHeld && !ok && s.floorOf(s.bucketOf(rec.key)) >= rec.stamp
+				victim := o == outcomeRefused && wasHeld && !ok && s.floorOf(bucketOf(rec.key)) >= rec.stamp
 				if accepted := o != outcomeKept && o != outcomeRefused && o != outcomeCleared; accepted != admitted && !victim {
 					t.Fatalf("outcome %d, admits %v", o, admitted)
 				}
@@ -188,14 +187,14 @@ func TestStoreCover(t *testing.T) {
 			},
 			"sweep": func(t *rapid.T) {
 				for i := range s.shards() {
-					s.sweepShard(now, i)
+					s.sweeper.sweep(now, i)
 				}
 				for i := range s.shards() {
-					sh := s.table[i].Load()
+					sh := s.table.at(i)
 					if sh == nil {
 						continue
 					}
-					for _, e := range sh.entriesLocked() {
+					for _, e := range sh.entries.all() {
 						if rec := e.record(); rec.ended(now.wall) || rec.stamp <= s.clearVersion().stamp {
 							t.Fatalf("%+v is left", rec)
 						}
@@ -203,7 +202,7 @@ func TestStoreCover(t *testing.T) {
 				}
 			},
 			"floor": func(t *rapid.T) {
-				s.raiseFloor(s.bucketOf(keys.Draw(t, "key")), stampOf(now.wall)+stamps.Draw(t, "stamp"))
+				s.raiseFloor(bucketOf(keys.Draw(t, "key")), stampOf(now.wall)+stamps.Draw(t, "stamp"))
 			},
 			"clear": func(t *rapid.T) {
 				v := version{stampOf(now.wall) + stamps.Draw(t, "stamp"), 1}
@@ -222,7 +221,7 @@ func TestStoreCover(t *testing.T) {
 func TestStoreIsDeterministic(t *testing.T) {
 	run := func() string {
 		r := newStoreRig(storeConfig{maxKeys: 3000, maxTombstones: 50, seed: 7, hash: keyHash{replay: 7}})
-		r.maxKeys = 300
+		r.limits.maxKeys = 300
 		for i := range 5000 {
 			key := fmt.Sprint(i * 7919 % 1000)
 			switch {
@@ -239,13 +238,13 @@ func TestStoreIsDeterministic(t *testing.T) {
 			}
 		}
 		var held []string
-		for i := range r.table {
-			if sh := r.table[i].Load(); sh != nil {
-				for _, hash := range append(sh.main.keys(), sh.probation.keys()...) {
-					e := sh.index.find(hash)
+		for i := range r.shards() {
+			if sh := r.table.at(i); sh != nil {
+				for _, hash := range append(sh.entries.main.keys(), sh.entries.probation.keys()...) {
+					e := sh.entries.index.find(hash)
 					held = append(held, e.key)
 				}
-				for _, d := range sh.tombs.values() {
+				for _, d := range sh.tombs.all() {
 					held = append(held, "-"+d.key)
 				}
 			}
@@ -287,9 +286,9 @@ func TestStoreIsExactLRU(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				var got []string
-				if sh := r.table[0].Load(); sh != nil {
-					for _, hash := range sh.main.keys() {
-						got = append(got, sh.index.find(hash).key)
+				if sh := r.table.at(0); sh != nil {
+					for _, hash := range sh.entries.main.keys() {
+						got = append(got, sh.entries.index.find(hash).key)
 					}
 				}
 				if want := model.Keys(); !slices.Equal(got, want) {

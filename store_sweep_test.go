@@ -3,7 +3,6 @@ package bcache
 import (
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -52,7 +51,7 @@ func TestStoreDeadlines(t *testing.T) {
 	if r.len() != 2 || r.stats().expirations != 3 {
 		t.Errorf("%d entries, %+v after the sweep", r.len(), r.stats())
 	}
-	if f := r.floorOf(r.bucketOf("short")); f < rec.stamp {
+	if f := r.floorOf(bucketOf("short")); f < rec.stamp {
 		t.Errorf("floor %d below %d", f, rec.stamp)
 	}
 	storeCheck(t, r.store)
@@ -99,7 +98,7 @@ func TestStoreTombstonesAreCollected(t *testing.T) {
 	if _, ok := r.peek("a"); ok || r.tombstones() != 1 {
 		t.Errorf("a: %v, %d tombstones", ok, r.tombstones())
 	}
-	if f := r.floorOf(r.bucketOf("a")); f != a.stamp {
+	if f := r.floorOf(bucketOf("a")); f != a.stamp {
 		t.Errorf("floor %d, want %d", f, a.stamp)
 	}
 	if rec, ok := r.peek("b"); !ok || rec.kind != kindTombstone {
@@ -118,8 +117,7 @@ func TestStoreTombstonesAreCollected(t *testing.T) {
 
 func TestStoreTombstoneBounds(t *testing.T) {
 	for _, shards := range []int{1, 64} {
-		r := newStoreRig(storeConfig{maxKeys: 1, maxTombstones: 100, deletionDelay: time.Hour})
-		r.table = make([]atomic.Pointer[shard], shards)
+		r := newStoreRig(storeConfig{maxKeys: 1, maxTombstones: 100, deletionDelay: time.Hour, shards: shards})
 		var first version
 		for i := range 1000 {
 			r.pass(time.Millisecond)
@@ -132,7 +130,7 @@ func TestStoreTombstoneBounds(t *testing.T) {
 				t.Fatalf("%d shards: %d tombstones after %d", shards, n, i+1)
 			}
 		}
-		if f := r.floorOf(r.bucketOf("0")); f < first.stamp {
+		if f := r.floorOf(bucketOf("0")); f < first.stamp {
 			t.Errorf("%d shards: floor %d below %d", shards, f, first.stamp)
 		}
 		if st := r.stats(); st.tombstonesDropped != 900 || st.tombstonesCollected != 0 {
@@ -150,7 +148,7 @@ func TestStoreTombstoneBounds(t *testing.T) {
 		big := strings.Repeat("k", 16<<20)
 		for i := range 6 {
 			r.del(fmt.Sprint(big[:16<<20-10], i))
-			if n := r.tombBytes.Load(); n > maxTombstoneBytes {
+			if n := r.tombSums.bytes.Load(); n > maxTombstoneBytes {
 				t.Fatalf("%d bytes", n)
 			}
 		}

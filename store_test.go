@@ -58,7 +58,7 @@ func (r *storeRig) pass(d time.Duration) {
 
 func (r *storeRig) sweep() {
 	for i := range r.shards() {
-		r.sweepShard(r.now, i)
+		r.sweeper.sweep(r.now, i)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestStoreOutcomes(t *testing.T) {
 					t.Fatalf("setup: outcome %d", o)
 				}
 			}
-			s.raiseFloor(s.bucketOf("k"), tt.floor)
+			s.raiseFloor(bucketOf("k"), tt.floor)
 			if tt.rec.kind == kindValue && tt.want <= outcomeCleared {
 				if got := s.admits("k", tt.rec.version); got != (tt.want == outcomeApplied) {
 					t.Errorf("admits = %v", got)
@@ -139,7 +139,7 @@ func TestStoreOutcomes(t *testing.T) {
 			if tt.want == outcomeApplied && tt.held != (version{}) && tt.rec.kind != kindClear && got != tt.rec {
 				t.Errorf("held: %+v, want %+v", got, tt.rec)
 			}
-			if f := s.floorOf(s.bucketOf("k")); f != tt.floors {
+			if f := s.floorOf(bucketOf("k")); f != tt.floors {
 				t.Errorf("floor %d, want %d", f, tt.floors)
 			}
 			if _, ok := s.get("k", storeNoWall); ok != (got.kind == kindValue && tt.held != (version{})) {
@@ -288,10 +288,9 @@ func TestStoreShardCount(t *testing.T) {
 // The wire version fixes both: another bucket would make the floors of two nodes
 // incomparable.
 func TestStoreBucketsAreFixed(t *testing.T) {
-	s := newStore(storeConfig{maxKeys: 1})
 	// XXH64 of the three, seed 0: ef46db3751d8e999, d24ec4f1a98c6e5b, 44bc2cf5ad770999.
 	for key, want := range map[string]int{"": 0x2999, "a": 0x2e5b, "abc": 0x0999} {
-		if got := s.bucketOf(key); got != want {
+		if got := bucketOf(key); got != want {
 			t.Errorf("bucketOf(%q) = %#x, want %#x", key, got, want)
 		}
 	}
@@ -310,11 +309,11 @@ func TestStoreGiveUp(t *testing.T) {
 		}
 		s.giveUp(key, version{5, 2})
 		s.giveUp(key, version{9, 9})
-		if _, ok := s.peek(key); ok || s.floorOf(s.bucketOf(key)) != 5 {
-			t.Errorf("%v: held %v, floor %d", kind, ok, s.floorOf(s.bucketOf(key)))
+		if _, ok := s.peek(key); ok || s.floorOf(bucketOf(key)) != 5 {
+			t.Errorf("%v: held %v, floor %d", kind, ok, s.floorOf(bucketOf(key)))
 		}
 	}
-	if s.giveUp("unknown", version{9, 9}); s.floorOf(s.bucketOf("unknown")) != 0 {
+	if s.giveUp("unknown", version{9, 9}); s.floorOf(bucketOf("unknown")) != 0 {
 		t.Error("gave up what isn't there")
 	}
 }

@@ -3,7 +3,6 @@ package bcache
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -79,11 +78,11 @@ func (b *Bcache) Subscribe(fn func(Event)) (cancel func()) {
 		return func() {}
 	}
 	s := b.newSubscription(fn)
-	if !b.store.watchers.add(s) {
+	if !b.watchers.add(s) {
 		return func() {} // closed
 	}
 	return func() {
-		b.store.watchers.remove(s)
+		b.watchers.remove(s)
 		s.calls.drop()
 		if !calledBack() {
 			ctx, stop := context.WithTimeout(context.Background(), callLimit)
@@ -93,16 +92,15 @@ func (b *Bcache) Subscribe(fn func(Event)) (cancel func()) {
 	}
 }
 
-// watchers are the subscriptions of a store. Whoever has something to tell looks at list only,
-// which is nil if nobody listens.
+// watchers are the subscriptions of a node. They watch its store while there are any.
 type watchers struct {
-	list atomic.Pointer[[]*subscription] // it is replaced, not changed
+	store *store
+	list  atomic.Pointer[[]*subscription] // it is replaced, not changed; nil if nobody listens
+	lost  atomic.Uint64                   // events
 
 	mu     sync.Mutex // of who changes it
 	closed bool
 }
-
-func (w *watchers) none() bool { return w.list.Load() == nil }
 
 func (w *watchers) all() []*subscription {
 	if list := w.list.Load(); list != nil {
@@ -113,9 +111,11 @@ func (w *watchers) all() []*subscription {
 
 func (w *watchers) set(list []*subscription) {
 	if len(list) == 0 {
+		w.store.watch.set(nil)
 		w.list.Store(nil)
 	} else {
 		w.list.Store(&list)
+		w.store.watch.set(w.tell)
 	}
 }
 
@@ -145,48 +145,23 @@ func (w *watchers) close() {
 	w.set(nil)
 }
 
+// changeEvents are the kinds of the events that tell of changes.
+var changeEvents = [...]EventKind{
+	changeSet: EventSet, changeDelete: EventDelete, changeExpire: EventExpire, changeEvict: EventEvict,
+	changeClear: EventClear,
+}
+
 // tell queues an event for every subscriber, unless a Clear, of which they were told before, stands
-// for what it says is held at that stamp. It waits for none of them.
-func (s *store) tell(e Event, stamp uint64) {
-	for _, sub := range s.watchers.all() {
-		if !sub.put(e, func() bool { return stamp <= s.clearStamp.Load() }) {
-			s.eventsLost.Add(1)
+// for what it says is held. It waits for none of them.
+func (w *watchers) tell(c change) {
+	e := Event{
+		Kind: changeEvents[c.kind], Key: c.key, Value: c.val, Origin: c.origin, Provisional: c.provisional,
+	}
+	for _, sub := range w.all() {
+		if !sub.put(e, func() bool { return w.store.cleared(c.stamp) }) {
+			w.lost.Add(1)
 		}
 	}
-}
-
-// always is a stamp that no Clear has.
-const always = math.MaxUint64
-
-// tellGone tells what becomes of an entry.
-func (s *store) tellGone(e *entry, kind EventKind) {
-	if s.watchers.none() || e == nil || e.kind != kindValue || e.isProvisional() && e.ofProvisional().beside {
-		return
-	}
-	s.tell(Event{Kind: kind, Key: e.key, Origin: e.origin, Provisional: e.isProvisional()}, always)
-}
-
-// tellHeld tells of what is held now.
-func (s *store) tellHeld(rec *record) { s.tellOf(rec, rec.stamp, false) }
-
-// tellClear tells of a Clear.
-func (s *store) tellClear(v version) { s.tellOf(&record{version: v, kind: kindClear}, always, false) }
-
-// tellProvisional tells of a provisional value. Only a Clear that comes later ends it.
-func (s *store) tellProvisional(rec *record) { s.tellOf(rec, always, true) }
-
-func (s *store) tellOf(rec *record, stamp uint64, provisional bool) {
-	if s.watchers.none() {
-		return
-	}
-	e := Event{Kind: EventDelete, Key: rec.key, Origin: rec.origin, Provisional: provisional}
-	switch rec.kind {
-	case kindValue:
-		e.Kind, e.Value = EventSet, rec.val
-	case kindClear:
-		e.Kind = EventClear
-	}
-	s.tell(e, stamp)
 }
 
 // A subscription is a queue of events.

@@ -157,7 +157,7 @@ func TestSubscribeLostBytes(t *testing.T) {
 			var r recorder
 			proceed := make(chan struct{})
 			s := b.newSubscription(func(e Event) { r.note(e); <-proceed })
-			b.store.watchers.add(s)
+			b.watchers.add(s)
 			held := func() int {
 				s.calls.mu.Lock()
 				defer s.calls.mu.Unlock()

@@ -233,7 +233,7 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 		r.store.raiseFloor(int(f.bucket), f.stamp)
 	}
 	r.mu.Unlock()
-	dropped := r.store.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors)
+	dropped := r.store.sync.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors)
 	for _, key := range dropped {
 		r.changed(key, kindForget)
 	}
@@ -291,7 +291,7 @@ func (r *replica) endSync(now instant) {
 	r.syncedFrom = in.peer
 	r.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.n.syncTook})
 	r.mu.Unlock()
-	for _, key := range r.store.vouch(in.mark) {
+	for _, key := range r.store.sync.vouch(in.mark) {
 		r.changed(key, kindForget)
 	}
 	r.mu.Lock()

@@ -131,7 +131,7 @@ func (r *replica) newSession(now instant, origin, session uint64) *syncOut {
 	entries, _ := r.ctx.list(longAgo)
 	return &syncOut{origin: origin, session: session, most: r.chunkBytes, moved: now.mono, head: syncChunk{
 		session: session,
-		groups:  uint64(r.store.groups()),
+		groups:  uint64(r.store.sync.groups()),
 		entries: entries,
 		horizon: r.ctx.horizon,
 	}}
@@ -246,10 +246,10 @@ func (out *syncOut) chunk(s *store) (frame []byte, last bool) {
 
 // load takes the next step of the group.
 func (out *syncOut) load(s *store, groups int) {
-	out.recs, out.shard = s.groupStep(out.buf[:0], groups, out.group, out.shard)
+	out.recs, out.shard = s.sync.groupStep(out.buf[:0], groups, out.group, out.shard)
 	out.buf = out.recs
 	if out.shard == s.shards() {
-		out.clear, out.floors = s.groupEnd(groups, out.group)
+		out.clear, out.floors = s.sync.groupEnd(groups, out.group)
 		out.loaded = true
 	}
 }

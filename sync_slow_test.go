@@ -119,7 +119,7 @@ func TestApplyWhileFloorsRise(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { s.apply(now, &record{key: "k", version: version{2, 1}}, false) })
 		wg.Go(func() {
-			s.raiseFloor(s.bucketOf("k"), 3)
+			s.raiseFloor(bucketOf("k"), 3)
 			s.giveUp("k", version{3, 9})
 		})
 		wg.Wait()

@@ -80,7 +80,7 @@ func (r *replica) vouch(now instant) {
 	r.vouching = true
 	work := 0
 	for i := range r.store.shards() {
-		if work += 1 + r.store.unmark(i); work >= r.stepWork {
+		if work += 1 + r.store.sync.unmark(i); work >= r.stepWork {
 			work = 0
 			r.letOthers()
 		}

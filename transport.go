@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -106,6 +107,19 @@ func (f dialFailure) String() string {
 		return fmt.Sprintf("%s (%s): %v", f.addr, f.ip, f.err)
 	}
 	return fmt.Sprintf("%s: %v", f.addr, f.err)
+}
+
+// failureList says what can't be reached, and why, in one line: of the first most, and how many more
+// there are, in the words of more.
+func failureList(fs []dialFailure, most int, more string) string {
+	var list []string
+	for _, f := range fs[:min(len(fs), most)] {
+		list = append(list, f.String())
+	}
+	if left := len(fs) - len(list); left > 0 {
+		list = append(list, fmt.Sprintf(more, left))
+	}
+	return strings.Join(list, "; ")
 }
 
 // Member describes another node of the cluster.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -286,74 +285,6 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 		wg.Wait()
 		if n := fills.Load(); n != 3 {
 			t.Errorf("%d fills", n)
-		}
-	})
-}
-
-type panicking struct{ what any }
-
-func (c panicking) Encode(string) (string, error) { panic(c.what) }
-func (c panicking) Decode(string) (string, error) { panic(c.what) }
-
-// A Codec that panics is an error for its caller, and for nobody else.
-func TestTypedCodecPanics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, what := range []any{"boom", errOdd, nil} {
-			b := localNode(t)
-			fills := 0
-			typed := taggedLoader(t, b, "", &fills, func(c *TypedConfig[string]) { c.Codec = panicking{what} })
-			must(t, b.Set("k", "v", 60))
-			says := func(err, is error) {
-				t.Helper()
-				if !errors.Is(err, is) || what == errOdd && !errors.Is(err, errOdd) ||
-					what == "boom" && !strings.Contains(err.Error(), `of "k": the Codec panicked: boom`) {
-					t.Errorf("%v: %v", what, err)
-				}
-			}
-			_, err := typed.Get(t.Context(), "k")
-			says(err, ErrEncode) // of what the Fill brought
-			says(typed.Set("k", "v", 0), ErrEncode)
-			_, err = typed.GetMany(t.Context(), []string{"k"})
-			says(err.(KeyErrors)["k"], ErrEncode)
-			for range typed.All() {
-				t.Error("All")
-			}
-			get(t, b, "k", "v")
-		}
-	})
-}
-
-// exiting is a Codec that takes its goroutine with it.
-type exiting struct{ tagged }
-
-func (exiting) Decode(string) (string, error) { runtime.Goexit(); return "", nil }
-
-// Nothing hangs because of one.
-func TestTypedCodecExits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := localNode(t)
-		fills := 0
-		typed := taggedLoader(t, b, "", &fills, func(c *TypedConfig[string]) { c.Codec = exiting{} })
-		if _, err := typed.Get(t.Context(), "k"); !errors.Is(err, ErrFillAborted) {
-			t.Error(err)
-		}
-		var wg sync.WaitGroup
-		typed = taggedLoader(t, b, "", &fills, func(c *TypedConfig[string]) {
-			c.Codec = exiting{}
-			c.Fill = func(ctx context.Context, key string) (TypedLoaded[string], error) {
-				must(t, b.Set(key, "written meanwhile", 60)) // the load looks at it
-				return TypedLoaded[string]{}, fs("down")
-			}
-		})
-		var got error
-		wg.Go(func() { _, got = typed.Get(t.Context(), "other") })
-		wg.Wait()
-		synctest.Wait()
-		if !errors.Is(got, ErrFillAborted) {
-			t.Error(got)
-		}
-		if n := b.loads.running.Load(); n != 0 {
-			t.Errorf("%d loads are left", n)
 		}
 	})
 }

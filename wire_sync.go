@@ -73,11 +73,6 @@ const (
 	chunkBusy                // with chunkRefused: it could serve, if it didn't serve others
 )
 
-type bucketFloor struct {
-	bucket uint16
-	stamp  uint64
-}
-
 func appendAsk(dst []byte, a syncAsk) []byte {
 	dst = append(dst, wireVersion, frameAsk)
 	dst = appendFixed64(dst, askSession, a.session)

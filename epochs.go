@@ -1,0 +1,24 @@
+package bcache
+
+import "sync/atomic"
+
+// Epochs are between two touches of all keys: by a Clear, or a context that was adopted. A provisional
+// value is one as long as the epoch lasts in which it was kept.
+type epochs struct {
+	current atomic.Uint64
+	cleared atomic.Uint64 // the one that the last Clear began that was applied
+}
+
+func (x *epochs) now() uint64 { return x.current.Load() }
+
+// next begins another one.
+func (x *epochs) next() { x.current.Add(1) }
+
+// clear begins one with a Clear.
+func (x *epochs) clear() { x.cleared.Store(x.current.Add(1)) }
+
+// stands reports whether a provisional value is one still.
+func (x *epochs) stands(p *entry) bool { return p.epoch() == x.current.Load() }
+
+// told reports whether a Clear has told of the end of a provisional value.
+func (x *epochs) told(p *entry) bool { return p.epoch() < x.cleared.Load() }

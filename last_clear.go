@@ -1,0 +1,20 @@
+package bcache
+
+import "sync/atomic"
+
+// A lastClear is the greatest Clear that was applied: a version that beats every stamp up to its own.
+type lastClear struct{ stamp, origin atomic.Uint64 }
+
+// covers reports whether it isn't below a stamp.
+func (c *lastClear) covers(stamp uint64) bool { return stamp <= c.stamp.Load() }
+
+// version returns it. Together with set it may pair the stamp with the origin of another one, which
+// only decides between equal stamps.
+func (c *lastClear) version() version {
+	return version{stamp: c.stamp.Load(), origin: c.origin.Load()}
+}
+
+func (c *lastClear) set(v version) {
+	c.origin.Store(v.origin)
+	c.stamp.Store(v.stamp) // every shard's cleared is below it now, and so it is due
+}

@@ -1,0 +1,50 @@
+package bcache
+
+import "iter"
+
+// Get returns the value of key and true, or "" and false if there is none, or
+// none that is known to be current. It never waits for the network and allocates
+// nothing.
+func (b *Bcache) Get(key string) (string, bool) { return b.store.get(key, b.wall) }
+
+// held is Get without being counted as one.
+func (b *Bcache) held(key string) (string, bool) {
+	is := func(rec record, ok bool) bool { return ok && rec.kind == kindValue && !rec.expired(b.wall()) }
+	if rec, ok := b.store.peek(key); is(rec, ok) {
+		return rec.val, true
+	}
+	rec, ok := b.store.beside(key, b.wall())
+	return rec.val, is(rec, ok)
+}
+
+// Len returns how many entries are held, those included that have expired or were cleared within the
+// last seconds and wait to be removed, or that a Loader may still serve as stale. It never exceeds
+// MaxKeys.
+func (b *Bcache) Len() int { return b.store.len() }
+
+// All iterates over the values that this node holds and whose deadlines haven't come, in no order. It is
+// weakly consistent: what is written or removed meanwhile may show or not, and no key comes twice. It
+// copies some thousand references at a time and holds no lock while the loop's body runs, which may use
+// the cache, and call whatever it likes. It is no use of an entry, and isn't counted in Stats.
+func (b *Bcache) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for i := range b.store.shards() {
+			for _, e := range b.store.live(i, b.wall()) {
+				if !e.expired(b.wall) && !yield(e.key, e.val) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Keys iterates over the keys of All.
+func (b *Bcache) Keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for key := range b.All() {
+			if !yield(key) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package bcache
+
+// How a shard is read under its lock, where it couldn't be without.
+
+// twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
+func (sh *shard) twinOf(hash uint64, key string) *entry {
+	if sh.tally.provisional.Load() == 0 {
+		return nil
+	}
+	if p := sh.entries.find(twin(hash), key); p != nil && sh.epochs.stands(p) {
+		return p
+	}
+	return nil
+}
+
+// get is store.get.
+func (sh *shard) get(hash uint64, key string, wall func() int64) (string, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if e := sh.entries.find(hash, key); e != nil && !sh.lastClear.covers(e.stamp) {
+		if sh.readLocked(hash, e, wall) {
+			return e.val, true
+		}
+	}
+	if p := sh.twinOf(hash, key); p != nil {
+		if sh.readLocked(twin(hash), p, wall) {
+			return p.val, true
+		}
+	}
+	sh.misses++
+	return "", false
+}
+
+// readLocked uses an entry, and reports whether it is a live value.
+func (sh *shard) readLocked(hash uint64, e *entry, wall func() int64) bool {
+	sh.entries.use(hash, e)
+	switch {
+	case e.kind != kindValue:
+		return false
+	case e.expired(wall):
+		if e.endedAt(wall()) { // now, so that it isn't back when the clock is set back
+			sh.expireLocked(e)
+		}
+		return false
+	}
+	sh.counters.hits.add1()
+	return true
+}
+
+// fresh is store.fresh.
+func (sh *shard) fresh(hash uint64, key string, wall func() int64) (string, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.entries.find(hash, key)
+	if e == nil || sh.lastClear.covers(e.stamp) {
+		if e, hash = sh.twinOf(hash, key), twin(hash); e == nil {
+			return "", false
+		}
+	}
+	if e.kind != kindValue || e.due() != 0 && wall() >= e.due() {
+		return "", false
+	}
+	sh.entries.use(hash, e)
+	return e.val, true
+}
+
+// entry is store.entry.
+func (sh *shard) entry(hash uint64, key string, wall int64) (record, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.entries.find(hash, key)
+	if e != nil && sh.lastClear.covers(e.stamp) {
+		e = nil
+	}
+	if e == nil || !e.aliveAt(wall) {
+		if p := sh.twinOf(hash, key); p != nil && sh.servesLocked(p, wall) {
+			return p.served(), true
+		}
+	}
+	if e != nil && sh.servesLocked(e, wall) {
+		return e.served(), true
+	}
+	return record{}, false
+}
+
+// beside is store.beside.
+func (sh *shard) beside(hash uint64, key string, wall int64) (record, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if p := sh.twinOf(hash, key); p != nil && sh.servesLocked(p, wall) {
+		return p.served(), true
+	}
+	return record{}, false
+}
+
+// servesLocked uses an entry, unless it is over: then it goes.
+func (sh *shard) servesLocked(e *entry, wall int64) bool {
+	if e.endedAt(wall) {
+		sh.expireLocked(e)
+		return false
+	}
+	sh.entries.use(sh.hashOf(e), e)
+	return true
+}
+
+// peek is store.peek.
+func (sh *shard) peek(hash uint64, key string) (record, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	var rec record
+	if e := sh.entries.find(hash, key); e != nil {
+		rec = e.record()
+	} else if t, ok := sh.tombs.find(key); ok {
+		rec = record{key: t.key, version: t.version, kind: kindTombstone}
+	} else {
+		return record{}, false
+	}
+	if sh.lastClear.covers(rec.stamp) {
+		return record{}, false
+	}
+	return rec, true
+}
+
+// live is store.live.
+func (sh *shard) live(wall int64) (live []*entry) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	clear := sh.lastClear.stamp.Load()
+	is := func(e *entry) bool {
+		return e != nil && e.kind == kindValue && e.stamp > clear && e.aliveAt(wall)
+	}
+	for e, hash := range sh.entries.index.all {
+		switch {
+		case !e.isProvisional():
+			if is(e) {
+				live = append(live, e)
+			}
+		case sh.epochs.stands(e) && e.kind == kindValue && e.aliveAt(wall):
+			if !is(sh.entries.find(twin(hash), e.key)) {
+				live = append(live, e)
+			}
+		}
+	}
+	return live
+}

@@ -1,0 +1,32 @@
+package bcache
+
+import "sync/atomic"
+
+// A shared is what all shards of a store have in common: what counts for all of them together, and what
+// stands for the versions that none of them holds.
+type shared struct {
+	hash   keyHash
+	limits limits
+	watch  watch
+	closed atomic.Bool
+
+	// What every Get reads. It changes with Clears, inserts and removals only, so it lies apart from
+	// what changes more often: the upper part of a tally.
+	_         [64]byte
+	lastClear lastClear
+	epochs    epochs
+	tally     tally
+
+	tombSums tombSums
+	counters counters
+	floors   floors
+}
+
+// hashOf returns the hash under which an entry lies.
+func (c *shared) hashOf(e *entry) uint64 {
+	hash := c.hash.of(e.key)
+	if e.isProvisional() {
+		hash = twin(hash)
+	}
+	return hash
+}
