@@ -135,6 +135,64 @@ func TestCraftedKeyEvictsNobody(t *testing.T) {
 	storeCheck(t, r.store)
 }
 
+// Fills of keys that somebody has chosen don't share a group.
+func TestCraftedFillsAreSpread(t *testing.T) {
+	hash := newKeyHash()
+	for _, c := range crafted {
+		flights, loads := newFlights(hash), newLoads(hash)
+		ofFlights, ofLoads := map[*flightShard]int{}, map[*loadShard]int{}
+		for i := range uint64(6400) {
+			ofFlights[flights.of(keyOf(c.hash(i)))]++
+			ofLoads[loads.of(keyOf(c.hash(i)))]++
+		}
+		for _, n := range ofFlights {
+			if n > 200 {
+				t.Errorf("%s: %d of 6,400 fills in one of 64 groups", c.name, n)
+			}
+		}
+		for _, n := range ofLoads {
+			if n > 200 {
+				t.Errorf("%s: %d of 6,400 loads in one of 64 groups", c.name, n)
+			}
+		}
+	}
+}
+
+// A full sync of many keys that all are in one bucket, and so in one group, is made in steps, and brings
+// them all.
+func TestCraftedGroupIsSyncedInSteps(t *testing.T) {
+	const n = 100_000
+	w := newWire(t)
+	edit := func(c *replicaConfig) { c.store.maxKeys, c.store.groupKeys, c.store.stepShards = 2*n, n/8, 16 }
+	a, b := w.add(1, true, edit), w.add(2, false, edit)
+	for i := range uint64(n) {
+		must(t, a.set(w.now, keyOf(i<<14|77), "v", 0))
+	}
+	most := 0
+	for group := range a.store.sync.groups() {
+		for shard := 0; shard < a.store.shards(); {
+			recs, next := a.store.sync.groupStep(nil, a.store.sync.groups(), group, shard)
+			if next > shard+16 {
+				t.Fatalf("a step looks at %d shards", next-shard)
+			}
+			most, shard = max(most, len(recs)), next
+		}
+	}
+	if groups := a.store.sync.groups(); groups < 8 || most > 3*stepRecords {
+		t.Errorf("%d groups, and a step of %d records", groups, most)
+	}
+	w.connect(1, 2)
+	for i := 0; !b.synced && i < 10_000; i++ { // some steps send nothing
+		w.step()
+		if i%1000 == 999 {
+			w.pass(time.Second)
+		}
+	}
+	if !b.synced || b.store.len() != n {
+		t.Errorf("synced %v, with %d of %d keys", b.synced, b.store.len(), n)
+	}
+}
+
 // BenchmarkCraftedBucket says for how long the locks of shards are held when a million keys are in one
 // bucket.
 func BenchmarkCraftedBucket(b *testing.B) {
