@@ -2,8 +2,8 @@ package bcache
 
 import "sync/atomic"
 
-// epochs are the times between two touches of all keys. A Clear is such a touch, and so is a context that
-// was adopted. A provisional value is served only in the epoch in which it was kept.
+// epochs are the times between two touches of all keys. A Clear is such a touch, and so is a context
+// that was adopted. A provisional value is served only in the epoch in which it was kept.
 type epochs struct {
 	current atomic.Uint64
 	cleared atomic.Uint64 // the one that the last Clear began that was applied
