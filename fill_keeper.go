@@ -1,8 +1,8 @@
 package bcache
 
 // A fillKeeper keeps what fills bring although the fence refuses it: provisional values. So it has to
-// know which fills are under way: a write of the key that comes meanwhile is noted with the fill. begin and
-// keep are serialised as apply is.
+// know which fills are under way: a write of the key that comes meanwhile is noted with the fill.
+// begin and keep are serialised as apply is.
 type fillKeeper struct {
 	*shared
 	table   *table
