@@ -100,8 +100,8 @@ func (t *peerTable) add(ctx context.Context, p *meshPeer, c *meshConn) error {
 	return nil
 }
 
-// drop forgets a connection that has ended, and tells who waits for that. It reports whether both
-// sides had wanted the connection.
+// drop forgets a connection that has ended, and wakes those that wait for its end. It reports whether
+// both sides had wanted the connection.
 func (t *peerTable) drop(c *meshConn) (lived bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,10 +178,10 @@ type meshEvent struct {
 	joined       bool
 	peer, origin uint64
 	addr         string
-	why          string // of one that left, for people
+	why          string // the node left, for people
 }
 
-// compare compares who is there with what the handler knows, and takes over who is relayed by whom.
+// compare returns what the handler doesn't know yet. relayed says which node leads to which others.
 func (t *peerTable) compare(relayed map[uint64]uint64) (events []meshEvent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
