@@ -170,12 +170,12 @@ func TestMeshQueueDiesWithItsConnection(t *testing.T) {
 	must(t, used.line.push(lineItem{kind: itemMember, bytes: []byte("ping")}, laneFirst))
 	n.peers.byID[0xb] = &meshPeer{conns: []*meshConn{used, spare}, joined: used}
 	spare.drop()
-	if used.line.bytes != 8 {
-		t.Errorf("another connection has ended: %d bytes", used.line.bytes)
+	if used.line.queue.bytes != 8 {
+		t.Errorf("another connection has ended: %d bytes", used.line.queue.bytes)
 	}
 	used.drop()
-	if used.line.bytes != 0 || n.Stats().droppedFrames != 1 {
-		t.Errorf("%d bytes, %d dropped", used.line.bytes, n.Stats().droppedFrames)
+	if used.line.queue.bytes != 0 || n.Stats().droppedFrames != 1 {
+		t.Errorf("%d bytes, %d dropped", used.line.queue.bytes, n.Stats().droppedFrames)
 	}
 }
 
@@ -187,5 +187,5 @@ func (n *meshTestNode) waits(peer uint64) int {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bytes
+	return l.queue.bytes
 }

@@ -132,7 +132,7 @@ func (g *lineRig) close() {
 func (g *lineRig) waits() int {
 	g.a.mu.Lock()
 	defer g.a.mu.Unlock()
-	return g.a.bytes
+	return g.a.queue.bytes
 }
 
 func (g *lineRig) when(item string) time.Duration {
@@ -306,8 +306,8 @@ func TestLineSupersede(t *testing.T) {
 			t.Errorf("large %v, answer %v, %d dropped", g.when(string(large)), g.when("answer"),
 				g.count.dropped.Load())
 		}
-		if g.a.bytes != 0 || g.a.lanes[0].fresh+g.a.lanes[1].fresh != 0 {
-			t.Errorf("%d bytes and %d items are left", g.a.bytes, g.a.lanes[0].fresh)
+		if g.a.queue.bytes != 0 || g.a.queue.lanes[0].fresh+g.a.queue.lanes[1].fresh != 0 {
+			t.Errorf("%d bytes and %d items are left", g.a.queue.bytes, g.a.queue.lanes[0].fresh)
 		}
 	})
 }
@@ -385,15 +385,15 @@ func TestLineIsBounded(t *testing.T) {
 	for range 10 {
 		_ = l.push(lineItem{kind: itemFrame, bytes: item, fresh: true}, laneFirst)
 	}
-	if l.bytes > 4<<20 || l.count.dropped.Load() == 0 {
-		t.Errorf("%d bytes, %d dropped", l.bytes, l.count.dropped.Load())
+	if l.queue.bytes > 4<<20 || l.queue.count.dropped.Load() == 0 {
+		t.Errorf("%d bytes, %d dropped", l.queue.bytes, l.queue.count.dropped.Load())
 	}
 	for range 3 {
 		must(t, l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk)) // what was broadcast makes room
 	}
 	if err := l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk); !errors.Is(err, errQueueFull) ||
-		l.lanes[0].fresh+l.lanes[1].fresh != 0 {
-		t.Errorf("%v, %d", err, l.lanes[0].fresh)
+		l.queue.lanes[0].fresh+l.queue.lanes[1].fresh != 0 {
+		t.Errorf("%v, %d", err, l.queue.lanes[0].fresh)
 	}
 	must(t, l.push(lineItem{kind: itemFrame, bytes: frameOf(lineMost, "x"), fresh: true}, laneFirst))
 }
