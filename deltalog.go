@@ -232,3 +232,6 @@ func (l *deltaLog) dropOldest() []logSlot {
 	}
 	return p.slots
 }
+
+// full reports whether the log has as many pages as it may have, so that the oldest are dropped.
+func (l *deltaLog) full() bool { return l.pages() >= l.maxPages }

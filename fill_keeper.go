@@ -140,3 +140,18 @@ func (k *fillKeeper) len() (n int) {
 	}
 	return n
 }
+
+// peek returns the provisional value of a key, without that being a use of it.
+func (k *fillKeeper) peek(key string) (record, bool) {
+	hash := k.hash.of(key)
+	sh := k.table.of(hash)
+	if sh == nil {
+		return record{}, false
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if p := sh.twinOf(hash, key); p != nil {
+		return p.served(), true
+	}
+	return record{}, false
+}

@@ -56,3 +56,6 @@ func (a *leaseAsk) next() time.Duration {
 func (a *leaseAsk) declined() leaseMsg {
 	return leaseMsg{id: a.want.id, op: opDeclined, key: a.want.key}
 }
+
+// id is the ask's identity, among those of its node.
+func (a *leaseAsk) id() uint64 { return a.want.id }

@@ -123,5 +123,6 @@ func (r *replica) granter(key string) uint64 {
 func (r *replica) leaseLoad() (leases, waiting, asks int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.leases.byKey), r.leases.waiting, len(r.asks.byID)
+	leases, waiting = r.leases.len()
+	return leases, waiting, r.asks.len()
 }

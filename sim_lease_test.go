@@ -1,6 +1,9 @@
 package bcache
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // Leases in the simulation.
 
@@ -50,7 +53,7 @@ func (s *sim) endAsk(x *simAsk, o leaseOutcome) {
 		s.oracle.late[x.key] = s.mono()
 	}
 	x.n.r.endLease(s.now(x.n), x.a, o)
-	s.oracle.ended[x.a.want.id] = true
+	s.oracle.ended[x.a.id()] = true
 	delete(x.n.filling, x.key)
 	s.checkLeases(x.n)
 }
@@ -84,7 +87,7 @@ func (s *sim) poll(x *simAsk) {
 		s.logf("n%d fills %s, turn %d, after %d ms", n.id, x.key, turn, s.t-x.begun)
 		if turn == leaseAlone {
 			s.n.alone++
-			s.oracle.ended[x.a.want.id] = true
+			s.oracle.ended[x.a.id()] = true
 		}
 		if v := s.look(n, x.key); v == verdictServe || v == verdictMissing {
 			held, _ := n.r.store.peek(x.key)
@@ -111,40 +114,22 @@ func (s *sim) poll(x *simAsk) {
 // checkLeases verifies that a node grants no lease that somebody has, unless that one is suspected to
 // hang; and that who waits, waits for somebody.
 func (s *sim) checkLeases(n *simNode) {
-	if len(n.r.leases.byKey)+n.r.leases.waiting == 0 {
+	if leases, _ := n.r.leases.len(); leases == 0 {
 		return
 	}
-	waits := 0
-	for _, key := range s.oracle.keys {
-		l := n.r.leases.byKey[key]
-		if l == nil {
-			continue
-		}
-		waits += len(l.queue)
-		if (l.idle != nil) != (len(l.holders) == 0) {
-			s.fail("n%d: the lease of %s has %d holders, idle %v", n.id, key, len(l.holders), l.idle != nil)
-		}
-		for _, t := range l.queue {
-			if l.holder(t.after) == nil {
-				s.fail("n%d: n%d waits for nobody's lease of %s", n.id, t.peer, key)
-			}
-			if l.turnsOf(t.peer) > maxLeaseTurns {
-				s.fail("n%d: n%d has %d turns for %s", n.id, t.peer, l.turnsOf(t.peer), key)
-			}
-		}
-		if len(l.holders) > 0 {
-			s.checkGrant(n, l)
-		}
+	if err := n.r.leases.check(); err != nil {
+		s.fail("n%d: %v", n.id, err)
 	}
-	if waits != n.r.leases.waiting {
-		s.fail("n%d: %d turns wait, and %d are counted", n.id, waits, n.r.leases.waiting)
+	for _, key := range s.oracle.keys {
+		if h, ok := n.r.leases.holder(key); ok {
+			s.checkGrant(n, key, h)
+		}
 	}
 }
 
 // checkGrant looks at the last grant of a lease.
-func (s *sim) checkGrant(n *simNode, l *lease) {
-	h := *l.current()
-	k := simGrantKey{n.r.origin, l.key}
+func (s *sim) checkGrant(n *simNode, key string, h leaseHolder) {
+	k := simGrantKey{n.r.origin, key}
 	before := s.oracle.grants[k]
 	if slices.ContainsFunc(before, func(g simGrant) bool { return g.holder.leaseAsker == h.leaseAsker }) {
 		return
@@ -154,13 +139,13 @@ func (s *sim) checkGrant(n *simNode, l *lease) {
 		return s.mono() >= g.holder.until || s.oracle.ended[g.holder.id] || conn(g.holder.peer) != g.conn
 	})
 	for _, g := range before {
-		if g.holder.peer != h.peer && s.oracle.late[l.key] < g.holder.since+leaseReach {
-			s.fail("n%d grants the lease of %s to n%d while n%d has it", n.id, l.key, h.peer, g.holder.peer)
+		if g.holder.peer != h.peer && s.oracle.late[key] < g.holder.since+leaseReach {
+			s.fail("n%d grants the lease of %s to n%d while n%d has it", n.id, key, h.peer, g.holder.peer)
 		}
 	}
 	s.n.leases++
 	s.oracle.grants[k] = append(before, simGrant{h, conn(h.peer)})
-	s.logf("n%d grants the lease of %s to n%d until %v", n.id, l.key, h.peer, h.until)
+	s.logf("n%d grants the lease of %s to n%d until %v", n.id, key, h.peer, h.until)
 }
 
 // returned notes that a node has given a lease back that it doesn't need, as meanwhile it has asked, and been
@@ -170,7 +155,7 @@ func (s *sim) returned(from, to *simNode, frame []byte) {
 	if err != nil || m.op != opDeclined {
 		return
 	}
-	if a := from.r.asks.byID[m.id]; a == nil || int(a.peer) == to.id {
+	if asked, ok := from.r.asks.askedOf(m.id); !ok || int(asked) == to.id {
 		return
 	}
 	k := simGrantKey{to.r.origin, m.key}
@@ -185,9 +170,12 @@ func (s *sim) checkLeasesEnded() {
 		if n == nil {
 			continue
 		}
-		leases, asks := len(n.r.leases.byKey)+n.r.leases.idle.Len()+n.r.leases.waiting, len(n.r.asks.byID)+len(n.r.asks.byKey)
-		if leases+asks+len(n.filling) > 0 {
+		leases, waiting := n.r.leases.len()
+		if asks := n.r.asks.len(); leases+waiting+asks+len(n.filling) > 0 {
 			s.fail("n%d is left with %d leases, %d asks, %d fills", n.id, leases, asks, len(n.filling))
+		}
+		if err := errors.Join(n.r.leases.check(), n.r.asks.check()); err != nil {
+			s.fail("n%d: %v", n.id, err)
 		}
 	}
 }

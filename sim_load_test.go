@@ -23,10 +23,11 @@ func (s *sim) drawLoads(seed uint64) {
 	if s.rng.IntN(2) == 0 {
 		s.c.lease = time.Duration(500+s.rng.IntN(2500)) * time.Millisecond
 	}
-	s.c.policy = newLoadPolicy(&LoaderConfig{
-		TTL: cmp.Or(some(), time.Second), NegativeTTL: some(), Jitter: float64(s.rng.IntN(3)) / 4,
-		StaleFor: some(), StaleOnErrorFor: some(), RefreshAhead: float64(s.rng.IntN(4)) / 4,
-	})
+	s.c.policy = loadPolicy{
+		ttl: cmp.Or(some(), time.Second), negativeTTL: some(), jitter: float64(s.rng.IntN(3)) / 4,
+		staleForMs: some().Milliseconds(), onErrorMs: some().Milliseconds(),
+		refreshAhead: float64(s.rng.IntN(4)) / 4,
+	}
 }
 
 // load is a Get of a Loader.
@@ -61,7 +62,7 @@ func (s *sim) fresh(n *simNode, key string) {
 		return
 	}
 	live := ok && held.kind == kindValue && !held.expired(now.wall)
-	if p, has := n.r.store.provisionalOf(key); has && !live {
+	if p, has := n.r.store.fills.peek(key); has && !live {
 		held, ok = p, true
 	}
 	if !ok || held.kind != kindValue || val != held.val || held.expired(now.wall) || held.refreshFrom != 0 && now.wall >= held.refreshFrom {
@@ -72,7 +73,7 @@ func (s *sim) fresh(n *simNode, key string) {
 // look judges what is held, and checks what that means to a user.
 func (s *sim) look(n *simNode, key string) verdict {
 	wall := s.now(n).wall
-	there, ok := n.r.store.servable(key, wall)
+	there, ok := servable(n.r.store, key, wall)
 	held, served := n.r.store.entry(key, wall)
 	if there.mark = 0; served != ok || served && held != there {
 		s.fail("n%d: %+v (%v) of %s may be served, and held is %+v", n.id, held, served, key, there)

@@ -184,7 +184,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			}
 		}
 		for _, seq := range fresh { // whatever became of it, others may ask for it
-			if _, logged := to.r.log.get(d.origin, seq); !logged && to.r.ctx.get(d.origin).has(seq) && to.r.log.pages() < to.r.log.maxPages {
+			if _, logged := to.r.log.get(d.origin, seq); !logged && to.r.ctx.get(d.origin).has(seq) && !to.r.log.full() {
 				s.fail("n%d has processed dot %d of %x and not logged it", to.id, seq, d.origin)
 			}
 		}
@@ -286,7 +286,7 @@ func (s *sim) get(n *simNode, key string) {
 	now := s.now(n)
 	held, ok := n.r.store.peek(key)
 	live := ok && held.kind == kindValue && !held.expired(now.wall)
-	if p, has := n.r.store.provisionalOf(key); has && !live {
+	if p, has := n.r.store.fills.peek(key); has && !live {
 		p.version = n.oracle.shown[key]
 		held, ok = p, true
 	}

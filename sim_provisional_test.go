@@ -154,30 +154,15 @@ func (n *simNode) forget(key string, kind kind) {
 	}
 }
 
-// provisionalOf returns the provisional value of a key, without that being a use of it.
-func (s *store) provisionalOf(key string) (record, bool) {
-	hash := s.hash.of(key)
-	sh := s.table.of(hash)
-	if sh == nil {
-		return record{}, false
-	}
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if p := sh.twinOf(hash, key); p != nil {
-		return p.served(), true
-	}
-	return record{}, false
-}
-
 // servable returns what the store may serve of a key: a live record, a provisional value, a stale
 // record.
-func (s *store) servable(key string, wall int64) (rec record, ok bool) {
-	rec, ok = s.peek(key)
+func servable(st *store, key string, wall int64) (rec record, ok bool) {
+	rec, ok = st.peek(key)
 	ok = ok && rec.kind != kindTombstone && !rec.ended(wall)
 	if ok && !rec.expired(wall) {
 		return rec, true
 	}
-	if p, has := s.provisionalOf(key); has && !p.ended(wall) {
+	if p, has := st.fills.peek(key); has && !p.ended(wall) {
 		return p, true
 	}
 	return rec, ok
@@ -186,7 +171,7 @@ func (s *store) servable(key string, wall int64) (rec record, ok bool) {
 // checkProvisional verifies that what a node may serve of a key without a version was read after every
 // change that it knows of.
 func (s *sim) checkProvisional(n *simNode, key string) {
-	p, ok := n.r.store.provisionalOf(key)
+	p, ok := n.r.store.fills.peek(key)
 	if !ok || p.ended(s.now(n).wall) {
 		return
 	}
@@ -204,10 +189,8 @@ func (s *sim) checkProvisional(n *simNode, key string) {
 // checkFillsEnded verifies that no fill is left.
 func (s *sim) checkFillsEnded() {
 	for _, n := range s.nodes {
-		for sh := range n.r.store.table.all {
-			if sh.fills != nil {
-				s.fail("n%d is left with fills", n.id)
-			}
+		if n.r.store.fills.len() > 0 {
+			s.fail("n%d is left with fills", n.id)
 		}
 	}
 }
