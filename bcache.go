@@ -1,13 +1,15 @@
-// Package bcache is a cache inside your service, replicated to every node of
-// it: a Get is a look into local memory and never crosses the network, a Set or a
-// Delete on one node shows on the others on its own, milliseconds later.
+// Package bcache is a cache inside your service, replicated to every node of it. A Get is a look into
+// local memory and never crosses the network. A Set or a Delete on one node shows on the others on its
+// own, milliseconds later.
 //
-// It is meant for what many nodes read and few write, in front of a database that has the truth.
-// Replication is eventually consistent: concurrent writes of a key are decided by last writer wins, the
-// same way on all nodes. Every node holds every key, up to its limits; a node may forget an entry at any
-// time, for room or because it can't be sure that it is current. A miss is always possible; hence
-// GetWithFiller and, with options that protect the database, NewLoader. Don't use it as a store of
-// record, for data that doesn't fit in one node's memory, for counters or locks.
+// It is meant for data that many nodes read and few write, in front of a database that has the truth.
+// Replication is eventually consistent: of concurrent writes of a key the last writer wins, and it is
+// the same one on all nodes. Every node holds every key, up to its limits. A node may forget an entry at
+// any time: for room, or because it can't be sure that the entry is current. So a miss is always
+// possible. What fills the cache then is a [Loader], a [Typed], or [Bcache.GetWithFiller].
+//
+// Don't use it as a store of record, for counters or locks, or for data that doesn't fit into one node's
+// memory.
 //
 //	cache, err := bcache.New(bcache.Config{
 //		ListenAddr: ":7000",
@@ -19,10 +21,23 @@
 //		return err
 //	}
 //	defer cache.Close()
-//	name, err := cache.GetWithFiller("user:42", loadUser, 3600)
 //
-// Keys and values are arbitrary bytes, of which the cache keeps copies of its own. All methods are safe
-// for concurrent use.
+//	users, err := bcache.NewTyped(cache, bcache.TypedConfig[User]{
+//		Fill: func(ctx context.Context, id string) (bcache.TypedLoaded[User], error) {
+//			user, err := db.User(ctx, id)
+//			return bcache.TypedLoaded[User]{Value: user}, err
+//		},
+//		Loader: bcache.LoaderConfig{Prefix: "user:", TTL: 10 * time.Minute},
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	user, err := users.Get(ctx, "42")
+//
+// After an update, commit to the database, and then delete the key: docs/fills.md says why.
+//
+// Keys and values are arbitrary bytes. The cache keeps copies of its own. All methods are safe for
+// concurrent use.
 package bcache
 
 import (
@@ -37,15 +52,15 @@ import (
 )
 
 var (
-	// ErrClosed is returned by what would change something after Close.
+	// ErrClosed is returned after [Bcache.Close] by every method that would change something.
 	ErrClosed = errors.New("bcache: closed")
 
-	// ErrUnconfirmed is returned by Close if some node didn't say in time that it
-	// has what was written last.
+	// ErrUnconfirmed is returned by [Bcache.Close] if some node didn't confirm in time that it has what was
+	// written last.
 	ErrUnconfirmed = errors.New("bcache: closed before every node had the last writes")
 
-	// ErrCallback is returned by Close if a subscriber, an OnStale or the Logger was called before and
-	// hasn't returned in time.
+	// ErrCallback is returned by [Bcache.Close] if a subscriber, an OnStale or the Logger was called
+	// before, and hasn't returned in time.
 	ErrCallback = errors.New("bcache: closed while a callback still runs")
 )
 
@@ -57,7 +72,7 @@ const (
 	lastLines = 100 * time.Millisecond
 )
 
-// Bcache is one node's cache.
+// Bcache is one node's cache. [New] makes one.
 type Bcache struct {
 	maxBytes int64
 	settle   time.Duration
@@ -78,10 +93,11 @@ type Bcache struct {
 	callsErr  error // closeErr, and that a callback still runs
 }
 
-// New starts a node. With a ListenAddr it listens, and connects to Peers in the
-// background: a peer that can't be reached is no error and is tried again for
-// ever. The error wraps ErrConfig, and then says everything that is wrong, or says why
-// the address can't be listened on.
+// New starts a node. With a ListenAddr it listens, and connects to Peers in the background. A peer that
+// can't be reached is no error: the node tries it again for as long as it lives.
+//
+// The error wraps [ErrConfig], and then names everything that is wrong with the Config. Or it says why
+// the node can't listen on the address.
 func New(cfg Config) (*Bcache, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -231,19 +247,23 @@ func (b *Bcache) Members() []Member {
 	return b.peer.transport.Members()
 }
 
-// Close announces what was written last, waits until every directly connected node has
-// it, sending again what was lost, two seconds at most, and ends the node. When it
-// returns, its port is free, and no connection, no callback and no goroutine is left
-// but those of fillers that still run; Gets miss and writes return ErrClosed. If some
-// node didn't confirm in time, the error wraps ErrUnconfirmed and names it; if the
-// network couldn't be ended, it says so.
+// Close ends the node. First it announces what was written last, and waits until every directly
+// connected node has it, two seconds at most. What was lost it sends again. When Close returns, its port
+// is free, and no connection, no callback and no goroutine is left, except those of Fills and Fillers
+// that still run. Gets miss, and writes return [ErrClosed].
 //
-// A subscriber, an OnStale or the Logger that doesn't return is waited for until two seconds after the
-// beginning, or a tenth of a second after everything else has ended; if it still runs then, the error
-// wraps ErrCallback and says which, and its goroutine is left. None is called after Close has returned.
-// So Close takes no longer than some six seconds, whatever they do. It can be called at any time, from
-// within callbacks too: one that is called by a subscriber, an OnStale or the Logger itself doesn't wait
-// for those, and its error doesn't tell of them. Otherwise a further Close has the same result.
+// If some node didn't confirm in time, the error wraps [ErrUnconfirmed] and names the node. If the
+// network couldn't be ended, the error says so.
+//
+// Close waits for a subscriber, an OnStale or the Logger that doesn't return. It does so until two
+// seconds after its own beginning, or a tenth of a second after everything else has ended. If the
+// callback still runs then, the error wraps [ErrCallback] and says which one it is; its goroutine is
+// left. So Close takes no longer than some six seconds, whatever callbacks do. None is called after
+// Close has returned.
+//
+// Close may be called at any time, from within callbacks too. A Close that a subscriber, an OnStale or
+// the Logger itself calls doesn't wait for those, and its error doesn't tell of them. Otherwise a
+// further Close has the same result.
 func (b *Bcache) Close() error {
 	b.closing.Do(func() {
 		b.closed.Store(true)

@@ -143,7 +143,7 @@ var callbacks = []string{
 }
 
 // What each callback may call, by itself and from a goroutine that it waits for, and how long that takes
-// at most: the table in docs/loader.md. Nothing waits for ever, and Close keeps its limits.
+// at most: the table in docs/callbacks.md. Nothing waits for ever, and Close keeps its limits.
 func TestCallbacksMayCall(t *testing.T) {
 	plain := func(string) (string, error) { return "plain", nil }
 	bg := context.Background()

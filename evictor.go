@@ -11,8 +11,8 @@ const (
 	maxProbes = 64
 )
 
-// An evictor makes room: it has one of the shards give up what was used longest ago. It is serialised as
-// apply is.
+// An evictor makes room: it compares some shards, and removes the entry that was used longest ago. Its
+// methods are serialised as apply is.
 type evictor struct {
 	*shared
 	table   *table

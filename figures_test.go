@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -31,12 +32,18 @@ func TestFiguresInDocuments(t *testing.T) {
 		{"design", fmt.Sprintf("is cut (%v s with traffic, 25 s at most without", silentMost.Seconds())},
 		{"design", fmt.Sprintf("| gaps per origin | %d; %d where contexts are merged", maxIntervals, 2*maxIntervals)},
 		{"design", fmt.Sprintf("at most %d, or %d of two contexts", maxIntervals, 2*maxIntervals)},
+		{"design", "up to " + words[syncWindow] + " chunks are under way"},
+		{"wire.proto", fmt.Sprintf("up to %d ahead of what", syncWindow)},
 		{"loader", fmt.Sprintf("gets at most: %s, unless", thousands(defaultBatchSize))},
 		{"loader", thousands(maxFailures) + " keys, and 32 MiB of keys and errors; beyond that"},
 		{"loader", fmt.Sprintf("The default of %v seconds, if it isn't set,", int(defaultFillTimeout/time.Second))},
 	} {
-		if text := strings.Join(strings.Fields(document(t, "docs/"+f.file+".md")), " "); !strings.Contains(text, f.says) {
-			t.Errorf("docs/%s.md doesn't say %q", f.file, f.says)
+		name := "docs/" + f.file
+		if path.Ext(name) == "" {
+			name += ".md"
+		}
+		if text := strings.Join(strings.Fields(document(t, name)), " "); !strings.Contains(text, f.says) {
+			t.Errorf("%s doesn't say %q", name, f.says)
 		}
 	}
 
@@ -55,7 +62,7 @@ func TestFiguresInDocuments(t *testing.T) {
 	}
 }
 
-var words = map[int]string{3: "three", 4: "four", 5: "five"}
+var words = map[int]string{3: "three", 4: "four", 5: "five", 16: "sixteen"}
 
 func mib(n int) string { return fmt.Sprintf("%d MiB", n>>20) }
 

@@ -1,14 +1,15 @@
 package bcache
 
-// A fillKeeper holds what fills bring that the fence refuses: provisional values. It has touches noted
-// that come while a key is filled. begin and keep are serialised as apply is.
+// A fillKeeper keeps what fills bring although the fence refuses it: provisional values. So it has to
+// know which fills are under way: a write of the key that comes meanwhile is noted with the fill.
+// begin and keep are serialised as apply is.
 type fillKeeper struct {
 	*shared
 	table   *table
 	evictor *evictor
 }
 
-// open is a fill of a key that is to begin.
+// open returns a fill of a key, to be given to begin.
 func (k *fillKeeper) open(key string, now instant) openFill {
 	return openFill{key: key, hash: k.hash.of(key), begin: now.mono}
 }

@@ -12,51 +12,49 @@ import (
 )
 
 var (
-	// ErrNilFiller is returned by GetWithFiller for a nil Filler.
+	// ErrNilFiller is returned by [Bcache.GetWithFiller] for a nil [Filler].
 	ErrNilFiller = errors.New("bcache: nil filler")
 
-	// ErrFillPanicked is returned to every caller that waited for a Filler that
-	// panicked. The message has the panic's value and stack; a value that is an error
-	// is wrapped too.
+	// ErrFillPanicked is returned to every caller that waited for a Filler or a Fill that panicked. The
+	// message has the panic's value and stack. If that value is an error, it is wrapped too.
 	ErrFillPanicked = errors.New("bcache: the filler panicked")
 
-	// ErrFillAborted is returned to every caller that waited for a Filler that called
+	// ErrFillAborted is returned to every caller that waited for a Filler or a Fill that called
 	// runtime.Goexit, as testing's FailNow does.
 	ErrFillAborted = errors.New("bcache: the filler called runtime.Goexit")
 
-	// ErrFillersHang is returned by GetWithFiller to who has waited for two minutes for other callers'
-	// Fillers of the key, none of which has returned. A Filler that calls GetWithFiller for its own key is
-	// such a caller.
+	// ErrFillersHang is returned by [Bcache.GetWithFiller] to a caller that has waited for two minutes for
+	// other callers' Fillers of the key, none of which has returned. A Filler that calls GetWithFiller for
+	// its own key is such a caller.
 	ErrFillersHang = errors.New("bcache: the fillers of the key haven't returned for two minutes")
 )
 
 // fillerPatience is for how long GetWithFiller waits for another caller's Filler, or for its turn.
 const fillerPatience = 4 * defaultFillTimeout
 
-// A Filler looks up the value of a key that isn't in the cache, typically in a
-// database. It runs on a goroutine of its own. What it may call: see "What callbacks may call" in
-// docs/loader.md. GetWithFiller for the same key would wait for itself, and fails after two minutes.
+// A Filler looks up the value of a key that isn't in the cache, typically in a database. It runs on a
+// goroutine of its own. docs/callbacks.md says what it may call. If it calls GetWithFiller for its own
+// key, it would wait for itself, and fails after two minutes.
 type Filler func(key string) (val string, err error)
 
-// GetWithFiller returns the cached value of key or, if there is none, what
-// filler returns, which is then cached for ttl seconds on all nodes. With a ttl
-// <= 0 it is returned but not cached, and nothing is deleted; nor is a value cached
-// that is too large.
+// GetWithFiller returns the cached value of key. If there is none, it returns what filler returns, and
+// caches that for ttl seconds on all nodes. With a ttl <= 0 the value is returned but not cached, and
+// nothing is deleted. A value that is too large isn't cached either. A [Loader] does the same with
+// contexts, and with options that protect the database.
 //
-// At a time one filler per key runs on this node; callers that come meanwhile wait for its result, but
+// One filler per key runs on this node at a time. Callers that come meanwhile wait for its result, but
 // not for a filler that has run for 30 seconds: then another one is called, three of a key at a time at
-// most. Who has waited for others' fillers for two minutes has ErrFillersHang. An error of the filler
-// is returned to all of them, unchanged, and nothing is cached.
+// most. A caller that has waited for other callers' fillers for two minutes gets [ErrFillersHang]. All
+// callers that wait get a filler's error, unchanged, and nothing is cached.
 //
-// A fill never beats a Set or Delete that was issued anywhere after the fill
-// began, as long as the nodes' clocks differ by no more than MaxClockSkew:
-// otherwise it could bring back what the database held before an update. If the
-// cache holds a newer value by the end of the fill, that one is returned. A caller
-// that comes after a Set or Delete of the key doesn't wait for a fill begun before
-// it. A fill during which the key is written is returned but not cached. What filler reads must
-// be committed, or lag behind that by less than Config.Settle.
+// A fill never beats a Set or Delete that was issued after the fill began, on any node, as long as the
+// nodes' clocks differ by no more than MaxClockSkew. Otherwise it could bring back what the database
+// held before an update. If the cache holds a newer value by the end of the fill, that one is returned.
+// A caller that comes after a Set or Delete of the key doesn't wait for a fill begun before it. A fill
+// during which the key is written is returned but not cached. What filler reads must be committed, or
+// lag behind what is committed by less than Config.Settle.
 //
-// After Close the filler is still called and its value returned.
+// After Close the filler is still called, and its value is returned.
 func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, error) {
 	if filler == nil {
 		return "", ErrNilFiller

@@ -2,7 +2,7 @@ package bcache
 
 const maxTombstoneBytes = 64 << 20 // of keys
 
-// The limits of a store.
+// limits are what a store may hold at most.
 type limits struct {
 	maxKeys       int   // entries, at least 1
 	maxBytes      int64 // of entries, see entryOverhead; 0 = no limit

@@ -47,6 +47,38 @@ func TestLinksOfComments(t *testing.T) {
 	}
 }
 
+// The source files and the tests that documents name are there.
+func TestLinksToSources(t *testing.T) {
+	sources := make(map[string]bool)
+	tests := make(map[string]bool)
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w*)`)
+	for _, source := range filesOf(t, ".go") {
+		sources[path.Base(source)] = true
+		for _, m := range function.FindAllStringSubmatch(document(t, source), -1) {
+			tests[m[1]] = true
+		}
+	}
+	n := 0
+	for _, name := range documents(t) {
+		text := document(t, name)
+		for _, m := range regexp.MustCompile("`([\\w]+\\.go)`").FindAllStringSubmatch(text, -1) {
+			n++
+			if !sources[m[1]] && m[1] != "main.go" {
+				t.Errorf("%s names %s, which isn't there", name, m[1])
+			}
+		}
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`").FindAllStringSubmatch(text, -1) {
+			n++
+			if !tests[m[1]] {
+				t.Errorf("%s names %s, which isn't there", name, m[1])
+			}
+		}
+	}
+	if n < 100 {
+		t.Errorf("only %d names were found", n)
+	}
+}
+
 // The check of the links finds what is broken, and nothing else.
 func TestLinksThatLeadNowhere(t *testing.T) {
 	files := fstest.MapFS{

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// A Loader is a cache that fills itself, and protects the database behind it: it says in one place how
-// the values of some keys are looked up, for how long they live, and what happens when they
-// don't live any more. NewLoader makes one. All methods are safe for concurrent use.
+// A Loader is a cache that fills itself, and protects the database behind it. It says in one place how
+// the values of some keys are looked up, how long they live, and what happens after that. [NewLoader]
+// makes one. All methods are safe for concurrent use.
 //
-// At a time one fill per key runs on this node; callers that come meanwhile wait for its
-// result, each as long as its own context allows. A fill never beats a Set, Delete or Clear that was
-// issued after it began, on any node, as with GetWithFiller; neither does one in the background.
-// A caller that comes after such a write never gets what a fill brought that this node began before it.
-// A fill during which the key is written is returned but not cached.
+// One fill per key runs on this node at a time. Callers that come meanwhile wait for its result, each as
+// long as its own context allows. A fill never beats a Set, Delete or Clear that was issued after the
+// fill began, on any node, as with [Bcache.GetWithFiller]; the same goes for a fill in the background. A
+// caller that comes after such a write never gets what a fill brought that this node began before it. A
+// fill during which the key is written is returned but not cached.
 //
-// One query that hangs doesn't make its key fail: a fill that a caller gives up, as its deadline comes,
-// isn't joined by later ones, see LoaderConfig.Fill. At a time no more than three Fills of a key run on
-// a node; a further one waits, as long as somebody waits for it.
+// A query that hangs doesn't make its key fail. A fill that a caller gives up, because its deadline
+// comes, isn't joined by later callers, see LoaderConfig.Fill. No more than three Fills of a key run on
+// a node at a time. A further one waits, as long as somebody waits for it.
 type Loader struct {
 	cache     *Bcache
 	cfg       LoaderConfig
@@ -33,11 +33,12 @@ type Loader struct {
 	refreshes refresher
 }
 
-// ErrFillCycle is what Get returns to a Fill that would wait for itself: it was called with the Fill's
-// context, or one that is derived from it, for a key of that Fill, or of one that waits for it.
+// ErrFillCycle is returned to a Fill that calls Get and would wait for itself. That is so if it calls
+// Get with its own context, or one that is derived from it, for a key that it is filling itself, or for
+// a key whose Fill waits for it.
 var ErrFillCycle = errors.New("bcache: a fill would wait for itself")
 
-// NewLoader returns a Loader for a cache. The error wraps ErrConfig, and says everything that is
+// NewLoader returns a [Loader] for a cache. The error wraps [ErrConfig], and names everything that is
 // wrong. There is nothing to close: fills in the background end with Close of the cache.
 func NewLoader(cache *Bcache, cfg LoaderConfig) (*Loader, error) {
 	return newLoaderOf(cache, cfg, nil, nil)
@@ -67,16 +68,23 @@ func newLoaderOf(
 	return l, nil
 }
 
-// Get returns the value of key: the cached one or, if there is none that may be served, what
-// the Fill returns, which is then cached on all nodes.
+// Get returns the cached value of key. If there is none that may be served, it returns what the Fill
+// brings, which is then cached on all nodes.
 //
-// The error is that of ctx if it ends first, and then Get returns at once; ErrNotFound, as it came
-// or remembered; ErrFillPanicked or ErrFillAborted; one that wraps context.DeadlineExceeded if the
-// Fill goes on after FillTimeout, and ErrFillCycle if it would wait for the caller; otherwise the
-// Fill's own, unchanged, maybe remembered, see RetryAfter. For a value that is cached ctx isn't looked
-// at. After Close of the cache the Fill is still called, and its value returned.
+// The error is one of these:
 //
-// A hit allocates nothing; with a Prefix, as long as the key has no more than 128 bytes with it.
+//   - that of ctx, if ctx ends first; then Get returns at once;
+//   - [ErrNotFound], as the Fill returned it, or remembered;
+//   - [ErrFillPanicked] or [ErrFillAborted];
+//   - an error that wraps context.DeadlineExceeded, if the Fill goes on after FillTimeout;
+//   - [ErrFillCycle], if the Fill would wait for the caller;
+//   - otherwise the Fill's own error, unchanged, and maybe remembered, see LoaderConfig.RetryAfter.
+//
+// For a value that is cached ctx isn't looked at. After Close of the cache the Fill is still called, and
+// its value is returned.
+//
+// A hit allocates nothing. With a Prefix that is so as long as the two have no more than 128 bytes
+// together.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
 	if val, ok := l.view.fresh(key); ok {
 		l.cache.store.count(true)
@@ -89,20 +97,20 @@ func (l *Loader) Get(ctx context.Context, key string) (string, error) {
 	return r.Value, r.Err
 }
 
-// A Result is what GetResult returns.
+// A Result is what [Loader.GetResult] returns.
 type Result struct {
 	Value string
 
-	// Stale means that the deadline of Value has passed: it is returned because StaleFor or
-	// StaleOnErrorFor allow that.
+	// Stale means that the deadline of Value has passed. The value is returned because StaleFor or
+	// StaleOnErrorFor allows that.
 	Stale bool
 
-	// Err is why there is no value. If Value is stale, it is why there is no newer one: how
-	// the last fill failed, or nil if it didn't, or that was long ago.
+	// Err is why there is no value. If Value is stale, it is why there is no newer value: how the last fill
+	// failed. It is nil if that fill didn't fail, or if it failed long ago.
 	Err error
 }
 
-// GetResult is Get for who wants to know whether the value is stale, and why.
+// GetResult is [Loader.Get] for a caller that wants to know whether the value is stale, and why.
 func (l *Loader) GetResult(ctx context.Context, key string) Result {
 	if val, ok := l.view.fresh(key); ok {
 		l.cache.store.count(true)
@@ -113,15 +121,14 @@ func (l *Loader) GetResult(ctx context.Context, key string) Result {
 
 // Set writes a value on all nodes, with the times that it would have if a Fill had brought it: Jitter
 // shortens its TTL, and RefreshAhead, StaleFor and StaleOnErrorFor apply to it. But it is a write, as
-// Bcache.Set is: it beats all fills that began before, and ends an ErrNotFound that is remembered; what
-// NegativeTTL and Settle say doesn't concern it. A ttl of 0 is LoaderConfig.TTL, NoExpiry no deadline;
-// with a negative one it deletes, as Delete does.
+// [Bcache.Set] is: it beats all fills that began before, and ends an [ErrNotFound] that is remembered.
+// NegativeTTL and Settle don't concern it. A ttl of 0 is LoaderConfig.TTL, and [NoExpiry] means no
+// deadline. With a negative ttl it deletes, as [Loader.Delete] does.
 //
-// The error is ErrClosed or ErrTooLarge, which key and value, the Prefix included, may be. After
-// ErrTooLarge the value isn't stored and the key is deleted on all nodes.
+// The error is [ErrClosed], or [ErrTooLarge] if key and value, with the Prefix, are too large. After
+// ErrTooLarge the value isn't stored, and the key is deleted on all nodes.
 //
-// Where a database has the truth, Delete after the commit is better: see "Fills, and the
-// fence" in the README.
+// Where a database has the truth, Delete after the commit is better: docs/fills.md says why.
 func (l *Loader) Set(key, val string, ttl time.Duration) error {
 	b, full := l.cache, l.cfg.Prefix+key
 	if ttl < 0 {
@@ -135,10 +142,10 @@ func (l *Loader) Set(key, val string, ttl time.Duration) error {
 	return b.peer.replica.setRecord(b.peer.instantOf(now), &rec)
 }
 
-// Delete is Bcache.Delete: call it after each commit that changes what a Fill reads.
+// Delete is [Bcache.Delete]. Call it after each commit that changes what a Fill reads.
 func (l *Loader) Delete(key string) error { return l.cache.Delete(l.cfg.Prefix + key) }
 
-// DeleteMany is Bcache.DeleteMany.
+// DeleteMany is [Bcache.DeleteMany].
 func (l *Loader) DeleteMany(keys []string) error { return l.cache.deleteMany(l.cfg.Prefix, keys) }
 
 // get deals with all other cases.

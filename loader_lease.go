@@ -8,7 +8,7 @@ import (
 // What a fill waits for before its Fill is called: a slot of MaxConcurrent, and with ClusterWide, the
 // lease of its key.
 
-// ErrFillElsewhere is why a value is stale, see Result.Err, if it was another node's fill that failed.
+// ErrFillElsewhere is why a value is stale, in Result.Err, if it was another node's fill that failed.
 var ErrFillElsewhere = errors.New("bcache: the fill failed on another node")
 
 // defaultLease is for how long a lease is wanted if FillTimeout is none: a fill that takes

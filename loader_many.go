@@ -10,11 +10,12 @@ import (
 	"sync"
 )
 
-// KeyErrors is the error of GetMany and DeleteMany, and may be that of a FillMany: by key, why there is
-// no value, or why it isn't deleted. errors.Is and errors.As look at each of them.
+// KeyErrors is the error of GetMany and DeleteMany, and may be that of a FillMany. For each key it says
+// why there is no value, or why the key isn't deleted. errors.Is and errors.As look at each of its
+// errors.
 type KeyErrors map[string]error
 
-// Error names the first of the keys, by their beginnings if they are long.
+// Error names the first of the keys. It cuts a key that is long.
 func (e KeyErrors) Error() string {
 	const (
 		shown  = 3
@@ -46,14 +47,13 @@ func (e KeyErrors) Unwrap() (errs []error) {
 // maxFillsOfMany is how many Fills of one GetMany run at a time.
 const maxFillsOfMany = 16
 
-// GetMany is Get for many keys. All that aren't cached, and that nobody else is filling, are looked up
-// by FillMany, at most BatchSize at a time and one call after the other; without one, by a Fill each,
-// at most 16 at a time.
+// GetMany is [Loader.Get] for many keys. All keys that aren't cached, and that nobody else is filling,
+// are looked up by FillMany, at most BatchSize at a time and one call after the other. Without a
+// FillMany they are looked up by a Fill each, at most 16 at a time.
 //
-// The map has the values that there are; a key that isn't found is in neither it nor the
-// error. The error is nil or a KeyErrors: for each other key, what Get would
-// return. If ctx ends first, those keys have its error that had no value by then. A key that is
-// given twice counts once.
+// The map has the values that there are. A key that isn't found is neither in the map nor in the error.
+// The error is nil or a [KeyErrors]: for each other key it has what Get would return. If ctx ends first,
+// the keys that had no value by then have its error. A key that is given twice counts once.
 func (l *Loader) GetMany(ctx context.Context, keys []string) (map[string]string, error) {
 	return getMany(ctx, l, keys, func(_, val string) (string, error) { return val, nil })
 }

@@ -49,8 +49,8 @@ func (b *meshBook) forget(id, origin uint64) {
 	}
 }
 
-// touch notes who is connected now. What others tell doesn't drive them out, and as
-// long as they are connected they don't grow old.
+// touch notes which nodes are connected now. What peers tell of others doesn't drive these out, and
+// they don't grow old while they are connected.
 func (b *meshBook) touch(ids []uint64, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -23,7 +23,7 @@ func (t *meshTransport) Close() error {
 }
 
 // shutdown ends everything that mesh.Router.Stop doesn't, from the outside to the
-// inside: whoever is left must still find the actors that it calls.
+// inside: what still runs must find the actors that it calls.
 //
 //  1. nobody enters any more, neither from our side nor from mesh's
 //  2. the listener, then the connections

@@ -108,7 +108,9 @@ func TestMeshCycles(t *testing.T) {
 	peer := meshStart(t, 0xb, nil)
 	var before, after struct{ goroutines, fds, heap int }
 	for i := range cycles {
-		a := meshMake(t, 0xa, func(c *meshConfig) { c.ListenAddr, c.Origin, c.Peers = addr, uint64(i+1), []string{peer.Addr()} })
+		a := meshMake(t, 0xa, func(c *meshConfig) {
+			c.ListenAddr, c.Origin, c.Peers = addr, uint64(i+1), []string{peer.Addr()}
+		})
 		if err := a.Start(a.h); err != nil {
 			t.Fatalf("cycle %d: %v", i, err)
 		}
@@ -126,7 +128,8 @@ func TestMeshCycles(t *testing.T) {
 		}
 	}
 	t.Logf("goroutines, descriptors, heap: %v, then %v", before, after)
-	if after.goroutines > before.goroutines+5 || after.fds > before.fds+5 || after.heap > before.heap+2<<20 {
+	if after.goroutines > before.goroutines+5 || after.fds > before.fds+5 ||
+		after.heap > before.heap+2<<20 {
 		t.Errorf("something grows: %v, then %v", before, after)
 	}
 	meshCloseAll(t, peer)

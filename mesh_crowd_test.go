@@ -24,7 +24,9 @@ func TestMeshAllAtOnce(t *testing.T) {
 	}
 	var nodes []*meshTestNode
 	for i, addr := range addrs {
-		nodes = append(nodes, meshStart(t, uint64(i+1), func(c *meshConfig) { c.ListenAddr, c.Peers = addr, addrs }))
+		nodes = append(nodes, meshStart(t, uint64(i+1), func(c *meshConfig) {
+			c.ListenAddr, c.Peers = addr, addrs
+		}))
 	}
 	begin := time.Now()
 	meshLinked(t, nodes...)
@@ -96,12 +98,15 @@ func TestMeshMeetsWhoItHeardOf(t *testing.T) {
 	if heard(between.router.run.Load().router) {
 		t.Error("another life passes as b")
 	}
+	judge := func(g meshGreeting) error {
+		return a.overlay.admission.judgeRelayed(&meshConn{meshGreeting: g})
+	}
 	const other = 0xb02
 	meshWait(t, "another one is refused", func() bool {
-		err := a.overlay.admission.judgeRelayed(&meshConn{meshGreeting: meshGreeting{peer: 0xb, origin: other}})
+		err := judge(meshGreeting{peer: 0xb, origin: other})
 		return err != nil && strings.Contains(err.Error(), "in use")
 	})
-	if err := a.overlay.admission.judgeRelayed(&meshConn{meshGreeting: meshGreeting{peer: 0xb, origin: other, heard: true}}); err != nil {
+	if err := judge(meshGreeting{peer: 0xb, origin: other, heard: true}); err != nil {
 		t.Errorf("the one it heard of: %v", err)
 	}
 	meshCloseAll(t, a, b, between)

@@ -182,7 +182,7 @@ func (d *meshDialer) began(addr string, now time.Time) time.Time {
 	return now.Add(-dialConnect - dialAnswer)
 }
 
-// met notes who is at an address that mesh dialled.
+// met notes which node is at an address that mesh dialled.
 func (d *meshDialer) met(addr string, peer uint64, err error) {
 	if err == nil || errors.Is(err, errMeshHave) {
 		d.targets.advertised(addr, peer)

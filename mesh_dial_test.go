@@ -67,7 +67,8 @@ func TestMeshBackOffGrows(t *testing.T) {
 		g.after(errors.New("refused"), now)
 		waits = append(waits, g.next.Sub(now))
 	}
-	for i, want := range []time.Duration{dialFirst, 2 * dialFirst, 4 * dialFirst, 8 * dialFirst, dialMost, dialMost} {
+	delays := []time.Duration{dialFirst, 2 * dialFirst, 4 * dialFirst, 8 * dialFirst, dialMost, dialMost}
+	for i, want := range delays {
 		if waits[i] > want || waits[i] < want*4/5 {
 			t.Errorf("dial %d waits for %v", i+1, waits[i])
 		}
@@ -146,7 +147,8 @@ func TestMeshNamesComeAndGo(t *testing.T) {
 		{"two", []string{"10.0.0.1", "10.0.0.2"}, "10.0.0.1:7000 10.0.0.2:7000" + literal},
 		{"one went, one came", []string{"10.0.0.2", "10.0.0.3"}, "10.0.0.2:7000 10.0.0.3:7000" + literal},
 		{"nothing", nil, "10.0.0.2:7000 10.0.0.3:7000" + literal},
-		{"IPv6 too", []string{"10.0.0.4", "::ffff:10.0.0.5", "2001:db8::1"}, "10.0.0.4:7000 10.0.0.5:7000" + literal + " [2001:db8::1]:7000"},
+		{"IPv6 too", []string{"10.0.0.4", "::ffff:10.0.0.5", "2001:db8::1"},
+			"10.0.0.4:7000 10.0.0.5:7000" + literal + " [2001:db8::1]:7000"},
 	}
 	if got := meshTargets(n, known); got != strings.TrimSpace(literal) {
 		t.Errorf("no such host: %s", got)

@@ -23,9 +23,9 @@ type meshDiscovery struct {
 	resolver     *meshResolver
 }
 
-// introduce gives the addresses of all peers to new ones, and theirs to some of the peers:
-// who has just come dials all that it is told of, and every peer that it meets tells some
-// others. If all were told by all, n nodes that start together would send n^3 messages.
+// introduce tells newcomers of all peers, and some of the peers of the newcomers. These suffice: a
+// newcomer dials all that it is told of, and every peer that it meets tells some others. If all
+// peers told all others, n nodes that start together would send n^3 messages.
 func (d *meshDiscovery) introduce(newcomers []uint64) {
 	if len(newcomers) == 0 {
 		return
@@ -53,8 +53,8 @@ func (d *meshDiscovery) tellSome() {
 	}
 }
 
-// tell sends a peer the addresses of others. Only who is connected here is passed on:
-// so the address of a node that is gone doesn't go round for ever.
+// tell sends a peer the addresses of other nodes, which are connected here: so the address of a node
+// that is gone doesn't go round for ever.
 func (d *meshDiscovery) tell(peer uint64, about []uint64) {
 	entries := d.book.entries(about, peer)
 	if len(entries) == 0 {

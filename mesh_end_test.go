@@ -70,7 +70,8 @@ func meshStuck(t *testing.T, a, c *meshTestNode, stuck uint64, stop, resume func
 	if back > 5*time.Second {
 		t.Errorf("the peer was back after %v", back)
 	}
-	t.Logf("Broadcast took at most %v and arrived after %v; %d MiB pending, %d MiB later; Left after %v, back after %v",
+	t.Logf("Broadcast took at most %v and arrived after %v; %d MiB pending, %d MiB later; "+
+		"Left after %v, back after %v",
 		slowest, latest, grown>>20, kept>>20, left, back)
 }
 
@@ -108,7 +109,9 @@ func TestMeshDisconnectStuck(t *testing.T) {
 			// b has the greatest ID, so that it waits to be dialled.
 			b := meshStart(t, 0xd, func(c *meshConfig) { c.Key, c.AdvertiseAddr = key, p.addr() })
 			p.lead(b.Addr())
-			a := meshStart(t, 0xa, func(c *meshConfig) { c.Key, c.Peers, c.MaxPending = key, []string{p.addr()}, 8<<20 })
+			a := meshStart(t, 0xa, func(c *meshConfig) {
+				c.Key, c.Peers, c.MaxPending = key, []string{p.addr()}, 8<<20
+			})
 			c := meshStart(t, 0xc, func(c *meshConfig) { c.Key, c.Peers = key, []string{a.Addr(), p.addr()} })
 			meshLinked(t, a, b, c)
 			for _, m := range b.Members() {
@@ -155,7 +158,10 @@ func TestMeshDisconnect(t *testing.T) {
 func TestMeshQueueDiesWithItsConnection(t *testing.T) {
 	n := meshNew(t, 0xa, nil)
 	conn := func() *meshConn {
-		c := &meshConn{hub: n.overlay.hub, meshGreeting: meshGreeting{peer: 0xb}, done: make(chan struct{}), errs: make(chan error, 1)}
+		c := &meshConn{
+			hub: n.overlay.hub, meshGreeting: meshGreeting{peer: 0xb},
+			done: make(chan struct{}), errs: make(chan error, 1),
+		}
 		c.line = newMeshLine(c.write, func(func()) {}, c.done, n.count, &n.overlay.transfers, meshMaxPending)
 		return c
 	}
@@ -164,12 +170,12 @@ func TestMeshQueueDiesWithItsConnection(t *testing.T) {
 	must(t, used.line.push(lineItem{kind: itemMember, bytes: []byte("ping")}, laneFirst))
 	n.peers.byID[0xb] = &meshPeer{conns: []*meshConn{used, spare}, joined: used}
 	spare.drop()
-	if used.line.bytes != 8 {
-		t.Errorf("another connection has ended: %d bytes", used.line.bytes)
+	if used.line.queue.bytes != 8 {
+		t.Errorf("another connection has ended: %d bytes", used.line.queue.bytes)
 	}
 	used.drop()
-	if used.line.bytes != 0 || n.Stats().droppedFrames != 1 {
-		t.Errorf("%d bytes, %d dropped", used.line.bytes, n.Stats().droppedFrames)
+	if used.line.queue.bytes != 0 || n.Stats().droppedFrames != 1 {
+		t.Errorf("%d bytes, %d dropped", used.line.queue.bytes, n.Stats().droppedFrames)
 	}
 }
 
@@ -181,5 +187,5 @@ func (n *meshTestNode) waits(peer uint64) int {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bytes
+	return l.queue.bytes
 }

@@ -38,7 +38,10 @@ func TestMeshQueueFull(t *testing.T) {
 }
 
 func TestMeshMessages(t *testing.T) {
-	entries := []memberEntry{{1, 0x1111, "127.0.0.1:7000"}, {1<<48 - 1, 1<<64 - 1, "[2001:db8::1]:65535"}, {7, 0, "node-1.example.org:1"}}
+	entries := []memberEntry{
+		{1, 0x1111, "127.0.0.1:7000"}, {1<<48 - 1, 1<<64 - 1, "[2001:db8::1]:65535"},
+		{7, 0, "node-1.example.org:1"},
+	}
 	m, err := decodeMembers(encodeMembers(entries))
 	if err != nil || !slices.Equal(m.entries, entries) || m.kind != membersAddrs {
 		t.Errorf("%+v, %v", m, err)
@@ -46,7 +49,8 @@ func TestMeshMessages(t *testing.T) {
 	if m, err := decodeMembers(encodeMeshPing(42)); err != nil || m.kind != membersPing || m.nonce != 42 {
 		t.Errorf("%+v, %v", m, err)
 	}
-	if m, err := decodeMembers(encodeMeshPong(42, 43)); err != nil || m.kind != membersPong || m.nonce != 42 || m.origin != 43 {
+	if m, err := decodeMembers(encodeMeshPong(42, 43)); err != nil || m.kind != membersPong ||
+		m.nonce != 42 || m.origin != 43 {
 		t.Errorf("%+v, %v", m, err)
 	}
 	ready := controlMessage{kind: controlReady, transfer: 7, has: 1 << 16}
@@ -57,18 +61,25 @@ func TestMeshMessages(t *testing.T) {
 		t.Error(m, err)
 	}
 	m, err = decodeMembers(encodeNoWay("host:1", "no\x1b[31m"+strings.Repeat("x", 2*maxReason)))
-	if err != nil || m.kind != membersNoWay || m.addr != "host:1" || !strings.HasPrefix(m.why, "no?[31m") || len(m.why) > maxReason {
+	if err != nil || m.kind != membersNoWay || m.addr != "host:1" ||
+		!strings.HasPrefix(m.why, "no?[31m") || len(m.why) > maxReason {
 		t.Errorf("no way: %+v, %v", m, err)
 	}
 	refused := controlMessage{kind: controlRefused, reason: "no?[31m?"}
 	if m, err := decodeControl(encodeRefused("no\x1b[31m\n")); err != nil || m != refused {
 		t.Error(m, err)
 	}
-	useless := []memberEntry{{0, 1, "h:1"}, {1 << 48, 1, "h:1"}, {1, 1, ""}, {1, 1, ":7000"}, {1, 1, "h:0"}, {1, 1, "h:http"}, {1, 1, "h\n:1"}}
+	useless := []memberEntry{
+		{0, 1, "h:1"}, {1 << 48, 1, "h:1"}, {1, 1, ""}, {1, 1, ":7000"},
+		{1, 1, "h:0"}, {1, 1, "h:http"}, {1, 1, "h\n:1"},
+	}
 	if m, err := decodeMembers(encodeMembers(useless)); err != nil || len(m.entries) != 0 {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for _, bad := range [][]byte{nil, {wireVersion}, {wireVersion + 1, 1}, {wireVersion, membersAddrs, 0x0a, 0xff}, {wireVersion, membersAddrs, 0x80}} {
+	for _, bad := range [][]byte{
+		nil, {wireVersion}, {wireVersion + 1, 1},
+		{wireVersion, membersAddrs, 0x0a, 0xff}, {wireVersion, membersAddrs, 0x80},
+	} {
 		if _, err := decodeMembers(bad); err == nil {
 			t.Errorf("%x decodes", bad)
 		}
@@ -134,7 +145,8 @@ func TestMeshBook(t *testing.T) {
 	for id := range uint64(maxMembers + 10) {
 		b.learn(id+1, id, fmt.Sprintf("10.0.0.1:%d", id+1), now.Add(time.Duration(id)*time.Second))
 	}
-	if all := b.dialable(now); len(all) != maxMembers || all[5].addr != "" || all[maxMembers+10].addr == "" {
+	if all := b.dialable(now); len(all) != maxMembers || all[5].addr != "" ||
+		all[maxMembers+10].addr == "" {
 		t.Errorf("%d addresses", len(all))
 	}
 	if all := b.dialable(now.Add(meshForget + 20*time.Second)); len(all) != maxMembers-10 {

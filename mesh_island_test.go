@@ -33,7 +33,9 @@ func TestMeshIslandsMeetByOneAddress(t *testing.T) {
 	d := meshStart(t, 0xd, meshPeers(c.Addr(), bridge.addr()))
 	meshLinked(t, a, b)
 	meshLinked(t, c, d)
-	meshStays(t, "two islands", time.Second, func() bool { return len(a.Members()) == 1 && len(d.Members()) == 1 })
+	meshStays(t, "two islands", time.Second, func() bool {
+		return len(a.Members()) == 1 && len(d.Members()) == 1
+	})
 	bridge.refuse(false)
 	meshMerged(t, a, b, c, d)
 	meshCloseAll(t, a, b, c, d)
@@ -97,7 +99,9 @@ func TestMeshNameIsResolvedAgain(t *testing.T) {
 	_, port, err := net.SplitHostPort(b.Addr())
 	must(t, err)
 	var names meshNames
-	a := meshStart(t, 0xa, func(c *meshConfig) { c.Resolve, c.Peers = names.resolve, []string{"node:" + port} })
+	a := meshStart(t, 0xa, func(c *meshConfig) {
+		c.Resolve, c.Peers = names.resolve, []string{"node:" + port}
+	})
 	meshWait(t, "a asks", func() bool { return names.count() == 1 })
 	names.set("node", "127.0.0.1")
 	begin := time.Now()

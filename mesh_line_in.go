@@ -108,15 +108,12 @@ func (l *meshLine) has() (id uint64, bytes int) {
 func (l *meshLine) resume(id uint64, has int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kept, bulk := l.kept, &l.lanes[laneBulk]
+	kept, bulk := l.kept, &l.queue.lanes[laneBulk]
 	l.kept = nil
 	i := slices.IndexFunc(kept, func(it lineItem) bool { return it.id == id })
 	if i < 0 || l.broken || bulk.sent > 0 || has <= 0 || has >= len(kept[i].bytes) {
 		return
 	}
-	it := kept[i]
-	bulk.items = slices.Insert(bulk.items, 0, it)
-	bulk.sent, bulk.again = has, true
-	l.bytes += len(it.bytes)
+	l.queue.resume(kept[i], has)
 	l.start()
 }

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A lineRig is a line in a bubble: what a sends arrives at b with so many bytes a second, and what b acknowledges
-// arrives at once. What one writes fills a buffer first, as a kernel's does.
+// A lineRig is a line in a bubble: what a sends arrives at b with so many bytes a second, and what b
+// acknowledges arrives at once. What one writes fills a buffer first, as a kernel's does.
 type lineRig struct {
 	t       *testing.T
 	a, b    *meshLine
@@ -43,7 +43,10 @@ type lineGot struct {
 }
 
 func newLineRig(t *testing.T, rate float64) *lineRig {
-	g := &lineRig{t: t, ended: make(chan struct{}), carried: make(chan struct{}), pipe: make(chan []byte, 64), rate: rate, began: time.Now()}
+	g := &lineRig{
+		t: t, ended: make(chan struct{}), carried: make(chan struct{}),
+		pipe: make(chan []byte, 64), rate: rate, began: time.Now(),
+	}
 	g.a = newMeshLine(g.write, g.spawn, g.ended, &g.count, &g.ids, meshMaxPending)
 	g.b = newMeshLine(g.answer, g.spawn, g.ended, &g.count, &g.ids, meshMaxPending)
 	g.progress = g.began
@@ -129,7 +132,7 @@ func (g *lineRig) close() {
 func (g *lineRig) waits() int {
 	g.a.mu.Lock()
 	defer g.a.mu.Unlock()
-	return g.a.bytes
+	return g.a.queue.bytes
 }
 
 func (g *lineRig) when(item string) time.Duration {
@@ -298,11 +301,13 @@ func TestLineSupersede(t *testing.T) {
 		g.push([]byte("answer"), false, laneBulk)
 		advance(10 * time.Second)
 		synctest.Wait()
-		if g.when(string(large)) < 0 || g.when("answer") < g.when(string(large)) || g.count.dropped.Load() < 80 {
-			t.Errorf("large %v, answer %v, %d dropped", g.when(string(large)), g.when("answer"), g.count.dropped.Load())
+		if g.when(string(large)) < 0 || g.when("answer") < g.when(string(large)) ||
+			g.count.dropped.Load() < 80 {
+			t.Errorf("large %v, answer %v, %d dropped", g.when(string(large)), g.when("answer"),
+				g.count.dropped.Load())
 		}
-		if g.a.bytes != 0 || g.a.lanes[0].fresh+g.a.lanes[1].fresh != 0 {
-			t.Errorf("%d bytes and %d items are left", g.a.bytes, g.a.lanes[0].fresh)
+		if g.a.queue.bytes != 0 || g.a.queue.lanes[0].fresh+g.a.queue.lanes[1].fresh != 0 {
+			t.Errorf("%d bytes and %d items are left", g.a.queue.bytes, g.a.queue.lanes[0].fresh)
 		}
 	})
 }
@@ -380,30 +385,36 @@ func TestLineIsBounded(t *testing.T) {
 	for range 10 {
 		_ = l.push(lineItem{kind: itemFrame, bytes: item, fresh: true}, laneFirst)
 	}
-	if l.bytes > 4<<20 || l.count.dropped.Load() == 0 {
-		t.Errorf("%d bytes, %d dropped", l.bytes, l.count.dropped.Load())
+	if l.queue.bytes > 4<<20 || l.queue.count.dropped.Load() == 0 {
+		t.Errorf("%d bytes, %d dropped", l.queue.bytes, l.queue.count.dropped.Load())
 	}
 	for range 3 {
 		must(t, l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk)) // what was broadcast makes room
 	}
-	if err := l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk); !errors.Is(err, errQueueFull) || l.lanes[0].fresh+l.lanes[1].fresh != 0 {
-		t.Errorf("%v, %d", err, l.lanes[0].fresh)
+	if err := l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk); !errors.Is(err, errQueueFull) ||
+		l.queue.lanes[0].fresh+l.queue.lanes[1].fresh != 0 {
+		t.Errorf("%v, %d", err, l.queue.lanes[0].fresh)
 	}
 	must(t, l.push(lineItem{kind: itemFrame, bytes: frameOf(lineMost, "x"), fresh: true}, laneFirst))
 }
 
 func TestLineMessages(t *testing.T) {
 	p := linePiece{id: 7, kind: itemRelay, offset: 60_000, total: 1 << 20, data: []byte("data")}
-	if m, err := decodeLine(encodeLinePiece(p)); err != nil || m.kind != linePieceOf || fmt.Sprint(m.piece) != fmt.Sprint(p) {
+	if m, err := decodeLine(encodeLinePiece(p)); err != nil || m.kind != linePieceOf ||
+		fmt.Sprint(m.piece) != fmt.Sprint(p) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	if m, err := decodeLine(encodeLineAck(1 << 40)); err != nil || m.kind != lineTaken || m.taken != 1<<40 {
 		t.Errorf("%+v, %v", m, err)
 	}
-	if m, err := decodeLine(encodeLineWhole(itemFrame, []byte("frame"))); err != nil || m.whole.kind != itemFrame || string(m.whole.bytes) != "frame" {
+	if m, err := decodeLine(encodeLineWhole(itemFrame, []byte("frame"))); err != nil ||
+		m.whole.kind != itemFrame || string(m.whole.bytes) != "frame" {
 		t.Errorf("%+v, %v", m, err)
 	}
-	relay := relayMessage{source: 1, left: 8, targets: []uint64{2, 1<<48 - 1}, kind: itemFrame, item: []byte("frame")}
+	relay := relayMessage{
+		source: 1, left: 8, targets: []uint64{2, 1<<48 - 1},
+		kind: itemFrame, item: []byte("frame"),
+	}
 	if m, err := decodeRelay(encodeRelay(&relay)); err != nil || fmt.Sprint(m) != fmt.Sprint(relay) {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -413,7 +424,10 @@ func FuzzLine(f *testing.F) {
 	f.Add(encodeLinePiece(linePiece{id: 7, kind: itemFrame, total: 8, data: []byte("12345678")}))
 	f.Add(encodeLineAck(1 << 40))
 	f.Add(encodeLineWhole(itemFrame, []byte("frame")))
-	f.Add(encodeRelay(&relayMessage{source: 1, left: 8, targets: []uint64{2}, kind: itemFrame, item: []byte("frame")}))
+	f.Add(encodeRelay(&relayMessage{
+		source: 1, left: 8, targets: []uint64{2},
+		kind: itemFrame, item: []byte("frame"),
+	}))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		if m, err := decodeRelay(msg); err == nil && (len(m.targets) > maxMembers || m.left > relayHops) {
 			t.Errorf("%+v", m)
@@ -459,14 +473,19 @@ func TestLinePieces(t *testing.T) {
 
 // The messages between transports stay as they are.
 func TestMeshGolden(t *testing.T) {
-	relay := relayMessage{source: 1, left: 8, targets: []uint64{2, 1<<48 - 1}, kind: itemFrame, item: []byte("frame")}
+	relay := relayMessage{
+		source: 1, left: 8, targets: []uint64{2, 1<<48 - 1},
+		kind: itemFrame, item: []byte("frame"),
+	}
 	for name, msg := range map[string][]byte{
 		"mesh-ready":   encodeReady(7, 1<<16),
 		"mesh-refused": encodeRefused("reason"),
 		"mesh-closing": encodeClosing(),
 		"mesh-noway":   encodeNoWay("host:1", "refused"),
 		"mesh-whole":   encodeLineWhole(itemFrame, []byte("frame")),
-		"mesh-piece":   encodeLinePiece(linePiece{id: 7, kind: itemRelay, offset: 60_000, total: 1 << 20, data: []byte("data")}),
+		"mesh-piece": encodeLinePiece(linePiece{
+			id: 7, kind: itemRelay, offset: 60_000, total: 1 << 20, data: []byte("data"),
+		}),
 		"mesh-taken":   encodeLineAck(1 << 40),
 		"mesh-relay":   encodeRelay(&relay),
 		"mesh-members": encodeMembers([]memberEntry{{1, 0x1111, "127.0.0.1:7000"}}),

@@ -55,7 +55,7 @@ func (l *meshLogger) failed(addr string, cause any, handshake bool) {
 	l.accepts.end(addr)
 	l.peers.broke(addr, bareText(cause))
 	contains := func(s string) bool { return strings.Contains(text, s) }
-	// A side that can't decrypt hangs up, and the other one may see no more than that. Whoever
+	// A side that can't decrypt hangs up, and the other one may see no more than that. A node that
 	// is closing hangs up before its header.
 	brokenOff := handshake && !contains("protocol header") &&
 		(contains("connection reset") || contains("broken pipe") || contains("EOF"))

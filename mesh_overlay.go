@@ -157,7 +157,7 @@ func (o *meshOverlay) connect(p mesh.OverlayConnectionParams, g meshGreeting) *m
 	}
 	most := cmp.Or(o.cfg.MaxPending, meshMaxPending)
 	c.line = newMeshLine(c.write, o.scope.spawn, c.done, o.count, &o.transfers, most)
-	c.line.age = cmp.Or(o.cfg.lineAge, lineAge)
+	c.line.queue.age = cmp.Or(o.cfg.lineAge, lineAge)
 	return c
 }
 

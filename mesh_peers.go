@@ -82,7 +82,7 @@ func (t *peerTable) endAdmission(id uint64, p *meshPeer) {
 	defer t.mu.Unlock()
 	close(p.admitting)
 	p.admitting = nil
-	t.forgetIdle(id, p)
+	t.forgetIdleLocked(id, p)
 }
 
 // add registers a connection that has been admitted, unless ctx has ended or there are too many.
@@ -100,21 +100,21 @@ func (t *peerTable) add(ctx context.Context, p *meshPeer, c *meshConn) error {
 	return nil
 }
 
-// drop forgets a connection that has ended, and tells who waits for that. It reports whether both
-// sides had wanted the connection.
+// drop forgets a connection that has ended, and wakes those that wait for its end. It reports whether
+// both sides had wanted the connection.
 func (t *peerTable) drop(c *meshConn) (lived bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.byID[c.peer]; p != nil {
 		p.conns = slices.DeleteFunc(p.conns, func(o *meshConn) bool { return o == c })
-		t.forgetIdle(c.peer, p)
+		t.forgetIdleLocked(c.peer, p)
 	}
 	close(c.done)
 	return c.usable()
 }
 
-// forgetIdle forgets a node of which nothing is left. t.mu is held.
-func (t *peerTable) forgetIdle(id uint64, p *meshPeer) {
+// forgetIdleLocked forgets a node of which nothing is left. t.mu is held.
+func (t *peerTable) forgetIdleLocked(id uint64, p *meshPeer) {
 	if p.idle() {
 		delete(t.byID, id)
 	}
@@ -178,10 +178,10 @@ type meshEvent struct {
 	joined       bool
 	peer, origin uint64
 	addr         string
-	why          string // of one that left, for people
+	why          string // the node left, for people
 }
 
-// compare compares who is there with what the handler knows, and takes over who is relayed by whom.
+// compare returns what the handler doesn't know yet. relayed says which node leads to which others.
 func (t *peerTable) compare(relayed map[uint64]uint64) (events []meshEvent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -196,7 +196,7 @@ func (t *peerTable) compare(relayed map[uint64]uint64) (events []meshEvent) {
 			p.joined = c
 			events = append(events, meshEvent{joined: true, peer: id, origin: c.origin, addr: c.addr})
 		}
-		t.forgetIdle(id, p)
+		t.forgetIdleLocked(id, p)
 	}
 	for id := range t.relayed {
 		if relayed[id] == 0 || t.byID[id] != nil {

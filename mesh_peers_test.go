@@ -50,7 +50,8 @@ func TestMeshPeerTableCompares(t *testing.T) {
 		t.Error("it never lived")
 	}
 	events = table.compare(nil)
-	if len(events) != 2 || events[0].joined || events[0].why != "the connection broke: reset" || events[1].origin != 2 {
+	if len(events) != 2 || events[0].joined || events[0].why != "the connection broke: reset" ||
+		events[1].origin != 2 {
 		t.Errorf("%+v", events)
 	}
 	table.drop(second)
@@ -66,7 +67,8 @@ func TestMeshPeerTableRelays(t *testing.T) {
 	hub, far := tableConn(0xf, 1), tableConn(0xb, 2)
 	tableAdd(t, table, hub)
 	table.compare(map[uint64]uint64{0xb: 0xf, 0xc: 0xf})
-	if _, relays := table.lines(); !slices.Contains(relays[0xf], 0xb) || table.hopTo(0xb) != 0xf || !table.relays(0xb) {
+	if _, relays := table.lines(); !slices.Contains(relays[0xf], 0xb) || table.hopTo(0xb) != 0xf ||
+		!table.relays(0xb) {
 		t.Errorf("relays %v, by %x", relays, table.hopTo(0xb))
 	}
 	tableAdd(t, table, far)

@@ -84,7 +84,7 @@ func (r *meshReceiver) relay(from uint64, b []byte) {
 	}
 	if m.targets = rest; len(rest) > 0 && m.left > 1 {
 		m.left--
-		// Who isn't reached will ask others.
+		// A node that isn't reached will ask others.
 		_ = r.sender.relay(m, from, lineItem{fresh: m.kind == itemFrame}, laneFirst)
 	}
 	if here {

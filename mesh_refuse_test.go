@@ -15,7 +15,9 @@ import (
 func meshRefused(t *testing.T, a, b *meshTestNode, reason string) {
 	t.Helper()
 	for _, n := range []*meshTestNode{a, b} {
-		meshWait(t, fmt.Sprintf("node %x logs %q", n.cfg.PeerID, reason), func() bool { return n.log.count("E", reason) > 0 })
+		meshWait(t, fmt.Sprintf("node %x logs %q", n.cfg.PeerID, reason), func() bool {
+			return n.log.count("E", reason) > 0
+		})
 	}
 	if b.h.count("+") > 0 || b.h.numFrames() > 0 {
 		t.Errorf("b got in: %v", b.h.events)
@@ -27,20 +29,26 @@ func meshRefused(t *testing.T, a, b *meshTestNode, reason string) {
 
 func TestMeshRefusals(t *testing.T) {
 	key := bytes.Repeat([]byte{7}, 32)
-	ahead := func(d time.Duration) func() time.Time {
-		return func() time.Time { return time.Now().Add(d) }
+	named := func(cluster string) func(*meshConfig) {
+		return func(c *meshConfig) { c.ClusterName = cluster }
+	}
+	keyed := func(key []byte) func(*meshConfig) {
+		return func(c *meshConfig) { c.Key = key }
+	}
+	ahead := func(d time.Duration) func(*meshConfig) {
+		return func(c *meshConfig) { c.Now = func() time.Time { return time.Now().Add(d) } }
 	}
 	tests := map[string]struct {
 		a, b   func(*meshConfig)
 		reason string
 		skew   bool
 	}{
-		"cluster":      {nil, func(c *meshConfig) { c.ClusterName = "other" }, `cluster names differ: `, false},
-		"wrong secret": {func(c *meshConfig) { c.Key = key }, func(c *meshConfig) { c.Key = bytes.Repeat([]byte{8}, 32) }, "its Secret differs", false},
-		"no secret":    {func(c *meshConfig) { c.Key = key }, nil, "Secret, this node has", false},
-		"no secret 2":  {nil, func(c *meshConfig) { c.Key = key }, "Secret, this node has", false},
-		"b ahead":      {nil, func(c *meshConfig) { c.Now = ahead(time.Minute) }, "clocks differ by more than 500ms", true},
-		"b behind":     {nil, func(c *meshConfig) { c.Now = ahead(-time.Second) }, "clocks differ by more than 500ms", true},
+		"cluster":      {nil, named("other"), "cluster names differ: ", false},
+		"wrong secret": {keyed(key), keyed(bytes.Repeat([]byte{8}, 32)), "its Secret differs", false},
+		"no secret":    {keyed(key), nil, "Secret, this node has", false},
+		"no secret 2":  {nil, keyed(key), "Secret, this node has", false},
+		"b ahead":      {nil, ahead(time.Minute), "clocks differ by more than 500ms", true},
+		"b behind":     {nil, ahead(-time.Second), "clocks differ by more than 500ms", true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +78,8 @@ func TestMeshRefusals(t *testing.T) {
 				meshRefused(t, a, b, test.reason)
 			}
 			sa, sb := a.Stats(), b.Stats()
-			if test.skew && sa.refusedSkew+sb.refusedSkew == 0 || !test.skew && sa.refusedOther+sb.refusedOther == 0 {
+			if test.skew && sa.refusedSkew+sb.refusedSkew == 0 ||
+				!test.skew && sa.refusedOther+sb.refusedOther == 0 {
 				t.Errorf("stats %+v, %+v", sa, sb)
 			}
 			meshTalk(t, "still", a, ok)
@@ -128,12 +137,18 @@ func TestMeshDuplicatePeerID(t *testing.T) {
 			} else {
 				meshLinked(t, a, c, holder)
 			}
-			second := meshStart(t, 0xb, func(cfg *meshConfig) { cfg.Origin, cfg.Peers = 0xb02, []string{a.Addr()} })
+			second := meshStart(t, 0xb, func(cfg *meshConfig) {
+				cfg.Origin, cfg.Peers = 0xb02, []string{a.Addr()}
+			})
 			meshWait(t, "a refuses", func() bool { return a.log.count("E", "PeerID b is in use") > 0 })
-			meshWait(t, "the second learns why", func() bool { return second.log.count("E", "PeerID b is in use") > 0 })
+			meshWait(t, "the second learns why", func() bool {
+				return second.log.count("E", "PeerID b is in use") > 0
+			})
 			meshTalk(t, "still", a, c, holder)
 			refused := a.Stats().refusedOther
-			meshStays(t, "dials back off", 3*time.Second, func() bool { return a.Stats().refusedOther <= refused+5 })
+			meshStays(t, "dials back off", 3*time.Second, func() bool {
+				return a.Stats().refusedOther <= refused+5
+			})
 			if a.h.count("+b/b02") > 0 || second.h.count("+") > 0 {
 				t.Error("the second joined")
 			}
@@ -266,7 +281,8 @@ func TestMeshGarbage(t *testing.T) {
 	}
 	half := append([]byte("weave\x01\x02"), 0)
 	inputs := [][]byte{random, []byte("weave\x00\x00"), []byte("weave"), half,
-		append(half, 0xff, 0xff, 0xff, 0xff), append(half, 0, 0, 0, 4, 1, 2, 3, 4), []byte("GET / HTTP/1.1\r\n\r\n")}
+		append(half, 0xff, 0xff, 0xff, 0xff), append(half, 0, 0, 0, 4, 1, 2, 3, 4),
+		[]byte("GET / HTTP/1.1\r\n\r\n")}
 	var conns []net.Conn
 	defer func() {
 		for _, c := range conns {

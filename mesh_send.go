@@ -55,8 +55,8 @@ func (s *meshSender) send(peer uint64, it lineItem, lane int) error {
 	return s.relay(m, 0, it, lane)
 }
 
-// relay sends an item on its way. from is who brought it, 0 if this node is its source: it doesn't go
-// back there. like says how it is to be treated.
+// relay sends an item on its way. from is the node that brought it, 0 if this node is its source: the
+// item doesn't go back there. like says how it is to be treated.
 func (s *meshSender) relay(m relayMessage, from uint64, like lineItem, lane int) error {
 	by := make(map[uint64][]uint64)
 	for _, id := range m.targets {

@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -44,7 +45,8 @@ func partsLink(t *testing.T, a, b *partsNode) (toB, toA *meshConn) {
 			return nil
 		}
 		end.conn.line = newMeshLine(
-			write, end.from.receiver.scope.spawn, end.conn.done, end.from.count, new(atomic.Uint64), meshMaxPending,
+			write, end.from.receiver.scope.spawn, end.conn.done,
+			end.from.count, new(atomic.Uint64), meshMaxPending,
 		)
 	}
 	tableAdd(t, a.peers, toB)
@@ -72,7 +74,8 @@ func TestMeshSenderRelays(t *testing.T) {
 		if a.h.times(0xc, frameOf(200_000, "for a ")) != 1 || b.h.numFrames() != 1 || a.h.numFrames() != 1 {
 			t.Errorf("a got %v, b got %v", a.h.frames, b.h.frames)
 		}
-		if err := a.send(0xe, lineItem{kind: itemFrame, bytes: []byte("x")}, laneFirst); err != errUnknownPeer {
+		nobodys := lineItem{kind: itemFrame, bytes: []byte("x")}
+		if err := a.send(0xe, nobodys, laneFirst); !errors.Is(err, errUnknownPeer) {
 			t.Errorf("to nobody: %v", err)
 		}
 	})

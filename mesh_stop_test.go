@@ -100,7 +100,8 @@ func TestMeshDialTimeout(t *testing.T) {
 	begin := time.Now()
 	err = n.dials.probe(addr)
 	var timeout net.Error
-	if took := time.Since(begin); !errors.As(err, &timeout) || !timeout.Timeout() || took < time.Second || took > 3*time.Second {
+	if took := time.Since(begin); !errors.As(err, &timeout) || !timeout.Timeout() || took < time.Second ||
+		took > 3*time.Second {
 		t.Errorf("it took %v: %v", took, err)
 	}
 }

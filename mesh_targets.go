@@ -93,13 +93,14 @@ func (d *dialTargets) tried(addr netip.AddrPort, configured bool, err error) {
 		if met {
 			g.fails = 0
 		} else if g.fails++; g.configured && !d.peers.connected(g.peer) {
-			g.peer = 0 // who was there may turn up elsewhere, and somebody else here
+			g.peer = 0 // the node that was there may turn up elsewhere, and another one here
 		}
 	}
 	d.wakeDialer()
 }
 
-// failing returns who was learnt to be at an address, and by which name, if dials of it keep failing.
+// failing returns which node an address was learnt from, and how it was written, if its dials keep
+// failing.
 func (d *dialTargets) failing(addr netip.AddrPort) (peer uint64, name string, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -187,7 +187,10 @@ func meshMake(t testing.TB, id uint64, edit func(*meshConfig)) *meshTestNode {
 	t.Helper()
 	SkipIfMeshRaces(t)
 	n := &meshTestNode{h: &meshHandler{}, log: &meshLog{t: t, name: fmt.Sprintf("%x", id)}}
-	cfg := meshConfig{PeerID: id, Origin: id<<8 | 1, ListenAddr: "127.0.0.1:0", MaxClockSkew: 500 * time.Millisecond, MaxConns: 256, lineAge: time.Minute}
+	cfg := meshConfig{
+		PeerID: id, Origin: id<<8 | 1, ListenAddr: "127.0.0.1:0",
+		MaxClockSkew: 500 * time.Millisecond, MaxConns: 256, lineAge: time.Minute,
+	}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -231,7 +234,9 @@ func meshTalk(t testing.TB, what string, nodes ...*meshTestNode) {
 		from.Broadcast(frame)
 		for _, to := range nodes {
 			if to != from {
-				meshWait(t, fmt.Sprintf("%s, received by %x", frame, to.cfg.PeerID), func() bool { return to.h.got(from.cfg.PeerID, frame) })
+				meshWait(t, fmt.Sprintf("%s, received by %x", frame, to.cfg.PeerID), func() bool {
+					return to.h.got(from.cfg.PeerID, frame)
+				})
 			}
 		}
 	}
@@ -279,7 +284,8 @@ func TestMeshThreeNodes(t *testing.T) {
 	meshCloseAll(t, a) // the bootstrap node
 	meshWait(t, "b sees a leave", func() bool { return b.h.count("-a") == 1 })
 	meshTalk(t, "without a", b, c)
-	if s := b.Stats(); s.framesOut < 4 || s.framesIn < 3 || s.bytesIn == 0 || s.bytesOut == 0 || s.droppedFrames != 0 {
+	if s := b.Stats(); s.framesOut < 4 || s.framesIn < 3 || s.bytesIn == 0 || s.bytesOut == 0 ||
+		s.droppedFrames != 0 {
 		t.Errorf("stats %+v", s)
 	}
 
@@ -298,7 +304,9 @@ func TestMeshMutualListing(t *testing.T) {
 	}
 	var nodes []*meshTestNode
 	for i, addr := range addrs {
-		nodes = append(nodes, meshStart(t, uint64(i+1), func(c *meshConfig) { c.ListenAddr, c.Peers = addr, addrs }))
+		nodes = append(nodes, meshStart(t, uint64(i+1), func(c *meshConfig) {
+			c.ListenAddr, c.Peers = addr, addrs
+		}))
 	}
 	begin := time.Now()
 	meshLinked(t, nodes...)
@@ -331,7 +339,9 @@ func meshQuiet(t *testing.T, nodes ...*meshTestNode) {
 	before := conns()
 	meshStays(t, "the same connections", 4*time.Second, func() bool {
 		now := conns()
-		return len(now) == want && !slices.ContainsFunc(now, func(c *meshConn) bool { return !slices.Contains(before, c) })
+		return len(now) == want && !slices.ContainsFunc(now, func(c *meshConn) bool {
+			return !slices.Contains(before, c)
+		})
 	})
 	for _, n := range nodes {
 		if len(n.direct()) != len(nodes)-1 || n.h.count("-") > 0 {
@@ -397,7 +407,9 @@ func TestMeshLargeFrames(t *testing.T) {
 		}
 	}
 	for i, f := range frames {
-		meshWait(t, fmt.Sprintf("frame %d", i), func() bool { return c.h.got(0xa, f) && c.h.got(0xb, f) && b.h.got(0xa, f) })
+		meshWait(t, fmt.Sprintf("frame %d", i), func() bool {
+			return c.h.got(0xa, f) && c.h.got(0xb, f) && b.h.got(0xa, f)
+		})
 		if err := c.Send(0xa, f, false); err != nil {
 			t.Fatal(err)
 		}

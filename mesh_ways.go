@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Who is there, and by which way: what the other parts ask of the peerTable.
+// What the other parts ask of the peerTable: which nodes are there, and by which way.
 
 // lineTo returns the line to a directly connected node, or nil.
 func (t *peerTable) lineTo(id uint64) *meshLine {
@@ -150,7 +150,7 @@ func (t *peerTable) joined() (ids []uint64) {
 	return ids
 }
 
-// members lists who is there, by ID. Of who isn't connected addrOf tells the address.
+// members lists the nodes that are there, by ID. addrOf tells the address of one that isn't connected.
 func (t *peerTable) members(addrOf func(id uint64) string) (ms []Member) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

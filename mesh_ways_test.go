@@ -17,7 +17,10 @@ func TestMeshFramesDontWaitForRoutes(t *testing.T) {
 	for _, n := range []*meshTestNode{a, b} {
 		blocked := make(chan struct{})
 		run := n.router.run.Load()
-		go run.guts.routes.Send(reflect.ValueOf(func() { close(blocked); <-release }).Convert(run.guts.routes.Type().Elem()))
+		go run.guts.routes.Send(reflect.ValueOf(func() {
+			close(blocked)
+			<-release
+		}).Convert(run.guts.routes.Type().Elem()))
 		<-blocked
 	}
 	meshTalk(t, "meanwhile", a, b)
@@ -35,7 +38,9 @@ func TestMeshRelays(t *testing.T) {
 	p := meshProxyTo(t, hub.Addr())
 	var leaves []*meshTestNode
 	for id := range uint64(5) {
-		leaves = append(leaves, meshStart(t, id+1, func(c *meshConfig) { c.AdvertiseAddr, c.Peers = "127.0.0.1:1", []string{p.addr()} }))
+		leaves = append(leaves, meshStart(t, id+1, func(c *meshConfig) {
+			c.AdvertiseAddr, c.Peers = "127.0.0.1:1", []string{p.addr()}
+		}))
 	}
 	for _, l := range leaves {
 		meshWait(t, "all leaves know each other", func() bool { return len(l.Members()) == len(leaves) })
@@ -80,7 +85,8 @@ func TestMeshRelayEnds(t *testing.T) {
 		n.peers.mu.Unlock()
 	}
 	must(t, a.Send(0xc, []byte("for c"), false))
-	a.overlay.hub.receiver.relay(0xb, encodeRelay(&relayMessage{source: 0xa, left: 8, targets: []uint64{0xa}, kind: itemFrame, item: []byte("own")}))
+	own := relayMessage{source: 0xa, left: 8, targets: []uint64{0xa}, kind: itemFrame, item: []byte("own")}
+	a.overlay.hub.receiver.relay(0xb, encodeRelay(&own))
 	a.overlay.hub.receiver.relay(0xb, []byte{0xff})
 	meshTalk(t, "after that", a, b)
 	if a.h.got(0xa, []byte("own")) {
@@ -89,8 +95,8 @@ func TestMeshRelayEnds(t *testing.T) {
 	meshCloseAll(t, a, b)
 }
 
-// The connection breaks in the middle of a large frame and comes back: the frame arrives, once, and what had
-// arrived of it isn't sent again.
+// The connection breaks in the middle of a large frame and comes back: the frame arrives, once, and what
+// had arrived of it isn't sent again.
 func TestMeshResumesAfterACut(t *testing.T) {
 	for name, key := range map[string][]byte{"open": nil, "encrypted": make([]byte, 32)} {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +125,8 @@ func TestMeshResumesAfterACut(t *testing.T) {
 			meshWait(t, "the frame", func() bool { return b.h.got(0xa, frame) })
 			if n, most := 0, len(frame)-has+50_000; true {
 				if n, _ = p.passed(); n > most || b.h.times(0xa, frame) != 1 {
-					t.Errorf("%d bytes had arrived, %d were sent after the cut; it came %d times", has, n, b.h.times(0xa, frame))
+					t.Errorf("%d bytes had arrived, %d were sent after the cut; it came %d times", has, n,
+						b.h.times(0xa, frame))
 				}
 			}
 			meshTalk(t, "again", a, b)

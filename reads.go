@@ -2,9 +2,8 @@ package bcache
 
 import "iter"
 
-// Get returns the value of key and true, or "" and false if there is none, or
-// none that is known to be current. It never waits for the network and allocates
-// nothing.
+// Get returns the value of key and true. If there is no value, or none that is known to be current, it
+// returns "" and false. It never waits for the network, and allocates nothing.
 func (b *Bcache) Get(key string) (string, bool) { return b.store.get(key, b.wall) }
 
 // held is Get without being counted as one.
@@ -17,15 +16,17 @@ func (b *Bcache) held(key string) (string, bool) {
 	return rec.val, is(rec, ok)
 }
 
-// Len returns how many entries are held, those included that have expired or were cleared within the
-// last seconds and wait to be removed, or that a Loader may still serve as stale. It never exceeds
-// MaxKeys.
+// Len returns how many entries are held. That includes entries that have expired or were cleared within
+// the last seconds and wait to be removed, and entries that a Loader may still serve as stale. It never
+// exceeds MaxKeys.
 func (b *Bcache) Len() int { return b.store.len() }
 
 // All iterates over the values that this node holds and whose deadlines haven't come, in no order. It is
-// weakly consistent: what is written or removed meanwhile may show or not, and no key comes twice. It
-// copies some thousand references at a time and holds no lock while the loop's body runs, which may use
-// the cache, and call whatever it likes. It is no use of an entry, and isn't counted in Stats.
+// weakly consistent: what is written or removed during the loop may show or not. No key comes twice.
+//
+// It copies some thousand references at a time, and holds no lock while the loop's body runs. So the
+// body may use the cache, and call whatever it likes. All isn't a use of an entry, and isn't counted in
+// Stats.
 func (b *Bcache) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for i := range b.store.shards() {
@@ -38,7 +39,7 @@ func (b *Bcache) All() iter.Seq2[string, string] {
 	}
 }
 
-// Keys iterates over the keys of All.
+// Keys iterates over the keys of [Bcache.All].
 func (b *Bcache) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for key := range b.All() {

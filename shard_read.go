@@ -1,6 +1,7 @@
 package bcache
 
-// How a shard is read under its lock, where it couldn't be without.
+// How a shard is read under its lock. A reader comes here if a look without the lock didn't answer its
+// question, see store_read.go. What is read is marked as used, and what is found expired is removed.
 
 // twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
 func (sh *shard) twinOf(hash uint64, key string) *entry {
@@ -13,7 +14,7 @@ func (sh *shard) twinOf(hash uint64, key string) *entry {
 	return nil
 }
 
-// get is store.get.
+// get is store.get under the lock.
 func (sh *shard) get(hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -47,7 +48,7 @@ func (sh *shard) readLocked(hash uint64, e *entry, wall func() int64) bool {
 	return true
 }
 
-// fresh is store.fresh.
+// fresh is store.fresh under the lock.
 func (sh *shard) fresh(hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -64,7 +65,7 @@ func (sh *shard) fresh(hash uint64, key string, wall func() int64) (string, bool
 	return e.val, true
 }
 
-// entry is store.entry.
+// entry is store.entry under the lock.
 func (sh *shard) entry(hash uint64, key string, wall int64) (record, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -83,7 +84,7 @@ func (sh *shard) entry(hash uint64, key string, wall int64) (record, bool) {
 	return record{}, false
 }
 
-// beside is store.beside.
+// beside is store.beside under the lock.
 func (sh *shard) beside(hash uint64, key string, wall int64) (record, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -103,7 +104,7 @@ func (sh *shard) servesLocked(e *entry, wall int64) bool {
 	return true
 }
 
-// peek is store.peek.
+// peek is store.peek. The entry isn't marked as used.
 func (sh *shard) peek(hash uint64, key string) (record, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -121,7 +122,7 @@ func (sh *shard) peek(hash uint64, key string) (record, bool) {
 	return rec, true
 }
 
-// live is store.live.
+// live is store.live for this shard.
 func (sh *shard) live(wall int64) (live []*entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

@@ -2,8 +2,8 @@ package bcache
 
 import "sync/atomic"
 
-// A shared is what all shards of a store have in common: what counts for all of them together, and what
-// stands for the versions that none of them holds.
+// shared is what the shards of a store have in common: their limits, what is counted of all of them, and
+// what stands for the versions that none of them holds any more.
 type shared struct {
 	hash   keyHash
 	limits limits

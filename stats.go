@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Stats are a node's figures. Counters count since New and never go back; gauges
-// tell the present.
+// Stats are a node's figures. A counter counts since New and never goes back; a gauge tells the present.
 type Stats struct {
 	Hits   uint64 // counter: Gets that returned a value, or of a Loader, that there is known to be none
 	Misses uint64 // counter: Gets that didn't
@@ -17,15 +16,15 @@ type Stats struct {
 	Clears uint64 // counter: Clears issued here
 
 	Fills         uint64 // counter: Fillers and Fills called; FillMany counts once per key
-	FillErrors    uint64 // counter: of them that failed, panics included; not those that nobody waited for any more
+	FillErrors    uint64 // counter: fills that failed, panics included, except those that nobody waited for any more
 	FillsRefused  uint64 // counter: fills returned but not cached: something newer may be known, or Close came
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
-	// counter: Fills that a caller's deadline has given up, so that nobody joins them any more, see
+	// counter: Fills that a caller's deadline has given up, so that later callers don't join them, see
 	// LoaderConfig.Fill; a call of FillMany counts once
 	FillsGivenUp uint64
 
-	// Fills cached without a version: see "Fills, and the fence" in the README.
+	// Fills cached without a version: see docs/fills.md.
 	ProvisionalKept     uint64 // counter: those of this node
 	ProvisionalOffered  uint64 // counter: those offered to other nodes, once per node
 	ProvisionalAccepted uint64 // counter: those of other nodes that are held here too
@@ -37,10 +36,10 @@ type Stats struct {
 	StaleFailures uint64 // counter: fills of Loaders that failed while there was an old value to serve; FillErrors has them too
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
-	LeasesMissed  uint64 // counter: fills for which no lease was to be had, see docs/loader.md
+	LeasesMissed  uint64 // counter: fills for which no lease was to be had, see docs/operations.md
 	Undecodable   uint64 // counter: Gets of a Typed that missed as it can't decode what is held; values its All left out
 
-	EventsLost    uint64 // counter: events that subscribers were too slow for, see Subscribe
+	EventsLost    uint64 // counter: events that subscribers were too slow for, see Bcache.Subscribe
 	OnStaleMissed uint64 // counter: failures that an OnStale was too slow to be told of
 
 	Keys       int   // gauge: entries held, see Len
@@ -80,7 +79,7 @@ type Stats struct {
 	SyncBytesIn   uint64        // counter: bytes of those received to the end
 	SyncTook      time.Duration // gauge: how long the last one that was received took
 
-	Synced     bool   // gauge: the node is synced, see Ready, which may want more: Config.MinPeers
+	Synced     bool   // gauge: the node is synced; Bcache.Ready may want more, see Config.MinPeers
 	SyncedFrom uint64 // gauge: PeerID of the node that the last full sync came from; 0: none, it is synced by itself, or isn't
 
 	Syncing  bool   // gauge: a full sync was asked for, or is being received
@@ -116,9 +115,8 @@ type fillCounters struct {
 	refreshes, stale, staleFailures, staleMissed, notFound, undecodable atomic.Uint64
 }
 
-// Stats returns the node's figures. It costs the hot paths hardly anything. A call
-// looks at every 1,024 of MaxKeys: that is microseconds for a hundred thousand, and
-// milliseconds for a hundred million.
+// Stats returns the node's figures. It costs Get and Set hardly anything. A call looks at every 1,024th
+// of MaxKeys: that takes microseconds for a hundred thousand, and milliseconds for a hundred million.
 func (b *Bcache) Stats() Stats {
 	n, g := b.peer.replica.stats(b.peer.instant())
 	st := b.peer.replica.store

@@ -1,8 +1,8 @@
 package bcache
 
-// How the store is read. Get is for who wants what is live; a Loader asks for fresh, and for entry for
-// all else that may be served. Hits mostly take no lock and write to no memory that processors share.
-// What isn't as simple as that is done again under the shard's lock.
+// How the store is read. A Get of the cache calls get. A Loader calls fresh, which is as fast, and then
+// entry, which finds all else that may be served. Most hits take no lock and write to no memory that
+// processors share. Where that isn't possible, the shard looks again under its lock (shard_read.go).
 
 // get returns the live value of a key, and that is a use of it. wall, in Unix
 // milliseconds, isn't called while no entry has a deadline.

@@ -15,7 +15,7 @@ const (
 	stepRecords       = 1024
 )
 
-// A syncer is what a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
+// A syncer does what a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
 // to group b % groups. The number of groups is a power of two.
 //
 // Keys lie in shards by a hash of this node's own, so a group has some in all of them: each

@@ -7,8 +7,8 @@ const (
 	maxShards    = 1 << 18
 )
 
-// A table has the shards of a store: a power of two of them. It finds a shard by the low bits of the
-// hash of a key; one isn't made until a key needs it.
+// A table has places for the shards of a store, a power of two of them. The low bits of a key's hash say
+// in which place its shard is. A shard isn't made until a key needs it.
 type table struct {
 	slots  []atomic.Pointer[shard]
 	shared *shared

@@ -2,8 +2,8 @@ package bcache
 
 import "sync/atomic"
 
-// A tally counts the entries of all shards, and tells how long ago an entry was moved to the front of
-// its queue: by the inserts that came since, of which it is told too.
+// A tally counts the entries of all shards, and the inserts so far. The inserts are a clock: they tell
+// how long ago an entry was moved to the front of its queue.
 type tally struct {
 	entries     atomic.Int64
 	provisional atomic.Int64  // of them

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A Codec turns values into the strings that the cache holds, and back. Both are called concurrently.
-// All nodes read what any of them wrote, older and newer ones of your service too. One that panics has
-// failed, with an error that has the panic's text. Gets and fills wait for it, so it must return. What
-// it may call: see "What callbacks may call" in docs/loader.md.
+// A Codec turns values into the strings that the cache holds, and back. Both methods are called
+// concurrently. All nodes read what any of them wrote, nodes of an older or newer version of your
+// service too. A Codec that panics has failed, with an error that has the panic's text. Gets and fills
+// wait for it, so it must return. docs/callbacks.md says what it may call.
 type Codec[V any] interface {
 	Encode(V) (string, error)
 	Decode(string) (V, error)
@@ -45,24 +45,25 @@ func (Raw[V]) Encode(v V) (string, error) { return string(v), nil }
 func (Raw[V]) Decode(s string) (V, error) { return V(s), nil }
 
 var (
-	// ErrEncode is wrapped by the error about a value that the Codec can't encode, which names the
-	// key and wraps the Codec's error too.
+	// ErrEncode is wrapped by the error about a value that a [Codec] can't encode. That error names the
+	// key, and wraps the Codec's error too.
 	ErrEncode = errors.New("bcache: can't encode the value")
 
-	// ErrDecode is likewise about a string that it can't decode.
+	// ErrDecode is wrapped by the error about a string that a [Codec] can't decode. That error names the
+	// key, and wraps the Codec's error too.
 	ErrDecode = errors.New("bcache: can't decode the value")
 )
 
-// TypedLoaded is Loaded with a value of a type.
+// TypedLoaded is [Loaded] with a value of a type.
 type TypedLoaded[V any] struct {
 	Value V
 
-	// TTL is as in Loaded: 0 means LoaderConfig.TTL, NoExpiry no deadline, and a negative one that the
+	// TTL is as in [Loaded]: 0 means LoaderConfig.TTL, and [NoExpiry] no deadline. With a negative one the
 	// value is returned but not cached.
 	TTL time.Duration
 }
 
-// TypedConfig describes a Typed.
+// TypedConfig describes a [Typed].
 type TypedConfig[V any] struct {
 	// Codec encodes values. nil is JSON.
 	Codec Codec[V]
@@ -71,26 +72,26 @@ type TypedConfig[V any] struct {
 	Fill     func(ctx context.Context, key string) (TypedLoaded[V], error)
 	FillMany func(ctx context.Context, keys []string) (map[string]TypedLoaded[V], error)
 
-	// Version marks the values in the cache, 255 bytes at most; "" leaves them unmarked. A value that
-	// isn't of the same Version can't be decoded, even if the Codec could: change it where the meaning
-	// of V does, as when a field is added that would be read as zero. Keys are the same in all
-	// Versions, so a Delete by either ends both. Whoever reads the key without a Typed sees the mark
-	// before the value.
+	// Version marks the values in the cache, 255 bytes at most; "" leaves them unmarked. A value of another
+	// Version can't be decoded, even if the Codec could. Change it where the meaning of V changes, as when
+	// a field is added that would be read as zero. Keys are the same in all Versions, so a Delete by one
+	// ends the values of both. Whoever reads the key without a Typed sees the mark before the value.
 	Version string
 
 	// Loader is everything else. Its Fill and FillMany must be nil.
 	Loader LoaderConfig
 }
 
-// A Typed is a Loader of values of a type. NewTyped makes one. All methods are safe for concurrent use.
-// What is held is encoded: a hit decodes it, and gets a value of its own.
+// A Typed is a [Loader] of values of a type. [NewTyped] makes one. All methods are safe for concurrent
+// use. The cache holds a value as its Codec has encoded it. Each hit decodes it, and gets a value of its
+// own.
 type Typed[V any] struct {
 	loader  *Loader
 	codec   Codec[V]
 	version string
 }
 
-// NewTyped returns a Typed for a cache. The error wraps ErrConfig, as that of NewLoader.
+// NewTyped returns a [Typed] for a cache. The error wraps [ErrConfig], as that of [NewLoader] does.
 func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 	if cfg.Loader.Fill != nil || cfg.Loader.FillMany != nil {
 		return nil, fmt.Errorf("%w: typed: Loader has a Fill or a FillMany: set that of TypedConfig",
@@ -195,10 +196,12 @@ func (t *Typed[V]) decodes(held string) bool {
 	return err == nil
 }
 
-// Get is Loader.Get. A cached value that can't be decoded counts as a miss. What the Fill brings then
-// stands beside it on this node, until anything is written to the key: so nodes, and Typeds, of two
-// layouts leave each other's values alone. The error wraps ErrDecode where a Fill brought something
-// that the Codec can't decode: that counts as a failure of the Fill, and isn't cached.
+// Get is [Loader.Get]. A cached value that can't be decoded counts as a miss. What the Fill brings then
+// stands beside that value on this node, until anything is written to the key. So nodes, and Typeds, of
+// two layouts leave each other's values alone.
+//
+// If a Fill brings a value that the Codec can't decode, the error wraps [ErrDecode]. That counts as a
+// failure of the Fill, and isn't cached.
 func (t *Typed[V]) Get(ctx context.Context, key string) (V, error) {
 	if v, ok := t.fresh(key); ok {
 		return v, nil
@@ -210,14 +213,14 @@ func (t *Typed[V]) Get(ctx context.Context, key string) (V, error) {
 	return r.Value, r.Err
 }
 
-// A TypedResult is what GetResult of a Typed returns: a Result with a value of a type.
+// A TypedResult is what [Typed.GetResult] returns: a [Result] with a value of a type.
 type TypedResult[V any] struct {
 	Value V
 	Stale bool  // as in Result
 	Err   error // as in Result
 }
 
-// GetResult is Get for who wants to know whether the value is stale, and why.
+// GetResult is [Typed.Get] for a caller that wants to know whether the value is stale, and why.
 func (t *Typed[V]) GetResult(ctx context.Context, key string) TypedResult[V] {
 	if v, ok := t.fresh(key); ok {
 		return TypedResult[V]{Value: v}
@@ -252,13 +255,14 @@ func (t *Typed[V]) get(ctx context.Context, key string) TypedResult[V] {
 	return TypedResult[V]{Value: v, Stale: r.Stale, Err: r.Err}
 }
 
-// GetMany is Loader.GetMany. Values that can't be decoded are filled again with those that are missing.
+// GetMany is [Loader.GetMany]. Values that can't be decoded are filled again, together with those that
+// are missing.
 func (t *Typed[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
 	return getMany(ctx, t.loader, keys, t.decode)
 }
 
-// Set is Loader.Set: a ttl of 0 is LoaderConfig.TTL, and a negative one deletes. The errors are the
-// same, and ErrEncode: then nothing changes.
+// Set is [Loader.Set]: a ttl of 0 is LoaderConfig.TTL, and a negative one deletes. The errors are the
+// same, and [ErrEncode]: then nothing changes.
 func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error {
 	if ttl < 0 {
 		return t.Delete(key)
@@ -270,14 +274,15 @@ func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error {
 	return t.loader.Set(key, s, ttl)
 }
 
-// Delete is Loader.Delete.
+// Delete is [Loader.Delete].
 func (t *Typed[V]) Delete(key string) error { return t.loader.Delete(key) }
 
-// DeleteMany is Loader.DeleteMany.
+// DeleteMany is [Loader.DeleteMany].
 func (t *Typed[V]) DeleteMany(keys []string) error { return t.loader.DeleteMany(keys) }
 
-// All is Bcache.All for the keys that have the Prefix, without it. Where a value can't be decoded it
-// has what stands beside it on this node; what can't be decoded either is left out, and counted.
+// All is [Bcache.All] for the keys that have the Prefix, without the Prefix. If a value can't be
+// decoded, All has the one that stands beside it on this node. If that can't be decoded either, or there
+// is none, the key is left out, and counted.
 func (t *Typed[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for full, s := range t.loader.cache.All() {
@@ -308,8 +313,8 @@ func (t *Typed[V]) beside(full string) (v V, err error) {
 	return t.read(rec.val)
 }
 
-// Keys iterates over the keys that have the Prefix, without it, whether or not their values can be
-// decoded.
+// Keys iterates over the keys that have the Prefix, without the Prefix, whether or not their values can
+// be decoded.
 func (t *Typed[V]) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for full := range t.loader.cache.Keys() {

@@ -35,8 +35,8 @@ type watch struct {
 	watcher atomic.Pointer[func(change)]
 }
 
-// set has a watcher told from now on; nil is nobody. It must not wait, nor call the store but for
-// cleared.
+// set has a watcher told from now on; nil is nobody. The watcher runs under locks of the store: it must
+// not wait, and of the store it may call cleared only.
 func (w *watch) set(watcher func(change)) {
 	if watcher == nil {
 		w.watcher.Store(nil)

@@ -10,27 +10,27 @@ const (
 	// MaxRecordSize is how many bytes a key and its value may have together.
 	MaxRecordSize = 1 << 20
 
-	// EntryOverhead is what an entry counts for MaxBytes beside its key and value, in
-	// bytes: about what the bookkeeping takes.
+	// EntryOverhead is how many bytes an entry counts for MaxBytes beside its key and value. It is about
+	// what the bookkeeping takes.
 	EntryOverhead = entryOverhead // 200
 
-	// NoExpiry is a TTL for SetWithTTL: the entry has no deadline.
+	// NoExpiry is a TTL for [Bcache.SetWithTTL] and for Loaders: the entry has no deadline.
 	NoExpiry time.Duration = noExpiry
 )
 
-// ErrTooLarge is returned by Set for a key and value that exceed MaxRecordSize
-// or, with EntryOverhead, MaxBytes, and by Delete for a key that is longer than
-// MaxRecordSize.
+// ErrTooLarge is returned by Set if key and value together exceed MaxRecordSize, or exceed MaxBytes
+// together with EntryOverhead. Delete returns it for a key that is longer than MaxRecordSize.
 var ErrTooLarge = errors.New("bcache: key and value are too large")
 
-// Set writes a value that lives for ttl seconds. With a ttl <= 0 it deletes key, as
-// Delete does. It is visible here when Set returns, and reaches every connected node
-// on its own; a node that can't be reached is no error, and catches up when it is
-// reached. The deadline is absolute and the same on all nodes.
+// Set writes a value that lives for ttl seconds. With a ttl <= 0 it deletes key, as [Bcache.Delete]
+// does. The value is visible here when Set returns, and reaches every connected node on its own. A node
+// that can't be reached is no error: it catches up when it is reached. The deadline is absolute, and the
+// same on all nodes.
 //
-// The error is ErrClosed or ErrTooLarge. After ErrTooLarge the value isn't
-// stored and the key is deleted on all nodes, because what they hold is no longer
-// true.
+// The error is [ErrClosed] or [ErrTooLarge]. After ErrTooLarge the value isn't stored, and the key is
+// deleted on all nodes, because what they hold is no longer true.
+//
+// To Set what was read from a database goes wrong with two writers: docs/fills.md says how.
 func (b *Bcache) Set(key, val string, ttl int) error {
 	if ttl <= 0 {
 		return b.Delete(key)
@@ -38,8 +38,8 @@ func (b *Bcache) Set(key, val string, ttl int) error {
 	return b.SetWithTTL(key, val, seconds(ttl))
 }
 
-// SetWithTTL is Set with a ttl as fine as a millisecond; it is rounded up. NoExpiry
-// means no deadline; with a ttl <= 0 it deletes key.
+// SetWithTTL is [Bcache.Set] with a ttl as fine as a millisecond; it is rounded up. [NoExpiry] means no
+// deadline. With a ttl <= 0 it deletes key.
 func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
 	if ttl <= 0 {
 		return b.Delete(key)
@@ -51,9 +51,9 @@ func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
 	return b.peer.replica.set(b.peer.instantOf(now), key, val, deadlineAt(now, ttl))
 }
 
-// Delete deletes key here and on every connected node, whether or not this node
-// holds it. The error is ErrClosed, or ErrTooLarge for a key that is longer than MaxRecordSize,
-// which no node can hold.
+// Delete deletes key here and on every connected node, whether or not this node holds it. A node that
+// can't be reached deletes it when it is reached again. The error is [ErrClosed], or [ErrTooLarge] for a
+// key that is longer than MaxRecordSize, which no node can hold.
 func (b *Bcache) Delete(key string) error {
 	if len(key) > MaxRecordSize {
 		return ErrTooLarge
@@ -61,11 +61,12 @@ func (b *Bcache) Delete(key string) error {
 	return b.peer.replica.delete(b.peer.instant(), key)
 }
 
-// Clear deletes every key, here and on all nodes, those included that join later: whatever was
-// written before, as far as this node knows of it, is gone. What this node writes after Clear
-// returns is not affected; what others write before they know of it may be. It takes no longer
-// than a Set; the memory, and what Len counts, goes within seconds. The error is
-// ErrClosed.
+// Clear deletes every key, here and on all nodes, also on those that join later. Whatever was written
+// before, as far as this node knows of it, is gone. What this node writes after Clear returns isn't
+// affected. What another node writes before it knows of the Clear may be.
+//
+// It takes no longer than a Set. The memory, and what Len counts, goes within seconds. The error is
+// [ErrClosed].
 func (b *Bcache) Clear() error { return b.peer.replica.clear(b.peer.instant()) }
 
 // refuse deletes a key whose new value is too large: what is held of it is no longer true.
@@ -82,12 +83,13 @@ func (b *Bcache) tooLarge(key, val string) bool {
 	return size > MaxRecordSize || b.maxBytes > 0 && int64(size)+EntryOverhead > b.maxBytes
 }
 
-// DeleteMany is Delete for many keys: a hundred thousand are fine. They are deleted one after the
-// other, in the order given, and other writes pass between them; a key that is given twice is
+// DeleteMany is [Bcache.Delete] for many keys: a hundred thousand are fine. They are deleted one after
+// the other, in the order given, and other writes pass between them. A key that is given twice is
 // deleted twice.
 //
-// The error is ErrClosed, and then those that come after Close aren't deleted; or a KeyErrors, with
-// ErrTooLarge for each key that is longer than MaxRecordSize: all others are deleted.
+// The error is [ErrClosed], and then the keys that come after Close aren't deleted. Or it is a
+// [KeyErrors] with [ErrTooLarge] for each key that is longer than MaxRecordSize; all other keys are
+// deleted.
 func (b *Bcache) DeleteMany(keys []string) error { return b.deleteMany("", keys) }
 
 // deleteMany is DeleteMany of keys that a prefix is to be put before.
