@@ -86,3 +86,13 @@ func TestSyncedIsLogged(t *testing.T) {
 		says(6, "P bcache: synced with node 5: 0 keys in ")
 	})
 }
+
+// The twin in memory lists what a test tells it to.
+func TestMemNetUnreached(t *testing.T) {
+	b := memNode(t, newMemNet(), 1, 0)
+	want := dialFailure{addr: "10.0.0.1:7000", configured: true, err: errors.New("no address")}
+	b.peer.transport.(*memTransport).unreachable(want)
+	if got := b.peer.transport.Unreached(); len(got) != 1 || got[0].String() != want.String() {
+		t.Errorf("%v", got)
+	}
+}

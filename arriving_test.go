@@ -19,7 +19,7 @@ func arrivals(t *testing.T) (w *wire, large []byte, asked func() int) {
 	w.pass(3 * time.Second)
 	pulls := 0
 	w.lost = func(_, _ uint64, frame []byte) bool {
-		if frame[1] == frameDelta && len(frame) > lineMost {
+		if frame[1] == frameDelta && len(frame) > 64<<10 { // so it would be bulk
 			large = frame
 			return true
 		}

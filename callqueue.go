@@ -167,6 +167,13 @@ func (q *callQueue[T]) wait(ctx context.Context) bool {
 	}
 }
 
+// waiting is how many calls are queued, and how much they take, as put says.
+func (q *callQueue[T]) waiting() (n, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.queue), q.bytes
+}
+
 func (q *callQueue[T]) String() string { return q.name }
 
 // A callGroup are the queues, of those that end together, whose goroutines run.
@@ -209,6 +216,9 @@ func (g *callGroup) list() (running []endable) {
 	}
 	return running
 }
+
+// len is how many goroutines run.
+func (g *callGroup) len() int { return len(g.list()) }
 
 // close has nothing called any more, and wait waits for what is called. If ctx ends first it says what
 // that is.

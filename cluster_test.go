@@ -363,6 +363,8 @@ func TestClusterWithALaterVersion(t *testing.T) {
 		}
 		synctest.Wait()
 
+		// The fields that docs/wire.proto has.
+		const deltaBase, deltaRecord, recordKey, recordVal = 3<<3 | 1, 4<<3 | 2, 2<<3 | 2, 3<<3 | 2
 		stamp := stampOf(time.Now().UnixMilli() + 1)
 		var body []byte
 		body = appendFixed64(body, deltaOrigin, 77)
@@ -376,7 +378,7 @@ func TestClusterWithALaterVersion(t *testing.T) {
 			body = protowire.AppendBytes(append(body, deltaRecord), b)
 		}
 		str := func(tag byte, s string) func([]byte) []byte {
-			return func(b []byte) []byte { return appendString(b, tag, s) }
+			return func(b []byte) []byte { return protowire.AppendString(append(b, tag), s) }
 		}
 		num := func(tag protowire.Number, x uint64) func([]byte) []byte {
 			return func(b []byte) []byte {

@@ -10,10 +10,7 @@ var Bursts = bursts
 
 // GranterOf returns the PeerID of the node that a node would ask for a key's lease; 0 is none.
 func GranterOf(b *Bcache, key string) uint64 {
-	r := b.peer.replica
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return leaseGranter(r, key)
+	return b.peer.replica.granter(key)
 }
 
 // SkipIfMeshRaces skips a test with real mesh connections if the race detector would

@@ -130,3 +130,13 @@ func (k *fillKeeper) unkeep(f *openFill) bool {
 	k.counters.provisionalsDropped.Add(1)
 	return true
 }
+
+// len is the number of fills that have begun and not ended.
+func (k *fillKeeper) len() (n int) {
+	for sh := range k.table.all {
+		sh.mu.Lock()
+		n += len(sh.fills)
+		sh.mu.Unlock()
+	}
+	return n
+}

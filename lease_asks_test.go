@@ -212,3 +212,21 @@ func TestLeaseSuspectAsksAnew(t *testing.T) {
 	}
 	g.wantLeft(0, 0, 0)
 }
+
+// A lease that comes to a node that doesn't want it any more is given back, so that it goes on to the next
+// one.
+func TestLeaseIsDeclined(t *testing.T) {
+	g := newLeaseRig(t, 2, 3)
+	a := g.ask(g.keyOf(2))
+	id := last(g.wanted[2]).id
+	g.asks.end(g.now, a, leaseOutcome{})
+	g.wanted[2] = nil
+	g.asks.hear(g.now, 2, turnMsg{id: id, op: turnGranted, key: a.want.key})
+	if m := last(g.wanted[2]); m.op != opDeclined || m.id != id || m.key != a.want.key {
+		t.Errorf("it says %+v", m)
+	}
+	g.asks.hear(g.now, 2, turnMsg{id: id, op: turnWait})
+	if n := len(g.wanted[2]); n != 1 {
+		t.Errorf("it says %d things about what it doesn't wait for", n)
+	}
+}

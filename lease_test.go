@@ -13,10 +13,7 @@ import (
 // granterOf says which of the nodes grants the lease of a key.
 func granterOf(t *testing.T, nodes []*Bcache, key string) int {
 	t.Helper()
-	r := nodes[0].peer.replica
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	id := leaseGranter(r, key)
+	id := nodes[0].peer.replica.granter(key)
 	if id == 0 {
 		t.Fatal("nobody grants leases")
 	}
@@ -229,38 +226,15 @@ func TestLeaseWaiterLeaves(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		synctest.Wait()
-		for _, b := range x.nodes {
-			r := b.peer.replica
-			r.mu.Lock()
-			if l := r.leases.byKey[x.key]; l != nil && len(l.queue) != 0 || len(r.asks.byID) > 1 {
-				t.Errorf("node %d: %+v, %d asks", r.id, l, len(r.asks.byID))
+		for i, b := range x.nodes {
+			if _, waiting, asks := b.peer.replica.leaseLoad(); waiting != 0 || asks > 1 {
+				t.Errorf("node %d: %d turns wait, %d asks", i, waiting, asks)
 			}
-			r.mu.Unlock()
 		}
 		advance(3 * time.Second)
 		if n := x.db.asked(); n != 1 {
 			t.Errorf("%d queries", n)
 		}
-	})
-}
-
-// A lease that comes to a node that doesn't want it any more, goes on to the next one.
-func TestLeaseIsDeclined(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = time.Minute })
-		wait2 := x.others(t, 0, 1, 3, 4) // it is the first in the queue
-		wait3 := x.others(t, 0, 1, 2, 4)
-		r := x.nodes[2].peer.replica
-		r.mu.Lock()
-		clear(r.asks.byID)
-		clear(r.asks.byKey)
-		r.mu.Unlock()
-		x.leave()
-		start := time.Now()
-		if wait3(); time.Since(start) != x.db.took {
-			t.Errorf("it took %v", time.Since(start))
-		}
-		wait2()
 	})
 }
 

@@ -109,3 +109,19 @@ func (n leaseLink) send(f leaseFrame) bool {
 	}
 	return true
 }
+
+// granter returns the node that this one would ask for the lease of a key; 0 is none.
+func (r *replica) granter(key string) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id, _ := chooseGranter(key, leaseLink{r}.granters())
+	return id
+}
+
+// leaseLoad is how much this node has to do with leases: it grants or remembers so many, so many
+// turns wait for them, and so many of its own fills have asked for one.
+func (r *replica) leaseLoad() (leases, waiting, asks int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.leases.byKey), r.leases.waiting, len(r.asks.byID)
+}

@@ -19,12 +19,6 @@ func replicaWithPeer(peer uint64) *replica {
 	return r
 }
 
-// leaseGranter returns the node that a replica would ask for the lease of a key; 0 is none.
-func leaseGranter(r *replica, key string) uint64 {
-	id, _ := chooseGranter(key, leaseLink{r}.granters())
-	return id
-}
-
 // All nodes choose the same one; keys are spread evenly; and if a node leaves, only its keys move.
 func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	const keys = 3000
@@ -45,7 +39,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	for i := range keys {
 		key := fmt.Sprint(i)
 		for id, r := range replicas {
-			got := leaseGranter(r, key)
+			got := r.granter(key)
 			if before[key] == 0 {
 				before[key] = got
 				share[got]++
@@ -63,7 +57,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	replicas[1].left(instant{}, 3)
 	replicas[1].peers[4].synced = false // it may be
 	for key, was := range before {
-		if got := leaseGranter(replicas[1], key); (got != was) != (was == 3 || was == 4) {
+		if got := replicas[1].granter(key); (got != was) != (was == 3 || was == 4) {
 			t.Errorf("%s moves from %d to %d", key, was, got)
 		}
 	}
@@ -93,7 +87,7 @@ func TestLeaseFrames(t *testing.T) {
 	}
 
 	key := "x"
-	for leaseGranter(r, key) != 2 {
+	for r.granter(key) != 2 {
 		key += "x"
 	}
 	must(t, r.set(instant{wall: 1000}, key, "v", 0))
@@ -133,7 +127,7 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	long := strings.Repeat("x", maxLeaseKey-100)
 	for i := 0; ; i++ {
 		key := fmt.Sprint(long, i)
-		if leaseGranter(r, key) != 2 {
+		if r.granter(key) != 2 {
 			continue
 		}
 		a := r.askLease(now, key, false, time.Second, func() {})

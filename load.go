@@ -22,7 +22,7 @@ const maxFills = 3
 // keys.
 type loads struct {
 	hash    func(key string) uint64 // one that nobody else knows
-	running atomic.Int64            // of all shards: most writes look at this only
+	count   atomic.Int64            // of all shards: most writes look at this only
 	givenUp atomic.Uint64
 	shards  [64]loadShard
 }
@@ -152,7 +152,7 @@ func (f *loads) add(sh *loadShard, key string, layout any, r *run, arrived chan 
 	ld.placed.Store(sh.hasPlace(key))
 	sh.byKey[key] = append(sh.byKey[key], ld)
 	sh.running.Add(1)
-	f.running.Add(1)
+	f.count.Add(1)
 	r.add()
 	return ld
 }
@@ -215,7 +215,7 @@ func (f *loads) end(ld *load, result loadResult) {
 		}
 	}
 	sh.running.Add(-1)
-	f.running.Add(-1)
+	f.count.Add(-1)
 	sh.mu.Unlock()
 	ld.result = result
 	close(ld.done)
@@ -224,7 +224,7 @@ func (f *loads) end(ld *load, result loadResult) {
 
 // written tells the loads of a key that something was written to it.
 func (f *loads) written(key string) {
-	if f.running.Load() == 0 {
+	if f.count.Load() == 0 {
 		return
 	}
 	sh := f.of(key)
@@ -352,3 +352,6 @@ func (f *loads) wait(ctx context.Context, ld *load) loadResult {
 	ld.run.leave(context.Canceled, false)
 	return ld.result
 }
+
+// len is the number of loads that haven't ended.
+func (f *loads) len() int { return int(f.count.Load()) }

@@ -69,7 +69,7 @@ func TestLoadsEnd(t *testing.T) {
 		if res := <-got; res != want {
 			t.Errorf("%+v", res)
 		}
-		if f.running.Load() != 0 || f.runs("k", nil) || ld.run.ctx.Err() == nil {
+		if f.count.Load() != 0 || f.runs("k", nil) || ld.run.ctx.Err() == nil {
 			t.Error("it goes on")
 		}
 	})

@@ -67,7 +67,7 @@ func TestGetManyGoroutines(t *testing.T) {
 					most = max(most, runtime.NumGoroutine()-before)
 				}
 				<-done
-				for nodes[0].loads.running.Load() > 0 {
+				for nodes[0].loads.len() > 0 {
 					advance(time.Second)
 				}
 				advance(time.Minute / 2)
@@ -112,12 +112,9 @@ func TestLeaseGetManyTurns(t *testing.T) {
 			t.Errorf("%d queries of %d keys", db.asked(), len(asked))
 		}
 		for _, b := range nodes {
-			r := b.peer.replica
-			r.mu.Lock()
-			if len(r.asks.byID) > 0 {
-				t.Errorf("node %d is left with %d asks", r.id, len(r.asks.byID))
+			if _, _, asks := b.peer.replica.leaseLoad(); asks > 0 {
+				t.Errorf("node %d is left with %d asks", b.peer.replica.id, asks)
 			}
-			r.mu.Unlock()
 		}
 	})
 }
@@ -136,7 +133,7 @@ func TestLeaseGetManyLeaves(t *testing.T) {
 			t.Errorf("%v, %v", got, err)
 		}
 		synctest.Wait()
-		if n := nodes[1].loads.running.Load(); n != 0 {
+		if n := nodes[1].loads.len(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
 		advance(time.Minute)
@@ -250,8 +247,8 @@ func TestGetManyRefreshEndsWithClose(t *testing.T) {
 			must(t, b.Close())
 			synctest.Wait()
 			n := db.asked() - before
-			if fillMany && n != 1 || !fillMany && n != 16 || b.loads.running.Load() != 0 {
-				t.Errorf("FillMany %v: %d queries, %d loads are left", fillMany, n, b.loads.running.Load())
+			if fillMany && n != 1 || !fillMany && n != 16 || b.loads.len() != 0 {
+				t.Errorf("FillMany %v: %d queries, %d loads are left", fillMany, n, b.loads.len())
 			}
 		})
 	}

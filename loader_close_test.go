@@ -119,9 +119,9 @@ func TestLoaderCloseDuringEverything(t *testing.T) {
 			advance(time.Minute)
 			synctest.Wait()
 			for i, b := range nodes {
-				r := b.peer.replica
-				if n := b.loads.running.Load(); n != 0 || len(r.asks.byID) != 0 {
-					t.Errorf("node %d is left with %d loads, %d asks", i, n, len(r.asks.byID))
+				_, _, asks := b.peer.replica.leaseLoad()
+				if n := b.loads.len(); n != 0 || asks != 0 {
+					t.Errorf("node %d is left with %d loads, %d asks", i, n, asks)
 				}
 			}
 		})

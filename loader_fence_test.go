@@ -113,14 +113,7 @@ func TestLoaderRefreshNeverBeatsAWrite(t *testing.T) {
 // What Loaders owe the core.
 
 // fillsLeft counts the fills that a node has begun and not ended.
-func fillsLeft(b *Bcache) (n int) {
-	for sh := range b.store.table.all {
-		sh.mu.Lock()
-		n += len(sh.fills)
-		sh.mu.Unlock()
-	}
-	return n
-}
+func fillsLeft(b *Bcache) int { return b.store.fills.len() }
 
 // Every fill that is begun is ended, whatever becomes of it.
 func TestLoaderFillsEnd(t *testing.T) {

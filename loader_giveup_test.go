@@ -112,7 +112,7 @@ func TestLoaderHungRefreshIsGivenUp(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if n := b.loads.running.Load(); n != 0 {
+		if n := b.loads.len(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
 		loaded(t, l, "k", "v")

@@ -30,7 +30,7 @@ func TestLoaderPlaces(t *testing.T) {
 			synctest.Wait()
 			must(t, b.Delete("k"))
 		}
-		if n := b.loads.running.Load(); n != 4 || db.asked() != 3 {
+		if n := b.loads.len(); n != 4 || db.asked() != 3 {
 			t.Errorf("%d loads, %d queries", n, db.asked())
 		}
 		loaded(t, l, "other", "v")
@@ -71,7 +71,7 @@ func TestLoaderRefreshNeedsAPlace(t *testing.T) {
 			stale(t, l, "k", "old", nil)
 			synctest.Wait()
 		}
-		if n := b.loads.running.Load(); n != 3 || db.asked() != 3 {
+		if n := b.loads.len(); n != 3 || db.asked() != 3 {
 			t.Errorf("%d loads, %d queries", n, db.asked())
 		}
 		close(db.release)

@@ -304,7 +304,7 @@ func TestLoaderBackgroundDoesNotQueue(t *testing.T) {
 		for _, key := range keys {
 			get(t, b, key, "v")
 		}
-		if n := b.loads.running.Load(); n != 0 {
+		if n := b.loads.len(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
 	})
@@ -340,15 +340,8 @@ func TestLoaderUnderLoad(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for i := range b.loads.shards {
-		for sh := &b.loads.shards[i]; sh.running.Load() != 0; {
-			runtime.Gosched()
-		}
-	}
-	for i := range b.loads.shards {
-		if sh := &b.loads.shards[i]; len(sh.byKey) != 0 {
-			t.Errorf("left: %v", sh.byKey)
-		}
+	for b.loads.len() != 0 {
+		runtime.Gosched()
 	}
 }
 

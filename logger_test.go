@@ -50,14 +50,8 @@ func (l *logLines) take() []string {
 
 // flush waits until what was logged has reached the Logger.
 func (l *lineLog) flush() {
-	for {
-		l.lines.mu.Lock()
-		ended := l.lines.ended
-		l.lines.mu.Unlock()
-		if ended == nil {
-			return
-		}
-		<-ended
+	for waiting := 1; waiting > 0; waiting, _ = l.lines.waiting() {
+		l.lines.wait(context.Background())
 	}
 }
 

@@ -159,9 +159,8 @@ func TestSubscribeLostBytes(t *testing.T) {
 			s := b.newSubscription(func(e Event) { r.note(e); <-proceed })
 			b.watchers.add(s)
 			held := func() int {
-				s.calls.mu.Lock()
-				defer s.calls.mu.Unlock()
-				return s.calls.bytes
+				_, bytes := s.calls.waiting()
+				return bytes
 			}
 			const sets = 500
 			for i := range sets {
@@ -345,7 +344,7 @@ func TestSubscribeCloseWaitsForTheCancelled(t *testing.T) {
 		for range 100 { // what has ended isn't kept
 			b.Subscribe(func(Event) {})()
 		}
-		if n := len(b.calls.list()); n != 1 {
+		if n := b.calls.len(); n != 1 {
 			t.Errorf("%d are ending", n)
 		}
 		must(t, b.Close())

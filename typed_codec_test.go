@@ -59,7 +59,7 @@ func TestGetManyCodecGoexit(t *testing.T) {
 		close(hang)
 		advance(10 * time.Second)
 		synctest.Wait()
-		if n := bs[1].loads.running.Load(); n != 0 {
+		if n := bs[1].loads.len(); n != 0 {
 			t.Errorf("%d loads are left for ever", n)
 		}
 		if v, err := getForTyped(b, time.Second, "y"); err == context.DeadlineExceeded {
@@ -230,7 +230,7 @@ func TestTypedCodecExits(t *testing.T) {
 		if !errors.Is(got, ErrFillAborted) {
 			t.Error(got)
 		}
-		if n := b.loads.running.Load(); n != 0 {
+		if n := b.loads.len(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
 	})
