@@ -139,7 +139,10 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 		}
 	}
 	hash := newKeyHash()
-	b = &Bcache{maxBytes: cfg.MaxBytes, settle: cfg.Settle, flights: newFlights(hash), loads: newLoads(hash.of)}
+	b = &Bcache{
+		maxBytes: cfg.MaxBytes, settle: cfg.Settle,
+		flights: newFlights(hash), loads: newLoads(hash.of),
+	}
 	b.peer = newPeer(replicaConfig{
 		id:          cfg.PeerID,
 		origin:      origin,
@@ -163,16 +166,25 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 	if err := b.peer.run(); err != nil {
 		return nil, err
 	}
-	if t != nil && !loopback(cfg.ListenAddr) && !loopback(t.Addr()) { // a host's name may mean 127.0.1.1
-		if cfg.Secret == "" {
-			log.Errorf(0, "no Secret is set and %s isn't a loopback address: whoever reaches it can read and write the cache", t.Addr())
-		}
-		if cfg.ClusterName == "" {
-			log.Errorf(0, "no ClusterName is set and %s isn't a loopback address: "+
-				"the nodes of another service that reach it become part of this cluster", t.Addr())
-		}
+	if t != nil {
+		warnIfOpen(&cfg, t.Addr(), log)
 	}
 	return b, nil
+}
+
+// warnIfOpen tells an operator who could do what with a node that other machines reach.
+func warnIfOpen(cfg *Config, addr string, log *lineLog) {
+	if loopback(cfg.ListenAddr) || loopback(addr) { // a host's name may mean 127.0.1.1
+		return
+	}
+	if cfg.Secret == "" {
+		log.Errorf(0, "no Secret is set and %s isn't a loopback address: "+
+			"whoever reaches it can read and write the cache", addr)
+	}
+	if cfg.ClusterName == "" {
+		log.Errorf(0, "no ClusterName is set and %s isn't a loopback address: "+
+			"the nodes of another service that reach it become part of this cluster", addr)
+	}
 }
 
 // newTransport is the production transport.

@@ -140,7 +140,8 @@ func (c Config) validate() error {
 	}
 	if c.ListenAddr != "" {
 		if err := checkAddr(c.ListenAddr, false, 0); err != nil {
-			wrong(`ListenAddr is %q: %v; must be host:port such as "10.0.0.1:7000", or ":7000" for all interfaces`, c.ListenAddr, err)
+			wrong(`ListenAddr is %q: %v; must be host:port such as "10.0.0.1:7000", or ":7000" for all `+
+				"interfaces", c.ListenAddr, err)
 		}
 	}
 	for i, peer := range c.Peers {
@@ -151,19 +152,20 @@ func (c Config) validate() error {
 	if c.MaxKeys <= 0 {
 		wrong("MaxKeys is %d: must be 1 or more", c.MaxKeys)
 	}
-	limit("DeletionDelay", int64(c.DeletionDelay), fmt.Sprintf("a number of seconds, or 0 for %d", defaultDeletionDelay))
+	limit("DeletionDelay", int64(c.DeletionDelay),
+		fmt.Sprintf("a number of seconds, or 0 for %d", defaultDeletionDelay))
 	if int64(c.DeletionDelay) > maxDeletionDelay {
 		wrong("DeletionDelay is %d: must be at most %d seconds", c.DeletionDelay, maxDeletionDelay)
 	}
 	limit("MaxBytes", c.MaxBytes, fmt.Sprintf("more than %d, or 0 for no limit", EntryOverhead))
 	if c.MaxBytes > 0 && c.MaxBytes <= EntryOverhead {
-		wrong("MaxBytes is %d: must be more than %d, which every entry counts beside its key and value, or 0 for no limit",
-			c.MaxBytes, EntryOverhead)
+		wrong("MaxBytes is %d: must be more than %d, which every entry counts beside its key and value, "+
+			"or 0 for no limit", c.MaxBytes, EntryOverhead)
 	}
 	if c.AdvertiseAddr != "" {
 		if err := checkAddr(c.AdvertiseAddr, false, 1); err != nil {
-			wrong(`AdvertiseAddr is %q: %v; must be host:port such as "10.0.0.1:7000", or "" for the address listened on`,
-				c.AdvertiseAddr, err)
+			wrong(`AdvertiseAddr is %q: %v; must be host:port such as "10.0.0.1:7000", or "" for the `+
+				"address listened on", c.AdvertiseAddr, err)
 		}
 	}
 	if n := len(c.Secret); n > 0 && n < minSecret {
@@ -173,7 +175,8 @@ func (c Config) validate() error {
 		wrong("ClusterName has %d bytes: must have at most %d", n, maxClusterName)
 	}
 	if c.MaxClockSkew < 0 {
-		wrong("MaxClockSkew is %v: must be a positive duration, or 0 for %v", c.MaxClockSkew, defaultMaxClockSkew)
+		wrong("MaxClockSkew is %v: must be a positive duration, or 0 for %v",
+			c.MaxClockSkew, defaultMaxClockSkew)
 	}
 	if c.Settle < 0 || c.Settle > maxMaxClockSkew {
 		wrong("Settle is %v: must be 0 to %v", c.Settle, maxMaxClockSkew)
@@ -187,11 +190,15 @@ func (c Config) validate() error {
 	}
 	limit("MaxConns", int64(c.MaxConns), fmt.Sprintf("1 or more, or 0 for %d", defaultMaxConns))
 	if c.MaxPending != 0 && c.MaxPending < minMaxPending {
-		wrong("MaxPending is %d: must be %d or more, or 0 for %d", c.MaxPending, minMaxPending, defaultMaxPending)
+		wrong("MaxPending is %d: must be %d or more, or 0 for %d",
+			c.MaxPending, minMaxPending, defaultMaxPending)
 	}
 	limit("LogSize", int64(c.LogSize), "1 or more, or 0 for as many as MaxKeys")
 	return errors.Join(errs...)
 }
+
+// key is what the transport encrypts with; nil: it doesn't.
+func (c Config) key() ([]byte, error) { return stretchSecret(c.Secret) }
 
 // networkFields says which fields are set that mean nothing without a network.
 func (c Config) networkFields() []string {

@@ -69,8 +69,8 @@ func (f *failures) dropLocked(now time.Duration) {
 	}
 }
 
-// of returns how the key's last fill failed, if that is remembered, and whether the key still
-// rests. With keep it is remembered from now on as if it were new.
+// of returns how the key's last fill failed, if that is remembered, and whether the key still rests.
+// With keep the failure is remembered from now on as if it were new.
 func (f *failures) of(now time.Duration, key string, keep bool) (err error, rests bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -91,7 +91,7 @@ func (f *failures) of(now time.Duration, key string, keep bool) (err error, rest
 	return x.err, now < x.rest
 }
 
-// end forgets it: there is a newer value, or none any more.
+// end forgets the key's failure: there is a newer value, or none any more.
 func (f *failures) end(now time.Duration, key string) {
 	f.mu.RLock()
 	none := f.byKey == nil || f.byKey.Len() == 0

@@ -77,8 +77,8 @@ func (f *loads) of(key string) *loadShard {
 }
 
 // join has the caller wait for the load of key in a layout. If there is none that it can join it makes
-// one, as a part of r, which has to be ended; arrived is told what is new about it. It returns nil for
-// who would wait for itself.
+// one, as a part of r, and then the caller has to do the load and call end; arrived gets a token when
+// there is something new about the load. join returns nil to a Fill that would wait for itself.
 func (f *loads) join(key string, layout any, r *run, arrived chan struct{}) (ld *load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()
@@ -106,7 +106,8 @@ func (f *loads) runs(key string, layout any) bool {
 	return sh.joinable(key, layout)
 }
 
-// background makes a load of key for nobody, as a part of r, unless there is one, or no place for it.
+// background makes a load of key that nobody waits for, as a part of r. It returns nil if there is one
+// already, or no place for one.
 func (f *loads) background(key string, layout any, r *run, arrived chan struct{}) *load {
 	sh := f.of(key)
 	sh.mu.Lock()
@@ -195,7 +196,8 @@ func (f *loads) setBegun(ld *load, begun bool) {
 	ld.forgotten = ld.forgotten && begun
 }
 
-// end tells all who wait, and later callers don't join any more. Its place goes to who waits for one.
+// end gives the result to all who wait. The load isn't joined any more, and its place goes to the next
+// load of the key that waits for one.
 func (f *loads) end(ld *load, result loadResult) {
 	sh := f.of(ld.key)
 	sh.mu.Lock()
@@ -253,20 +255,20 @@ func forget(of []*load) {
 	}
 }
 
-// stir has who does the load look at it.
+// stir wakes the goroutine that does the load, to look at it.
 func (ld *load) stir() {
 	ld.stirred.Store(true)
 	notify(ld.arrived)
 }
 
-// isStirred reports whether it was stirred since it was asked last.
+// isStirred reports whether the load was stirred since isStirred was called last.
 func (ld *load) isStirred() bool { return ld.stirred.Swap(false) }
 
-// isLate reports whether somebody has waited for it until a deadline since it was asked last.
+// isLate reports whether a caller has waited for the load until a deadline since isLate was called last.
 func (ld *load) isLate() bool { return ld.late.Swap(false) }
 
-// giveUp notes that a caller has waited for a load until its deadline. Nobody joins it any more, if that
-// says something about the Fill; if another node's is waited for, that may hang.
+// giveUp notes that a caller has waited for a load until the caller's deadline. If that says something
+// about the Fill, nobody joins the load any more; and if it waits for another node's, that one may hang.
 func (f *loads) giveUp(ld *load, waited time.Duration) {
 	if gaveUp, isFirst := ld.run.giveUp(waited); gaveUp {
 		sh := f.of(ld.key)
@@ -283,8 +285,9 @@ func (f *loads) giveUp(ld *load, waited time.Duration) {
 	}
 }
 
-// spare reports whether a load is the oldest of its key, and somebody waits for a younger one: then it
-// goes on, as the query may be only slow. Otherwise all would be given up before one brings a value.
+// spare reports whether a load is the oldest of its key, and somebody waits for a younger one: then the
+// oldest goes on, as its query may be only slow. Otherwise each would be given up before it brings
+// a value.
 func (f *loads) spare(ld *load) bool {
 	sh := f.of(ld.key)
 	sh.mu.Lock()
@@ -294,7 +297,7 @@ func (f *loads) spare(ld *load) bool {
 	return len(of) > 1 && of[0] == ld && slices.ContainsFunc(of[1:], waited)
 }
 
-// unspare ends the loads that go on for who waits for a younger one, if nobody does any more.
+// unspare ends the loads of a key that were spared, once nobody waits for a younger one.
 func (f *loads) unspare(ld *load) {
 	sh := f.of(ld.key)
 	sh.mu.Lock()
@@ -307,7 +310,7 @@ func (f *loads) unspare(ld *load) {
 	}
 }
 
-// close cancels the fills for which nobody waits, and says why.
+// close cancels the fills for which nobody waits; why is the cause that their contexts get.
 func (f *loads) close(why error) {
 	for i := range f.shards {
 		sh := &f.shards[i]
@@ -321,8 +324,8 @@ func (f *loads) close(why error) {
 	}
 }
 
-// wait waits for a load's result, or for the end of ctx, or until the load's Fill is overdue. Whoever
-// joined has to call it: the run ends when nobody waits for any of its loads.
+// wait waits for a load's result, or for the end of ctx, or until the load's Fill is overdue. Each
+// caller that has joined has to call it once: the run ends when nobody waits for any of its loads.
 func (f *loads) wait(ctx context.Context, ld *load) loadResult {
 	came := time.Now()
 	select {

@@ -70,8 +70,8 @@ func (r *run) join() bool {
 	return true
 }
 
-// leave counts a caller out: its context has ended, or it has what it waited for. The run ends with the
-// last one, unless it is to be spared, or fills other keys in the background that nobody has given up.
+// leave counts a caller out: its context has ended, or it has what it waited for. The run ends with its
+// last caller, unless it is to be spared, or fills other keys in the background and wasn't given up.
 func (r *run) leave(why error, spare bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,8 +81,8 @@ func (r *run) leave(why error, spare bool) {
 	}
 }
 
-// giveUp notes that the deadline of a caller has come, and reports whether that says something about the
-// Fill, and whether it is the first one.
+// giveUp notes that a caller's deadline has come. It reports whether that says something about the Fill,
+// and whether this is the first such caller.
 func (r *run) giveUp(waited time.Duration) (gaveUp, isFirst bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,8 +94,8 @@ func (r *run) giveUp(waited time.Duration) (gaveUp, isFirst bool) {
 	return true, isFirst
 }
 
-// lastedLocked reports whether its Fill has run for so long. Waiting for its turn doesn't count: who
-// begins anew would wait for the same.
+// lastedLocked reports whether the Fill has run for so long. Waiting for its turn doesn't count: a new
+// load would wait for the same.
 func (r *run) lastedLocked(d time.Duration) bool {
 	return !r.began.IsZero() && time.Since(r.began) >= d
 }
@@ -175,7 +175,7 @@ func (r *run) joinable() bool {
 	return !r.ended && !r.overdueLocked()
 }
 
-// err is not nil when it has ended.
+// err says why the run has ended; nil if it hasn't.
 func (r *run) err() error {
 	if context.Cause(r.ctx) == errOverdue {
 		return errOverdue

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A loadBatch are the loads of one run, at most BatchSize. One goroutine waits for all of them, and
-// they are filled together as soon as it is their turn. Those whose turn comes while a FillMany runs
-// are filled by the next one.
+// A loadBatch is the loads of one run, at most BatchSize. One goroutine waits for all their turns, and
+// calls FillMany for those whose turn has come; those whose turn comes while it runs are filled by the
+// next call.
 type loadBatch struct {
 	loader  *Loader
 	run     *run
@@ -19,8 +19,8 @@ type loadBatch struct {
 // A batchKey is a key's fill, and what the batch has last seen of it.
 type batchKey struct {
 	*keyFill
-	ready bool          // it is its turn
-	heard bool          // of its lease
+	ready bool          // its turn has come
+	heard bool          // its lease was asked for and there is an answer, or none is needed
 	again time.Duration // when to look at it again
 }
 
@@ -37,19 +37,19 @@ func (b *loadBatch) join(full string) *load {
 	return ld
 }
 
-// add makes a load of the batch's run one of the batch.
+// add makes a load, which is of the batch's run, one of the batch.
 func (b *loadBatch) add(ld *load) {
 	b.waiting = append(b.waiting, &batchKey{keyFill: newKeyFill(b.loader, ld)})
 }
 
-// start has the batch's loads done.
+// start fills the batch's loads on a goroutine of its own.
 func (b *loadBatch) start() {
 	if len(b.waiting) > 0 {
 		go b.work()
 	}
 }
 
-// work does the batch's loads.
+// work fills the batch's loads, and returns when all have ended.
 func (b *loadBatch) work() {
 	if len(b.waiting) == 1 {
 		b.waiting[0].work()
@@ -79,13 +79,13 @@ func (b *loadBatch) work() {
 		case s.heard && len(s.ready) > 0:
 			b.waiting = slices.DeleteFunc(b.waiting, func(k *batchKey) bool { return k.ready })
 			filling = make(chan struct{})
-			hasSlot = false // it is the filling one's
+			hasSlot = false // it is the slot of the FillMany now
 			go func(filled chan struct{}) {
 				defer close(filled)
 				defer slots.exit()
 				b.fill(s.ready)
 			}(filling)
-		case s.heard: // all wait for others
+		case s.heard: // all wait for other nodes
 			slots.exit()
 			hasSlot = false
 		}
@@ -123,19 +123,19 @@ func endAll(keys []*batchKey, res Result) {
 	}
 }
 
-// What a look at a batch shows.
+// sifted is what a look at a batch shows.
 type sifted struct {
-	ready   []*batchKey   // it is their turn
-	unasked int           // those that may ask for their leases once there is a slot
-	heard   bool          // something was heard about all that have asked
+	ready   []*batchKey   // whose turn has come
+	unasked int           // how many may ask for their leases once there is a slot
+	heard   bool          // all that have asked for a lease have an answer
 	wait    time.Duration // when to look again at the latest
 }
 
 // wants reports whether something can be done with a slot.
 func (s *sifted) wants() bool { return len(s.ready)+s.unasked > 0 }
 
-// sift looks at the keys about which there may be something new, and ends those that are answered.
-// Leases are asked for by who has a slot, and may fill.
+// sift looks at the keys about which there may be something new, and ends those whose values have come.
+// It asks for leases only if the batch has a slot, and so may fill.
 func (b *loadBatch) sift(hasSlot bool) sifted {
 	now := b.loader.cache.peer.instant().mono
 	s := sifted{heard: true, wait: leaseAgain}
@@ -160,7 +160,7 @@ func (b *loadBatch) sift(hasSlot bool) sifted {
 	return s
 }
 
-// decline leaves the leases of those whose turn it is to others: there is no slot.
+// decline gives back the leases of the keys whose turn has come: there is no slot.
 func (b *loadBatch) decline() {
 	for _, k := range b.waiting {
 		if k.ready && k.claim.lease != nil {
@@ -170,8 +170,8 @@ func (b *loadBatch) decline() {
 	}
 }
 
-// glance is await for one of a batch: it says whether it is the key's turn, or it is answered, without
-// waiting for that.
+// glance is await without waiting: it notes whether the key's turn has come, and returns the value if
+// that has come instead.
 func (k *batchKey) glance(now time.Duration, hasSlot bool) (res Result, answered bool) {
 	k.again = now + leaseAgain
 	if k.heard = true; !k.hasPlace() {
@@ -205,7 +205,7 @@ func (k *batchKey) glance(now time.Duration, hasSlot bool) (res Result, answered
 	return Result{}, false
 }
 
-// fill does those whose turn it is by one call of FillMany.
+// fill fills the keys whose turn has come by one call of FillMany.
 func (b *loadBatch) fill(ready []*batchKey) {
 	defer endAll(ready, Result{Err: ErrFillAborted}) // if a Codec calls runtime.Goexit
 	l := b.loader

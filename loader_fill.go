@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// A keyFill fills one key: it waits for its turn, calls the Fill, and caches what that brought.
+// A keyFill fills one key: it waits for the key's turn, calls the Fill, and caches what that returned.
 type keyFill struct {
 	*load
 	loader *Loader
-	claim  claim // to the lease
-	fence  *fill // from the call of the Fill until it is known what becomes of what that brought
+	claim  claim // to the key's lease
+	fence  *fill // from the call of the Fill until what that returned is written; otherwise nil
 	ended  bool
 }
 
@@ -20,7 +20,7 @@ func newKeyFill(l *Loader, ld *load) *keyFill {
 	return &keyFill{load: ld, loader: l, claim: newClaim(l.cache.peer)}
 }
 
-// beginAll begins fills of a run: right after it their Fill is called.
+// beginAll raises the fences of some keys of one run, right before the caller calls their Fill.
 func beginAll(fills ...*keyFill) {
 	l, background := fills[0].loader, fills[0].run.background
 	keys := make([]string, len(fills))
@@ -38,14 +38,14 @@ func beginAll(fills ...*keyFill) {
 	}
 }
 
-// work does it by itself.
+// work fills the key alone, not as one of a batch.
 func (k *keyFill) work() {
 	res := Result{Err: ErrFillAborted} // if a Codec calls runtime.Goexit
 	defer func() { k.end(res) }()
 	res = k.fill()
 }
 
-// end ends it, whatever became of it.
+// end gives the result to who waits for the load, and tells the other nodes how the fill has ended.
 func (k *keyFill) end(res Result) {
 	k.ended = true
 	k.dropFence()
@@ -77,7 +77,7 @@ func (k *keyFill) fill() Result {
 	return k.settle(got)
 }
 
-// call calls the Fill.
+// call calls the Fill, or a FillMany for this key alone.
 func (k *keyFill) call(ctx context.Context) (Loaded, error) {
 	key := k.loader.unprefixed(k.key)
 	if k.loader.cfg.Fill != nil {
@@ -87,17 +87,17 @@ func (k *keyFill) call(ctx context.Context) (Loaded, error) {
 	return pick(values, err, key)
 }
 
-// brought is what a Fill has brought of a key.
+// brought is what a Fill has returned for a key.
 type brought struct {
 	Loaded
 	err     error
 	missing bool // there is no value: that is no failure
 }
 
-// newBrought looks at an error, whose methods are the user's.
+// newBrought asks an error what it is. Errors are the user's, so that runs under no lock.
 func newBrought(v Loaded, err error) brought { return brought{v, err, errors.Is(err, ErrNotFound)} }
 
-// found looks into the cache again: somebody may have filled it since the caller looked.
+// found looks into the cache again: somebody may have filled the key since the caller looked.
 func (k *keyFill) found() (res Result, ok bool) {
 	l := k.loader
 	ok = l.cache.loads.lookUp(k.load, func() bool {
@@ -117,14 +117,14 @@ func (k *keyFill) found() (res Result, ok bool) {
 	return res, ok
 }
 
-// settle makes of what the Fill brought what those have who wait.
+// settle caches what the Fill returned, and says what the load's waiters get.
 func (k *keyFill) settle(got brought) Result {
 	switch err := k.run.err(); {
 	case got.err == nil:
 		return k.bring(got.Loaded)
 	case got.missing:
 		return k.miss(got.err)
-	case err != nil && err != errOverdue: // nobody waits; that isn't the database's fault
+	case err != nil && err != errOverdue: // it was cancelled as nobody waits: the database hasn't failed
 		return Result{Err: got.err}
 	}
 	k.loader.cache.fills.failed.Add(1)
@@ -174,8 +174,8 @@ func (k *keyFill) miss(err error) Result {
 	return Result{Err: err}
 }
 
-// write writes what the Fill brought, unless the fence refuses it, and reports whether the key has that
-// now. It stands beside what is held if that is another layout's.
+// write writes what the Fill returned, unless the fence refuses it, and reports whether the key has that
+// now. Where a value of another layout is held, it is kept beside that.
 func (k *keyFill) write(now time.Time, rec *record) bool {
 	beside := k.loader.view.foreign(k.key) // the fence isn't lost if a Codec calls runtime.Goexit
 	f := k.fence
@@ -195,7 +195,7 @@ func (k *keyFill) write(now time.Time, rec *record) bool {
 	return true
 }
 
-// dropFence has nothing written of what the Fill brings, or has brought.
+// dropFence lowers the fence: nothing will be written.
 func (k *keyFill) dropFence() {
 	if k.fence != nil {
 		k.loader.cache.peer.replica.dropFill(k.fence)
@@ -203,7 +203,7 @@ func (k *keyFill) dropFence() {
 	}
 }
 
-// fallBack serves an old value where the Fill has failed, if there is one that may be served.
+// fallBack returns what the waiters get after a Fill that failed: an old value, if one may be served.
 func (k *keyFill) fallBack(err error) Result {
 	l := k.loader
 	rec, v := l.view.look(k.key)
@@ -224,8 +224,8 @@ func (k *keyFill) fallBack(err error) Result {
 	return Result{Value: rec.val, Stale: true, Err: err}
 }
 
-// unchanged is for a fill that hasn't failed, but what is held is as before: in the background it
-// mustn't begin again at once.
+// unchanged is for a Fill that hasn't failed but has changed nothing. After one in the background the
+// key rests, or the next hit would begin another one.
 func (k *keyFill) unchanged() {
 	if k.run.background {
 		k.loader.rest(k.key, knownError{})

@@ -15,7 +15,7 @@ var ErrFillElsewhere = errors.New("bcache: the fill failed on another node")
 // longer may be done twice.
 const defaultLease = 10 * time.Second
 
-// slots have a token for each fill of a Loader that runs; nil is no limit.
+// slots bound how many fills of a Loader run: each has a token in the channel. nil is no bound.
 type slots chan struct{}
 
 func newSlots(n int) slots {
@@ -46,8 +46,8 @@ func (s slots) exit() {
 
 func (s slots) full() bool { return s != nil && len(s) == cap(s) }
 
-// slot waits for a slot, unless the fill is answered meanwhile. If nobody waits for it, it takes one
-// that is free, or gives up: a later hit will try again.
+// slot waits for a slot, unless the value comes meanwhile. A fill in the background that finds no free
+// slot, and that nobody has joined, gives up: a later hit will try again.
 func (k *keyFill) slot() (res Result, answered bool) {
 	slots := k.loader.slots
 	if slots.tryEnter() {
@@ -70,10 +70,10 @@ func (k *keyFill) slot() (res Result, answered bool) {
 	}
 }
 
-// admit waits until the Fill may be called: for a slot, and then for the lease, so that no node sits on a
-// lease while it queues. While others have the lease it leaves the slot to other keys. Then either it
-// has a slot, or it is answered: its value has come, or another node's fill has failed, or nobody waits
-// any more.
+// admit waits until the Fill may be called: for a slot, and then for the lease, so that no node sits on
+// a lease while it queues. While another node has the lease, the slot is left to other keys. In the end
+// either the fill has a slot, or it is answered: the value has come, or another node's fill has failed,
+// or nobody waits any more.
 func (k *keyFill) admit() (res Result, answered bool) {
 	slots := k.loader.slots
 	if res, answered = k.slot(); answered || !k.loader.cfg.ClusterWide {
@@ -110,9 +110,9 @@ func (k *keyFill) admit() (res Result, answered bool) {
 	}
 }
 
-// await waits until it is the fill's turn: that is leaseGranted or leaseAlone. Otherwise it is answered:
-// its value has come, or another node's fill has failed, or nobody waits any more. With glance it returns
-// leaseWait if others are to be waited for.
+// await waits until it is the fill's turn, with a lease or without: leaseGranted or leaseAlone.
+// Otherwise the fill is answered: the value has come, or another node's fill has failed, or nobody waits
+// any more. With glance it returns leaseWait as soon as another node has the lease.
 func (k *keyFill) await(glance bool) (turn leaseTurn, res Result, answered bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -158,8 +158,7 @@ func (k *keyFill) ask() {
 	}
 }
 
-// turn says whether it is the fill's turn, and when to look again. If a caller has waited until a
-// deadline, what is waited for may hang.
+// turn is claim.turn. The holder of the lease may hang if a caller has waited for it until a deadline.
 func (k *keyFill) turn() (leaseTurn, time.Duration) { return k.claim.turn(k.isLate()) }
 
 // failedElsewhere falls back on the old value, and leaves the key alone for as long as others
@@ -206,10 +205,11 @@ func (c *claim) wantAgain() {
 	c.asked = true
 }
 
-// decline leaves the lease that was granted to who doesn't queue for a slot.
+// decline gives the lease back, as there is no slot: another node may have one.
 func (c *claim) decline() { c.asked = !c.peer.replica.declineLease(c.peer.instant(), c.lease) }
 
-// turn is turnOf of the lease; suspect means that what is waited for may hang.
+// turn says whether it is the fill's turn, and when to look again. With suspect the node that grants the
+// lease is told that the holder may hang.
 func (c *claim) turn(suspect bool) (leaseTurn, time.Duration) {
 	now := c.peer.instant()
 	if suspect {
@@ -218,19 +218,19 @@ func (c *claim) turn(suspect bool) (leaseTurn, time.Duration) {
 	return c.peer.replica.turnOf(now, c.lease)
 }
 
-// filled, uncached and failed note for the other nodes what becomes of the fill. The default is that it
-// was declined.
+// filled, uncached and failed note how the fill ends, for end to tell the other nodes. A fill that notes
+// nothing is declined.
 
-// filled is for a key that has this record now.
+// filled: the key has this record now.
 func (c *claim) filled(rec *record) {
-	if rec.provisional { // the others were offered it, when it was kept
+	if rec.provisional { // the other nodes were offered it when it was kept
 		c.outcome = leaseOutcome{}
 		return
 	}
 	c.outcome = leaseOutcome{end: tryFilled, stamp: rec.stamp, deadline: rec.deadline}
 }
 
-// uncached is for what others don't get, but as an offer.
+// uncached: other nodes don't get the value, unless they were offered it.
 func (c *claim) uncached(offered bool) {
 	c.outcome = leaseOutcome{end: tryUncached}
 	if offered {
@@ -238,11 +238,11 @@ func (c *claim) uncached(offered bool) {
 	}
 }
 
-// failed is for a key that is better left alone for a time.
+// failed: the key is better left alone for a time.
 func (c *claim) failed(rest time.Duration) { c.outcome = leaseOutcome{end: tryFailed, retry: rest} }
 
-// end tells what has become of the fill, if a lease was asked for. late means that it was given up at the
-// deadline of who waited.
+// end tells the other nodes how the fill has ended, if it has asked for a lease. late means that its
+// last waiter left at a deadline.
 func (c *claim) end(late bool) {
 	if c.lease == nil {
 		return

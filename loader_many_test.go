@@ -281,3 +281,38 @@ func TestGetManyRefreshesAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// GetMany has at most BatchSize keys in a FillMany, and doesn't hold up who asks for a later one.
+func TestGetManyBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: time.Second}
+		b, l := many(t, db, func(c *LoaderConfig) { c.BatchSize = 3 })
+		var keys []string
+		for i := range 10 {
+			keys = append(keys, fmt.Sprint(i))
+			db.set(keys[i], "value of "+keys[i])
+		}
+		var wg sync.WaitGroup
+		start := time.Now()
+		wg.Go(func() {
+			wantMany(t, l, strings.Join(append(keys, keys...), " "), strings.Join(keys, " "))
+			if took := time.Since(start); took != 4*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+		synctest.Wait()
+		loaded(t, l, "8", "value of 8")
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("one key took %v", took)
+		}
+		wg.Wait()
+		want := []string{"0 1 2", "8", "3 4 5", "6 7", "9"}
+		sort := slices.Sorted(slices.Values(want))
+		if !slices.Equal(slices.Sorted(slices.Values(db.queries)), sort) {
+			t.Errorf("asked for %q", db.queries)
+		}
+		if s := b.Stats(); s.Misses != 11 || s.Fills != 10 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

@@ -6,10 +6,10 @@ import (
 	"sync/atomic"
 )
 
-// A refresher begins fills in the background, for nobody.
+// A refresher begins the fills in the background, for which nobody waits.
 type refresher struct {
 	loader  *Loader
-	workers atomic.Int32 // of GetManys
+	workers atomic.Int32 // goroutines that refresh the keys of GetManys
 }
 
 // start starts fills of keys, without those that are being filled or have just failed, and only if a
@@ -31,12 +31,13 @@ func (r *refresher) start(ctx context.Context, full ...string) {
 	}
 }
 
+// startDue starts them without asking whether they are due.
 func (r *refresher) startDue(ctx context.Context, full []string) {
 	size, workers := 1, min(maxFillsOfMany, len(full))
 	if cfg := &r.loader.cfg; cfg.FillMany != nil {
 		size, workers = cfg.BatchSize, 1
 	}
-	// Those of all GetManys together are bounded: a later hit will try again.
+	// The workers of all GetManys together are bounded: a later hit will try again.
 	done := func() {}
 	if len(full) > 1 {
 		done = func() { r.workers.Add(-1) }
@@ -62,7 +63,7 @@ func (r *refresher) startDue(ctx context.Context, full []string) {
 	}
 }
 
-// nextBatch makes loads for nobody; nil if none is to be made any more.
+// nextBatch makes loads that nobody waits for; nil if no key is left that needs one.
 func (r *refresher) nextBatch(ctx context.Context, keys *cursor, size int) *loadBatch {
 	l := r.loader
 	for taken := keys.take(size); len(taken) > 0 && !l.cache.closed.Load(); taken = keys.take(size) {

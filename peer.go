@@ -87,7 +87,8 @@ func (p *peer) ticker() {
 					"is too slow, one of them is overloaded, or a clock is wrong", l.peer, l.by.Round(time.Second))
 			}
 			if ahead := p.replica.ahead(now); ahead > 0 {
-				p.log.Errorf(0, "this node's clock was set back: for %v the other nodes won't accept what it writes", ahead)
+				p.log.Errorf(0, "this node's clock was set back: "+
+					"for %v the other nodes won't accept what it writes", ahead)
 			}
 		}
 	}

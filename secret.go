@@ -34,5 +34,3 @@ func stretchSecret(secret string) ([]byte, error) {
 	}
 	return key, nil
 }
-
-func (c Config) key() ([]byte, error) { return stretchSecret(c.Secret) }

@@ -94,7 +94,8 @@ type Typed[V any] struct {
 // NewTyped returns a [Typed] for a cache. The error wraps [ErrConfig], as that of [NewLoader] does.
 func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 	if cfg.Loader.Fill != nil || cfg.Loader.FillMany != nil {
-		return nil, fmt.Errorf("%w: typed: Loader has a Fill or a FillMany: set that of TypedConfig", ErrConfig)
+		return nil, fmt.Errorf("%w: typed: Loader has a Fill or a FillMany: set that of TypedConfig",
+			ErrConfig)
 	}
 	if n := len(cfg.Version); n > maxVersion {
 		return nil, fmt.Errorf("%w: typed: Version has %d bytes: must have at most %d",
