@@ -71,8 +71,15 @@ func TestLocalWritesConcurrently(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		storeCheck(t, b.store)
 		s := b.Stats()
+		keys, size := 0, int64(0)
+		for key, val := range b.All() {
+			keys++
+			size += int64(len(key) + len(val) + EntryOverhead)
+		}
+		if keys != b.Len() || keys != s.Keys || size != s.Bytes {
+			t.Errorf("%d keys, %d bytes; Len is %d, Stats says %d keys, %d bytes", keys, size, b.Len(), s.Keys, s.Bytes)
+		}
 		if got := s.Sets + s.Deletes + s.Clears; got != writers*writes {
 			t.Errorf("%d writes counted, want %d", got, writers*writes)
 		}

@@ -3,6 +3,7 @@ package bcache
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 )
+
+var updateLines = flag.Bool("update-lines", false, "write the golden bytes of lines")
 
 // A lineRig is a line in a bubble: what a sends arrives at b with so many bytes a second, and what b
 // acknowledges arrives at once. What one writes fills a buffer first, as a kernel's does.
@@ -493,7 +496,7 @@ func TestMeshGolden(t *testing.T) {
 		"mesh-pong":    encodeMeshPong(42, 43),
 	} {
 		file := filepath.Join("testdata", "wire", "v1", name+".frame")
-		if *wireUpdate {
+		if *updateLines {
 			must(t, os.WriteFile(file, msg, 0o644))
 		}
 		golden, err := os.ReadFile(file)

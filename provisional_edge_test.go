@@ -216,8 +216,8 @@ func TestProvisionalOfferIsNoUse(t *testing.T) {
 	for i, ms := range []int{0, 10} {
 		val := record{key: "k", val: fmt.Sprint(i), deadline: edge(ms + 5).wall}
 		r.receiveOffer(edge(ms), 1, offer{origin: 101, to: r.origin, seen: r.touches.echo(), rec: val})
-		if r.store.tally.inProbation.Load() != 1 || r.n.provisionalAccepted != uint64(i+1) {
-			t.Errorf("offer %d: %d in probation, %d accepted", i, r.store.tally.inProbation.Load(), r.n.provisionalAccepted)
+		if r.store.probation() != 1 || r.n.provisionalAccepted != uint64(i+1) {
+			t.Errorf("offer %d: %d in probation, %d accepted", i, r.store.probation(), r.n.provisionalAccepted)
 		}
 	}
 }

@@ -244,9 +244,12 @@ func TestRepairSendsVeryVersions(t *testing.T) {
 	w.lost = func(_, _ uint64, frame []byte) bool {
 		d, err := openDelta(frame)
 		if err == nil && d.newest != 0 {
-			var rec record
-			for seq, ok := d.next(&rec); ok; seq, ok = d.next(&rec) {
-				repaired[seq] = rec
+			for seq := d.seq; ; seq = d.seq {
+				w, ok := d.advance()
+				if !ok {
+					break
+				}
+				repaired[seq] = w.record(string(w.key))
 			}
 		}
 		return err == nil && d.newest == 0

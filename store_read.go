@@ -139,3 +139,6 @@ func (s *store) live(i int, wall int64) []*entry {
 	}
 	return sh.live(wall)
 }
+
+// probation is how many entries haven't been used again since they came.
+func (s *store) probation() int { return int(s.tally.inProbation.Load()) }

@@ -43,7 +43,7 @@ func TestSyncChunksFit(t *testing.T) {
 			}
 			var frame []byte
 			frame, last = out.chunk(s)
-			c, err := wireReadChunk(frame)
+			c, err := readChunk(frame)
 			if err != nil {
 				t.Fatalf("a frame of %d bytes with %d records and %d floors: %v", len(frame), len(c.records), len(c.floors), err)
 			}
@@ -79,8 +79,9 @@ func TestWireContextFits(t *testing.T) {
 		}
 		all[i] = e
 	}
-	ping := appendPing(nil, ping{id: math.MaxUint64, origin: 1, seq: math.MaxUint64, wall: -1, flags: math.MaxUint64, entries: all, rest: 1, horizon: wireHorizon})
-	head := appendChunk(nil, &syncChunk{session: math.MaxUint64, flags: math.MaxUint64, groups: 1, entries: all, horizon: wireHorizon})
+	latest := horizon{stampOf(wireWall - 1000), 0x1234567890abcdef}
+	ping := appendPing(nil, ping{id: math.MaxUint64, origin: 1, seq: math.MaxUint64, wall: -1, flags: math.MaxUint64, entries: all, rest: 1, horizon: latest})
+	head := appendChunk(nil, &syncChunk{session: math.MaxUint64, flags: math.MaxUint64, groups: 1, entries: all, horizon: latest})
 	p, err := decodePing(ping)
 	if err != nil {
 		t.Error(err)
@@ -108,4 +109,16 @@ func TestWireContextFits(t *testing.T) {
 	if n := max(len(ping), len(head)); n > maxFrame {
 		t.Errorf("%d bytes", n)
 	}
+}
+
+// readChunk reads a whole chunk.
+func readChunk(frame []byte) (syncChunk, error) {
+	c, recs, err := openChunk(frame)
+	if err != nil {
+		return syncChunk{}, err
+	}
+	for rec := (record{}); recs.next(&rec); {
+		c.records = append(c.records, rec)
+	}
+	return c, nil
 }
