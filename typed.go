@@ -105,18 +105,18 @@ func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 	if t.codec == nil {
 		t.codec = JSON[V]{}
 	}
-	if fill := cfg.Fill; fill != nil {
+	if fillOne := cfg.Fill; fillOne != nil {
 		cfg.Loader.Fill = func(ctx context.Context, key string) (Loaded, error) {
-			v, err := fill(ctx, key)
+			v, err := fillOne(ctx, key)
 			if err != nil {
 				return Loaded{}, err
 			}
 			return t.loaded(key, v)
 		}
 	}
-	if fill := cfg.FillMany; fill != nil {
+	if fillMany := cfg.FillMany; fillMany != nil {
 		cfg.Loader.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
-			values, err := fill(ctx, keys)
+			values, err := fillMany(ctx, keys)
 			return t.loadedMany(values, err)
 		}
 	}

@@ -68,8 +68,6 @@ func TestGetManyCodecGoexit(t *testing.T) {
 	})
 }
 
-// R9a
-
 // Nor does it keep a slot.
 func TestLoaderCodecGoexitKeepsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -96,7 +94,29 @@ func TestLoaderCodecGoexitKeepsNoSlot(t *testing.T) {
 	})
 }
 
-// R9b
+// Nor does the store go on watching for writes of the key.
+func TestLoaderCodecGoexitEndsTheFill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var exits atomic.Bool
+		b := localNode(t)
+		fills := 0
+		typed := taggedLoader(t, b, "new:", &fills, func(c *TypedConfig[string]) {
+			c.Codec = moody{"new:", &exits}
+			c.Fill = func(context.Context, string) (TypedLoaded[string], error) {
+				exits.Store(true) // when the value is written, and what is held is looked at
+				return TypedLoaded[string]{Value: "v"}, nil
+			}
+		})
+		must(t, b.Set("k", "poison", 60))
+		if _, err := typed.Get(t.Context(), "k"); err != ErrFillAborted {
+			t.Errorf("Get = %v", err)
+		}
+		synctest.Wait()
+		if n := fillsLeft(b); n != 0 {
+			t.Errorf("%d fills are left", n)
+		}
+	})
+}
 
 type second struct {
 	tagged
