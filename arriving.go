@@ -42,7 +42,7 @@ func (r *replica) arriving(now instant, from uint64, head []byte) {
 		in.progress = now.mono
 	}
 	r.endArrival(from)
-	if isDelta && d.origin != r.origin && !r.ctx.get(d.origin).has(d.seq) {
+	if isDelta && d.origin != r.origin && !r.vector.get(d.origin).has(d.seq) {
 		r.arrivals = append(r.arrivals, arrival{d, from, now.mono})
 	}
 }
@@ -70,7 +70,7 @@ func (r *replica) moved(now instant, from uint64, bulk bool) {
 // dropArrivals forgets what has come, or doesn't come any more.
 func (r *replica) dropArrivals(now instant) {
 	r.arrivals = slices.DeleteFunc(r.arrivals, func(a arrival) bool {
-		if r.ctx.get(a.origin).has(a.seq) {
+		if r.vector.get(a.origin).has(a.seq) {
 			return true
 		}
 		ends := now.mono-a.moved >= arriveMost
@@ -79,19 +79,19 @@ func (r *replica) dropArrivals(now instant) {
 	})
 }
 
-// claimArrivals adds what is arriving to what pings say of the context.
+// claimArrivals adds what is arriving to what pings say of the vector.
 func (r *replica) claimArrivals(now instant, l *listing) {
 	r.dropArrivals(now)
 	for _, a := range r.arrivals {
-		i, found := slices.BinarySearchFunc(l.entries, a.origin, func(e contextEntry, o uint64) int {
+		i, found := slices.BinarySearchFunc(l.entries, a.origin, func(e vectorEntry, o uint64) int {
 			return cmp.Compare(e.origin, o)
 		})
 		if !found {
-			s := r.ctx.get(a.origin)
-			l.entries = slices.Insert(l.entries, i, contextEntry{a.origin, s.copy()})
+			s := r.vector.get(a.origin)
+			l.entries = slices.Insert(l.entries, i, vectorEntry{a.origin, s.copy()})
 			l.rest ^= s.print(a.origin) // it isn't one of those any more
 		}
-		if e := &l.entries[i]; len(e.ahead) < maxIntervals { // a context with too many gaps isn't taken
+		if e := &l.entries[i]; len(e.ahead) < maxIntervals { // a vector with too many gaps isn't taken
 			e.dotSet = e.copy()
 			e.add(a.seq)
 		}
@@ -104,7 +104,7 @@ func (r *replica) awaited(now instant, origin uint64) bool {
 	if len(r.arrivals) == 0 {
 		return false
 	}
-	s := r.ctx.get(origin).copy()
+	s := r.vector.get(origin).copy()
 	for _, a := range r.arrivals {
 		if a.origin == origin {
 			s.add(a.seq)

@@ -59,8 +59,8 @@ func TestArrivingIsNotAskedFor(t *testing.T) {
 	}
 	must(t, w.nodes[2].receive(w.now, 1, large))
 	w.settle()
-	if v, _ := w.nodes[2].store.get("large", nil); len(v) != 500_000 || len(w.nodes[2].ctx.get(w.nodes[1].origin).ahead) > 0 {
-		t.Errorf("%d bytes, %+v", len(v), w.nodes[2].ctx.get(w.nodes[1].origin))
+	if v, _ := w.nodes[2].store.get("large", nil); len(v) != 500_000 || len(w.nodes[2].vector.get(w.nodes[1].origin).ahead) > 0 {
+		t.Errorf("%d bytes, %+v", len(v), w.nodes[2].vector.get(w.nodes[1].origin))
 	}
 	w.pass(5 * time.Second)
 	w.nodes[2].dropArrivals(w.now)
@@ -93,8 +93,8 @@ func TestArrivingIsNotProcessed(t *testing.T) {
 	r := w.add(4, false)
 	w.connect(2, 4)
 	w.pass(5 * time.Second)
-	if !r.synced || r.ctx.get(w.nodes[1].origin).has(1) {
-		t.Errorf("synced %v, %+v", r.synced, r.ctx.get(w.nodes[1].origin))
+	if !r.synced || r.vector.get(w.nodes[1].origin).has(1) {
+		t.Errorf("synced %v, %+v", r.synced, r.vector.get(w.nodes[1].origin))
 	}
 	w.lost = nil
 	w.connect(1, 4)
@@ -166,8 +166,8 @@ func TestSyncSurvivesACut(t *testing.T) {
 		}
 		w.connect(1, 2)
 		w.pass(3 * time.Second)
-		if !r.synced || r.n.syncsFailed > 0 || again || r.store.len() != 100 {
-			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.synced, r.n.syncsFailed, again, r.store.len(), r.syncFailure)
+		if !r.synced || r.counts.syncsFailed > 0 || again || r.store.len() != 100 {
+			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.synced, r.counts.syncsFailed, again, r.store.len(), r.syncFailure)
 		}
 	}
 }
@@ -180,8 +180,8 @@ func TestSyncServerStaysAway(t *testing.T) {
 	r.left(w.now, 1)
 	w.connect(2, 3)
 	w.pass(syncReturn + 3*time.Second)
-	if !r.synced || r.n.syncsFailed != 1 || w.nodes[2].n.syncsServed != 1 {
-		t.Errorf("synced %v, %d failed: %s", r.synced, r.n.syncsFailed, r.syncFailure)
+	if !r.synced || r.counts.syncsFailed != 1 || w.nodes[2].counts.syncsServed != 1 {
+		t.Errorf("synced %v, %d failed: %s", r.synced, r.counts.syncsFailed, r.syncFailure)
 	}
 	for id := uint64(5); id < 5+syncServing; id++ {
 		w.nodes[1].serving[id] = &syncOut{moved: w.now.mono}

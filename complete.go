@@ -11,18 +11,18 @@ import (
 // nearer for as long as a synced node is waited for can't be had.
 
 // judgeComplete notes it, if it is so.
-func (r *replica) judgeComplete(now instant) {
+func (r *replica) noteComplete(now instant) {
 	if r.complete {
 		return
 	}
-	fed := r.n.recordsRetrieved + r.n.recordsSynced
+	fed := r.counts.recordsRepaired + r.counts.recordsSynced
 	if !r.synced || fed != r.fed || len(r.arrivals) > 0 {
 		r.fed, r.fedAt = fed, now.mono
 	}
 	if !r.synced || r.sync != nil {
 		return
 	}
-	if len(r.holders()) == 0 || now.mono-r.fedAt >= r.alike {
+	if len(r.holders()) == 0 || now.mono-r.fedAt >= r.unsyncedLimit {
 		r.complete = true
 		r.became()
 	}
@@ -31,14 +31,14 @@ func (r *replica) judgeComplete(now instant) {
 // holders lists the neighbours that hold something that this node lacks, or haven't said yet that
 // they don't.
 func (r *replica) holders() []uint64 {
-	return r.neighbours(func(p *peerState) bool { return !p.known || p.holds || p.apart })
+	return r.neighbours(func(p *neighbour) bool { return !p.known || p.holds || p.diverged })
 }
 
 // incomplete says what a node that is synced still waits for.
 func (r *replica) incomplete(now instant) string {
 	return fmt.Sprintf("nodes %x hold, or may hold, what this one lacks; "+
 		"that is enough after %v in which nothing comes",
-		r.holders(), (r.alike - (now.mono - r.fedAt)).Round(time.Second))
+		r.holders(), (r.unsyncedLimit - (now.mono - r.fedAt)).Round(time.Second))
 }
 
 // leads reports whether this node holds more than every neighbour: of nodes that start together

@@ -57,7 +57,7 @@ func (r *replica) sendPing(q pingTo) {
 // roomToSend reports whether another message may be queued, which it then is.
 func (r *replica) roomToSend() bool {
 	if len(r.sends)+len(r.pings) >= maxSends {
-		r.n.droppedSends++
+		r.counts.droppedSends++
 		return false
 	}
 	if r.idle() {

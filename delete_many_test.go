@@ -69,7 +69,7 @@ func TestDeleteManyYields(t *testing.T) {
 				return
 			}
 			defer r.mu.Unlock()
-			most, seen = max(most, r.n.deletes-seen), r.n.deletes
+			most, seen = max(most, r.counts.deletes-seen), r.counts.deletes
 			batches++
 		}
 		watching := false

@@ -62,7 +62,7 @@ func (r *replica) echoes(now instant, settle time.Duration) (echoes []peerEcho) 
 
 // hear notes a sign of life of a neighbour, with the echo that came with it, and the origin that says
 // which life of it that was. It returns nil for a node that isn't one.
-func (r *replica) hear(now instant, from, origin, echo uint64) *peerState {
+func (r *replica) hear(now instant, from, origin, echo uint64) *neighbour {
 	p := r.peers[from]
 	if p == nil {
 		return nil

@@ -114,7 +114,7 @@ func (r *replica) passes(f *fill, rec *record) bool {
 		(!r.local || r.untouched(f)) && r.store.admits(rec.key, rec.version)
 }
 
-// keep makes a value, or a negative, a provisional one, if no write of its key, no Clear and no context
+// keep makes a value, or a negative, a provisional one, if no write of its key, no Clear and no vector
 // that was adopted can be newer than what was read. No clock of another node decides that.
 func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutcome {
 	if !r.untouched(f) {
@@ -133,7 +133,7 @@ func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutco
 	if _, isNew := r.store.keep(now, rec, f, beside); !isNew {
 		return fillRefused
 	}
-	r.n.provisionalKept++
+	r.counts.provisionalKept++
 	if !beside && r.share(f, rec) {
 		return fillOffered
 	}

@@ -6,7 +6,7 @@ import "time"
 const lateMost = 5 * time.Second
 
 // owe notes how far a neighbour has written, by its own word, and what this node has of that.
-func (p *peerState) owe(has *dotSet, seq uint64, now time.Duration) {
+func (p *neighbour) owe(has *dotSet, seq uint64, now time.Duration) {
 	if has.covered >= p.owed {
 		p.owed = 0
 	}
@@ -16,8 +16,8 @@ func (p *peerState) owe(has *dotSet, seq uint64, now time.Duration) {
 }
 
 // lateBy says for how long a write of a neighbour has been lacking here; 0 if none is known to be.
-func (r *replica) lateBy(now instant, p *peerState) time.Duration {
-	if p.owed == 0 || r.ctx.get(p.origin).covered >= p.owed {
+func (r *replica) lateBy(now instant, p *neighbour) time.Duration {
+	if p.owed == 0 || r.vector.get(p.origin).covered >= p.owed {
 		return 0
 	}
 	return now.mono - p.since

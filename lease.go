@@ -328,7 +328,7 @@ func (r *replica) leaveQueue(l *lease, who leaseAsker) []leaseTurn {
 func (r *replica) grant(now instant, l *lease, t leaseTurn) {
 	h := leaseHolder{leaseAsker: t.leaseAsker, since: now.mono, until: now.mono + t.term}
 	l.holders = append(l.holders, h)
-	r.n.leasesGranted++
+	r.counts.leasesGranted++
 	r.tell(now, t.leaseAsker, turnMsg{op: turnGranted, key: l.key, term: toMs(t.term)})
 }
 

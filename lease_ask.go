@@ -224,7 +224,7 @@ func (r *replica) alone(a *leaseAsk) {
 // miss is alone because there is no lease to be had.
 func (r *replica) miss(a *leaseAsk) {
 	r.alone(a)
-	r.n.leasesMissed++
+	r.counts.leasesMissed++
 }
 
 // endLease says what has become of it: m has that and what belongs to it.
@@ -295,7 +295,7 @@ func (r *replica) hearTurn(now instant, from uint64, m turnMsg) {
 		}
 	case turnAlone:
 		if r.alone(a); m.full {
-			r.n.leasesMissed++
+			r.counts.leasesMissed++
 		}
 	case turnFailed:
 		r.removeAsk(a)

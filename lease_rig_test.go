@@ -184,8 +184,8 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 		if m := g.lease(2); m.op != opDeclined || m.id != id {
 			t.Errorf("%s: told to wait again it says %+v", how, m)
 		}
-		if len(g.r.asks)+len(g.r.asksOf) > 0 || g.r.n.leasesMissed > 0 {
-			t.Errorf("%s: %d asks left, %d missed", how, len(g.r.asks), g.r.n.leasesMissed)
+		if len(g.r.asks)+len(g.r.asksOf) > 0 || g.r.counts.leasesMissed > 0 {
+			t.Errorf("%s: %d asks left, %d missed", how, len(g.r.asks), g.r.counts.leasesMissed)
 		}
 	}
 }
@@ -198,8 +198,8 @@ func TestLeaseFilledButNotHere(t *testing.T) {
 	g.wantTurn(a, turnWait)
 	g.now.mono += leaseReach
 	g.wantTurn(a, turnAlone)
-	if m := g.lease(2); m.op != opDeclined || g.r.n.leasesMissed != 0 {
-		t.Errorf("it says %+v, %d missed", m, g.r.n.leasesMissed)
+	if m := g.lease(2); m.op != opDeclined || g.r.counts.leasesMissed != 0 {
+		t.Errorf("it says %+v, %d missed", m, g.r.counts.leasesMissed)
 	}
 }
 
@@ -221,8 +221,8 @@ func TestLeaseWaitIsBounded(t *testing.T) {
 	if g.now.mono < 10*time.Second || g.now.mono > 11*time.Second || a.turn != turnAlone {
 		t.Errorf("turn %d after %v", a.turn, g.now.mono)
 	}
-	if g.r.n.leasesMissed != 0 {
-		t.Errorf("%d missed", g.r.n.leasesMissed)
+	if g.r.counts.leasesMissed != 0 {
+		t.Errorf("%d missed", g.r.counts.leasesMissed)
 	}
 }
 
@@ -343,9 +343,9 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 		}
 	}
 	q := g.r.leaseSends
-	if q.bytes > maxLeaseSendBytes || len(q.messages) > maxLeaseSends || g.r.n.leasesMissed != 1 ||
-		g.r.n.droppedSends != 1 {
-		t.Errorf("%d bytes, %d messages, %d missed", q.bytes, len(q.messages), g.r.n.leasesMissed)
+	if q.bytes > maxLeaseSendBytes || len(q.messages) > maxLeaseSends || g.r.counts.leasesMissed != 1 ||
+		g.r.counts.droppedSends != 1 {
+		t.Errorf("%d bytes, %d messages, %d missed", q.bytes, len(q.messages), g.r.counts.leasesMissed)
 	}
 	for range maxLeaseSends + 1 {
 		q.put(message{to: 2, frame: []byte{1}})
@@ -356,7 +356,7 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	g.r.mu.Lock()
 	g.r.ping(g.now, 2, 0)
 	g.r.mu.Unlock()
-	if g.r.n.droppedSends != 1 {
+	if g.r.counts.droppedSends != 1 {
 		t.Error("a ping is dropped")
 	}
 	_, sends := g.r.flush(g.now)
@@ -370,10 +370,10 @@ func TestLeasesMissed(t *testing.T) {
 	g := newLeaseRig(t, 2)
 	missed := func(what string, want uint64) {
 		t.Helper()
-		if n := g.r.n.leasesMissed; n != want {
+		if n := g.r.counts.leasesMissed; n != want {
 			t.Errorf("%s: LeasesMissed = %d, want %d", what, n, want)
 		}
-		g.r.n.leasesMissed = 0
+		g.r.counts.leasesMissed = 0
 	}
 	a := g.ask(g.keyOf(2))
 	g.now.mono += leaseReach

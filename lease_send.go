@@ -33,7 +33,7 @@ func (q *leaseQueue) take() []message {
 // sendLease queues a message about a lease, or says that there is no room.
 func (r *replica) sendLease(m message) bool {
 	if !r.leaseSends.put(m) {
-		r.n.droppedSends++
+		r.counts.droppedSends++
 		return false
 	}
 	if len(r.leaseSends.messages) == 1 {

@@ -70,10 +70,10 @@ func (r *replica) share(f *fill, rec *record) bool {
 	dots = r.touches.appendDots(dots, r.touches.heads[f.bucket])
 	idle := r.idle()
 	if !r.offers.put(offered{*rec, dots, to}) {
-		r.n.droppedSends += uint64(len(to))
+		r.counts.droppedSends += uint64(len(to))
 		return false
 	}
-	r.n.provisionalOffered += uint64(len(to))
+	r.counts.provisionalOffered += uint64(len(to))
 	if idle {
 		r.wake()
 	}
@@ -92,7 +92,7 @@ func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 	if r.accept(now, &o) {
 		r.changed(o.rec.key, o.rec.kind)
 	} else {
-		r.n.provisionalRefused++
+		r.counts.provisionalRefused++
 		r.offerRefused(now, o.rec.key)
 	}
 }
@@ -108,7 +108,7 @@ func (r *replica) accept(now instant, o *offer) bool {
 	o.rec.origin = o.origin
 	held, isNew := r.store.keep(now, &o.rec, nil, false)
 	if isNew {
-		r.n.provisionalAccepted++
+		r.counts.provisionalAccepted++
 	}
 	return held
 }

@@ -515,7 +515,7 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 	other := newRig(t, 2, func(c *replicaConfig) { c.origin += 1000 }).replicas[1]
 	must(t, other.delete(g.now(), "k"))
 	must(t, other.receive(g.now(), 0, sends[0].frame))
-	if _, ok := other.store.provisionalOf("k"); ok || other.n.provisionalRefused != 1 {
+	if _, ok := other.store.provisionalOf("k"); ok || other.counts.provisionalRefused != 1 {
 		t.Error("an offer for another life was accepted")
 	}
 

@@ -28,7 +28,7 @@ func (r *replica) pullFrom(now instant, id uint64) {
 	r.ping(now, id, pingPull)
 	r.pull = &pullOp{peer: id, id: r.peers[id].pingID, began: now.mono, alive: now.mono}
 	r.lastPull = now.mono
-	r.n.repairsAsked++
+	r.counts.repairsAsked++
 }
 
 // pullFromOne asks one of some neighbours, another one each time.
@@ -43,7 +43,7 @@ func (r *replica) gap(now instant, origin uint64) {
 	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced || r.awaited(now, origin) {
 		return
 	}
-	candidates := r.neighbours(func(p *peerState) bool { return p.origin == origin })
+	candidates := r.neighbours(func(p *neighbour) bool { return p.origin == origin })
 	if len(candidates) == 0 {
 		candidates = r.neighbours(isSynced)
 	}
@@ -60,26 +60,26 @@ func (r *replica) advance(now instant) {
 		return
 	}
 	if !r.synced || r.unvouched {
-		if r.startSync(now, func(p *peerState) bool { return true }) || len(r.neighbours(isSynced)) > 0 {
+		if r.startSync(now, func(p *neighbour) bool { return true }) || len(r.neighbours(isSynced)) > 0 {
 			return
 		}
 	}
-	if r.startSync(now, func(p *peerState) bool { return p.apart }) {
+	if r.startSync(now, func(p *neighbour) bool { return p.diverged }) {
 		return
 	}
-	if ids := r.neighbours(func(p *peerState) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
+	if ids := r.neighbours(func(p *neighbour) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
 		r.pullFromOne(now, ids)
 		return
 	}
-	old := func(p *peerState) bool { return p.offer&pongOld != 0 }
+	old := func(p *neighbour) bool { return p.offer&pongOld != 0 }
 	switch {
-	case len(r.neighbours(func(p *peerState) bool { return !p.known })) > 0:
+	case len(r.neighbours(func(p *neighbour) bool { return !p.known })) > 0:
 		// Somebody may still have it.
 	case len(r.neighbours(old)) == 0:
 		r.surveyed = false
 	case !r.surveyed && now.mono-r.lastSurvey >= surveyEvery:
 		r.surveyed, r.lastSurvey = true, now.mono // what the others have said may be out of date
-		r.askAgain(now, func(p *peerState) bool { return true })
+		r.askAgain(now, func(p *neighbour) bool { return true })
 	case r.surveyed && r.startSync(now, old):
 		r.surveyed = false
 	}
@@ -101,7 +101,7 @@ func (r *replica) pullTick(now instant) {
 func (r *replica) answerPulls(now instant, sends []message) []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	asksNothing := func(id uint64) bool { return r.peers[id].pull == nil || r.peers[id].tooSoon(now) }
+	asksNothing := func(id uint64) bool { return r.peers[id].request == nil || r.peers[id].tooSoon(now) }
 	ids := slices.DeleteFunc(slices.Clone(r.peerIDs), asksNothing)
 	after := func(id uint64) int { // who was answered longest ago comes first
 		if id > r.answered {
@@ -117,9 +117,9 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 			r.wake()
 			break
 		}
-		if p := r.peers[id]; p != nil && p.pull != nil {
-			q := p.pull
-			p.pull = nil
+		if p := r.peers[id]; p != nil && p.request != nil {
+			q := p.request
+			p.request = nil
 			r.answered = id
 			sends = r.answerPull(now, sends, id, p, q)
 		}
@@ -128,9 +128,9 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 }
 
 // answerPull answers one. The newest dots go first, unless gaps have to be filled from below.
-func (r *replica) answerPull(now instant, sends []message, id uint64, p *peerState, q *ping) []message {
+func (r *replica) answerPull(now instant, sends []message, id uint64, p *neighbour, q *ping) []message {
 	flags := uint64(pongContext)
-	if q.flags&pingAll == 0 && r.ctx.restOf(q.entries) != q.rest {
+	if q.flags&pingAll == 0 && r.vector.restOf(q.entries) != q.rest {
 		flags |= pongAll
 	}
 	p.pulled, p.pulledAt = q.claimed(), now.mono
@@ -166,11 +166,11 @@ func (r *replica) answerPull(now instant, sends []message, id uint64, p *peerSta
 
 // tooSoon reports whether what is asked for has just been sent. It waits then: an empty answer would say that
 // it can't be had.
-func (p *peerState) tooSoon(now instant) bool {
-	return p.pull != nil && p.pull.claimed() == p.pulled && now.mono < p.pulledAt+pullAgain
+func (p *neighbour) tooSoon(now instant) bool {
+	return p.request != nil && p.request.claimed() == p.pulled && now.mono < p.pulledAt+pullAgain
 }
 
-// claimed is how many dots the context of a ping has, which grows with every answer to a pull that
+// claimed is how many dots the vector of a ping has, which grows with every answer to a pull that
 // arrives.
 func (q *ping) claimed() (n uint64) {
 	for i := range q.entries {
@@ -260,7 +260,7 @@ func (r *replica) repairs(now instant, sends []message, to uint64, block originD
 ) []message {
 	r.letOthers()
 	seqs, recs := r.gather(now, block, first, budget)
-	newest := r.past(now, r.ctx.get(block.origin).newest)
+	newest := r.past(now, r.vector.get(block.origin).newest)
 	for len(recs) > 0 {
 		n, size := 0, 0
 		for n < len(recs) && seqs[n] == seqs[0]+uint64(n) &&
@@ -268,7 +268,7 @@ func (r *replica) repairs(now instant, sends []message, to uint64, block originD
 			size += recordSize(&recs[n])
 			n++
 		}
-		r.n.recordsRepaired += uint64(n)
+		r.counts.recordsResent += uint64(n)
 		frame := appendDelta(make([]byte, 0, size+64), block.origin, seqs[0], recs[:n])
 		sends = append(sends, message{to: to, frame: markRepair(frame, newest), bulk: true})
 		seqs, recs = seqs[n:], recs[n:]

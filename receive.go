@@ -22,9 +22,9 @@ func (r *replica) receive(now instant, from uint64, frame []byte) error {
 	defer r.mu.Unlock()
 	switch {
 	case errors.Is(err, errUnsupported):
-		r.n.unsupported++
+		r.counts.unsupported++
 	case errors.Is(err, errMalformed):
-		r.n.malformed++
+		r.counts.malformed++
 	}
 	return err
 }
@@ -133,7 +133,7 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 	if r.pull != nil && r.pull.peer == from && d.newest != 0 {
 		r.pull.alive = now.mono
 	}
-	if d.newest == 0 && len(r.ctx.get(d.origin).ahead) > 0 {
+	if d.newest == 0 && len(r.vector.get(d.origin).ahead) > 0 {
 		r.gap(now, d.origin)
 	}
 }
@@ -141,22 +141,22 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 // receiveRecord processes a record of a frame, unless it is of a certain kind. It returns false
 // if the record comes from the future.
 func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *record, at place, but kind) bool {
-	if d.origin == r.origin || r.ctx.get(d.origin).has(seq) {
-		r.n.duplicates++
+	if d.origin == r.origin || r.vector.get(d.origin).has(seq) {
+		r.counts.duplicates++
 		return true
 	}
 	if rec.kind == but {
 		return true
 	}
 	r.makeRoom(now, rec)
-	if r.ctx.get(d.origin).has(seq) { // it came a second time while the lock was free
-		r.n.duplicates++
+	if r.vector.get(d.origin).has(seq) { // it came a second time while the lock was free
+		r.counts.duplicates++
 		return true
 	}
-	r.n.recordsIn++
+	r.counts.recordsIn++
 	r.active = true
-	if !r.ctx.admits(d.origin, seq, max(rec.stamp, d.newest)) {
-		r.n.droppedIntervals++
+	if !r.vector.admits(d.origin, seq, max(rec.stamp, d.newest)) {
+		r.counts.droppedIntervals++
 		r.giveUp(now, rec)
 		return true
 	}
@@ -168,9 +168,9 @@ func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *re
 	if !r.future(now, d.newest) { // from the future it says that it isn't behind the horizon, and no more
 		newest = max(newest, d.newest)
 	}
-	r.n.droppedOrigins += uint64(r.ctx.add(d.origin, seq, newest, now.mono))
+	r.counts.droppedOrigins += uint64(r.vector.add(d.origin, seq, newest, now.mono))
 	if d.newest != 0 {
-		r.n.recordsRetrieved++
+		r.counts.recordsRepaired++
 		if r.pull != nil {
 			r.pull.got++
 		}
@@ -182,7 +182,7 @@ func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *re
 // one from the future: its dot stays a gap, to be repaired when the clocks have caught up.
 func (r *replica) apply(now instant, rec *record, at place, d dot) bool {
 	if r.future(now, rec.stamp) {
-		r.n.refusedSkew++
+		r.counts.refusedSkew++
 		r.giveUp(now, rec)
 		return false
 	}
@@ -192,7 +192,7 @@ func (r *replica) apply(now instant, rec *record, at place, d dot) bool {
 		rec, at.fresh = &gone, nil
 	}
 	if r.store.applyAt(now, rec, false, at) == outcomeTooBig {
-		r.n.refusedTooBig++
+		r.counts.refusedTooBig++
 	}
 	r.touch(now, rec, at.bucket, d)
 	return true
@@ -212,7 +212,7 @@ func (r *replica) past(now instant, stamp uint64) uint64 { return min(stamp, r.l
 
 // giveUp drops what is held of the key of a record that can't be applied now, if it is older: it is
 // known to be stale. So is what others have issued by now, and is still on its way: later it isn't
-// applied, only that it existed (see apply). It is a touch without a dot: the context doesn't cover it.
+// applied, only that it existed (see apply). It is a touch without a dot: the vector doesn't cover it.
 func (r *replica) giveUp(now instant, rec *record) {
 	if rec.kind == kindClear {
 		r.giveUpAll(now, rec)

@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Repair (anti-entropy). Every round a node pings its neighbours with its context, and each
+// Repair (anti-entropy). Every round a node pings its neighbours with its vector, and each
 // answers whether it has more. If so, the node asks one of them to send it: that is a pull,
 // and one at a time suffices. What is sent are deltas, made from the log. Where no log
 // reaches back far enough, there is a full sync (sync_in.go).
@@ -36,8 +36,8 @@ const (
 	stepWork = 2048 // intervals compared without letting others take the lock
 )
 
-// peerState is what is known of a directly connected node.
-type peerState struct {
+// A neighbour is what is known of a directly connected node.
+type neighbour struct {
 	origin   uint64
 	baseline uint64 // our seq when it connected: what came later, it gets
 	covered  uint64 // it has processed everything from the baseline up to here
@@ -50,23 +50,23 @@ type peerState struct {
 	missed  int           // rounds without one
 	wall    int64         // our clock when the last ping left
 	pingID  uint64        // of that,
-	listed  uint64        // and how far this node's context of it went then
+	listed  uint64        // and how far this node's vector of it went then
 	full    bool          // and whether all origins were listed in it
 	listAll bool          // it wants them listed in the next ping
 
-	known  bool // it has answered a ping, and the fields below say what
-	synced bool
-	holds  bool          // it had more when it last said so, whether or not that could be had
-	held   uint64        // entries
-	offer  uint64        // pongLog, pongOld: it has more
-	apart  bool          // it has dropped origins of which it knew something else than this node
-	shy    time.Duration // until then it isn't asked for a full sync
-	failed int           // full syncs of it in a row that were given up
-	unable bool          // since it last served one, it has failed to
+	known    bool // it has answered a ping, and the fields below say what
+	synced   bool
+	holds    bool          // it had more when it last said so, whether or not that could be had
+	held     uint64        // entries
+	offer    uint64        // pongLog, pongOld: it has more
+	diverged bool          // it has dropped origins of which it knew something else than this node
+	retryAt  time.Duration // until then it isn't asked for a full sync
+	failed   int           // full syncs of it in a row that were given up
+	unable   bool          // since it last served one, it has failed to
 
 	busySince time.Duration // since then it has refused to, being busy with others; 0: it hasn't
 
-	pull     *ping         // a pull that flush has to answer
+	request  *ping         // a pull that flush has to answer
 	pulled   uint64        // the dots that the last one claimed
 	pulledAt time.Duration // when it was answered
 	began    time.Duration // when it last began a full sync from this node
@@ -97,9 +97,9 @@ func (r *replica) joined(now instant, peer, origin uint64) {
 	if old := r.arrivals; slices.ContainsFunc(old, func(a arrival) bool { return a.peer == peer && a.origin != origin }) {
 		r.endArrival(peer) // another life of it goes on with nothing
 	}
-	r.peers[peer] = &peerState{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono,
+	r.peers[peer] = &neighbour{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono,
 		listAll: true, pulledAt: longAgo, began: longAgo}
-	r.ctx.live[origin] = true
+	r.vector.live[origin] = true
 	r.active = true
 	if !r.closed {
 		r.ping(now, peer, 0)
@@ -116,7 +116,7 @@ func (r *replica) left(now instant, peer uint64) {
 		return
 	}
 	if p.origin != r.origin {
-		delete(r.ctx.live, p.origin)
+		delete(r.vector.live, p.origin)
 	}
 	delete(r.peers, peer)
 	r.peerIDs = slices.DeleteFunc(r.peerIDs, func(id uint64) bool { return id == peer })
@@ -128,7 +128,7 @@ func (r *replica) left(now instant, peer uint64) {
 		r.sync.away, r.sync.left = true, now.mono // it may come back
 	}
 	r.dropAbsent()
-	r.lonely = now.mono
+	r.aloneSince = now.mono
 	r.advance(now)
 	r.leftLeases(now, peer)
 	r.leftAsks(now, peer)
@@ -146,7 +146,7 @@ func (r *replica) nonce() uint64 {
 func (r *replica) round(now instant) {
 	quiet := !r.active && r.pull == nil && r.sync == nil && r.synced
 	for _, p := range r.peers {
-		quiet = quiet && p.offer == 0 && !p.apart && p.missed == 0
+		quiet = quiet && p.offer == 0 && !p.diverged && p.missed == 0
 	}
 	if !quiet {
 		r.nextRound = min(r.nextRound, r.lastRound+roundMin)
@@ -162,7 +162,7 @@ func (r *replica) round(now instant) {
 			p.missed = 0
 		} else if p.missed++; p.missed >= 2 && now.mono-p.heard+tickEvery/2 >= silentMost {
 			r.cut(id, fmt.Sprintf("nothing has come from it for %v", (now.mono-p.heard).Round(100*time.Millisecond)))
-			r.n.stuck++
+			r.counts.stuck++
 			continue
 		}
 		r.pingWith(now, id, 0, recent)
@@ -184,20 +184,20 @@ func (r *replica) cut(peer uint64, reason string) {
 	r.wake()
 }
 
-// A listing is what a ping says of the context.
+// A listing is what a ping says of the vector.
 type listing struct {
-	entries []contextEntry
+	entries []vectorEntry
 	rest    uint64
 }
 
 func (r *replica) listing(now instant, since time.Duration) *listing {
 	var l listing
-	l.entries, l.rest = r.ctx.list(since)
+	l.entries, l.rest = r.vector.list(since)
 	r.claimArrivals(now, &l)
 	return &l
 }
 
-// ping sends a neighbour this node's context.
+// ping sends a neighbour this node's vector.
 func (r *replica) ping(now instant, id uint64, flags uint64) {
 	r.pingWith(now, id, flags, nil)
 }
@@ -206,7 +206,7 @@ func (r *replica) ping(now instant, id uint64, flags uint64) {
 func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing) {
 	p := r.peers[id]
 	q := &ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext,
-		horizon: r.ctx.horizon, held: uint64(r.store.len()), echo: r.touches.echo()}
+		horizon: r.vector.horizon, held: uint64(r.store.len()), echo: r.touches.echo()}
 	if p.full = p.listAll || flags&pingPull != 0; p.full {
 		p.listAll = false
 		q.flags |= pingAll
@@ -219,7 +219,7 @@ func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing
 	if r.whole(now) {
 		q.flags |= pingSynced
 	}
-	p.wall, p.pingID, p.listed = now.wall, q.id, r.ctx.get(p.origin).last()
+	p.wall, p.pingID, p.listed = now.wall, q.id, r.vector.get(p.origin).last()
 	r.sendPing(pingTo{id, q})
 }
 
@@ -229,19 +229,19 @@ func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing
 func (r *replica) lacking(p *ping) iter.Seq[originDots] {
 	return func(yield func(originDots) bool) {
 		everything, work := p.flags&pingAll != 0, 0
-		for _, o := range slices.Sorted(maps.Keys(r.ctx.origins)) {
+		for _, o := range slices.Sorted(maps.Keys(r.vector.origins)) {
 			if work >= r.stepWork {
 				work = 0
 				r.letOthers()
 			}
-			mine, theirs := r.ctx.get(o), entryOf(p.entries, o)
+			mine, theirs := r.vector.get(o), entryOf(p.entries, o)
 			switch {
 			case o == p.origin || theirs == nil && !everything:
 				continue
 			case theirs == nil && mine.newest <= p.horizon.stamp && o != r.origin:
 				continue // the other node has dropped it; of its neighbours it drops none
 			case theirs == nil:
-				theirs = &r.ctx.none
+				theirs = &r.vector.none
 			}
 			most := mine.last() // who pulls gets all: part of it would raise floors that the rest doesn't need
 			if p.flags&pingPull == 0 {
@@ -279,7 +279,7 @@ type originDots struct {
 // offer says what of it the log has. That the log doesn't have something is only worth
 // saying of what isn't on its way to the other node from elsewhere.
 func (r *replica) offer(m *originDots) (flags uint64) {
-	settled := r.ctx.get(m.origin).settled
+	settled := r.vector.get(m.origin).settled
 	for _, iv := range m.dots {
 		some, all := r.log.knows(m.origin, iv)
 		if some {
@@ -301,7 +301,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 	defer r.mu.Unlock()
 	p := r.hear(now, from, q.origin, q.echo)
 	if p != nil && q.origin == p.origin {
-		p.owe(r.ctx.get(q.origin), q.seq, now.mono)
+		p.owe(r.vector.get(q.origin), q.seq, now.mono)
 	}
 	if p != nil {
 		p.claim(q.origin, q.seq)
@@ -310,14 +310,14 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 		r.compareHorizon(now, p, q.horizon)
 		p.synced, p.held = q.flags&pingSynced != 0, q.held
 		if q.flags&pingPull != 0 {
-			p.pull = &q
-			r.n.repairsAnswered++
+			p.request = &q
+			r.counts.repairsAnswered++
 			r.wake()
 			return
 		}
 	}
 	r.answer(now, from, &q, 0)
-	if q.flags&pingClosing != 0 && r.ctx.get(q.origin).covered < q.seq {
+	if q.flags&pingClosing != 0 && r.vector.get(q.origin).covered < q.seq {
 		r.pullFrom(now, from)
 	}
 	r.advance(now)
@@ -327,7 +327,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 	if q.flags&pingContext != 0 && q.flags&pingPull == 0 {
 		offered |= pongContext
-		if q.flags&pingAll == 0 && r.ctx.restOf(q.entries) != q.rest {
+		if q.flags&pingAll == 0 && r.vector.restOf(q.entries) != q.rest {
 			offered |= pongAll
 		}
 		for m := range r.lacking(q) {
@@ -337,8 +337,8 @@ func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 		}
 	}
 	a := pong{id: q.id, origin: r.origin, seq: r.seq, wall: now.wall, flags: offered,
-		horizon: r.ctx.horizon, held: uint64(r.store.len()), echo: r.touches.echo()}
-	run := r.ctx.get(q.origin).run(q.seq)
+		horizon: r.vector.horizon, held: uint64(r.store.len()), echo: r.touches.echo()}
+	run := r.vector.get(q.origin).run(q.seq)
 	a.from, a.to = run.from, run.to
 	if r.whole(now) {
 		a.flags |= pongSynced
@@ -382,7 +382,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 		if !caughtUp {
 			r.gapsWait = now.mono + roundMin // what is missing can't be had now
 		} else {
-			r.askAgain(now, func(q *peerState) bool { return q != p && (q.offer != 0 || !q.known) })
+			r.askAgain(now, func(q *neighbour) bool { return q != p && (q.offer != 0 || !q.known) })
 		}
 	}
 	if a.flags&pongAll != 0 && a.id == p.pingID && !p.full { // what wasn't asked is worth no list
@@ -390,32 +390,32 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 		r.ping(now, from, 0)
 	}
 	r.advance(now)
-	r.judgeComplete(now)
+	r.noteComplete(now)
 }
 
 // claim notes how far a node's own dots go, if it says so itself.
-func (p *peerState) claim(origin, seq uint64) {
+func (p *neighbour) claim(origin, seq uint64) {
 	if origin == p.origin {
 		p.claims, p.claimed = true, max(p.claimed, seq)
 	}
 }
 
-// disbelieve is called when a neighbour has written less than what this node's context had of it when
+// disbelieve is called when a neighbour has written less than what this node's vector had of it when
 // it was asked. So that was wrong, whoever told it, and what the neighbour writes next would be taken
 // for known. All that is believed to be processed of it is forgotten, and got again.
-func (r *replica) disbelieve(p *peerState) {
-	r.ctx.forget(p.origin)
+func (r *replica) disbelieve(p *neighbour) {
+	r.vector.forget(p.origin)
 	p.listed = 0
-	r.n.disbelieved++
+	r.counts.disbelieved++
 	r.active = true
-	for _, q := range r.peers { // what they said was about that context
+	for _, q := range r.peers { // what they said was about that vector
 		q.known, q.offer = false, 0
 	}
 	r.nextRound = 0
 }
 
 // askAgain has neighbours say again what they have more than this node.
-func (r *replica) askAgain(now instant, whom func(*peerState) bool) {
+func (r *replica) askAgain(now instant, whom func(*neighbour) bool) {
 	for _, id := range r.peerIDs {
 		if p := r.peers[id]; whom(p) {
 			p.known, p.offer = false, 0
@@ -426,12 +426,12 @@ func (r *replica) askAgain(now instant, whom func(*peerState) bool) {
 
 // compareClocks cuts a neighbour whose clock provably differs too much: it was read after
 // the ping left, and before the pong came (compare RFC 5905, section 8).
-func (r *replica) compareClocks(now instant, id uint64, p *peerState, wall int64) {
+func (r *replica) compareClocks(now instant, id uint64, p *neighbour, wall int64) {
 	if bound := r.maxSkew + 1; wall-now.wall > bound || p.wall-wall > bound {
 		const layout = "2006-01-02T15:04:05.000Z07:00"
 		r.cut(id, fmt.Sprintf("clocks differ by more than %d ms: %s there, %s here", r.maxSkew,
 			time.UnixMilli(wall).UTC().Format(layout), time.UnixMilli(now.wall).UTC().Format(layout)))
-		r.n.refusedSkewPeers++
+		r.counts.refusedSkewPeers++
 	}
 }
 
@@ -439,15 +439,15 @@ func (r *replica) compareClocks(now instant, id uint64, p *peerState, wall int64
 // node would drop. Otherwise one of the two lacks something for which there are no
 // dots any more: the node with the lesser horizon needs a full sync. A horizon from the future
 // isn't believed: it would keep all that is older out.
-func (r *replica) compareHorizon(now instant, p *peerState, h horizon) {
-	p.apart = false
-	if !h.less(r.ctx.horizon) && !r.future(now, h.stamp) {
-		p.apart = !r.ctx.matches(h)
+func (r *replica) compareHorizon(now instant, p *neighbour, h horizon) {
+	p.diverged = false
+	if !h.less(r.vector.horizon) && !r.future(now, h.stamp) {
+		p.diverged = !r.vector.matches(h)
 	}
 }
 
 // neighbours lists those that are as wanted, by PeerID.
-func (r *replica) neighbours(want func(*peerState) bool) (ids []uint64) {
+func (r *replica) neighbours(want func(*neighbour) bool) (ids []uint64) {
 	for _, id := range r.peerIDs {
 		if p := r.peers[id]; p.missed == 0 && want(p) {
 			ids = append(ids, id)
@@ -456,11 +456,11 @@ func (r *replica) neighbours(want func(*peerState) bool) (ids []uint64) {
 	return ids
 }
 
-func isSynced(p *peerState) bool { return p.synced }
+func isSynced(p *neighbour) bool { return p.synced }
 
 // lag is how old the newest write is that this node has of an origin; -1 if it has none.
 func (r *replica) lag(now instant, origin uint64) time.Duration {
-	newest := r.ctx.get(origin).newest
+	newest := r.vector.get(origin).newest
 	if newest == 0 {
 		return -1
 	}

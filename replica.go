@@ -17,13 +17,13 @@ import (
 //
 // Lock order: replica.mu, then a store shard's.
 type replica struct {
-	id      uint64 // PeerID
-	origin  uint64
-	maxSkew int64         // ms, rounded up
-	local   bool          // no other node will ever be: nothing is logged or queued
-	lone    time.Duration // for so long it waits for others, see judge
-	alike   time.Duration // and for one of them to be synced
-	least   int           // neighbours, or it isn't ready
+	id            uint64 // PeerID
+	origin        uint64
+	maxSkew       int64         // ms, rounded up
+	local         bool          // no other node will ever be: nothing is logged or queued
+	aloneLimit    time.Duration // for so long it waits for others, see declareInTime
+	unsyncedLimit time.Duration // and for one of them to be synced
+	minPeers      int           // neighbours, or it isn't ready
 
 	chunkBytes, pullBytes int
 	stepWork              int    // see letOthers
@@ -40,7 +40,7 @@ type replica struct {
 	closed  bool
 	clock   clock
 	seq     uint64 // of the last local write
-	ctx     *dotContext
+	vector  *versionVector
 	log     *deltaLog
 	touches touches
 	outbox  outbox
@@ -55,9 +55,9 @@ type replica struct {
 	pings      []pingTo
 	cuts       []cut
 	swept      int // the next shard to sweep
-	n          replicaStats
+	counts     replicaCounts
 
-	peers   map[uint64]*peerState
+	peers   map[uint64]*neighbour
 	peerIDs []uint64 // their PeerIDs, ascending
 	nonces  uint64   // drawn so far
 	turns   int      // taken among neighbours
@@ -83,22 +83,22 @@ type replica struct {
 
 	// sync_in.go, sync_out.go
 	sync      *syncIn
-	patience  time.Duration // with the next session
+	syncLimit time.Duration // with the next session
 	mark      uint8         // of the last session
 	vouching  bool          // see vouch
 	unvouched bool          // something is held of a session that didn't end
 	serving   map[uint64]*syncOut
 
 	// synced.go
-	synced      bool
-	complete    bool          // complete.go
-	fed         uint64        // records that came of what it lacked,
-	fedAt       time.Duration // when there were more of them
-	lonely      time.Duration // the last neighbour left
-	unsyncedFor time.Duration // since when all neighbours are unsynced
-	syncedFrom  uint64        // PeerID of who sent the last full sync
-	syncFailure string
-	notices     []syncNotice
+	synced        bool
+	complete      bool          // complete.go
+	fed           uint64        // records that came of what it lacked,
+	fedAt         time.Duration // when there were more of them
+	aloneSince    time.Duration // the last neighbour left
+	unsyncedSince time.Duration // since when all neighbours are unsynced
+	syncedFrom    uint64        // PeerID of who sent the last full sync
+	syncFailure   string
+	notices       []syncNotice
 }
 
 type replicaConfig struct {
@@ -137,7 +137,7 @@ type message struct {
 }
 
 // replicaStats are counters, guarded by replica.mu.
-type replicaStats struct {
+type replicaCounts struct {
 	sets, deletes               uint64
 	recordsIn, recordsOut       uint64
 	duplicates                  uint64
@@ -147,16 +147,16 @@ type replicaStats struct {
 	droppedIntervals            uint64
 	droppedOrigins              uint64
 
-	clears                            uint64
-	repairsAsked, repairsAnswered     uint64
-	recordsRepaired, recordsRetrieved uint64
-	syncsServed, syncsReceived        uint64
-	syncsFailed, recordsSynced        uint64
-	skipped, disbelieved              uint64
-	syncBytesIn, syncBytesOut         uint64
-	syncTook                          time.Duration
-	stuck, refusedSkewPeers           uint64
-	leasesGranted, leasesMissed       uint64
+	clears                         uint64
+	repairsAsked, repairsAnswered  uint64
+	recordsResent, recordsRepaired uint64
+	syncsServed, syncsReceived     uint64
+	syncsFailed, recordsSynced     uint64
+	skipped, disbelieved           uint64
+	syncBytesIn, syncBytesOut      uint64
+	syncTook                       time.Duration
+	stuck, refusedSkewPeers        uint64
+	leasesGranted, leasesMissed    uint64
 
 	provisionalKept, provisionalOffered     uint64
 	provisionalAccepted, provisionalRefused uint64
@@ -178,12 +178,12 @@ func newReplica(c replicaConfig) *replica {
 	if c.became == nil {
 		c.became = func() {}
 	}
-	lone, alike := c.syncTimeout, c.syncTimeout
-	if alike < 0 {
-		alike = defaultSyncTimeout
+	alone, unsynced := c.syncTimeout, c.syncTimeout
+	if unsynced < 0 {
+		unsynced = defaultSyncTimeout
 	}
 	if c.syncTimeout < 0 || c.minPeers > 0 {
-		c.first, lone = false, never
+		c.first, alone = false, never
 	}
 	return &replica{
 		id:      c.id,
@@ -194,14 +194,14 @@ func newReplica(c replicaConfig) *replica {
 		changed: c.changed,
 		store:   newStore(c.store),
 		became:  c.became,
-		ctx:     newDotContext(c.origin, cmp.Or(c.maxOrigins, maxOrigins)),
+		vector:  newVersionVector(c.origin, cmp.Or(c.maxOrigins, maxOrigins)),
 		log:     newDeltaLog(c.logSize),
 		touches: newTouches(c.local, c.touchLog),
 		outbox:  outbox{most: cmp.Or(c.maxPending, defaultMaxPending)},
 
 		writtenTo: map[int]uint64{},
 
-		peers:   map[uint64]*peerState{},
+		peers:   map[uint64]*neighbour{},
 		serving: map[uint64]*syncOut{},
 		leases:  map[string]*lease{},
 		asks:    map[uint64]*leaseAsk{},
@@ -209,12 +209,12 @@ func newReplica(c replicaConfig) *replica {
 
 		idleLeases: list.New(),
 
-		patience: syncPatience,
-		synced:   c.first || c.local,
-		complete: c.first || c.local,
-		lone:     lone,
-		alike:    alike,
-		least:    c.minPeers,
+		syncLimit:     syncPatience,
+		synced:        c.first || c.local,
+		complete:      c.first || c.local,
+		aloneLimit:    alone,
+		unsyncedLimit: unsynced,
+		minPeers:      c.minPeers,
 
 		lastSurvey: -surveyEvery,
 		chunkBytes: cmp.Or(c.chunkBytes, defaultChunkBytes),
@@ -240,7 +240,7 @@ func (r *replica) setRecord(now instant, rec *record) error {
 	if r.closed {
 		return ErrClosed
 	}
-	r.n.sets++
+	r.counts.sets++
 	r.write(now, rec, at)
 	return nil
 }
@@ -271,7 +271,7 @@ func (r *replica) delete(now instant, key string) error {
 	if r.closed {
 		return ErrClosed
 	}
-	r.n.deletes++
+	r.counts.deletes++
 	r.write(now, rec, at)
 	return nil
 }
@@ -285,7 +285,7 @@ func (r *replica) clear(now instant) error {
 	}
 	r.clearing.Store(true)
 	defer r.clearing.Store(false)
-	r.n.clears++
+	r.counts.clears++
 	r.write(now, &record{kind: kindClear}, place{})
 	return nil
 }
@@ -309,7 +309,7 @@ func (r *replica) makeRoom(now instant, rec *record) {
 	}
 }
 
-// commit is the critical section of a local write: the context must never
+// commit is the critical section of a local write: the vector must never
 // cover a dot that the store doesn't have yet.
 func (r *replica) commit(now instant, rec *record, at place) {
 	r.store.applyAt(now, rec, true, at)
@@ -319,7 +319,7 @@ func (r *replica) commit(now instant, rec *record, at place) {
 		return
 	}
 	r.log.put(r.origin, r.seq, rec)
-	r.ctx.add(r.origin, r.seq, rec.stamp, now.mono)
+	r.vector.add(r.origin, r.seq, rec.stamp, now.mono)
 	r.active = true
 	if len(r.peers) == 0 {
 		r.outbox.take() // nobody would get it
@@ -328,7 +328,7 @@ func (r *replica) commit(now instant, rec *record, at place) {
 	if r.idle() {
 		defer r.wake()
 	}
-	r.n.droppedOutbox += r.outbox.put(r.seq, rec)
+	r.counts.droppedOutbox += r.outbox.put(r.seq, rec)
 }
 
 // tick does the periodic work; it wants to be called about once a second. It pings the
@@ -350,18 +350,18 @@ func (r *replica) tend(now instant) {
 	if r.local || r.closed {
 		return
 	}
-	r.ctx.settle()
-	r.ctx.clamp(r.latest(now))
+	r.vector.settle()
+	r.vector.clamp(r.latest(now))
 	r.raiseFloors(now)
 	r.dropArrivals(now)
 	r.pullTick(now)
 	r.syncTick(now)
 	r.serveTick(now)
 	r.round(now)
-	r.judge(now)
+	r.declareInTime(now)
 	r.advance(now)
-	r.judgeComplete(now)
-	if len(r.neighbours(func(p *peerState) bool { return p.pull != nil })) > 0 {
+	r.noteComplete(now)
+	if len(r.neighbours(func(p *neighbour) bool { return p.request != nil })) > 0 {
 		r.wake() // it waited, see tooSoon
 	}
 	r.leaseTick(now)
@@ -383,7 +383,7 @@ func (r *replica) ahead(now instant) time.Duration {
 // goroutines at a time.
 func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.mu.Lock()
-	r.n.recordsOut += uint64(r.outbox.n)
+	r.counts.recordsOut += uint64(r.outbox.n)
 	first, chunks := r.outbox.take()
 	others, pings := append(r.sends, r.leaseSends.take()...), r.pings
 	r.sends, r.pings = nil, nil
@@ -448,11 +448,11 @@ func (r *replica) close() {
 	r.endAsks()
 }
 
-func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
+func (r *replica) stats(now instant) (n replicaCounts, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g = replicaGauges{
-		origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n,
+		origins: len(r.vector.origins), logRecords: r.log.records, outbox: r.outbox.n,
 		syncing: r.sync != nil, serving: len(r.serving),
 	}
 	g.synced, g.syncedFrom = r.complete, r.syncedFrom
@@ -463,7 +463,7 @@ func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
 			Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p),
 		})
 	}
-	return r.n, g
+	return r.counts, g
 }
 
 type replicaGauges struct {

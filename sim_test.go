@@ -311,7 +311,7 @@ func (s *sim) newNode(id, life int) *simNode {
 			hash: keyHash{replay: origin}, stepShards: 1},
 	})
 	n.r.store.table = make([]atomic.Pointer[shard], 1<<(id%3)) // a sync takes several steps
-	n.r.lonely, n.r.unsyncedFor = s.mono(), s.mono()
+	n.r.aloneSince, n.r.unsyncedSince = s.mono(), s.mono()
 	if s.c.stepWork > 0 {
 		n.r.stepWork, n.r.between = s.c.stepWork, func() { s.between(n) }
 	}
@@ -410,12 +410,12 @@ func (s *sim) count(n *simNode) {
 	if n == nil {
 		return
 	}
-	st, m := n.r.store.stats(), n.r.n
+	st, m := n.r.store.stats(), n.r.counts
 	s.n.evictions += int(st.evictions)
 	s.n.refusals += int(st.floorRefusals)
 	s.n.futures += int(m.refusedSkew)
 	s.n.pulls += int(m.repairsAsked)
-	s.n.repaired += int(m.recordsRetrieved)
+	s.n.repaired += int(m.recordsRepaired)
 	s.n.syncs += int(m.syncsReceived)
 	s.n.syncsFailed += int(m.syncsFailed)
 	s.n.originsDropped += int(m.droppedOrigins)

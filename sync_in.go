@@ -8,7 +8,7 @@ import (
 // A full sync, on the side that receives it. One synced neighbour streams what it holds,
 // group by group: entries and tombstones, then the floors, which stand for what it has
 // forgotten. When all has arrived, this node has seen, directly or by its effect, whatever
-// the other one's context covered when it began; so it adopts that context.
+// the other one's vector covered when it began; so it adopts that vector.
 //
 // Chunks are acknowledged, and come in order; a session that stalls is given up, and another
 // neighbour takes over. What was received stays: it is true, only not complete. It is marked, so
@@ -37,7 +37,7 @@ type syncIn struct {
 	group         uint64    // its group
 	records       int       // of that group so far
 	streamed      *keySet   // their keys
-	spoiled       bool      // something came from the future: the context can't be adopted
+	spoiled       bool      // something came from the future: the vector can't be adopted
 	applying      bool
 	ended         bool          // successfully
 	away          bool          // the connection to the other node is gone,
@@ -50,11 +50,11 @@ type syncIn struct {
 }
 
 // startSync asks one of the neighbours for a full sync. They must be synced, and as wanted.
-func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
+func (r *replica) startSync(now instant, want func(*neighbour) bool) bool {
 	if r.vouching {
 		return false
 	}
-	servers := r.neighbours(func(p *peerState) bool { return p.synced && now.mono >= p.shy && want(p) })
+	servers := r.neighbours(func(p *neighbour) bool { return p.synced && now.mono >= p.retryAt && want(p) })
 	if len(servers) == 0 {
 		return false
 	}
@@ -87,7 +87,7 @@ func (r *replica) abortSync(now instant, why string) {
 	r.leaveSync(why)
 	if p := r.peers[in.peer]; p != nil {
 		p.unable = true
-		p.shy = now.mono + syncShy<<p.failed
+		p.retryAt = now.mono + syncShy<<p.failed
 		p.failed = min(p.failed+1, 5)
 	}
 }
@@ -97,7 +97,7 @@ func (r *replica) leaveSync(why string) {
 	in := r.sync
 	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
 	r.sync = nil
-	r.n.syncsFailed++
+	r.counts.syncsFailed++
 	if p := r.peers[in.peer]; p != nil && p.origin == in.origin {
 		ask := syncAsk{session: in.session, next: in.next, flags: askCancel}
 		r.send(message{to: in.peer, frame: appendAsk(nil, ask)})
@@ -124,8 +124,8 @@ func (r *replica) resumeSync(now instant, peer, origin uint64) {
 
 // refused notes that a neighbour can't serve a full sync now. One that is busy with others, who get on,
 // will serve this node too; but it isn't waited for for ever.
-func (r *replica) refused(now instant, p *peerState, busy bool) {
-	if p.shy = now.mono + syncBusy; p.busySince == 0 {
+func (r *replica) refused(now instant, p *neighbour, busy bool) {
+	if p.retryAt = now.mono + syncBusy; p.busySince == 0 {
 		p.busySince = now.mono
 	}
 	p.unable = p.unable || !busy || now.mono-p.busySince >= syncPatience
@@ -139,9 +139,9 @@ func (r *replica) syncTick(now instant) {
 		r.abortSync(now, "it left")
 	case now.mono-in.progress >= syncStall:
 		r.abortSync(now, "nothing came any more")
-	case now.mono-in.began >= r.patience:
-		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.patience))
-		r.patience *= 2
+	case now.mono-in.began >= r.syncLimit:
+		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.syncLimit))
+		r.syncLimit *= 2
 	case now.mono-max(in.progress, in.asked) >= syncAgain:
 		r.ask(now, askAgain)
 	}
@@ -266,7 +266,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 	if r.makeRoom(now, rec); r.sync != in {
 		return // it was given up while the lock was free
 	}
-	r.n.recordsSynced++
+	r.counts.recordsSynced++
 	if !r.apply(now, rec, r.store.placeOf(rec.key), dot{}) {
 		in.spoiled = true
 	}
@@ -274,7 +274,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 	in.records++
 }
 
-// endSync adopts the server's context, as it was when the session began: for each of its
+// endSync adopts the server's vector, as it was when the session began: for each of its
 // dots, what was streamed is as new, or the floors and Clear stand for it.
 func (r *replica) endSync(now instant) {
 	in := r.sync
@@ -283,13 +283,13 @@ func (r *replica) endSync(now instant) {
 	r.store.touchAll()
 	r.touchAll(now, dot{})
 	r.unvouched = false
-	r.patience = syncPatience
+	r.syncLimit = syncPatience
 	r.becomeSynced()
-	r.n.syncsReceived++
-	r.n.syncBytesIn += in.bytes
-	r.n.syncTook = now.mono - in.began
+	r.counts.syncsReceived++
+	r.counts.syncBytesIn += in.bytes
+	r.counts.syncTook = now.mono - in.began
 	r.syncedFrom = in.peer
-	r.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.n.syncTook})
+	r.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.counts.syncTook})
 	r.mu.Unlock()
 	for _, key := range r.store.vouch(in.mark) {
 		r.changed(key, kindForget)
@@ -302,33 +302,33 @@ func (r *replica) endSync(now instant) {
 		p.failed, p.unable, p.busySince = 0, false, 0
 	}
 	for _, p := range r.peers {
-		p.apart = false
+		p.diverged = false
 	}
-	r.askAgain(now, func(*peerState) bool { return true })
-	r.judgeComplete(now) // where nobody is left to be asked
+	r.askAgain(now, func(*neighbour) bool { return true })
+	r.noteComplete(now) // where nobody is left to be asked
 }
 
-// adopt merges another node's context into this one's. There may be half a million gaps, so it gives
+// adopt merges another node's vector into this one's. There may be half a million gaps, so it gives
 // the lock up now and then: each dot may be adopted by itself.
 //
-// Stamps of the context only say how old its origins are. Those from the future are taken over as the
+// Stamps of the vector only say how old its origins are. Those from the future are taken over as the
 // latest that isn't: one that was wrong would otherwise stay the youngest, or as the horizon keep all
 // else out, for as long as it is ahead. Nor is a neighbour believed to have written more than it says
 // itself.
 func (r *replica) adopt(now instant, head *syncChunk) {
-	before, h := r.ctx.horizon, head.horizon
+	before, h := r.vector.horizon, head.horizon
 	h.stamp = r.past(now, h.stamp)
 	// What this node knows of origins that the other one has dropped, nobody can ask for.
-	unique := before.less(h) && r.ctx.knowsBehind(h) && r.ctx.printUpTo(h.stamp) != h.print
+	unique := before.less(h) && r.vector.knowsBehind(h) && r.vector.printUpTo(h.stamp) != h.print
 	for i := range head.entries {
 		e := &head.entries[i]
 		e.newest = r.past(now, e.newest)
-		if s := r.ctx.origins[e.origin]; s != nil {
+		if s := r.vector.origins[e.origin]; s != nil {
 			s.newest = max(s.newest, e.newest)
 		}
 	}
 	if before.less(h) {
-		r.ctx.drop(h)
+		r.vector.drop(h)
 	}
 	claimed := map[uint64]uint64{}
 	for _, p := range r.peers {
@@ -342,25 +342,25 @@ func (r *replica) adopt(now instant, head *syncChunk) {
 		if most, says := claimed[e.origin]; says && e.last() > most {
 			e.dotSet = e.upTo(most)
 		}
-		s := r.ctx.origins[e.origin]
+		s := r.vector.origins[e.origin]
 		if e.origin == r.origin || e.last() == 0 ||
-			s == nil && e.newest <= r.ctx.horizon.stamp && !r.ctx.live[e.origin] {
+			s == nil && e.newest <= r.vector.horizon.stamp && !r.vector.live[e.origin] {
 			continue
 		}
 		if work += 8 + len(e.ahead); s == nil {
 			s = &dotSet{heard: longAgo} // it isn't listed in every ping
-			r.ctx.origins[e.origin] = s
+			r.vector.origins[e.origin] = s
 		} else {
 			work += len(s.ahead)
 		}
-		r.n.droppedIntervals += uint64(s.merge(&e.dotSet))
+		r.counts.droppedIntervals += uint64(s.merge(&e.dotSet))
 		s.print(e.origin) // the next ping needs those of all, at once
 		if work >= r.stepWork {
 			work = 0
 			r.letOthers()
 		}
 	}
-	r.n.droppedOrigins += uint64(r.ctx.trim())
+	r.counts.droppedOrigins += uint64(r.vector.trim())
 	if unique {
 		r.skip(now)
 	}
@@ -371,8 +371,8 @@ func (r *replica) adopt(now instant, head *syncChunk) {
 // node has something for which there are no dots.
 func (r *replica) skip(now instant) {
 	r.seq++
-	r.n.skipped++
-	r.n.droppedOutbox += uint64(r.outbox.n) // its dots must be consecutive; the log has them
+	r.counts.skipped++
+	r.counts.droppedOutbox += uint64(r.outbox.n) // its dots must be consecutive; the log has them
 	r.outbox.take()
-	r.ctx.add(r.origin, r.seq, r.clock.tick(now.wall), now.mono)
+	r.vector.add(r.origin, r.seq, r.clock.tick(now.wall), now.mono)
 }

@@ -15,7 +15,7 @@ const (
 	defaultChunkBytes = cutFrame
 	syncForget        = 15 * time.Second
 	syncResend        = 100 * time.Millisecond // between two times that all of these are sent again
-	syncApart         = time.Second            // between the beginnings of a neighbour's sessions: contexts are large
+	syncApart         = time.Second            // between the beginnings of a neighbour's sessions: vectors are large
 )
 
 // syncOut is a session. The fields below flush's belong to flush alone, the others are
@@ -88,8 +88,8 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 		out.moved, out.sent, out.repeats = now.mono, now.mono, 0
 	}
 	if out.made && len(out.window) == 0 {
-		r.n.syncsServed++
-		r.n.syncBytesOut += out.bytes
+		r.counts.syncsServed++
+		r.counts.syncBytesOut += out.bytes
 		delete(r.serving, from)
 		return
 	}
@@ -128,12 +128,12 @@ func (r *replica) canServe(now instant, to uint64) bool {
 }
 
 func (r *replica) newSession(now instant, origin, session uint64) *syncOut {
-	entries, _ := r.ctx.list(longAgo)
+	entries, _ := r.vector.list(longAgo)
 	return &syncOut{origin: origin, session: session, most: r.chunkBytes, moved: now.mono, head: syncChunk{
 		session: session,
 		groups:  uint64(r.store.groups()),
 		entries: entries,
-		horizon: r.ctx.horizon,
+		horizon: r.vector.horizon,
 	}}
 }
 

@@ -33,27 +33,27 @@ func (r *replica) whole(now instant) bool {
 	return r.synced && !r.unvouched && !r.future(now, r.clock.last.Load())
 }
 
-// judge declares the node synced, if its time has come. One that was synced before, and holds
+// declareInTime declares the node synced, if its time has come. One that was synced before, and holds
 // what a full sync brought that didn't end, doesn't wait for others: it has the most.
-func (r *replica) judge(now instant) {
+func (r *replica) declareInTime(now instant) {
 	if len(r.peers) == 0 || r.knowsServer() {
-		r.unsyncedFor = now.mono
+		r.unsyncedSince = now.mono
 	}
 	if r.synced && !r.unvouched || r.sync != nil || r.vouching {
 		return
 	}
 	switch {
 	case len(r.peers) == 0:
-		if now.mono-r.lonely >= r.lone {
+		if now.mono-r.aloneSince >= r.aloneLimit {
 			r.declare(now)
 		}
 	case r.knowsSynced(): // and since then all that are have failed to serve this node
-		if now.mono-r.unsyncedFor >= r.alike {
+		if now.mono-r.unsyncedSince >= r.unsyncedLimit {
 			r.declare(now)
 		}
 	default:
-		alike := now.mono - r.unsyncedFor
-		if alike >= electAfter && (r.synced || r.leads()) || alike >= r.alike {
+		since := now.mono - r.unsyncedSince
+		if since >= electAfter && (r.synced || r.leads()) || since >= r.unsyncedLimit {
 			r.declare(now)
 		}
 	}
@@ -66,7 +66,7 @@ func (r *replica) declare(now instant) {
 		r.vouch(now)
 	}
 	if !r.synced {
-		r.notice(syncNotice{others: len(r.peers), took: now.mono - r.lonely})
+		r.notice(syncNotice{others: len(r.peers), took: now.mono - r.aloneSince})
 	}
 	r.becomeSynced()
 	for _, id := range r.peerIDs { // they may be waiting for one that is
@@ -120,19 +120,19 @@ func (r *replica) unsynced(now instant) string {
 	switch in := r.sync; {
 	case r.synced && !r.complete && in == nil:
 		return r.incomplete(now)
-	case r.complete && len(r.peers) < r.least:
-		return fmt.Sprintf("only %d of at least %d other nodes are connected (MinPeers)", len(r.peers), r.least)
+	case r.complete && len(r.peers) < r.minPeers:
+		return fmt.Sprintf("only %d of at least %d other nodes are connected (MinPeers)", len(r.peers), r.minPeers)
 	case r.complete:
 		return ""
 	case in != nil && in.head.groups > 0:
 		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, 100*in.group/in.head.groups)
 	case in != nil:
 		return fmt.Sprintf("a full sync from node %x begins", in.peer)
-	case len(r.peers) == 0 && r.lone == never:
+	case len(r.peers) == 0 && r.aloneLimit == never:
 		return fmt.Sprintf("no other node is reached for %v; "+
-			"with MinPeers, or a negative SyncTimeout, it waits until one is", (now.mono - r.lonely).Round(time.Second))
+			"with MinPeers, or a negative SyncTimeout, it waits until one is", (now.mono - r.aloneSince).Round(time.Second))
 	case len(r.peers) == 0:
-		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", (now.mono - r.lonely).Round(time.Second), r.lone)
+		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", (now.mono - r.aloneSince).Round(time.Second), r.aloneLimit)
 	case r.syncFailure != "":
 		return r.syncFailure
 	}
