@@ -222,10 +222,10 @@ var mutants = []mutant{
 	{name: "an unsynced server", edits: []edit{
 		{"sync_out.go", "return r.whole(now) && !r.closed &&", "return !r.closed &&"},
 		{"sync_in.go", "func(p *neighbour) bool { return p.synced && now.mono >= p.retryAt", "func(p *neighbour) bool { return now.mono >= p.retryAt"}}},
-	{name: "a server's gaps are taken as covered", edits: []edit{{"sync_in.go",
-		"r.counts.droppedIntervals += uint64(s.merge(&e.dotSet))", "r.counts.droppedIntervals += uint64(s.merge(&dotSet{covered: e.last(), newest: e.newest}))"}}},
-	{name: "what a server has beyond a gap isn't adopted", edits: []edit{{"sync_in.go",
-		"r.counts.droppedIntervals += uint64(s.merge(&e.dotSet))", "r.counts.droppedIntervals += uint64(s.merge(&dotSet{covered: e.covered, newest: e.newest}))"}}},
+	{name: "a server's gaps are taken as covered", edits: []edit{{"adopt.go",
+		"a.dropped += s.merge(&e.dotSet)", "a.dropped += s.merge(&dotSet{covered: e.last(), newest: e.newest})"}}},
+	{name: "what a server has beyond a gap isn't adopted", edits: []edit{{"adopt.go",
+		"a.dropped += s.merge(&e.dotSet)", "a.dropped += s.merge(&dotSet{covered: e.covered, newest: e.newest})"}}},
 	{name: "the context as it is when the session ends", edits: []edit{
 		{"sync_out.go", "\t\tif out.group == groups {\n", "\t\tif out.group == groups {\n\t\t\tc.entries = out.now()\n"},
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead syncChunk\n\tnow  func() []vectorEntry\n\n\t// flush's:"},
@@ -249,9 +249,9 @@ var mutants = []mutant{
 	{name: "the future: what was taken over while the clock was ahead stays", edits: []edit{{"replica.go",
 		"\tr.vector.clamp(r.latest(now))\n", ""}}},
 	{name: "the future: a full sync's context is taken over unseen", test: "TestSyncContextFromTheFuture",
-		edits: []edit{{"sync_in.go", "e.newest = r.past(now, e.newest)", "_ = r.past(now, e.newest)"}}},
+		edits: []edit{{"adopt.go", "e.newest = min(e.newest, latest)", "_ = min(e.newest, latest)"}}},
 	{name: "the future: a full sync's horizon is taken over unseen", test: "TestSyncContextFromTheFuture",
-		edits: []edit{{"sync_in.go", "h.stamp = r.past(now, h.stamp)", "_ = r.past(now, h.stamp)"}}},
+		edits: []edit{{"adopt.go", "h.stamp = min(h.stamp, latest)", "_ = min(h.stamp, latest)"}}},
 	{name: "the future: one Clear of a node is enough", edits: []edit{{"receive.go",
 		"if slices.Contains(r.clears, rec.version) {", "if r.store.clearVersion().origin == rec.origin {"}}},
 	{name: "the future: a Clear clears whenever it comes", edits: []edit{{"receive.go",
@@ -270,7 +270,7 @@ var mutants = []mutant{
 
 	// What others say, and ask for.
 	{name: "a full sync is believed what others have written", test: "TestClaimsOfASync",
-		edits: []edit{{"sync_in.go",
+		edits: []edit{{"adopt.go",
 			"says && e.last() > most {", "says && e.last() > most && false {"}}},
 	{name: "a context that knows too much stays", test: "TestClaimsAreGotAgain", edits: []edit{{"repair.go",
 		"if a.id == p.pingID && a.seq < p.listed {", "if a.id == p.pingID && a.seq < p.listed && false {"}}},
@@ -293,11 +293,11 @@ var mutants = []mutant{
 
 	// The lock, and the log.
 	{name: "nobody is let in while a ping is answered", test: "TestLockIsntHeldForLong",
-		edits: []edit{{"repair.go",
-			"if work >= r.stepWork {", "if false {"}}},
+		edits: []edit{{"compare.go",
+			"if c.work < most {", "if true {"}}},
 	{name: "nobody is let in while a context is adopted", test: "TestLockIsntHeldForLong",
-		edits: []edit{{"sync_in.go",
-			"if work >= r.stepWork {", "if false {"}}},
+		edits: []edit{{"adopt.go",
+			"if work += a.merge(e); work >= most {", "if work += a.merge(e); work < 0 {"}}},
 	{name: "a context that is on its way changes", test: "TestVectorList", edits: []edit{{"dots.go",
 		"\tif s.shared {\n", "\tif false {\n"}}},
 	{name: "the log knows all of which it knows some", test: "TestDeltaLogSearch",
@@ -308,7 +308,7 @@ var mutants = []mutant{
 	{name: "a horizon is taken over unseen", edits: []edit{{"vector.go",
 		"if h != v.horizon && v.printUpTo(h.stamp) != h.print {", "if false {"}}},
 	{name: "what only this node knows behind a horizon isn't passed on", edits: []edit{{"sync_in.go",
-		"\tif unique {\n", "\tif unique && false {\n"}}},
+		"\tif a.unique {\n", "\tif a.unique && false {\n"}}},
 
 	// Slow lines, and when a node is ready.
 	{name: "lines: what is on its way is asked for where it leaves a gap", test: "TestArrivingIsNotAskedFor", edits: []edit{{"arriving.go",

@@ -136,7 +136,14 @@ func (r *replica) answerPull(now instant, sends []message, id uint64, p *neighbo
 	p.pulled, p.pulledAt = q.claimed(), now.mono
 	var crowded []originDots
 	var rest missingDots
-	for m := range r.lacking(q) {
+	for c := r.vector.compare(q.claim(), true); c.next(); {
+		if c.due(r.stepWork) {
+			r.letOthers()
+		}
+		m := c.lacking()
+		if len(m.dots) == 0 {
+			continue
+		}
 		flags |= r.offer(&m) & pongOld
 		if m.crowded {
 			crowded = append(crowded, m)
@@ -168,6 +175,11 @@ func (r *replica) answerPull(now instant, sends []message, id uint64, p *neighbo
 // it can't be had.
 func (p *neighbour) tooSoon(now instant) bool {
 	return p.request != nil && p.request.claimed() == p.pulled && now.mono < p.pulledAt+pullAgain
+}
+
+// claim is what a ping says that its sender has processed.
+func (q *ping) claim() vectorClaim {
+	return vectorClaim{origin: q.origin, entries: q.entries, all: q.flags&pingAll != 0, horizon: q.horizon}
 }
 
 // claimed is how many dots the vector of a ping has, which grows with every answer to a pull that

@@ -3,8 +3,6 @@ package bcache
 import (
 	"encoding/binary"
 	"fmt"
-	"iter"
-	"maps"
 	"slices"
 	"time"
 
@@ -99,7 +97,7 @@ func (r *replica) joined(now instant, peer, origin uint64) {
 	}
 	r.peers[peer] = &neighbour{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono,
 		listAll: true, pulledAt: longAgo, began: longAgo}
-	r.vector.live[origin] = true
+	r.vector.keep(origin)
 	r.active = true
 	if !r.closed {
 		r.ping(now, peer, 0)
@@ -115,9 +113,7 @@ func (r *replica) left(now instant, peer uint64) {
 	if p == nil {
 		return
 	}
-	if p.origin != r.origin {
-		delete(r.vector.live, p.origin)
-	}
+	r.vector.release(p.origin)
 	delete(r.peers, peer)
 	r.peerIDs = slices.DeleteFunc(r.peerIDs, func(id uint64) bool { return id == peer })
 	r.active = true
@@ -223,39 +219,6 @@ func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing
 	r.sendPing(pingTo{id, q})
 }
 
-// lacking lists what this node has and the sender of a ping lacks, ascending by origin. There may be
-// half a million gaps, so it gives the lock up now and then. That does no harm: what changes meanwhile
-// is seen or isn't, as if it had come before or after.
-func (r *replica) lacking(p *ping) iter.Seq[originDots] {
-	return func(yield func(originDots) bool) {
-		everything, work := p.flags&pingAll != 0, 0
-		for _, o := range slices.Sorted(maps.Keys(r.vector.origins)) {
-			if work >= r.stepWork {
-				work = 0
-				r.letOthers()
-			}
-			mine, theirs := r.vector.get(o), entryOf(p.entries, o)
-			switch {
-			case o == p.origin || theirs == nil && !everything:
-				continue
-			case theirs == nil && mine.newest <= p.horizon.stamp && o != r.origin:
-				continue // the other node has dropped it; of its neighbours it drops none
-			case theirs == nil:
-				theirs = &r.vector.none
-			}
-			most := mine.last() // who pulls gets all: part of it would raise floors that the rest doesn't need
-			if p.flags&pingPull == 0 {
-				most = mine.overdue(theirs)
-			}
-			work += 8 + len(mine.ahead) + len(theirs.ahead)
-			dots := mine.minus(theirs, most)
-			if len(dots) > 0 && !yield(originDots{o, dots, len(theirs.ahead) >= maxIntervals}) {
-				return
-			}
-		}
-	}
-}
-
 // letOthers gives the lock up for a moment: others may want it. It is called after so much work as
 // stepWork says.
 func (r *replica) letOthers() {
@@ -264,16 +227,6 @@ func (r *replica) letOthers() {
 		r.between()
 	}
 	r.mu.Lock()
-}
-
-// originDots are some dots of an origin.
-type originDots struct {
-	origin uint64
-	dots   []interval
-
-	// The other node has as many gaps as it may: they have to be filled from below before it takes
-	// anything beyond them.
-	crowded bool
 }
 
 // offer says what of it the log has. That the log doesn't have something is only worth
@@ -307,7 +260,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 		p.claim(q.origin, q.seq)
 	}
 	if p != nil && q.flags&pingContext != 0 {
-		r.compareHorizon(now, p, q.horizon)
+		p.diverged = r.vector.reconcile(q.horizon, r.latest(now))
 		p.synced, p.held = q.flags&pingSynced != 0, q.held
 		if q.flags&pingPull != 0 {
 			p.request = &q
@@ -330,10 +283,13 @@ func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 		if q.flags&pingAll == 0 && r.vector.restOf(q.entries) != q.rest {
 			offered |= pongAll
 		}
-		for m := range r.lacking(q) {
-			if offered |= r.offer(&m); offered&(pongLog|pongOld) == pongLog|pongOld {
-				break // there is no more to say
+		const everything = pongLog | pongOld // then there is no more to say
+		for c := r.vector.compare(q.claim(), false); offered&everything != everything && c.next(); {
+			if c.due(r.stepWork) {
+				r.letOthers()
 			}
+			m := c.lacking()
+			offered |= r.offer(&m)
 		}
 	}
 	a := pong{id: q.id, origin: r.origin, seq: r.seq, wall: now.wall, flags: offered,
@@ -360,7 +316,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	if a.id == p.pingID {
 		r.compareClocks(now, from, p, a.wall)
 	}
-	r.compareHorizon(now, p, a.horizon)
+	p.diverged = r.vector.reconcile(a.horizon, r.latest(now))
 	p.synced, p.held = a.flags&pongSynced != 0, a.held
 	p.claim(a.origin, a.seq)
 	if a.id == p.pingID && a.seq < p.listed {
@@ -435,17 +391,6 @@ func (r *replica) compareClocks(now instant, id uint64, p *neighbour, wall int64
 	}
 }
 
-// compareHorizon takes over what a neighbour has dropped, if it is the same as what this
-// node would drop. Otherwise one of the two lacks something for which there are no
-// dots any more: the node with the lesser horizon needs a full sync. A horizon from the future
-// isn't believed: it would keep all that is older out.
-func (r *replica) compareHorizon(now instant, p *neighbour, h horizon) {
-	p.diverged = false
-	if !h.less(r.vector.horizon) && !r.future(now, h.stamp) {
-		p.diverged = !r.vector.matches(h)
-	}
-}
-
 // neighbours lists those that are as wanted, by PeerID.
 func (r *replica) neighbours(want func(*neighbour) bool) (ids []uint64) {
 	for _, id := range r.peerIDs {
@@ -457,12 +402,3 @@ func (r *replica) neighbours(want func(*neighbour) bool) (ids []uint64) {
 }
 
 func isSynced(p *neighbour) bool { return p.synced }
-
-// lag is how old the newest write is that this node has of an origin; -1 if it has none.
-func (r *replica) lag(now instant, origin uint64) time.Duration {
-	newest := r.vector.get(origin).newest
-	if newest == 0 {
-		return -1
-	}
-	return time.Duration(max(now.wall-stampWall(newest), 0)) * time.Millisecond
-}

@@ -459,7 +459,7 @@ func (r *replica) stats(now instant) (n replicaCounts, g replicaGauges) {
 	for _, id := range r.peerIDs {
 		p := r.peers[id]
 		g.peers = append(g.peers, PeerStats{
-			ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard,
+			ID: id, Lag: r.vector.lag(now, p.origin), Silent: now.mono - p.heard,
 			Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p),
 		})
 	}

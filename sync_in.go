@@ -279,7 +279,15 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 func (r *replica) endSync(now instant) {
 	in := r.sync
 	in.applying, in.ended = true, true // no other session until the marks of this one are gone
-	r.adopt(now, &in.head)
+	a := r.vector.adopt(in.head.entries, in.head.horizon, r.latest(now), r.claimed())
+	for a.step(r.stepWork) {
+		r.letOthers()
+	}
+	r.counts.droppedIntervals += uint64(a.dropped)
+	r.counts.droppedOrigins += uint64(r.vector.trim())
+	if a.unique {
+		r.skip(now)
+	}
 	r.store.touchAll()
 	r.touchAll(now, dot{})
 	r.unvouched = false
@@ -308,62 +316,15 @@ func (r *replica) endSync(now instant) {
 	r.noteComplete(now) // where nobody is left to be asked
 }
 
-// adopt merges another node's vector into this one's. There may be half a million gaps, so it gives
-// the lock up now and then: each dot may be adopted by itself.
-//
-// Stamps of the vector only say how old its origins are. Those from the future are taken over as the
-// latest that isn't: one that was wrong would otherwise stay the youngest, or as the horizon keep all
-// else out, for as long as it is ahead. Nor is a neighbour believed to have written more than it says
-// itself.
-func (r *replica) adopt(now instant, head *syncChunk) {
-	before, h := r.vector.horizon, head.horizon
-	h.stamp = r.past(now, h.stamp)
-	// What this node knows of origins that the other one has dropped, nobody can ask for.
-	unique := before.less(h) && r.vector.knowsBehind(h) && r.vector.printUpTo(h.stamp) != h.print
-	for i := range head.entries {
-		e := &head.entries[i]
-		e.newest = r.past(now, e.newest)
-		if s := r.vector.origins[e.origin]; s != nil {
-			s.newest = max(s.newest, e.newest)
-		}
-	}
-	if before.less(h) {
-		r.vector.drop(h)
-	}
+// claimed says how far the neighbours' own dots go, by their own word.
+func (r *replica) claimed() map[uint64]uint64 {
 	claimed := map[uint64]uint64{}
 	for _, p := range r.peers {
 		if p.claims {
 			claimed[p.origin] = p.claimed
 		}
 	}
-	work := 0
-	for i := range head.entries {
-		e := &head.entries[i]
-		if most, says := claimed[e.origin]; says && e.last() > most {
-			e.dotSet = e.upTo(most)
-		}
-		s := r.vector.origins[e.origin]
-		if e.origin == r.origin || e.last() == 0 ||
-			s == nil && e.newest <= r.vector.horizon.stamp && !r.vector.live[e.origin] {
-			continue
-		}
-		if work += 8 + len(e.ahead); s == nil {
-			s = &dotSet{heard: longAgo} // it isn't listed in every ping
-			r.vector.origins[e.origin] = s
-		} else {
-			work += len(s.ahead)
-		}
-		r.counts.droppedIntervals += uint64(s.merge(&e.dotSet))
-		s.print(e.origin) // the next ping needs those of all, at once
-		if work >= r.stepWork {
-			work = 0
-			r.letOthers()
-		}
-	}
-	r.counts.droppedOrigins += uint64(r.vector.trim())
-	if unique {
-		r.skip(now)
-	}
+	return claimed
 }
 
 // skip uses up a seq for nothing. No log will ever know that dot, so every other node needs a

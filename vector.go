@@ -23,8 +23,9 @@ const (
 // Reconciliation and Flow Control for Anti-Entropy Protocols", 2008). It isn't
 // locked.
 type versionVector struct {
+	self    uint64
 	origins map[uint64]*dotSet
-	live    map[uint64]bool // this node and its neighbours, which are never dropped
+	live    map[uint64]bool // self and the neighbours, which are never dropped
 	most    int             // origins
 	horizon horizon
 	none    dotSet // stays empty
@@ -42,7 +43,16 @@ func (h horizon) less(i horizon) bool {
 }
 
 func newVersionVector(self uint64, most int) *versionVector {
-	return &versionVector{origins: map[uint64]*dotSet{self: {}}, live: map[uint64]bool{self: true}, most: most}
+	return &versionVector{self: self, origins: map[uint64]*dotSet{self: {}}, live: map[uint64]bool{self: true}, most: most}
+}
+
+// keep has an origin never dropped, release has it dropped like others: a neighbour comes and goes.
+func (v *versionVector) keep(origin uint64) { v.live[origin] = true }
+
+func (v *versionVector) release(origin uint64) {
+	if origin != v.self {
+		delete(v.live, origin)
+	}
 }
 
 // get returns the dots of origin; an empty set, not to be changed, if there are none.
@@ -135,6 +145,23 @@ func (v *versionVector) matches(h horizon) bool {
 	}
 	v.drop(h)
 	return true
+}
+
+// reconcile takes over what a neighbour has dropped, if it is the same as what this node would drop. If it
+// isn't, they have diverged: one of the two lacks something for which there are no dots any more, and the
+// one with the lesser horizon needs a full sync. A horizon from the future, later than latest, isn't
+// believed: it would keep all that is older out.
+func (v *versionVector) reconcile(h horizon, latest uint64) (diverged bool) {
+	return !h.less(v.horizon) && h.stamp <= latest && !v.matches(h)
+}
+
+// lag is how old the newest write is that is known of an origin; -1 if there is none.
+func (v *versionVector) lag(now instant, origin uint64) time.Duration {
+	newest := v.get(origin).newest
+	if newest == 0 {
+		return -1
+	}
+	return time.Duration(max(now.wall-stampWall(newest), 0)) * time.Millisecond
 }
 
 // knowsBehind reports whether dots of origins behind a horizon were processed.
