@@ -218,8 +218,8 @@ func TestFutureOvertakes(t *testing.T) {
 		later := record{key: "k", val: "newer", version: version{stampOf(w.now.wall + 100), 8}}
 		must(t, r.receive(w.now, 2, appendDelta(nil, 8, 3, []record{later})))
 		w.holds(1, "k", "newer")
-		if len(r.writtenTo) > 0 {
-			t.Errorf("%d buckets are remembered", len(r.writtenTo))
+		if len(r.overtaken.written) > 0 {
+			t.Errorf("%d buckets are remembered", len(r.overtaken.written))
 		}
 	}
 }
@@ -234,7 +234,7 @@ func TestFutureClearsAreBounded(t *testing.T) {
 			t.Fatal("it isn't from the future")
 		}
 	}
-	if n := len(r.clears); n != maxClears {
+	if n := len(r.overtaken.clears); n != maxClears {
 		t.Errorf("%d Clears are remembered", n)
 	}
 }

@@ -89,7 +89,12 @@ func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 	if r.hear(now, from, o.origin, o.echo) == nil || r.closed {
 		return
 	}
-	if r.accept(now, &o) {
+	accepts := func() bool { return !r.closed && o.to == r.origin && r.sees(&o) }
+	for accepts() && r.makeRoomToKeep(now, &o.rec, nil, false) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
+	if accepts() && r.accept(now, &o) {
 		r.changed(o.rec.key, o.rec.kind)
 	} else {
 		r.counts.provisionalRefused++
@@ -97,24 +102,12 @@ func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 	}
 }
 
+// accept keeps an offered value, and reports whether it, or one like it, is held.
 func (r *replica) accept(now instant, o *offer) bool {
-	if o.to != r.origin || !r.sees(o) {
-		return false
-	}
-	r.makeRoomToKeep(now, &o.rec, nil, false)
-	if r.closed || !r.sees(o) {
-		return false
-	}
 	o.rec.origin = o.origin
 	held, isNew := r.store.keep(now, &o.rec, nil, false)
 	if isNew {
 		r.counts.provisionalAccepted++
 	}
 	return held
-}
-
-// sees reports whether the fill had seen, when it began, what could have changed its key here.
-func (r *replica) sees(o *offer) bool {
-	return r.touches.known(r.touches.clears, o.seen, o.dots) &&
-		r.touches.known(r.touches.heads[r.store.bucketOf(o.rec.key)], o.seen, o.dots)
 }

@@ -50,7 +50,7 @@ func TestFillDuringAWriteThatIsGivenUp(t *testing.T) {
 	for name, write := range map[string]func(r *replica){
 		"at the bound of gaps": func(r *replica) {
 			seq := uint64(2)
-			for ; r.counts.droppedIntervals == 0; seq += 2 {
+			for ; r.state.counts.droppedIntervals == 0; seq += 2 {
 				give(r, seq, record{key: "x", kind: kindTombstone, version: at(-10_000)})
 			}
 			give(r, seq+2, record{key: "k", kind: kindTombstone, version: at(0)})

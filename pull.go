@@ -308,7 +308,7 @@ func (r *replica) gather(now instant, block originDots, first bool, budget *int)
 		if r.future(now, slot.stamp) { // nobody would take it
 			continue
 		}
-		rec := r.dot(slot)
+		rec := r.recordOf(slot)
 		size := recordSize(&rec)
 		if size > *budget && *budget < r.pullBytes {
 			*budget = 0
@@ -322,15 +322,4 @@ func (r *replica) gather(now instant, block originDots, first bool, budget *int)
 		slices.Reverse(recs)
 	}
 	return seqs, recs
-}
-
-// dot returns what is still known of a dot.
-func (r *replica) dot(slot logSlot) record {
-	if slot.kind != kindClear {
-		if held, ok := r.store.peek(slot.key); ok && held.version == slot.version {
-			return held
-		}
-		return record{key: slot.key, version: slot.version, kind: kindForget}
-	}
-	return record{version: slot.version, kind: kindClear}
 }

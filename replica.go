@@ -5,7 +5,6 @@ import (
 	"container/list"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,10 +16,7 @@ import (
 //
 // Lock order: replica.mu, then a store shard's.
 type replica struct {
-	id            uint64 // PeerID
-	origin        uint64
-	maxSkew       int64         // ms, rounded up
-	local         bool          // no other node will ever be: nothing is logged or queued
+	id            uint64        // PeerID
 	aloneLimit    time.Duration // for so long it waits for others, see declareInTime
 	unsyncedLimit time.Duration // and for one of them to be synced
 	minPeers      int           // neighbours, or it isn't ready
@@ -30,32 +26,18 @@ type replica struct {
 	between               func() // for tests: what others do when they are let
 	wake                  func()
 	became                func() // complete
-	changed               func(key string, kind kind)
-	store                 *store // gets go past the replica
+	state
 
-	_        [64]byte    // what is above never changes, and mustn't travel between processors with what follows
-	clearing atomic.Bool // clear is under way
+	mu     sync.Mutex
+	closed bool
+	outbox outbox
+	offers offers // offer.go
 
-	mu      sync.Mutex
-	closed  bool
-	clock   clock
-	seq     uint64 // of the last local write
-	vector  *versionVector
-	log     *deltaLog
-	touches touches
-	outbox  outbox
-	offers  offers // offer.go
-
-	// Of writes that couldn't be applied, in receive.go:
-	writtenTo  map[int]uint64 // by bucket: up to which stamp others' writes may precede them
-	clearedTo  uint64         // the same for Clears
-	clears     []version      // the last of those
-	givenUpAll uint64         // the epoch that the last of them began
-	sends      []message
-	pings      []pingTo
-	cuts       []cut
-	swept      int // the next shard to sweep
-	counts     replicaCounts
+	sends  []message
+	pings  []pingTo
+	cuts   []cut
+	swept  int // the next shard to sweep
+	counts replicaCounts
 
 	peers   map[uint64]*neighbour
 	peerIDs []uint64 // their PeerIDs, ascending
@@ -140,19 +122,15 @@ type message struct {
 type replicaCounts struct {
 	sets, deletes               uint64
 	recordsIn, recordsOut       uint64
-	duplicates                  uint64
-	refusedSkew, refusedTooBig  uint64
 	malformed, unsupported      uint64
 	droppedOutbox, droppedSends uint64
-	droppedIntervals            uint64
-	droppedOrigins              uint64
 
 	clears                         uint64
 	repairsAsked, repairsAnswered  uint64
 	recordsResent, recordsRepaired uint64
 	syncsServed, syncsReceived     uint64
 	syncsFailed, recordsSynced     uint64
-	skipped, disbelieved           uint64
+	disbelieved                    uint64
 	syncBytesIn, syncBytesOut      uint64
 	syncTook                       time.Duration
 	stuck, refusedSkewPeers        uint64
@@ -186,20 +164,11 @@ func newReplica(c replicaConfig) *replica {
 		c.first, alone = false, never
 	}
 	return &replica{
-		id:      c.id,
-		origin:  c.origin,
-		maxSkew: (c.maxSkew + time.Millisecond - 1).Milliseconds(),
-		local:   c.local,
-		wake:    c.wake,
-		changed: c.changed,
-		store:   newStore(c.store),
-		became:  c.became,
-		vector:  newVersionVector(c.origin, cmp.Or(c.maxOrigins, maxOrigins)),
-		log:     newDeltaLog(c.logSize),
-		touches: newTouches(c.local, c.touchLog),
-		outbox:  outbox{most: cmp.Or(c.maxPending, defaultMaxPending)},
-
-		writtenTo: map[int]uint64{},
+		id:     c.id,
+		state:  newState(c),
+		wake:   c.wake,
+		became: c.became,
+		outbox: outbox{most: cmp.Or(c.maxPending, defaultMaxPending)},
 
 		peers:   map[uint64]*neighbour{},
 		serving: map[uint64]*syncOut{},
@@ -236,30 +205,16 @@ func (r *replica) setRecord(now instant, rec *record) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.makeRoom(now, rec)
+	for r.makeRoom(now, rec) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
 	if r.closed {
 		return ErrClosed
 	}
 	r.counts.sets++
 	r.write(now, rec, at)
 	return nil
-}
-
-// replace is set of a key that is held, on a node that no other node will ever ask for what it
-// wrote: then nothing but the key itself is to be locked. It reports whether it is done.
-func (r *replica) replace(now instant, rec *record, at place) bool {
-	rec.version = version{r.clock.tick(now.wall), r.origin}
-	// While a Clear is under way it may be older than this write, and whoever is told of
-	// changes must hear of it first.
-	if r.clearing.Load() {
-		return false
-	}
-	r.touches.note(at.bucket, now.mono)
-	if !r.store.replace(now, rec, at) {
-		return false
-	}
-	r.changed(rec.key, rec.kind)
-	return true
 }
 
 // delete writes a tombstone, also for a key that isn't held: others may hold it.
@@ -296,30 +251,12 @@ func (r *replica) write(now instant, rec *record, at place) {
 	r.commit(now, rec, at)
 }
 
-// makeRoom evicts what a large record needs, in steps: with MaxBytes a value may
-// take the place of thousands of entries, and others want the lock meanwhile. It
-// gives the lock up, so what was looked up before must be looked up again.
-func (r *replica) makeRoom(now instant, rec *record) {
-	if r.store.maxBytes <= 0 || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
-		return // it takes no more than one place, or none
-	}
-	for r.store.evictFor(now, rec, r.store.hash.of(rec.key), evictBatch) {
-		r.mu.Unlock()
-		r.mu.Lock()
-	}
-}
-
-// commit is the critical section of a local write: the vector must never
-// cover a dot that the store doesn't have yet.
+// commit is the critical section of a local write, which has its version.
 func (r *replica) commit(now instant, rec *record, at place) {
-	r.store.applyAt(now, rec, true, at)
-	r.seq++
-	r.touch(now, rec, at.bucket, dot{r.origin, r.seq})
+	r.applyLocal(now, rec, at)
 	if r.local {
 		return
 	}
-	r.log.put(r.origin, r.seq, rec)
-	r.vector.add(r.origin, r.seq, rec.stamp, now.mono)
 	r.active = true
 	if len(r.peers) == 0 {
 		r.outbox.take() // nobody would get it
@@ -350,9 +287,7 @@ func (r *replica) tend(now instant) {
 	if r.local || r.closed {
 		return
 	}
-	r.vector.settle()
-	r.vector.clamp(r.latest(now))
-	r.raiseFloors(now)
+	r.state.tick(now)
 	r.dropArrivals(now)
 	r.pullTick(now)
 	r.syncTick(now)
@@ -367,16 +302,11 @@ func (r *replica) tend(now instant) {
 	r.leaseTick(now)
 }
 
-// ahead returns by how much what this node writes is stamped ahead of its wall clock,
-// if that is more than others accept; otherwise 0. It happens when that clock was
-// wrong and is set back.
+// ahead returns by how much what this node writes is stamped too far ahead, if it is.
 func (r *replica) ahead(now instant) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ms := stampWall(r.clock.last.Load()) - now.wall; ms > r.maxSkew && !r.local {
-		return time.Duration(ms) * time.Millisecond
-	}
-	return 0
+	return r.state.ahead(now)
 }
 
 // flush takes what is to be sent: frames for everybody, and messages. It mustn't be called by two
@@ -448,7 +378,7 @@ func (r *replica) close() {
 	r.endAsks()
 }
 
-func (r *replica) stats(now instant) (n replicaCounts, g replicaGauges) {
+func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g = replicaGauges{
@@ -463,7 +393,13 @@ func (r *replica) stats(now instant) (n replicaCounts, g replicaGauges) {
 			Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p),
 		})
 	}
-	return r.counts, g
+	return allCounts{r.counts, r.state.counts}, g
+}
+
+// allCounts are the counters of a replica and its parts.
+type allCounts struct {
+	replicaCounts
+	stateCounts
 }
 
 type replicaGauges struct {

@@ -74,7 +74,7 @@ func TestReplicasConvergeLaws(t *testing.T) {
 				if ok && held.version != winner {
 					t.Fatalf("replica %d holds %q at %v, the winner is %v", i, key, held.version, winner)
 				}
-				if !ok && maxKeys == 1000 && r.counts.refusedSkew == 0 && r.store.stats().floorRefusals == 0 {
+				if !ok && maxKeys == 1000 && r.state.counts.refusedSkew == 0 && r.store.stats().floorRefusals == 0 {
 					t.Fatalf("replica %d doesn't hold %q", i, key)
 				}
 			}
@@ -287,7 +287,7 @@ func TestReplicaFuture(t *testing.T) {
 	if floor := r.store.floorOf(r.store.bucketOf("k")); floor != before.stamp {
 		t.Errorf("the floor is %d, the value given up had %d", floor, before.stamp)
 	}
-	if r.counts.refusedSkew != 1 || r.counts.malformed != 0 {
+	if r.state.counts.refusedSkew != 1 || r.counts.malformed != 0 {
 		t.Errorf("%+v", r.counts)
 	}
 	g.wall += 10_000

@@ -229,8 +229,7 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 		return nil
 	}
 	for _, f := range c.floors {
-		r.clock.observe(f.stamp)
-		r.store.raiseFloor(int(f.bucket), f.stamp)
+		r.raiseFloor(f)
 	}
 	r.mu.Unlock()
 	dropped := r.store.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors)
@@ -263,7 +262,11 @@ func (in *syncIn) expects(c *syncChunk) bool {
 func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 	rec.mark = in.mark
 	r.unvouched = true
-	if r.makeRoom(now, rec); r.sync != in {
+	for r.makeRoom(now, rec) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
+	if r.sync != in {
 		return // it was given up while the lock was free
 	}
 	r.counts.recordsSynced++
@@ -283,10 +286,10 @@ func (r *replica) endSync(now instant) {
 	for a.step(r.stepWork) {
 		r.letOthers()
 	}
-	r.counts.droppedIntervals += uint64(a.dropped)
-	r.counts.droppedOrigins += uint64(r.vector.trim())
+	r.state.counts.droppedIntervals += uint64(a.dropped)
+	r.state.counts.droppedOrigins += uint64(r.vector.trim())
 	if a.unique {
-		r.skip(now)
+		r.skipSeq(now)
 	}
 	r.store.touchAll()
 	r.touchAll(now, dot{})
@@ -327,13 +330,10 @@ func (r *replica) claimed() map[uint64]uint64 {
 	return claimed
 }
 
-// skip uses up a seq for nothing. No log will ever know that dot, so every other node needs a
-// full sync, from this one or from one that had it: this is how it is passed on that this
-// node has something for which there are no dots.
-func (r *replica) skip(now instant) {
-	r.seq++
-	r.counts.skipped++
-	r.counts.droppedOutbox += uint64(r.outbox.n) // its dots must be consecutive; the log has them
+// skipSeq has a seq used up for nothing, see state.skip. The outbox is emptied, as its dots must be
+// consecutive; the log has them.
+func (r *replica) skipSeq(now instant) {
+	r.skip(now)
+	r.counts.droppedOutbox += uint64(r.outbox.n)
 	r.outbox.take()
-	r.vector.add(r.origin, r.seq, r.clock.tick(now.wall), now.mono)
 }

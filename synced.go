@@ -86,7 +86,7 @@ func (r *replica) vouch(now instant) {
 		}
 	}
 	r.vouching, r.unvouched = false, false
-	r.skip(now)
+	r.skipSeq(now)
 }
 
 // knowsSynced reports whether some neighbour is synced, however slow it is.
