@@ -30,7 +30,7 @@ func (r *replica) arriving(now instant, from uint64, head []byte) {
 	d, isDelta := peekDelta(head)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[from]
+	p := r.neighbours.byID[from]
 	if p == nil {
 		return
 	}
@@ -57,7 +57,7 @@ func (r *replica) endArrival(from uint64) {
 func (r *replica) moved(now instant, from uint64, bulk bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[from]
+	p := r.neighbours.byID[from]
 	if p == nil {
 		return
 	}

@@ -37,7 +37,7 @@ func TestClaimsOfASync(t *testing.T) {
 			}
 			if !pings {
 				h.pass(3 * time.Second) // a round
-				id := h.peers[honest].pingID
+				id := h.neighbours.byID[honest].pingID
 				must(t, h.receive(h.now, honest, appendPong(nil, pong{id: id, origin: honestOrigin, seq: 4})))
 			}
 			rec := record{key: "k", val: "v", version: version{stampOf(h.now.wall), honestOrigin}}
@@ -52,7 +52,7 @@ func TestClaimsOfASync(t *testing.T) {
 // An answer to an older ping proves nothing: what came since may have been written since.
 func TestClaimsOfAnOldPong(t *testing.T) {
 	h := newHostileRig(t, func(c *replicaConfig) { c.first = true })
-	old := h.peers[hostilePeer].pingID
+	old := h.neighbours.byID[hostilePeer].pingID
 	rec := record{key: "k", val: "v", version: version{stampOf(wireWall), hostileOrigin}}
 	must(t, h.get(appendDelta(nil, hostileOrigin, 1, []record{rec})))
 	// It was written after that was sent.
@@ -65,7 +65,7 @@ func TestClaimsOfAnOldPong(t *testing.T) {
 	if h.counts.disbelieved != 0 || !h.vector.get(hostileOrigin).has(1) {
 		t.Error("so is the answer to an older one")
 	}
-	must(t, h.get(appendPong(nil, pong{id: h.peers[hostilePeer].pingID, origin: hostileOrigin})))
+	must(t, h.get(appendPong(nil, pong{id: h.neighbours.byID[hostilePeer].pingID, origin: hostileOrigin})))
 	if h.counts.disbelieved != 1 || h.vector.get(hostileOrigin).has(1) {
 		t.Error("a proof isn't")
 	}
@@ -98,7 +98,7 @@ func TestTinyFramesAreAnsweredWithLittle(t *testing.T) {
 			return appendPong(nil, pong{id: i, origin: hostileOrigin, flags: pongContext | pongAll})
 		},
 		"pongs to lists that want a list": func(h *hostileRig, _ uint64) []byte {
-			id := h.peers[hostilePeer].pingID
+			id := h.neighbours.byID[hostilePeer].pingID
 			return appendPong(nil, pong{id: id, origin: hostileOrigin, flags: pongContext | pongAll})
 		},
 		"full syncs": func(_ *hostileRig, i uint64) []byte { return appendAsk(nil, syncAsk{session: i + 1}) },

@@ -1,7 +1,6 @@
 package bcache
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 )
@@ -22,32 +21,15 @@ func (r *replica) noteComplete(now instant) {
 	if !r.synced || r.sync != nil {
 		return
 	}
-	if len(r.holders()) == 0 || now.mono-r.fedAt >= r.unsyncedLimit {
+	if len(r.neighbours.holders()) == 0 || now.mono-r.fedAt >= r.unsyncedLimit {
 		r.complete = true
 		r.became()
 	}
-}
-
-// holders lists the neighbours that hold something that this node lacks, or haven't said yet that
-// they don't.
-func (r *replica) holders() []uint64 {
-	return r.neighbours(func(p *neighbour) bool { return !p.known || p.holds || p.diverged })
 }
 
 // incomplete says what a node that is synced still waits for.
 func (r *replica) incomplete(now instant) string {
 	return fmt.Sprintf("nodes %x hold, or may hold, what this one lacks; "+
 		"that is enough after %v in which nothing comes",
-		r.holders(), (r.unsyncedLimit - (now.mono - r.fedAt)).Round(time.Second))
-}
-
-// leads reports whether this node holds more than every neighbour: of nodes that start together
-// that one serves the others. The lowest PeerID does if they hold as much.
-func (r *replica) leads() bool {
-	for id, p := range r.peers {
-		if cmp.Or(cmp.Compare(p.held, uint64(r.store.len())), cmp.Compare(r.id, id)) > 0 {
-			return false
-		}
-	}
-	return true
+		r.neighbours.holders(), (r.unsyncedLimit - (now.mono - r.fedAt)).Round(time.Second))
 }

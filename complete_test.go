@@ -104,12 +104,12 @@ func TestAllKnowWhoHoldsMost(t *testing.T) {
 	w.lost = func(_, _ uint64, frame []byte) bool { return frame[1] == frameDelta }
 	w.pass(2 * time.Second)
 	for id, r := range w.nodes {
-		for other, p := range r.peers {
+		for other, p := range r.neighbours.byID {
 			if n := w.nodes[other].store.len(); p.held != uint64(n) {
 				t.Errorf("node %d believes that node %d holds %d, not %d", id, other, p.held, n)
 			}
 		}
-		if leads := r.leads(); leads != (id == 3) {
+		if leads := !r.neighbours.outdone(r.id, uint64(r.store.len())); leads != (id == 3) {
 			t.Errorf("node %d leads: %v", id, leads)
 		}
 	}

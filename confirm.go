@@ -1,7 +1,5 @@
 package bcache
 
-import "slices"
-
 // Closing without losing what was written last takes a confirmation: the node
 // pings its neighbours with its last seq, and each answers with the run of
 // dots around it that it has processed, and pulls what it lacks. (Pings and frames travel
@@ -11,9 +9,9 @@ import "slices"
 // processed all that was written here since it connected, and returns their
 // PeerIDs, ascending.
 func (r *replica) askUnconfirmed(now instant) []uint64 {
-	missing := r.unconfirmed()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	missing := r.neighbours.unconfirmed(r.seq)
 	for _, id := range missing {
 		q := ping{origin: r.origin, seq: r.seq, wall: now.wall, flags: pingClosing, echo: r.touches.echo()}
 		r.send(message{to: id, frame: appendPing(nil, q)})
@@ -22,16 +20,10 @@ func (r *replica) askUnconfirmed(now instant) []uint64 {
 }
 
 // unconfirmed returns those neighbours, ascending.
-func (r *replica) unconfirmed() (missing []uint64) {
+func (r *replica) unconfirmed() []uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, p := range r.peers {
-		if p.covered < r.seq {
-			missing = append(missing, id)
-		}
-	}
-	slices.Sort(missing)
-	return missing
+	return r.neighbours.unconfirmed(r.seq)
 }
 
 // send queues a message.

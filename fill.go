@@ -52,7 +52,7 @@ func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	start.stamp, start.epoch = r.fillStamp(now, settle), r.store.epoch.Load()
-	start.echoes = r.echoes(now, settle)
+	start.echoes = r.neighbours.echoes(now, settle)
 	for i, f := range fills {
 		if i > 0 && i%applyBatch == 0 { // others want the lock; what comes now precedes the reading
 			r.mu.Unlock()

@@ -108,7 +108,7 @@ func (l *lease) turnsOf(peer uint64) (n int) {
 func (r *replica) receiveLease(now instant, from uint64, m leaseMsg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hear(now, from, m.origin, m.echo) != nil {
+	if r.neighbours.hear(now, from, m.origin, m.echo) != nil {
 		r.hearLease(now, from, m)
 	}
 }

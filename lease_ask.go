@@ -118,7 +118,7 @@ func (r *replica) granter(key string) (peer uint64, ok bool) {
 	if r.synced {
 		consider(r.id)
 	}
-	for _, id := range r.neighbours(isSynced) {
+	for _, id := range r.neighbours.where(isSynced) {
 		consider(id)
 	}
 	return peer, ok
@@ -131,7 +131,7 @@ func (r *replica) tellGranter(now instant, a *leaseAsk, m leaseMsg) bool {
 		return true
 	}
 	m.echo, m.origin = r.touches.echo(), r.origin
-	return r.peers[a.peer] != nil && r.sendLease(message{to: a.peer, frame: appendLease(nil, m)})
+	return r.neighbours.byID[a.peer] != nil && r.sendLease(message{to: a.peer, frame: appendLease(nil, m)})
 }
 
 // suspectLease tells that a caller has waited for another node's fill until a deadline, so that it may
@@ -260,7 +260,7 @@ func (r *replica) declineLease(now instant, a *leaseAsk) bool {
 func (r *replica) receiveTurn(now instant, from uint64, m turnMsg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hear(now, from, m.origin, m.echo) != nil {
+	if r.neighbours.hear(now, from, m.origin, m.echo) != nil {
 		r.hearTurn(now, from, m)
 	}
 }

@@ -23,7 +23,7 @@ func newLeaseRig(t *testing.T, others ...uint64) *leaseRig {
 		wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10}})
 	for _, id := range others {
 		g.r.joined(g.now, id, id)
-		g.r.peers[id].synced = true
+		g.r.neighbours.byID[id].synced = true
 	}
 	g.r.flush(g.now)
 	return g
@@ -387,7 +387,7 @@ func TestLeasesMissed(t *testing.T) {
 	missed("the value isn't cached", 0)
 	g.ask(strings.Repeat("x", maxLeaseKey+1))
 	missed("a long key", 0)
-	g.r.synced, g.r.peers[2].synced = false, false
+	g.r.synced, g.r.neighbours.byID[2].synced = false, false
 	g.ask("k")
 	missed("nobody is synced", 1)
 	g.r.closed = true

@@ -48,7 +48,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 		for other := uint64(1); other <= 5; other++ {
 			if other != id {
 				r.joined(instant{}, other, other)
-				r.peers[other].synced = true
+				r.neighbours.byID[other].synced = true
 			}
 		}
 		replicas[id] = r
@@ -74,7 +74,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 		}
 	}
 	replicas[1].left(instant{}, 3)
-	replicas[1].peers[4].synced = false // it may be
+	replicas[1].neighbours.byID[4].synced = false // it may be
 	for key, was := range before {
 		if got, _ := replicas[1].granter(key); (got != was) != (was == 3 || was == 4) {
 			t.Errorf("%s moves from %d to %d", key, was, got)

@@ -100,10 +100,10 @@ var mutants = []mutant{
 	// What others accept.
 	{name: "provisional: the echo as it is when the fill ends", edits: []edit{{"offer.go",
 		"for _, e := range f.echoes {", "for _, e := range r.echoes(instant{}, 0) {"}}},
-	{name: "provisional: echoes younger than Settle count", edits: []edit{{"echo.go", "if settle > 0 {", "if false {"}}},
+	{name: "provisional: echoes younger than Settle count", edits: []edit{{"neighbours.go", "if settle > 0 {", "if false {"}}},
 	{name: "provisional: an offer for another life is accepted", test: "TestProvisionalOfAnotherLife", edits: []edit{{"offer.go",
 		"!r.closed && o.to == r.origin && r.sees(&o)", "!r.closed && r.sees(&o)"}}},
-	{name: "provisional: an echo of another life counts", test: "TestProvisionalOfAnotherLife", edits: []edit{{"echo.go", "\tif origin == p.origin {\n", "\tif origin != 0 {\n"}}},
+	{name: "provisional: an echo of another life counts", test: "TestProvisionalOfAnotherLife", edits: []edit{{"neighbours.go", "\tif origin == p.origin {\n", "\tif origin != 0 {\n"}}},
 	{name: "provisional: touches without a dot count as known", edits: []edit{{"touch.go",
 		"if !ok || x.dot == (dot{}) || !slices.Contains(dots, x.dot) {", "if !ok || x.dot != (dot{}) && !slices.Contains(dots, x.dot) {"}}},
 	{name: "provisional: what isn't remembered any more counts as known", edits: []edit{{"touch.go",
@@ -265,8 +265,8 @@ var mutants = []mutant{
 	{name: "the future: a fill that reads what a write has overtaken passes", edits: []edit{{"state_fence.go",
 		"f.stamp > s.overtaken.upTo(f.bucket) &&", "true &&"}}},
 	{name: "who can't serve a full sync is waited for", test: "TestSyncServersThatCantServe",
-		edits: []edit{{"synced.go",
-			"if p.synced && !p.unable {", "if p.synced {"}}},
+		edits: []edit{{"neighbours.go",
+			"return p.synced && !p.unable })", "return p.synced })"}}},
 
 	// What others say, and ask for.
 	{name: "a full sync is believed what others have written", test: "TestClaimsOfASync",
@@ -283,8 +283,8 @@ var mutants = []mutant{
 	{name: "whoever asks for a full sync again gets a context again", test: "TestTinyFrames",
 		edits: []edit{{"sync_out.go",
 			"now.mono < p.began+syncApart || ", ""}}},
-	{name: "a pull is answered as often as it comes", test: "TestTinyFrames", edits: []edit{{"pull.go",
-		"p.request.claimed() == p.pulled && now.mono < p.pulledAt+pullAgain", "p.request.claimed() == p.pulled && now.mono < 0"}}},
+	{name: "a pull is answered as often as it comes", test: "TestTinyFrames", edits: []edit{{"neighbour.go",
+		"r.request.claimed() == r.pulled && now.mono < r.pulledAt+pullAgain", "r.request.claimed() == r.pulled && now.mono < 0"}}},
 	{name: "an answer to a pull ends with a block", test: "TestPullAnswerKeepsItsBound", edits: []edit{
 		{"pull.go", "if size > *budget && *budget < r.pullBytes {", "if false {"},
 		{"pull.go", "for *budget > 0 && iv.from < iv.to {", "for iv.from < iv.to {"}}},
@@ -338,11 +338,11 @@ var mutants = []mutant{
 	{name: "ready: pongs don't say what is held", test: "TestTheFullestServes", edits: []edit{{"repair.go",
 		"held: uint64(r.store.len()), echo: r.touches.echo()}\n\trun :=", "echo: r.touches.echo()}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{"complete.go",
-		"if len(r.holders()) == 0 ||", "if true ||"}}},
+		"if len(r.neighbours.holders()) == 0 ||", "if true ||"}}},
 	{name: "ready: never, if something can't be had", test: "TestReadyWithoutWhatCannotBeHad", edits: []edit{{"complete.go",
 		"now.mono-r.fedAt >= r.unsyncedLimit {", "false {"}}},
-	{name: "ready: the lowest PeerID serves, however little it has", test: "TestTheFullestServes", edits: []edit{{"complete.go",
-		"cmp.Or(cmp.Compare(p.held, uint64(r.store.len())), cmp.Compare(r.id, id)) > 0", "cmp.Compare(r.id, id) > 0 && p != nil"}}},
+	{name: "ready: the lowest PeerID serves, however little it has", test: "TestTheFullestServes", edits: []edit{{"neighbours.go",
+		"cmp.Or(cmp.Compare(p.held, held), cmp.Compare(id, other)) > 0", "cmp.Compare(id, other) > 0 && p != nil"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -57,7 +57,7 @@ func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
 func (r *replica) share(f *fill, rec *record) bool {
 	var to []peerEcho
 	for _, e := range f.echoes {
-		if p := r.peers[e.peer]; p != nil && p.origin == e.origin {
+		if p := r.neighbours.byID[e.peer]; p != nil && p.origin == e.origin {
 			to = append(to, e)
 		}
 	}
@@ -86,7 +86,7 @@ func (r *replica) share(f *fill, rec *record) bool {
 func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hear(now, from, o.origin, o.echo) == nil || r.closed {
+	if r.neighbours.hear(now, from, o.origin, o.echo) == nil || r.closed {
 		return
 	}
 	accepts := func() bool { return !r.closed && o.to == r.origin && r.sees(&o) }

@@ -22,19 +22,18 @@ type pullOp struct {
 // pullFrom asks a neighbour for what this node lacks, unless something of the kind is
 // under way.
 func (r *replica) pullFrom(now instant, id uint64) {
-	if r.pull != nil || r.sync != nil || r.closed || r.peers[id] == nil {
+	if r.pull != nil || r.sync != nil || r.closed || r.neighbours.byID[id] == nil {
 		return
 	}
 	r.ping(now, id, pingPull)
-	r.pull = &pullOp{peer: id, id: r.peers[id].pingID, began: now.mono, alive: now.mono}
+	r.pull = &pullOp{peer: id, id: r.neighbours.byID[id].pingID, began: now.mono, alive: now.mono}
 	r.lastPull = now.mono
 	r.counts.repairsAsked++
 }
 
 // pullFromOne asks one of some neighbours, another one each time.
 func (r *replica) pullFromOne(now instant, ids []uint64) {
-	r.turns++
-	r.pullFrom(now, ids[r.turns%len(ids)])
+	r.pullFrom(now, r.neighbours.choose(ids, 0))
 }
 
 // gap is called when a frame has left a gap in the dots of origin. What is missing was
@@ -43,9 +42,9 @@ func (r *replica) gap(now instant, origin uint64) {
 	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced || r.awaited(now, origin) {
 		return
 	}
-	candidates := r.neighbours(func(p *neighbour) bool { return p.origin == origin })
+	candidates := r.neighbours.where(func(p *neighbour) bool { return p.origin == origin })
 	if len(candidates) == 0 {
-		candidates = r.neighbours(isSynced)
+		candidates = r.neighbours.where(isSynced)
 	}
 	if len(candidates) > 0 {
 		r.pullFromOne(now, candidates)
@@ -60,26 +59,26 @@ func (r *replica) advance(now instant) {
 		return
 	}
 	if !r.synced || r.unvouched {
-		if r.startSync(now, func(p *neighbour) bool { return true }) || len(r.neighbours(isSynced)) > 0 {
+		if r.startSync(now, anyone) || len(r.neighbours.where(isSynced)) > 0 {
 			return
 		}
 	}
 	if r.startSync(now, func(p *neighbour) bool { return p.diverged }) {
 		return
 	}
-	if ids := r.neighbours(func(p *neighbour) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
+	if ids := r.neighbours.where(func(p *neighbour) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
 		r.pullFromOne(now, ids)
 		return
 	}
 	old := func(p *neighbour) bool { return p.offer&pongOld != 0 }
 	switch {
-	case len(r.neighbours(func(p *neighbour) bool { return !p.known })) > 0:
+	case len(r.neighbours.where(isUnknown)) > 0:
 		// Somebody may still have it.
-	case len(r.neighbours(old)) == 0:
+	case len(r.neighbours.where(old)) == 0:
 		r.surveyed = false
 	case !r.surveyed && now.mono-r.lastSurvey >= surveyEvery:
 		r.surveyed, r.lastSurvey = true, now.mono // what the others have said may be out of date
-		r.askAgain(now, func(p *neighbour) bool { return true })
+		r.askAgain(now, anyone)
 	case r.surveyed && r.startSync(now, old):
 		r.surveyed = false
 	}
@@ -90,8 +89,8 @@ func (r *replica) pullTick(now instant) {
 	if r.pull == nil || now.mono-r.pull.alive < pullTimeout && now.mono-r.pull.began < pullLimit {
 		return
 	}
-	if p := r.peers[r.pull.peer]; p != nil {
-		p.known, p.offer = false, 0 // until the next round
+	if p := r.neighbours.byID[r.pull.peer]; p != nil {
+		p.doubt() // until the next round
 	}
 	r.pull = nil
 }
@@ -101,8 +100,10 @@ func (r *replica) pullTick(now instant) {
 func (r *replica) answerPulls(now instant, sends []message) []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	asksNothing := func(id uint64) bool { return r.peers[id].request == nil || r.peers[id].tooSoon(now) }
-	ids := slices.DeleteFunc(slices.Clone(r.peerIDs), asksNothing)
+	asksNothing := func(id uint64) bool {
+		return r.neighbours.byID[id].request == nil || r.neighbours.byID[id].tooSoon(now)
+	}
+	ids := slices.DeleteFunc(slices.Clone(r.neighbours.ids), asksNothing)
 	after := func(id uint64) int { // who was answered longest ago comes first
 		if id > r.answered {
 			return 0
@@ -117,7 +118,7 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 			r.wake()
 			break
 		}
-		if p := r.peers[id]; p != nil && p.request != nil {
+		if p := r.neighbours.byID[id]; p != nil && p.request != nil {
 			q := p.request
 			p.request = nil
 			r.answered = id
@@ -169,12 +170,6 @@ func (r *replica) answerPull(now instant, sends []message, id uint64, p *neighbo
 	}
 	r.answer(now, id, q, flags)
 	return sends
-}
-
-// tooSoon reports whether what is asked for has just been sent. It waits then: an empty answer would say that
-// it can't be had.
-func (p *neighbour) tooSoon(now instant) bool {
-	return p.request != nil && p.request.claimed() == p.pulled && now.mono < p.pulledAt+pullAgain
 }
 
 // claim is what a ping says that its sender has processed.

@@ -139,7 +139,7 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 	}) {
 		r.endArrival(from)
 	}
-	if p := r.hear(now, from, d.origin, d.echo); p != nil {
+	if p := r.neighbours.hear(now, from, d.origin, d.echo); p != nil {
 		p.claim(d.origin, d.first+d.count-1)
 	}
 	if r.pull != nil && r.pull.peer == from && d.newest != 0 {

@@ -34,46 +34,6 @@ const (
 	stepWork = 2048 // intervals compared without letting others take the lock
 )
 
-// A neighbour is what is known of a directly connected node.
-type neighbour struct {
-	origin   uint64
-	baseline uint64 // our seq when it connected: what came later, it gets
-	covered  uint64 // it has processed everything from the baseline up to here
-
-	claims  bool   // it has said so itself:
-	claimed uint64 // of its own dots, how far they go
-
-	heard   time.Duration // the last sign of life; connecting is one
-	echoes  echoLog       // echo.go
-	missed  int           // rounds without one
-	wall    int64         // our clock when the last ping left
-	pingID  uint64        // of that,
-	listed  uint64        // and how far this node's vector of it went then
-	full    bool          // and whether all origins were listed in it
-	listAll bool          // it wants them listed in the next ping
-
-	known    bool // it has answered a ping, and the fields below say what
-	synced   bool
-	holds    bool          // it had more when it last said so, whether or not that could be had
-	held     uint64        // entries
-	offer    uint64        // pongLog, pongOld: it has more
-	diverged bool          // it has dropped origins of which it knew something else than this node
-	retryAt  time.Duration // until then it isn't asked for a full sync
-	failed   int           // full syncs of it in a row that were given up
-	unable   bool          // since it last served one, it has failed to
-
-	busySince time.Duration // since then it has refused to, being busy with others; 0: it hasn't
-
-	request  *ping         // a pull that flush has to answer
-	pulled   uint64        // the dots that the last one claimed
-	pulledAt time.Duration // when it was answered
-	began    time.Duration // when it last began a full sync from this node
-
-	// The oldest write of it that it has told of and that isn't here yet.
-	owed  uint64        // its seq; 0: there is none
-	since time.Duration // when that was first known
-}
-
 // A cut is a connection that is to be ended.
 type cut struct {
 	peer   uint64
@@ -85,18 +45,13 @@ type cut struct {
 func (r *replica) joined(now instant, peer, origin uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.peers[peer] == nil {
-		i, _ := slices.BinarySearch(r.peerIDs, peer)
-		r.peerIDs = slices.Insert(r.peerIDs, i, peer)
-	}
 	if out := r.serving[peer]; out != nil && out.origin != origin {
 		delete(r.serving, peer)
 	}
 	if old := r.arrivals; slices.ContainsFunc(old, func(a arrival) bool { return a.peer == peer && a.origin != origin }) {
 		r.endArrival(peer) // another life of it goes on with nothing
 	}
-	r.peers[peer] = &neighbour{origin: origin, baseline: r.seq, covered: r.seq, heard: now.mono,
-		listAll: true, pulledAt: longAgo, began: longAgo}
+	r.neighbours.add(peer, newNeighbour(now, origin, r.seq))
 	r.vector.keep(origin)
 	r.active = true
 	if !r.closed {
@@ -109,13 +64,12 @@ func (r *replica) joined(now instant, peer, origin uint64) {
 func (r *replica) left(now instant, peer uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[peer]
+	p := r.neighbours.byID[peer]
 	if p == nil {
 		return
 	}
 	r.vector.release(p.origin)
-	delete(r.peers, peer)
-	r.peerIDs = slices.DeleteFunc(r.peerIDs, func(id uint64) bool { return id == peer })
+	r.neighbours.remove(peer)
 	r.active = true
 	if r.pull != nil && r.pull.peer == peer {
 		r.pull = nil
@@ -141,10 +95,8 @@ func (r *replica) nonce() uint64 {
 // never notices a node that takes nothing any more while there is something to send.
 func (r *replica) round(now instant) {
 	quiet := !r.active && r.pull == nil && r.sync == nil && r.synced
-	for _, p := range r.peers {
-		quiet = quiet && p.offer == 0 && !p.diverged && p.missed == 0
-	}
-	if !quiet {
+	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
+	if quiet = quiet && !r.neighbours.exists(restless); !quiet {
 		r.nextRound = min(r.nextRound, r.lastRound+roundMin)
 		r.interval = roundMin
 	}
@@ -152,8 +104,7 @@ func (r *replica) round(now instant) {
 		return
 	}
 	recent := r.listing(now, now.mono-activeFor)
-	for _, id := range slices.Clone(r.peerIDs) {
-		p := r.peers[id]
+	for id, p := range r.neighbours.all() {
 		if p.heard >= r.lastRound {
 			p.missed = 0
 		} else if p.missed++; p.missed >= 2 && now.mono-p.heard+tickEvery/2 >= silentMost {
@@ -200,7 +151,7 @@ func (r *replica) ping(now instant, id uint64, flags uint64) {
 
 // pingWith is ping with a listing of what is recent, if there is one.
 func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing) {
-	p := r.peers[id]
+	p := r.neighbours.byID[id]
 	q := &ping{id: r.nonce(), origin: r.origin, seq: r.seq, wall: now.wall, flags: flags | pingContext,
 		horizon: r.vector.horizon, held: uint64(r.store.len()), echo: r.touches.echo()}
 	if p.full = p.listAll || flags&pingPull != 0; p.full {
@@ -252,7 +203,7 @@ func (r *replica) offer(m *originDots) (flags uint64) {
 func (r *replica) receivePing(now instant, from uint64, q ping) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.hear(now, from, q.origin, q.echo)
+	p := r.neighbours.hear(now, from, q.origin, q.echo)
 	if p != nil && q.origin == p.origin {
 		p.owe(r.vector.get(q.origin), q.seq, now.mono)
 	}
@@ -305,14 +256,12 @@ func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 func (r *replica) receivePong(now instant, from uint64, a pong) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[from]
+	p := r.neighbours.byID[from]
 	if p == nil || p.origin != a.origin {
 		return
 	}
-	r.hear(now, from, a.origin, a.echo)
-	if a.from <= p.baseline {
-		p.covered = max(p.covered, min(a.to, r.seq))
-	}
+	r.neighbours.hear(now, from, a.origin, a.echo)
+	p.confirm(a.from, min(a.to, r.seq))
 	if a.id == p.pingID {
 		r.compareClocks(now, from, p, a.wall)
 	}
@@ -349,13 +298,6 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	r.noteComplete(now)
 }
 
-// claim notes how far a node's own dots go, if it says so itself.
-func (p *neighbour) claim(origin, seq uint64) {
-	if origin == p.origin {
-		p.claims, p.claimed = true, max(p.claimed, seq)
-	}
-}
-
 // disbelieve is called when a neighbour has written less than what this node's vector had of it when
 // it was asked. So that was wrong, whoever told it, and what the neighbour writes next would be taken
 // for known. All that is believed to be processed of it is forgotten, and got again.
@@ -364,17 +306,15 @@ func (r *replica) disbelieve(p *neighbour) {
 	p.listed = 0
 	r.counts.disbelieved++
 	r.active = true
-	for _, q := range r.peers { // what they said was about that vector
-		q.known, q.offer = false, 0
-	}
+	r.neighbours.doubt() // what they said was about that vector
 	r.nextRound = 0
 }
 
 // askAgain has neighbours say again what they have more than this node.
 func (r *replica) askAgain(now instant, whom func(*neighbour) bool) {
-	for _, id := range r.peerIDs {
-		if p := r.peers[id]; whom(p) {
-			p.known, p.offer = false, 0
+	for id, p := range r.neighbours.all() {
+		if whom(p) {
+			p.doubt()
 			r.ping(now, id, 0)
 		}
 	}
@@ -390,15 +330,3 @@ func (r *replica) compareClocks(now instant, id uint64, p *neighbour, wall int64
 		r.counts.refusedSkewPeers++
 	}
 }
-
-// neighbours lists those that are as wanted, by PeerID.
-func (r *replica) neighbours(want func(*neighbour) bool) (ids []uint64) {
-	for _, id := range r.peerIDs {
-		if p := r.peers[id]; p.missed == 0 && want(p) {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-func isSynced(p *neighbour) bool { return p.synced }

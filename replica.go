@@ -39,10 +39,8 @@ type replica struct {
 	swept  int // the next shard to sweep
 	counts replicaCounts
 
-	peers   map[uint64]*neighbour
-	peerIDs []uint64 // their PeerIDs, ascending
-	nonces  uint64   // drawn so far
-	turns   int      // taken among neighbours
+	neighbours neighbours
+	nonces     uint64 // drawn so far
 
 	leases     map[string]*lease      // lease.go
 	idleLeases *list.List             // *lease that nobody has, the first one for longest
@@ -170,11 +168,11 @@ func newReplica(c replicaConfig) *replica {
 		became: c.became,
 		outbox: outbox{most: cmp.Or(c.maxPending, defaultMaxPending)},
 
-		peers:   map[uint64]*neighbour{},
-		serving: map[uint64]*syncOut{},
-		leases:  map[string]*lease{},
-		asks:    map[uint64]*leaseAsk{},
-		asksOf:  map[string][]*leaseAsk{},
+		neighbours: newNeighbours(),
+		serving:    map[uint64]*syncOut{},
+		leases:     map[string]*lease{},
+		asks:       map[uint64]*leaseAsk{},
+		asksOf:     map[string][]*leaseAsk{},
 
 		idleLeases: list.New(),
 
@@ -258,7 +256,7 @@ func (r *replica) commit(now instant, rec *record, at place) {
 		return
 	}
 	r.active = true
-	if len(r.peers) == 0 {
+	if len(r.neighbours.byID) == 0 {
 		r.outbox.take() // nobody would get it
 		return
 	}
@@ -296,7 +294,7 @@ func (r *replica) tend(now instant) {
 	r.declareInTime(now)
 	r.advance(now)
 	r.noteComplete(now)
-	if len(r.neighbours(func(p *neighbour) bool { return p.request != nil })) > 0 {
+	if len(r.neighbours.where(func(p *neighbour) bool { return p.request != nil })) > 0 {
 		r.wake() // it waited, see tooSoon
 	}
 	r.leaseTick(now)
@@ -386,11 +384,10 @@ func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 		syncing: r.sync != nil, serving: len(r.serving),
 	}
 	g.synced, g.syncedFrom = r.complete, r.syncedFrom
-	for _, id := range r.peerIDs {
-		p := r.peers[id]
+	for id, p := range r.neighbours.all() {
 		g.peers = append(g.peers, PeerStats{
 			ID: id, Lag: r.vector.lag(now, p.origin), Silent: now.mono - p.heard,
-			Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p),
+			Synced: p.synced, Behind: p.offer != 0, Late: p.lateBy(r.vector.get(p.origin), now.mono),
 		})
 	}
 	return allCounts{r.counts, r.state.counts}, g

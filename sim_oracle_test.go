@@ -318,8 +318,8 @@ func (s *sim) disagreement() string {
 			return "a node isn't there"
 		case !n.r.synced:
 			return fmt.Sprintf("n%d isn't synced: %s", n.id, n.r.unsynced(s.now(n)))
-		case len(n.r.peers) != len(s.nodes)-1:
-			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.peers))
+		case len(n.r.neighbours.byID) != len(s.nodes)-1:
+			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.neighbours.byID))
 		case n.r.unvouched:
 			return fmt.Sprintf("n%d holds what nobody vouches for", n.id)
 		}

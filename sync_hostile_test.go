@@ -214,8 +214,8 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 			if err := h.get(appendPong(nil, pong{id: 1, origin: hostileOrigin, horizon: hor})); err != nil {
 				t.Fatal(err)
 			}
-			if h.vector.horizon != (horizon{}) || h.peers[hostilePeer].diverged || h.sync != nil {
-				t.Errorf("%+v: horizon %+v, apart: %v", hor, h.vector.horizon, h.peers[hostilePeer].diverged)
+			if h.vector.horizon != (horizon{}) || h.neighbours.byID[hostilePeer].diverged || h.sync != nil {
+				t.Errorf("%+v: horizon %+v, apart: %v", hor, h.vector.horizon, h.neighbours.byID[hostilePeer].diverged)
 			}
 		}
 	})

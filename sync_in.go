@@ -54,18 +54,17 @@ func (r *replica) startSync(now instant, want func(*neighbour) bool) bool {
 	if r.vouching {
 		return false
 	}
-	servers := r.neighbours(func(p *neighbour) bool { return p.synced && now.mono >= p.retryAt && want(p) })
+	servers := r.neighbours.where(func(p *neighbour) bool { return p.synced && now.mono >= p.retryAt && want(p) })
 	if len(servers) == 0 {
 		return false
 	}
-	r.turns++
 	if r.mark++; r.mark == 0 {
 		r.mark++
 	}
-	peer := servers[(r.origin+uint64(r.turns))%uint64(len(servers))]
+	peer := r.neighbours.choose(servers, r.origin)
 	r.sync = &syncIn{
 		peer:     peer,
-		origin:   r.peers[peer].origin,
+		origin:   r.neighbours.byID[peer].origin,
 		session:  r.nonce(),
 		mark:     r.mark,
 		streamed: newKeySet(),
@@ -85,10 +84,8 @@ func (r *replica) ask(now instant, flags uint64) {
 func (r *replica) abortSync(now instant, why string) {
 	in := r.sync
 	r.leaveSync(why)
-	if p := r.peers[in.peer]; p != nil {
-		p.unable = true
-		p.retryAt = now.mono + syncShy<<p.failed
-		p.failed = min(p.failed+1, 5)
+	if p := r.neighbours.byID[in.peer]; p != nil {
+		p.fail(now)
 	}
 }
 
@@ -98,7 +95,7 @@ func (r *replica) leaveSync(why string) {
 	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
 	r.sync = nil
 	r.counts.syncsFailed++
-	if p := r.peers[in.peer]; p != nil && p.origin == in.origin {
+	if p := r.neighbours.byID[in.peer]; p != nil && p.origin == in.origin {
 		ask := syncAsk{session: in.session, next: in.next, flags: askCancel}
 		r.send(message{to: in.peer, frame: appendAsk(nil, ask)})
 	}
@@ -122,15 +119,6 @@ func (r *replica) resumeSync(now instant, peer, origin uint64) {
 	}
 }
 
-// refused notes that a neighbour can't serve a full sync now. One that is busy with others, who get on,
-// will serve this node too; but it isn't waited for for ever.
-func (r *replica) refused(now instant, p *neighbour, busy bool) {
-	if p.retryAt = now.mono + syncBusy; p.busySince == 0 {
-		p.busySince = now.mono
-	}
-	p.unable = p.unable || !busy || now.mono-p.busySince >= syncPatience
-}
-
 func (r *replica) syncTick(now instant) {
 	in := r.sync
 	switch {
@@ -151,7 +139,7 @@ func (r *replica) syncTick(now instant) {
 func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chunkReader, size int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.peers[from]; p != nil {
+	if p := r.neighbours.byID[from]; p != nil {
 		p.heard = now.mono
 	}
 	in := r.sync
@@ -161,7 +149,7 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 	if c.flags&chunkRefused != 0 {
 		r.sync = nil
 		r.syncFailure = fmt.Sprintf("node %x can't serve a full sync now", from)
-		r.refused(now, r.peers[from], c.flags&chunkBusy != 0)
+		r.neighbours.byID[from].refuse(now, c.flags&chunkBusy != 0)
 		return nil
 	}
 	in.progress = now.mono
@@ -282,7 +270,7 @@ func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
 func (r *replica) endSync(now instant) {
 	in := r.sync
 	in.applying, in.ended = true, true // no other session until the marks of this one are gone
-	a := r.vector.adopt(in.head.entries, in.head.horizon, r.latest(now), r.claimed())
+	a := r.vector.adopt(in.head.entries, in.head.horizon, r.latest(now), r.neighbours.claimed())
 	for a.step(r.stepWork) {
 		r.letOthers()
 	}
@@ -309,25 +297,14 @@ func (r *replica) endSync(now instant) {
 	if r.sync == in {
 		r.sync = nil
 	}
-	if p := r.peers[in.peer]; p != nil {
-		p.failed, p.unable, p.busySince = 0, false, 0
+	if p := r.neighbours.byID[in.peer]; p != nil {
+		p.serve()
 	}
-	for _, p := range r.peers {
+	for _, p := range r.neighbours.byID {
 		p.diverged = false
 	}
-	r.askAgain(now, func(*neighbour) bool { return true })
+	r.askAgain(now, anyone)
 	r.noteComplete(now) // where nobody is left to be asked
-}
-
-// claimed says how far the neighbours' own dots go, by their own word.
-func (r *replica) claimed() map[uint64]uint64 {
-	claimed := map[uint64]uint64{}
-	for _, p := range r.peers {
-		if p.claims {
-			claimed[p.origin] = p.claimed
-		}
-	}
-	return claimed
 }
 
 // skipSeq has a seq used up for nothing, see state.skip. The outbox is emptied, as its dots must be

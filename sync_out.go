@@ -53,7 +53,7 @@ type syncOut struct {
 func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[from]
+	p := r.neighbours.byID[from]
 	if p == nil {
 		return
 	}
@@ -102,7 +102,7 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 func (r *replica) dropAbsent() {
 	oldest, absent := uint64(0), 0
 	for id, out := range r.serving {
-		if r.peers[id] != nil {
+		if r.neighbours.byID[id] != nil {
 			continue
 		}
 		absent++
@@ -120,7 +120,7 @@ func (r *replica) dropAbsent() {
 func (r *replica) canServe(now instant, to uint64) bool {
 	busy := 0
 	for id := range r.serving {
-		if id != to && r.peers[id] != nil { // otherwise it may come back, or not
+		if id != to && r.neighbours.byID[id] != nil { // otherwise it may come back, or not
 			busy++
 		}
 	}
@@ -154,7 +154,7 @@ func (r *replica) serveTick(now instant) {
 func (r *replica) serve(now instant, sends []message) []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range slices.Clone(r.peerIDs) {
+	for _, id := range slices.Clone(r.neighbours.ids) {
 		out := r.serving[id]
 		if out == nil {
 			continue

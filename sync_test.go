@@ -63,7 +63,7 @@ func (w *wire) flush() {
 	for _, id := range w.ids() {
 		r := w.nodes[id]
 		broadcasts, sends := r.flush(w.now)
-		for _, to := range r.peerIDs {
+		for _, to := range r.neighbours.ids {
 			for _, frame := range broadcasts {
 				w.send(id, to, frame)
 			}

@@ -36,24 +36,24 @@ func (r *replica) whole(now instant) bool {
 // declareInTime declares the node synced, if its time has come. One that was synced before, and holds
 // what a full sync brought that didn't end, doesn't wait for others: it has the most.
 func (r *replica) declareInTime(now instant) {
-	if len(r.peers) == 0 || r.knowsServer() {
+	if len(r.neighbours.byID) == 0 || r.neighbours.knowServer() {
 		r.unsyncedSince = now.mono
 	}
 	if r.synced && !r.unvouched || r.sync != nil || r.vouching {
 		return
 	}
 	switch {
-	case len(r.peers) == 0:
+	case len(r.neighbours.byID) == 0:
 		if now.mono-r.aloneSince >= r.aloneLimit {
 			r.declare(now)
 		}
-	case r.knowsSynced(): // and since then all that are have failed to serve this node
+	case r.neighbours.knowSynced(): // and since then all that are have failed to serve this node
 		if now.mono-r.unsyncedSince >= r.unsyncedLimit {
 			r.declare(now)
 		}
 	default:
 		since := now.mono - r.unsyncedSince
-		if since >= electAfter && (r.synced || r.leads()) || since >= r.unsyncedLimit {
+		if since >= electAfter && (r.synced || !r.neighbours.outdone(r.id, uint64(r.store.len()))) || since >= r.unsyncedLimit {
 			r.declare(now)
 		}
 	}
@@ -66,10 +66,10 @@ func (r *replica) declare(now instant) {
 		r.vouch(now)
 	}
 	if !r.synced {
-		r.notice(syncNotice{others: len(r.peers), took: now.mono - r.aloneSince})
+		r.notice(syncNotice{others: len(r.neighbours.byID), took: now.mono - r.aloneSince})
 	}
 	r.becomeSynced()
-	for _, id := range r.peerIDs { // they may be waiting for one that is
+	for id := range r.neighbours.all() { // they may be waiting for one that is
 		r.ping(now, id, 0)
 	}
 }
@@ -89,26 +89,6 @@ func (r *replica) vouch(now instant) {
 	r.skipSeq(now)
 }
 
-// knowsSynced reports whether some neighbour is synced, however slow it is.
-func (r *replica) knowsSynced() bool {
-	for _, p := range r.peers {
-		if p.synced {
-			return true
-		}
-	}
-	return false
-}
-
-// knowsServer reports whether one of them hasn't failed to serve this node, since it last did.
-func (r *replica) knowsServer() bool {
-	for _, p := range r.peers {
-		if p.synced && !p.unable {
-			return true
-		}
-	}
-	return false
-}
-
 func (r *replica) becomeSynced() {
 	r.synced = true
 }
@@ -120,21 +100,21 @@ func (r *replica) unsynced(now instant) string {
 	switch in := r.sync; {
 	case r.synced && !r.complete && in == nil:
 		return r.incomplete(now)
-	case r.complete && len(r.peers) < r.minPeers:
-		return fmt.Sprintf("only %d of at least %d other nodes are connected (MinPeers)", len(r.peers), r.minPeers)
+	case r.complete && len(r.neighbours.byID) < r.minPeers:
+		return fmt.Sprintf("only %d of at least %d other nodes are connected (MinPeers)", len(r.neighbours.byID), r.minPeers)
 	case r.complete:
 		return ""
 	case in != nil && in.head.groups > 0:
 		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, 100*in.group/in.head.groups)
 	case in != nil:
 		return fmt.Sprintf("a full sync from node %x begins", in.peer)
-	case len(r.peers) == 0 && r.aloneLimit == never:
+	case len(r.neighbours.byID) == 0 && r.aloneLimit == never:
 		return fmt.Sprintf("no other node is reached for %v; "+
 			"with MinPeers, or a negative SyncTimeout, it waits until one is", (now.mono - r.aloneSince).Round(time.Second))
-	case len(r.peers) == 0:
+	case len(r.neighbours.byID) == 0:
 		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", (now.mono - r.aloneSince).Round(time.Second), r.aloneLimit)
 	case r.syncFailure != "":
 		return r.syncFailure
 	}
-	return fmt.Sprintf("none of the %d other nodes that are reached is synced", len(r.peers))
+	return fmt.Sprintf("none of the %d other nodes that are reached is synced", len(r.neighbours.byID))
 }
