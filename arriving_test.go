@@ -54,7 +54,7 @@ func TestArrivingIsNotAskedFor(t *testing.T) {
 	if n := asked(); n > 0 {
 		t.Errorf("it was asked for %d times", n)
 	}
-	if cuts := len(w.nodes[1].cuts) + len(w.nodes[2].cuts); cuts > 0 {
+	if cuts := len(w.nodes[1].out.cuts) + len(w.nodes[2].out.cuts); cuts > 0 {
 		t.Errorf("%d cuts", cuts)
 	}
 	must(t, w.nodes[2].receive(w.now, 1, large))
@@ -231,7 +231,7 @@ func TestMovedIsASignOfLife(t *testing.T) {
 				r.moved(w.now, 1, false)
 			}
 		}
-		if cut := len(r.cuts) > 0; cut == moves {
+		if cut := len(r.out.cuts) > 0; cut == moves {
 			t.Errorf("moves %v: cut %v", moves, cut)
 		}
 	}

@@ -344,7 +344,7 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	}
 	q := g.r.leaseSends
 	if q.bytes > maxLeaseSendBytes || len(q.messages) > maxLeaseSends || g.r.counts.leasesMissed != 1 ||
-		g.r.counts.droppedSends != 1 {
+		g.r.out.counts.droppedSends != 1 {
 		t.Errorf("%d bytes, %d messages, %d missed", q.bytes, len(q.messages), g.r.counts.leasesMissed)
 	}
 	for range maxLeaseSends + 1 {
@@ -356,7 +356,7 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	g.r.mu.Lock()
 	g.r.ping(g.now, 2, 0)
 	g.r.mu.Unlock()
-	if g.r.counts.droppedSends != 1 {
+	if g.r.out.counts.droppedSends != 1 {
 		t.Error("a ping is dropped")
 	}
 	_, sends := g.r.flush(g.now)

@@ -33,11 +33,11 @@ func (q *leaseQueue) take() []message {
 // sendLease queues a message about a lease, or says that there is no room.
 func (r *replica) sendLease(m message) bool {
 	if !r.leaseSends.put(m) {
-		r.counts.droppedSends++
+		r.out.counts.droppedSends++
 		return false
 	}
 	if len(r.leaseSends.messages) == 1 {
-		r.wake()
+		r.out.wake()
 	}
 	return true
 }

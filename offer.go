@@ -68,15 +68,10 @@ func (r *replica) share(f *fill, rec *record) bool {
 	// writes that were issued before it, or of other keys.
 	dots := r.touches.appendDots(nil, r.touches.clears)
 	dots = r.touches.appendDots(dots, r.touches.heads[f.bucket])
-	idle := r.idle()
-	if !r.offers.put(offered{*rec, dots, to}) {
-		r.counts.droppedSends += uint64(len(to))
+	if !r.out.offer(offered{*rec, dots, to}) {
 		return false
 	}
 	r.counts.provisionalOffered += uint64(len(to))
-	if idle {
-		r.wake()
-	}
 	return true
 }
 

@@ -115,7 +115,7 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 	})
 	for n, id := range ids {
 		if n == pullsAtOnce {
-			r.wake()
+			r.out.wake()
 			break
 		}
 		if p := r.neighbours.byID[id]; p != nil && p.request != nil {

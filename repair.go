@@ -34,12 +34,6 @@ const (
 	stepWork = 2048 // intervals compared without letting others take the lock
 )
 
-// A cut is a connection that is to be ended.
-type cut struct {
-	peer   uint64
-	reason string
-}
-
 // joined tells that the node with PeerID peer is directly connected and gets
 // every frame from now on.
 func (r *replica) joined(now instant, peer, origin uint64) {
@@ -108,7 +102,7 @@ func (r *replica) round(now instant) {
 		if p.heard >= r.lastRound {
 			p.missed = 0
 		} else if p.missed++; p.missed >= 2 && now.mono-p.heard+tickEvery/2 >= silentMost {
-			r.cut(id, fmt.Sprintf("nothing has come from it for %v", (now.mono-p.heard).Round(100*time.Millisecond)))
+			r.out.cut(id, fmt.Sprintf("nothing has come from it for %v", (now.mono-p.heard).Round(100*time.Millisecond)))
 			r.counts.stuck++
 			continue
 		}
@@ -120,15 +114,6 @@ func (r *replica) round(now instant) {
 	}
 	r.nextRound = now.mono + r.interval
 	r.active = false
-}
-
-// cut has the shell end a connection.
-func (r *replica) cut(peer uint64, reason string) {
-	if slices.ContainsFunc(r.cuts, func(c cut) bool { return c.peer == peer }) {
-		return
-	}
-	r.cuts = append(r.cuts, cut{peer, reason})
-	r.wake()
 }
 
 // A listing is what a ping says of the vector.
@@ -167,7 +152,7 @@ func (r *replica) pingWith(now instant, id uint64, flags uint64, recent *listing
 		q.flags |= pingSynced
 	}
 	p.wall, p.pingID, p.listed = now.wall, q.id, r.vector.get(p.origin).last()
-	r.sendPing(pingTo{id, q})
+	r.out.sendPing(pingTo{id, q})
 }
 
 // letOthers gives the lock up for a moment: others may want it. It is called after so much work as
@@ -216,7 +201,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 		if q.flags&pingPull != 0 {
 			p.request = &q
 			r.counts.repairsAnswered++
-			r.wake()
+			r.out.wake()
 			return
 		}
 	}
@@ -250,7 +235,7 @@ func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
 	if r.whole(now) {
 		a.flags |= pongSynced
 	}
-	r.send(message{to: to, frame: appendPong(nil, a), bulk: q.flags&pingPull != 0}) // after what it answers
+	r.out.send(message{to: to, frame: appendPong(nil, a), bulk: q.flags&pingPull != 0}) // after what it answers
 }
 
 func (r *replica) receivePong(now instant, from uint64, a pong) {
@@ -325,7 +310,7 @@ func (r *replica) askAgain(now instant, whom func(*neighbour) bool) {
 func (r *replica) compareClocks(now instant, id uint64, p *neighbour, wall int64) {
 	if bound := r.maxSkew + 1; wall-now.wall > bound || p.wall-wall > bound {
 		const layout = "2006-01-02T15:04:05.000Z07:00"
-		r.cut(id, fmt.Sprintf("clocks differ by more than %d ms: %s there, %s here", r.maxSkew,
+		r.out.cut(id, fmt.Sprintf("clocks differ by more than %d ms: %s there, %s here", r.maxSkew,
 			time.UnixMilli(wall).UTC().Format(layout), time.UnixMilli(now.wall).UTC().Format(layout)))
 		r.counts.refusedSkewPeers++
 	}

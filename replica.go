@@ -24,18 +24,12 @@ type replica struct {
 	chunkBytes, pullBytes int
 	stepWork              int    // see letOthers
 	between               func() // for tests: what others do when they are let
-	wake                  func()
 	became                func() // complete
 	state
 
 	mu     sync.Mutex
 	closed bool
-	outbox outbox
-	offers offers // offer.go
-
-	sends  []message
-	pings  []pingTo
-	cuts   []cut
+	out    outgoing
 	swept  int // the next shard to sweep
 	counts replicaCounts
 
@@ -78,7 +72,6 @@ type replica struct {
 	unsyncedSince time.Duration // since when all neighbours are unsynced
 	syncedFrom    uint64        // PeerID of who sent the last full sync
 	syncFailure   string
-	notices       []syncNotice
 }
 
 type replicaConfig struct {
@@ -108,20 +101,11 @@ type replicaConfig struct {
 	changed func(key string, kind kind)
 }
 
-// A message is a frame for one node.
-type message struct {
-	to     uint64 // PeerID
-	frame  []byte
-	bulk   bool // other frames may pass it on its way; bulk keeps its order
-	answer bool // it begins an answer to a pull, which has what was broadcast before
-}
-
 // replicaStats are counters, guarded by replica.mu.
 type replicaCounts struct {
-	sets, deletes               uint64
-	recordsIn, recordsOut       uint64
-	malformed, unsupported      uint64
-	droppedOutbox, droppedSends uint64
+	sets, deletes          uint64
+	recordsIn              uint64
+	malformed, unsupported uint64
 
 	clears                         uint64
 	repairsAsked, repairsAnswered  uint64
@@ -146,7 +130,6 @@ const (
 	applyBatch = 64       // records applied without letting others take the lock
 	applyBytes = 64 << 10 // of their keys and values, about
 	evictBatch = 64       // entries evicted likewise
-	maxSends   = 4096     // queued messages
 	sweepTurns = 5        // ticks that a sweep of the whole store takes
 )
 
@@ -164,9 +147,8 @@ func newReplica(c replicaConfig) *replica {
 	return &replica{
 		id:     c.id,
 		state:  newState(c),
-		wake:   c.wake,
 		became: c.became,
-		outbox: outbox{most: cmp.Or(c.maxPending, defaultMaxPending)},
+		out:    outgoing{wake: c.wake, outbox: outbox{most: cmp.Or(c.maxPending, defaultMaxPending)}},
 
 		neighbours: newNeighbours(),
 		serving:    map[uint64]*syncOut{},
@@ -257,13 +239,10 @@ func (r *replica) commit(now instant, rec *record, at place) {
 	}
 	r.active = true
 	if len(r.neighbours.byID) == 0 {
-		r.outbox.take() // nobody would get it
+		r.out.outbox.take() // nobody would get it
 		return
 	}
-	if r.idle() {
-		defer r.wake()
-	}
-	r.counts.droppedOutbox += r.outbox.put(r.seq, rec)
+	r.out.broadcast(r.seq, rec)
 }
 
 // tick does the periodic work; it wants to be called about once a second. It pings the
@@ -295,7 +274,7 @@ func (r *replica) tend(now instant) {
 	r.advance(now)
 	r.noteComplete(now)
 	if len(r.neighbours.where(func(p *neighbour) bool { return p.request != nil })) > 0 {
-		r.wake() // it waited, see tooSoon
+		r.out.wake() // it waited, see tooSoon
 	}
 	r.leaseTick(now)
 }
@@ -311,11 +290,11 @@ func (r *replica) ahead(now instant) time.Duration {
 // goroutines at a time.
 func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.mu.Lock()
-	r.counts.recordsOut += uint64(r.outbox.n)
-	first, chunks := r.outbox.take()
-	others, pings := append(r.sends, r.leaseSends.take()...), r.pings
-	r.sends, r.pings = nil, nil
-	offers, echo := r.offers.take(), r.touches.echo()
+	r.out.counts.recordsOut += uint64(r.out.outbox.n)
+	first, chunks := r.out.outbox.take()
+	others, pings := append(r.out.messages, r.leaseSends.take()...), r.out.pings
+	r.out.messages, r.out.pings = nil, nil
+	offers, echo := r.out.offers.take(), r.touches.echo()
 	r.mu.Unlock()
 	for _, q := range pings {
 		sends = append(sends, message{to: q.to, frame: appendPing(nil, *q.ping)})
@@ -330,7 +309,7 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 			clear(records)
 		}
 		r.mu.Lock()
-		r.outbox.recycle(chunks)
+		r.out.outbox.recycle(chunks)
 		r.mu.Unlock()
 	}
 	sends = r.answerPulls(now, sends)
@@ -341,13 +320,8 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 func (r *replica) takeCuts() (cuts []cut) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	cuts, r.cuts = r.cuts, nil
+	cuts, r.out.cuts = r.out.cuts, nil
 	return cuts
-}
-
-// idle reports whether flush has nothing to take.
-func (r *replica) idle() bool {
-	return r.outbox.empty() && len(r.sends)+len(r.pings) == 0 && r.offers.empty()
 }
 
 // cutDelta encodes consecutive records as frames of about cutFrame at most.
@@ -380,7 +354,7 @@ func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g = replicaGauges{
-		origins: len(r.vector.origins), logRecords: r.log.records, outbox: r.outbox.n,
+		origins: len(r.vector.origins), logRecords: r.log.records, outbox: r.out.outbox.n,
 		syncing: r.sync != nil, serving: len(r.serving),
 	}
 	g.synced, g.syncedFrom = r.complete, r.syncedFrom
@@ -390,13 +364,14 @@ func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 			Synced: p.synced, Behind: p.offer != 0, Late: p.lateBy(r.vector.get(p.origin), now.mono),
 		})
 	}
-	return allCounts{r.counts, r.state.counts}, g
+	return allCounts{r.counts, r.state.counts, r.out.counts}, g
 }
 
 // allCounts are the counters of a replica and its parts.
 type allCounts struct {
 	replicaCounts
 	stateCounts
+	outgoingCounts
 }
 
 type replicaGauges struct {

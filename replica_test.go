@@ -325,18 +325,18 @@ func TestReplicaAhead(t *testing.T) {
 func TestReplicaQueuesAreBounded(t *testing.T) {
 	g := newRig(t, 2, nil)
 	r := g.replicas[0]
-	r.pings = nil
+	r.out.pings = nil
 	for range maxSends + 10 {
 		must(t, r.receive(g.now(), 1, appendPing(nil, ping{origin: 101})))
 	}
-	if len(r.sends) != maxSends || r.counts.droppedSends != 10 {
-		t.Errorf("%d messages, %d dropped", len(r.sends), r.counts.droppedSends)
+	if len(r.out.messages) != maxSends || r.out.counts.droppedSends != 10 {
+		t.Errorf("%d messages, %d dropped", len(r.out.messages), r.out.counts.droppedSends)
 	}
 	must(t, r.set(g.now(), "k", "v", 0))
 	r.left(g.now(), 1)
 	must(t, r.set(g.now(), "k", "v", 0))
-	if !r.outbox.empty() {
-		t.Errorf("%d writes wait for nobody", r.outbox.n)
+	if !r.out.outbox.empty() {
+		t.Errorf("%d writes wait for nobody", r.out.outbox.n)
 	}
 }
 

@@ -77,7 +77,7 @@ func (r *replica) startSync(now instant, want func(*neighbour) bool) bool {
 func (r *replica) ask(now instant, flags uint64) {
 	in := r.sync
 	in.asked = now.mono
-	r.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: flags})})
+	r.out.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: flags})})
 }
 
 // abortSync gives up, and leaves the other node alone for a while; advance will start another session.
@@ -97,7 +97,7 @@ func (r *replica) leaveSync(why string) {
 	r.counts.syncsFailed++
 	if p := r.neighbours.byID[in.peer]; p != nil && p.origin == in.origin {
 		ask := syncAsk{session: in.session, next: in.next, flags: askCancel}
-		r.send(message{to: in.peer, frame: appendAsk(nil, ask)})
+		r.out.send(message{to: in.peer, frame: appendAsk(nil, ask)})
 	}
 }
 
@@ -288,7 +288,7 @@ func (r *replica) endSync(now instant) {
 	r.counts.syncBytesIn += in.bytes
 	r.counts.syncTook = now.mono - in.began
 	r.syncedFrom = in.peer
-	r.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.counts.syncTook})
+	r.out.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.counts.syncTook})
 	r.mu.Unlock()
 	for _, key := range r.store.vouch(in.mark) {
 		r.changed(key, kindForget)
@@ -311,6 +311,5 @@ func (r *replica) endSync(now instant) {
 // consecutive; the log has them.
 func (r *replica) skipSeq(now instant) {
 	r.skip(now)
-	r.counts.droppedOutbox += uint64(r.outbox.n)
-	r.outbox.take()
+	r.out.dropBroadcasts()
 }

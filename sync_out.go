@@ -71,7 +71,7 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 		if r.whole(now) && !r.closed {
 			no.flags |= chunkBusy
 		}
-		r.send(message{to: from, frame: appendChunk(nil, &no)})
+		r.out.send(message{to: from, frame: appendChunk(nil, &no)})
 		return
 	case !known:
 		p.began = now.mono
@@ -95,7 +95,7 @@ func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 	}
 	out.again = out.again || a.flags&askAgain != 0
 	out.gap = out.gap || a.flags&askGap != 0
-	r.wake()
+	r.out.wake()
 }
 
 // dropAbsent forgets sessions of nodes that have left, if there are too many: they come and go.
@@ -144,7 +144,7 @@ func (r *replica) serveTick(now instant) {
 		if now.mono-out.moved > syncForget {
 			delete(r.serving, id)
 		} else if out.gap {
-			r.wake()
+			r.out.wake()
 		}
 	}
 }
@@ -179,7 +179,7 @@ func (r *replica) serve(now instant, sends []message) []message {
 		frame, last := out.chunk(r.store)
 		r.mu.Lock()
 		if frame == nil { // it goes on looking
-			r.wake()
+			r.out.wake()
 			continue
 		}
 		out.window = append(out.window, frame)
@@ -190,7 +190,7 @@ func (r *replica) serve(now instant, sends []message) []message {
 			out.sent, out.repeats = now.mono, 0
 		}
 		if !last && !out.full() && r.serving[id] == out {
-			r.wake()
+			r.out.wake()
 		}
 	}
 	return sends

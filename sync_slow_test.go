@@ -43,8 +43,8 @@ func TestSyncOverASlowLine(t *testing.T) {
 				on = 0
 			}
 			w.pass(time.Second)
-			if len(w.nodes[1].cuts)+len(r.cuts) > 0 {
-				t.Fatalf("%d B/s: cut: %v %v", rate, w.nodes[1].cuts, r.cuts)
+			if len(w.nodes[1].out.cuts)+len(r.out.cuts) > 0 {
+				t.Fatalf("%d B/s: cut: %v %v", rate, w.nodes[1].out.cuts, r.out.cuts)
 			}
 		}
 		if !r.synced || r.counts.syncsReceived != 1 || r.counts.syncsFailed != 0 || r.store.len() != 5000 {

@@ -66,7 +66,7 @@ func (r *replica) declare(now instant) {
 		r.vouch(now)
 	}
 	if !r.synced {
-		r.notice(syncNotice{others: len(r.neighbours.byID), took: now.mono - r.aloneSince})
+		r.out.notice(syncNotice{others: len(r.neighbours.byID), took: now.mono - r.aloneSince})
 	}
 	r.becomeSynced()
 	for id := range r.neighbours.all() { // they may be waiting for one that is
