@@ -62,8 +62,8 @@ func (r *replica) moved(now instant, from uint64, bulk bool) {
 		return
 	}
 	p.heard = now.mono
-	if out := r.serving[from]; out != nil && bulk {
-		out.moved = now.mono
+	if bulk {
+		r.server.moved(from, now.mono)
 	}
 }
 

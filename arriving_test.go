@@ -180,11 +180,11 @@ func TestSyncServerStaysAway(t *testing.T) {
 	r.left(w.now, 1)
 	w.connect(2, 3)
 	w.pass(syncReturn + 3*time.Second)
-	if !r.synced || r.counts.syncsFailed != 1 || w.nodes[2].counts.syncsServed != 1 {
+	if !r.synced || r.counts.syncsFailed != 1 || w.nodes[2].server.counts.syncsServed != 1 {
 		t.Errorf("synced %v, %d failed: %s", r.synced, r.counts.syncsFailed, r.syncFailure)
 	}
 	for id := uint64(5); id < 5+syncServing; id++ {
-		w.nodes[1].serving[id] = &syncOut{moved: w.now.mono}
+		w.nodes[1].server.sessions[id] = &syncOut{moved: w.now.mono}
 	}
 	if !w.nodes[1].canServe(w.now, 3) {
 		t.Error("nodes that have left keep all places")

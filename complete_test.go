@@ -64,7 +64,7 @@ func TestTheFullestServes(t *testing.T) {
 	w.connect(1, 3)
 	w.connect(2, 3)
 	w.pass(electAfter + time.Second)
-	if !w.nodes[3].synced || w.nodes[1].counts.syncsServed > 0 {
+	if !w.nodes[3].synced || w.nodes[1].server.counts.syncsServed > 0 {
 		t.Errorf("synced: %v %v %v", w.nodes[1].synced, w.nodes[2].synced, w.nodes[3].synced)
 	}
 	w.pass(5 * time.Second)

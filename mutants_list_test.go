@@ -213,7 +213,7 @@ var mutants = []mutant{
 		"if f := s.floorOf(b); f > after.stamp {", "if f := s.floorOf(b); f > after.stamp && false {"}}},
 	{name: "floors that are read before the entries", edits: []edit{
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead  syncChunk\n\tearly map[int][]bucketFloor\n\n\t// flush's:"},
-		{"sync_out.go", "\treturn &syncOut{origin: origin, session: session,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range r.store.groups() {\n\t\t_, early[g] = r.store.groupEnd(r.store.groups(), g)\n\t}\n\treturn &syncOut{early: early, origin: origin, session: session,"},
+		{"sync_server.go", "\ts.sessions[peer] = &syncOut{origin: origin,", "\tearly := map[int][]bucketFloor{}\n\tfor g := range of.store.groups() {\n\t\t_, early[g] = of.store.groupEnd(of.store.groups(), g)\n\t}\n\ts.sessions[peer] = &syncOut{early: early, origin: origin,"},
 		{"sync_out.go", "c.clear, c.floors = out.clear, out.floors", "c.clear, c.floors = out.clear, out.early[int(c.group)]"}}},
 	{name: "what wasn't streamed stays", edits: []edit{{"store_sync.go",
 		" && !streamed.has(key)\n", " && false\n"}}},
@@ -229,7 +229,7 @@ var mutants = []mutant{
 	{name: "the context as it is when the session ends", edits: []edit{
 		{"sync_out.go", "\t\tif out.group == groups {\n", "\t\tif out.group == groups {\n\t\t\tc.entries = out.now()\n"},
 		{"sync_out.go", "\thead syncChunk\n\n\t// flush's:", "\thead syncChunk\n\tnow  func() []vectorEntry\n\n\t// flush's:"},
-		{"sync_out.go", "\treturn &syncOut{origin: origin, session: session,", "\treturn &syncOut{now: func() []vectorEntry { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.vector.list(longAgo); return e }, origin: origin, session: session,"},
+		{"sync_out.go", "\t\tr.server.begin(now, from, p.origin, a.session, &r.state)\n", "\t\tr.server.begin(now, from, p.origin, a.session, &r.state)\n\t\tr.server.sessions[from].now = func() []vectorEntry { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.vector.list(longAgo); return e }\n"},
 		{"sync_in.go", "\tr.ask(now, 0)\n\tif c.flags&chunkLast", "\tr.ask(now, 0)\n\tif len(c.entries) > 0 {\n\t\tin.head.entries = c.entries\n\t}\n\tif c.flags&chunkLast"}}},
 	{name: "chunks of another session are taken", test: "TestSyncIgnoresOtherSessions", edits: []edit{{"sync_in.go",
 		"in.peer != from || in.session != c.session || in.applying", "in.peer != from || in.applying"}}},
@@ -318,7 +318,7 @@ var mutants = []mutant{
 	{name: "lines: what doesn't come any more is awaited for ever", test: "TestArrivingIsGivenUp", edits: []edit{{"arriving.go",
 		"ends := now.mono-a.moved >= arriveMost", "ends := now.mono < 0"}}},
 	{name: "lines: only whole frames are signs of life", test: "TestMovedIsASignOfLife", edits: []edit{{"arriving.go",
-		"\tp.heard = now.mono\n\tif out", "\tif out"}}},
+		"\tp.heard = now.mono\n\tif bulk", "\tif bulk"}}},
 	{name: "lines: a full sync ends with its connection", test: "TestSyncSurvivesACut", edits: []edit{{"sync_in.go",
 		"\tdefault:\n\t\tin.away = false", "\tdefault:\n\t\tr.leaveSync(\"it left\")\n\t\treturn\n\t\tin.away = false"}}},
 	{name: "lines: another life of a server is asked to go on", test: "TestSyncSurvivesACut", edits: []edit{{"sync_in.go",

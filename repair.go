@@ -39,9 +39,7 @@ const (
 func (r *replica) joined(now instant, peer, origin uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if out := r.serving[peer]; out != nil && out.origin != origin {
-		delete(r.serving, peer)
-	}
+	r.server.joined(peer, origin)
 	if old := r.arrivals; slices.ContainsFunc(old, func(a arrival) bool { return a.peer == peer && a.origin != origin }) {
 		r.endArrival(peer) // another life of it goes on with nothing
 	}
@@ -71,7 +69,7 @@ func (r *replica) left(now instant, peer uint64) {
 	if r.sync != nil && r.sync.peer == peer && !r.sync.away {
 		r.sync.away, r.sync.left = true, now.mono // it may come back
 	}
-	r.dropAbsent()
+	r.server.dropAbsent(&r.neighbours)
 	r.aloneSince = now.mono
 	r.advance(now)
 	r.leftLeases(now, peer)

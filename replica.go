@@ -21,10 +21,10 @@ type replica struct {
 	unsyncedLimit time.Duration // and for one of them to be synced
 	minPeers      int           // neighbours, or it isn't ready
 
-	chunkBytes, pullBytes int
-	stepWork              int    // see letOthers
-	between               func() // for tests: what others do when they are let
-	became                func() // complete
+	pullBytes int
+	stepWork  int    // see letOthers
+	between   func() // for tests: what others do when they are let
+	became    func() // complete
 	state
 
 	mu     sync.Mutex
@@ -55,13 +55,14 @@ type replica struct {
 	surveyed             bool          // all neighbours were asked again before a full sync
 	lastSurvey           time.Duration
 
-	// sync_in.go, sync_out.go
+	server syncServer
+
+	// sync_in.go
 	sync      *syncIn
 	syncLimit time.Duration // with the next session
 	mark      uint8         // of the last session
 	vouching  bool          // see vouch
 	unvouched bool          // something is held of a session that didn't end
-	serving   map[uint64]*syncOut
 
 	// synced.go
 	synced        bool
@@ -110,10 +111,10 @@ type replicaCounts struct {
 	clears                         uint64
 	repairsAsked, repairsAnswered  uint64
 	recordsResent, recordsRepaired uint64
-	syncsServed, syncsReceived     uint64
+	syncsReceived                  uint64
 	syncsFailed, recordsSynced     uint64
 	disbelieved                    uint64
-	syncBytesIn, syncBytesOut      uint64
+	syncBytesIn                    uint64
 	syncTook                       time.Duration
 	stuck, refusedSkewPeers        uint64
 	leasesGranted, leasesMissed    uint64
@@ -151,7 +152,6 @@ func newReplica(c replicaConfig) *replica {
 		out:    outgoing{wake: c.wake, outbox: outbox{most: cmp.Or(c.maxPending, defaultMaxPending)}},
 
 		neighbours: newNeighbours(),
-		serving:    map[uint64]*syncOut{},
 		leases:     map[string]*lease{},
 		asks:       map[uint64]*leaseAsk{},
 		asksOf:     map[string][]*leaseAsk{},
@@ -166,7 +166,7 @@ func newReplica(c replicaConfig) *replica {
 		minPeers:      c.minPeers,
 
 		lastSurvey: -surveyEvery,
-		chunkBytes: cmp.Or(c.chunkBytes, defaultChunkBytes),
+		server:     newSyncServer(c.chunkBytes),
 		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
 		stepWork:   stepWork,
 	}
@@ -268,7 +268,9 @@ func (r *replica) tend(now instant) {
 	r.dropArrivals(now)
 	r.pullTick(now)
 	r.syncTick(now)
-	r.serveTick(now)
+	if r.server.tick(now) {
+		r.out.wake()
+	}
 	r.round(now)
 	r.declareInTime(now)
 	r.advance(now)
@@ -355,7 +357,7 @@ func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 	defer r.mu.Unlock()
 	g = replicaGauges{
 		origins: len(r.vector.origins), logRecords: r.log.records, outbox: r.out.outbox.n,
-		syncing: r.sync != nil, serving: len(r.serving),
+		syncing: r.sync != nil, serving: len(r.server.sessions),
 	}
 	g.synced, g.syncedFrom = r.complete, r.syncedFrom
 	for id, p := range r.neighbours.all() {
@@ -364,7 +366,7 @@ func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 			Synced: p.synced, Behind: p.offer != 0, Late: p.lateBy(r.vector.get(p.origin), now.mono),
 		})
 	}
-	return allCounts{r.counts, r.state.counts, r.out.counts}, g
+	return allCounts{r.counts, r.state.counts, r.out.counts, r.server.counts}, g
 }
 
 // allCounts are the counters of a replica and its parts.
@@ -372,6 +374,7 @@ type allCounts struct {
 	replicaCounts
 	stateCounts
 	outgoingCounts
+	syncServerCounts
 }
 
 type replicaGauges struct {

@@ -191,7 +191,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		}
 		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.count, d.origin, d.first, from.id, d.newest != 0, to.r.vector.get(d.origin).intervals())
 	case frameAsk:
-		if out := to.r.serving[uint64(from.id)]; out != nil && out.session == session {
+		if out := to.r.server.sessions[uint64(from.id)]; out != nil && out.session == session {
 			if _, known := s.oracle.served[session]; !known {
 				s.oracle.served[session] = wasSynced
 			}
@@ -277,8 +277,8 @@ func (s *sim) checkNode(n *simNode) {
 		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.len(), st.bytes(), st.tombstones())
 	}
 	adopting := n.r.sync != nil && n.r.sync.ended // and then there may be those of two contexts
-	if len(n.r.vector.origins) > max(s.c.origins, s.c.nodes) && !adopting || len(n.r.serving) > syncServing || n.r.log.records > s.c.logSize {
-		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.vector.origins), len(n.r.serving), n.r.log.records)
+	if len(n.r.vector.origins) > max(s.c.origins, s.c.nodes) && !adopting || len(n.r.server.sessions) > syncServing || n.r.log.records > s.c.logSize {
+		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.vector.origins), len(n.r.server.sessions), n.r.log.records)
 	}
 }
 

@@ -235,7 +235,7 @@ func TestSyncServingEnds(t *testing.T) {
 		}
 		h.flush(h.now)
 		h.pass(time.Second)
-		return len(h.serving)
+		return len(h.server.sessions)
 	}
 	for i := range 20 {
 		if ask(uint64(i), 0) != 1 {

@@ -213,7 +213,7 @@ func TestSyncIgnoresOtherSessions(t *testing.T) {
 		}
 	}
 	w.queue = nil
-	for _, out := range w.nodes[1].serving {
+	for _, out := range w.nodes[1].server.sessions {
 		old = append(old, out.window...)
 	}
 	if len(old) == 0 {
@@ -265,10 +265,10 @@ func TestSyncServesFewAtATime(t *testing.T) {
 	}
 	for range 60 {
 		for w.step() {
-			if n := len(server.serving); n > syncServing {
+			if n := len(server.server.sessions); n > syncServing {
 				t.Fatalf("%d sessions at a time", n)
 			}
-			for _, out := range server.serving {
+			for _, out := range server.server.sessions {
 				if len(out.window) > syncWindow {
 					t.Fatalf("%d chunks under way", len(out.window))
 				}
@@ -281,8 +281,8 @@ func TestSyncServesFewAtATime(t *testing.T) {
 			t.Errorf("node %d: synced %v with %d entries, %d syncs", id, r.synced, r.store.len(), r.counts.syncsReceived)
 		}
 	}
-	if len(server.serving) > 0 {
-		t.Errorf("%d sessions are left", len(server.serving))
+	if len(server.server.sessions) > 0 {
+		t.Errorf("%d sessions are left", len(server.server.sessions))
 	}
 }
 
@@ -291,7 +291,7 @@ func TestSyncForgetsTheSilent(t *testing.T) {
 	w, _ := joining(t)
 	w.lost = func(from, to uint64, _ []byte) bool { return from == 3 }
 	w.pass(syncForget + 2*time.Second)
-	if n := len(w.nodes[1].serving); n > 0 {
+	if n := len(w.nodes[1].server.sessions); n > 0 {
 		t.Errorf("%d sessions are left", n)
 	}
 }
@@ -344,9 +344,9 @@ func TestSyncTakesOverFromAStalledServer(t *testing.T) {
 	w.lost = func(from, _ uint64, frame []byte) bool { return from == 1 && frame[1] == frameChunk }
 	w.queue = nil
 	w.pass(syncStall + 3*time.Second)
-	if !r.synced || r.counts.syncsReceived != 1 || r.counts.syncsFailed == 0 || w.nodes[2].counts.syncsServed != 1 {
+	if !r.synced || r.counts.syncsReceived != 1 || r.counts.syncsFailed == 0 || w.nodes[2].server.counts.syncsServed != 1 {
 		t.Errorf("synced %v, %d syncs, %d given up, %d served by the other: %s",
-			r.synced, r.counts.syncsReceived, r.counts.syncsFailed, w.nodes[2].counts.syncsServed, r.unsynced(w.now))
+			r.synced, r.counts.syncsReceived, r.counts.syncsFailed, w.nodes[2].server.counts.syncsServed, r.unsynced(w.now))
 	}
 }
 
