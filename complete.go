@@ -14,11 +14,11 @@ func (r *replica) noteComplete(now instant) {
 	if r.complete {
 		return
 	}
-	fed := r.counts.recordsRepaired + r.counts.recordsSynced
+	fed := r.counts.recordsRepaired + r.client.counts.recordsSynced
 	if !r.synced || fed != r.fed || len(r.arrivals) > 0 {
 		r.fed, r.fedAt = fed, now.mono
 	}
-	if !r.synced || r.sync != nil {
+	if !r.synced || r.client.session != nil {
 		return
 	}
 	if len(r.neighbours.holders()) == 0 || now.mono-r.fedAt >= r.unsyncedLimit {

@@ -29,8 +29,8 @@ func (w *wire) joins(id uint64, others ...uint64) {
 	for _, other := range others {
 		w.connect(other, id)
 	}
-	if w.pass(5 * time.Second); !r.synced || r.counts.syncsFailed > 0 {
-		w.t.Errorf("node %d isn't ready: %s; %d full syncs failed", id, r.unsynced(w.now), r.counts.syncsFailed)
+	if w.pass(5 * time.Second); !r.synced || r.client.counts.syncsFailed > 0 {
+		w.t.Errorf("node %d isn't ready: %s; %d full syncs failed", id, r.unsynced(w.now), r.client.counts.syncsFailed)
 	}
 }
 
@@ -264,8 +264,8 @@ func TestSyncServersThatCantServe(t *testing.T) {
 			var last uint64
 			for !h.synced && h.now.mono < began+time.Hour {
 				h.sayHello(horizon{})
-				if h.sync != nil && h.sync.session != last {
-					last = h.sync.session
+				if h.client.session != nil && h.client.session.id != last {
+					last = h.client.session.id
 					for _, c := range answer(last) {
 						if err := h.get(appendChunk(nil, &c)); err != nil {
 							t.Fatal(err)

@@ -127,13 +127,13 @@ var lockWorlds = []lockWorld{
 		r := lockReplica(false)
 		lockLives(r, 64, maxIntervals, true)
 		hello := ping{id: 1, origin: 99, flags: pingContext | pingSynced}
-		if err := r.receive(lockNow, 2, appendPing(nil, hello)); err != nil || r.sync == nil {
+		if err := r.receive(lockNow, 2, appendPing(nil, hello)); err != nil || r.client.session == nil {
 			panic(fmt.Sprint("no full sync: ", err))
 		}
 		var do []func()
 		head := syncChunk{groups: 1, entries: lockEntries(64, 60), horizon: horizon{1, 1}}
 		for i, c := range []syncChunk{head, {flags: chunkDone | chunkLast}} {
-			c.session, c.number = r.sync.session, uint64(i)
+			c.session, c.number = r.client.session.id, uint64(i)
 			do = append(do, func() {
 				if err := r.receiveChunk(lockNow, 2, &c, chunkReader{}, 1); err != nil {
 					panic(err)

@@ -22,7 +22,7 @@ type pullOp struct {
 // pullFrom asks a neighbour for what this node lacks, unless something of the kind is
 // under way.
 func (r *replica) pullFrom(now instant, id uint64) {
-	if r.pull != nil || r.sync != nil || r.closed || r.neighbours.byID[id] == nil {
+	if r.pull != nil || r.client.session != nil || r.closed || r.neighbours.byID[id] == nil {
 		return
 	}
 	r.ping(now, id, pingPull)
@@ -39,7 +39,10 @@ func (r *replica) pullFromOne(now instant, ids []uint64) {
 // gap is called when a frame has left a gap in the dots of origin. What is missing was
 // lost, most likely; only a frame that took another way may still come.
 func (r *replica) gap(now instant, origin uint64) {
-	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced || r.awaited(now, origin) {
+	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced {
+		return
+	}
+	if r.dropArrivals(now); r.arrivals.fill(origin, r.vector) {
 		return
 	}
 	candidates := r.neighbours.where(func(p *neighbour) bool { return p.origin == origin })
@@ -55,10 +58,10 @@ func (r *replica) gap(now instant, origin uint64) {
 // needs one in any case; otherwise pulls, from one neighbour after the other; and a full
 // sync if no log has what is missing. One thing at a time.
 func (r *replica) advance(now instant) {
-	if r.pull != nil || r.sync != nil || r.closed || r.local {
+	if r.pull != nil || r.client.session != nil || r.closed || r.local {
 		return
 	}
-	if !r.synced || r.unvouched {
+	if !r.synced || r.client.unvouched {
 		if r.startSync(now, anyone) || len(r.neighbours.where(isSynced)) > 0 {
 			return
 		}

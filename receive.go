@@ -3,7 +3,6 @@ package bcache
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -134,10 +133,8 @@ func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 
 // endDelta notes who sent it, and looks for gaps.
 func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
-	if d.count == 1 && slices.ContainsFunc(r.arrivals, func(a arrival) bool {
-		return a.peer == from && a.dot == dot{d.origin, d.first}
-	}) {
-		r.endArrival(from)
+	if d.count == 1 {
+		r.arrivals.endOf(from, dot{d.origin, d.first})
 	}
 	if p := r.neighbours.hear(now, from, d.origin, d.echo); p != nil {
 		p.claim(d.origin, d.first+d.count-1)

@@ -3,7 +3,6 @@ package bcache
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -40,15 +39,13 @@ func (r *replica) joined(now instant, peer, origin uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.server.joined(peer, origin)
-	if old := r.arrivals; slices.ContainsFunc(old, func(a arrival) bool { return a.peer == peer && a.origin != origin }) {
-		r.endArrival(peer) // another life of it goes on with nothing
-	}
+	r.arrivals.joined(peer, origin)
 	r.neighbours.add(peer, newNeighbour(now, origin, r.seq))
 	r.vector.keep(origin)
 	r.active = true
 	if !r.closed {
 		r.ping(now, peer, 0)
-		r.resumeSync(now, peer, origin)
+		r.client.joined(now, peer, origin)
 	}
 }
 
@@ -66,9 +63,7 @@ func (r *replica) left(now instant, peer uint64) {
 	if r.pull != nil && r.pull.peer == peer {
 		r.pull = nil
 	}
-	if r.sync != nil && r.sync.peer == peer && !r.sync.away {
-		r.sync.away, r.sync.left = true, now.mono // it may come back
-	}
+	r.client.left(now, peer)
 	r.server.dropAbsent(&r.neighbours)
 	r.aloneSince = now.mono
 	r.advance(now)
@@ -86,7 +81,7 @@ func (r *replica) nonce() uint64 {
 // round pings all neighbours, if it is time. Who was silent for too long is cut: mesh itself
 // never notices a node that takes nothing any more while there is something to send.
 func (r *replica) round(now instant) {
-	quiet := !r.active && r.pull == nil && r.sync == nil && r.synced
+	quiet := !r.active && r.pull == nil && r.client.session == nil && r.synced
 	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
 	if quiet = quiet && !r.neighbours.exists(restless); !quiet {
 		r.nextRound = min(r.nextRound, r.lastRound+roundMin)
@@ -123,7 +118,8 @@ type listing struct {
 func (r *replica) listing(now instant, since time.Duration) *listing {
 	var l listing
 	l.entries, l.rest = r.vector.list(since)
-	r.claimArrivals(now, &l)
+	r.dropArrivals(now)
+	r.arrivals.claim(&l, r.vector)
 	return &l
 }
 

@@ -51,18 +51,12 @@ type replica struct {
 	answered             uint64 // whose pull was answered last
 	lastPull             time.Duration
 	gapsWait             time.Duration // until then gaps are left to the rounds
-	arrivals             []arrival     // arriving.go
+	arrivals             arrivals      // arrivals.go
 	surveyed             bool          // all neighbours were asked again before a full sync
 	lastSurvey           time.Duration
 
 	server syncServer
-
-	// sync_in.go
-	sync      *syncIn
-	syncLimit time.Duration // with the next session
-	mark      uint8         // of the last session
-	vouching  bool          // see vouch
-	unvouched bool          // something is held of a session that didn't end
+	client syncClient
 
 	// synced.go
 	synced        bool
@@ -71,8 +65,6 @@ type replica struct {
 	fedAt         time.Duration // when there were more of them
 	aloneSince    time.Duration // the last neighbour left
 	unsyncedSince time.Duration // since when all neighbours are unsynced
-	syncedFrom    uint64        // PeerID of who sent the last full sync
-	syncFailure   string
 }
 
 type replicaConfig struct {
@@ -111,11 +103,7 @@ type replicaCounts struct {
 	clears                         uint64
 	repairsAsked, repairsAnswered  uint64
 	recordsResent, recordsRepaired uint64
-	syncsReceived                  uint64
-	syncsFailed, recordsSynced     uint64
 	disbelieved                    uint64
-	syncBytesIn                    uint64
-	syncTook                       time.Duration
 	stuck, refusedSkewPeers        uint64
 	leasesGranted, leasesMissed    uint64
 
@@ -145,7 +133,7 @@ func newReplica(c replicaConfig) *replica {
 	if c.syncTimeout < 0 || c.minPeers > 0 {
 		c.first, alone = false, never
 	}
-	return &replica{
+	r := &replica{
 		id:     c.id,
 		state:  newState(c),
 		became: c.became,
@@ -158,7 +146,6 @@ func newReplica(c replicaConfig) *replica {
 
 		idleLeases: list.New(),
 
-		syncLimit:     syncPatience,
 		synced:        c.first || c.local,
 		complete:      c.first || c.local,
 		aloneLimit:    alone,
@@ -170,6 +157,8 @@ func newReplica(c replicaConfig) *replica {
 		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
 		stepWork:   stepWork,
 	}
+	r.client = syncClient{neighbours: &r.neighbours, out: &r.out, limit: syncPatience}
+	return r
 }
 
 // set writes a value; deadline is in Unix milliseconds, 0 = none.
@@ -267,12 +256,22 @@ func (r *replica) tend(now instant) {
 	r.state.tick(now)
 	r.dropArrivals(now)
 	r.pullTick(now)
-	r.syncTick(now)
+	r.client.tick(now)
 	if r.server.tick(now) {
 		r.out.wake()
 	}
 	r.round(now)
-	r.declareInTime(now)
+	if r.mayDeclare(now) {
+		if r.client.unvouched {
+			r.client.vouching = true
+			for v := (vouching{store: r.store}); v.step(r.stepWork); {
+				r.letOthers()
+			}
+			r.client.vouching, r.client.unvouched = false, false
+			r.skipSeq(now)
+		}
+		r.declare(now)
+	}
 	r.advance(now)
 	r.noteComplete(now)
 	if len(r.neighbours.where(func(p *neighbour) bool { return p.request != nil })) > 0 {
@@ -357,16 +356,16 @@ func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 	defer r.mu.Unlock()
 	g = replicaGauges{
 		origins: len(r.vector.origins), logRecords: r.log.records, outbox: r.out.outbox.n,
-		syncing: r.sync != nil, serving: len(r.server.sessions),
+		syncing: r.client.session != nil, serving: len(r.server.sessions),
 	}
-	g.synced, g.syncedFrom = r.complete, r.syncedFrom
+	g.synced, g.syncedFrom = r.complete, r.client.syncedFrom
 	for id, p := range r.neighbours.all() {
 		g.peers = append(g.peers, PeerStats{
 			ID: id, Lag: r.vector.lag(now, p.origin), Silent: now.mono - p.heard,
 			Synced: p.synced, Behind: p.offer != 0, Late: p.lateBy(r.vector.get(p.origin), now.mono),
 		})
 	}
-	return allCounts{r.counts, r.state.counts, r.out.counts, r.server.counts}, g
+	return allCounts{r.counts, r.state.counts, r.out.counts, r.server.counts, r.client.counts}, g
 }
 
 // allCounts are the counters of a replica and its parts.
@@ -375,6 +374,7 @@ type allCounts struct {
 	stateCounts
 	outgoingCounts
 	syncServerCounts
+	syncClientCounts
 }
 
 type replicaGauges struct {

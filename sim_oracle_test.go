@@ -143,8 +143,8 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		a, _ := decodeAsk(frame)
 		session = a.session
 	case frameChunk:
-		if to.r.sync != nil {
-			session = to.r.sync.session
+		if to.r.client.session != nil {
+			session = to.r.client.session.id
 		}
 	}
 	cleared, newClear := to.r.store.clearVersion(), false
@@ -153,7 +153,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		again := slices.Contains(future, seq) && s.ahead(to, &w, now)
 		newClear = newClear || w.rec.kind == kindClear && !again
 	}
-	wasSynced, streamed := to.r.synced, to.r.counts.recordsSynced
+	wasSynced, streamed := to.r.synced, to.r.client.counts.recordsSynced
 	if err := to.r.receive(now, uint64(from.id), own); err != nil && typ != frameDelta {
 		s.fail("n%d: %v", to.id, err)
 	}
@@ -199,15 +199,15 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	case frameChunk:
 		c, recs, _ := openChunk(frame)
 		var rec record
-		for to.r.counts.recordsSynced > streamed && recs.next(&rec) {
+		for to.r.client.counts.recordsSynced > streamed && recs.next(&rec) {
 			w := s.oracle.writes[rigWrite{rec.key, rec.version}]
 			s.knows(to, &w)
 		}
 		if s.tracing {
 			s.logf("n%d has received chunk %d (flags %d) of n%d, session %x", to.id, c.number, c.flags, from.id, c.session)
 		}
-		if to.r.counts.syncsReceived > to.oracle.syncs {
-			to.oracle.syncs = to.r.counts.syncsReceived
+		if to.r.client.counts.syncsReceived > to.oracle.syncs {
+			to.oracle.syncs = to.r.client.counts.syncsReceived
 			s.logf("n%d is synced by n%d", to.id, from.id)
 			if !s.oracle.served[session] {
 				s.fail("n%d was synced by a node that isn't synced", to.id)
@@ -276,7 +276,7 @@ func (s *sim) checkNode(n *simNode) {
 	if st.len() > s.c.maxKeys[n.id] || s.c.maxBytes > 0 && st.bytes() > s.c.maxBytes || st.tombstones() > s.c.tombstones {
 		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.len(), st.bytes(), st.tombstones())
 	}
-	adopting := n.r.sync != nil && n.r.sync.ended // and then there may be those of two contexts
+	adopting := n.r.client.session != nil && n.r.client.session.ended // and then there may be those of two contexts
 	if len(n.r.vector.origins) > max(s.c.origins, s.c.nodes) && !adopting || len(n.r.server.sessions) > syncServing || n.r.log.records > s.c.logSize {
 		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.vector.origins), len(n.r.server.sessions), n.r.log.records)
 	}
@@ -320,7 +320,7 @@ func (s *sim) disagreement() string {
 			return fmt.Sprintf("n%d isn't synced: %s", n.id, n.r.unsynced(s.now(n)))
 		case len(n.r.neighbours.byID) != len(s.nodes)-1:
 			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.neighbours.byID))
-		case n.r.unvouched:
+		case n.r.client.unvouched:
 			return fmt.Sprintf("n%d holds what nobody vouches for", n.id)
 		}
 	}
@@ -396,7 +396,7 @@ func (s *sim) syncsTooMany() string {
 		if n.id == 0 {
 			want = 0
 		}
-		if got := n.r.counts.syncsReceived; got != want {
+		if got := n.r.client.counts.syncsReceived; got != want {
 			return fmt.Sprintf("n%d received %d full syncs", n.id, got)
 		}
 	}

@@ -410,7 +410,7 @@ func (s *sim) count(n *simNode) {
 	if n == nil {
 		return
 	}
-	st, m := n.r.store.stats(), allCounts{n.r.counts, n.r.state.counts, n.r.out.counts, n.r.server.counts}
+	st, m := n.r.store.stats(), allCounts{n.r.counts, n.r.state.counts, n.r.out.counts, n.r.server.counts, n.r.client.counts}
 	s.n.evictions += int(st.evictions)
 	s.n.refusals += int(st.floorRefusals)
 	s.n.futures += int(m.refusedSkew)

@@ -53,10 +53,10 @@ func (h *hostileRig) sayHello(hor horizon) {
 
 // beSynced returns the session that the replica begins then.
 func (h *hostileRig) beSynced(hor horizon) uint64 {
-	if h.sayHello(hor); h.sync == nil {
+	if h.sayHello(hor); h.client.session == nil {
 		h.Fatal("no full sync begins")
 	}
-	return h.sync.session
+	return h.client.session.id
 }
 
 // What doesn't follow from the chunks before ends the session.
@@ -88,11 +88,11 @@ func TestSyncChunksThatMakeNoSense(t *testing.T) {
 				chunk.session, chunk.number = session, uint64(i)
 				err = h.get(appendChunk(nil, &chunk))
 			}
-			if c.ok && (err != nil || !h.synced || h.counts.syncsReceived != 1) {
+			if c.ok && (err != nil || !h.synced || h.client.counts.syncsReceived != 1) {
 				t.Errorf("synced: %v, %v", h.synced, err)
 			}
-			if !c.ok && (!errors.Is(err, errMalformed) || h.synced || h.counts.syncsFailed != 1) {
-				t.Errorf("synced: %v, %d failed, %v", h.synced, h.counts.syncsFailed, err)
+			if !c.ok && (!errors.Is(err, errMalformed) || h.synced || h.client.counts.syncsFailed != 1) {
+				t.Errorf("synced: %v, %d failed, %v", h.synced, h.client.counts.syncsFailed, err)
 			}
 		})
 	}
@@ -118,14 +118,14 @@ func TestSyncStreamedKeysAreBounded(t *testing.T) {
 		t.Errorf("200 keys of 512 KiB, 10 of which are held, take %d KiB", grown>>10)
 	}
 
-	h.sync.records = syncGroup // and all the same key, for ever
+	h.client.session.records = syncGroup // and all the same key, for ever
 	for i := range 2 {
-		if h.sync == nil || h.sync.session != session {
+		if h.client.session == nil || h.client.session.id != session {
 			t.Fatalf("given up after %d chunks", i)
 		}
 		_ = h.get(appendChunk(nil, &syncChunk{session: session, number: uint64(201 + i), records: []record{{key: key, version: version{stampOf(wireWall), hostileOrigin}}}}))
 	}
-	if h.counts.syncsFailed != 1 {
+	if h.client.counts.syncsFailed != 1 {
 		t.Error("a group has no end")
 	}
 }
@@ -142,7 +142,7 @@ func TestSyncPatience(t *testing.T) {
 	}
 	for _, patience := range []time.Duration{syncPatience, 2 * syncPatience} {
 		session, began := next(), h.now.mono
-		for n := uint64(0); h.sync != nil && h.sync.session == session; n++ {
+		for n := uint64(0); h.client.session != nil && h.client.session.id == session; n++ {
 			c := syncChunk{session: session, number: n, groups: 1}
 			if n > 0 {
 				c.records = []record{{key: fmt.Sprint(n), version: version{stampOf(wireWall), hostileOrigin}}}
@@ -165,8 +165,8 @@ func TestSyncPatience(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !h.synced || h.syncLimit != syncPatience {
-		t.Errorf("synced: %v, patience %v", h.synced, h.syncLimit)
+	if !h.synced || h.client.limit != syncPatience {
+		t.Errorf("synced: %v, patience %v", h.synced, h.client.limit)
 	}
 }
 
@@ -214,7 +214,7 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 			if err := h.get(appendPong(nil, pong{id: 1, origin: hostileOrigin, horizon: hor})); err != nil {
 				t.Fatal(err)
 			}
-			if h.vector.horizon != (horizon{}) || h.neighbours.byID[hostilePeer].diverged || h.sync != nil {
+			if h.vector.horizon != (horizon{}) || h.neighbours.byID[hostilePeer].diverged || h.client.session != nil {
 				t.Errorf("%+v: horizon %+v, apart: %v", hor, h.vector.horizon, h.neighbours.byID[hostilePeer].diverged)
 			}
 		}

@@ -28,20 +28,21 @@ const (
 	syncPatience = 10 * time.Minute
 )
 
+// A syncIn is a session.
 type syncIn struct {
-	peer, session uint64
-	origin        uint64 // the other node's
-	mark          uint8
-	head          syncChunk // once it has come
-	next          uint64    // the chunk that is expected
-	group         uint64    // its group
-	records       int       // of that group so far
-	streamed      *keySet   // their keys
-	spoiled       bool      // something came from the future: the vector can't be adopted
-	applying      bool
-	ended         bool          // successfully
-	away          bool          // the connection to the other node is gone,
-	left          time.Duration // since then
+	peer, id uint64
+	origin   uint64 // the other node's
+	mark     uint8
+	head     syncChunk // once it has come
+	next     uint64    // the chunk that is expected
+	group    uint64    // its group
+	records  int       // of that group so far
+	streamed *keySet   // their keys
+	spoiled  bool      // something came from the future: the vector can't be adopted
+	applying bool
+	ended    bool          // successfully
+	away     bool          // the connection to the other node is gone,
+	left     time.Duration // since then
 
 	gap uint64 // the chunk that was said to be lost
 
@@ -51,161 +52,96 @@ type syncIn struct {
 
 // startSync asks one of the neighbours for a full sync. They must be synced, and as wanted.
 func (r *replica) startSync(now instant, want func(*neighbour) bool) bool {
-	if r.vouching {
-		return false
+	peer, ok := r.client.choose(now, r.origin, want)
+	if ok {
+		r.client.start(now, peer, r.nonce())
 	}
-	servers := r.neighbours.where(func(p *neighbour) bool { return p.synced && now.mono >= p.retryAt && want(p) })
-	if len(servers) == 0 {
-		return false
-	}
-	if r.mark++; r.mark == 0 {
-		r.mark++
-	}
-	peer := r.neighbours.choose(servers, r.origin)
-	r.sync = &syncIn{
-		peer:     peer,
-		origin:   r.neighbours.byID[peer].origin,
-		session:  r.nonce(),
-		mark:     r.mark,
-		streamed: newKeySet(),
-		began:    now.mono, progress: now.mono,
-	}
-	r.ask(now, 0)
-	return true
+	return ok
 }
 
-func (r *replica) ask(now instant, flags uint64) {
-	in := r.sync
-	in.asked = now.mono
-	r.out.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: flags})})
-}
-
-// abortSync gives up, and leaves the other node alone for a while; advance will start another session.
-func (r *replica) abortSync(now instant, why string) {
-	in := r.sync
-	r.leaveSync(why)
-	if p := r.neighbours.byID[in.peer]; p != nil {
-		p.fail(now)
-	}
-}
-
-// leaveSync gives up a session that the other node can't be blamed for.
-func (r *replica) leaveSync(why string) {
-	in := r.sync
-	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
-	r.sync = nil
-	r.counts.syncsFailed++
-	if p := r.neighbours.byID[in.peer]; p != nil && p.origin == in.origin {
-		ask := syncAsk{session: in.session, next: in.next, flags: askCancel}
-		r.out.send(message{to: in.peer, frame: appendAsk(nil, ask)})
-	}
-}
-
-// resumeSync goes on with a full sync when the other node is back. Another life of it knows nothing of
-// the session.
-func (r *replica) resumeSync(now instant, peer, origin uint64) {
-	in := r.sync
-	switch {
-	case in == nil || in.peer != peer:
-	case in.origin != origin:
-		r.leaveSync("it has restarted")
-	case in.next == 0 || now.mono-in.progress >= syncStall:
-		r.leaveSync("it was away") // it may have forgotten the session, and would begin it anew
-	case in.applying: // it asks when that ends
-		in.away = false
-	default:
-		in.away = false
-		r.ask(now, askGap) // what was under way is lost
-	}
-}
-
-func (r *replica) syncTick(now instant) {
-	in := r.sync
-	switch {
-	case in == nil || in.applying:
-	case in.away && now.mono-in.left >= syncReturn:
-		r.abortSync(now, "it left")
-	case now.mono-in.progress >= syncStall:
-		r.abortSync(now, "nothing came any more")
-	case now.mono-in.began >= r.syncLimit:
-		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.syncLimit))
-		r.syncLimit *= 2
-	case now.mono-max(in.progress, in.asked) >= syncAgain:
-		r.ask(now, askAgain)
-	}
-}
-
-// receiveChunk applies a chunk, a batch per lock, and acknowledges it.
+// receiveChunk applies a chunk, a batch per lock, and acknowledges it. The last one ends the session.
 func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chunkReader, size int) error {
+	in, err := r.applyChunk(now, from, c, recs, size)
+	if in != nil && c.flags&chunkLast != 0 && c.number > 0 {
+		r.endSync(now, in)
+	}
+	return err
+}
+
+// applyChunk returns the session, if the chunk belongs to it and it goes on.
+func (r *replica) applyChunk(now instant, from uint64, c *syncChunk, recs chunkReader, size int) (*syncIn, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.neighbours.byID[from]; p != nil {
 		p.heard = now.mono
 	}
-	in := r.sync
-	if in == nil || in.peer != from || in.session != c.session || in.applying {
-		return nil // of a session that was given up
-	}
-	if c.flags&chunkRefused != 0 {
-		r.sync = nil
-		r.syncFailure = fmt.Sprintf("node %x can't serve a full sync now", from)
-		r.neighbours.byID[from].refuse(now, c.flags&chunkBusy != 0)
-		return nil
-	}
-	in.progress = now.mono
-	if c.number != in.next { // it came twice, or too early
-		if c.number > in.next && in.gap != in.next {
-			in.gap = in.next
-			r.ask(now, askGap)
-		}
-		return nil
+	in := r.client.expected(now, from, c)
+	if in == nil {
+		return nil, nil
 	}
 	in.bytes += uint64(size)
 	if c.number == 0 {
-		in.head = *c
-	} else if err := r.receiveGroup(now, in, c, recs); err != nil || r.sync != in {
-		return err
-	}
-	if in.spoiled {
-		r.abortSync(now, "some of its writes are stamped too far ahead of this node's clock")
-		return nil
-	}
-	in.next++
-	r.ask(now, 0)
-	if c.flags&chunkLast != 0 && c.number > 0 {
-		r.endSync(now)
-	}
-	return nil
-}
-
-// receiveGroup applies records of a group and, if it is complete, its floors. It is
-// called with the lock, which it gives up now and then.
-func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunkReader) error {
-	if !in.expects(c) {
-		r.abortSync(now, "its chunks make no sense")
-		return fmt.Errorf("%w: group %d of a sync instead of %d", errMalformed, c.group, in.group)
+		in.head, recs = *c, chunkReader{}
+	} else if !in.expects(c) {
+		r.client.abort(now, "its chunks make no sense")
+		return nil, fmt.Errorf("%w: group %d of a sync instead of %d", errMalformed, c.group, in.group)
 	}
 	in.applying = true
-	defer func() { in.applying = false }()
 	var rec record
-	for more := true; more; {
-		for i, bytes := 0, 0; more && i < applyBatch && bytes < applyBytes; i++ {
-			if more = recs.next(&rec); more {
-				bytes += len(rec.key) + len(rec.val)
-				r.receiveStreamed(now, in, &rec)
-			}
+	for n, bytes := 1, 0; r.client.session == in && recs.next(&rec); n++ {
+		rec.mark = in.mark
+		r.client.unvouched = true
+		for r.makeRoom(now, &rec) {
+			r.mu.Unlock()
+			r.mu.Lock()
 		}
-		r.mu.Unlock() // others want it
+		if r.client.session != in {
+			break // it was given up while the lock was free
+		}
+		r.applyStreamed(now, in, &rec)
+		if bytes += len(rec.key) + len(rec.val); n == applyBatch || bytes >= applyBytes {
+			n, bytes = 0, 0
+			r.mu.Unlock() // others want it
+			r.mu.Lock()
+		}
+	}
+	if r.client.session == in && c.number > 0 && c.flags&chunkDone != 0 && r.applyFloors(now, in, c) {
+		r.mu.Unlock()
+		for _, key := range r.store.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors) {
+			r.changed(key, kindForget)
+		}
 		r.mu.Lock()
-		if r.sync != in {
-			return nil
-		}
+		in.nextGroup()
 	}
-	if c.flags&chunkDone == 0 {
-		return nil
+	in.applying = false
+	if r.client.session != in {
+		return nil, nil
 	}
-	// First Clear and the floors: from now on nothing older comes in again. They stand for
-	// writes that the other node has accepted, so the clock follows them.
+	if in.spoiled {
+		r.client.abort(now, "some of its writes are stamped too far ahead of this node's clock")
+		return nil, nil
+	}
+	in.next++
+	r.client.ask(now, 0)
+	// No other session until the marks of this one are gone.
+	in.ended = c.flags&chunkLast != 0 && c.number > 0
+	in.applying = in.ended
+	return in, nil
+}
+
+// applyStreamed applies a record of a full sync. It has no dot.
+func (r *replica) applyStreamed(now instant, in *syncIn, rec *record) {
+	r.client.counts.recordsSynced++
+	if !r.apply(now, rec, r.store.placeOf(rec.key), dot{}) {
+		in.spoiled = true
+	}
+	in.streamed.add(rec.key)
+	in.records++
+}
+
+// applyFloors applies Clear and the floors of a group that is complete: from now on nothing older comes in
+// again. It reports whether none of them comes from the future.
+func (r *replica) applyFloors(now instant, in *syncIn, c *syncChunk) bool {
 	for _, f := range c.floors {
 		if r.future(now, f.stamp) {
 			in.spoiled = true
@@ -214,21 +150,12 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 	newer := r.store.clearVersion().less(c.clear)
 	if in.spoiled || newer && !r.apply(now, &record{kind: kindClear, version: c.clear}, place{}, dot{}) {
 		in.spoiled = true
-		return nil
+		return false
 	}
 	for _, f := range c.floors {
 		r.raiseFloor(f)
 	}
-	r.mu.Unlock()
-	dropped := r.store.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors)
-	for _, key := range dropped {
-		r.changed(key, kindForget)
-	}
-	r.mu.Lock()
-	in.streamed = newKeySet() // to clear a large one takes long
-	in.records = 0
-	in.group++
-	return nil
+	return true
 }
 
 // expects reports whether a chunk can be what comes next. Its records are counted, not its
@@ -246,30 +173,21 @@ func (in *syncIn) expects(c *syncChunk) bool {
 	return (c.flags&chunkLast != 0) == (c.flags&chunkDone != 0 && c.group == groups-1)
 }
 
-// receiveStreamed applies a record of a full sync. It has no dot.
-func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
-	rec.mark = in.mark
-	r.unvouched = true
-	for r.makeRoom(now, rec) {
-		r.mu.Unlock()
-		r.mu.Lock()
-	}
-	if r.sync != in {
-		return // it was given up while the lock was free
-	}
-	r.counts.recordsSynced++
-	if !r.apply(now, rec, r.store.placeOf(rec.key), dot{}) {
-		in.spoiled = true
-	}
-	in.streamed.add(rec.key)
-	in.records++
+// nextGroup goes on to the next group.
+func (in *syncIn) nextGroup() {
+	in.streamed = newKeySet() // to clear a large one takes long
+	in.records = 0
+	in.group++
 }
 
 // endSync adopts the server's vector, as it was when the session began: for each of its
 // dots, what was streamed is as new, or the floors and Clear stand for it.
-func (r *replica) endSync(now instant) {
-	in := r.sync
-	in.applying, in.ended = true, true // no other session until the marks of this one are gone
+func (r *replica) endSync(now instant, in *syncIn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.client.session != in {
+		return // the other node has restarted at this moment
+	}
 	a := r.vector.adopt(in.head.entries, in.head.horizon, r.latest(now), r.neighbours.claimed())
 	for a.step(r.stepWork) {
 		r.letOthers()
@@ -281,28 +199,15 @@ func (r *replica) endSync(now instant) {
 	}
 	r.store.touchAll()
 	r.touchAll(now, dot{})
-	r.unvouched = false
-	r.syncLimit = syncPatience
-	r.becomeSynced()
-	r.counts.syncsReceived++
-	r.counts.syncBytesIn += in.bytes
-	r.counts.syncTook = now.mono - in.began
-	r.syncedFrom = in.peer
-	r.out.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.counts.syncTook})
+	r.synced = true
+	r.client.adopted(now, in)
+	r.out.notice(syncNotice{from: in.peer, keys: r.store.len(), took: now.mono - in.began})
 	r.mu.Unlock()
 	for _, key := range r.store.vouch(in.mark) {
 		r.changed(key, kindForget)
 	}
 	r.mu.Lock()
-	if r.sync == in {
-		r.sync = nil
-	}
-	if p := r.neighbours.byID[in.peer]; p != nil {
-		p.serve()
-	}
-	for _, p := range r.neighbours.byID {
-		p.diverged = false
-	}
+	r.client.end(in)
 	r.askAgain(now, anyone)
 	r.noteComplete(now) // where nobody is left to be asked
 }

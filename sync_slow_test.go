@@ -47,8 +47,8 @@ func TestSyncOverASlowLine(t *testing.T) {
 				t.Fatalf("%d B/s: cut: %v %v", rate, w.nodes[1].out.cuts, r.out.cuts)
 			}
 		}
-		if !r.synced || r.counts.syncsReceived != 1 || r.counts.syncsFailed != 0 || r.store.len() != 5000 {
-			t.Fatalf("%d B/s: synced %v with %d entries after %d s, %d syncs, %d failed", rate, r.synced, r.store.len(), seconds, r.counts.syncsReceived, r.counts.syncsFailed)
+		if !r.synced || r.client.counts.syncsReceived != 1 || r.client.counts.syncsFailed != 0 || r.store.len() != 5000 {
+			t.Fatalf("%d B/s: synced %v with %d entries after %d s, %d syncs, %d failed", rate, r.synced, r.store.len(), seconds, r.client.counts.syncsReceived, r.client.counts.syncsFailed)
 		}
 		if payload := 5000 * 1004; sent > payload*5/4 {
 			t.Errorf("%d B/s: %d bytes sent for %d", rate, sent, payload)

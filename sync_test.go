@@ -163,7 +163,7 @@ func joining(t *testing.T) (w *wire, r *replica) {
 		w.step()
 	}
 	w.holds(3, "k00", "unique")
-	if r.synced || r.sync == nil {
+	if r.synced || r.client.session == nil {
 		t.Fatal("the sync is over already")
 	}
 	return w, r
@@ -177,8 +177,8 @@ func TestSyncDropsWhatNobodyVouchesFor(t *testing.T) {
 	w.kill(1)
 	w.connect(2, 3)
 	w.pass(5 * time.Second)
-	if !r.synced || r.unvouched || r.counts.syncsReceived != 1 || r.counts.syncsFailed != 1 {
-		t.Errorf("synced %v, unvouched %v, %d syncs, %d given up", r.synced, r.unvouched, r.counts.syncsReceived, r.counts.syncsFailed)
+	if !r.synced || r.client.unvouched || r.client.counts.syncsReceived != 1 || r.client.counts.syncsFailed != 1 {
+		t.Errorf("synced %v, unvouched %v, %d syncs, %d given up", r.synced, r.client.unvouched, r.client.counts.syncsReceived, r.client.counts.syncsFailed)
 	}
 	w.holds(2, "k00", "two")
 	if held, ok := r.store.peek("k00"); ok && held.val == "unique" {
@@ -220,7 +220,7 @@ func TestSyncIgnoresOtherSessions(t *testing.T) {
 		t.Fatal("no chunk is under way")
 	}
 	r.mu.Lock()
-	r.abortSync(w.now, "the test wants it")
+	r.client.abort(w.now, "the test wants it")
 	r.mu.Unlock()
 	w.now.mono += syncShy
 	w.settle()
@@ -277,8 +277,8 @@ func TestSyncServesFewAtATime(t *testing.T) {
 		w.pass(time.Second)
 	}
 	for id := uint64(2); id < 2+joiners; id++ {
-		if r := w.nodes[id]; !r.synced || r.store.len() != 300 || r.counts.syncsReceived != 1 {
-			t.Errorf("node %d: synced %v with %d entries, %d syncs", id, r.synced, r.store.len(), r.counts.syncsReceived)
+		if r := w.nodes[id]; !r.synced || r.store.len() != 300 || r.client.counts.syncsReceived != 1 {
+			t.Errorf("node %d: synced %v with %d entries, %d syncs", id, r.synced, r.store.len(), r.client.counts.syncsReceived)
 		}
 	}
 	if len(server.server.sessions) > 0 {
@@ -310,9 +310,9 @@ func TestSyncOverALossyLine(t *testing.T) {
 		r := w.add(2, false)
 		w.connect(1, 2)
 		w.pass(2 * time.Minute)
-		if !r.synced || r.store.len() != 200 || r.counts.syncsReceived != 1 {
+		if !r.synced || r.store.len() != 200 || r.client.counts.syncsReceived != 1 {
 			t.Errorf("seed %d: synced %v with %d entries, %d syncs, %d failed: %s", seed, r.synced, r.store.len(),
-				r.counts.syncsReceived, r.counts.syncsFailed, r.syncFailure)
+				r.client.counts.syncsReceived, r.client.counts.syncsFailed, r.client.failure)
 		}
 	}
 }
@@ -327,8 +327,8 @@ func TestSyncFromTheFuture(t *testing.T) {
 	r := w.add(2, false, func(c *replicaConfig) { c.syncTimeout = time.Hour })
 	w.connect(1, 2)
 	w.pass(10 * time.Second)
-	if r.synced || r.counts.syncsFailed == 0 || r.store.floorOf(7) != 0 {
-		t.Errorf("synced %v, %d failed, floor %d", r.synced, r.counts.syncsFailed, r.store.floorOf(7))
+	if r.synced || r.client.counts.syncsFailed == 0 || r.store.floorOf(7) != 0 {
+		t.Errorf("synced %v, %d failed, floor %d", r.synced, r.client.counts.syncsFailed, r.store.floorOf(7))
 	}
 	w.holds(2, "k", "v")
 	w.pass(60 * time.Second) // the clocks catch up
@@ -344,9 +344,9 @@ func TestSyncTakesOverFromAStalledServer(t *testing.T) {
 	w.lost = func(from, _ uint64, frame []byte) bool { return from == 1 && frame[1] == frameChunk }
 	w.queue = nil
 	w.pass(syncStall + 3*time.Second)
-	if !r.synced || r.counts.syncsReceived != 1 || r.counts.syncsFailed == 0 || w.nodes[2].server.counts.syncsServed != 1 {
+	if !r.synced || r.client.counts.syncsReceived != 1 || r.client.counts.syncsFailed == 0 || w.nodes[2].server.counts.syncsServed != 1 {
 		t.Errorf("synced %v, %d syncs, %d given up, %d served by the other: %s",
-			r.synced, r.counts.syncsReceived, r.counts.syncsFailed, w.nodes[2].server.counts.syncsServed, r.unsynced(w.now))
+			r.synced, r.client.counts.syncsReceived, r.client.counts.syncsFailed, w.nodes[2].server.counts.syncsServed, r.unsynced(w.now))
 	}
 }
 
@@ -363,8 +363,8 @@ func TestSyncUnderWrites(t *testing.T) {
 		}
 	}
 	w.pass(5 * time.Second)
-	if r.counts.syncsReceived != 1 || r.counts.syncsFailed != 0 || w.nodes[1].counts.syncsReceived != 0 {
-		t.Errorf("%d syncs, %d given up", r.counts.syncsReceived, r.counts.syncsFailed)
+	if r.client.counts.syncsReceived != 1 || r.client.counts.syncsFailed != 0 || w.nodes[1].client.counts.syncsReceived != 0 {
+		t.Errorf("%d syncs, %d given up", r.client.counts.syncsReceived, r.client.counts.syncsFailed)
 	}
 	for i := range 64 {
 		key := fmt.Sprintf("k%02d", i)
