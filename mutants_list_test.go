@@ -197,7 +197,7 @@ var mutants = []mutant{
 		"return max(s.settled, t.last())", "return t.last()"}}},
 	{name: "what lies beyond a gap isn't offered", edits: []edit{{"dots.go",
 		"return append([]interval{{0, s.covered}}, s.ahead...)", "return []interval{{0, s.covered}}"}}},
-	{name: "a repair skips what the log doesn't know", edits: []edit{{"pull.go",
+	{name: "a repair skips what the log doesn't know", edits: []edit{{"pull_answer.go",
 		"seqs[n] == seqs[0]+uint64(n) &&", "true &&"}}},
 	{name: "a repair doesn't say what is gone", edits: []edit{{"state.go",
 		"return record{key: slot.key, version: slot.version, kind: kindForget}", "return record{key: slot.key, version: version{1, slot.version.origin}, kind: kindForget}"}}},
@@ -286,9 +286,9 @@ var mutants = []mutant{
 	{name: "a pull is answered as often as it comes", test: "TestTinyFrames", edits: []edit{{"neighbour.go",
 		"r.request.claimed() == r.pulled && now.mono < r.pulledAt+pullAgain", "r.request.claimed() == r.pulled && now.mono < 0"}}},
 	{name: "an answer to a pull ends with a block", test: "TestPullAnswerKeepsItsBound", edits: []edit{
-		{"pull.go", "if size > *budget && *budget < r.pullBytes {", "if false {"},
-		{"pull.go", "for *budget > 0 && iv.from < iv.to {", "for iv.from < iv.to {"}}},
-	{name: "all pulls are answered at once", test: "TestPullAnswersTogether", edits: []edit{{"pull.go",
+		{"pull_answer.go", "if size > a.budget && a.budget < a.most {", "if false {"},
+		{"pull_answer.go", "for a.budget > 0 && iv.from < iv.to {", "for iv.from < iv.to {"}}},
+	{name: "all pulls are answered at once", test: "TestPullAnswersTogether", edits: []edit{{"pull_answer.go",
 		"if n == pullsAtOnce {", "if n < 0 {"}}},
 
 	// The lock, and the log.
@@ -333,8 +333,8 @@ var mutants = []mutant{
 		"func (l *meshLine) supersede() {\n", "func (l *meshLine) supersede() {\n\treturn\n"}}},
 	{name: "lines: a cut has a large frame sent anew", test: "TestLineResumes$", edits: []edit{{"mesh_line_in.go",
 		"bulk.sent, bulk.again = has, true", "bulk.sent, bulk.again = 0, true"}}},
-	{name: "lines: nothing is superseded by an answer", test: "TestPullAnswerSupersedes", edits: []edit{{"pull.go",
-		"sends[before].answer = true", "_ = before"}}},
+	{name: "lines: nothing is superseded by an answer", test: "TestPullAnswerSupersedes", edits: []edit{{"pull_answer.go",
+		"answer: i == 0", "answer: i < 0"}}},
 	{name: "ready: pongs don't say what is held", test: "TestTheFullestServes", edits: []edit{{"repair.go",
 		"held: uint64(r.store.len()), echo: r.touches.echo()}\n\trun :=", "echo: r.touches.echo()}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{"complete.go",

@@ -161,16 +161,16 @@ func (r *replica) letOthers() {
 
 // offer says what of it the log has. That the log doesn't have something is only worth
 // saying of what isn't on its way to the other node from elsewhere.
-func (r *replica) offer(m *originDots) (flags uint64) {
-	settled := r.vector.get(m.origin).settled
+func (s *state) offer(m *originDots) (flags uint64) {
+	settled := s.vector.get(m.origin).settled
 	for _, iv := range m.dots {
-		some, all := r.log.knows(m.origin, iv)
+		some, all := s.log.knows(m.origin, iv)
 		if some {
 			flags |= pongLog
 		}
 		if !all && iv.to > settled {
 			iv.to = settled
-			_, all = r.log.knows(m.origin, iv)
+			_, all = s.log.knows(m.origin, iv)
 		}
 		if !all {
 			flags |= pongOld
@@ -199,30 +199,31 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 			return
 		}
 	}
-	r.answer(now, from, &q, 0)
+	flags := uint64(0)
+	if q.flags&pingContext != 0 && q.flags&pingPull == 0 {
+		flags = pongContext
+		if q.flags&pingAll == 0 && r.vector.restOf(q.entries) != q.rest {
+			flags |= pongAll
+		}
+		const everything = pongLog | pongOld // then there is no more to say
+		for c := r.vector.compare(q.claim(), false); flags&everything != everything && c.next(); {
+			if c.due(r.stepWork) {
+				r.letOthers()
+			}
+			m := c.lacking()
+			flags |= r.offer(&m)
+		}
+	}
+	r.pong(now, from, &q, flags)
 	if q.flags&pingClosing != 0 && r.vector.get(q.origin).covered < q.seq {
 		r.pullFrom(now, from)
 	}
 	r.advance(now)
 }
 
-// answer sends the pong; offered has the flags that are known already.
-func (r *replica) answer(now instant, to uint64, q *ping, offered uint64) {
-	if q.flags&pingContext != 0 && q.flags&pingPull == 0 {
-		offered |= pongContext
-		if q.flags&pingAll == 0 && r.vector.restOf(q.entries) != q.rest {
-			offered |= pongAll
-		}
-		const everything = pongLog | pongOld // then there is no more to say
-		for c := r.vector.compare(q.claim(), false); offered&everything != everything && c.next(); {
-			if c.due(r.stepWork) {
-				r.letOthers()
-			}
-			m := c.lacking()
-			offered |= r.offer(&m)
-		}
-	}
-	a := pong{id: q.id, origin: r.origin, seq: r.seq, wall: now.wall, flags: offered,
+// pong answers a ping.
+func (r *replica) pong(now instant, to uint64, q *ping, flags uint64) {
+	a := pong{id: q.id, origin: r.origin, seq: r.seq, wall: now.wall, flags: flags,
 		horizon: r.vector.horizon, held: uint64(r.store.len()), echo: r.touches.echo()}
 	run := r.vector.get(q.origin).run(q.seq)
 	a.from, a.to = run.from, run.to
@@ -308,4 +309,21 @@ func (r *replica) compareClocks(now instant, id uint64, p *neighbour, wall int64
 			time.UnixMilli(wall).UTC().Format(layout), time.UnixMilli(now.wall).UTC().Format(layout)))
 		r.counts.refusedSkewPeers++
 	}
+}
+
+// claim is what a ping says that its sender has processed.
+func (q *ping) claim() vectorClaim {
+	return vectorClaim{origin: q.origin, entries: q.entries, all: q.flags&pingAll != 0, horizon: q.horizon}
+}
+
+// claimed is how many dots the vector of a ping has, which grows with every answer to a pull that
+// arrives.
+func (q *ping) claimed() (n uint64) {
+	for i := range q.entries {
+		n += q.entries[i].covered
+		for _, iv := range q.entries[i].ahead {
+			n += iv.to - iv.from
+		}
+	}
+	return n
 }
