@@ -93,8 +93,8 @@ func TestArrivingIsNotProcessed(t *testing.T) {
 	r := w.add(4, false)
 	w.connect(2, 4)
 	w.pass(5 * time.Second)
-	if !r.synced || r.vector.get(w.nodes[1].origin).has(1) {
-		t.Errorf("synced %v, %+v", r.synced, r.vector.get(w.nodes[1].origin))
+	if !r.ready.synced || r.vector.get(w.nodes[1].origin).has(1) {
+		t.Errorf("synced %v, %+v", r.ready.synced, r.vector.get(w.nodes[1].origin))
 	}
 	w.lost = nil
 	w.connect(1, 4)
@@ -166,8 +166,8 @@ func TestSyncSurvivesACut(t *testing.T) {
 		}
 		w.connect(1, 2)
 		w.pass(3 * time.Second)
-		if !r.synced || r.client.counts.syncsFailed > 0 || again || r.store.len() != 100 {
-			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.synced, r.client.counts.syncsFailed, again, r.store.len(), r.client.failure)
+		if !r.ready.synced || r.client.counts.syncsFailed > 0 || again || r.store.len() != 100 {
+			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.ready.synced, r.client.counts.syncsFailed, again, r.store.len(), r.client.failure)
 		}
 	}
 }
@@ -180,8 +180,8 @@ func TestSyncServerStaysAway(t *testing.T) {
 	r.left(w.now, 1)
 	w.connect(2, 3)
 	w.pass(syncReturn + 3*time.Second)
-	if !r.synced || r.client.counts.syncsFailed != 1 || w.nodes[2].server.counts.syncsServed != 1 {
-		t.Errorf("synced %v, %d failed: %s", r.synced, r.client.counts.syncsFailed, r.client.failure)
+	if !r.ready.synced || r.client.counts.syncsFailed != 1 || w.nodes[2].server.counts.syncsServed != 1 {
+		t.Errorf("synced %v, %d failed: %s", r.ready.synced, r.client.counts.syncsFailed, r.client.failure)
 	}
 	for id := uint64(5); id < 5+syncServing; id++ {
 		w.nodes[1].server.sessions[id] = &syncOut{moved: w.now.mono}

@@ -29,7 +29,7 @@ func TestClaimsOfASync(t *testing.T) {
 				c.session, c.number = session, uint64(i)
 				must(t, h.get(appendChunk(nil, &c)))
 			}
-			if !h.synced {
+			if !h.ready.synced {
 				t.Fatal("not synced")
 			}
 			if s := h.vector.get(honestOrigin); pings && (s.last() > 4 || s.covered != 3) {

@@ -29,7 +29,7 @@ func (w *wire) joins(id uint64, others ...uint64) {
 	for _, other := range others {
 		w.connect(other, id)
 	}
-	if w.pass(5 * time.Second); !r.synced || r.client.counts.syncsFailed > 0 {
+	if w.pass(5 * time.Second); !r.ready.synced || r.client.counts.syncsFailed > 0 {
 		w.t.Errorf("node %d isn't ready: %s; %d full syncs failed", id, r.unsynced(w.now), r.client.counts.syncsFailed)
 	}
 }
@@ -259,10 +259,10 @@ func TestSyncServersThatCantServe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHostileRig(t, func(c *replicaConfig) { c.syncTimeout = 10 * time.Second })
-			h.unsyncedSince = h.now.mono
+			h.ready.unsyncedSince = h.now.mono
 			began := h.now.mono
 			var last uint64
-			for !h.synced && h.now.mono < began+time.Hour {
+			for !h.ready.synced && h.now.mono < began+time.Hour {
 				h.sayHello(horizon{})
 				if h.client.session != nil && h.client.session.id != last {
 					last = h.client.session.id
@@ -274,11 +274,11 @@ func TestSyncServersThatCantServe(t *testing.T) {
 				}
 				h.pass(500 * time.Millisecond)
 			}
-			least := h.aloneLimit
+			least := h.ready.aloneLimit
 			if name == "busy" {
 				least += syncPatience
 			}
-			if took := h.now.mono - began; took < least || took > least+2*h.aloneLimit || h.store.floorOf(0) != 0 {
+			if took := h.now.mono - began; took < least || took > least+2*h.ready.aloneLimit || h.store.floorOf(0) != 0 {
 				t.Errorf("ready after %v, floor %d", took, h.store.floorOf(0))
 			}
 		})

@@ -40,7 +40,7 @@ func (r *replica) late(now instant) (l []lateness) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, p := range r.neighbours.all() {
-		if by := p.lateBy(r.vector.get(p.origin), now.mono); by >= lateMost && r.synced {
+		if by := p.lateBy(r.vector.get(p.origin), now.mono); by >= lateMost && r.ready.synced {
 			l = append(l, lateness{id, by})
 		}
 	}

@@ -115,7 +115,7 @@ func (r *replica) granter(key string) (peer uint64, ok bool) {
 			peer, most, ok = id, weight, true
 		}
 	}
-	if r.synced {
+	if r.ready.synced {
 		consider(r.id)
 	}
 	for _, id := range r.neighbours.where(isSynced) {

@@ -387,7 +387,7 @@ func TestLeasesMissed(t *testing.T) {
 	missed("the value isn't cached", 0)
 	g.ask(strings.Repeat("x", maxLeaseKey+1))
 	missed("a long key", 0)
-	g.r.synced, g.r.neighbours.byID[2].synced = false, false
+	g.r.ready.synced, g.r.neighbours.byID[2].synced = false, false
 	g.ask("k")
 	missed("nobody is synced", 1)
 	g.r.closed = true

@@ -141,7 +141,7 @@ var lockWorlds = []lockWorld{
 			})
 		}
 		return r, append(do, func() {
-			if !r.synced {
+			if !r.ready.synced {
 				panic("not synced")
 			}
 		})

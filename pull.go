@@ -36,7 +36,7 @@ func (r *replica) pullFromOne(now instant, ids []uint64) {
 // gap is called when a frame has left a gap in the dots of origin. What is missing was
 // lost, most likely; only a frame that took another way may still come.
 func (r *replica) gap(now instant, origin uint64) {
-	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced {
+	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.ready.synced {
 		return
 	}
 	if r.dropArrivals(now); r.arrivals.fill(origin, r.vector) {
@@ -58,7 +58,7 @@ func (r *replica) advance(now instant) {
 	if r.pull != nil || r.client.session != nil || r.closed || r.local {
 		return
 	}
-	if !r.synced || r.client.unvouched {
+	if !r.ready.synced || r.client.unvouched {
 		if r.startSync(now, anyone) || len(r.neighbours.where(isSynced)) > 0 {
 			return
 		}

@@ -65,7 +65,7 @@ func (r *replica) left(now instant, peer uint64) {
 	}
 	r.client.left(now, peer)
 	r.server.dropAbsent(&r.neighbours)
-	r.aloneSince = now.mono
+	r.ready.aloneSince = now.mono
 	r.advance(now)
 	r.leftLeases(now, peer)
 	r.leftAsks(now, peer)
@@ -81,7 +81,7 @@ func (r *replica) nonce() uint64 {
 // round pings all neighbours, if it is time. Who was silent for too long is cut: mesh itself
 // never notices a node that takes nothing any more while there is something to send.
 func (r *replica) round(now instant) {
-	quiet := !r.active && r.pull == nil && r.client.session == nil && r.synced
+	quiet := !r.active && r.pull == nil && r.client.session == nil && r.ready.synced
 	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
 	if quiet = quiet && !r.neighbours.exists(restless); !quiet {
 		r.nextRound = min(r.nextRound, r.lastRound+roundMin)

@@ -16,10 +16,7 @@ import (
 //
 // Lock order: replica.mu, then a store shard's.
 type replica struct {
-	id            uint64        // PeerID
-	aloneLimit    time.Duration // for so long it waits for others, see declareInTime
-	unsyncedLimit time.Duration // and for one of them to be synced
-	minPeers      int           // neighbours, or it isn't ready
+	id uint64 // PeerID
 
 	pullBytes int
 	stepWork  int    // see letOthers
@@ -57,14 +54,7 @@ type replica struct {
 
 	server syncServer
 	client syncClient
-
-	// synced.go
-	synced        bool
-	complete      bool          // complete.go
-	fed           uint64        // records that came of what it lacked,
-	fedAt         time.Duration // when there were more of them
-	aloneSince    time.Duration // the last neighbour left
-	unsyncedSince time.Duration // since when all neighbours are unsynced
+	ready  readiness
 }
 
 type replicaConfig struct {
@@ -126,13 +116,6 @@ func newReplica(c replicaConfig) *replica {
 	if c.became == nil {
 		c.became = func() {}
 	}
-	alone, unsynced := c.syncTimeout, c.syncTimeout
-	if unsynced < 0 {
-		unsynced = defaultSyncTimeout
-	}
-	if c.syncTimeout < 0 || c.minPeers > 0 {
-		c.first, alone = false, never
-	}
 	r := &replica{
 		id:     c.id,
 		state:  newState(c),
@@ -146,17 +129,12 @@ func newReplica(c replicaConfig) *replica {
 
 		idleLeases: list.New(),
 
-		synced:        c.first || c.local,
-		complete:      c.first || c.local,
-		aloneLimit:    alone,
-		unsyncedLimit: unsynced,
-		minPeers:      c.minPeers,
-
 		lastSurvey: -surveyEvery,
 		server:     newSyncServer(c.chunkBytes),
 		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
 		stepWork:   stepWork,
 	}
+	r.ready = newReadiness(&r.neighbours, &c)
 	r.client = syncClient{neighbours: &r.neighbours, out: &r.out, limit: syncPatience}
 	return r
 }
@@ -262,7 +240,7 @@ func (r *replica) tend(now instant) {
 	}
 	r.round(now)
 	if r.mayDeclare(now) {
-		if r.client.unvouched {
+		if r.client.unvouched { // it vouches itself for what it holds: everybody else will need a full sync from it
 			r.client.vouching = true
 			for v := (vouching{store: r.store}); v.step(r.stepWork); {
 				r.letOthers()
@@ -358,7 +336,7 @@ func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 		origins: len(r.vector.origins), logRecords: r.log.records, outbox: r.out.outbox.n,
 		syncing: r.client.session != nil, serving: len(r.server.sessions),
 	}
-	g.synced, g.syncedFrom = r.complete, r.client.syncedFrom
+	g.synced, g.syncedFrom = r.ready.complete, r.client.syncedFrom
 	for id, p := range r.neighbours.all() {
 		g.peers = append(g.peers, PeerStats{
 			ID: id, Lag: r.vector.lag(now, p.origin), Silent: now.mono - p.heard,

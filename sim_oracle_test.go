@@ -153,7 +153,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		again := slices.Contains(future, seq) && s.ahead(to, &w, now)
 		newClear = newClear || w.rec.kind == kindClear && !again
 	}
-	wasSynced, streamed := to.r.synced, to.r.client.counts.recordsSynced
+	wasSynced, streamed := to.r.ready.synced, to.r.client.counts.recordsSynced
 	if err := to.r.receive(now, uint64(from.id), own); err != nil && typ != frameDelta {
 		s.fail("n%d: %v", to.id, err)
 	}
@@ -316,7 +316,7 @@ func (s *sim) disagreement() string {
 		switch {
 		case n == nil:
 			return "a node isn't there"
-		case !n.r.synced:
+		case !n.r.ready.synced:
 			return fmt.Sprintf("n%d isn't synced: %s", n.id, n.r.unsynced(s.now(n)))
 		case len(n.r.neighbours.byID) != len(s.nodes)-1:
 			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.neighbours.byID))

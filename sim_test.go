@@ -311,7 +311,7 @@ func (s *sim) newNode(id, life int) *simNode {
 			hash: keyHash{replay: origin}, stepShards: 1},
 	})
 	n.r.store.table = make([]atomic.Pointer[shard], 1<<(id%3)) // a sync takes several steps
-	n.r.aloneSince, n.r.unsyncedSince = s.mono(), s.mono()
+	n.r.ready.aloneSince, n.r.ready.unsyncedSince = s.mono(), s.mono()
 	if s.c.stepWork > 0 {
 		n.r.stepWork, n.r.between = s.c.stepWork, func() { s.between(n) }
 	}

@@ -157,7 +157,7 @@ func (s *sim) checkStamps(n *simNode, wall int64) {
 func (s *sim) ready() {
 	unready := func() string {
 		for _, n := range s.nodes {
-			if !n.r.synced {
+			if !n.r.ready.synced {
 				return n.r.unsynced(s.now(n))
 			}
 		}

@@ -180,11 +180,15 @@ func (c *syncClient) end(in *syncIn) {
 	}
 }
 
-// progress says how far a session is, for people.
+// progress says how far a session is, for people; "" if there is none.
 func (c *syncClient) progress() string {
 	in := c.session
-	if in.head.groups > 0 {
+	switch {
+	case in == nil:
+		return ""
+	case in.head.groups > 0:
 		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, 100*in.group/in.head.groups)
+	default:
+		return fmt.Sprintf("a full sync from node %x begins", in.peer)
 	}
-	return fmt.Sprintf("a full sync from node %x begins", in.peer)
 }

@@ -88,11 +88,11 @@ func TestSyncChunksThatMakeNoSense(t *testing.T) {
 				chunk.session, chunk.number = session, uint64(i)
 				err = h.get(appendChunk(nil, &chunk))
 			}
-			if c.ok && (err != nil || !h.synced || h.client.counts.syncsReceived != 1) {
-				t.Errorf("synced: %v, %v", h.synced, err)
+			if c.ok && (err != nil || !h.ready.synced || h.client.counts.syncsReceived != 1) {
+				t.Errorf("synced: %v, %v", h.ready.synced, err)
 			}
-			if !c.ok && (!errors.Is(err, errMalformed) || h.synced || h.client.counts.syncsFailed != 1) {
-				t.Errorf("synced: %v, %d failed, %v", h.synced, h.client.counts.syncsFailed, err)
+			if !c.ok && (!errors.Is(err, errMalformed) || h.ready.synced || h.client.counts.syncsFailed != 1) {
+				t.Errorf("synced: %v, %d failed, %v", h.ready.synced, h.client.counts.syncsFailed, err)
 			}
 		})
 	}
@@ -165,8 +165,8 @@ func TestSyncPatience(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !h.synced || h.client.limit != syncPatience {
-		t.Errorf("synced: %v, patience %v", h.synced, h.client.limit)
+	if !h.ready.synced || h.client.limit != syncPatience {
+		t.Errorf("synced: %v, patience %v", h.ready.synced, h.client.limit)
 	}
 }
 
@@ -199,8 +199,8 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if s := h.vector.get(5); !h.synced || h.vector.horizon.stamp != c.horizon || s.newest != c.newest {
-				t.Errorf("synced: %v, horizon %+v, %+v", h.synced, h.vector.horizon, s)
+			if s := h.vector.get(5); !h.ready.synced || h.vector.horizon.stamp != c.horizon || s.newest != c.newest {
+				t.Errorf("synced: %v, horizon %+v, %+v", h.ready.synced, h.vector.horizon, s)
 			}
 		})
 	}

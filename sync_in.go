@@ -199,7 +199,7 @@ func (r *replica) endSync(now instant, in *syncIn) {
 	}
 	r.store.touchAll()
 	r.touchAll(now, dot{})
-	r.synced = true
+	r.ready.synced = true
 	r.client.adopted(now, in)
 	r.out.notice(syncNotice{from: in.peer, keys: r.store.len(), took: now.mono - in.began})
 	r.mu.Unlock()
