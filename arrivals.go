@@ -35,9 +35,7 @@ func (r *replica) arriving(now instant, from uint64, head []byte) {
 		return
 	}
 	p.heard = now.mono
-	if r.pull != nil && r.pull.peer == from {
-		r.pull.alive = now.mono
-	}
+	r.pulls.moved(from, now.mono)
 	r.client.moved(from, now.mono)
 	r.arrivals.end(from)
 	if isDelta && d.origin != r.origin && !r.vector.get(d.origin).has(d.seq) {
@@ -64,7 +62,7 @@ func (r *replica) moved(now instant, from uint64, bulk bool) {
 // whether they have it.
 func (r *replica) dropArrivals(now instant) {
 	if r.arrivals.drop(now, r.vector) {
-		r.active = true
+		r.rounds.active = true
 	}
 }
 

@@ -7,6 +7,15 @@ import (
 // Pulls: a node asks a neighbour for the dots that it lacks, and the neighbour answers with deltas
 // from its log and then a pong.
 
+// pulls are what this node asks neighbours for, one pull at a time.
+type pulls struct {
+	current    *pullOp
+	last       time.Duration // when the last one began
+	gapsWait   time.Duration // until then gaps are left to the rounds
+	surveyed   bool          // all neighbours were asked again before a full sync
+	lastSurvey time.Duration
+}
+
 // A pullOp is a pull under way.
 type pullOp struct {
 	peer  uint64
@@ -16,15 +25,84 @@ type pullOp struct {
 	got   uint64        // records so far
 }
 
+func newPulls() pulls { return pulls{lastSurvey: -surveyEvery} }
+
+// begin notes that a neighbour was asked, in a ping with an id.
+func (p *pulls) begin(now instant, peer, id uint64) {
+	p.current = &pullOp{peer: peer, id: id, began: now.mono, alive: now.mono}
+	p.last = now.mono
+}
+
+// moved notes that something has come of a neighbour, which is progress.
+func (p *pulls) moved(peer uint64, at time.Duration) {
+	if op := p.current; op != nil && op.peer == peer {
+		op.alive = at
+	}
+}
+
+// got notes that a record was repaired.
+func (p *pulls) got() {
+	if p.current != nil {
+		p.current.got++
+	}
+}
+
+// left tells that the connection to a node is gone.
+func (p *pulls) left(peer uint64) {
+	if p.current != nil && p.current.peer == peer {
+		p.current = nil
+	}
+}
+
+// expire gives up a pull that isn't answered, and says who doesn't.
+func (p *pulls) expire(now instant) (peer uint64, expired bool) {
+	op := p.current
+	if op == nil || now.mono-op.alive < pullTimeout && now.mono-op.began < pullLimit {
+		return 0, false
+	}
+	p.current = nil
+	return op.peer, true
+}
+
+// answers reports whether a pong ends the pull, and then whether something has come of that.
+func (p *pulls) answers(from, id uint64) (done, got bool) {
+	if op := p.current; op != nil && op.peer == from && op.id == id {
+		return true, op.got > 0
+	}
+	return false, false
+}
+
+// end ends the pull. If it has brought nothing, what is missing can't be had now.
+func (p *pulls) end(now instant, got bool) {
+	p.current = nil
+	if !got {
+		p.gapsWait = now.mono + roundMin
+	}
+}
+
+// early reports whether gaps are better left alone for now.
+func (p *pulls) early(now instant) bool {
+	return now.mono-p.last < pullEvery || now.mono < p.gapsWait
+}
+
+// mustSurvey reports whether all neighbours are to be asked again, as what they have said may be out of
+// date; then it is noted that they are.
+func (p *pulls) mustSurvey(now instant) bool {
+	if p.surveyed || now.mono-p.lastSurvey < surveyEvery {
+		return false
+	}
+	p.surveyed, p.lastSurvey = true, now.mono
+	return true
+}
+
 // pullFrom asks a neighbour for what this node lacks, unless something of the kind is
 // under way.
 func (r *replica) pullFrom(now instant, id uint64) {
-	if r.pull != nil || r.client.session != nil || r.closed || r.neighbours.byID[id] == nil {
+	if r.pulls.current != nil || r.client.session != nil || r.closed || r.neighbours.byID[id] == nil {
 		return
 	}
 	r.ping(now, id, pingPull)
-	r.pull = &pullOp{peer: id, id: r.neighbours.byID[id].pingID, began: now.mono, alive: now.mono}
-	r.lastPull = now.mono
+	r.pulls.begin(now, id, r.neighbours.byID[id].pingID)
 	r.counts.repairsAsked++
 }
 
@@ -36,7 +114,7 @@ func (r *replica) pullFromOne(now instant, ids []uint64) {
 // gap is called when a frame has left a gap in the dots of origin. What is missing was
 // lost, most likely; only a frame that took another way may still come.
 func (r *replica) gap(now instant, origin uint64) {
-	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.ready.synced {
+	if r.pulls.early(now) || !r.ready.synced {
 		return
 	}
 	if r.dropArrivals(now); r.arrivals.fill(origin, r.vector) {
@@ -55,7 +133,7 @@ func (r *replica) gap(now instant, origin uint64) {
 // needs one in any case; otherwise pulls, from one neighbour after the other; and a full
 // sync if no log has what is missing. One thing at a time.
 func (r *replica) advance(now instant) {
-	if r.pull != nil || r.client.session != nil || r.closed || r.local {
+	if r.pulls.current != nil || r.client.session != nil || r.closed || r.local {
 		return
 	}
 	if !r.ready.synced || r.client.unvouched {
@@ -75,22 +153,18 @@ func (r *replica) advance(now instant) {
 	case len(r.neighbours.where(isUnknown)) > 0:
 		// Somebody may still have it.
 	case len(r.neighbours.where(old)) == 0:
-		r.surveyed = false
-	case !r.surveyed && now.mono-r.lastSurvey >= surveyEvery:
-		r.surveyed, r.lastSurvey = true, now.mono // what the others have said may be out of date
+		r.pulls.surveyed = false
+	case r.pulls.mustSurvey(now):
 		r.askAgain(now, anyone)
-	case r.surveyed && r.startSync(now, old):
-		r.surveyed = false
+	case r.pulls.surveyed && r.startSync(now, old):
+		r.pulls.surveyed = false
 	}
 }
 
 // pullTick gives up a pull that isn't answered.
 func (r *replica) pullTick(now instant) {
-	if r.pull == nil || now.mono-r.pull.alive < pullTimeout && now.mono-r.pull.began < pullLimit {
-		return
-	}
-	if p := r.neighbours.byID[r.pull.peer]; p != nil {
+	peer, expired := r.pulls.expire(now)
+	if p := r.neighbours.byID[peer]; expired && p != nil {
 		p.doubt() // until the next round
 	}
-	r.pull = nil
 }

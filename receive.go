@@ -139,8 +139,8 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 	if p := r.neighbours.hear(now, from, d.origin, d.echo); p != nil {
 		p.claim(d.origin, d.first+d.count-1)
 	}
-	if r.pull != nil && r.pull.peer == from && d.newest != 0 {
-		r.pull.alive = now.mono
+	if d.newest != 0 {
+		r.pulls.moved(from, now.mono)
 	}
 	if d.newest == 0 && len(r.vector.get(d.origin).ahead) > 0 {
 		r.gap(now, d.origin)
@@ -151,13 +151,11 @@ func (r *replica) endDelta(now instant, from uint64, d *deltaReader) {
 // the future.
 func (r *replica) receiveRecord(now instant, d *deltaReader, seq uint64, rec *record, at place) bool {
 	r.counts.recordsIn++
-	r.active = true
+	r.rounds.active = true
 	became := r.process(now, dot{d.origin, seq}, d.newest, rec, at)
 	if became == dotCovered && d.newest != 0 {
 		r.counts.recordsRepaired++
-		if r.pull != nil {
-			r.pull.got++
-		}
+		r.pulls.got()
 	}
 	return became != dotFuture
 }

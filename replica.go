@@ -40,17 +40,10 @@ type replica struct {
 	asksOf     map[string][]*leaseAsk // the same, by key
 	leaseSends leaseQueue             // lease_send.go
 
-	// repair.go
-	active               bool          // something happened since the last round
-	lastRound, nextRound time.Duration // when
-	interval             time.Duration
-	pull                 *pullOp
-	answered             uint64 // whose pull was answered last
-	lastPull             time.Duration
-	gapsWait             time.Duration // until then gaps are left to the rounds
-	arrivals             arrivals      // arrivals.go
-	surveyed             bool          // all neighbours were asked again before a full sync
-	lastSurvey           time.Duration
+	rounds   rounds
+	arrivals arrivals
+	pulls    pulls
+	answered uint64 // whose pull was answered last
 
 	server syncServer
 	client syncClient
@@ -129,10 +122,10 @@ func newReplica(c replicaConfig) *replica {
 
 		idleLeases: list.New(),
 
-		lastSurvey: -surveyEvery,
-		server:     newSyncServer(c.chunkBytes),
-		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
-		stepWork:   stepWork,
+		pulls:     newPulls(),
+		server:    newSyncServer(c.chunkBytes),
+		pullBytes: cmp.Or(c.pullBytes, defaultPullBytes),
+		stepWork:  stepWork,
 	}
 	r.ready = newReadiness(&r.neighbours, &c)
 	r.client = syncClient{neighbours: &r.neighbours, out: &r.out, limit: syncPatience}
@@ -204,12 +197,22 @@ func (r *replica) commit(now instant, rec *record, at place) {
 	if r.local {
 		return
 	}
-	r.active = true
+	r.rounds.active = true
 	if len(r.neighbours.byID) == 0 {
 		r.out.outbox.take() // nobody would get it
 		return
 	}
 	r.out.broadcast(r.seq, rec)
+}
+
+// letOthers gives the lock up for a moment: others may want it. It is called after so much work as
+// stepWork says.
+func (r *replica) letOthers() {
+	r.mu.Unlock()
+	if r.between != nil {
+		r.between()
+	}
+	r.mu.Lock()
 }
 
 // tick does the periodic work; it wants to be called about once a second. It pings the

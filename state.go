@@ -247,3 +247,23 @@ func (s *state) tick(now instant) {
 	s.vector.clamp(s.latest(now))
 	s.raiseFloors(now)
 }
+
+// offer says what of it the log has. That the log doesn't have something is only worth
+// saying of what isn't on its way to the other node from elsewhere.
+func (s *state) offer(m *originDots) (flags uint64) {
+	settled := s.vector.get(m.origin).settled
+	for _, iv := range m.dots {
+		some, all := s.log.knows(m.origin, iv)
+		if some {
+			flags |= pongLog
+		}
+		if !all && iv.to > settled {
+			iv.to = settled
+			_, all = s.log.knows(m.origin, iv)
+		}
+		if !all {
+			flags |= pongOld
+		}
+	}
+	return flags
+}

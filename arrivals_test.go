@@ -315,7 +315,7 @@ func TestLostAnswerIsAskedForAgain(t *testing.T) {
 		w.pass(time.Second)
 		r.moved(w.now, 1, true)
 	}
-	if r.pull != nil && w.now.mono-r.pull.began > 3*time.Second {
-		t.Errorf("the pull of %v ago is still waited for", w.now.mono-r.pull.began)
+	if r.pulls.current != nil && w.now.mono-r.pulls.current.began > 3*time.Second {
+		t.Errorf("the pull of %v ago is still waited for", w.now.mono-r.pulls.current.began)
 	}
 }
