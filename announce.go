@@ -12,16 +12,10 @@ type syncNotice struct {
 	took   time.Duration // it, or the wait for another node
 }
 
-// notice has it logged, without the lock.
-func (r *replica) notice(n syncNotice) {
-	r.notices = append(r.notices, n)
-	r.wake()
-}
-
 // takeNotices returns what is to be logged.
 func (r *replica) takeNotices() (ns []syncNotice) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ns, r.notices = r.notices, nil
+	ns, r.out.notices = r.out.notices, nil
 	return ns
 }

@@ -21,7 +21,7 @@ func TestClaimsOfASync(t *testing.T) {
 			if pings {
 				must(t, h.receive(h.now, honest, appendPing(nil, ping{id: 1, origin: honestOrigin, seq: 4})))
 			}
-			head := syncChunk{groups: 1, entries: []contextEntry{
+			head := syncChunk{groups: 1, entries: []vectorEntry{
 				{honestOrigin, dotSet{covered: 3, ahead: []interval{{5, 1 << 40}}, newest: stampOf(wireWall)}},
 			}}
 			session := h.beSynced(horizon{})
@@ -29,15 +29,15 @@ func TestClaimsOfASync(t *testing.T) {
 				c.session, c.number = session, uint64(i)
 				must(t, h.get(appendChunk(nil, &c)))
 			}
-			if !h.synced {
+			if !h.ready.synced {
 				t.Fatal("not synced")
 			}
-			if s := h.ctx.get(honestOrigin); pings && (s.last() > 4 || s.covered != 3) {
+			if s := h.vector.get(honestOrigin); pings && (s.last() > 4 || s.covered != 3) {
 				t.Errorf("%d dots of 4 are believed to be known", s.last())
 			}
 			if !pings {
 				h.pass(3 * time.Second) // a round
-				id := h.peers[honest].pingID
+				id := h.neighbours.byID[honest].pingID
 				must(t, h.receive(h.now, honest, appendPong(nil, pong{id: id, origin: honestOrigin, seq: 4})))
 			}
 			rec := record{key: "k", val: "v", version: version{stampOf(h.now.wall), honestOrigin}}
@@ -52,21 +52,21 @@ func TestClaimsOfASync(t *testing.T) {
 // An answer to an older ping proves nothing: what came since may have been written since.
 func TestClaimsOfAnOldPong(t *testing.T) {
 	h := newHostileRig(t, func(c *replicaConfig) { c.first = true })
-	old := h.peers[hostilePeer].pingID
+	old := h.neighbours.byID[hostilePeer].pingID
 	rec := record{key: "k", val: "v", version: version{stampOf(wireWall), hostileOrigin}}
 	must(t, h.get(appendDelta(nil, hostileOrigin, 1, []record{rec})))
 	// It was written after that was sent.
 	must(t, h.get(appendPong(nil, pong{id: old, origin: hostileOrigin})))
-	if h.n.disbelieved != 0 {
+	if h.counts.disbelieved != 0 {
 		t.Error("a ping that left before the write came is taken as a proof")
 	}
 	h.pass(3 * time.Second)
 	must(t, h.get(appendPong(nil, pong{id: old, origin: hostileOrigin})))
-	if h.n.disbelieved != 0 || !h.ctx.get(hostileOrigin).has(1) {
+	if h.counts.disbelieved != 0 || !h.vector.get(hostileOrigin).has(1) {
 		t.Error("so is the answer to an older one")
 	}
-	must(t, h.get(appendPong(nil, pong{id: h.peers[hostilePeer].pingID, origin: hostileOrigin})))
-	if h.n.disbelieved != 1 || h.ctx.get(hostileOrigin).has(1) {
+	must(t, h.get(appendPong(nil, pong{id: h.neighbours.byID[hostilePeer].pingID, origin: hostileOrigin})))
+	if h.counts.disbelieved != 1 || h.vector.get(hostileOrigin).has(1) {
 		t.Error("a proof isn't")
 	}
 }
@@ -79,14 +79,14 @@ func TestClaimsAreGotAgain(t *testing.T) {
 	for i := range 10 {
 		w.set(1, fmt.Sprint(i), "v")
 	}
-	b.ctx.origins[101] = &dotSet{covered: 1 << 40, newest: stampOf(w.now.wall), heard: longAgo}
+	b.vector.origins[101] = &dotSet{covered: 1 << 40, newest: stampOf(w.now.wall), heard: longAgo}
 	w.connect(1, 2)
 	w.pass(10 * time.Second)
 	for i := range 10 {
 		w.holds(2, fmt.Sprint(i), "v")
 	}
-	if s := b.ctx.get(101); s.covered != w.nodes[1].seq || b.n.disbelieved != 1 {
-		t.Errorf("%d dots are known of %d; disbelieved %d times", s.covered, w.nodes[1].seq, b.n.disbelieved)
+	if s := b.vector.get(101); s.covered != w.nodes[1].seq || b.counts.disbelieved != 1 {
+		t.Errorf("%d dots are known of %d; disbelieved %d times", s.covered, w.nodes[1].seq, b.counts.disbelieved)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestTinyFramesAreAnsweredWithLittle(t *testing.T) {
 			return appendPong(nil, pong{id: i, origin: hostileOrigin, flags: pongContext | pongAll})
 		},
 		"pongs to lists that want a list": func(h *hostileRig, _ uint64) []byte {
-			id := h.peers[hostilePeer].pingID
+			id := h.neighbours.byID[hostilePeer].pingID
 			return appendPong(nil, pong{id: id, origin: hostileOrigin, flags: pongContext | pongAll})
 		},
 		"full syncs": func(_ *hostileRig, i uint64) []byte { return appendAsk(nil, syncAsk{session: i + 1}) },
@@ -196,7 +196,7 @@ func TestPullOfLargeValues(t *testing.T) {
 				s.ahead = append(s.ahead, interval{1000 + 2*i, 1001 + 2*i})
 			}
 			s.settled, s.recent = s.last(), s.last()
-			b.ctx.origins[101] = s
+			b.vector.origins[101] = s
 		}
 		w.lost = func(_, to uint64, frame []byte) bool { return to == 2 && frame[1] == frameDelta }
 		for i := range 40 {
@@ -204,10 +204,10 @@ func TestPullOfLargeValues(t *testing.T) {
 		}
 		w.settle()
 		w.lost = nil
-		w.nodes[1].seq = max(w.nodes[1].seq, b.ctx.get(101).last())
+		w.nodes[1].seq = max(w.nodes[1].seq, b.vector.get(101).last())
 		w.pass(20 * time.Second)
 		if n := b.store.len(); n != 40 {
-			t.Errorf("%d of 40 values are there; %d pulls", n, b.n.repairsAsked)
+			t.Errorf("%d of 40 values are there; %d pulls", n, b.counts.repairsAsked)
 		}
 	}
 }

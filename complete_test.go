@@ -31,14 +31,14 @@ func TestReadyWhenNothingIsLacking(t *testing.T) {
 		w.lost = func(_, _ uint64, frame []byte) bool { return frame[1] == frameChunk || frame[1] == frameDelta }
 		w.pass(10 * time.Second) // they know what they lack, and can't get it
 		for id, r := range w.nodes {
-			if r.complete {
+			if r.ready.complete {
 				t.Errorf("log of %d: node %d is ready with %d keys", log, id, r.store.len())
 			}
 		}
 		w.lost = nil
 		for s := 0; w.nodes[1].unsynced(w.now) != "" || w.nodes[2].unsynced(w.now) != "" || w.nodes[3].unsynced(w.now) != ""; s++ {
 			for id, r := range w.nodes {
-				if r.complete && r.store.len() < 600 {
+				if r.ready.complete && r.store.len() < 600 {
 					t.Errorf("log of %d: node %d is ready after %d s with %d keys", log, id, s, r.store.len())
 				}
 			}
@@ -64,12 +64,12 @@ func TestTheFullestServes(t *testing.T) {
 	w.connect(1, 3)
 	w.connect(2, 3)
 	w.pass(electAfter + time.Second)
-	if !w.nodes[3].synced || w.nodes[1].n.syncsServed > 0 {
-		t.Errorf("synced: %v %v %v", w.nodes[1].synced, w.nodes[2].synced, w.nodes[3].synced)
+	if !w.nodes[3].ready.synced || w.nodes[1].server.counts.syncsServed > 0 {
+		t.Errorf("synced: %v %v %v", w.nodes[1].ready.synced, w.nodes[2].ready.synced, w.nodes[3].ready.synced)
 	}
 	w.pass(5 * time.Second)
 	for id, r := range w.nodes {
-		if r.store.len() != 250 || !r.complete {
+		if r.store.len() != 250 || !r.ready.complete {
 			t.Errorf("node %d: %d keys, %q", id, r.store.len(), r.unsynced(w.now))
 		}
 	}
@@ -83,11 +83,11 @@ func TestReadyWithoutWhatCannotBeHad(t *testing.T) {
 	}
 	w.connect(1, 2)
 	w.pass(20 * time.Second)
-	if r := w.nodes[1]; r.complete {
+	if r := w.nodes[1]; r.ready.complete {
 		t.Errorf("ready after 20 s with %d keys", r.store.len())
 	}
 	w.pass(60 * time.Second)
-	if r := w.nodes[1]; !r.complete {
+	if r := w.nodes[1]; !r.ready.complete {
 		t.Errorf("after 70 s: %s", r.unsynced(w.now))
 	}
 }
@@ -104,12 +104,12 @@ func TestAllKnowWhoHoldsMost(t *testing.T) {
 	w.lost = func(_, _ uint64, frame []byte) bool { return frame[1] == frameDelta }
 	w.pass(2 * time.Second)
 	for id, r := range w.nodes {
-		for other, p := range r.peers {
+		for other, p := range r.neighbours.byID {
 			if n := w.nodes[other].store.len(); p.held != uint64(n) {
 				t.Errorf("node %d believes that node %d holds %d, not %d", id, other, p.held, n)
 			}
 		}
-		if leads := r.leads(); leads != (id == 3) {
+		if leads := !r.neighbours.outdone(r.id, uint64(r.store.len())); leads != (id == 3) {
 			t.Errorf("node %d leads: %v", id, leads)
 		}
 	}

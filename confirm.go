@@ -1,7 +1,5 @@
 package bcache
 
-import "slices"
-
 // Closing without losing what was written last takes a confirmation: the node
 // pings its neighbours with its last seq, and each answers with the run of
 // dots around it that it has processed, and pulls what it lacks. (Pings and frames travel
@@ -11,57 +9,19 @@ import "slices"
 // processed all that was written here since it connected, and returns their
 // PeerIDs, ascending.
 func (r *replica) askUnconfirmed(now instant) []uint64 {
-	missing := r.unconfirmed()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	missing := r.neighbours.unconfirmed(r.seq)
 	for _, id := range missing {
 		q := ping{origin: r.origin, seq: r.seq, wall: now.wall, flags: pingClosing, echo: r.touches.echo()}
-		r.send(message{to: id, frame: appendPing(nil, q)})
+		r.out.send(message{to: id, frame: appendPing(nil, q)})
 	}
 	return missing
 }
 
 // unconfirmed returns those neighbours, ascending.
-func (r *replica) unconfirmed() (missing []uint64) {
+func (r *replica) unconfirmed() []uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, p := range r.peers {
-		if p.covered < r.seq {
-			missing = append(missing, id)
-		}
-	}
-	slices.Sort(missing)
-	return missing
-}
-
-// send queues a message.
-func (r *replica) send(m message) {
-	if r.roomToSend() {
-		r.sends = append(r.sends, m)
-	}
-}
-
-// A pingTo is a ping that waits for flush, which makes its frame: a context is large, and who wants
-// the lock mustn't wait for that.
-type pingTo struct {
-	to uint64 // PeerID
-	*ping
-}
-
-func (r *replica) sendPing(q pingTo) {
-	if r.roomToSend() {
-		r.pings = append(r.pings, q)
-	}
-}
-
-// roomToSend reports whether another message may be queued, which it then is.
-func (r *replica) roomToSend() bool {
-	if len(r.sends)+len(r.pings) >= maxSends {
-		r.n.droppedSends++
-		return false
-	}
-	if r.idle() {
-		r.wake()
-	}
-	return true
+	return r.neighbours.unconfirmed(r.seq)
 }

@@ -11,7 +11,7 @@ func (r *replica) deleteMany(now instant, recs []record) error {
 	if r.closed {
 		return ErrClosed
 	}
-	r.n.deletes += uint64(len(recs))
+	r.counts.deletes += uint64(len(recs))
 	for i := range recs {
 		r.write(now, &recs[i], at[i])
 	}

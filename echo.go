@@ -44,32 +44,3 @@ func (l *echoLog) before(at time.Duration) uint64 {
 	}
 	return 0
 }
-
-// echoes lists what the neighbours have said, if it was heard at least settle ago.
-func (r *replica) echoes(now instant, settle time.Duration) (echoes []peerEcho) {
-	for _, id := range r.peerIDs {
-		p := r.peers[id]
-		count := p.echoes[0].count
-		if settle > 0 {
-			count = p.echoes.before(now.mono - settle)
-		}
-		if count > 0 {
-			echoes = append(echoes, peerEcho{id, p.origin, count})
-		}
-	}
-	return echoes
-}
-
-// hear notes a sign of life of a neighbour, with the echo that came with it, and the origin that says
-// which life of it that was. It returns nil for a node that isn't one.
-func (r *replica) hear(now instant, from, origin, echo uint64) *peerState {
-	p := r.peers[from]
-	if p == nil {
-		return nil
-	}
-	p.heard = now.mono
-	if origin == p.origin {
-		p.echoes.add(echo, now.mono)
-	}
-	return p
-}

@@ -43,7 +43,7 @@ func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	start.stamp, start.epoch = r.fillStamp(now, settle), r.store.epochs.now()
-	start.echoes = r.echoes(now, settle)
+	start.echoes = r.neighbours.echoes(now, settle)
 	for i, f := range fills {
 		if i > 0 && i%applyBatch == 0 { // others want the lock; what comes now precedes the reading
 			r.mu.Unlock()
@@ -54,98 +54,55 @@ func (r *replica) beginFills(now instant, settle time.Duration, keys ...string) 
 	return fills
 }
 
-// fillStamp is the stamp of a fill that begins now: older than every write that any node issues from
-// now on, or has issued within settle, as long as clocks differ by no more than maxSkew. The extra
-// millisecond is for the clocks' resolution.
-//
-// This node's own later writes are newer even if its wall clock is set back meanwhile. Where there are
-// no other nodes that is all it takes.
-func (r *replica) fillStamp(now instant, settle time.Duration) uint64 {
-	lag := ceilMs(settle)
-	switch {
-	case r.local && lag == 0:
-		return r.clock.tick(now.wall)
-	case !r.local:
-		lag += r.maxSkew
-	}
-	stamp := stampOf(max(now.wall-lag-1, 0))
-	r.clock.observe(stamp)
-	return stamp
-}
-
 // dropFill ends a fill that brought nothing.
 func (r *replica) dropFill(f *fill) { r.store.fills.end(&f.openFill) }
 
 // endFill ends a fill that brought a record, which is complete but for its version. If the fence lets it
-// pass, that is written. Otherwise it may be kept as a provisional value. With beside, it isn't written,
-// but kept beside the record that the key has, on this node only.
+// pass, that is written. Otherwise it may be kept as a provisional value, if no write of its key, no Clear
+// and no vector that was adopted can be newer than what was read: no clock of another node decides that.
+// With beside, it isn't written, but kept beside the record that the key has, on this node only.
 func (r *replica) endFill(now instant, f *fill, rec *record, beside bool) fillOutcome {
 	rec.version = version{f.stamp, r.origin}
 	at := r.store.approach(rec)
 	defer r.store.fills.end(&f.openFill)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.makeRoom(now, rec)
-	if r.closed {
-		return fillRefused
+	for r.makeRoom(now, rec) {
+		r.mu.Unlock()
+		r.mu.Lock()
 	}
-	if !beside && r.passes(f, rec) {
+	switch {
+	case r.closed:
+		return fillRefused
+	case !beside && r.passes(f, rec):
 		r.commit(now, rec, at)
 		return fillWritten
-	}
-	return r.keep(now, f, rec, beside)
-}
-
-// passes reports whether the fence lets a fill pass. It compares stamps, so it needs help where a write
-// was processed that left none, and on a local node that reads behind commits, if the clock was set
-// forward.
-func (r *replica) passes(f *fill, rec *record) bool {
-	return f.stamp != 0 && f.stamp > r.precedes(f.bucket) &&
-		f.epoch >= r.givenUpAll && !r.store.fills.givenUp(&f.openFill) &&
-		(!r.local || r.untouched(f)) && r.store.admits(rec.key, rec.version)
-}
-
-// keep makes a value, or a negative, a provisional one, if no write of its key, no Clear and no context
-// that was adopted can be newer than what was read. No clock of another node decides that.
-func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutcome {
-	if !r.untouched(f) {
+	case !r.untouched(f):
 		return fillRefused
-	}
-	if rec.kind == kindTombstone { // there is nothing to keep, nor is what was there any more
+	case rec.kind == kindTombstone: // there is nothing to keep, nor is what was there any more
 		if r.store.fills.unkeep(&f.openFill) {
 			return fillKept
 		}
 		return fillRefused
 	}
-	r.makeRoomToKeep(now, rec, &f.openFill, beside)
+	for r.makeRoomToKeep(now, rec, &f.openFill, beside) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
 	if r.closed || !r.untouched(f) {
 		return fillRefused
 	}
+	return r.keep(now, f, rec, beside)
+}
+
+// keep makes a value, or a negative, a provisional one, and offers it.
+func (r *replica) keep(now instant, f *fill, rec *record, beside bool) fillOutcome {
 	if _, isNew := r.store.fills.keep(now, rec, &f.openFill, beside); !isNew {
 		return fillRefused
 	}
-	r.n.provisionalKept++
+	r.counts.provisionalKept++
 	if !beside && r.share(f, rec) {
 		return fillOffered
 	}
 	return fillKept
-}
-
-// makeRoomToKeep is makeRoom for a provisional value.
-func (r *replica) makeRoomToKeep(now instant, rec *record, f *openFill, beside bool) {
-	for r.store.fills.wants(now, rec, f, beside) && r.store.fills.evictFor(now, rec, evictBatch) {
-		r.mu.Unlock()
-		r.mu.Lock()
-	}
-}
-
-// untouched reports whether no touch of all keys has come since the fill began, nor, where reads lag, a
-// touch of its bucket within that time before. Whether its key was touched since, the store knows.
-func (r *replica) untouched(f *fill) bool {
-	if f.epoch != r.store.epochs.now() {
-		return false
-	}
-	settled := func(touch time.Duration) bool { return touch+f.settle < f.begin }
-	return f.settle == 0 ||
-		settled(r.touches.all) && settled(r.touches.last(f.bucket))
 }

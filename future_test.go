@@ -29,8 +29,8 @@ func (w *wire) joins(id uint64, others ...uint64) {
 	for _, other := range others {
 		w.connect(other, id)
 	}
-	if w.pass(5 * time.Second); !r.synced || r.n.syncsFailed > 0 {
-		w.t.Errorf("node %d isn't ready: %s; %d full syncs failed", id, r.unsynced(w.now), r.n.syncsFailed)
+	if w.pass(5 * time.Second); !r.ready.synced || r.client.counts.syncsFailed > 0 {
+		w.t.Errorf("node %d isn't ready: %s; %d full syncs failed", id, r.unsynced(w.now), r.client.counts.syncsFailed)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestFutureNewestOfARepair(t *testing.T) {
 	w.connect(1, 2)
 	w.pass(5 * time.Second)
 	w.holds(2, "0", "v")
-	if newest := b.ctx.get(a.origin).newest; b.future(w.now, newest) {
+	if newest := b.vector.get(a.origin).newest; b.future(w.now, newest) {
 		t.Errorf("newest is %d s ahead", (stampWall(newest)-w.now.wall)/1000)
 	}
 	w.kill(1)
@@ -68,7 +68,7 @@ func TestFutureNewestOfAFrame(t *testing.T) {
 		rec := record{key: "x", val: "v", version: version{stampOf(w.now.wall), 666 + i}}
 		frame := markRepair(appendDelta(nil, 666+i, 1, []record{rec}), maxStamp)
 		must(t, b.receive(w.now, 1, frame))
-		if newest := b.ctx.get(666 + i).newest; newest == 0 || b.future(w.now, newest) {
+		if newest := b.vector.get(666 + i).newest; newest == 0 || b.future(w.now, newest) {
 			t.Fatalf("newest is %x", newest)
 		}
 	}
@@ -87,8 +87,8 @@ func TestFutureHorizon(t *testing.T) {
 		rec := record{key: "x", val: "v", version: version{stampOf(w.now.wall), 10_000 + i}}
 		must(t, b.receive(w.now, 1, markRepair(appendDelta(nil, rec.origin, 1, []record{rec}), maxStamp)))
 	}
-	if b.ctx.horizon == (horizon{}) || b.future(w.now, b.ctx.horizon.stamp) {
-		t.Fatalf("horizon %x", b.ctx.horizon.stamp)
+	if b.vector.horizon == (horizon{}) || b.future(w.now, b.vector.horizon.stamp) {
+		t.Fatalf("horizon %x", b.vector.horizon.stamp)
 	}
 	rec := record{key: "relayed", val: "v", version: version{stampOf(w.now.wall) + 9, 777}}
 	must(t, b.receive(w.now, 1, appendDelta(nil, 777, 1, []record{rec})))
@@ -105,15 +105,15 @@ func TestFutureOfOnesOwn(t *testing.T) {
 	rec := record{key: "x", val: "v", version: version{stampOf(w.now.wall), 666}}
 	newest := stampOf(w.ahead().wall)
 	must(t, b.receive(w.ahead(), 1, markRepair(appendDelta(nil, 666, 1, []record{rec}), newest)))
-	print := b.ctx.printUpTo(newest - 1)
+	print := b.vector.printUpTo(newest - 1)
 	poison := pong{id: 1, origin: 101, horizon: horizon{newest - 1, print}}
 	must(t, b.receive(w.ahead(), 1, appendPong(nil, poison)))
-	if b.ctx.get(666).newest != newest || b.ctx.horizon.stamp != newest-1 {
-		t.Fatalf("newest %x, horizon %x: the test is broken", b.ctx.get(666).newest, b.ctx.horizon.stamp)
+	if b.vector.get(666).newest != newest || b.vector.horizon.stamp != newest-1 {
+		t.Fatalf("newest %x, horizon %x: the test is broken", b.vector.get(666).newest, b.vector.horizon.stamp)
 	}
 	w.pass(time.Second)
-	if b.future(w.now, b.ctx.get(666).newest) || b.future(w.now, b.ctx.horizon.stamp) {
-		t.Errorf("newest %x, horizon %x", b.ctx.get(666).newest, b.ctx.horizon.stamp)
+	if b.future(w.now, b.vector.get(666).newest) || b.future(w.now, b.vector.horizon.stamp) {
+		t.Errorf("newest %x, horizon %x", b.vector.get(666).newest, b.vector.horizon.stamp)
 	}
 	w.joins(3, 2)
 }
@@ -218,8 +218,8 @@ func TestFutureOvertakes(t *testing.T) {
 		later := record{key: "k", val: "newer", version: version{stampOf(w.now.wall + 100), 8}}
 		must(t, r.receive(w.now, 2, appendDelta(nil, 8, 3, []record{later})))
 		w.holds(1, "k", "newer")
-		if len(r.writtenTo) > 0 {
-			t.Errorf("%d buckets are remembered", len(r.writtenTo))
+		if len(r.overtaken.written) > 0 {
+			t.Errorf("%d buckets are remembered", len(r.overtaken.written))
 		}
 	}
 }
@@ -234,7 +234,7 @@ func TestFutureClearsAreBounded(t *testing.T) {
 			t.Fatal("it isn't from the future")
 		}
 	}
-	if n := len(r.clears); n != maxClears {
+	if n := len(r.overtaken.clears); n != maxClears {
 		t.Errorf("%d Clears are remembered", n)
 	}
 }
@@ -259,13 +259,13 @@ func TestSyncServersThatCantServe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHostileRig(t, func(c *replicaConfig) { c.syncTimeout = 10 * time.Second })
-			h.unsyncedFor = h.now.mono
+			h.ready.unsyncedSince = h.now.mono
 			began := h.now.mono
 			var last uint64
-			for !h.synced && h.now.mono < began+time.Hour {
+			for !h.ready.synced && h.now.mono < began+time.Hour {
 				h.sayHello(horizon{})
-				if h.sync != nil && h.sync.session != last {
-					last = h.sync.session
+				if h.client.session != nil && h.client.session.id != last {
+					last = h.client.session.id
 					for _, c := range answer(last) {
 						if err := h.get(appendChunk(nil, &c)); err != nil {
 							t.Fatal(err)
@@ -274,11 +274,11 @@ func TestSyncServersThatCantServe(t *testing.T) {
 				}
 				h.pass(500 * time.Millisecond)
 			}
-			least := h.lone
+			least := h.ready.aloneLimit
 			if name == "busy" {
 				least += syncPatience
 			}
-			if took := h.now.mono - began; took < least || took > least+2*h.lone || h.store.floorOf(0) != 0 {
+			if took := h.now.mono - began; took < least || took > least+2*h.ready.aloneLimit || h.store.floorOf(0) != 0 {
 				t.Errorf("ready after %v, floor %d", took, h.store.floorOf(0))
 			}
 		})

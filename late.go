@@ -5,8 +5,14 @@ import "time"
 // lateMost is how long writes may take before an operator is told.
 const lateMost = 5 * time.Second
 
+// A lateWrite is the oldest write of a neighbour that it has told of and that isn't here yet.
+type lateWrite struct {
+	owed  uint64        // its seq; 0: there is none
+	since time.Duration // when that was first known
+}
+
 // owe notes how far a neighbour has written, by its own word, and what this node has of that.
-func (p *peerState) owe(has *dotSet, seq uint64, now time.Duration) {
+func (p *lateWrite) owe(has *dotSet, seq uint64, now time.Duration) {
 	if has.covered >= p.owed {
 		p.owed = 0
 	}
@@ -16,11 +22,11 @@ func (p *peerState) owe(has *dotSet, seq uint64, now time.Duration) {
 }
 
 // lateBy says for how long a write of a neighbour has been lacking here; 0 if none is known to be.
-func (r *replica) lateBy(now instant, p *peerState) time.Duration {
-	if p.owed == 0 || r.ctx.get(p.origin).covered >= p.owed {
+func (p *lateWrite) lateBy(has *dotSet, now time.Duration) time.Duration {
+	if p.owed == 0 || has.covered >= p.owed {
 		return 0
 	}
-	return now.mono - p.since
+	return now - p.since
 }
 
 type lateness struct {
@@ -33,8 +39,8 @@ type lateness struct {
 func (r *replica) late(now instant) (l []lateness) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range r.peerIDs {
-		if by := r.lateBy(now, r.peers[id]); by >= lateMost && r.synced {
+	for id, p := range r.neighbours.all() {
+		if by := p.lateBy(r.vector.get(p.origin), now.mono); by >= lateMost && r.ready.synced {
 			l = append(l, lateness{id, by})
 		}
 	}

@@ -48,7 +48,7 @@ func (r *replica) endLease(now instant, a *leaseAsk, o leaseOutcome) {
 func (r *replica) receiveLease(now instant, from uint64, m leaseMsg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hear(now, from, m.origin, m.echo) != nil {
+	if r.neighbours.hear(now, from, m.origin, m.echo) != nil {
 		r.leases.hear(now, from, m)
 	}
 }
@@ -57,7 +57,7 @@ func (r *replica) receiveLease(now instant, from uint64, m leaseMsg) {
 func (r *replica) receiveTurn(now instant, from uint64, m turnMsg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hear(now, from, m.origin, m.echo) != nil {
+	if r.neighbours.hear(now, from, m.origin, m.echo) != nil {
 		r.asks.hear(now, from, m)
 	}
 }
@@ -66,8 +66,8 @@ func (r *replica) receiveTurn(now instant, from uint64, m turnMsg) {
 type leaseLink struct{ r *replica }
 
 func (n leaseLink) granters() []uint64 {
-	ids := n.r.neighbours(isSynced)
-	if n.r.synced {
+	ids := n.r.neighbours.where(isSynced)
+	if n.r.ready.synced {
 		ids = append(ids, n.r.id)
 	}
 	return ids
@@ -86,7 +86,7 @@ func (n leaseLink) takesAbove(key string) uint64 {
 func (n leaseLink) nonce() uint64 { return n.r.nonce() }
 
 func (n leaseLink) sendLease(peer uint64, m leaseMsg) bool {
-	if n.r.peers[peer] == nil {
+	if n.r.neighbours.byID[peer] == nil {
 		return false
 	}
 	m.echo, m.origin = n.r.touches.echo(), n.r.origin
@@ -101,11 +101,11 @@ func (n leaseLink) sendTurn(peer uint64, m turnMsg) {
 // send queues a frame, or says that there is no room.
 func (n leaseLink) send(f leaseFrame) bool {
 	if !n.r.leaseSends.put(f) {
-		n.r.n.droppedSends++
+		n.r.out.counts.droppedSends++
 		return false
 	}
 	if len(n.r.leaseSends.frames) == 1 {
-		n.r.wake()
+		n.r.out.wake()
 	}
 	return true
 }

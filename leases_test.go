@@ -14,7 +14,7 @@ func replicaWithPeer(peer uint64) *replica {
 	r := newReplica(replicaConfig{id: 1, origin: 1, maxSkew: time.Second, logSize: 10, first: true,
 		wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10}})
 	r.joined(instant{}, peer, peer)
-	r.peers[peer].synced = true
+	r.neighbours.byID[peer].synced = true
 	r.flush(instant{})
 	return r
 }
@@ -29,7 +29,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 		for other := uint64(1); other <= 5; other++ {
 			if other != id {
 				r.joined(instant{}, other, other)
-				r.peers[other].synced = true
+				r.neighbours.byID[other].synced = true
 			}
 		}
 		replicas[id] = r
@@ -55,7 +55,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 		}
 	}
 	replicas[1].left(instant{}, 3)
-	replicas[1].peers[4].synced = false // it may be
+	replicas[1].neighbours.byID[4].synced = false // it may be
 	for key, was := range before {
 		if got := replicas[1].granter(key); (got != was) != (was == 3 || was == 4) {
 			t.Errorf("%s moves from %d to %d", key, was, got)
@@ -140,7 +140,7 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	}
 	q := r.leaseSends
 	if q.bytes > maxLeaseSendBytes || len(q.frames) > maxLeaseSends || r.asks.missed != 1 ||
-		r.n.droppedSends != 1 {
+		r.out.counts.droppedSends != 1 {
 		t.Errorf("%d bytes, %d messages, %d missed", q.bytes, len(q.frames), r.asks.missed)
 	}
 	for range maxLeaseSends + 1 {
@@ -152,7 +152,7 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	r.mu.Lock()
 	r.ping(now, 2, 0)
 	r.mu.Unlock()
-	if r.n.droppedSends != 1 {
+	if r.out.counts.droppedSends != 1 {
 		t.Error("a ping is dropped")
 	}
 	_, sends := r.flush(now)

@@ -45,7 +45,7 @@ func lockLives(r *replica, dots, gaps uint64, logged bool) {
 		for g := range gaps {
 			s.ahead = append(s.ahead, interval{dots + 2*g + 1, dots + 2*g + 2})
 		}
-		r.ctx.origins[1000+i] = s
+		r.vector.origins[1000+i] = s
 		for seq := uint64(1); logged && seq <= s.last() && seq <= lockLog/maxOrigins; seq++ {
 			r.log.put(1000+i, seq, &record{key: key, version: version{s.newest, 1000 + i}})
 		}
@@ -57,7 +57,7 @@ func lockLives(r *replica, dots, gaps uint64, logged bool) {
 	r.flush(lockNow)
 }
 
-func lockPing(r *replica, flags uint64, entries []contextEntry) []func() {
+func lockPing(r *replica, flags uint64, entries []vectorEntry) []func() {
 	q := ping{id: 5, origin: 99, wall: lockNow.wall, flags: pingContext | pingAll | flags, entries: entries}
 	return []func(){func() { r.receivePing(lockNow, 2, q) }, func() { r.flush(lockNow) }}
 }
@@ -71,9 +71,9 @@ func receives(r *replica, frame []byte) func() {
 }
 
 // lockEntries is a context that has other gaps than that of lockLives.
-func lockEntries(dots, gaps uint64) (entries []contextEntry) {
+func lockEntries(dots, gaps uint64) (entries []vectorEntry) {
 	for i := range uint64(maxOrigins - 2) {
-		e := contextEntry{1000 + i, dotSet{covered: dots / 2, newest: stampOf(lockNow.wall-1000) + i}}
+		e := vectorEntry{1000 + i, dotSet{covered: dots / 2, newest: stampOf(lockNow.wall-1000) + i}}
 		for g := range gaps {
 			e.ahead = append(e.ahead, interval{dots + 4*g, dots + 4*g + 1})
 		}
@@ -127,13 +127,13 @@ var lockWorlds = []lockWorld{
 		r := lockReplica(false)
 		lockLives(r, 64, maxIntervals, true)
 		hello := ping{id: 1, origin: 99, flags: pingContext | pingSynced}
-		if err := r.receive(lockNow, 2, appendPing(nil, hello)); err != nil || r.sync == nil {
+		if err := r.receive(lockNow, 2, appendPing(nil, hello)); err != nil || r.client.session == nil {
 			panic(fmt.Sprint("no full sync: ", err))
 		}
 		var do []func()
 		head := syncChunk{groups: 1, entries: lockEntries(64, 60), horizon: horizon{1, 1}}
 		for i, c := range []syncChunk{head, {flags: chunkDone | chunkLast}} {
-			c.session, c.number = r.sync.session, uint64(i)
+			c.session, c.number = r.client.session.id, uint64(i)
 			do = append(do, func() {
 				if err := r.receiveChunk(lockNow, 2, &c, chunkReader{}, 1); err != nil {
 					panic(err)
@@ -141,7 +141,7 @@ var lockWorlds = []lockWorld{
 			})
 		}
 		return r, append(do, func() {
-			if !r.synced {
+			if !r.ready.synced {
 				panic("not synced")
 			}
 		})
@@ -149,7 +149,7 @@ var lockWorlds = []lockWorld{
 	{"a tick with 50 neighbours, all lives active, 128 gaps each", func() (*replica, []func()) {
 		r := lockReplica(true)
 		lockLives(r, 64, maxIntervals, true)
-		for _, s := range r.ctx.origins {
+		for _, s := range r.vector.origins {
 			s.heard = lockNow.mono
 		}
 		for i := range uint64(50) {

@@ -125,15 +125,15 @@ func TestNeverAloneIsSyncedInTheEnd(t *testing.T) {
 	})
 	at := func(d time.Duration) instant { return instant{wall: 1e12 + d.Milliseconds(), mono: d} }
 	r.tick(at(time.Hour))
-	if r.synced {
+	if r.ready.synced {
 		t.Fatal("it is synced alone")
 	}
 	r.joined(at(time.Hour), 1, 101)
 	r.tick(at(time.Hour + defaultSyncTimeout - 1))
-	if r.synced {
+	if r.ready.synced {
 		t.Error("it is synced too early")
 	}
-	if r.tick(at(time.Hour + defaultSyncTimeout)); !r.synced {
+	if r.tick(at(time.Hour + defaultSyncTimeout)); !r.ready.synced {
 		t.Error("it is never synced")
 	}
 }

@@ -57,7 +57,7 @@ func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
 func (r *replica) share(f *fill, rec *record) bool {
 	var to []peerEcho
 	for _, e := range f.echoes {
-		if p := r.peers[e.peer]; p != nil && p.origin == e.origin {
+		if p := r.neighbours.byID[e.peer]; p != nil && p.origin == e.origin {
 			to = append(to, e)
 		}
 	}
@@ -68,15 +68,10 @@ func (r *replica) share(f *fill, rec *record) bool {
 	// writes that were issued before it, or of other keys.
 	dots := r.touches.appendDots(nil, r.touches.clears)
 	dots = r.touches.appendDots(dots, r.touches.heads[f.bucket])
-	idle := r.idle()
-	if !r.offers.put(offered{*rec, dots, to}) {
-		r.n.droppedSends += uint64(len(to))
+	if !r.out.offer(offered{*rec, dots, to}) {
 		return false
 	}
-	r.n.provisionalOffered += uint64(len(to))
-	if idle {
-		r.wake()
-	}
+	r.counts.provisionalOffered += uint64(len(to))
 	return true
 }
 
@@ -86,35 +81,28 @@ func (r *replica) share(f *fill, rec *record) bool {
 func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hear(now, from, o.origin, o.echo) == nil || r.closed {
+	if r.neighbours.hear(now, from, o.origin, o.echo) == nil || r.closed {
 		return
 	}
-	if r.accept(now, &o) {
+	accepts := func() bool { return !r.closed && o.to == r.origin && r.sees(&o) }
+	for accepts() && r.makeRoomToKeep(now, &o.rec, nil, false) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
+	if accepts() && r.accept(now, &o) {
 		r.changed(o.rec.key, o.rec.kind)
 	} else {
-		r.n.provisionalRefused++
+		r.counts.provisionalRefused++
 		r.asks.offerRefused(now, o.rec.key)
 	}
 }
 
+// accept keeps an offered value, and reports whether it, or one like it, is held.
 func (r *replica) accept(now instant, o *offer) bool {
-	if o.to != r.origin || !r.sees(o) {
-		return false
-	}
-	r.makeRoomToKeep(now, &o.rec, nil, false)
-	if r.closed || !r.sees(o) {
-		return false
-	}
 	o.rec.origin = o.origin
 	held, isNew := r.store.fills.keep(now, &o.rec, nil, false)
 	if isNew {
-		r.n.provisionalAccepted++
+		r.counts.provisionalAccepted++
 	}
 	return held
-}
-
-// sees reports whether the fill had seen, when it began, what could have changed its key here.
-func (r *replica) sees(o *offer) bool {
-	return r.touches.known(r.touches.clears, o.seen, o.dots) &&
-		r.touches.known(r.touches.heads[bucketOf(o.rec.key)], o.seen, o.dots)
 }

@@ -50,7 +50,7 @@ func TestFillDuringAWriteThatIsGivenUp(t *testing.T) {
 	for name, write := range map[string]func(r *replica){
 		"at the bound of gaps": func(r *replica) {
 			seq := uint64(2)
-			for ; r.n.droppedIntervals == 0; seq += 2 {
+			for ; r.state.counts.droppedIntervals == 0; seq += 2 {
 				give(r, seq, record{key: "x", kind: kindTombstone, version: at(-10_000)})
 			}
 			give(r, seq+2, record{key: "k", kind: kindTombstone, version: at(0)})
@@ -216,8 +216,8 @@ func TestProvisionalOfferIsNoUse(t *testing.T) {
 	for i, ms := range []int{0, 10} {
 		val := record{key: "k", val: fmt.Sprint(i), deadline: edge(ms + 5).wall}
 		r.receiveOffer(edge(ms), 1, offer{origin: 101, to: r.origin, seen: r.touches.echo(), rec: val})
-		if r.store.probation() != 1 || r.n.provisionalAccepted != uint64(i+1) {
-			t.Errorf("offer %d: %d in probation, %d accepted", i, r.store.probation(), r.n.provisionalAccepted)
+		if r.store.probation() != 1 || r.counts.provisionalAccepted != uint64(i+1) {
+			t.Errorf("offer %d: %d in probation, %d accepted", i, r.store.probation(), r.counts.provisionalAccepted)
 		}
 	}
 }

@@ -499,7 +499,7 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 		g.write(1, "k", func(r *replica) { must(t, r.delete(g.now(), "k")) })
 	}
 	g.settle()
-	if got := a.peers[1].echoes[0].count; got != b.touches.echo() {
+	if got := a.neighbours.byID[1].echoes[0].count; got != b.touches.echo() {
 		t.Fatalf("the echo of the other node is %d, and it has counted %d touches", got, b.touches.count)
 	}
 	f := a.beginFills(g.now(), 0, "k")[0]
@@ -515,7 +515,7 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 	other := newRig(t, 2, func(c *replicaConfig) { c.origin += 1000 }).replicas[1]
 	must(t, other.delete(g.now(), "k"))
 	must(t, other.receive(g.now(), 0, sends[0].frame))
-	if _, ok := other.store.fills.peek("k"); ok || other.n.provisionalRefused != 1 {
+	if _, ok := other.store.fills.peek("k"); ok || other.counts.provisionalRefused != 1 {
 		t.Error("an offer for another life was accepted")
 	}
 
@@ -523,7 +523,7 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 	a.joined(g.now(), 1, other.origin)
 	late := appendPing(nil, ping{origin: b.origin, wall: g.wall, echo: 1 << 30})
 	must(t, a.receive(g.now(), 1, late))
-	if got := a.peers[1].echoes[0].count; got != 0 {
+	if got := a.neighbours.byID[1].echoes[0].count; got != 0 {
 		t.Errorf("the echo %d of another life counts", got)
 	}
 }

@@ -1,14 +1,20 @@
 package bcache
 
 import (
-	"cmp"
-	"container/heap"
-	"slices"
 	"time"
 )
 
 // Pulls: a node asks a neighbour for the dots that it lacks, and the neighbour answers with deltas
 // from its log and then a pong.
+
+// pulls are what this node asks neighbours for, one pull at a time.
+type pulls struct {
+	current    *pullOp
+	last       time.Duration // when the last one began
+	gapsWait   time.Duration // until then gaps are left to the rounds
+	surveyed   bool          // all neighbours were asked again before a full sync
+	lastSurvey time.Duration
+}
 
 // A pullOp is a pull under way.
 type pullOp struct {
@@ -19,33 +25,104 @@ type pullOp struct {
 	got   uint64        // records so far
 }
 
+func newPulls() pulls { return pulls{lastSurvey: -surveyEvery} }
+
+// begin notes that a neighbour was asked, in a ping with an id.
+func (p *pulls) begin(now instant, peer, id uint64) {
+	p.current = &pullOp{peer: peer, id: id, began: now.mono, alive: now.mono}
+	p.last = now.mono
+}
+
+// moved notes that something has come of a neighbour, which is progress.
+func (p *pulls) moved(peer uint64, at time.Duration) {
+	if op := p.current; op != nil && op.peer == peer {
+		op.alive = at
+	}
+}
+
+// got notes that a record was repaired.
+func (p *pulls) got() {
+	if p.current != nil {
+		p.current.got++
+	}
+}
+
+// left tells that the connection to a node is gone.
+func (p *pulls) left(peer uint64) {
+	if p.current != nil && p.current.peer == peer {
+		p.current = nil
+	}
+}
+
+// expire gives up a pull that isn't answered, and says who doesn't.
+func (p *pulls) expire(now instant) (peer uint64, expired bool) {
+	op := p.current
+	if op == nil || now.mono-op.alive < pullTimeout && now.mono-op.began < pullLimit {
+		return 0, false
+	}
+	p.current = nil
+	return op.peer, true
+}
+
+// answers reports whether a pong ends the pull, and then whether something has come of that.
+func (p *pulls) answers(from, id uint64) (done, got bool) {
+	if op := p.current; op != nil && op.peer == from && op.id == id {
+		return true, op.got > 0
+	}
+	return false, false
+}
+
+// end ends the pull. If it has brought nothing, what is missing can't be had now.
+func (p *pulls) end(now instant, got bool) {
+	p.current = nil
+	if !got {
+		p.gapsWait = now.mono + roundMin
+	}
+}
+
+// early reports whether gaps are better left alone for now.
+func (p *pulls) early(now instant) bool {
+	return now.mono-p.last < pullEvery || now.mono < p.gapsWait
+}
+
+// mustSurvey reports whether all neighbours are to be asked again, as what they have said may be out of
+// date; then it is noted that they are.
+func (p *pulls) mustSurvey(now instant) bool {
+	if p.surveyed || now.mono-p.lastSurvey < surveyEvery {
+		return false
+	}
+	p.surveyed, p.lastSurvey = true, now.mono
+	return true
+}
+
 // pullFrom asks a neighbour for what this node lacks, unless something of the kind is
 // under way.
 func (r *replica) pullFrom(now instant, id uint64) {
-	if r.pull != nil || r.sync != nil || r.closed || r.peers[id] == nil {
+	if r.pulls.current != nil || r.client.session != nil || r.closed || r.neighbours.byID[id] == nil {
 		return
 	}
 	r.ping(now, id, pingPull)
-	r.pull = &pullOp{peer: id, id: r.peers[id].pingID, began: now.mono, alive: now.mono}
-	r.lastPull = now.mono
-	r.n.repairsAsked++
+	r.pulls.begin(now, id, r.neighbours.byID[id].pingID)
+	r.counts.repairsAsked++
 }
 
 // pullFromOne asks one of some neighbours, another one each time.
 func (r *replica) pullFromOne(now instant, ids []uint64) {
-	r.turns++
-	r.pullFrom(now, ids[r.turns%len(ids)])
+	r.pullFrom(now, r.neighbours.choose(ids, 0))
 }
 
 // gap is called when a frame has left a gap in the dots of origin. What is missing was
 // lost, most likely; only a frame that took another way may still come.
 func (r *replica) gap(now instant, origin uint64) {
-	if now.mono-r.lastPull < pullEvery || now.mono < r.gapsWait || !r.synced || r.awaited(now, origin) {
+	if r.pulls.early(now) || !r.ready.synced {
 		return
 	}
-	candidates := r.neighbours(func(p *peerState) bool { return p.origin == origin })
+	if r.dropArrivals(now); r.arrivals.fill(origin, r.vector) {
+		return
+	}
+	candidates := r.neighbours.where(func(p *neighbour) bool { return p.origin == origin })
 	if len(candidates) == 0 {
-		candidates = r.neighbours(isSynced)
+		candidates = r.neighbours.where(isSynced)
 	}
 	if len(candidates) > 0 {
 		r.pullFromOne(now, candidates)
@@ -56,269 +133,38 @@ func (r *replica) gap(now instant, origin uint64) {
 // needs one in any case; otherwise pulls, from one neighbour after the other; and a full
 // sync if no log has what is missing. One thing at a time.
 func (r *replica) advance(now instant) {
-	if r.pull != nil || r.sync != nil || r.closed || r.local {
+	if r.pulls.current != nil || r.client.session != nil || r.closed || r.local {
 		return
 	}
-	if !r.synced || r.unvouched {
-		if r.startSync(now, func(p *peerState) bool { return true }) || len(r.neighbours(isSynced)) > 0 {
+	if !r.ready.synced || r.client.unvouched {
+		if r.startSync(now, anyone) || len(r.neighbours.where(isSynced)) > 0 {
 			return
 		}
 	}
-	if r.startSync(now, func(p *peerState) bool { return p.apart }) {
+	if r.startSync(now, func(p *neighbour) bool { return p.diverged }) {
 		return
 	}
-	if ids := r.neighbours(func(p *peerState) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
+	if ids := r.neighbours.where(func(p *neighbour) bool { return p.offer&pongLog != 0 }); len(ids) > 0 {
 		r.pullFromOne(now, ids)
 		return
 	}
-	old := func(p *peerState) bool { return p.offer&pongOld != 0 }
+	old := func(p *neighbour) bool { return p.offer&pongOld != 0 }
 	switch {
-	case len(r.neighbours(func(p *peerState) bool { return !p.known })) > 0:
+	case len(r.neighbours.where(isUnknown)) > 0:
 		// Somebody may still have it.
-	case len(r.neighbours(old)) == 0:
-		r.surveyed = false
-	case !r.surveyed && now.mono-r.lastSurvey >= surveyEvery:
-		r.surveyed, r.lastSurvey = true, now.mono // what the others have said may be out of date
-		r.askAgain(now, func(p *peerState) bool { return true })
-	case r.surveyed && r.startSync(now, old):
-		r.surveyed = false
+	case len(r.neighbours.where(old)) == 0:
+		r.pulls.surveyed = false
+	case r.pulls.mustSurvey(now):
+		r.askAgain(now, anyone)
+	case r.pulls.surveyed && r.startSync(now, old):
+		r.pulls.surveyed = false
 	}
 }
 
 // pullTick gives up a pull that isn't answered.
 func (r *replica) pullTick(now instant) {
-	if r.pull == nil || now.mono-r.pull.alive < pullTimeout && now.mono-r.pull.began < pullLimit {
-		return
+	peer, expired := r.pulls.expire(now)
+	if p := r.neighbours.byID[peer]; expired && p != nil {
+		p.doubt() // until the next round
 	}
-	if p := r.peers[r.pull.peer]; p != nil {
-		p.known, p.offer = false, 0 // until the next round
-	}
-	r.pull = nil
-}
-
-// answerPulls makes the frames that answer pulls, a part of each, of two neighbours at a time: what
-// waits to be sent is bounded, however many ask. flush calls it.
-func (r *replica) answerPulls(now instant, sends []message) []message {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	asksNothing := func(id uint64) bool { return r.peers[id].pull == nil || r.peers[id].tooSoon(now) }
-	ids := slices.DeleteFunc(slices.Clone(r.peerIDs), asksNothing)
-	after := func(id uint64) int { // who was answered longest ago comes first
-		if id > r.answered {
-			return 0
-		}
-		return 1
-	}
-	slices.SortFunc(ids, func(a, b uint64) int {
-		return cmp.Or(cmp.Compare(after(a), after(b)), cmp.Compare(a, b))
-	})
-	for n, id := range ids {
-		if n == pullsAtOnce {
-			r.wake()
-			break
-		}
-		if p := r.peers[id]; p != nil && p.pull != nil {
-			q := p.pull
-			p.pull = nil
-			r.answered = id
-			sends = r.answerPull(now, sends, id, p, q)
-		}
-	}
-	return sends
-}
-
-// answerPull answers one. The newest dots go first, unless gaps have to be filled from below.
-func (r *replica) answerPull(now instant, sends []message, id uint64, p *peerState, q *ping) []message {
-	flags := uint64(pongContext)
-	if q.flags&pingAll == 0 && r.ctx.restOf(q.entries) != q.rest {
-		flags |= pongAll
-	}
-	p.pulled, p.pulledAt = q.claimed(), now.mono
-	var crowded []originDots
-	var rest missingDots
-	for m := range r.lacking(q) {
-		flags |= r.offer(&m) & pongOld
-		if m.crowded {
-			crowded = append(crowded, m)
-		} else if x := (&missingOrigin{originDots: m}); r.find(x) {
-			rest = append(rest, x)
-		}
-	}
-	budget, before := r.pullBytes, len(sends)
-	for i := range crowded {
-		for m := &crowded[i]; len(m.dots) > 0 && budget > 0; {
-			sends = r.repairs(now, sends, id, r.oldest(m), true, &budget)
-		}
-	}
-	heap.Init(&rest)
-	for len(rest) > 0 && budget > 0 {
-		sends = r.repairs(now, sends, id, r.newest(&rest), false, &budget)
-	}
-	if budget <= 0 {
-		flags |= pongLog
-	}
-	if len(sends) > before {
-		sends[before].answer = true
-	}
-	r.answer(now, id, q, flags)
-	return sends
-}
-
-// tooSoon reports whether what is asked for has just been sent. It waits then: an empty answer would say that
-// it can't be had.
-func (p *peerState) tooSoon(now instant) bool {
-	return p.pull != nil && p.pull.claimed() == p.pulled && now.mono < p.pulledAt+pullAgain
-}
-
-// claimed is how many dots the context of a ping has, which grows with every answer to a pull that
-// arrives.
-func (q *ping) claimed() (n uint64) {
-	for i := range q.entries {
-		n += q.entries[i].covered
-		for _, iv := range q.entries[i].ahead {
-			n += iv.to - iv.from
-		}
-	}
-	return n
-}
-
-// A missingOrigin is what somebody lacks of an origin. The log knows the last one of the dots, and its
-// stamp.
-type missingOrigin struct {
-	originDots
-	stamp uint64
-}
-
-// missingDots is a heap: first comes what has the newest dot.
-type missingDots []*missingOrigin
-
-func (h missingDots) Len() int { return len(h) }
-func (h missingDots) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[j].stamp, h[i].stamp), cmp.Compare(h[i].origin, h[j].origin)) < 0
-}
-func (h missingDots) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *missingDots) Push(x any)   { *h = append(*h, x.(*missingOrigin)) }
-func (h *missingDots) Pop() any {
-	last := (*h)[len(*h)-1]
-	*h = (*h)[:len(*h)-1]
-	return last
-}
-
-// find drops the dots at the end that the log doesn't know, and notes the stamp of the last one that it
-// does.
-func (r *replica) find(m *missingOrigin) bool {
-	for n := len(m.dots); n > 0; n-- {
-		if at, slot, ok := r.log.last(m.origin, m.dots[n-1]); ok {
-			m.dots[n-1].to, m.stamp = at, slot.stamp
-			return true
-		}
-		m.dots = m.dots[:n-1]
-	}
-	return false
-}
-
-// newest takes a block of dots out of what is missing: one that ends with the newest that the
-// log knows. What replaced something must be there before it is said that that is gone: then it
-// needs no floor, which would keep out what else is older in its bucket.
-func (r *replica) newest(missing *missingDots) originDots {
-	from := (*missing)[0]
-	last := &from.dots[len(from.dots)-1]
-	block := originDots{origin: from.origin, dots: []interval{*last}}
-	if last.to-last.from > pullBlock {
-		block.dots[0].from = last.to - pullBlock
-		last.to = block.dots[0].from
-	} else {
-		from.dots = from.dots[:len(from.dots)-1]
-	}
-	if r.find(from) {
-		heap.Fix(missing, 0)
-	} else {
-		heap.Pop(missing)
-	}
-	return block
-}
-
-// oldest takes the first block of dots out of what is missing of an origin.
-func (r *replica) oldest(m *originDots) (block originDots) {
-	iv := &m.dots[0]
-	block = originDots{origin: m.origin, dots: []interval{*iv}}
-	at, _, ok := r.log.next(m.origin, iv.from+1, iv.to)
-	if ok && iv.to-at >= pullBlock {
-		block.dots[0].to = at + pullBlock - 1
-		iv.from = block.dots[0].to
-	} else {
-		m.dots = m.dots[1:]
-	}
-	return block
-}
-
-// repairs appends frames with a block of dots, as far as the log knows them and the budget goes: for
-// each dot the very version that it wrote, or, if that isn't held any more, that it existed. If not all
-// of them fit it is the first ones that are sent, or the last ones.
-func (r *replica) repairs(now instant, sends []message, to uint64, block originDots, first bool,
-	budget *int,
-) []message {
-	r.letOthers()
-	seqs, recs := r.gather(now, block, first, budget)
-	newest := r.past(now, r.ctx.get(block.origin).newest)
-	for len(recs) > 0 {
-		n, size := 0, 0
-		for n < len(recs) && seqs[n] == seqs[0]+uint64(n) &&
-			(n == 0 || size+recordSize(&recs[n]) <= cutFrame) {
-			size += recordSize(&recs[n])
-			n++
-		}
-		r.n.recordsRepaired += uint64(n)
-		frame := appendDelta(make([]byte, 0, size+64), block.origin, seqs[0], recs[:n])
-		sends = append(sends, message{to: to, frame: markRepair(frame, newest), bulk: true})
-		seqs, recs = seqs[n:], recs[n:]
-	}
-	return sends
-}
-
-// gather looks up a block of dots, ascending. A record goes beyond the budget only as the first one of
-// an answer.
-func (r *replica) gather(now instant, block originDots, first bool, budget *int) (
-	seqs []uint64, recs []record,
-) {
-	iv := block.dots[0]
-	for *budget > 0 && iv.from < iv.to {
-		at, slot, ok := r.log.next(block.origin, iv.from+1, iv.to)
-		if !first {
-			at, slot, ok = r.log.last(block.origin, iv)
-		}
-		if !ok {
-			break
-		}
-		if iv.from = at; !first {
-			iv = interval{block.dots[0].from, at - 1}
-		}
-		if r.future(now, slot.stamp) { // nobody would take it
-			continue
-		}
-		rec := r.dot(slot)
-		size := recordSize(&rec)
-		if size > *budget && *budget < r.pullBytes {
-			*budget = 0
-			break
-		}
-		*budget -= size
-		seqs, recs = append(seqs, at), append(recs, rec)
-	}
-	if !first {
-		slices.Reverse(seqs)
-		slices.Reverse(recs)
-	}
-	return seqs, recs
-}
-
-// dot returns what is still known of a dot.
-func (r *replica) dot(slot logSlot) record {
-	if slot.kind != kindClear {
-		if held, ok := r.store.peek(slot.key); ok && held.version == slot.version {
-			return held
-		}
-		return record{key: slot.key, version: slot.version, kind: kindForget}
-	}
-	return record{version: slot.version, kind: kindClear}
 }

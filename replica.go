@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,85 +15,35 @@ import (
 //
 // Lock order: replica.mu, then a store shard's.
 type replica struct {
-	id      uint64 // PeerID
-	origin  uint64
-	maxSkew int64         // ms, rounded up
-	local   bool          // no other node will ever be: nothing is logged or queued
-	lone    time.Duration // for so long it waits for others, see judge
-	alike   time.Duration // and for one of them to be synced
-	least   int           // neighbours, or it isn't ready
+	id uint64 // PeerID
 
-	chunkBytes, pullBytes int
-	stepWork              int    // see letOthers
-	between               func() // for tests: what others do when they are let
-	wake                  func()
-	became                func() // complete
-	changed               func(key string, kind kind)
-	store                 *store // gets go past the replica
+	pullBytes int
+	stepWork  int    // see letOthers
+	between   func() // for tests: what others do when they are let
+	became    func() // complete
+	state
 
-	_        [64]byte    // what is above never changes, and mustn't travel between processors with what follows
-	clearing atomic.Bool // clear is under way
+	mu     sync.Mutex
+	closed bool
+	out    outgoing
+	swept  int // the next shard to sweep
+	counts replicaCounts
 
-	mu      sync.Mutex
-	closed  bool
-	clock   clock
-	seq     uint64 // of the last local write
-	ctx     *dotContext
-	log     *deltaLog
-	touches touches
-	outbox  outbox
-	offers  offers // offer.go
-
-	// Of writes that couldn't be applied, in receive.go:
-	writtenTo  map[int]uint64 // by bucket: up to which stamp others' writes may precede them
-	clearedTo  uint64         // the same for Clears
-	clears     []version      // the last of those
-	givenUpAll uint64         // the epoch that the last of them began
-	sends      []message
-	pings      []pingTo
-	cuts       []cut
-	swept      int // the next shard to sweep
-	n          replicaStats
-
-	peers   map[uint64]*peerState
-	peerIDs []uint64 // their PeerIDs, ascending
-	nonces  uint64   // drawn so far
-	turns   int      // taken among neighbours
+	neighbours neighbours
+	nonces     uint64 // drawn so far
 
 	leases     *leaseTable // those that this node grants
 	asks       *leaseAsks  // for leases that its fills want
 	leaseSends leaseQueue  // what is said about leases
 
-	// repair.go
-	active               bool          // something happened since the last round
-	lastRound, nextRound time.Duration // when
-	interval             time.Duration
-	pull                 *pullOp
-	answered             uint64 // whose pull was answered last
-	lastPull             time.Duration
-	gapsWait             time.Duration // until then gaps are left to the rounds
-	arrivals             []arrival     // arriving.go
-	surveyed             bool          // all neighbours were asked again before a full sync
-	lastSurvey           time.Duration
+	rounds   rounds
+	arrivals arrivals
+	pulls    pulls
+	answered uint64 // whose pull was answered last
 
-	// sync_in.go, sync_out.go
-	sync      *syncIn
-	patience  time.Duration // with the next session
-	mark      uint8         // of the last session
-	vouching  bool          // see vouch
-	unvouched bool          // something is held of a session that didn't end
-	serving   map[uint64]*syncOut
-
-	// synced.go
-	synced      bool
-	complete    bool          // complete.go
-	fed         uint64        // records that came of what it lacked,
-	fedAt       time.Duration // when there were more of them
-	lonely      time.Duration // the last neighbour left
-	unsyncedFor time.Duration // since when all neighbours are unsynced
-	syncedFrom  uint64        // PeerID of who sent the last full sync
-	syncFailure string
-	notices     []syncNotice
+	server syncServer
+	client syncClient
+	ready  readiness
 }
 
 type replicaConfig struct {
@@ -124,35 +73,18 @@ type replicaConfig struct {
 	changed func(key string, kind kind)
 }
 
-// A message is a frame for one node.
-type message struct {
-	to     uint64 // PeerID
-	frame  []byte
-	bulk   bool // other frames may pass it on its way; bulk keeps its order
-	answer bool // it begins an answer to a pull, which has what was broadcast before
-}
-
 // replicaStats are counters, guarded by replica.mu.
-type replicaStats struct {
-	sets, deletes               uint64
-	recordsIn, recordsOut       uint64
-	duplicates                  uint64
-	refusedSkew, refusedTooBig  uint64
-	malformed, unsupported      uint64
-	droppedOutbox, droppedSends uint64
-	droppedIntervals            uint64
-	droppedOrigins              uint64
+type replicaCounts struct {
+	sets, deletes          uint64
+	recordsIn              uint64
+	malformed, unsupported uint64
 
-	clears                            uint64
-	repairsAsked, repairsAnswered     uint64
-	recordsRepaired, recordsRetrieved uint64
-	syncsServed, syncsReceived        uint64
-	syncsFailed, recordsSynced        uint64
-	skipped, disbelieved              uint64
-	syncBytesIn, syncBytesOut         uint64
-	syncTook                          time.Duration
-	stuck, refusedSkewPeers           uint64
-	leasesGranted, leasesMissed       uint64 // only in what stats returns: leases count for themselves
+	clears                         uint64
+	repairsAsked, repairsAnswered  uint64
+	recordsResent, recordsRepaired uint64
+	disbelieved                    uint64
+	stuck, refusedSkewPeers        uint64
+	leasesGranted, leasesMissed    uint64 // only in what stats returns: leases count for themselves
 
 	provisionalKept, provisionalOffered     uint64
 	provisionalAccepted, provisionalRefused uint64
@@ -166,7 +98,6 @@ const (
 	applyBatch = 64       // records applied without letting others take the lock
 	applyBytes = 64 << 10 // of their keys and values, about
 	evictBatch = 64       // entries evicted likewise
-	maxSends   = 4096     // queued messages
 	sweepTurns = 5        // ticks that a sweep of the whole store takes
 )
 
@@ -174,45 +105,21 @@ func newReplica(c replicaConfig) *replica {
 	if c.became == nil {
 		c.became = func() {}
 	}
-	lone, alike := c.syncTimeout, c.syncTimeout
-	if alike < 0 {
-		alike = defaultSyncTimeout
-	}
-	if c.syncTimeout < 0 || c.minPeers > 0 {
-		c.first, lone = false, never
-	}
 	r := &replica{
-		id:      c.id,
-		origin:  c.origin,
-		maxSkew: (c.maxSkew + time.Millisecond - 1).Milliseconds(),
-		local:   c.local,
-		wake:    c.wake,
-		changed: c.changed,
-		store:   newStore(c.store),
-		became:  c.became,
-		ctx:     newDotContext(c.origin, cmp.Or(c.maxOrigins, maxOrigins)),
-		log:     newDeltaLog(c.logSize),
-		touches: newTouches(c.local, c.touchLog),
-		outbox:  outbox{most: cmp.Or(c.maxPending, defaultMaxPending)},
+		id:     c.id,
+		state:  newState(c),
+		became: c.became,
+		out:    outgoing{wake: c.wake, outbox: outbox{most: cmp.Or(c.maxPending, defaultMaxPending)}},
 
-		writtenTo: map[int]uint64{},
-
-		peers:   map[uint64]*peerState{},
-		serving: map[uint64]*syncOut{},
-
-		patience: syncPatience,
-		synced:   c.first || c.local,
-		complete: c.first || c.local,
-		lone:     lone,
-		alike:    alike,
-		least:    c.minPeers,
-
-		lastSurvey: -surveyEvery,
-		chunkBytes: cmp.Or(c.chunkBytes, defaultChunkBytes),
+		neighbours: newNeighbours(),
+		pulls:      newPulls(),
+		server:     newSyncServer(c.chunkBytes),
 		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
 		stepWork:   stepWork,
 	}
+	r.ready = newReadiness(&r.neighbours, &c)
 	r.leases, r.asks = newLeases(c.id, leaseLink{r}, c.local)
+	r.client = syncClient{neighbours: &r.neighbours, out: &r.out, limit: syncPatience}
 	return r
 }
 
@@ -229,30 +136,16 @@ func (r *replica) setRecord(now instant, rec *record) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.makeRoom(now, rec)
+	for r.makeRoom(now, rec) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
 	if r.closed {
 		return ErrClosed
 	}
-	r.n.sets++
+	r.counts.sets++
 	r.write(now, rec, at)
 	return nil
-}
-
-// replace is set of a key that is held, on a node that no other node will ever ask for what it
-// wrote: then nothing but the key itself is to be locked. It reports whether it is done.
-func (r *replica) replace(now instant, rec *record, at place) bool {
-	rec.version = version{r.clock.tick(now.wall), r.origin}
-	// While a Clear is under way it may be older than this write, and whoever is told of
-	// changes must hear of it first.
-	if r.clearing.Load() {
-		return false
-	}
-	r.touches.note(at.bucket, now.mono)
-	if !r.store.replace(now, rec, at) {
-		return false
-	}
-	r.changed(rec.key, rec.kind)
-	return true
 }
 
 // delete writes a tombstone, also for a key that isn't held: others may hold it.
@@ -264,7 +157,7 @@ func (r *replica) delete(now instant, key string) error {
 	if r.closed {
 		return ErrClosed
 	}
-	r.n.deletes++
+	r.counts.deletes++
 	r.write(now, rec, at)
 	return nil
 }
@@ -278,7 +171,7 @@ func (r *replica) clear(now instant) error {
 	}
 	r.clearing.Store(true)
 	defer r.clearing.Store(false)
-	r.n.clears++
+	r.counts.clears++
 	r.write(now, &record{kind: kindClear}, place{})
 	return nil
 }
@@ -289,39 +182,28 @@ func (r *replica) write(now instant, rec *record, at place) {
 	r.commit(now, rec, at)
 }
 
-// makeRoom evicts what a large record needs, in steps: with MaxBytes a value may
-// take the place of thousands of entries, and others want the lock meanwhile. It
-// gives the lock up, so what was looked up before must be looked up again.
-func (r *replica) makeRoom(now instant, rec *record) {
-	if !r.store.countsBytes() || rec.version != (version{}) && !r.store.admits(rec.key, rec.version) {
-		return // it takes no more than one place, or none
-	}
-	for r.store.evictFor(now, rec, evictBatch) {
-		r.mu.Unlock()
-		r.mu.Lock()
-	}
-}
-
-// commit is the critical section of a local write: the context must never
-// cover a dot that the store doesn't have yet.
+// commit is the critical section of a local write, which has its version.
 func (r *replica) commit(now instant, rec *record, at place) {
-	r.store.applyAt(now, rec, true, at)
-	r.seq++
-	r.touch(now, rec, at.bucket, dot{r.origin, r.seq})
+	r.applyLocal(now, rec, at)
 	if r.local {
 		return
 	}
-	r.log.put(r.origin, r.seq, rec)
-	r.ctx.add(r.origin, r.seq, rec.stamp, now.mono)
-	r.active = true
-	if len(r.peers) == 0 {
-		r.outbox.take() // nobody would get it
+	r.rounds.active = true
+	if len(r.neighbours.byID) == 0 {
+		r.out.outbox.take() // nobody would get it
 		return
 	}
-	if r.idle() {
-		defer r.wake()
+	r.out.broadcast(r.seq, rec)
+}
+
+// letOthers gives the lock up for a moment: others may want it. It is called after so much work as
+// stepWork says.
+func (r *replica) letOthers() {
+	r.mu.Unlock()
+	if r.between != nil {
+		r.between()
 	}
-	r.n.droppedOutbox += r.outbox.put(r.seq, rec)
+	r.mu.Lock()
 }
 
 // tick does the periodic work; it wants to be called about once a second. It pings the
@@ -343,46 +225,51 @@ func (r *replica) tend(now instant) {
 	if r.local || r.closed {
 		return
 	}
-	r.ctx.settle()
-	r.ctx.clamp(r.latest(now))
-	r.raiseFloors(now)
+	r.state.tick(now)
 	r.dropArrivals(now)
 	r.pullTick(now)
-	r.syncTick(now)
-	r.serveTick(now)
+	r.client.tick(now)
+	if r.server.tick(now) {
+		r.out.wake()
+	}
 	r.round(now)
-	r.judge(now)
+	if r.mayDeclare(now) {
+		if r.client.unvouched { // it vouches itself for what it holds: everybody else will need a full sync from it
+			r.client.vouching = true
+			for v := (vouching{store: r.store}); v.step(r.stepWork); {
+				r.letOthers()
+			}
+			r.client.vouching, r.client.unvouched = false, false
+			r.skipSeq(now)
+		}
+		r.declare(now)
+	}
 	r.advance(now)
-	r.judgeComplete(now)
-	if len(r.neighbours(func(p *peerState) bool { return p.pull != nil })) > 0 {
-		r.wake() // it waited, see tooSoon
+	r.noteComplete(now)
+	if len(r.neighbours.where(func(p *neighbour) bool { return p.request != nil })) > 0 {
+		r.out.wake() // it waited, see tooSoon
 	}
 	for range r.leases.tick(now) {
 		r.letOthers()
 	}
 }
 
-// ahead returns by how much what this node writes is stamped ahead of its wall clock,
-// if that is more than others accept; otherwise 0. It happens when that clock was
-// wrong and is set back.
+// ahead returns by how much what this node writes is stamped too far ahead, if it is.
 func (r *replica) ahead(now instant) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ms := stampWall(r.clock.last.Load()) - now.wall; ms > r.maxSkew && !r.local {
-		return time.Duration(ms) * time.Millisecond
-	}
-	return 0
+	return r.state.ahead(now)
 }
 
 // flush takes what is to be sent: frames for everybody, and messages. It mustn't be called by two
 // goroutines at a time.
 func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 	r.mu.Lock()
-	r.n.recordsOut += uint64(r.outbox.n)
-	first, chunks := r.outbox.take()
-	others, pings, frames := r.sends, r.pings, r.leaseSends.take()
-	r.sends, r.pings = nil, nil
-	offers, echo := r.offers.take(), r.touches.echo()
+	r.out.counts.recordsOut += uint64(r.out.outbox.n)
+	first, chunks := r.out.outbox.take()
+	others, pings, frames := r.out.messages, r.out.pings, r.leaseSends.take()
+	r.out.messages, r.out.pings = nil, nil
+	offers, echo := r.out.offers.take(), r.touches.echo()
 	r.mu.Unlock()
 	for _, q := range pings {
 		sends = append(sends, message{to: q.to, frame: appendPing(nil, *q.ping)})
@@ -401,7 +288,7 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 			clear(records)
 		}
 		r.mu.Lock()
-		r.outbox.recycle(chunks)
+		r.out.outbox.recycle(chunks)
 		r.mu.Unlock()
 	}
 	sends = r.answerPulls(now, sends)
@@ -412,13 +299,8 @@ func (r *replica) flush(now instant) (broadcasts [][]byte, sends []message) {
 func (r *replica) takeCuts() (cuts []cut) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	cuts, r.cuts = r.cuts, nil
+	cuts, r.out.cuts = r.out.cuts, nil
 	return cuts
-}
-
-// idle reports whether flush has nothing to take.
-func (r *replica) idle() bool {
-	return r.outbox.empty() && len(r.sends)+len(r.pings) == 0 && r.offers.empty()
 }
 
 // cutDelta encodes consecutive records as frames of about cutFrame at most.
@@ -448,24 +330,32 @@ func (r *replica) close() {
 	r.asks.close()
 }
 
-func (r *replica) stats(now instant) (n replicaStats, g replicaGauges) {
+func (r *replica) stats(now instant) (n allCounts, g replicaGauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g = replicaGauges{
-		origins: len(r.ctx.origins), logRecords: r.log.records, outbox: r.outbox.n,
-		syncing: r.sync != nil, serving: len(r.serving),
+		origins: len(r.vector.origins), logRecords: r.log.records, outbox: r.out.outbox.n,
+		syncing: r.client.session != nil, serving: len(r.server.sessions),
 	}
-	g.synced, g.syncedFrom = r.complete, r.syncedFrom
-	for _, id := range r.peerIDs {
-		p := r.peers[id]
+	g.synced, g.syncedFrom = r.ready.complete, r.client.syncedFrom
+	for id, p := range r.neighbours.all() {
 		g.peers = append(g.peers, PeerStats{
-			ID: id, Lag: r.lag(now, p.origin), Silent: now.mono - p.heard,
-			Synced: p.synced, Behind: p.offer != 0, Late: r.lateBy(now, p),
+			ID: id, Lag: r.vector.lag(now, p.origin), Silent: now.mono - p.heard,
+			Synced: p.synced, Behind: p.offer != 0, Late: p.lateBy(r.vector.get(p.origin), now.mono),
 		})
 	}
-	n = r.n
-	n.leasesGranted, n.leasesMissed = r.leases.granted, r.asks.missed
-	return n, g
+	own := r.counts
+	own.leasesGranted, own.leasesMissed = r.leases.granted, r.asks.missed
+	return allCounts{own, r.state.counts, r.out.counts, r.server.counts, r.client.counts}, g
+}
+
+// allCounts are the counters of a replica and its parts.
+type allCounts struct {
+	replicaCounts
+	stateCounts
+	outgoingCounts
+	syncServerCounts
+	syncClientCounts
 }
 
 type replicaGauges struct {

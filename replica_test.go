@@ -74,14 +74,14 @@ func TestReplicasConvergeLaws(t *testing.T) {
 				if ok && held.version != winner {
 					t.Fatalf("replica %d holds %q at %v, the winner is %v", i, key, held.version, winner)
 				}
-				if !ok && maxKeys == 1000 && r.n.refusedSkew == 0 && r.store.stats().floorRefusals == 0 {
+				if !ok && maxKeys == 1000 && r.state.counts.refusedSkew == 0 && r.store.stats().floorRefusals == 0 {
 					t.Fatalf("replica %d doesn't hold %q", i, key)
 				}
 			}
 		}
 		for i, r := range g.replicas {
 			for j, o := range g.replicas {
-				if s := r.ctx.origins[o.origin]; o.seq > 0 && (s == nil || s.covered != o.seq) {
+				if s := r.vector.origins[o.origin]; o.seq > 0 && (s == nil || s.covered != o.seq) {
 					t.Fatalf("replica %d doesn't cover %d of replica %d", i, o.seq, j)
 				}
 			}
@@ -194,7 +194,7 @@ func TestReplicaRefusesAFrameInItsOwnName(t *testing.T) {
 		t.Error("applied")
 	}
 	must(t, g.replicas[0].set(g.now(), "k", "v", 0))
-	if s := g.replicas[0].ctx.origins[100]; s.covered != 1 {
+	if s := g.replicas[0].vector.origins[100]; s.covered != 1 {
 		t.Errorf("covered %d", s.covered)
 	}
 }
@@ -211,7 +211,7 @@ func TestReplicaUnknownKind(t *testing.T) {
 	if rec, ok := r.store.peek("k"); ok {
 		t.Errorf("still holds %+v", rec)
 	}
-	if s := r.ctx.origins[101]; s == nil || s.covered != 1 {
+	if s := r.vector.origins[101]; s == nil || s.covered != 1 {
 		t.Error("the dot isn't covered")
 	}
 }
@@ -278,7 +278,7 @@ func TestReplicaFuture(t *testing.T) {
 	if err := r.receive(g.now(), 1, frame); !errors.Is(err, errFuture) || !strings.Contains(err.Error(), "10s") {
 		t.Errorf("receive = %v", err)
 	}
-	if _, ok := r.log.get(101, 1); ok || r.ctx.get(101).has(1) {
+	if _, ok := r.log.get(101, 1); ok || r.vector.get(101).has(1) {
 		t.Error("the dot is logged or covered")
 	}
 	if held, ok := r.store.peek("k"); ok || changed != 1 {
@@ -287,8 +287,8 @@ func TestReplicaFuture(t *testing.T) {
 	if floor := r.store.floorOf(bucketOf("k")); floor != before.stamp {
 		t.Errorf("the floor is %d, the value given up had %d", floor, before.stamp)
 	}
-	if r.n.refusedSkew != 1 || r.n.malformed != 0 {
-		t.Errorf("%+v", r.n)
+	if r.state.counts.refusedSkew != 1 || r.counts.malformed != 0 {
+		t.Errorf("%+v", r.counts)
 	}
 	g.wall += 10_000
 	must(t, r.receive(g.now(), 1, frame))
@@ -325,18 +325,18 @@ func TestReplicaAhead(t *testing.T) {
 func TestReplicaQueuesAreBounded(t *testing.T) {
 	g := newRig(t, 2, nil)
 	r := g.replicas[0]
-	r.pings = nil
+	r.out.pings = nil
 	for range maxSends + 10 {
 		must(t, r.receive(g.now(), 1, appendPing(nil, ping{origin: 101})))
 	}
-	if len(r.sends) != maxSends || r.n.droppedSends != 10 {
-		t.Errorf("%d messages, %d dropped", len(r.sends), r.n.droppedSends)
+	if len(r.out.messages) != maxSends || r.out.counts.droppedSends != 10 {
+		t.Errorf("%d messages, %d dropped", len(r.out.messages), r.out.counts.droppedSends)
 	}
 	must(t, r.set(g.now(), "k", "v", 0))
 	r.left(g.now(), 1)
 	must(t, r.set(g.now(), "k", "v", 0))
-	if !r.outbox.empty() {
-		t.Errorf("%d writes wait for nobody", r.outbox.n)
+	if !r.out.outbox.empty() {
+		t.Errorf("%d writes wait for nobody", r.out.outbox.n)
 	}
 }
 

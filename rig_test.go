@@ -144,7 +144,7 @@ func (g *rig) settle() {
 func (g *rig) check(i int) {
 	r := g.replicas[i]
 	for d, w := range g.dots {
-		s := r.ctx.origins[d.origin]
+		s := r.vector.origins[d.origin]
 		if s == nil || !s.has(d.seq) {
 			continue
 		}

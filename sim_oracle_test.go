@@ -99,7 +99,7 @@ func (s *sim) died(n *simNode) { s.oracle.dead[n.r.origin] = true }
 // cover notes what a dot demands, if the node's context covers it.
 func (s *sim) cover(n *simNode, d rigDot) {
 	w, known := s.oracle.dots[d]
-	if dots := n.r.ctx.origins[d.origin]; !known || dots == nil || !dots.has(d.seq) {
+	if dots := n.r.vector.origins[d.origin]; !known || dots == nil || !dots.has(d.seq) {
 		return
 	}
 	s.knows(n, &w)
@@ -130,7 +130,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	case frameDelta:
 		d, _ = openDelta(frame)
 		for seq := d.first; seq < d.first+d.count; seq++ {
-			if to.r.ctx.get(d.origin).has(seq) {
+			if to.r.vector.get(d.origin).has(seq) {
 				continue
 			}
 			fresh = append(fresh, seq)
@@ -142,8 +142,8 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		a, _ := decodeAsk(frame)
 		session = a.session
 	case frameChunk:
-		if to.r.sync != nil {
-			session = to.r.sync.session
+		if to.r.client.session != nil {
+			session = to.r.client.session.id
 		}
 	}
 	cleared, newClear := to.r.store.clearVersion(), false
@@ -152,7 +152,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		again := slices.Contains(future, seq) && s.ahead(to, &w, now)
 		newClear = newClear || w.rec.kind == kindClear && !again
 	}
-	wasSynced, streamed := to.r.synced, to.r.n.recordsSynced
+	wasSynced, streamed := to.r.ready.synced, to.r.client.counts.recordsSynced
 	if err := to.r.receive(now, uint64(from.id), own); err != nil && typ != frameDelta {
 		s.fail("n%d: %v", to.id, err)
 	}
@@ -168,7 +168,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			s.fail("n%d clears again what it has cleared before", to.id)
 		}
 		for seq := d.first; seq < d.first+d.count; seq++ {
-			if slices.Contains(future, seq) && to.r.ctx.get(d.origin).has(seq) {
+			if slices.Contains(future, seq) && to.r.vector.get(d.origin).has(seq) {
 				s.fail("n%d has processed dot %d of n%d, which is from the future", to.id, seq, from.id)
 			}
 			s.cover(to, rigDot{d.origin, seq})
@@ -184,13 +184,13 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			}
 		}
 		for _, seq := range fresh { // whatever became of it, others may ask for it
-			if _, logged := to.r.log.get(d.origin, seq); !logged && to.r.ctx.get(d.origin).has(seq) && !to.r.log.full() {
+			if _, logged := to.r.log.get(d.origin, seq); !logged && to.r.vector.get(d.origin).has(seq) && to.r.log.pages() < to.r.log.maxPages {
 				s.fail("n%d has processed dot %d of %x and not logged it", to.id, seq, d.origin)
 			}
 		}
-		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.count, d.origin, d.first, from.id, d.newest != 0, to.r.ctx.get(d.origin).intervals())
+		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.count, d.origin, d.first, from.id, d.newest != 0, to.r.vector.get(d.origin).intervals())
 	case frameAsk:
-		if out := to.r.serving[uint64(from.id)]; out != nil && out.session == session {
+		if out := to.r.server.sessions[uint64(from.id)]; out != nil && out.session == session {
 			if _, known := s.oracle.served[session]; !known {
 				s.oracle.served[session] = wasSynced
 			}
@@ -198,15 +198,15 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	case frameChunk:
 		c, recs, _ := openChunk(frame)
 		var rec record
-		for to.r.n.recordsSynced > streamed && recs.next(&rec) {
+		for to.r.client.counts.recordsSynced > streamed && recs.next(&rec) {
 			w := s.oracle.writes[rigWrite{rec.key, rec.version}]
 			s.knows(to, &w)
 		}
 		if s.tracing {
 			s.logf("n%d has received chunk %d (flags %d) of n%d, session %x", to.id, c.number, c.flags, from.id, c.session)
 		}
-		if to.r.n.syncsReceived > to.oracle.syncs {
-			to.oracle.syncs = to.r.n.syncsReceived
+		if to.r.client.counts.syncsReceived > to.oracle.syncs {
+			to.oracle.syncs = to.r.client.counts.syncsReceived
 			s.logf("n%d is synced by n%d", to.id, from.id)
 			if !s.oracle.served[session] {
 				s.fail("n%d was synced by a node that isn't synced", to.id)
@@ -275,9 +275,9 @@ func (s *sim) checkNode(n *simNode) {
 	if st.len() > s.c.maxKeys[n.id] || s.c.maxBytes > 0 && st.bytes() > s.c.maxBytes || st.tombstones() > s.c.tombstones {
 		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.len(), st.bytes(), st.tombstones())
 	}
-	adopting := n.r.sync != nil && n.r.sync.ended // and then there may be those of two contexts
-	if len(n.r.ctx.origins) > max(s.c.origins, s.c.nodes) && !adopting || len(n.r.serving) > syncServing || n.r.log.records > s.c.logSize {
-		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.ctx.origins), len(n.r.serving), n.r.log.records)
+	adopting := n.r.client.session != nil && n.r.client.session.ended // and then there may be those of two contexts
+	if len(n.r.vector.origins) > max(s.c.origins, s.c.nodes) && !adopting || len(n.r.server.sessions) > syncServing || n.r.log.records > s.c.logSize {
+		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.vector.origins), len(n.r.server.sessions), n.r.log.records)
 	}
 }
 
@@ -315,22 +315,22 @@ func (s *sim) disagreement() string {
 		switch {
 		case n == nil:
 			return "a node isn't there"
-		case !n.r.synced:
+		case !n.r.ready.synced:
 			return fmt.Sprintf("n%d isn't synced: %s", n.id, n.r.unsynced(s.now(n)))
-		case len(n.r.peers) != len(s.nodes)-1:
-			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.peers))
-		case n.r.unvouched:
+		case len(n.r.neighbours.byID) != len(s.nodes)-1:
+			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.neighbours.byID))
+		case n.r.client.unvouched:
 			return fmt.Sprintf("n%d holds what nobody vouches for", n.id)
 		}
 	}
 	first := s.nodes[0].r
 	for _, n := range s.nodes[1:] {
-		if n.r.ctx.horizon != first.ctx.horizon {
-			return fmt.Sprintf("n0's horizon is %v, n%d's %v", first.ctx.horizon, n.id, n.r.ctx.horizon)
+		if n.r.vector.horizon != first.vector.horizon {
+			return fmt.Sprintf("n0's horizon is %v, n%d's %v", first.vector.horizon, n.id, n.r.vector.horizon)
 		}
-		for _, o := range slices.Concat(slices.Sorted(maps.Keys(first.ctx.origins)), slices.Sorted(maps.Keys(n.r.ctx.origins))) {
-			if a, b := first.ctx.get(o), n.r.ctx.get(o); a.print(o) != b.print(o) {
-				return fmt.Sprintf("of %x n0 has %v (newest %x), n%d %v; horizons %x", o, a.intervals(), a.newest, n.id, b.intervals(), first.ctx.horizon)
+		for _, o := range slices.Concat(slices.Sorted(maps.Keys(first.vector.origins)), slices.Sorted(maps.Keys(n.r.vector.origins))) {
+			if a, b := first.vector.get(o), n.r.vector.get(o); a.print(o) != b.print(o) {
+				return fmt.Sprintf("of %x n0 has %v (newest %x), n%d %v; horizons %x", o, a.intervals(), a.newest, n.id, b.intervals(), first.vector.horizon)
 			}
 		}
 	}
@@ -395,7 +395,7 @@ func (s *sim) syncsTooMany() string {
 		if n.id == 0 {
 			want = 0
 		}
-		if got := n.r.n.syncsReceived; got != want {
+		if got := n.r.client.counts.syncsReceived; got != want {
 			return fmt.Sprintf("n%d received %d full syncs", n.id, got)
 		}
 	}

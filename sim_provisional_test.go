@@ -125,7 +125,7 @@ func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) boo
 // endFill has what a fill brought cached, and checks what those get who wait for it.
 func (s *sim) endFill(x *simFill, rec *record) (outcome fillOutcome) {
 	n := x.n
-	was := n.r.n.provisionalKept
+	was := n.r.counts.provisionalKept
 	if old, ok := s.oracle.reads[readOf(rec)]; !ok || old.changes < x.read {
 		s.oracle.reads[readOf(rec)] = simSeen{x.read, *rec}
 	}
@@ -133,7 +133,7 @@ func (s *sim) endFill(x *simFill, rec *record) (outcome fillOutcome) {
 		outcome = n.r.endFill(s.now(n), x.f, rec, false)
 	})
 	s.logf("n%d's fill of %s, of change %d, ends: %d", n.id, x.key, x.read, outcome)
-	if n.r.n.provisionalKept > was {
+	if n.r.counts.provisionalKept > was {
 		s.n.kept++
 	}
 	for _, known := range x.known {

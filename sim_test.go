@@ -310,7 +310,7 @@ func (s *sim) newNode(id, life int) *simNode {
 			deletionDelay: s.c.deletionDelay, groupKeys: s.c.groupKeys, seed: uint64(id),
 			hash: keyHash{replay: origin}, shards: 1 << (id % 3), stepShards: 1}, // a sync takes several steps
 	})
-	n.r.lonely, n.r.unsyncedFor = s.mono(), s.mono()
+	n.r.ready.aloneSince, n.r.ready.unsyncedSince = s.mono(), s.mono()
 	if s.c.stepWork > 0 {
 		n.r.stepWork, n.r.between = s.c.stepWork, func() { s.between(n) }
 	}
@@ -409,12 +409,12 @@ func (s *sim) count(n *simNode) {
 	if n == nil {
 		return
 	}
-	st, m := n.r.store.stats(), n.r.n
+	st, m := n.r.store.stats(), allCounts{n.r.counts, n.r.state.counts, n.r.out.counts, n.r.server.counts, n.r.client.counts}
 	s.n.evictions += int(st.evictions)
 	s.n.refusals += int(st.floorRefusals)
 	s.n.futures += int(m.refusedSkew)
 	s.n.pulls += int(m.repairsAsked)
-	s.n.repaired += int(m.recordsRetrieved)
+	s.n.repaired += int(m.recordsRepaired)
 	s.n.syncs += int(m.syncsReceived)
 	s.n.syncsFailed += int(m.syncsFailed)
 	s.n.originsDropped += int(m.droppedOrigins)

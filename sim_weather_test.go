@@ -142,10 +142,10 @@ func (s *sim) checkStamps(n *simNode, wall int64) {
 		return
 	}
 	latest := n.r.latest(instant{wall: wall})
-	if n.r.ctx.horizon.stamp > latest {
-		s.fail("n%d's horizon is %d s ahead", n.id, (stampWall(n.r.ctx.horizon.stamp)-wall)/1000)
+	if n.r.vector.horizon.stamp > latest {
+		s.fail("n%d's horizon is %d s ahead", n.id, (stampWall(n.r.vector.horizon.stamp)-wall)/1000)
 	}
-	for o, set := range n.r.ctx.origins {
+	for o, set := range n.r.vector.origins {
 		if set.newest > latest && o != n.r.origin {
 			s.fail("n%d: the newest stamp of %x is %d s ahead", n.id, o, (stampWall(set.newest)-wall)/1000)
 		}
@@ -157,7 +157,7 @@ func (s *sim) checkStamps(n *simNode, wall int64) {
 func (s *sim) ready() {
 	unready := func() string {
 		for _, n := range s.nodes {
-			if !n.r.synced {
+			if !n.r.ready.synced {
 				return n.r.unsynced(s.now(n))
 			}
 		}

@@ -141,7 +141,7 @@ func (b *Bcache) Stats() Stats {
 		Duplicates: n.duplicates, RefusedFuture: n.refusedSkew, RefusedFloor: c.floorRefusals,
 		RefusedTooLarge: n.refusedTooBig, Malformed: n.malformed, Unsupported: n.unsupported,
 		RepairsAsked: n.repairsAsked, RepairsAnswered: n.repairsAnswered,
-		RecordsRepaired: n.recordsRetrieved, RecordsResent: n.recordsRepaired,
+		RecordsRepaired: n.recordsRepaired, RecordsResent: n.recordsResent,
 		SyncsServed: n.syncsServed, SyncsReceived: n.syncsReceived, SyncsFailed: n.syncsFailed,
 		SyncRecords: n.recordsSynced, SyncBytesOut: n.syncBytesOut, SyncBytesIn: n.syncBytesIn,
 		SyncTook: n.syncTook,

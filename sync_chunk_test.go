@@ -70,9 +70,9 @@ func TestSyncChunksFit(t *testing.T) {
 // The largest context that a node can have fits in a frame. Of gaps there may be too many: then
 // some are left out, but no origin, and nothing is claimed that isn't so.
 func TestWireContextFits(t *testing.T) {
-	all := make([]contextEntry, maxEntries)
+	all := make([]vectorEntry, maxEntries)
 	for i := range all {
-		e := contextEntry{math.MaxUint64 - maxEntries + uint64(i), dotSet{covered: 1 << 62, newest: maxStamp}}
+		e := vectorEntry{math.MaxUint64 - maxEntries + uint64(i), dotSet{covered: 1 << 62, newest: maxStamp}}
 		for j := range uint64(2 * maxIntervals) {
 			from := e.covered + j<<55 + 1<<54
 			e.ahead = append(e.ahead, interval{from, from + 1<<53})
@@ -90,7 +90,7 @@ func TestWireContextFits(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, got := range [][]contextEntry{p.entries, h.entries} {
+	for _, got := range [][]vectorEntry{p.entries, h.entries} {
 		gaps := 0
 		for i := range got {
 			if len(got[i].ahead) > 0 {
@@ -103,7 +103,7 @@ func TestWireContextFits(t *testing.T) {
 			t.Errorf("%d of %d origins, %d with gaps", len(got), len(all), gaps)
 		}
 	}
-	if !reflect.DeepEqual(h.entries, all) || !slices.EqualFunc(p.entries, all, func(a, b contextEntry) bool { return a.origin == b.origin && slices.Equal(a.ahead, b.ahead) }) {
+	if !reflect.DeepEqual(h.entries, all) || !slices.EqualFunc(p.entries, all, func(a, b vectorEntry) bool { return a.origin == b.origin && slices.Equal(a.ahead, b.ahead) }) {
 		t.Error("what is there differs")
 	}
 	if n := max(len(ping), len(head)); n > maxFrame {

@@ -53,10 +53,10 @@ func (h *hostileRig) sayHello(hor horizon) {
 
 // beSynced returns the session that the replica begins then.
 func (h *hostileRig) beSynced(hor horizon) uint64 {
-	if h.sayHello(hor); h.sync == nil {
+	if h.sayHello(hor); h.client.session == nil {
 		h.Fatal("no full sync begins")
 	}
-	return h.sync.session
+	return h.client.session.id
 }
 
 // What doesn't follow from the chunks before ends the session.
@@ -88,11 +88,11 @@ func TestSyncChunksThatMakeNoSense(t *testing.T) {
 				chunk.session, chunk.number = session, uint64(i)
 				err = h.get(appendChunk(nil, &chunk))
 			}
-			if c.ok && (err != nil || !h.synced || h.n.syncsReceived != 1) {
-				t.Errorf("synced: %v, %v", h.synced, err)
+			if c.ok && (err != nil || !h.ready.synced || h.client.counts.syncsReceived != 1) {
+				t.Errorf("synced: %v, %v", h.ready.synced, err)
 			}
-			if !c.ok && (!errors.Is(err, errMalformed) || h.synced || h.n.syncsFailed != 1) {
-				t.Errorf("synced: %v, %d failed, %v", h.synced, h.n.syncsFailed, err)
+			if !c.ok && (!errors.Is(err, errMalformed) || h.ready.synced || h.client.counts.syncsFailed != 1) {
+				t.Errorf("synced: %v, %d failed, %v", h.ready.synced, h.client.counts.syncsFailed, err)
 			}
 		})
 	}
@@ -118,14 +118,14 @@ func TestSyncStreamedKeysAreBounded(t *testing.T) {
 		t.Errorf("200 keys of 512 KiB, 10 of which are held, take %d KiB", grown>>10)
 	}
 
-	h.sync.records = syncGroup // and all the same key, for ever
+	h.client.session.records = syncGroup // and all the same key, for ever
 	for i := range 2 {
-		if h.sync == nil || h.sync.session != session {
+		if h.client.session == nil || h.client.session.id != session {
 			t.Fatalf("given up after %d chunks", i)
 		}
 		_ = h.get(appendChunk(nil, &syncChunk{session: session, number: uint64(201 + i), records: []record{{key: key, version: version{stampOf(wireWall), hostileOrigin}}}}))
 	}
-	if h.n.syncsFailed != 1 {
+	if h.client.counts.syncsFailed != 1 {
 		t.Error("a group has no end")
 	}
 }
@@ -142,7 +142,7 @@ func TestSyncPatience(t *testing.T) {
 	}
 	for _, patience := range []time.Duration{syncPatience, 2 * syncPatience} {
 		session, began := next(), h.now.mono
-		for n := uint64(0); h.sync != nil && h.sync.session == session; n++ {
+		for n := uint64(0); h.client.session != nil && h.client.session.id == session; n++ {
 			c := syncChunk{session: session, number: n, groups: 1}
 			if n > 0 {
 				c.records = []record{{key: fmt.Sprint(n), version: version{stampOf(wireWall), hostileOrigin}}}
@@ -165,8 +165,8 @@ func TestSyncPatience(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !h.synced || h.patience != syncPatience {
-		t.Errorf("synced: %v, patience %v", h.synced, h.patience)
+	if !h.ready.synced || h.client.limit != syncPatience {
+		t.Errorf("synced: %v, patience %v", h.ready.synced, h.client.limit)
 	}
 }
 
@@ -175,8 +175,8 @@ func TestSyncPatience(t *testing.T) {
 func TestSyncContextFromTheFuture(t *testing.T) {
 	soon, late := stampOf(wireWall+400), stampOf(wireWall+600)
 	latest := stampOf(wireWall+500) | (1<<stampShift - 1)
-	of := func(newest uint64) []contextEntry {
-		return []contextEntry{{5, dotSet{covered: 1, newest: newest}}}
+	of := func(newest uint64) []vectorEntry {
+		return []vectorEntry{{5, dotSet{covered: 1, newest: newest}}}
 	}
 	for name, c := range map[string]struct {
 		head            syncChunk
@@ -199,14 +199,14 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if s := h.ctx.get(5); !h.synced || h.ctx.horizon.stamp != c.horizon || s.newest != c.newest {
-				t.Errorf("synced: %v, horizon %+v, %+v", h.synced, h.ctx.horizon, s)
+			if s := h.vector.get(5); !h.ready.synced || h.vector.horizon.stamp != c.horizon || s.newest != c.newest {
+				t.Errorf("synced: %v, horizon %+v, %+v", h.ready.synced, h.vector.horizon, s)
 			}
 		})
 	}
 	t.Run("ping", func(t *testing.T) {
 		h := newHostileRig(t, func(c *replicaConfig) { c.first = true })
-		print := h.ctx.printUpTo(maxStamp)
+		print := h.vector.printUpTo(maxStamp)
 		for _, hor := range []horizon{{maxStamp, print}, {maxStamp, print + 1}, {late, print}} {
 			if err := h.get(appendPing(nil, ping{id: 1, origin: hostileOrigin, flags: pingContext | pingSynced, horizon: hor})); err != nil {
 				t.Fatal(err)
@@ -214,8 +214,8 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 			if err := h.get(appendPong(nil, pong{id: 1, origin: hostileOrigin, horizon: hor})); err != nil {
 				t.Fatal(err)
 			}
-			if h.ctx.horizon != (horizon{}) || h.peers[hostilePeer].apart || h.sync != nil {
-				t.Errorf("%+v: horizon %+v, apart: %v", hor, h.ctx.horizon, h.peers[hostilePeer].apart)
+			if h.vector.horizon != (horizon{}) || h.neighbours.byID[hostilePeer].diverged || h.client.session != nil {
+				t.Errorf("%+v: horizon %+v, apart: %v", hor, h.vector.horizon, h.neighbours.byID[hostilePeer].diverged)
 			}
 		}
 	})
@@ -235,7 +235,7 @@ func TestSyncServingEnds(t *testing.T) {
 		}
 		h.flush(h.now)
 		h.pass(time.Second)
-		return len(h.serving)
+		return len(h.server.sessions)
 	}
 	for i := range 20 {
 		if ask(uint64(i), 0) != 1 {
@@ -259,7 +259,7 @@ func TestPullOfAHugeContext(t *testing.T) {
 		rec := record{key: fmt.Sprint(i), kind: kindTombstone, version: version{stampOf(wireWall) + uint64(i), 5}}
 		h.log.put(5, seq, &rec)
 	}
-	h.ctx.origins[5] = &dotSet{covered: 1 << 62, settled: 1 << 62, newest: maxStamp}
+	h.vector.origins[5] = &dotSet{covered: 1 << 62, settled: 1 << 62, newest: maxStamp}
 	if err := h.get(appendPing(nil, ping{id: 1, origin: hostileOrigin, flags: pingContext | pingAll})); err != nil {
 		t.Fatal(err)
 	}

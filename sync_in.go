@@ -8,7 +8,7 @@ import (
 // A full sync, on the side that receives it. One synced neighbour streams what it holds,
 // group by group: entries and tombstones, then the floors, which stand for what it has
 // forgotten. When all has arrived, this node has seen, directly or by its effect, whatever
-// the other one's context covered when it began; so it adopts that context.
+// the other one's vector covered when it began; so it adopts that vector.
 //
 // Chunks are acknowledged, and come in order; a session that stalls is given up, and another
 // neighbour takes over. What was received stays: it is true, only not complete. It is marked, so
@@ -28,20 +28,21 @@ const (
 	syncPatience = 10 * time.Minute
 )
 
+// A syncIn is a session.
 type syncIn struct {
-	peer, session uint64
-	origin        uint64 // the other node's
-	mark          uint8
-	head          syncChunk // once it has come
-	next          uint64    // the chunk that is expected
-	group         uint64    // its group
-	records       int       // of that group so far
-	streamed      *keySet   // their keys
-	spoiled       bool      // something came from the future: the context can't be adopted
-	applying      bool
-	ended         bool          // successfully
-	away          bool          // the connection to the other node is gone,
-	left          time.Duration // since then
+	peer, id uint64
+	origin   uint64 // the other node's
+	mark     uint8
+	head     syncChunk // once it has come
+	next     uint64    // the chunk that is expected
+	group    uint64    // its group
+	records  int       // of that group so far
+	streamed *keySet   // their keys
+	spoiled  bool      // something came from the future: the vector can't be adopted
+	applying bool
+	ended    bool          // successfully
+	away     bool          // the connection to the other node is gone,
+	left     time.Duration // since then
 
 	gap uint64 // the chunk that was said to be lost
 
@@ -50,174 +51,97 @@ type syncIn struct {
 }
 
 // startSync asks one of the neighbours for a full sync. They must be synced, and as wanted.
-func (r *replica) startSync(now instant, want func(*peerState) bool) bool {
-	if r.vouching {
-		return false
+func (r *replica) startSync(now instant, want func(*neighbour) bool) bool {
+	peer, ok := r.client.choose(now, r.origin, want)
+	if ok {
+		r.client.start(now, peer, r.nonce())
 	}
-	servers := r.neighbours(func(p *peerState) bool { return p.synced && now.mono >= p.shy && want(p) })
-	if len(servers) == 0 {
-		return false
-	}
-	r.turns++
-	if r.mark++; r.mark == 0 {
-		r.mark++
-	}
-	peer := servers[(r.origin+uint64(r.turns))%uint64(len(servers))]
-	r.sync = &syncIn{
-		peer:     peer,
-		origin:   r.peers[peer].origin,
-		session:  r.nonce(),
-		mark:     r.mark,
-		streamed: newKeySet(),
-		began:    now.mono, progress: now.mono,
-	}
-	r.ask(now, 0)
-	return true
+	return ok
 }
 
-func (r *replica) ask(now instant, flags uint64) {
-	in := r.sync
-	in.asked = now.mono
-	r.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.session, next: in.next, flags: flags})})
-}
-
-// abortSync gives up, and leaves the other node alone for a while; advance will start another session.
-func (r *replica) abortSync(now instant, why string) {
-	in := r.sync
-	r.leaveSync(why)
-	if p := r.peers[in.peer]; p != nil {
-		p.unable = true
-		p.shy = now.mono + syncShy<<p.failed
-		p.failed = min(p.failed+1, 5)
-	}
-}
-
-// leaveSync gives up a session that the other node can't be blamed for.
-func (r *replica) leaveSync(why string) {
-	in := r.sync
-	r.syncFailure = fmt.Sprintf("the full sync from node %x failed: %s", in.peer, why)
-	r.sync = nil
-	r.n.syncsFailed++
-	if p := r.peers[in.peer]; p != nil && p.origin == in.origin {
-		ask := syncAsk{session: in.session, next: in.next, flags: askCancel}
-		r.send(message{to: in.peer, frame: appendAsk(nil, ask)})
-	}
-}
-
-// resumeSync goes on with a full sync when the other node is back. Another life of it knows nothing of
-// the session.
-func (r *replica) resumeSync(now instant, peer, origin uint64) {
-	in := r.sync
-	switch {
-	case in == nil || in.peer != peer:
-	case in.origin != origin:
-		r.leaveSync("it has restarted")
-	case in.next == 0 || now.mono-in.progress >= syncStall:
-		r.leaveSync("it was away") // it may have forgotten the session, and would begin it anew
-	case in.applying: // it asks when that ends
-		in.away = false
-	default:
-		in.away = false
-		r.ask(now, askGap) // what was under way is lost
-	}
-}
-
-// refused notes that a neighbour can't serve a full sync now. One that is busy with others, who get on,
-// will serve this node too; but it isn't waited for for ever.
-func (r *replica) refused(now instant, p *peerState, busy bool) {
-	if p.shy = now.mono + syncBusy; p.busySince == 0 {
-		p.busySince = now.mono
-	}
-	p.unable = p.unable || !busy || now.mono-p.busySince >= syncPatience
-}
-
-func (r *replica) syncTick(now instant) {
-	in := r.sync
-	switch {
-	case in == nil || in.applying:
-	case in.away && now.mono-in.left >= syncReturn:
-		r.abortSync(now, "it left")
-	case now.mono-in.progress >= syncStall:
-		r.abortSync(now, "nothing came any more")
-	case now.mono-in.began >= r.patience:
-		r.abortSync(now, fmt.Sprintf("it has taken longer than %v", r.patience))
-		r.patience *= 2
-	case now.mono-max(in.progress, in.asked) >= syncAgain:
-		r.ask(now, askAgain)
-	}
-}
-
-// receiveChunk applies a chunk, a batch per lock, and acknowledges it.
+// receiveChunk applies a chunk, a batch per lock, and acknowledges it. The last one ends the session.
 func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chunkReader, size int) error {
+	in, err := r.applyChunk(now, from, c, recs, size)
+	if in != nil && c.flags&chunkLast != 0 && c.number > 0 {
+		r.endSync(now, in)
+	}
+	return err
+}
+
+// applyChunk returns the session, if the chunk belongs to it and it goes on.
+func (r *replica) applyChunk(now instant, from uint64, c *syncChunk, recs chunkReader, size int) (*syncIn, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.peers[from]; p != nil {
+	if p := r.neighbours.byID[from]; p != nil {
 		p.heard = now.mono
 	}
-	in := r.sync
-	if in == nil || in.peer != from || in.session != c.session || in.applying {
-		return nil // of a session that was given up
-	}
-	if c.flags&chunkRefused != 0 {
-		r.sync = nil
-		r.syncFailure = fmt.Sprintf("node %x can't serve a full sync now", from)
-		r.refused(now, r.peers[from], c.flags&chunkBusy != 0)
-		return nil
-	}
-	in.progress = now.mono
-	if c.number != in.next { // it came twice, or too early
-		if c.number > in.next && in.gap != in.next {
-			in.gap = in.next
-			r.ask(now, askGap)
-		}
-		return nil
+	in := r.client.expected(now, from, c)
+	if in == nil {
+		return nil, nil
 	}
 	in.bytes += uint64(size)
 	if c.number == 0 {
-		in.head = *c
-	} else if err := r.receiveGroup(now, in, c, recs); err != nil || r.sync != in {
-		return err
-	}
-	if in.spoiled {
-		r.abortSync(now, "some of its writes are stamped too far ahead of this node's clock")
-		return nil
-	}
-	in.next++
-	r.ask(now, 0)
-	if c.flags&chunkLast != 0 && c.number > 0 {
-		r.endSync(now)
-	}
-	return nil
-}
-
-// receiveGroup applies records of a group and, if it is complete, its floors. It is
-// called with the lock, which it gives up now and then.
-func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunkReader) error {
-	if !in.expects(c) {
-		r.abortSync(now, "its chunks make no sense")
-		return fmt.Errorf("%w: group %d of a sync instead of %d", errMalformed, c.group, in.group)
+		in.head, recs = *c, chunkReader{}
+	} else if !in.expects(c) {
+		r.client.abort(now, "its chunks make no sense")
+		return nil, fmt.Errorf("%w: group %d of a sync instead of %d", errMalformed, c.group, in.group)
 	}
 	in.applying = true
-	defer func() { in.applying = false }()
 	var rec record
-	for more := true; more; {
-		for i, bytes := 0, 0; more && i < applyBatch && bytes < applyBytes; i++ {
-			if more = recs.next(&rec); more {
-				bytes += len(rec.key) + len(rec.val)
-				r.receiveStreamed(now, in, &rec)
-			}
+	for n, bytes := 1, 0; r.client.session == in && recs.next(&rec); n++ {
+		rec.mark = in.mark
+		r.client.unvouched = true
+		for r.makeRoom(now, &rec) {
+			r.mu.Unlock()
+			r.mu.Lock()
 		}
-		r.mu.Unlock() // others want it
+		if r.client.session != in {
+			break // it was given up while the lock was free
+		}
+		r.applyStreamed(now, in, &rec)
+		if bytes += len(rec.key) + len(rec.val); n == applyBatch || bytes >= applyBytes {
+			n, bytes = 0, 0
+			r.mu.Unlock() // others want it
+			r.mu.Lock()
+		}
+	}
+	if r.client.session == in && c.number > 0 && c.flags&chunkDone != 0 && r.applyFloors(now, in, c) {
+		r.mu.Unlock()
+		for _, key := range r.store.sync.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors) {
+			r.changed(key, kindForget)
+		}
 		r.mu.Lock()
-		if r.sync != in {
-			return nil
-		}
+		in.nextGroup()
 	}
-	if c.flags&chunkDone == 0 {
-		return nil
+	in.applying = false
+	if r.client.session != in {
+		return nil, nil
 	}
-	// First Clear and the floors: from now on nothing older comes in again. They stand for
-	// writes that the other node has accepted, so the clock follows them.
+	if in.spoiled {
+		r.client.abort(now, "some of its writes are stamped too far ahead of this node's clock")
+		return nil, nil
+	}
+	in.next++
+	r.client.ask(now, 0)
+	// No other session until the marks of this one are gone.
+	in.ended = c.flags&chunkLast != 0 && c.number > 0
+	in.applying = in.ended
+	return in, nil
+}
+
+// applyStreamed applies a record of a full sync. It has no dot.
+func (r *replica) applyStreamed(now instant, in *syncIn, rec *record) {
+	r.client.counts.recordsSynced++
+	if !r.apply(now, rec, r.store.placeOf(rec.key), dot{}) {
+		in.spoiled = true
+	}
+	in.streamed.add(rec.key)
+	in.records++
+}
+
+// applyFloors applies Clear and the floors of a group that is complete: from now on nothing older comes in
+// again. It reports whether none of them comes from the future.
+func (r *replica) applyFloors(now instant, in *syncIn, c *syncChunk) bool {
 	for _, f := range c.floors {
 		if r.future(now, f.stamp) {
 			in.spoiled = true
@@ -226,22 +150,12 @@ func (r *replica) receiveGroup(now instant, in *syncIn, c *syncChunk, recs chunk
 	newer := r.store.clearVersion().less(c.clear)
 	if in.spoiled || newer && !r.apply(now, &record{kind: kindClear, version: c.clear}, place{}, dot{}) {
 		in.spoiled = true
-		return nil
+		return false
 	}
 	for _, f := range c.floors {
-		r.clock.observe(f.stamp)
-		r.store.raiseFloor(int(f.bucket), f.stamp)
+		r.raiseFloor(f)
 	}
-	r.mu.Unlock()
-	dropped := r.store.sync.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors)
-	for _, key := range dropped {
-		r.changed(key, kindForget)
-	}
-	r.mu.Lock()
-	in.streamed = newKeySet() // to clear a large one takes long
-	in.records = 0
-	in.group++
-	return nil
+	return true
 }
 
 // expects reports whether a chunk can be what comes next. Its records are counted, not its
@@ -259,120 +173,48 @@ func (in *syncIn) expects(c *syncChunk) bool {
 	return (c.flags&chunkLast != 0) == (c.flags&chunkDone != 0 && c.group == groups-1)
 }
 
-// receiveStreamed applies a record of a full sync. It has no dot.
-func (r *replica) receiveStreamed(now instant, in *syncIn, rec *record) {
-	rec.mark = in.mark
-	r.unvouched = true
-	if r.makeRoom(now, rec); r.sync != in {
-		return // it was given up while the lock was free
-	}
-	r.n.recordsSynced++
-	if !r.apply(now, rec, r.store.placeOf(rec.key), dot{}) {
-		in.spoiled = true
-	}
-	in.streamed.add(rec.key)
-	in.records++
+// nextGroup goes on to the next group.
+func (in *syncIn) nextGroup() {
+	in.streamed = newKeySet() // to clear a large one takes long
+	in.records = 0
+	in.group++
 }
 
-// endSync adopts the server's context, as it was when the session began: for each of its
+// endSync adopts the server's vector, as it was when the session began: for each of its
 // dots, what was streamed is as new, or the floors and Clear stand for it.
-func (r *replica) endSync(now instant) {
-	in := r.sync
-	in.applying, in.ended = true, true // no other session until the marks of this one are gone
-	r.adopt(now, &in.head)
+func (r *replica) endSync(now instant, in *syncIn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.client.session != in {
+		return // the other node has restarted at this moment
+	}
+	a := r.vector.adopt(in.head.entries, in.head.horizon, r.latest(now), r.neighbours.claimed())
+	for a.step(r.stepWork) {
+		r.letOthers()
+	}
+	r.state.counts.droppedIntervals += uint64(a.dropped)
+	r.state.counts.droppedOrigins += uint64(r.vector.trim())
+	if a.unique {
+		r.skipSeq(now)
+	}
 	r.store.touchAll()
 	r.touchAll(now, dot{})
-	r.unvouched = false
-	r.patience = syncPatience
-	r.becomeSynced()
-	r.n.syncsReceived++
-	r.n.syncBytesIn += in.bytes
-	r.n.syncTook = now.mono - in.began
-	r.syncedFrom = in.peer
-	r.notice(syncNotice{from: in.peer, keys: r.store.len(), took: r.n.syncTook})
+	r.ready.synced = true
+	r.client.adopted(now, in)
+	r.out.notice(syncNotice{from: in.peer, keys: r.store.len(), took: now.mono - in.began})
 	r.mu.Unlock()
 	for _, key := range r.store.sync.vouch(in.mark) {
 		r.changed(key, kindForget)
 	}
 	r.mu.Lock()
-	if r.sync == in {
-		r.sync = nil
-	}
-	if p := r.peers[in.peer]; p != nil {
-		p.failed, p.unable, p.busySince = 0, false, 0
-	}
-	for _, p := range r.peers {
-		p.apart = false
-	}
-	r.askAgain(now, func(*peerState) bool { return true })
-	r.judgeComplete(now) // where nobody is left to be asked
+	r.client.end(in)
+	r.askAgain(now, anyone)
+	r.noteComplete(now) // where nobody is left to be asked
 }
 
-// adopt merges another node's context into this one's. There may be half a million gaps, so it gives
-// the lock up now and then: each dot may be adopted by itself.
-//
-// Stamps of the context only say how old its origins are. Those from the future are taken over as the
-// latest that isn't: one that was wrong would otherwise stay the youngest, or as the horizon keep all
-// else out, for as long as it is ahead. Nor is a neighbour believed to have written more than it says
-// itself.
-func (r *replica) adopt(now instant, head *syncChunk) {
-	before, h := r.ctx.horizon, head.horizon
-	h.stamp = r.past(now, h.stamp)
-	// What this node knows of origins that the other one has dropped, nobody can ask for.
-	unique := before.less(h) && r.ctx.knowsBehind(h) && r.ctx.printUpTo(h.stamp) != h.print
-	for i := range head.entries {
-		e := &head.entries[i]
-		e.newest = r.past(now, e.newest)
-		if s := r.ctx.origins[e.origin]; s != nil {
-			s.newest = max(s.newest, e.newest)
-		}
-	}
-	if before.less(h) {
-		r.ctx.drop(h)
-	}
-	claimed := map[uint64]uint64{}
-	for _, p := range r.peers {
-		if p.claims {
-			claimed[p.origin] = p.claimed
-		}
-	}
-	work := 0
-	for i := range head.entries {
-		e := &head.entries[i]
-		if most, says := claimed[e.origin]; says && e.last() > most {
-			e.dotSet = e.upTo(most)
-		}
-		s := r.ctx.origins[e.origin]
-		if e.origin == r.origin || e.last() == 0 ||
-			s == nil && e.newest <= r.ctx.horizon.stamp && !r.ctx.live[e.origin] {
-			continue
-		}
-		if work += 8 + len(e.ahead); s == nil {
-			s = &dotSet{heard: longAgo} // it isn't listed in every ping
-			r.ctx.origins[e.origin] = s
-		} else {
-			work += len(s.ahead)
-		}
-		r.n.droppedIntervals += uint64(s.merge(&e.dotSet))
-		s.print(e.origin) // the next ping needs those of all, at once
-		if work >= r.stepWork {
-			work = 0
-			r.letOthers()
-		}
-	}
-	r.n.droppedOrigins += uint64(r.ctx.trim())
-	if unique {
-		r.skip(now)
-	}
-}
-
-// skip uses up a seq for nothing. No log will ever know that dot, so every other node needs a
-// full sync, from this one or from one that had it: this is how it is passed on that this
-// node has something for which there are no dots.
-func (r *replica) skip(now instant) {
-	r.seq++
-	r.n.skipped++
-	r.n.droppedOutbox += uint64(r.outbox.n) // its dots must be consecutive; the log has them
-	r.outbox.take()
-	r.ctx.add(r.origin, r.seq, r.clock.tick(now.wall), now.mono)
+// skipSeq has a seq used up for nothing, see state.skip. The outbox is emptied, as its dots must be
+// consecutive; the log has them.
+func (r *replica) skipSeq(now instant) {
+	r.skip(now)
+	r.out.dropBroadcasts()
 }

@@ -1,7 +1,6 @@
 package bcache
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -15,7 +14,7 @@ const (
 	defaultChunkBytes = cutFrame
 	syncForget        = 15 * time.Second
 	syncResend        = 100 * time.Millisecond // between two times that all of these are sent again
-	syncApart         = time.Second            // between the beginnings of a neighbour's sessions: contexts are large
+	syncApart         = time.Second            // between the beginnings of a neighbour's sessions: vectors are large
 )
 
 // syncOut is a session. The fields below flush's belong to flush alone, the others are
@@ -53,100 +52,42 @@ type syncOut struct {
 func (r *replica) receiveAsk(now instant, from uint64, a syncAsk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[from]
+	p := r.neighbours.byID[from]
 	if p == nil {
 		return
 	}
 	p.heard = now.mono
-	out := r.serving[from]
-	known := out != nil && out.session == a.session
+	out := r.server.session(from, a.session)
 	switch {
 	case a.flags&askCancel != 0:
-		if known {
-			delete(r.serving, from)
+		if out != nil {
+			delete(r.server.sessions, from)
 		}
 		return
-	case !known && (a.next != 0 || now.mono < p.began+syncApart || !r.canServe(now, from)):
+	case out == nil && (a.next != 0 || now.mono < p.began+syncApart || !r.canServe(now, from)):
 		no := syncChunk{session: a.session, flags: chunkRefused}
 		if r.whole(now) && !r.closed {
 			no.flags |= chunkBusy
 		}
-		r.send(message{to: from, frame: appendChunk(nil, &no)})
+		r.out.send(message{to: from, frame: appendChunk(nil, &no)})
 		return
-	case !known:
+	case out == nil:
 		p.began = now.mono
-		out = r.newSession(now, p.origin, a.session)
-		r.serving[from] = out
+		r.server.begin(now, from, p.origin, a.session, &r.state)
+		out = r.server.sessions[from]
 	}
-	if n := a.next - out.acked; a.next > out.acked && n <= uint64(len(out.window)) {
-		for i := range out.window[:n] {
-			out.window[i] = nil
-		}
-		out.window = out.window[n:]
-		out.acked = a.next
-		out.gap = out.gap || out.repeats > 0 // what followed was dropped
-		out.moved, out.sent, out.repeats = now.mono, now.mono, 0
-	}
-	if out.made && len(out.window) == 0 {
-		r.n.syncsServed++
-		r.n.syncBytesOut += out.bytes
-		delete(r.serving, from)
+	if out.acknowledge(now, a.next); out.done() {
+		r.server.end(from)
 		return
 	}
 	out.again = out.again || a.flags&askAgain != 0
 	out.gap = out.gap || a.flags&askGap != 0
-	r.wake()
-}
-
-// dropAbsent forgets sessions of nodes that have left, if there are too many: they come and go.
-func (r *replica) dropAbsent() {
-	oldest, absent := uint64(0), 0
-	for id, out := range r.serving {
-		if r.peers[id] != nil {
-			continue
-		}
-		absent++
-		if old := r.serving[oldest]; absent == 1 ||
-			cmp.Or(cmp.Compare(out.moved, old.moved), cmp.Compare(id, oldest)) < 0 {
-			oldest = id
-		}
-	}
-	if absent > syncServing {
-		delete(r.serving, oldest)
-	}
+	r.out.wake()
 }
 
 // canServe reports whether a full sync of this node's state would make another one complete.
 func (r *replica) canServe(now instant, to uint64) bool {
-	busy := 0
-	for id := range r.serving {
-		if id != to && r.peers[id] != nil { // otherwise it may come back, or not
-			busy++
-		}
-	}
-	return r.whole(now) && !r.closed && busy < syncServing
-}
-
-func (r *replica) newSession(now instant, origin, session uint64) *syncOut {
-	entries, _ := r.ctx.list(longAgo)
-	return &syncOut{origin: origin, session: session, most: r.chunkBytes, moved: now.mono, head: syncChunk{
-		session: session,
-		groups:  uint64(r.store.sync.groups()),
-		entries: entries,
-		horizon: r.ctx.horizon,
-	}}
-}
-
-// serveTick forgets sessions that don't get on, whatever the requester says: others may want
-// their place.
-func (r *replica) serveTick(now instant) {
-	for id, out := range r.serving {
-		if now.mono-out.moved > syncForget {
-			delete(r.serving, id)
-		} else if out.gap {
-			r.wake()
-		}
-	}
+	return r.whole(now) && !r.closed && !r.server.busy(to, &r.neighbours)
 }
 
 // serve makes at most one chunk for each session, so that what is written here doesn't wait
@@ -154,24 +95,14 @@ func (r *replica) serveTick(now instant) {
 func (r *replica) serve(now instant, sends []message) []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range slices.Clone(r.peerIDs) {
-		out := r.serving[id]
+	for _, id := range slices.Clone(r.neighbours.ids) {
+		out := r.server.sessions[id]
 		if out == nil {
 			continue
 		}
-		switch {
-		case out.gap && now.mono-out.resent >= syncResend: // it may have come in another order meanwhile
-			out.sent, out.resent, out.gap = now.mono, now.mono, false
-			for _, frame := range out.window {
-				sends = append(sends, message{to: id, frame: frame, bulk: true})
-			}
-		case out.again && len(out.window) > 0 && now.mono-out.sent >= syncAgain<<out.repeats:
-			// It may still be on its way: a slow line mustn't be filled with repetitions.
-			out.sent = now.mono
-			out.repeats = min(out.repeats+1, 1)
-			sends = append(sends, message{to: id, frame: out.window[0], bulk: true})
+		for _, frame := range out.repeat(now) {
+			sends = append(sends, message{to: id, frame: frame, bulk: true})
 		}
-		out.again = false
 		if out.made || out.full() {
 			continue
 		}
@@ -179,21 +110,60 @@ func (r *replica) serve(now instant, sends []message) []message {
 		frame, last := out.chunk(r.store)
 		r.mu.Lock()
 		if frame == nil { // it goes on looking
-			r.wake()
+			r.out.wake()
 			continue
 		}
-		out.window = append(out.window, frame)
-		out.made = last
-		out.bytes += uint64(len(frame))
+		out.add(now, frame, last)
 		sends = append(sends, message{to: id, frame: frame, bulk: true})
-		if len(out.window) == 1 {
-			out.sent, out.repeats = now.mono, 0
-		}
-		if !last && !out.full() && r.serving[id] == out {
-			r.wake()
+		if !last && !out.full() && r.server.sessions[id] == out {
+			r.out.wake()
 		}
 	}
 	return sends
+}
+
+// acknowledge notes that the requester has all chunks below next.
+func (out *syncOut) acknowledge(now instant, next uint64) {
+	n := next - out.acked
+	if next <= out.acked || n > uint64(len(out.window)) {
+		return
+	}
+	for i := range out.window[:n] {
+		out.window[i] = nil
+	}
+	out.window = out.window[n:]
+	out.acked = next
+	out.gap = out.gap || out.repeats > 0 // what followed was dropped
+	out.moved, out.sent, out.repeats = now.mono, now.mono, 0
+}
+
+// done reports whether the requester has all.
+func (out *syncOut) done() bool { return out.made && len(out.window) == 0 }
+
+// repeat returns the chunks that are to be sent again.
+func (out *syncOut) repeat(now instant) (frames [][]byte) {
+	switch {
+	case out.gap && now.mono-out.resent >= syncResend: // it may have come in another order meanwhile
+		out.sent, out.resent, out.gap = now.mono, now.mono, false
+		frames = out.window
+	case out.again && len(out.window) > 0 && now.mono-out.sent >= syncAgain<<out.repeats:
+		// It may still be on its way: a slow line mustn't be filled with repetitions.
+		out.sent = now.mono
+		out.repeats = min(out.repeats+1, 1)
+		frames = out.window[:1]
+	}
+	out.again = false
+	return frames
+}
+
+// add notes that a chunk is sent, which may be the last one.
+func (out *syncOut) add(now instant, frame []byte, last bool) {
+	out.window = append(out.window, frame)
+	out.made = last
+	out.bytes += uint64(len(frame))
+	if len(out.window) == 1 {
+		out.sent, out.repeats = now.mono, 0
+	}
 }
 
 // full reports whether enough is under way.

@@ -33,7 +33,7 @@ func TestSyncOverASlowLine(t *testing.T) {
 			return true
 		}
 		seconds := 0
-		for ; !r.synced && seconds < 300; seconds++ {
+		for ; !r.ready.synced && seconds < 300; seconds++ {
 			for on += rate; len(line) > 0 && on >= len(line[0].frame); line = line[1:] {
 				on -= len(line[0].frame)
 				w.queue = append(w.queue, line[0])
@@ -43,12 +43,12 @@ func TestSyncOverASlowLine(t *testing.T) {
 				on = 0
 			}
 			w.pass(time.Second)
-			if len(w.nodes[1].cuts)+len(r.cuts) > 0 {
-				t.Fatalf("%d B/s: cut: %v %v", rate, w.nodes[1].cuts, r.cuts)
+			if len(w.nodes[1].out.cuts)+len(r.out.cuts) > 0 {
+				t.Fatalf("%d B/s: cut: %v %v", rate, w.nodes[1].out.cuts, r.out.cuts)
 			}
 		}
-		if !r.synced || r.n.syncsReceived != 1 || r.n.syncsFailed != 0 || r.store.len() != 5000 {
-			t.Fatalf("%d B/s: synced %v with %d entries after %d s, %d syncs, %d failed", rate, r.synced, r.store.len(), seconds, r.n.syncsReceived, r.n.syncsFailed)
+		if !r.ready.synced || r.client.counts.syncsReceived != 1 || r.client.counts.syncsFailed != 0 || r.store.len() != 5000 {
+			t.Fatalf("%d B/s: synced %v with %d entries after %d s, %d syncs, %d failed", rate, r.ready.synced, r.store.len(), seconds, r.client.counts.syncsReceived, r.client.counts.syncsFailed)
 		}
 		if payload := 5000 * 1004; sent > payload*5/4 {
 			t.Errorf("%d B/s: %d bytes sent for %d", rate, sent, payload)
@@ -96,7 +96,7 @@ func TestSyncAfterAClockWasSetBack(t *testing.T) {
 		w.connect(id, 4)
 	}
 	w.pass(5 * time.Second)
-	if !joiner.synced || joiner.store.len() != 300 {
+	if !joiner.ready.synced || joiner.store.len() != 300 {
 		t.Errorf("the joiner has %d entries: %s", joiner.store.len(), joiner.unsynced(w.now))
 	}
 	w.now.wall += time.Hour.Milliseconds() // its time has come

@@ -39,7 +39,7 @@ func (w *wire) add(id uint64, first bool, edit ...func(*replicaConfig)) *replica
 		e(&c)
 	}
 	r := newReplica(c)
-	r.lonely, r.unsyncedFor = w.now.mono, w.now.mono
+	r.ready.aloneSince, r.ready.unsyncedSince = w.now.mono, w.now.mono
 	w.nodes[id] = r
 	return r
 }
@@ -63,7 +63,7 @@ func (w *wire) flush() {
 	for _, id := range w.ids() {
 		r := w.nodes[id]
 		broadcasts, sends := r.flush(w.now)
-		for _, to := range r.peerIDs {
+		for _, to := range r.neighbours.ids {
 			for _, frame := range broadcasts {
 				w.send(id, to, frame)
 			}
@@ -163,7 +163,7 @@ func joining(t *testing.T) (w *wire, r *replica) {
 		w.step()
 	}
 	w.holds(3, "k00", "unique")
-	if r.synced || r.sync == nil {
+	if r.ready.synced || r.client.session == nil {
 		t.Fatal("the sync is over already")
 	}
 	return w, r
@@ -177,8 +177,8 @@ func TestSyncDropsWhatNobodyVouchesFor(t *testing.T) {
 	w.kill(1)
 	w.connect(2, 3)
 	w.pass(5 * time.Second)
-	if !r.synced || r.unvouched || r.n.syncsReceived != 1 || r.n.syncsFailed != 1 {
-		t.Errorf("synced %v, unvouched %v, %d syncs, %d given up", r.synced, r.unvouched, r.n.syncsReceived, r.n.syncsFailed)
+	if !r.ready.synced || r.client.unvouched || r.client.counts.syncsReceived != 1 || r.client.counts.syncsFailed != 1 {
+		t.Errorf("synced %v, unvouched %v, %d syncs, %d given up", r.ready.synced, r.client.unvouched, r.client.counts.syncsReceived, r.client.counts.syncsFailed)
 	}
 	w.holds(2, "k00", "two")
 	if held, ok := r.store.peek("k00"); ok && held.val == "unique" {
@@ -213,14 +213,14 @@ func TestSyncIgnoresOtherSessions(t *testing.T) {
 		}
 	}
 	w.queue = nil
-	for _, out := range w.nodes[1].serving {
+	for _, out := range w.nodes[1].server.sessions {
 		old = append(old, out.window...)
 	}
 	if len(old) == 0 {
 		t.Fatal("no chunk is under way")
 	}
 	r.mu.Lock()
-	r.abortSync(w.now, "the test wants it")
+	r.client.abort(w.now, "the test wants it")
 	r.mu.Unlock()
 	w.now.mono += syncShy
 	w.settle()
@@ -239,7 +239,7 @@ func TestSyncIgnoresOtherSessions(t *testing.T) {
 		w.queue = w.queue[1:]
 		must(t, w.nodes[p.to].receive(w.now, p.from, p.frame))
 	}
-	if !r.synced {
+	if !r.ready.synced {
 		t.Fatal("not synced")
 	}
 	for i := range 64 {
@@ -265,10 +265,10 @@ func TestSyncServesFewAtATime(t *testing.T) {
 	}
 	for range 60 {
 		for w.step() {
-			if n := len(server.serving); n > syncServing {
+			if n := len(server.server.sessions); n > syncServing {
 				t.Fatalf("%d sessions at a time", n)
 			}
-			for _, out := range server.serving {
+			for _, out := range server.server.sessions {
 				if len(out.window) > syncWindow {
 					t.Fatalf("%d chunks under way", len(out.window))
 				}
@@ -277,12 +277,12 @@ func TestSyncServesFewAtATime(t *testing.T) {
 		w.pass(time.Second)
 	}
 	for id := uint64(2); id < 2+joiners; id++ {
-		if r := w.nodes[id]; !r.synced || r.store.len() != 300 || r.n.syncsReceived != 1 {
-			t.Errorf("node %d: synced %v with %d entries, %d syncs", id, r.synced, r.store.len(), r.n.syncsReceived)
+		if r := w.nodes[id]; !r.ready.synced || r.store.len() != 300 || r.client.counts.syncsReceived != 1 {
+			t.Errorf("node %d: synced %v with %d entries, %d syncs", id, r.ready.synced, r.store.len(), r.client.counts.syncsReceived)
 		}
 	}
-	if len(server.serving) > 0 {
-		t.Errorf("%d sessions are left", len(server.serving))
+	if len(server.server.sessions) > 0 {
+		t.Errorf("%d sessions are left", len(server.server.sessions))
 	}
 }
 
@@ -291,7 +291,7 @@ func TestSyncForgetsTheSilent(t *testing.T) {
 	w, _ := joining(t)
 	w.lost = func(from, to uint64, _ []byte) bool { return from == 3 }
 	w.pass(syncForget + 2*time.Second)
-	if n := len(w.nodes[1].serving); n > 0 {
+	if n := len(w.nodes[1].server.sessions); n > 0 {
 		t.Errorf("%d sessions are left", n)
 	}
 }
@@ -310,9 +310,9 @@ func TestSyncOverALossyLine(t *testing.T) {
 		r := w.add(2, false)
 		w.connect(1, 2)
 		w.pass(2 * time.Minute)
-		if !r.synced || r.store.len() != 200 || r.n.syncsReceived != 1 {
-			t.Errorf("seed %d: synced %v with %d entries, %d syncs, %d failed: %s", seed, r.synced, r.store.len(),
-				r.n.syncsReceived, r.n.syncsFailed, r.syncFailure)
+		if !r.ready.synced || r.store.len() != 200 || r.client.counts.syncsReceived != 1 {
+			t.Errorf("seed %d: synced %v with %d entries, %d syncs, %d failed: %s", seed, r.ready.synced, r.store.len(),
+				r.client.counts.syncsReceived, r.client.counts.syncsFailed, r.client.failure)
 		}
 	}
 }
@@ -327,12 +327,12 @@ func TestSyncFromTheFuture(t *testing.T) {
 	r := w.add(2, false, func(c *replicaConfig) { c.syncTimeout = time.Hour })
 	w.connect(1, 2)
 	w.pass(10 * time.Second)
-	if r.synced || r.n.syncsFailed == 0 || r.store.floorOf(7) != 0 {
-		t.Errorf("synced %v, %d failed, floor %d", r.synced, r.n.syncsFailed, r.store.floorOf(7))
+	if r.ready.synced || r.client.counts.syncsFailed == 0 || r.store.floorOf(7) != 0 {
+		t.Errorf("synced %v, %d failed, floor %d", r.ready.synced, r.client.counts.syncsFailed, r.store.floorOf(7))
 	}
 	w.holds(2, "k", "v")
 	w.pass(60 * time.Second) // the clocks catch up
-	if !r.synced || r.store.floorOf(7) == 0 {
+	if !r.ready.synced || r.store.floorOf(7) == 0 {
 		t.Errorf("still not synced: %s", r.unsynced(w.now))
 	}
 }
@@ -344,16 +344,16 @@ func TestSyncTakesOverFromAStalledServer(t *testing.T) {
 	w.lost = func(from, _ uint64, frame []byte) bool { return from == 1 && frame[1] == frameChunk }
 	w.queue = nil
 	w.pass(syncStall + 3*time.Second)
-	if !r.synced || r.n.syncsReceived != 1 || r.n.syncsFailed == 0 || w.nodes[2].n.syncsServed != 1 {
+	if !r.ready.synced || r.client.counts.syncsReceived != 1 || r.client.counts.syncsFailed == 0 || w.nodes[2].server.counts.syncsServed != 1 {
 		t.Errorf("synced %v, %d syncs, %d given up, %d served by the other: %s",
-			r.synced, r.n.syncsReceived, r.n.syncsFailed, w.nodes[2].n.syncsServed, r.unsynced(w.now))
+			r.ready.synced, r.client.counts.syncsReceived, r.client.counts.syncsFailed, w.nodes[2].server.counts.syncsServed, r.unsynced(w.now))
 	}
 }
 
 // Both sides stay usable, and what is written meanwhile isn't lost.
 func TestSyncUnderWrites(t *testing.T) {
 	w, r := joining(t)
-	for i := 0; !r.synced; i++ {
+	for i := 0; !r.ready.synced; i++ {
 		w.set(1, fmt.Sprintf("k%02d", i%64), fmt.Sprint("new", i))
 		w.set(3, fmt.Sprint("own", i), "v")
 		must(t, w.nodes[1].delete(w.now, fmt.Sprintf("k%02d", (i+32)%64)))
@@ -363,8 +363,8 @@ func TestSyncUnderWrites(t *testing.T) {
 		}
 	}
 	w.pass(5 * time.Second)
-	if r.n.syncsReceived != 1 || r.n.syncsFailed != 0 || w.nodes[1].n.syncsReceived != 0 {
-		t.Errorf("%d syncs, %d given up", r.n.syncsReceived, r.n.syncsFailed)
+	if r.client.counts.syncsReceived != 1 || r.client.counts.syncsFailed != 0 || w.nodes[1].client.counts.syncsReceived != 0 {
+		t.Errorf("%d syncs, %d given up", r.client.counts.syncsReceived, r.client.counts.syncsFailed)
 	}
 	for i := range 64 {
 		key := fmt.Sprintf("k%02d", i)

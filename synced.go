@@ -1,140 +1,40 @@
 package bcache
 
-import (
-	"fmt"
-	"math"
-	"time"
-)
-
-// A node is synced when it has what the others had when it came. That is about how
-// complete it is, not about safety: an unsynced node misses more. Once synced it stays so.
-//
-// Normally a full sync from a synced neighbour makes it so. Somebody has to be the first:
-//
-//   - a node that has nobody to connect to is synced from the start;
-//   - one that reaches nobody for Config.SyncTimeout declares itself, unless that is negative or there
-//     is a Config.MinPeers: then it never does while it is alone;
-//   - if a whole cluster starts together, all neighbours are unsynced: the node that holds most
-//     declares itself after a while, the lowest PeerID if several do, anyone after SyncTimeout;
-//   - so does a node whose synced neighbours fail, all of them, to serve it for SyncTimeout.
-//
-// Nothing is lost if that was wrong: what one node has and another lacks is repaired
-// whenever they meet.
-
-const (
-	electAfter = 3 * time.Second // all neighbours being unsynced, in case a synced one is about to connect
-
-	never time.Duration = math.MaxInt64
-)
-
 // whole reports whether a full sync from this node would make another one complete: it is synced,
 // vouches for all that it holds, and its stamps aren't ahead of what others accept.
 func (r *replica) whole(now instant) bool {
-	return r.synced && !r.unvouched && !r.future(now, r.clock.last.Load())
+	return r.ready.synced && !r.client.unvouched && !r.future(now, r.clock.last.Load())
 }
 
-// judge declares the node synced, if its time has come. One that was synced before, and holds
-// what a full sync brought that didn't end, doesn't wait for others: it has the most.
-func (r *replica) judge(now instant) {
-	if len(r.peers) == 0 || r.knowsServer() {
-		r.unsyncedFor = now.mono
-	}
-	if r.synced && !r.unvouched || r.sync != nil || r.vouching {
-		return
-	}
-	switch {
-	case len(r.peers) == 0:
-		if now.mono-r.lonely >= r.lone {
-			r.declare(now)
-		}
-	case r.knowsSynced(): // and since then all that are have failed to serve this node
-		if now.mono-r.unsyncedFor >= r.alike {
-			r.declare(now)
-		}
-	default:
-		alike := now.mono - r.unsyncedFor
-		if alike >= electAfter && (r.synced || r.leads()) || alike >= r.alike {
-			r.declare(now)
-		}
-	}
+// mayDeclare reports whether the time has come for the node to declare itself synced.
+func (r *replica) mayDeclare(now instant) bool {
+	busy := r.client.session != nil || r.client.vouching
+	leads := !r.neighbours.outdone(r.id, uint64(r.store.len()))
+	return r.ready.mayDeclare(now, r.client.unvouched, busy, leads)
 }
 
-// declare makes the node synced on its own authority. What it holds without anybody vouching for
-// it, it vouches for itself: everybody else will need a full sync from it.
+// declare makes the node synced on its own authority.
 func (r *replica) declare(now instant) {
-	if r.unvouched {
-		r.vouch(now)
+	if !r.ready.synced {
+		r.out.notice(syncNotice{others: len(r.neighbours.byID), took: now.mono - r.ready.aloneSince})
 	}
-	if !r.synced {
-		r.notice(syncNotice{others: len(r.peers), took: now.mono - r.lonely})
-	}
-	r.becomeSynced()
-	for _, id := range r.peerIDs { // they may be waiting for one that is
+	r.ready.synced = true
+	for id := range r.neighbours.all() { // they may be waiting for one that is
 		r.ping(now, id, 0)
 	}
 }
 
-// vouch takes the marks of full syncs that didn't end from all that is held. Others get the lock in
-// between, but no full sync begins meanwhile.
-func (r *replica) vouch(now instant) {
-	r.vouching = true
-	work := 0
-	for i := range r.store.shards() {
-		if work += 1 + r.store.sync.unmark(i); work >= r.stepWork {
-			work = 0
-			r.letOthers()
-		}
+// noteComplete notes that the node is complete, if it is so.
+func (r *replica) noteComplete(now instant) {
+	fed := r.counts.recordsRepaired + r.client.counts.recordsSynced
+	if r.ready.note(now, fed, len(r.arrivals) > 0, r.client.session != nil) {
+		r.became()
 	}
-	r.vouching, r.unvouched = false, false
-	r.skip(now)
-}
-
-// knowsSynced reports whether some neighbour is synced, however slow it is.
-func (r *replica) knowsSynced() bool {
-	for _, p := range r.peers {
-		if p.synced {
-			return true
-		}
-	}
-	return false
-}
-
-// knowsServer reports whether one of them hasn't failed to serve this node, since it last did.
-func (r *replica) knowsServer() bool {
-	for _, p := range r.peers {
-		if p.synced && !p.unable {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *replica) becomeSynced() {
-	r.synced = true
 }
 
 // unsynced says why the node isn't ready; "" if it is.
 func (r *replica) unsynced(now instant) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch in := r.sync; {
-	case r.synced && !r.complete && in == nil:
-		return r.incomplete(now)
-	case r.complete && len(r.peers) < r.least:
-		return fmt.Sprintf("only %d of at least %d other nodes are connected (MinPeers)", len(r.peers), r.least)
-	case r.complete:
-		return ""
-	case in != nil && in.head.groups > 0:
-		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, 100*in.group/in.head.groups)
-	case in != nil:
-		return fmt.Sprintf("a full sync from node %x begins", in.peer)
-	case len(r.peers) == 0 && r.lone == never:
-		return fmt.Sprintf("no other node is reached for %v; "+
-			"with MinPeers, or a negative SyncTimeout, it waits until one is", (now.mono - r.lonely).Round(time.Second))
-	case len(r.peers) == 0:
-		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", (now.mono - r.lonely).Round(time.Second), r.lone)
-	case r.syncFailure != "":
-		return r.syncFailure
-	}
-	return fmt.Sprintf("none of the %d other nodes that are reached is synced", len(r.peers))
+	return r.ready.lacks(now, r.client.progress(), r.client.failure)
 }

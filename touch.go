@@ -4,7 +4,7 @@ package bcache
 
 // touch notes a write of a key, or a Clear, that has been processed; it has no dot if the context
 // doesn't cover it. In the store it was noted with the write itself.
-func (r *replica) touch(now instant, rec *record, bucket int, d dot) {
+func (r *state) touch(now instant, rec *record, bucket int, d dot) {
 	if rec.kind == kindClear {
 		r.touchAll(now, d)
 		return
@@ -18,7 +18,7 @@ func (r *replica) touch(now instant, rec *record, bucket int, d dot) {
 }
 
 // touchAll is touch for what may be a write of any key: a Clear, or a context that is adopted.
-func (r *replica) touchAll(now instant, d dot) {
+func (r *state) touchAll(now instant, d dot) {
 	r.touches.all = max(r.touches.all, now.mono)
 	if !r.local {
 		r.touches.add(&r.touches.clears, d, now.mono)

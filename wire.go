@@ -107,7 +107,7 @@ type ping struct {
 
 	// The sender's context, with pingContext: some origins, a fingerprint of the others,
 	// and which were dropped.
-	entries []contextEntry
+	entries []vectorEntry
 	rest    uint64
 	horizon horizon
 
@@ -282,7 +282,7 @@ const (
 
 // appendEntries appends a context, as fields with a tag; its origins are sorted. The newest
 // stamps are only needed where they are adopted.
-func appendEntries(dst []byte, tag byte, entries []contextEntry, newest bool) []byte {
+func appendEntries(dst []byte, tag byte, entries []vectorEntry, newest bool) []byte {
 	start := len(dst)
 	var one, ahead []byte
 	for _, e := range entries {

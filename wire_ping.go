@@ -57,7 +57,7 @@ func decodePing(frame []byte) (p ping, err error) {
 }
 
 // entry appends the origin of a context that f has to those that the same fields had before.
-func (r *fieldReader) entry(before []contextEntry, f wireField) ([]contextEntry, error) {
+func (r *fieldReader) entry(before []vectorEntry, f wireField) ([]vectorEntry, error) {
 	e, err := decodeDots(f.data)
 	n := len(before)
 	switch {
@@ -68,13 +68,13 @@ func (r *fieldReader) entry(before []contextEntry, f wireField) ([]contextEntry,
 	case n > 0 && e.origin <= before[n-1].origin:
 		return nil, fmt.Errorf("%w: origins out of order", errMalformed)
 	case n == 0: // make room for all, at once
-		before = make([]contextEntry, 0, min(1+r.count(f.tag), maxEntries))
+		before = make([]vectorEntry, 0, min(1+r.count(f.tag), maxEntries))
 	}
 	return append(before, e), nil
 }
 
 // decodeDots reads one origin of a context.
-func decodeDots(b []byte) (e contextEntry, err error) {
+func decodeDots(b []byte) (e vectorEntry, err error) {
 	fields := fieldReader{rest: b, singular: singular(dotsKnown)}
 	var ahead []byte
 	for len(fields.rest) > 0 {

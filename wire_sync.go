@@ -55,7 +55,7 @@ type syncChunk struct {
 
 	// Of number 0.
 	groups  uint64 // how many groups follow: bucket b belongs to group b % groups
-	entries []contextEntry
+	entries []vectorEntry
 	horizon horizon
 
 	// Of the others.

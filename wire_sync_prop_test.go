@@ -12,12 +12,12 @@ import (
 )
 
 // wireDrawContext draws a context that a node may have.
-func wireDrawContext(t *rapid.T) (entries []contextEntry) {
+func wireDrawContext(t *rapid.T) (entries []vectorEntry) {
 	origins := rapid.SliceOfNDistinct(rapid.Uint64Min(1), 0, 4, rapid.ID).Draw(t, "origins")
 	slices.Sort(origins)
 	step := rapid.OneOf(rapid.Uint64Range(1, 3), rapid.Uint64Range(1, 1<<62/maxIntervals))
 	for _, o := range origins {
-		e := contextEntry{o, dotSet{
+		e := vectorEntry{o, dotSet{
 			covered: rapid.OneOf(rapid.Uint64Range(0, 3), rapid.Uint64Max(1<<62)).Draw(t, "covered"),
 			newest:  rapid.Uint64Range(1, maxStamp).Draw(t, "newest"),
 		}}
@@ -143,8 +143,8 @@ func TestWireSyncRoundTrip(t *testing.T) {
 }
 
 // wireDecoded counts the bytes that a chunk takes in memory, without what its records have.
-func wireDecoded(entries []contextEntry, floors []bucketFloor) int {
-	n := cap(entries)*int(unsafe.Sizeof(contextEntry{})) + cap(floors)*int(unsafe.Sizeof(bucketFloor{}))
+func wireDecoded(entries []vectorEntry, floors []bucketFloor) int {
+	n := cap(entries)*int(unsafe.Sizeof(vectorEntry{})) + cap(floors)*int(unsafe.Sizeof(bucketFloor{}))
 	for i := range entries {
 		n += cap(entries[i].ahead) * int(unsafe.Sizeof(interval{}))
 	}

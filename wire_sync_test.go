@@ -43,7 +43,7 @@ func wireReadChunk(frame []byte) (syncChunk, error) {
 
 var (
 	// wireContext has origins without and with gaps.
-	wireContext = []contextEntry{
+	wireContext = []vectorEntry{
 		{0x11, dotSet{covered: 300, newest: stampOf(wireWall)}},
 		{wireOther, dotSet{ahead: []interval{{1, 2}, {5, 7}}, newest: stampOf(wireWall) + 7}},
 		{wireOrigin, dotSet{covered: 1 << 40, ahead: []interval{{1<<40 + 1, 1<<40 + 300}}, newest: 1}},
@@ -79,7 +79,7 @@ var (
 )
 
 // withoutNewest returns a context as it is in pings.
-func withoutNewest(entries []contextEntry) []contextEntry {
+func withoutNewest(entries []vectorEntry) []vectorEntry {
 	entries = slices.Clone(entries)
 	for i := range entries {
 		entries[i].newest = 0
@@ -148,19 +148,19 @@ func TestWireContextRefused(t *testing.T) {
 
 // Origins are listed once each, in order, and not without end.
 func TestWireContextOrigins(t *testing.T) {
-	entry := func(origin uint64) contextEntry { return contextEntry{origin, dotSet{covered: 1}} }
-	many := make([]contextEntry, maxEntries+1)
+	entry := func(origin uint64) vectorEntry { return vectorEntry{origin, dotSet{covered: 1}} }
+	many := make([]vectorEntry, maxEntries+1)
 	for i := range many {
 		many[i] = entry(uint64(i + 1))
 	}
 	for name, c := range map[string]struct {
-		entries []contextEntry
+		entries []vectorEntry
 		want    error
 	}{
 		"the most":     {many[:maxEntries], nil},
 		"too many":     {many, errMalformed},
-		"twice":        {[]contextEntry{entry(1), entry(2), entry(2)}, errMalformed},
-		"out of order": {[]contextEntry{entry(2), entry(1)}, errMalformed},
+		"twice":        {[]vectorEntry{entry(1), entry(2), entry(2)}, errMalformed},
+		"out of order": {[]vectorEntry{entry(2), entry(1)}, errMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if p, err := decodePing(appendPing(nil, ping{origin: 1, entries: c.entries})); !errors.Is(err, c.want) || err == nil && len(p.entries) != len(c.entries) {

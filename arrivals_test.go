@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// arrivals makes three connected nodes. Node 1 has written a large value, of which the other two have only
+// arriveBy makes three connected nodes. Node 1 has written a large value, of which the other two have only
 // the first piece, and then a small one, which has arrived.
-func arrivals(t *testing.T) (w *wire, large []byte, asked func() int) {
+func arriveBy(t *testing.T) (w *wire, large []byte, asked func() int) {
 	w = newWire(t)
 	for id := uint64(1); id <= 3; id++ {
 		w.add(id, true)
@@ -45,7 +45,7 @@ func arrivals(t *testing.T) (w *wire, large []byte, asked func() int) {
 
 // What is on its way isn't asked for: not where it leaves a gap, and not in the rounds.
 func TestArrivingIsNotAskedFor(t *testing.T) {
-	w, large, asked := arrivals(t)
+	w, large, asked := arriveBy(t)
 	for range 30 { // a slow line
 		w.pass(time.Second)
 		w.nodes[2].arriving(w.now, 1, large[:60<<10])
@@ -54,13 +54,13 @@ func TestArrivingIsNotAskedFor(t *testing.T) {
 	if n := asked(); n > 0 {
 		t.Errorf("it was asked for %d times", n)
 	}
-	if cuts := len(w.nodes[1].cuts) + len(w.nodes[2].cuts); cuts > 0 {
+	if cuts := len(w.nodes[1].out.cuts) + len(w.nodes[2].out.cuts); cuts > 0 {
 		t.Errorf("%d cuts", cuts)
 	}
 	must(t, w.nodes[2].receive(w.now, 1, large))
 	w.settle()
-	if v, _ := w.nodes[2].store.get("large", nil); len(v) != 500_000 || len(w.nodes[2].ctx.get(w.nodes[1].origin).ahead) > 0 {
-		t.Errorf("%d bytes, %+v", len(v), w.nodes[2].ctx.get(w.nodes[1].origin))
+	if v, _ := w.nodes[2].store.get("large", nil); len(v) != 500_000 || len(w.nodes[2].vector.get(w.nodes[1].origin).ahead) > 0 {
+		t.Errorf("%d bytes, %+v", len(v), w.nodes[2].vector.get(w.nodes[1].origin))
 	}
 	w.pass(5 * time.Second)
 	w.nodes[2].dropArrivals(w.now)
@@ -71,7 +71,7 @@ func TestArrivingIsNotAskedFor(t *testing.T) {
 
 // If it doesn't come any more it is, from whoever has it.
 func TestArrivingIsGivenUp(t *testing.T) {
-	w, large, asked := arrivals(t)
+	w, large, asked := arriveBy(t)
 	must(t, w.nodes[3].receive(w.now, 1, large))
 	w.lost = nil
 	w.nodes[1].left(w.now, 2)
@@ -89,12 +89,12 @@ func TestArrivingIsGivenUp(t *testing.T) {
 
 // What a node claims in its pings nobody adopts: a joiner that syncs from it gets the value from elsewhere.
 func TestArrivingIsNotProcessed(t *testing.T) {
-	w, _, _ := arrivals(t)
+	w, _, _ := arriveBy(t)
 	r := w.add(4, false)
 	w.connect(2, 4)
 	w.pass(5 * time.Second)
-	if !r.synced || r.ctx.get(w.nodes[1].origin).has(1) {
-		t.Errorf("synced %v, %+v", r.synced, r.ctx.get(w.nodes[1].origin))
+	if !r.ready.synced || r.vector.get(w.nodes[1].origin).has(1) {
+		t.Errorf("synced %v, %+v", r.ready.synced, r.vector.get(w.nodes[1].origin))
 	}
 	w.lost = nil
 	w.connect(1, 4)
@@ -140,7 +140,7 @@ func TestSyncSurvivesACut(t *testing.T) {
 		}
 		w.connect(1, 2)
 		w.pass(time.Second)
-		in := r.sync
+		in := r.client.session
 		if in == nil || in.next < 5 {
 			t.Fatalf("the sync isn't under way: %+v", in)
 		}
@@ -150,7 +150,7 @@ func TestSyncSurvivesACut(t *testing.T) {
 		w.pass(2 * time.Second)
 		if restarts {
 			r.joined(w.now, 1, 4711)
-			if r.sync != nil {
+			if r.client.session != nil {
 				t.Error("another life of the node is asked to go on")
 			}
 			continue
@@ -166,8 +166,8 @@ func TestSyncSurvivesACut(t *testing.T) {
 		}
 		w.connect(1, 2)
 		w.pass(3 * time.Second)
-		if !r.synced || r.n.syncsFailed > 0 || again || r.store.len() != 100 {
-			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.synced, r.n.syncsFailed, again, r.store.len(), r.syncFailure)
+		if !r.ready.synced || r.client.counts.syncsFailed > 0 || again || r.store.len() != 100 {
+			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.ready.synced, r.client.counts.syncsFailed, again, r.store.len(), r.client.failure)
 		}
 	}
 }
@@ -180,11 +180,11 @@ func TestSyncServerStaysAway(t *testing.T) {
 	r.left(w.now, 1)
 	w.connect(2, 3)
 	w.pass(syncReturn + 3*time.Second)
-	if !r.synced || r.n.syncsFailed != 1 || w.nodes[2].n.syncsServed != 1 {
-		t.Errorf("synced %v, %d failed: %s", r.synced, r.n.syncsFailed, r.syncFailure)
+	if !r.ready.synced || r.client.counts.syncsFailed != 1 || w.nodes[2].server.counts.syncsServed != 1 {
+		t.Errorf("synced %v, %d failed: %s", r.ready.synced, r.client.counts.syncsFailed, r.client.failure)
 	}
 	for id := uint64(5); id < 5+syncServing; id++ {
-		w.nodes[1].serving[id] = &syncOut{moved: w.now.mono}
+		w.nodes[1].server.sessions[id] = &syncOut{moved: w.now.mono}
 	}
 	if !w.nodes[1].canServe(w.now, 3) {
 		t.Error("nodes that have left keep all places")
@@ -193,7 +193,7 @@ func TestSyncServerStaysAway(t *testing.T) {
 
 // A neighbour's writes that don't come are told of, once that has lasted.
 func TestLate(t *testing.T) {
-	w, large, _ := arrivals(t)
+	w, large, _ := arriveBy(t)
 	r := w.nodes[2]
 	for range 4 {
 		w.pass(time.Second)
@@ -231,7 +231,7 @@ func TestMovedIsASignOfLife(t *testing.T) {
 				r.moved(w.now, 1, false)
 			}
 		}
-		if cut := len(r.cuts) > 0; cut == moves {
+		if cut := len(r.out.cuts) > 0; cut == moves {
 			t.Errorf("moves %v: cut %v", moves, cut)
 		}
 	}
@@ -290,7 +290,7 @@ func TestArrivingEnds(t *testing.T) {
 			w.nodes[2].arriving(w.now, 1, appendChunk(nil, &syncChunk{session: 1, number: 1, flags: chunkDone}))
 		},
 	} {
-		w, large, _ := arrivals(t)
+		w, large, _ := arriveBy(t)
 		r := w.nodes[2]
 		after(w, large)
 		for range 12 {
@@ -305,7 +305,7 @@ func TestArrivingEnds(t *testing.T) {
 
 // Bytes of something else don't keep an answer alive that is lost.
 func TestLostAnswerIsAskedForAgain(t *testing.T) {
-	w, _, _ := arrivals(t)
+	w, _, _ := arriveBy(t)
 	r := w.nodes[2]
 	r.mu.Lock()
 	r.pullFrom(w.now, 1)
@@ -315,7 +315,7 @@ func TestLostAnswerIsAskedForAgain(t *testing.T) {
 		w.pass(time.Second)
 		r.moved(w.now, 1, true)
 	}
-	if r.pull != nil && w.now.mono-r.pull.began > 3*time.Second {
-		t.Errorf("the pull of %v ago is still waited for", w.now.mono-r.pull.began)
+	if r.pulls.current != nil && w.now.mono-r.pulls.current.began > 3*time.Second {
+		t.Errorf("the pull of %v ago is still waited for", w.now.mono-r.pulls.current.began)
 	}
 }

@@ -30,26 +30,17 @@ func (r *replica) arriving(now instant, from uint64, head []byte) {
 	d, isDelta := peekDelta(head)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[from]
+	p := r.neighbours.byID[from]
 	if p == nil {
 		return
 	}
 	p.heard = now.mono
-	if r.pull != nil && r.pull.peer == from {
-		r.pull.alive = now.mono
-	}
-	if in := r.sync; in != nil && in.peer == from {
-		in.progress = now.mono
-	}
-	r.endArrival(from)
-	if isDelta && d.origin != r.origin && !r.ctx.get(d.origin).has(d.seq) {
+	r.pulls.moved(from, now.mono)
+	r.client.moved(from, now.mono)
+	r.arrivals.end(from)
+	if isDelta && d.origin != r.origin && !r.vector.get(d.origin).has(d.seq) {
 		r.arrivals = append(r.arrivals, arrival{d, from, now.mono})
 	}
-}
-
-// endArrival is called when a frame has come whole, whatever became of it, or another one comes.
-func (r *replica) endArrival(from uint64) {
-	r.arrivals = slices.DeleteFunc(r.arrivals, func(a arrival) bool { return a.peer == from })
 }
 
 // moved notes that other bytes of a neighbour have come in, or that it has taken some: of bulk, if there
@@ -57,57 +48,82 @@ func (r *replica) endArrival(from uint64) {
 func (r *replica) moved(now instant, from uint64, bulk bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.peers[from]
+	p := r.neighbours.byID[from]
 	if p == nil {
 		return
 	}
 	p.heard = now.mono
-	if out := r.serving[from]; out != nil && bulk {
-		out.moved = now.mono
+	if bulk {
+		r.server.moved(from, now.mono)
 	}
 }
 
-// dropArrivals forgets what has come, or doesn't come any more.
+// dropArrivals forgets what has come, or doesn't come any more: then others say in the next round
+// whether they have it.
 func (r *replica) dropArrivals(now instant) {
-	r.arrivals = slices.DeleteFunc(r.arrivals, func(a arrival) bool {
-		if r.ctx.get(a.origin).has(a.seq) {
-			return true
-		}
-		ends := now.mono-a.moved >= arriveMost
-		r.active = r.active || ends // others say in the next round whether they have it
-		return ends
-	})
+	if r.arrivals.drop(now, r.vector) {
+		r.rounds.active = true
+	}
 }
 
-// claimArrivals adds what is arriving to what pings say of the context.
-func (r *replica) claimArrivals(now instant, l *listing) {
-	r.dropArrivals(now)
-	for _, a := range r.arrivals {
-		i, found := slices.BinarySearchFunc(l.entries, a.origin, func(e contextEntry, o uint64) int {
+// arrivals are the records that are arriving.
+type arrivals []arrival
+
+// end is called when a frame of a neighbour has come whole, whatever became of it, or another one comes.
+func (a *arrivals) end(from uint64) {
+	*a = slices.DeleteFunc(*a, func(x arrival) bool { return x.peer == from })
+}
+
+// endOf is end if it is this dot whose record has come.
+func (a *arrivals) endOf(from uint64, d dot) {
+	*a = slices.DeleteFunc(*a, func(x arrival) bool { return x.peer == from && x.dot == d })
+}
+
+// joined tells that a node is connected: another life of it goes on with nothing.
+func (a *arrivals) joined(peer, origin uint64) {
+	*a = slices.DeleteFunc(*a, func(x arrival) bool { return x.peer == peer && x.origin != origin })
+}
+
+// drop forgets what has come, or doesn't come any more: it reports whether there was any of that.
+func (a *arrivals) drop(now instant, v *versionVector) (gaveUp bool) {
+	*a = slices.DeleteFunc(*a, func(x arrival) bool {
+		if v.get(x.origin).has(x.seq) {
+			return true
+		}
+		ends := now.mono-x.moved >= arriveMost
+		gaveUp = gaveUp || ends
+		return ends
+	})
+	return gaveUp
+}
+
+// claim adds what is arriving to what pings say of the vector.
+func (a arrivals) claim(l *listing, v *versionVector) {
+	for _, x := range a {
+		i, found := slices.BinarySearchFunc(l.entries, x.origin, func(e vectorEntry, o uint64) int {
 			return cmp.Compare(e.origin, o)
 		})
 		if !found {
-			s := r.ctx.get(a.origin)
-			l.entries = slices.Insert(l.entries, i, contextEntry{a.origin, s.copy()})
-			l.rest ^= s.print(a.origin) // it isn't one of those any more
+			s := v.get(x.origin)
+			l.entries = slices.Insert(l.entries, i, vectorEntry{x.origin, s.copy()})
+			l.rest ^= s.print(x.origin) // it isn't one of those any more
 		}
-		if e := &l.entries[i]; len(e.ahead) < maxIntervals { // a context with too many gaps isn't taken
+		if e := &l.entries[i]; len(e.ahead) < maxIntervals { // a vector with too many gaps isn't taken
 			e.dotSet = e.copy()
-			e.add(a.seq)
+			e.add(x.seq)
 		}
 	}
 }
 
-// awaited reports whether all gaps of an origin are of records that are arriving.
-func (r *replica) awaited(now instant, origin uint64) bool {
-	r.dropArrivals(now)
-	if len(r.arrivals) == 0 {
+// fill reports whether all gaps of an origin are of records that are arriving.
+func (a arrivals) fill(origin uint64, v *versionVector) bool {
+	if len(a) == 0 {
 		return false
 	}
-	s := r.ctx.get(origin).copy()
-	for _, a := range r.arrivals {
-		if a.origin == origin {
-			s.add(a.seq)
+	s := v.get(origin).copy()
+	for _, x := range a {
+		if x.origin == origin {
+			s.add(x.seq)
 		}
 	}
 	return len(s.ahead) == 0

@@ -127,9 +127,9 @@ func TestDotSetIsBounded(t *testing.T) {
 	}
 }
 
-func TestContextDropsTheOldest(t *testing.T) {
+func TestVectorDropsTheOldest(t *testing.T) {
 	const most = 100
-	c := newDotContext(7, most)
+	c := newVersionVector(7, most)
 	c.live[1001] = true // connected, but quiet
 	for i := range uint64(most - 1) {
 		if c.add(1000+i, 1, 1000+i, 0) != 0 {
@@ -137,7 +137,7 @@ func TestContextDropsTheOldest(t *testing.T) {
 		}
 	}
 	c.add(1000, 2, 5000, 0) // has written again
-	d := newDotContext(8, 2*most)
+	d := newVersionVector(8, 2*most)
 	for _, o := range []uint64{1002, 1003} {
 		d.add(o, 1, o, 0)
 	}
@@ -153,7 +153,7 @@ func TestContextDropsTheOldest(t *testing.T) {
 	if !d.matches(c.horizon) || d.origins[1002] != nil || d.origins[1003] == nil || d.horizon != c.horizon {
 		t.Error("another node doesn't follow")
 	}
-	e := newDotContext(9, most)
+	e := newVersionVector(9, most)
 	e.add(1002, 2, 1002, 0) // has more of it
 	if before := e.horizon; e.matches(c.horizon) || e.origins[1002] == nil || e.horizon != before {
 		t.Error("a node that knows something else follows")
@@ -340,8 +340,8 @@ func TestDeltaLogBoundsItsKeys(t *testing.T) {
 
 // Who was a neighbour may be behind the horizon when it leaves. The next time something is
 // dropped it goes too, and the fingerprint says so, as it does on a node that dropped it before.
-func TestContextDropsFormerNeighbours(t *testing.T) {
-	c := newDotContext(7, 4)
+func TestVectorDropsFormerNeighbours(t *testing.T) {
+	c := newVersionVector(7, 4)
 	c.live[1], c.live[2] = true, true
 	for o, newest := range map[uint64]uint64{1: 10, 2: 20} {
 		c.add(o, 1, newest, 0)
@@ -365,8 +365,8 @@ func TestContextDropsFormerNeighbours(t *testing.T) {
 }
 
 // A list stays what it is when the context changes.
-func TestContextListIsOfItsMoment(t *testing.T) {
-	c := newDotContext(7, 100)
+func TestVectorListIsOfItsMoment(t *testing.T) {
+	c := newVersionVector(7, 100)
 	for _, seq := range []uint64{1, 3, 5, 9, 12} {
 		c.add(1, seq, 1, 0)
 	}

@@ -1,0 +1,58 @@
+package bcache
+
+import (
+	"fmt"
+	"time"
+)
+
+// rounds are the times at which all neighbours are pinged.
+type rounds struct {
+	active     bool          // something happened since the last one
+	last, next time.Duration // when
+	interval   time.Duration
+}
+
+// due reports whether it is time. While something happens they follow each other quickly.
+func (r *rounds) due(now instant, quiet bool) bool {
+	if !quiet {
+		r.next = min(r.next, r.last+roundMin)
+		r.interval = roundMin
+	}
+	return now.mono+tickEvery/2 >= r.next
+}
+
+// end ends a round, and sets the time of the next.
+func (r *rounds) end(now instant, quiet bool) {
+	r.last = now.mono
+	if quiet {
+		r.interval = min(r.interval*3/2, roundMax)
+	}
+	r.next = now.mono + r.interval
+	r.active = false
+}
+
+// soon has the next round begin at once.
+func (r *rounds) soon() { r.active, r.next = true, 0 }
+
+// round pings all neighbours, if it is time. Who was silent for too long is cut: mesh itself
+// never notices a node that takes nothing any more while there is something to send.
+func (r *replica) round(now instant) {
+	quiet := !r.rounds.active && r.pulls.current == nil && r.client.session == nil && r.ready.synced
+	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
+	quiet = quiet && !r.neighbours.exists(restless)
+	if !r.rounds.due(now, quiet) {
+		return
+	}
+	recent := r.listing(now, now.mono-activeFor)
+	for id, p := range r.neighbours.all() {
+		if p.heard >= r.rounds.last {
+			p.missed = 0
+		} else if p.missed++; p.missed >= 2 && now.mono-p.heard+tickEvery/2 >= silentMost {
+			r.out.cut(id, fmt.Sprintf("nothing has come from it for %v", (now.mono-p.heard).Round(100*time.Millisecond)))
+			r.counts.stuck++
+			continue
+		}
+		r.pingWith(now, id, 0, recent)
+	}
+	r.rounds.end(now, quiet)
+}
