@@ -18,7 +18,9 @@ type adoption struct {
 }
 
 // adopt begins an adoption; latest is the greatest stamp that isn't from the future.
-func (v *versionVector) adopt(entries []vectorEntry, h horizon, latest uint64, claimed map[uint64]uint64) *adoption {
+func (v *versionVector) adopt(
+	entries []vectorEntry, h horizon, latest uint64, claimed map[uint64]uint64,
+) *adoption {
 	h.stamp = min(h.stamp, latest)
 	a := &adoption{vector: v, entries: entries, claimed: claimed}
 	behind := v.horizon.less(h)

@@ -99,7 +99,7 @@ var mutants = []mutant{
 
 	// What others accept.
 	{name: "provisional: the echo as it is when the fill ends", edits: []edit{{"offer.go",
-		"for _, e := range f.echoes {", "for _, e := range r.echoes(instant{}, 0) {"}}},
+		"for _, e := range f.echoes {", "for _, e := range r.neighbours.echoes(instant{}, 0) {"}}},
 	{name: "provisional: echoes younger than Settle count", edits: []edit{{"neighbours.go", "if settle > 0 {", "if false {"}}},
 	{name: "provisional: an offer for another life is accepted", test: "TestProvisionalOfAnotherLife", edits: []edit{{"offer.go",
 		"!r.closed && o.to == r.origin && r.sees(&o)", "!r.closed && r.sees(&o)"}}},
@@ -221,7 +221,7 @@ var mutants = []mutant{
 		"\tafter = s.lastClear.version()\n", "\tafter = version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{
 		{"sync_out.go", "return r.whole(now) && !r.closed &&", "return !r.closed &&"},
-		{"sync_client.go", "func(p *neighbour) bool { return p.synced && now.mono >= p.retryAt", "func(p *neighbour) bool { return now.mono >= p.retryAt"}}},
+		{"sync_client.go", "return p.synced && now.mono >= p.retryAt && want(p)", "return now.mono >= p.retryAt && want(p)"}}},
 	{name: "a server's gaps are taken as covered", edits: []edit{{"adopt.go",
 		"a.dropped += s.merge(&e.dotSet)", "a.dropped += s.merge(&dotSet{covered: e.last(), newest: e.newest})"}}},
 	{name: "what a server has beyond a gap isn't adopted", edits: []edit{{"adopt.go",

@@ -79,8 +79,8 @@ type requests struct {
 	began    time.Duration // when it last began a full sync from this node
 }
 
-// tooSoon reports whether what is asked for has just been sent. It waits then: an empty answer would say that
-// it can't be had.
+// tooSoon reports whether what is asked for has just been sent. It waits then: an empty answer would say
+// that it can't be had.
 func (r *requests) tooSoon(now instant) bool {
 	return r.request != nil && r.request.claimed() == r.pulled && now.mono < r.pulledAt+pullAgain
 }

@@ -108,7 +108,8 @@ func (r *replica) pong(now instant, to uint64, q *ping, flags uint64) {
 	if r.whole(now) {
 		a.flags |= pongSynced
 	}
-	r.out.send(message{to: to, frame: appendPong(nil, a), bulk: q.flags&pingPull != 0}) // after what it answers
+	bulk := q.flags&pingPull != 0 // after what it answers
+	r.out.send(message{to: to, frame: appendPong(nil, a), bulk: bulk})
 }
 
 func (r *replica) receivePong(now instant, from uint64, a pong) {

@@ -6,12 +6,18 @@ import (
 	"slices"
 )
 
+// pullAnswers are the answers to pulls.
+type pullAnswers struct {
+	most int    // bytes of each
+	last uint64 // whose pull was answered last
+}
+
 // answerPulls makes the frames that answer pulls, a part of each, of two neighbours at a time: what
 // waits to be sent is bounded, however many ask. flush calls it.
 func (r *replica) answerPulls(now instant, sends []message) []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for n, id := range r.whoPulls(now) {
+	for n, id := range r.answers.turns(now, &r.neighbours) {
 		if n == pullsAtOnce {
 			r.out.wake()
 			break
@@ -22,8 +28,8 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 		}
 		q := p.request
 		p.request, p.pulled, p.pulledAt = nil, q.claimed(), now.mono
-		r.answered = id
-		a := newPullAnswer(&r.state, q, r.pullBytes)
+		r.answers.last = id
+		a := newPullAnswer(&r.state, q, r.answers.most)
 		for c := r.vector.compare(q.claim(), true); c.next(); {
 			if c.due(r.stepWork) {
 				r.letOthers()
@@ -44,15 +50,15 @@ func (r *replica) answerPulls(now instant, sends []message) []message {
 	return sends
 }
 
-// whoPulls lists the neighbours that wait for an answer; who was answered longest ago comes first.
-func (r *replica) whoPulls(now instant) []uint64 {
+// turns lists the neighbours that wait for an answer; who was answered longest ago comes first.
+func (a *pullAnswers) turns(now instant, near *neighbours) []uint64 {
 	asksNothing := func(id uint64) bool {
-		p := r.neighbours.byID[id]
+		p := near.byID[id]
 		return p.request == nil || p.tooSoon(now)
 	}
-	ids := slices.DeleteFunc(slices.Clone(r.neighbours.ids), asksNothing)
+	ids := slices.DeleteFunc(slices.Clone(near.ids), asksNothing)
 	after := func(id uint64) int {
-		if id > r.answered {
+		if id > a.last {
 			return 0
 		}
 		return 1

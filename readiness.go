@@ -47,7 +47,10 @@ type readiness struct {
 }
 
 func newReadiness(near *neighbours, c *replicaConfig) readiness {
-	r := readiness{neighbours: near, aloneLimit: c.syncTimeout, unsyncedLimit: c.syncTimeout, minPeers: c.minPeers}
+	r := readiness{
+		neighbours: near,
+		aloneLimit: c.syncTimeout, unsyncedLimit: c.syncTimeout, minPeers: c.minPeers,
+	}
 	if r.unsyncedLimit < 0 {
 		r.unsyncedLimit = defaultSyncTimeout
 	}

@@ -15,22 +15,19 @@ import (
 //
 // Lock order: replica.mu, then a store shard's.
 type replica struct {
-	id uint64 // PeerID
+	id       uint64 // PeerID
+	stepWork int    // see letOthers
+	between  func() // for tests: what others do when they are let
+	became   func() // complete
+	state           // what it holds and has processed
 
-	pullBytes int
-	stepWork  int    // see letOthers
-	between   func() // for tests: what others do when they are let
-	became    func() // complete
-	state
-
-	mu     sync.Mutex
-	closed bool
-	out    outgoing
-	swept  int // the next shard to sweep
-	counts replicaCounts
-
-	neighbours neighbours
+	mu         sync.Mutex // of all below, and of state but for its store
+	closed     bool
+	swept      int    // the next shard to sweep
 	nonces     uint64 // drawn so far
+	neighbours neighbours
+	out        outgoing
+	counts     replicaCounts
 
 	leases     *leaseTable // those that this node grants
 	asks       *leaseAsks  // for leases that its fills want
@@ -39,11 +36,10 @@ type replica struct {
 	rounds   rounds
 	arrivals arrivals
 	pulls    pulls
-	answered uint64 // whose pull was answered last
-
-	server syncServer
-	client syncClient
-	ready  readiness
+	answers  pullAnswers
+	server   syncServer
+	client   syncClient
+	ready    readiness
 }
 
 type replicaConfig struct {
@@ -73,7 +69,7 @@ type replicaConfig struct {
 	changed func(key string, kind kind)
 }
 
-// replicaStats are counters, guarded by replica.mu.
+// replicaCounts are counters that belong to none of the parts.
 type replicaCounts struct {
 	sets, deletes          uint64
 	recordsIn              uint64
@@ -114,7 +110,7 @@ func newReplica(c replicaConfig) *replica {
 		neighbours: newNeighbours(),
 		pulls:      newPulls(),
 		server:     newSyncServer(c.chunkBytes),
-		pullBytes:  cmp.Or(c.pullBytes, defaultPullBytes),
+		answers:    pullAnswers{most: cmp.Or(c.pullBytes, defaultPullBytes)},
 		stepWork:   stepWork,
 	}
 	r.ready = newReadiness(&r.neighbours, &c)
@@ -234,7 +230,8 @@ func (r *replica) tend(now instant) {
 	}
 	r.round(now)
 	if r.mayDeclare(now) {
-		if r.client.unvouched { // it vouches itself for what it holds: everybody else will need a full sync from it
+		// It vouches itself for what it holds: everybody else will need a full sync from it.
+		if r.client.unvouched {
 			r.client.vouching = true
 			for v := (vouching{store: r.store}); v.step(r.stepWork); {
 				r.letOthers()

@@ -48,7 +48,8 @@ func (r *replica) round(now instant) {
 		if p.heard >= r.rounds.last {
 			p.missed = 0
 		} else if p.missed++; p.missed >= 2 && now.mono-p.heard+tickEvery/2 >= silentMost {
-			r.out.cut(id, fmt.Sprintf("nothing has come from it for %v", (now.mono-p.heard).Round(100*time.Millisecond)))
+			silent := (now.mono - p.heard).Round(100 * time.Millisecond)
+			r.out.cut(id, fmt.Sprintf("nothing has come from it for %v", silent))
 			r.counts.stuck++
 			continue
 		}

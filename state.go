@@ -16,7 +16,9 @@ type state struct {
 	changed func(key string, kind kind)
 	store   *store // gets go past the replica
 
-	_         [64]byte    // what is above never changes, and mustn't travel between processors with what follows
+	// What is above never changes, and mustn't travel between processors with what follows.
+	_ [64]byte
+
 	clearing  atomic.Bool // a Clear is under way
 	clock     clock
 	seq       uint64 // of the last local write

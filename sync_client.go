@@ -32,7 +32,9 @@ func (c *syncClient) choose(now instant, origin uint64, want func(*neighbour) bo
 	if c.vouching {
 		return 0, false
 	}
-	servers := c.neighbours.where(func(p *neighbour) bool { return p.synced && now.mono >= p.retryAt && want(p) })
+	servers := c.neighbours.where(func(p *neighbour) bool {
+		return p.synced && now.mono >= p.retryAt && want(p)
+	})
 	if len(servers) == 0 {
 		return 0, false
 	}
@@ -62,7 +64,8 @@ func (c *syncClient) ask(now instant, flags uint64) {
 
 func (c *syncClient) send(flags uint64) {
 	in := c.session
-	c.out.send(message{to: in.peer, frame: appendAsk(nil, syncAsk{session: in.id, next: in.next, flags: flags})})
+	ask := syncAsk{session: in.id, next: in.next, flags: flags}
+	c.out.send(message{to: in.peer, frame: appendAsk(nil, ask)})
 }
 
 // abort gives up, and leaves the other node alone for a while; advance will start another session.
@@ -187,7 +190,8 @@ func (c *syncClient) progress() string {
 	case in == nil:
 		return ""
 	case in.head.groups > 0:
-		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, 100*in.group/in.head.groups)
+		done := 100 * in.group / in.head.groups
+		return fmt.Sprintf("a full sync from node %x is under way: %d %%", in.peer, done)
 	default:
 		return fmt.Sprintf("a full sync from node %x begins", in.peer)
 	}

@@ -69,7 +69,9 @@ func (r *replica) receiveChunk(now instant, from uint64, c *syncChunk, recs chun
 }
 
 // applyChunk returns the session, if the chunk belongs to it and it goes on.
-func (r *replica) applyChunk(now instant, from uint64, c *syncChunk, recs chunkReader, size int) (*syncIn, error) {
+func (r *replica) applyChunk(
+	now instant, from uint64, c *syncChunk, recs chunkReader, size int,
+) (*syncIn, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.neighbours.byID[from]; p != nil {
@@ -107,7 +109,8 @@ func (r *replica) applyChunk(now instant, from uint64, c *syncChunk, recs chunkR
 	}
 	if r.client.session == in && c.number > 0 && c.flags&chunkDone != 0 && r.applyFloors(now, in, c) {
 		r.mu.Unlock()
-		for _, key := range r.store.sync.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors) {
+		dropped := r.store.sync.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors)
+		for _, key := range dropped {
 			r.changed(key, kindForget)
 		}
 		r.mu.Lock()

@@ -39,12 +39,15 @@ func (s *syncServer) moved(peer uint64, at time.Duration) {
 // what is true now.
 func (s *syncServer) begin(now instant, peer, origin, session uint64, of *state) {
 	entries, _ := of.vector.list(longAgo)
-	s.sessions[peer] = &syncOut{origin: origin, session: session, most: s.chunkBytes, moved: now.mono, head: syncChunk{
-		session: session,
-		groups:  uint64(of.store.sync.groups()),
-		entries: entries,
-		horizon: of.vector.horizon,
-	}}
+	s.sessions[peer] = &syncOut{origin: origin,
+		session: session, most: s.chunkBytes, moved: now.mono,
+		head: syncChunk{
+			session: session,
+			groups:  uint64(of.store.sync.groups()),
+			entries: entries,
+			horizon: of.vector.horizon,
+		},
+	}
 }
 
 // session returns a requester's session, if that is the one it means.

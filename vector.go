@@ -43,7 +43,10 @@ func (h horizon) less(i horizon) bool {
 }
 
 func newVersionVector(self uint64, most int) *versionVector {
-	return &versionVector{self: self, origins: map[uint64]*dotSet{self: {}}, live: map[uint64]bool{self: true}, most: most}
+	return &versionVector{
+		self: self, most: most,
+		origins: map[uint64]*dotSet{self: {}}, live: map[uint64]bool{self: true},
+	}
 }
 
 // keep has an origin never dropped, release has it dropped like others: a neighbour comes and goes.
