@@ -65,7 +65,7 @@ func TestStoreEvictionRaisesTheFloor(t *testing.T) {
 }
 
 func TestStoreMaxBytes(t *testing.T) {
-	cost := func(val int) int64 { return int64(val) + 2 + EntryOverhead }
+	cost := func(val int) int64 { return int64(val) + 2 + entryOverhead }
 	r := newStoreRig(storeConfig{maxKeys: 1000, maxBytes: 10 * cost(100)})
 	key := func(i int) string { return fmt.Sprintf("%02d", i) }
 	val := func(n int) string { return strings.Repeat("v", n) }

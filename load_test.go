@@ -223,3 +223,20 @@ func TestLoaderLookUpIsForgotten(t *testing.T) {
 	}
 	f.end(ld, loadResult{})
 }
+
+// Loads of keys that somebody has chosen don't share a group.
+func TestCraftedLoadsAreSpread(t *testing.T) {
+	hash := newKeyHash()
+	for _, c := range crafted {
+		loads := newLoads(hash.of)
+		of := map[*loadShard]int{}
+		for i := range uint64(6400) {
+			of[loads.of(keyOf(c.hash(i)))]++
+		}
+		for _, n := range of {
+			if n > 200 {
+				t.Errorf("%s: %d of 6,400 loads in one of 64 groups", c.name, n)
+			}
+		}
+	}
+}

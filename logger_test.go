@@ -17,8 +17,6 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-var _ Logger = (*logrus.Logger)(nil)
-
 // logLines is a Logger that remembers its lines, with E, P or D before them.
 type logLines struct {
 	mu    sync.Mutex
@@ -65,6 +63,7 @@ func (l *logLines) want(t *testing.T, want ...string) {
 }
 
 func TestLogrusIsALogger(t *testing.T) {
+	var _ Logger = (*logrus.Logger)(nil)
 	var buf bytes.Buffer
 	l := logrus.New()
 	l.SetOutput(&buf)
