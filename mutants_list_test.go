@@ -174,7 +174,7 @@ var mutants = []mutant{
 		edits: []edit{{"lease_table.go",
 			"		longest := t.idle.Front()\n", "		longest := (*list.Element)(nil)\n"}}},
 
-	// Context and log.
+	// Version vector and log.
 	{name: "the vector advances over a gap", edits: []edit{{"dots.go",
 		"if seq == s.covered+1 {\n\t\ts.covered = seq\n\t\ts.absorb()", "if seq > s.covered {\n\t\ts.covered = seq\n\t\ts.absorb()"}}},
 	{name: "the vector has a dot before the store has it", edits: []edit{
@@ -237,7 +237,7 @@ var mutants = []mutant{
 		{"sync_client.go", "if chunk.number == in.next {", "if in.next = max(in.next, min(chunk.number, in.next+chunk.number)); chunk.number == in.next {"},
 		{"sync_in.go", "if c.group != in.group || c.group", "if in.group = c.group; c.group"}}},
 	{name: "a floor from the future is taken", test: "TestSyncFromTheFuture", edits: []edit{{"sync_in.go",
-		"if r.future(now, f.stamp) {", "if r.future(now, f.stamp) && false {"}}},
+		"if s.future(now, f.stamp) {", "if s.future(now, f.stamp) && false {"}}},
 	{name: "a sync with writes from the future counts", edits: []edit{{"sync_in.go",
 		"\tif in.spoiled {\n\t\tr.client.abort", "\tif in.spoiled && false {\n\t\tr.client.abort"}}},
 	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{"syncer.go",

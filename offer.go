@@ -89,20 +89,24 @@ func (r *replica) receiveOffer(now instant, from uint64, o offer) {
 		r.mu.Unlock()
 		r.mu.Lock()
 	}
-	if accepts() && r.accept(now, &o) {
-		r.changed(o.rec.key, o.rec.kind)
-	} else {
-		r.counts.provisionalRefused++
-		r.asks.offerRefused(now, o.rec.key)
+	if !accepts() {
+		r.refuse(now, &o)
+		return
 	}
-}
-
-// accept keeps an offered value, and reports whether it, or one like it, is held.
-func (r *replica) accept(now instant, o *offer) bool {
 	o.rec.origin = o.origin
 	held, isNew := r.store.fills.keep(now, &o.rec, nil, false)
 	if isNew {
 		r.counts.provisionalAccepted++
 	}
-	return held
+	if held { // it, or one like it
+		r.changed(o.rec.key, o.rec.kind)
+	} else {
+		r.refuse(now, &o)
+	}
+}
+
+// refuse has who waits for a value that can't be accepted ask for another one.
+func (r *replica) refuse(now instant, o *offer) {
+	r.counts.provisionalRefused++
+	r.asks.offerRefused(now, o.rec.key)
 }

@@ -236,8 +236,8 @@ func (s *state) raiseFloors(now instant) {
 	}
 }
 
-// A bound on floors that are taken over in a full sync: they stand for writes that the other node has
-// accepted, so the clock follows them.
+// raiseFloor takes over a floor of another node. It stands for writes that that one has accepted, so the
+// clock follows it.
 func (s *state) raiseFloor(f bucketFloor) {
 	s.clock.observe(f.stamp)
 	s.store.raiseFloor(int(f.bucket), f.stamp)

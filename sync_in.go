@@ -100,14 +100,16 @@ func (r *replica) applyChunk(
 		if r.client.session != in {
 			break // it was given up while the lock was free
 		}
-		r.applyStreamed(now, in, &rec)
+		r.client.counts.recordsSynced++
+		in.apply(now, &r.state, &rec)
 		if bytes += len(rec.key) + len(rec.val); n == applyBatch || bytes >= applyBytes {
 			n, bytes = 0, 0
 			r.mu.Unlock() // others want it
 			r.mu.Lock()
 		}
 	}
-	if r.client.session == in && c.number > 0 && c.flags&chunkDone != 0 && r.applyFloors(now, in, c) {
+	ends := c.number > 0 && c.flags&chunkDone != 0
+	if r.client.session == in && ends && in.applyFloors(now, &r.state, c) {
 		r.mu.Unlock()
 		dropped := r.store.sync.dropUnstreamed(int(in.head.groups), int(c.group), in.streamed, c.floors)
 		for _, key := range dropped {
@@ -132,10 +134,9 @@ func (r *replica) applyChunk(
 	return in, nil
 }
 
-// applyStreamed applies a record of a full sync. It has no dot.
-func (r *replica) applyStreamed(now instant, in *syncIn, rec *record) {
-	r.client.counts.recordsSynced++
-	if !r.apply(now, rec, r.store.placeOf(rec.key), dot{}) {
+// apply applies a record that was streamed. It has no dot.
+func (in *syncIn) apply(now instant, s *state, rec *record) {
+	if !s.apply(now, rec, s.store.placeOf(rec.key), dot{}) {
 		in.spoiled = true
 	}
 	in.streamed.add(rec.key)
@@ -144,19 +145,19 @@ func (r *replica) applyStreamed(now instant, in *syncIn, rec *record) {
 
 // applyFloors applies Clear and the floors of a group that is complete: from now on nothing older comes in
 // again. It reports whether none of them comes from the future.
-func (r *replica) applyFloors(now instant, in *syncIn, c *syncChunk) bool {
+func (in *syncIn) applyFloors(now instant, s *state, c *syncChunk) bool {
 	for _, f := range c.floors {
-		if r.future(now, f.stamp) {
+		if s.future(now, f.stamp) {
 			in.spoiled = true
 		}
 	}
-	newer := r.store.clearVersion().less(c.clear)
-	if in.spoiled || newer && !r.apply(now, &record{kind: kindClear, version: c.clear}, place{}, dot{}) {
+	newer := s.store.clearVersion().less(c.clear)
+	if in.spoiled || newer && !s.apply(now, &record{kind: kindClear, version: c.clear}, place{}, dot{}) {
 		in.spoiled = true
 		return false
 	}
 	for _, f := range c.floors {
-		r.raiseFloor(f)
+		s.raiseFloor(f)
 	}
 	return true
 }
