@@ -74,7 +74,7 @@ func TestLogrusIsALogger(t *testing.T) {
 	log.Errorf(0, "a %d", 1)
 	log.Printf(0, "b %d", 2)
 	log.Debugf(0, "c %d", 3)
-	log.flush()
+	log.close(t.Context())
 	want := "level=error msg=\"bcache: a 1\"\nlevel=info msg=\"bcache: b 2\"\nlevel=debug msg=\"bcache: c 3\"\n"
 	if buf.String() != want {
 		t.Errorf("got %q, want %q", &buf, want)

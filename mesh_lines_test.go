@@ -135,7 +135,7 @@ func TestMeshNameIsLoopback(t *testing.T) {
 			n.resolver.resolve(known)
 			n.resolver.checkLoopback(known)
 		}
-		closeLog(n.cfg.Log)
+		n.cfg.Log.close(t.Context())
 		said := n.log.count("E", "where only its own machine reaches this node")
 		if (said == 1) != test.want || said > 1 {
 			t.Errorf("%+v: %d lines", test, said)
