@@ -43,14 +43,14 @@ func TestReplicaPulls(t *testing.T) {
 	if _, expired := p.expire(at(pullTimeout)); expired {
 		t.Error("it is given up although something of it has come")
 	}
-	if done, _ := p.answers(2, 8); done {
+	if done, _ := p.endedBy(2, 8); done {
 		t.Error("the pong of another ping ends it")
 	}
-	if done, got := p.answers(2, 7); !done || got {
+	if done, got := p.endedBy(2, 7); !done || got {
 		t.Errorf("done %v, something came %v", done, got)
 	}
 	p.got()
-	if done, got := p.answers(2, 7); !done || !got {
+	if done, got := p.endedBy(2, 7); !done || !got {
 		t.Errorf("done %v, something came %v", done, got)
 	}
 	if peer, expired := p.expire(at(time.Second + pullTimeout)); peer != 2 || !expired || p.current != nil {

@@ -89,7 +89,7 @@ func (r *replica) receivePing(now instant, from uint64, q ping) {
 				r.letOthers()
 			}
 			m := c.lacking()
-			flags |= r.offer(&m)
+			flags |= r.answerable(&m)
 		}
 	}
 	r.pong(now, from, &q, flags)
@@ -130,7 +130,7 @@ func (r *replica) receivePong(now instant, from uint64, a pong) {
 	if a.id == p.pingID && a.seq < p.listed {
 		r.disbelieve(p)
 	}
-	done, got := r.pulls.answers(from, a.id)
+	done, got := r.pulls.endedBy(from, a.id)
 	if a.flags&pongContext != 0 && (done || a.id == p.pingID) { // otherwise it may be out of date
 		p.known = a.flags&pongAll == 0
 		p.offer = a.flags & (pongLog | pongOld)

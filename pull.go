@@ -64,8 +64,8 @@ func (p *pulls) expire(now instant) (peer uint64, expired bool) {
 	return op.peer, true
 }
 
-// answers reports whether a pong ends the pull, and then whether something has come of that.
-func (p *pulls) answers(from, id uint64) (done, got bool) {
+// endedBy reports whether a pong ends the pull, and then whether something has come of that.
+func (p *pulls) endedBy(from, id uint64) (done, got bool) {
 	if op := p.current; op != nil && op.peer == from && op.id == id {
 		return true, op.got > 0
 	}

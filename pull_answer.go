@@ -102,7 +102,7 @@ func (a *pullAnswer) consider(m originDots) {
 	if len(m.dots) == 0 {
 		return
 	}
-	a.flags |= a.state.offer(&m) & pongOld
+	a.flags |= a.state.answerable(&m) & pongOld
 	if m.crowded {
 		a.crowded = append(a.crowded, m)
 	} else if x := (&missingOrigin{originDots: m}); x.find(a.state.log) {

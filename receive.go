@@ -98,7 +98,7 @@ func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 			r.mu.Lock()
 			for i := range batch.recs {
 				rec, seq := &batch.recs[i], batch.seq+uint64(i)
-				if r.has(dot{d.origin, seq}) || rec.kind == but {
+				if r.duplicate(dot{d.origin, seq}) || rec.kind == but {
 					continue
 				}
 				evicts := false
@@ -107,7 +107,7 @@ func (r *replica) receiveDelta(now instant, from uint64, d *deltaReader) error {
 					r.mu.Lock()
 					evicts = true
 				}
-				if evicts && r.has(dot{d.origin, seq}) { // it came a second time while the lock was free
+				if evicts && r.duplicate(dot{d.origin, seq}) { // it came a second time while the lock was free
 					continue
 				}
 				if !r.receiveRecord(now, &d, seq, rec, batch.places[i]) {

@@ -141,8 +141,8 @@ func (s *state) recordOf(slot logSlot) record {
 	return record{version: slot.version, kind: kindClear}
 }
 
-// has reports whether a dot was processed before, or is one of this node's own: then it is a duplicate.
-func (s *state) has(d dot) bool {
+// duplicate reports whether a dot was processed before, or is one of this node's own, and counts it then.
+func (s *state) duplicate(d dot) bool {
 	if d.origin != s.origin && !s.vector.get(d.origin).has(d.seq) {
 		return false
 	}
@@ -250,9 +250,9 @@ func (s *state) tick(now instant) {
 	s.raiseFloors(now)
 }
 
-// offer says what of it the log has. That the log doesn't have something is only worth
+// answerable says what of some dots the log has. That the log doesn't have something is only worth
 // saying of what isn't on its way to the other node from elsewhere.
-func (s *state) offer(m *originDots) (flags uint64) {
+func (s *state) answerable(m *originDots) (flags uint64) {
 	settled := s.vector.get(m.origin).settled
 	for _, iv := range m.dots {
 		some, all := s.log.knows(m.origin, iv)
