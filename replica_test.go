@@ -366,7 +366,7 @@ func TestReplicaMakesRoomInSteps(t *testing.T) {
 		must(t, r.set(g.now(), fmt.Sprint(i), "v", 0))
 	}
 	rec := record{key: "big", val: string(make([]byte, maxBytes-1000)), version: version{stampOf(g.wall) + 1<<20, 101}}
-	if steps := maxBytes / (EntryOverhead + 5) / evictBatch / 2; true {
+	if steps := maxBytes / (entryOverhead + 5) / evictBatch / 2; true {
 		s, n := r.store, 0
 		for ; s.evictFor(g.now(), &rec, evictBatch); n++ {
 		}

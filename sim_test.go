@@ -241,7 +241,7 @@ func newSim(seed uint64) *sim {
 		}
 	}
 	if chance(4) {
-		c.maxBytes = int64(8+rng.IntN(25)) * (EntryOverhead + 8)
+		c.maxBytes = int64(8+rng.IntN(25)) * (entryOverhead + 8)
 	}
 	if chance(2) {
 		c.tombstones, c.deletionDelay = 1+rng.IntN(8), time.Duration(100+rng.IntN(3000))*time.Millisecond

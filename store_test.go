@@ -180,7 +180,7 @@ func TestStoreDeleteFreesItsPlace(t *testing.T) {
 	r.set("a", "1")
 	r.set("b", "1")
 	r.del("a")
-	if r.len() != 1 || r.bytes() != EntryOverhead+2 {
+	if r.len() != 1 || r.bytes() != entryOverhead+2 {
 		t.Fatal(r.len(), r.bytes())
 	}
 	r.set("c", "1")
