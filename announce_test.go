@@ -6,22 +6,27 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 // A node says once when it is synced, and how it came to that.
 func TestSyncedIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
-		logs := map[uint64]*logLines{}
+		net := memnet.New()
+		logs := map[uint64]*testkit.Log{}
 		start := func(id uint64, edit ...func(*Config)) *Bcache {
-			logs[id] = &logLines{}
+			logs[id] = &testkit.Log{}
 			return memNode(t, net, id, 0, append(edit, func(c *Config) { c.Logger = logs[id] })...)
 		}
 		says := func(id uint64, want ...string) {
 			t.Helper()
 			synctest.Wait()
 			var got []string
-			for _, line := range logs[id].take() {
+			for _, line := range logs[id].Take() {
 				if strings.Contains(line, "synced") {
 					got = append(got, line)
 				}
@@ -45,39 +50,39 @@ func TestSyncedIsLogged(t *testing.T) {
 
 		a := start(1) // without Peers: nothing to say
 		for _, key := range manyKeys("k", 300) {
-			must(t, a.Set(key, "v", 3600))
+			testkit.Must(t, a.Set(key, "v", 3600))
 		}
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		says(1)
 		is(a, true, 0)
 
 		b := start(2, peers)
 		is(b, false, 0)
 		waitSynced(t, b, time.Minute)
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 		says(2, "P bcache: synced with node 1: 300 keys in ")
 		is(b, true, 1)
-		must(t, a.Close())
-		must(t, b.Close())
+		testkit.Must(t, a.Close())
+		testkit.Must(t, b.Close())
 
 		c := start(3, peers)
-		var failed []dialFailure
+		var failed []transport.DialFailure
 		for range 10 {
-			failed = append(failed, dialFailure{addr: "10.0.0.1:7000", err: errors.New("connection refused")})
+			failed = append(failed, transport.DialFailure{Addr: "10.0.0.1:7000", Err: errors.New("connection refused")})
 		}
-		c.peer.transport.(*memTransport).unreachable(failed...)
-		advance(defaultSyncTimeout - 1)
+		c.peer.transport.(*memnet.Transport).SetUnreached(failed...)
+		testkit.Advance(replica.DefaultSyncTimeout - 1)
 		says(3)
-		advance(2 * time.Second)
+		testkit.Advance(2 * time.Second)
 		is(c, true, 0)
 		says(3, "E bcache: declares itself synced: no other node is reached for 10s: "+
 			strings.Repeat("10.0.0.1:7000: connection refused; ", 8)+"and 2 more")
-		must(t, c.Close())
+		testkit.Must(t, c.Close())
 
 		d := start(4, peers) // its Peers are its own address
 		waitSynced(t, d, time.Minute)
 		says(4, "P bcache: declares itself synced: its Peers lead to no other node")
-		must(t, d.Close())
+		testkit.Must(t, d.Close())
 
 		e, f := start(5, peers), start(6, peers)
 		waitSynced(t, e, time.Minute)
@@ -89,9 +94,9 @@ func TestSyncedIsLogged(t *testing.T) {
 
 // The twin in memory lists what a test tells it to.
 func TestMemNetUnreached(t *testing.T) {
-	b := memNode(t, newMemNet(), 1, 0)
-	want := dialFailure{addr: "10.0.0.1:7000", configured: true, err: errors.New("no address")}
-	b.peer.transport.(*memTransport).unreachable(want)
+	b := memNode(t, memnet.New(), 1, 0)
+	want := transport.DialFailure{Addr: "10.0.0.1:7000", Configured: true, Err: errors.New("no address")}
+	b.peer.transport.(*memnet.Transport).SetUnreached(want)
 	if got := b.peer.transport.Unreached(); len(got) != 1 || got[0].String() != want.String() {
 		t.Errorf("%v", got)
 	}

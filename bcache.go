@@ -49,11 +49,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/callqueue"
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/env"
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/keyhash"
+	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/store"
+	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/internal/transport/meshnet"
 )
 
 var (
-	// ErrClosed is returned after [Bcache.Close] by every method that would change something.
-	ErrClosed = errors.New("bcache: closed")
 
 	// ErrUnconfirmed is returned by [Bcache.Close] if some node didn't confirm in time that it has what was
 	// written last.
@@ -77,14 +86,14 @@ type Bcache struct {
 	maxBytes int64
 	settle   time.Duration
 	peer     *peer
-	store    *store // peer.replica.store, for Get
+	store    *store.Store // peer.replica.store, for Get
 	wall     func() int64
 	flights  *flights
-	loads    *loads
+	loads    *fill.Loads
 	fills    fillCounters
 
 	watchers  watchers
-	calls     callGroup // of subscribers and OnStales
+	calls     callqueue.Group // of subscribers and OnStales
 	closed    atomic.Bool
 	closing   sync.Once
 	closeErr  error
@@ -102,35 +111,28 @@ func New(cfg Config) (*Bcache, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return newBcache(cfg.withDefaults(), env{})
-}
-
-// An env is what a node takes from the outside.
-type env struct {
-	now func() time.Time // nil: time.Now
-	// transport makes the node's place in a network; nil: mesh.
-	transport func(id, origin uint64, log *lineLog) (transport, error)
+	return newBcache(cfg.withDefaults(), env.Env{})
 }
 
 // newBcache starts a node from a configuration that is valid and has its defaults.
-func newBcache(cfg Config, e env) (b *Bcache, err error) {
-	now := e.now
+func newBcache(cfg Config, e env.Env) (b *Bcache, err error) {
+	now := e.Now
 	if now == nil {
 		now = time.Now
 	}
-	log := newLineLog(cfg.Logger, now)
+	log := linelog.New(cfg.Logger, now)
 	defer func() {
 		if err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 			defer cancel()
-			log.close(ctx)
+			log.Close(ctx)
 		}
 	}()
 	origin := newOrigin()
-	var t transport
+	var t transport.Transport
 	if cfg.ListenAddr != "" {
-		if e.transport != nil {
-			t, err = e.transport(cfg.PeerID, origin, log)
+		if e.Transport != nil {
+			t, err = e.Transport(cfg.PeerID, origin, log)
 		} else {
 			t, err = newTransport(cfg, origin, log, now)
 		}
@@ -138,30 +140,30 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 			return nil, err
 		}
 	}
-	hash := newKeyHash()
+	hash := keyhash.New()
 	b = &Bcache{
 		maxBytes: cfg.MaxBytes, settle: cfg.Settle,
-		flights: newFlights(hash), loads: newLoads(hash.of),
+		flights: newFlights(hash), loads: fill.NewLoads(hash.Of),
 	}
-	b.peer = newPeer(replicaConfig{
-		id:          cfg.PeerID,
-		origin:      origin,
-		maxSkew:     cfg.MaxClockSkew,
-		logSize:     cfg.LogSize,
-		maxPending:  cfg.MaxPending,
-		changed:     b.changed,
-		first:       len(cfg.Peers) == 0,
-		syncTimeout: cfg.SyncTimeout,
-		minPeers:    cfg.MinPeers,
-		store: storeConfig{
-			maxKeys:       cfg.MaxKeys,
-			maxBytes:      cfg.MaxBytes,
-			deletionDelay: time.Duration(cfg.DeletionDelay) * time.Second,
-			seed:          origin,
-			hash:          hash,
+	b.peer = newPeer(replica.Config{
+		Id:          cfg.PeerID,
+		Origin:      origin,
+		MaxSkew:     cfg.MaxClockSkew,
+		LogSize:     cfg.LogSize,
+		MaxPending:  cfg.MaxPending,
+		Changed:     b.changed,
+		First:       len(cfg.Peers) == 0,
+		SyncTimeout: cfg.SyncTimeout,
+		MinPeers:    cfg.MinPeers,
+		Store: store.Config{
+			MaxKeys:       cfg.MaxKeys,
+			MaxBytes:      cfg.MaxBytes,
+			DeletionDelay: time.Duration(cfg.DeletionDelay) * time.Second,
+			Seed:          origin,
+			Hash:          hash,
 		},
 	}, t, log, now)
-	b.store, b.wall = b.peer.replica.store, b.peer.wall
+	b.store, b.wall = b.peer.replica.Store, b.peer.wall
 	b.watchers.store = b.store
 	if err := b.peer.run(); err != nil {
 		return nil, err
@@ -173,7 +175,7 @@ func newBcache(cfg Config, e env) (b *Bcache, err error) {
 }
 
 // warnIfOpen tells an operator who could do what with a node that other machines reach.
-func warnIfOpen(cfg *Config, addr string, log *lineLog) {
+func warnIfOpen(cfg *Config, addr string, log *linelog.Log) {
 	if loopback(cfg.ListenAddr) || loopback(addr) { // a host's name may mean 127.0.1.1
 		return
 	}
@@ -188,12 +190,12 @@ func warnIfOpen(cfg *Config, addr string, log *lineLog) {
 }
 
 // newTransport is the production transport.
-func newTransport(cfg Config, origin uint64, log *lineLog, now func() time.Time) (transport, error) {
+func newTransport(cfg Config, origin uint64, log *linelog.Log, now func() time.Time) (transport.Transport, error) {
 	key, err := cfg.key()
 	if err != nil {
 		return nil, fmt.Errorf("bcache: can't stretch the Secret: %w", err)
 	}
-	return newMeshTransport(meshConfig{
+	return meshnet.New(meshnet.Config{
 		PeerID:        cfg.PeerID,
 		Origin:        origin,
 		ListenAddr:    cfg.ListenAddr,
@@ -219,13 +221,13 @@ func newOrigin() uint64 {
 }
 
 // changed is called for every write that may have changed what a key has.
-func (b *Bcache) changed(key string, kind kind) {
-	if kind == kindClear {
+func (b *Bcache) changed(key string, kind delta.Kind) {
+	if kind == delta.KindClear {
 		b.flights.forgetAll()
-		b.loads.writtenAll()
+		b.loads.WrittenAll()
 	} else {
 		b.flights.forget(key)
-		b.loads.written(key)
+		b.loads.Written(key)
 	}
 }
 
@@ -240,7 +242,7 @@ func (b *Bcache) Addr() string {
 
 // Members lists the other nodes of the cluster that are known now, sorted by ID. A
 // write that is issued while a node is listed as Direct is sent to it.
-func (b *Bcache) Members() []Member {
+func (b *Bcache) Members() []transport.Member {
 	if b.peer.transport == nil {
 		return nil
 	}
@@ -269,11 +271,11 @@ func (b *Bcache) Close() error {
 		b.closed.Store(true)
 		b.closeBy = time.Now().Add(callLimit)
 		b.watchers.close()
-		b.calls.close()
-		b.loads.close(ErrClosed)
+		b.calls.Close()
+		b.loads.Close(delta.ErrClosed)
 		b.closeErr = b.peer.close()
 	})
-	if calledBack() { // another Close may wait for who calls this one
+	if callqueue.CalledBack() { // another Close may wait for who calls this one
 		b.endLog()
 		return b.closeErr
 	}
@@ -285,7 +287,7 @@ func (b *Bcache) Close() error {
 func (b *Bcache) endCalls() error {
 	ctx, cancel := context.WithDeadline(context.Background(), b.closeBy)
 	defer cancel()
-	left := b.calls.wait(ctx)
+	left := b.calls.Wait(ctx)
 	if !b.endLog() {
 		left = append(left, "the Logger")
 	}
@@ -303,5 +305,8 @@ func (b *Bcache) endLog() bool {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), by)
 	defer cancel()
-	return b.peer.log.close(ctx)
+	return b.peer.log.Close(ctx)
 }
+
+// key is what the transport encrypts with; nil: it doesn't.
+func (c Config) key() ([]byte, error) { return meshnet.StretchSecret(c.Secret) }

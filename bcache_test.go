@@ -14,78 +14,17 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/testkit/live"
 	"go.uber.org/goleak"
 )
 
 // The surface as its users see it, over real mesh connections on loopback.
 
-func node(t testing.TB, edit ...func(*bcache.Config)) *bcache.Bcache {
-	t.Helper()
-	cfg := bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000}
-	for _, e := range edit {
-		e(&cfg)
-	}
-	b, err := bcache.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return b
-}
-
-// cluster starts n nodes that know the first one only, and waits until each has
-// found all the others.
-func cluster(t testing.TB, n int, edit ...func(*bcache.Config)) []*bcache.Bcache {
-	t.Helper()
-	bcache.SkipIfMeshRaces(t)
-	nodes := []*bcache.Bcache{node(t, edit...)}
-	for range n - 1 {
-		nodes = append(nodes, node(t, append(edit, func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} })...))
-	}
-	connected(t, nodes)
-	return nodes
-}
-
-func connected(t testing.TB, nodes []*bcache.Bcache) {
-	t.Helper()
-	for _, b := range nodes {
-		within(t, 20*time.Second, func() error {
-			m := b.Members()
-			direct := 0
-			for _, m := range m {
-				if m.Direct {
-					direct++
-				}
-			}
-			if direct != len(nodes)-1 {
-				return fmt.Errorf("%s sees %+v", b.Addr(), m)
-			}
-			return nil
-		})
-	}
-}
-
-// within waits until cond returns nil.
-func within(t testing.TB, d time.Duration, cond func() error) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(d); ; {
-		err := cond()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatalf("after %v: %v", d, err)
-		}
-	}
-}
-
 func shows(t testing.TB, b *bcache.Bcache, key, want string) {
 	t.Helper()
-	within(t, 10*time.Second, func() error {
+	testkit.Within(t, 10*time.Second, func() error {
 		if got, ok := b.Get(key); !ok || got != want {
 			return fmt.Errorf("Get(%q) = %.40q, %v, want %.40q", key, got, ok, want)
 		}
@@ -95,7 +34,7 @@ func shows(t testing.TB, b *bcache.Bcache, key, want string) {
 
 func gone(t testing.TB, b *bcache.Bcache, key string) {
 	t.Helper()
-	within(t, 10*time.Second, func() error {
+	testkit.Within(t, 10*time.Second, func() error {
 		if got, ok := b.Get(key); ok {
 			return fmt.Errorf("Get(%q) = %.40q, want a miss", key, got)
 		}
@@ -103,41 +42,34 @@ func gone(t testing.TB, b *bcache.Bcache, key string) {
 	})
 }
 
-func ok(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestThreeNodesReplicate(t *testing.T) {
-	nodes := cluster(t, 3)
+	nodes := live.Cluster(t, 3)
 	for i, b := range nodes {
 		key := fmt.Sprint("k", i)
-		ok(t, b.Set(key, "v", 60))
+		testkit.Ok(t, b.Set(key, "v", 60))
 		for _, o := range nodes {
 			shows(t, o, key, "v")
 		}
-		ok(t, nodes[(i+1)%3].Delete(key))
+		testkit.Ok(t, nodes[(i+1)%3].Delete(key))
 		for _, o := range nodes {
 			gone(t, o, key)
 		}
 	}
 	// The node that the others were told of goes; they still have each other.
-	ok(t, nodes[0].Close())
+	testkit.Ok(t, nodes[0].Close())
 	left := nodes[1:]
-	connected(t, left)
+	live.Connected(t, left)
 	for i, b := range left {
-		ok(t, b.Set("after", fmt.Sprint(i), 60))
+		testkit.Ok(t, b.Set("after", fmt.Sprint(i), 60))
 		shows(t, left[1-i], "after", fmt.Sprint(i))
-		ok(t, b.Delete("after"))
+		testkit.Ok(t, b.Delete("after"))
 		gone(t, left[1-i], "after")
 	}
 }
 
 func TestMembers(t *testing.T) {
 	start := time.Now()
-	nodes := cluster(t, 3, func(c *bcache.Config) { c.Secret = "0123456789abcdef" })
+	nodes := live.Cluster(t, 3, func(c *bcache.Config) { c.Secret = "0123456789abcdef" })
 	for i, b := range nodes {
 		members := b.Members()
 		for j, m := range members {
@@ -152,26 +84,26 @@ func TestMembers(t *testing.T) {
 }
 
 func TestPeerIDsAreDrawn(t *testing.T) {
-	nodes := cluster(t, 2) // with the default PeerID, on one host
-	ok(t, nodes[0].Set("k", "v", 60))
+	nodes := live.Cluster(t, 2) // with the default PeerID, on one host
+	testkit.Ok(t, nodes[0].Set("k", "v", 60))
 	shows(t, nodes[1], "k", "v")
 }
 
 func TestOwnAddressAmongPeers(t *testing.T) {
-	bcache.SkipIfMeshRaces(t)
-	addrs := []string{freeAddr(t), freeAddr(t), freeAddr(t)}
+	testkit.SkipIfMeshRaces(t)
+	addrs := []string{testkit.FreeAddr(t), testkit.FreeAddr(t), testkit.FreeAddr(t)}
 	var nodes []*bcache.Bcache
 	for _, addr := range addrs { // the same list for all, as in a deployment
-		nodes = append(nodes, node(t, func(c *bcache.Config) { c.ListenAddr, c.Peers = addr, addrs }))
+		nodes = append(nodes, live.Node(t, func(c *bcache.Config) { c.ListenAddr, c.Peers = addr, addrs }))
 	}
-	connected(t, nodes)
-	ok(t, nodes[2].Set("k", "v", 60))
+	live.Connected(t, nodes)
+	testkit.Ok(t, nodes[2].Set("k", "v", 60))
 	shows(t, nodes[0], "k", "v")
 }
 
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ok(t, err)
+	testkit.Ok(t, err)
 	defer l.Close()
 	b, err := bcache.New(bcache.Config{ListenAddr: l.Addr().String(), MaxKeys: 10})
 	if err == nil {
@@ -184,38 +116,38 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestOversizedValueDoesNotStopReplication(t *testing.T) {
-	nodes := cluster(t, 2)
-	ok(t, nodes[0].Set("k", "old", 60))
+	nodes := live.Cluster(t, 2)
+	testkit.Ok(t, nodes[0].Set("k", "old", 60))
 	shows(t, nodes[1], "k", "old")
 	if err := nodes[0].Set("k", strings.Repeat("x", 11<<20), 60); !errors.Is(err, bcache.ErrTooLarge) {
 		t.Fatalf("Set = %v", err)
 	}
 	gone(t, nodes[1], "k")
-	largest := strings.Repeat("x", bcache.MaxRecordSize-1)
+	largest := strings.Repeat("x", delta.MaxRecordSize-1)
 	for range 20 {
-		ok(t, nodes[0].Set("k", largest, 60))
+		testkit.Ok(t, nodes[0].Set("k", largest, 60))
 	}
 	shows(t, nodes[1], "k", largest)
-	ok(t, nodes[0].Set("after", "v", 60))
+	testkit.Ok(t, nodes[0].Set("after", "v", 60))
 	shows(t, nodes[1], "after", "v")
 }
 
 // What is written right before Close arrives.
 func TestSetThenClose(t *testing.T) {
-	bcache.SkipIfMeshRaces(t)
-	stays := node(t)
+	testkit.SkipIfMeshRaces(t)
+	stays := live.Node(t)
 	for i := range 100 {
-		leaves := node(t, func(c *bcache.Config) { c.Peers = []string{stays.Addr()} })
-		within(t, 10*time.Second, func() error {
+		leaves := live.Node(t, func(c *bcache.Config) { c.Peers = []string{stays.Addr()} })
+		testkit.Within(t, 10*time.Second, func() error {
 			if len(leaves.Members()) != 1 {
 				return errors.New("not connected")
 			}
 			return nil
 		})
 		key := fmt.Sprint("k", i)
-		ok(t, leaves.Set(key, strings.Repeat("x", 100_000), 60))
-		ok(t, leaves.Set(key, "last", 60))
-		ok(t, leaves.Close())
+		testkit.Ok(t, leaves.Set(key, strings.Repeat("x", 100_000), 60))
+		testkit.Ok(t, leaves.Set(key, "last", 60))
+		testkit.Ok(t, leaves.Close())
 		if got, found := stays.Get(key); !found || got != "last" {
 			t.Fatalf("round %d: %q, %v", i, got, found)
 		}
@@ -224,10 +156,10 @@ func TestSetThenClose(t *testing.T) {
 
 // Nodes start and close on one port, again and again: nothing is left of them.
 func TestNewCloseCycles(t *testing.T) {
-	bcache.SkipIfMeshRaces(t)
+	testkit.SkipIfMeshRaces(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	other := node(t)
-	addr := freeAddr(t)
+	other := live.Node(t)
+	addr := testkit.FreeAddr(t)
 	cycles := 200
 	if os.Getenv("CI") != "" {
 		cycles = 1000
@@ -239,20 +171,20 @@ func TestNewCloseCycles(t *testing.T) {
 			t.Fatalf("cycle %d: %v", i, err)
 		}
 		if i%10 == 0 { // otherwise it closes while it connects
-			within(t, 10*time.Second, func() error {
+			testkit.Within(t, 10*time.Second, func() error {
 				if len(b.Members()) != 1 {
 					return errors.New("not connected")
 				}
 				return nil
 			})
 		}
-		ok(t, b.Set("k", "v", 60))
-		ok(t, b.Close())
+		testkit.Ok(t, b.Set("k", "v", 60))
+		testkit.Ok(t, b.Close())
 		if i == cycles/10 {
 			before = usageNow()
 		}
 	}
-	ok(t, other.Close())
+	testkit.Ok(t, other.Close())
 	after := usageNow()
 	t.Logf("%d cycles: goroutines %d -> %d, descriptors %d -> %d, heap %d KiB -> %d KiB", cycles,
 		before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10)
@@ -277,12 +209,12 @@ func usageNow() usage {
 
 // Close comes while everything is under way: nothing panics, nothing hangs.
 func TestCloseDuringEverything(t *testing.T) {
-	bcache.SkipIfMeshRaces(t)
+	testkit.SkipIfMeshRaces(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for range 10 {
-		nodes := []*bcache.Bcache{node(t)}
+		nodes := []*bcache.Bcache{live.Node(t)}
 		for range 2 {
-			nodes = append(nodes, node(t, func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} }))
+			nodes = append(nodes, live.Node(t, func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} }))
 		}
 		var wg sync.WaitGroup
 		var closed atomic.Int32
@@ -299,7 +231,7 @@ func TestCloseDuringEverything(t *testing.T) {
 						if err == nil {
 							err = b.Delete(key)
 						}
-						if err != nil && !errors.Is(err, bcache.ErrClosed) {
+						if err != nil && !errors.Is(err, delta.ErrClosed) {
 							t.Error(err)
 						}
 						b.Get(key)
@@ -329,22 +261,22 @@ func TestCloseDuringEverything(t *testing.T) {
 func TestLocalOnly(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	b, err := bcache.New(bcache.Config{MaxKeys: 2})
-	ok(t, err)
+	testkit.Ok(t, err)
 	if b.Addr() != "" || b.Members() != nil {
 		t.Errorf("Addr %q, Members %v", b.Addr(), b.Members())
 	}
-	ok(t, b.Set("a", "1", 60))
-	ok(t, b.Set("b", "2", 60))
+	testkit.Ok(t, b.Set("a", "1", 60))
+	testkit.Ok(t, b.Set("b", "2", 60))
 	b.Get("a")
-	ok(t, b.Set("c", "3", 60))
+	testkit.Ok(t, b.Set("c", "3", 60))
 	if _, found := b.Get("b"); found || b.Len() != 2 {
 		t.Error("the least recently used wasn't evicted")
 	}
-	ok(t, b.Set("a", "", 60))
+	testkit.Ok(t, b.Set("a", "", 60))
 	if got, found := b.Get("a"); !found || got != "" {
 		t.Error("an empty value isn't a value")
 	}
-	ok(t, b.Set("a", "x", 0))
+	testkit.Ok(t, b.Set("a", "x", 0))
 	if _, found := b.Get("a"); found {
 		t.Error("Set with ttl 0 doesn't delete")
 	}
@@ -352,15 +284,15 @@ func TestLocalOnly(t *testing.T) {
 	if s.Sets != 4 || s.Deletes != 1 || s.Hits != 2 || s.Misses != 2 || s.Evictions != 1 || s.Keys != 1 {
 		t.Errorf("%+v", s)
 	}
-	ok(t, b.Close())
+	testkit.Ok(t, b.Close())
 }
 
 // A Get allocates nothing, and an overwrite what it puts in place: an entry, and a copy of the value.
 func TestAllocations(t *testing.T) {
 	b, err := bcache.New(bcache.Config{MaxKeys: 100})
-	ok(t, err)
+	testkit.Ok(t, err)
 	defer b.Close()
-	ok(t, b.Set("k", "v", 60))
+	testkit.Ok(t, b.Set("k", "v", 60))
 	filler := func(string) (string, error) { return "v", nil }
 	for _, c := range []struct {
 		name string
@@ -380,31 +312,23 @@ func TestAllocations(t *testing.T) {
 
 // Values that have been replaced don't stay in memory, whatever still refers to their keys.
 func TestReplacedValuesAreFreed(t *testing.T) {
-	nodes := cluster(t, 2, func(c *bcache.Config) { c.MaxKeys = 2000 })
+	nodes := live.Cluster(t, 2, func(c *bcache.Config) { c.MaxKeys = 2000 })
 	before := usageNow().heap
 	for i := range 1000 {
 		page := fmt.Sprintf("key-%04d", i) + strings.Repeat("x", 100<<10)
-		ok(t, nodes[0].Set(page[:8], page, 60)) // the key is part of the value
+		testkit.Ok(t, nodes[0].Set(page[:8], page, 60)) // the key is part of the value
 		if i%100 == 99 {
 			shows(t, nodes[1], page[:8], page) // more at once would be dropped
 		}
 	}
 	for i := range 1000 {
-		ok(t, nodes[0].Set(fmt.Sprintf("key-%04d", i), "1", 60))
+		testkit.Ok(t, nodes[0].Set(fmt.Sprintf("key-%04d", i), "1", 60))
 	}
 	shows(t, nodes[1], "key-0999", "1")
-	within(t, 10*time.Second, func() error {
+	testkit.Within(t, 10*time.Second, func() error {
 		if after := usageNow().heap; after > before+2<<20 {
 			return fmt.Errorf("heap %d KiB -> %d KiB", before>>10, after>>10)
 		}
 		return nil
 	})
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ok(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }

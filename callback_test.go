@@ -10,6 +10,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/env"
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport"
 )
 
 // A callbackWorld is a node with all callbacks that there are. One of them does what the test wants,
@@ -84,7 +90,7 @@ func (w *callbackWorld) subscriber(e Event) {
 func newCallbackWorld(t *testing.T, which string) *callbackWorld {
 	w := &callbackWorld{which: which, fillTimeout: 5 * time.Second}
 	b, err := New(Config{MaxKeys: 100, Logger: w})
-	must(t, err)
+	testkit.Must(t, err)
 	w.b = b
 	cfg := LoaderConfig{
 		TTL: time.Minute, StaleOnErrorFor: time.Hour, FillTimeout: w.fillTimeout,
@@ -94,16 +100,16 @@ func newCallbackWorld(t *testing.T, which string) *callbackWorld {
 	one.Fill, many.FillMany = w.fill, w.fillMany
 	typed.Prefix, typed.OnStale = "t:", nil
 	w.one, err = NewLoader(b, one)
-	must(t, err)
+	testkit.Must(t, err)
 	w.many, err = NewLoader(b, many)
-	must(t, err)
+	testkit.Must(t, err)
 	w.typed, err = NewTyped(b, TypedConfig[string]{
 		Codec: w, Loader: typed,
 		Fill: func(context.Context, string) (TypedLoaded[string], error) {
 			return TypedLoaded[string]{Value: "v"}, nil
 		},
 	})
-	must(t, err)
+	testkit.Must(t, err)
 	w.cancel = b.Subscribe(w.subscriber)
 	return w
 }
@@ -122,7 +128,7 @@ func (w *callbackWorld) trigger(t *testing.T) {
 		if v, err := w.one.Get(ctx, "k"); v != "v" || err != nil {
 			t.Errorf("%q, %v", v, err)
 		}
-		advance(2 * time.Minute)
+		testkit.Advance(2 * time.Minute)
 		w.down.Store(true)
 		start := time.Now()
 		if v, err := w.one.Get(ctx, "k"); v != "v" || err != nil || time.Since(start) != 0 {
@@ -198,7 +204,7 @@ func TestCallbacksMayCall(t *testing.T) {
 			w.typed.Get(bg, "k")
 		}, func(w *callbackWorld) time.Duration {
 			if w.which == "Fill" || w.which == "FillMany" {
-				return w.fillTimeout + fillSlack
+				return w.fillTimeout + fill.FillSlack
 			}
 			return 0
 		}},
@@ -233,7 +239,7 @@ func TestCallbacksMayCall(t *testing.T) {
 							ended.Store(int64(time.Since(start)))
 						}
 						w.trigger(t)
-						advance(fillerPatience + time.Second)
+						testkit.Advance(fillerPatience + time.Second)
 						if took := time.Duration(ended.Load()); took < 0 || took > most {
 							t.Errorf("it took %v, at most %v", took, most)
 						}
@@ -293,7 +299,7 @@ func TestCloseWhateverCallbacksDo(t *testing.T) {
 					if w.cancel(); time.Since(start) > callLimit {
 						t.Errorf("cancel took %v", time.Since(start))
 					}
-					advance(2 * time.Hour)
+					testkit.Advance(2 * time.Hour)
 					if !over.Load() {
 						t.Error("it isn't over")
 					}
@@ -357,15 +363,15 @@ func TestFillCycle(t *testing.T) {
 			}
 			return Loaded{Value: "new"}, err
 		}, func(c *LoaderConfig) { c.StaleFor, c.RetryAfter = time.Hour, time.Minute })
-		must(t, b.Delete("r"))
-		must(t, b.Delete("waits"))
+		testkit.Must(t, b.Delete("r"))
+		testkit.Must(t, b.Delete("waits"))
 		outer = newLoader(t, b, func(ctx context.Context, _ string) (Loaded, error) {
 			return Loaded{Value: "slow", TTL: time.Hour}, nil
 		}, forever)
 		loaded(t, refreshed, "r", "new")
 		ran.Wait()
-		advance(2 * time.Minute)
-		must(t, b.Delete("waits"))
+		testkit.Advance(2 * time.Minute)
+		testkit.Must(t, b.Delete("waits"))
 		ran.Add(1)
 		outer = newLoader(t, b, func(ctx context.Context, _ string) (Loaded, error) {
 			val, err := refreshed.Get(ctx, "r") // stale, and refreshed in the background
@@ -391,11 +397,11 @@ func TestFillIgnoresItsContext(t *testing.T) {
 					<-*c
 				}
 			}
-			fill := func(ctx context.Context, key string) (Loaded, error) {
+			fl := func(ctx context.Context, key string) (Loaded, error) {
 				wait()
 				return db.fill(ctx, key)
 			}
-			l := newLoader(t, b, fill, func(c *LoaderConfig) {
+			l := newLoader(t, b, fl, func(c *LoaderConfig) {
 				c.FillTimeout, c.StaleOnErrorFor = 3*time.Second, time.Hour
 				if many {
 					c.Fill = nil
@@ -412,7 +418,7 @@ func TestFillIgnoresItsContext(t *testing.T) {
 				}
 			})
 			loaded(t, l, "k", "old")
-			advance(2 * time.Minute)
+			testkit.Advance(2 * time.Minute)
 			db.set("k", "new")
 			db.set("none", "new")
 			c := make(chan struct{})
@@ -430,11 +436,11 @@ func TestFillIgnoresItsContext(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if took := time.Since(start); took != 3*time.Second+fillSlack {
+			if took := time.Since(start); took != 3*time.Second+fill.FillSlack {
 				t.Errorf("it took %v", took)
 			}
-			stale(t, l, "k", "old", errOverdue)
-			if took := time.Since(start); took != 3*time.Second+fillSlack {
+			stale(t, l, "k", "old", fill.ErrOverdue)
+			if took := time.Since(start); took != 3*time.Second+fill.FillSlack {
 				t.Error("who comes later waits")
 			}
 			close(c)
@@ -451,7 +457,7 @@ func TestOnStaleIsBounded(t *testing.T) {
 	for _, size := range []int{0, 100_000} { // of the keys
 		synctest.Test(t, func(t *testing.T) {
 			b, err := New(Config{MaxKeys: 10_000})
-			must(t, err)
+			testkit.Must(t, err)
 			defer b.Close()
 			db := &testDB{}
 			release := make(chan struct{})
@@ -471,7 +477,7 @@ func TestOnStaleIsBounded(t *testing.T) {
 				db.set(key, "v")
 				loaded(t, l, key, "v")
 			}
-			advance(2 * time.Minute)
+			testkit.Advance(2 * time.Minute)
 			db.fail(errors.New("down"))
 			start := time.Now()
 			for _, key := range want {
@@ -499,30 +505,30 @@ func TestOnStaleIsBounded(t *testing.T) {
 // A New that fails has told the Logger why, and calls it no more.
 func TestNewFailsAndHasLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines logLines
-		lines.hook = func() { time.Sleep(time.Second) }
+		var lines testkit.Log
+		lines.Hook = func() { time.Sleep(time.Second) }
 		errBusy := errors.New("the port is in use")
-		_, err := newBcache(Config{ListenAddr: ":1", MaxKeys: 1, Logger: &lines}, env{
-			transport: func(_, _ uint64, log *lineLog) (transport, error) {
+		_, err := newBcache(Config{ListenAddr: ":1", MaxKeys: 1, Logger: &lines}, env.Env{
+			Transport: func(_, _ uint64, log *linelog.Log) (transport.Transport, error) {
 				log.Printf(0, "it begins")
 				return nil, errBusy
 			}})
 		if !errors.Is(err, errBusy) {
 			t.Error(err)
 		}
-		lines.want(t, "P bcache: it begins")
+		lines.Want(t, "P bcache: it begins")
 	})
 }
 
 // Close from within the Logger ends it: no line comes afterwards.
 func TestCloseWithinTheLogger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines logLines
+		var lines testkit.Log
 		b, err := New(Config{MaxKeys: 10, Logger: &lines})
-		must(t, err)
+		testkit.Must(t, err)
 		closed := make(chan error, 1)
-		lines.hook = func() {
-			lines.hook = nil
+		lines.Hook = func() {
+			lines.Hook = nil
 			closed <- b.Close()
 		}
 		start := time.Now()
@@ -533,7 +539,7 @@ func TestCloseWithinTheLogger(t *testing.T) {
 		}
 		b.peer.log.Printf(0, "third")
 		synctest.Wait()
-		lines.want(t, "P bcache: first")
+		lines.Want(t, "P bcache: first")
 	})
 }
 
@@ -542,7 +548,7 @@ func TestNothingIsCalledAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
 		s := b.newSubscription(func(Event) { t.Error("called after Close") })
-		must(t, b.Close())
+		testkit.Must(t, b.Close())
 		if !s.put(Event{Kind: EventSet}, func() bool { return false }) {
 			t.Error("it counts as lost")
 		}

@@ -9,16 +9,20 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 func TestCloseWaitsForTheLastWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
-		release := net.hold(3)
-		must(t, nodes[0].Set("k", "v", 60))
+		release := net.Hold(3)
+		testkit.Must(t, nodes[0].Set("k", "v", 60))
 		closed := make(chan error)
 		go func() { closed <- nodes[0].Close() }()
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		select {
 		case err := <-closed:
 			t.Fatalf("Close returned before node 3 had the last write: %v", err)
@@ -26,7 +30,7 @@ func TestCloseWaitsForTheLastWrite(t *testing.T) {
 		}
 		start := time.Now()
 		release()
-		must(t, <-closed)
+		testkit.Must(t, <-closed)
 		if took := time.Since(start); took > confirmEvery {
 			t.Errorf("Close took %v after the last answer", took)
 		}
@@ -37,9 +41,9 @@ func TestCloseWaitsForTheLastWrite(t *testing.T) {
 func TestCloseNamesWhoDidNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
-		release := net.hold(3)
+		release := net.Hold(3)
 		defer release()
-		must(t, nodes[0].Set("k", "v", 60))
+		testkit.Must(t, nodes[0].Set("k", "v", 60))
 		start := time.Now()
 		err := nodes[0].Close()
 		if !errors.Is(err, ErrUnconfirmed) || !strings.Contains(err.Error(), "nodes 3") {
@@ -57,16 +61,16 @@ func TestCloseNamesWhoDidNotAnswer(t *testing.T) {
 // A node that connected after some writes doesn't have those, and isn't asked for.
 func TestCloseAsksForWhatTheNeighbourCouldGet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
 		synctest.Wait()
-		must(t, a.Set("early", "v", 60))
+		testkit.Must(t, a.Set("early", "v", 60))
 		synctest.Wait()
 		late := memNode(t, net, 3, 0)
 		synctest.Wait()
-		must(t, a.Set("k", "v", 60))
+		testkit.Must(t, a.Set("k", "v", 60))
 		start := time.Now()
-		must(t, a.Close())
+		testkit.Must(t, a.Close())
 		if time.Since(start) > confirmEvery {
 			t.Error("Close took", time.Since(start))
 		}
@@ -80,17 +84,17 @@ func TestCloseAsksForWhatTheNeighbourCouldGet(t *testing.T) {
 func TestCloseAfterALostFrame(t *testing.T) {
 	for _, repaired := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			net := newMemNet()
+			net := memnet.New()
 			lose := losing(net, 2)
 			a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
 			synctest.Wait()
-			must(t, a.Set("1", "v", 60))
+			testkit.Must(t, a.Set("1", "v", 60))
 			synctest.Wait()
 			lose.Store(true)
-			must(t, a.Set("2", "v", 60))
+			testkit.Must(t, a.Set("2", "v", 60))
 			synctest.Wait()
 			lose.Store(!repaired)
-			must(t, a.Set("3", "v", 60))
+			testkit.Must(t, a.Set("3", "v", 60))
 			start := time.Now()
 			if err := a.Close(); errors.Is(err, ErrUnconfirmed) == repaired || time.Since(start) > confirmTimeout {
 				t.Errorf("Close = %v, after %v", err, time.Since(start))
@@ -108,7 +112,7 @@ func TestCloseTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := three(t)
 		for i, b := range nodes {
-			must(t, b.Set("k", fmt.Sprint(i), 60))
+			testkit.Must(t, b.Set("k", fmt.Sprint(i), 60))
 		}
 		start := time.Now()
 		var wg sync.WaitGroup
@@ -130,17 +134,17 @@ func TestAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := three(t)
 		a := nodes[0]
-		must(t, a.Set("k", "v", 60))
-		must(t, a.Close())
-		must(t, a.Close())
+		testkit.Must(t, a.Set("k", "v", 60))
+		testkit.Must(t, a.Close())
+		testkit.Must(t, a.Close())
 		miss(t, a, "k")
-		if err := a.Set("k", "v", 60); !errors.Is(err, ErrClosed) {
+		if err := a.Set("k", "v", 60); !errors.Is(err, delta.ErrClosed) {
 			t.Errorf("Set = %v", err)
 		}
-		if err := a.Set("k", strings.Repeat("x", MaxRecordSize), 60); !errors.Is(err, ErrClosed) {
+		if err := a.Set("k", strings.Repeat("x", delta.MaxRecordSize), 60); !errors.Is(err, delta.ErrClosed) {
 			t.Errorf("Set of too much = %v", err)
 		}
-		if err := a.Delete("k"); !errors.Is(err, ErrClosed) {
+		if err := a.Delete("k"); !errors.Is(err, delta.ErrClosed) {
 			t.Errorf("Delete = %v", err)
 		}
 		val, err := a.GetWithFiller("k", func(string) (string, error) { return "filled", nil }, 60)
@@ -159,13 +163,13 @@ func TestAfterClose(t *testing.T) {
 // After Close no line is logged, and the Logger isn't called.
 func TestCloseEndsTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
-		var lines logLines
+		net := memnet.New()
+		var lines testkit.Log
 		a := memNode(t, net, 1, 0, func(c *Config) { c.Logger = &lines })
-		must(t, a.Close())
-		lines.take()
+		testkit.Must(t, a.Close())
+		lines.Take()
 		a.peer.log.Errorf(0, "too late")
-		if got := lines.take(); len(got) != 0 {
+		if got := lines.Take(); len(got) != 0 {
 			t.Errorf("logged after Close: %q", got)
 		}
 	})
@@ -178,12 +182,12 @@ func TestOpenNodeWarns(t *testing.T) {
 		want         int
 	}{{":7000", "", 1}, {"10.0.0.1:7000", "", 1}, {"127.0.0.1:7000", "", 0}, {":7000", "0123456789abcdef", 0}} {
 		synctest.Test(t, func(t *testing.T) {
-			var lines logLines
-			memNode(t, newMemNet(), 1, 0, func(c *Config) { c.ListenAddr, c.Secret, c.Logger = tt.addr, tt.secret, &lines })
-			advance(time.Minute)
+			var lines testkit.Log
+			memNode(t, memnet.New(), 1, 0, func(c *Config) { c.ListenAddr, c.Secret, c.Logger = tt.addr, tt.secret, &lines })
+			testkit.Advance(time.Minute)
 			warnings := 0
 			synctest.Wait() // lines are queued
-			for _, line := range lines.take() {
+			for _, line := range lines.Take() {
 				if strings.Contains(line, "no Secret is set") {
 					warnings++
 				}
@@ -200,19 +204,19 @@ func TestExpiredEntriesGoOnTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, maxKeys := range []int{10, 100_000} {
 			b, err := New(Config{MaxKeys: maxKeys})
-			must(t, err)
+			testkit.Must(t, err)
 			for i := range 10 {
-				must(t, b.Set(fmt.Sprint(i), "v", 60))
+				testkit.Must(t, b.Set(fmt.Sprint(i), "v", 60))
 			}
-			advance(59 * time.Second)
+			testkit.Advance(59 * time.Second)
 			if b.Len() != 10 {
 				t.Errorf("Len = %d before the deadline", b.Len())
 			}
-			advance(11 * time.Second)
+			testkit.Advance(11 * time.Second)
 			if s := b.Stats(); b.Len() != 0 || s.Expirations != 10 || s.Bytes != 0 {
 				t.Errorf("Len = %d, %d expirations, %d bytes", b.Len(), s.Expirations, s.Bytes)
 			}
-			must(t, b.Close())
+			testkit.Must(t, b.Close())
 		}
 	})
 }
@@ -220,22 +224,22 @@ func TestExpiredEntriesGoOnTheirOwn(t *testing.T) {
 // A node whose clock is set back by much says that the others won't follow.
 func TestClockSetBackIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
-		var lines, others logLines
+		net := memnet.New()
+		var lines, others testkit.Log
 		var skew atomic.Int64
 		a := memNodeAt(t, net, 1, &skew, func(c *Config) { c.Logger = &lines })
 		b := memNode(t, net, 2, 0, func(c *Config) { c.Logger = &others })
 		synctest.Wait()
 		skew.Store(int64(time.Hour))
-		must(t, a.Set("k", "v", 60))
+		testkit.Must(t, a.Set("k", "v", 60))
 		synctest.Wait()
 		miss(t, b, "k")
-		if got := strings.Join(others.take(), "\n"); !strings.Contains(got, "check the clocks") {
+		if got := strings.Join(others.Take(), "\n"); !strings.Contains(got, "check the clocks") {
 			t.Errorf("the other node logged %q", got)
 		}
 		skew.Store(0)
-		advance(2 * time.Second)
-		if got := strings.Join(lines.take(), "\n"); !strings.Contains(got, "clock was set back") {
+		testkit.Advance(2 * time.Second)
+		if got := strings.Join(lines.Take(), "\n"); !strings.Contains(got, "clock was set back") {
 			t.Errorf("logged %q", got)
 		}
 	})

@@ -9,6 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/internal/wire"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -29,16 +33,9 @@ func miss(t *testing.T, b *Bcache, key string) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func three(t *testing.T, skews ...time.Duration) (*memnet.Net, []*Bcache) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func three(t *testing.T, skews ...time.Duration) (*memNet, []*Bcache) {
-	t.Helper()
-	net := newMemNet()
+	net := memnet.New()
 	var nodes []*Bcache
 	for i := range 3 {
 		var skew time.Duration
@@ -56,13 +53,13 @@ func TestClusterSetAndDelete(t *testing.T) {
 		_, nodes := three(t)
 		for i, b := range nodes {
 			key := fmt.Sprint("k", i)
-			must(t, b.Set(key, "v", 60))
+			testkit.Must(t, b.Set(key, "v", 60))
 			get(t, b, key, "v") // at once, here
 			synctest.Wait()
 			for _, o := range nodes {
 				get(t, o, key, "v")
 			}
-			must(t, nodes[(i+1)%3].Delete(key))
+			testkit.Must(t, nodes[(i+1)%3].Delete(key))
 			synctest.Wait()
 			for _, o := range nodes {
 				miss(t, o, key)
@@ -75,13 +72,13 @@ func TestClusterSetAndDelete(t *testing.T) {
 func TestClusterShorterTTLWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := three(t)
-		must(t, nodes[0].Set("k", "long", 3600))
-		must(t, nodes[0].Set("k", "short", 1))
+		testkit.Must(t, nodes[0].Set("k", "long", 3600))
+		testkit.Must(t, nodes[0].Set("k", "short", 1))
 		synctest.Wait()
 		for _, b := range nodes {
 			get(t, b, "k", "short")
 		}
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		for _, b := range nodes {
 			miss(t, b, "k")
 		}
@@ -91,15 +88,15 @@ func TestClusterShorterTTLWins(t *testing.T) {
 // The original lost a Delete on a node that didn't hold the key.
 func TestClusterDeleteOfUnknownKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		a := memNode(t, net, 1, 0)
 		synctest.Wait()
-		must(t, a.Set("k", "v", 60))
+		testkit.Must(t, a.Set("k", "v", 60))
 		synctest.Wait()
-		advance(time.Millisecond)
+		testkit.Advance(time.Millisecond)
 		b := memNode(t, net, 2, 0) // comes later, without the key
 		synctest.Wait()
-		must(t, b.Delete("k"))
+		testkit.Must(t, b.Delete("k"))
 		synctest.Wait()
 		miss(t, a, "k")
 	})
@@ -110,7 +107,7 @@ func TestClusterConcurrentWritesAgree(t *testing.T) {
 		_, nodes := three(t)
 		for range 100 {
 			for i, b := range nodes { // the same millisecond: equal stamps
-				must(t, b.Set("k", fmt.Sprint("from ", i), 60))
+				testkit.Must(t, b.Set("k", fmt.Sprint("from ", i), 60))
 			}
 			synctest.Wait()
 			want, _ := nodes[0].Get("k")
@@ -125,9 +122,9 @@ func TestClusterConcurrentWritesAgree(t *testing.T) {
 func TestClusterCausalOrderDespiteSkew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := three(t, 250*time.Millisecond, -250*time.Millisecond)
-		must(t, nodes[0].Set("k", "first", 60))
+		testkit.Must(t, nodes[0].Set("k", "first", 60))
 		synctest.Wait()
-		must(t, nodes[1].Set("k", "second", 60))
+		testkit.Must(t, nodes[1].Set("k", "second", 60))
 		synctest.Wait()
 		for _, b := range nodes {
 			get(t, b, "k", "second")
@@ -138,13 +135,13 @@ func TestClusterCausalOrderDespiteSkew(t *testing.T) {
 func TestClusterDeadlineIsTheSameEverywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
-		release := net.hold(2)
-		must(t, nodes[0].Set("k", "v", 5))
-		advance(4 * time.Second)
+		release := net.Hold(2)
+		testkit.Must(t, nodes[0].Set("k", "v", 5))
+		testkit.Advance(4 * time.Second)
 		release() // arrives 4 s late: 1 s of life is left
 		synctest.Wait()
 		get(t, nodes[1], "k", "v")
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		for _, b := range nodes {
 			miss(t, b, "k")
 		}
@@ -154,11 +151,11 @@ func TestClusterDeadlineIsTheSameEverywhere(t *testing.T) {
 func TestClusterArrivesExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
-		must(t, nodes[0].Set("k", "old", 3600))
+		testkit.Must(t, nodes[0].Set("k", "old", 3600))
 		synctest.Wait()
-		release := net.hold(2)
-		must(t, nodes[0].Set("k", "new", 1))
-		advance(2 * time.Second)
+		release := net.Hold(2)
+		testkit.Must(t, nodes[0].Set("k", "new", 1))
+		testkit.Advance(2 * time.Second)
 		release()
 		synctest.Wait()
 		miss(t, nodes[1], "k") // not the old value, which "new" had replaced
@@ -171,34 +168,34 @@ func TestClusterRefusesTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
 		var skew atomic.Int64
-		var lines logLines
+		var lines testkit.Log
 		nodes[1] = memNodeAt(t, net, 4, &skew, func(c *Config) { c.Logger = &lines })
-		must(t, nodes[0].Set("k", "now", 60))
+		testkit.Must(t, nodes[0].Set("k", "now", 60))
 		synctest.Wait()
 		skew.Store(int64(2 * time.Second))
-		must(t, nodes[1].Set("k", "ahead", 60))
-		must(t, nodes[1].Set("new", "ahead", 60))
+		testkit.Must(t, nodes[1].Set("k", "ahead", 60))
+		testkit.Must(t, nodes[1].Set("new", "ahead", 60))
 		synctest.Wait()
 		miss(t, nodes[0], "k")
 		miss(t, nodes[0], "new")
 		if n := nodes[0].Stats().RefusedFuture; n != 2 {
 			t.Errorf("RefusedFuture = %d, want 2", n)
 		}
-		must(t, nodes[0].Set("k", "again", 60))
+		testkit.Must(t, nodes[0].Set("k", "again", 60))
 		get(t, nodes[0], "k", "again")
 
 		// Soon the connections are cut, until the clock is right again; and by then what was
 		// refused is in the past.
-		advance(5 * time.Second)
+		testkit.Advance(5 * time.Second)
 		synctest.Wait() // lines are queued
-		if got := strings.Join(lines.take(), "\n"); !strings.Contains(got, "clocks differ by more than 500 ms") || !strings.Contains(got, "2000-01-01T") {
+		if got := strings.Join(lines.Take(), "\n"); !strings.Contains(got, "clocks differ by more than 500 ms") || !strings.Contains(got, "2000-01-01T") {
 			t.Errorf("logged %q", got)
 		}
 		if n := nodes[0].Stats().SkewCut + nodes[1].Stats().SkewCut; n == 0 {
 			t.Error("nobody was cut")
 		}
 		skew.Store(0)
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 		get(t, nodes[1], "k", "ahead") // stamped later, though written before
 		get(t, nodes[0], "k", "ahead")
 		get(t, nodes[0], "new", "ahead")
@@ -207,15 +204,15 @@ func TestClusterRefusesTheFuture(t *testing.T) {
 
 func TestClusterTooLargeDeletesEverywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		small := memNode(t, net, 1, 0, func(c *Config) { c.MaxBytes = 10_000 })
 		big := memNode(t, net, 2, 0)
 		synctest.Wait()
 
-		must(t, big.Set("k", "old", 60))
+		testkit.Must(t, big.Set("k", "old", 60))
 		synctest.Wait()
 		get(t, small, "k", "old")
-		if err := big.Set("k", strings.Repeat("x", MaxRecordSize), 60); !errors.Is(err, ErrTooLarge) {
+		if err := big.Set("k", strings.Repeat("x", delta.MaxRecordSize), 60); !errors.Is(err, ErrTooLarge) {
 			t.Fatalf("Set = %v, want ErrTooLarge", err)
 		}
 		synctest.Wait()
@@ -223,10 +220,10 @@ func TestClusterTooLargeDeletesEverywhere(t *testing.T) {
 		miss(t, small, "k")
 
 		// The largest record travels; a node that can't hold it gives up the old value.
-		must(t, small.Set("k", "old", 60))
+		testkit.Must(t, small.Set("k", "old", 60))
 		synctest.Wait()
-		value := strings.Repeat("x", MaxRecordSize-1)
-		must(t, big.Set("k", value, 60))
+		value := strings.Repeat("x", delta.MaxRecordSize-1)
+		testkit.Must(t, big.Set("k", value, 60))
 		synctest.Wait()
 		get(t, big, "k", value)
 		miss(t, small, "k")
@@ -235,7 +232,7 @@ func TestClusterTooLargeDeletesEverywhere(t *testing.T) {
 		}
 
 		// And what follows still replicates.
-		must(t, big.Set("after", "v", 60))
+		testkit.Must(t, big.Set("after", "v", 60))
 		synctest.Wait()
 		get(t, small, "after", "v")
 	})
@@ -246,7 +243,7 @@ func TestClusterArbitraryBytes(t *testing.T) {
 		_, nodes := three(t)
 		for _, key := range []string{"", "\x00", "a\x00b", "\xff\xfe", "ключ", strings.Repeat("k", 70_000)} {
 			for _, val := range []string{"", "\x00", "\xc3\x28", strings.Repeat("v", 70_000)} {
-				must(t, nodes[0].Set(key, val, 60))
+				testkit.Must(t, nodes[0].Set(key, val, 60))
 				synctest.Wait()
 				get(t, nodes[2], key, val)
 			}
@@ -256,12 +253,12 @@ func TestClusterArbitraryBytes(t *testing.T) {
 
 func TestClusterEvictionIsLocal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		small := memNode(t, net, 1, 0, func(c *Config) { c.MaxKeys = 10 })
 		big := memNode(t, net, 2, 0)
 		synctest.Wait()
 		for i := range 100 {
-			must(t, small.Set(fmt.Sprint(i), "v", 60))
+			testkit.Must(t, small.Set(fmt.Sprint(i), "v", 60))
 		}
 		synctest.Wait()
 		if small.Len() != 10 || big.Len() != 100 {
@@ -272,20 +269,20 @@ func TestClusterEvictionIsLocal(t *testing.T) {
 
 func TestClusterLargeBatchIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		largest := 0
-		net.filter = func(_, _ uint64, frame []byte) bool { largest = max(largest, len(frame)); return true }
+		net.Filter = func(_, _ uint64, frame []byte) bool { largest = max(largest, len(frame)); return true }
 		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
 		synctest.Wait()
 		val := strings.Repeat("x", 100_000)
 		for i := range 100 {
-			must(t, a.Set(fmt.Sprint(i), val, 60))
+			testkit.Must(t, a.Set(fmt.Sprint(i), val, 60))
 		}
 		synctest.Wait()
 		if b.Len() != 100 {
 			t.Errorf("Len = %d, want 100", b.Len())
 		}
-		if largest > maxFrame+100_100 {
+		if largest > wire.MaxFrame+100_100 {
 			t.Errorf("a frame of %d bytes", largest)
 		}
 	})
@@ -293,9 +290,9 @@ func TestClusterLargeBatchIsCut(t *testing.T) {
 
 func TestClusterIsSilentWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		var frames, bytes atomic.Int64
-		net.filter = func(_, _ uint64, frame []byte) bool {
+		net.Filter = func(_, _ uint64, frame []byte) bool {
 			frames.Add(1)
 			bytes.Add(int64(len(frame)))
 			return true
@@ -303,12 +300,12 @@ func TestClusterIsSilentWhenIdle(t *testing.T) {
 		a, _ := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
 		synctest.Wait()
 		for i := range 1000 {
-			must(t, a.Set(fmt.Sprint(i), "v", 3600))
+			testkit.Must(t, a.Set(fmt.Sprint(i), "v", 3600))
 		}
-		advance(90 * time.Second)
+		testkit.Advance(90 * time.Second)
 		frames.Store(0)
 		bytes.Store(0)
-		advance(10 * time.Minute)
+		testkit.Advance(10 * time.Minute)
 		// A ping and its pong, each way, every 10 seconds.
 		if n := frames.Load(); n > 4*61 || bytes.Load() > 100*n {
 			t.Errorf("%d frames of %d bytes in ten idle minutes", n, bytes.Load())
@@ -320,18 +317,18 @@ func TestClusterIsSilentWhenIdle(t *testing.T) {
 func TestClusterMalformedFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
-		good := appendDelta(nil, 77, 1, []record{{key: "k", val: "v", version: version{stampOf(time.Now().UnixMilli()), 77}}})
+		good := wire.AppendDelta(nil, 77, 1, []delta.Record{{Key: "k", Val: "v", Version: delta.Version{Stamp: delta.StampOf(time.Now().UnixMilli()), Origin: 77}}})
 		send := func(frame []byte) {
-			net.mu.Lock()
-			defer net.mu.Unlock()
-			to := net.nodes[2]
-			to.enqueue(func() { to.h.Receive(1, frame) })
+			net.Mu.Lock()
+			defer net.Mu.Unlock()
+			to := net.Nodes[2]
+			to.Enqueue(func() { to.H.Receive(1, frame) })
 		}
 		for n := range len(good) {
 			send(good[:n])
 		}
 		send([]byte{9, 1, 2, 3})
-		send([]byte{wireVersion, 200})
+		send([]byte{wire.Version, 200})
 		synctest.Wait()
 		miss(t, nodes[1], "k")
 		s := nodes[1].Stats()
@@ -353,23 +350,23 @@ func TestClusterMalformedFrames(t *testing.T) {
 func TestClusterWithALaterVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
-		later := net.transport(9, 77)
+		later := net.Transport(9, 77)
 		pongs := make(pongHandler, 100)
-		must(t, later.Start(pongs))
+		testkit.Must(t, later.Start(pongs))
 		defer later.Close()
 		synctest.Wait()
 		for _, key := range []string{"a", "b", "c", "d"} {
-			must(t, nodes[0].Set(key, "old", 60))
+			testkit.Must(t, nodes[0].Set(key, "old", 60))
 		}
 		synctest.Wait()
 
 		// The fields that docs/wire.proto has.
 		const deltaBase, deltaRecord, recordKey, recordVal = 3<<3 | 1, 4<<3 | 2, 2<<3 | 2, 3<<3 | 2
-		stamp := stampOf(time.Now().UnixMilli() + 1)
+		stamp := delta.StampOf(time.Now().UnixMilli() + 1)
 		var body []byte
-		body = appendFixed64(body, deltaOrigin, 77)
-		body = appendVarint(body, deltaFirst, 1)
-		body = appendFixed64(body, deltaBase, stamp)
+		body = wire.AppendFixed64(body, wire.DeltaOrigin, 77)
+		body = wire.AppendVarint(body, wire.DeltaFirst, 1)
+		body = wire.AppendFixed64(body, deltaBase, stamp)
 		record := func(fields ...func([]byte) []byte) {
 			var b []byte
 			for _, f := range fields {
@@ -391,9 +388,9 @@ func TestClusterWithALaterVersion(t *testing.T) {
 		record(str(recordKey, "d"), str(recordVal, "of today"))
 		body = protowire.AppendVarint(protowire.AppendTag(body, 100, protowire.VarintType), 1)
 
-		later.Broadcast(append([]byte{wireVersion, frameDelta}, body...))
-		later.Broadcast([]byte{wireVersion + 1, frameDelta, 1, 2, 3})
-		later.Broadcast([]byte{wireVersion, 200, 1, 2, 3})
+		later.Broadcast(append([]byte{wire.Version, wire.FrameDelta}, body...))
+		later.Broadcast([]byte{wire.Version + 1, wire.FrameDelta, 1, 2, 3})
+		later.Broadcast([]byte{wire.Version, 200, 1, 2, 3})
 		synctest.Wait()
 		for _, b := range nodes {
 			miss(t, b, "a")
@@ -404,25 +401,25 @@ func TestClusterWithALaterVersion(t *testing.T) {
 				t.Errorf("Unsupported %d, Malformed %d", s.Unsupported, s.Malformed)
 			}
 		}
-		must(t, later.Send(1, appendPing(nil, ping{origin: 77, seq: 4}), false))
-		if p := <-pongs; p.to != 4 || p.from != 0 {
-			t.Errorf("covered (%d, %d], want all four", p.from, p.to)
+		testkit.Must(t, later.Send(1, wire.AppendPing(nil, wire.Ping{Origin: 77, Seq: 4}), false))
+		if p := <-pongs; p.To != 4 || p.From != 0 {
+			t.Errorf("covered (%d, %d], want all four", p.From, p.To)
 		}
-		must(t, nodes[1].Set("a", "new", 60))
+		testkit.Must(t, nodes[1].Set("a", "new", 60))
 		synctest.Wait()
 		get(t, nodes[2], "a", "new")
 	})
 }
 
 // A pongHandler collects the pongs that a bare transport gets.
-type pongHandler chan pong
+type pongHandler chan wire.Pong
 
 func (pongHandler) Joined(_, _ uint64)      {}
 func (pongHandler) Left(uint64)             {}
 func (pongHandler) Moved(uint64, bool)      {}
 func (pongHandler) Arriving(uint64, []byte) {}
 func (h pongHandler) Receive(_ uint64, frame []byte) {
-	if p, err := decodePong(frame); err == nil {
+	if p, err := wire.DecodePong(frame); err == nil {
 		h <- p
 	}
 }

@@ -13,6 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/transport/meshnet"
 )
 
 // ErrConfig is wrapped by every error about a [Config], [LoaderConfig] or [TypedConfig] that can't work.
@@ -168,8 +172,8 @@ func (c Config) validate() error {
 				"address listened on", c.AdvertiseAddr, err)
 		}
 	}
-	if n := len(c.Secret); n > 0 && n < minSecret {
-		wrong("Secret has %d bytes: must have at least %d, or none for an open cluster", n, minSecret)
+	if n := len(c.Secret); n > 0 && n < meshnet.MinSecret {
+		wrong("Secret has %d bytes: must have at least %d, or none for an open cluster", n, meshnet.MinSecret)
 	}
 	if n := len(c.ClusterName); n > maxClusterName {
 		wrong("ClusterName has %d bytes: must have at most %d", n, maxClusterName)
@@ -191,14 +195,11 @@ func (c Config) validate() error {
 	limit("MaxConns", int64(c.MaxConns), fmt.Sprintf("1 or more, or 0 for %d", defaultMaxConns))
 	if c.MaxPending != 0 && c.MaxPending < minMaxPending {
 		wrong("MaxPending is %d: must be %d or more, or 0 for %d",
-			c.MaxPending, minMaxPending, defaultMaxPending)
+			c.MaxPending, minMaxPending, replica.DefaultMaxPending)
 	}
 	limit("LogSize", int64(c.LogSize), "1 or more, or 0 for as many as MaxKeys")
 	return errors.Join(errs...)
 }
-
-// key is what the transport encrypts with; nil: it doesn't.
-func (c Config) key() ([]byte, error) { return stretchSecret(c.Secret) }
 
 // networkFields says which fields are set that mean nothing without a network.
 func (c Config) networkFields() []string {
@@ -232,15 +233,10 @@ const (
 	// NTP keeps clocks within tens of milliseconds; one further off is broken.
 	defaultMaxClockSkew = 500 * time.Millisecond
 
-	// Names take seconds to be resolved and other nodes to start; a service that starts alone
-	// shouldn't take longer.
-	defaultSyncTimeout = 10 * time.Second
-
 	// Every node connects to all others: this bounds strangers, not sensible clusters.
 	defaultMaxConns = 256
 
-	minMaxPending     = 2 * MaxRecordSize
-	defaultMaxPending = 64 << 20
+	minMaxPending = 2 * delta.MaxRecordSize
 
 	// A small cache still needs room for the writes of a short partition; a large
 	// one needn't remember each of its keys to catch up.
@@ -259,9 +255,9 @@ func (c Config) withDefaults() Config {
 	c.Peers = slices.Clone(c.Peers)
 	c.DeletionDelay = cmp.Or(c.DeletionDelay, defaultDeletionDelay)
 	c.MaxClockSkew = cmp.Or(c.MaxClockSkew, defaultMaxClockSkew)
-	c.SyncTimeout = cmp.Or(c.SyncTimeout, defaultSyncTimeout)
+	c.SyncTimeout = cmp.Or(c.SyncTimeout, replica.DefaultSyncTimeout)
 	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
-	c.MaxPending = cmp.Or(c.MaxPending, defaultMaxPending)
+	c.MaxPending = cmp.Or(c.MaxPending, replica.DefaultMaxPending)
 	c.LogSize = cmp.Or(c.LogSize, min(max(c.MaxKeys, minDefaultLogSize), maxDefaultLogSize))
 	return c
 }
@@ -320,5 +316,5 @@ func notInHostName(r rune) bool {
 // Without a host it isn't: that is all interfaces.
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	return err == nil && loopbackHost(host)
+	return err == nil && meshnet.LoopbackHost(host)
 }

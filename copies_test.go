@@ -7,6 +7,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 // cutOut returns a string of 16 bytes that is part of one of 256 KiB, as those are that were cut out of
@@ -32,7 +36,7 @@ func TestCopiesOfItsOwn(t *testing.T) {
 		l, err := NewLoader(b, LoaderConfig{
 			TTL: time.Hour, NegativeTTL: time.Hour, FillTimeout: time.Second, ClusterWide: wide, Fill: load,
 		})
-		must(t, err)
+		testkit.Must(t, err)
 		return l
 	}
 	many := func(b *Bcache) *Loader {
@@ -46,7 +50,7 @@ func TestCopiesOfItsOwn(t *testing.T) {
 				return values, nil
 			},
 		})
-		must(t, err)
+		testkit.Must(t, err)
 		return l
 	}
 	raw := func(b *Bcache) *Typed[string] {
@@ -56,7 +60,7 @@ func TestCopiesOfItsOwn(t *testing.T) {
 				return TypedLoaded[string]{Value: cutOut("v")}, nil
 			},
 		})
-		must(t, err)
+		testkit.Must(t, err)
 		return ty
 	}
 	for _, door := range []struct {
@@ -65,44 +69,44 @@ func TestCopiesOfItsOwn(t *testing.T) {
 		put  func(b *Bcache) func(key string)
 	}{
 		{"Set", n, func(b *Bcache) func(string) {
-			return func(key string) { must(t, b.Set(key, cutOut("v"), 3600)) }
+			return func(key string) { testkit.Must(t, b.Set(key, cutOut("v"), 3600)) }
 		}},
 		{"Set again", 1, func(b *Bcache) func(string) {
-			return func(string) { must(t, b.SetWithTTL("k", cutOut("v"), NoExpiry)) }
+			return func(string) { testkit.Must(t, b.SetWithTTL("k", cutOut("v"), NoExpiry)) }
 		}},
 		{"the key of a Set", n, func(b *Bcache) func(string) {
-			return func(key string) { must(t, b.Set(cutOut(key), "v", 3600)) }
+			return func(key string) { testkit.Must(t, b.Set(cutOut(key), "v", 3600)) }
 		}},
 		{"an empty value", n, func(b *Bcache) func(string) {
-			return func(key string) { must(t, b.Set(key, cutOut("v")[:0], 3600)) }
+			return func(key string) { testkit.Must(t, b.Set(key, cutOut("v")[:0], 3600)) }
 		}},
 		{"the key of a Delete", 0, func(b *Bcache) func(string) {
-			return func(key string) { must(t, b.Delete(cutOut(key))) }
+			return func(key string) { testkit.Must(t, b.Delete(cutOut(key))) }
 		}},
 		{"the key of a value that is too large", 0, func(b *Bcache) func(string) {
-			return func(key string) { _ = b.Set(cutOut(key), strings.Repeat("v", MaxRecordSize), 60) }
+			return func(key string) { _ = b.Set(cutOut(key), strings.Repeat("v", delta.MaxRecordSize), 60) }
 		}},
 		{"values that were deleted", 0, func(b *Bcache) func(string) {
 			return func(key string) {
-				must(t, b.Set(key, big+key, 3600))
-				must(t, b.Delete(key))
+				testkit.Must(t, b.Set(key, big+key, 3600))
+				testkit.Must(t, b.Delete(key))
 			}
 		}},
 		{"values that were replaced", n, func(b *Bcache) func(string) {
 			return func(key string) {
-				must(t, b.Set(key, big+key, 3600))
-				must(t, b.Set(key, "v", 3600))
+				testkit.Must(t, b.Set(key, big+key, 3600))
+				testkit.Must(t, b.Set(key, "v", 3600))
 			}
 		}},
 		{"GetWithFiller", n, func(b *Bcache) func(string) {
-			return func(key string) { _, err := b.GetWithFiller(cutOut(key), val, 3600); must(t, err) }
+			return func(key string) { _, err := b.GetWithFiller(cutOut(key), val, 3600); testkit.Must(t, err) }
 		}},
 		{"a provisional value", n, func(b *Bcache) func(string) {
 			return func(key string) { provisional(t, b, cutOut(key), cutOut("v")) }
 		}},
 		{"Loader.Get", n, func(b *Bcache) func(string) {
 			l := loading(b, false)
-			return func(key string) { _, err := l.Get(context.Background(), cutOut(key)); must(t, err) }
+			return func(key string) { _, err := l.Get(context.Background(), cutOut(key)); testkit.Must(t, err) }
 		}},
 		{"a negative", n, func(b *Bcache) func(string) {
 			l := loading(b, false)
@@ -110,40 +114,40 @@ func TestCopiesOfItsOwn(t *testing.T) {
 		}},
 		{"Loader.Get, cluster-wide", n, func(b *Bcache) func(string) {
 			l := loading(b, true)
-			return func(key string) { _, err := l.Get(context.Background(), cutOut(key)); must(t, err) }
+			return func(key string) { _, err := l.Get(context.Background(), cutOut(key)); testkit.Must(t, err) }
 		}},
 		{"Loader.GetMany", 2 * n, func(b *Bcache) func(string) {
 			l := many(b)
 			return func(key string) {
 				_, err := l.GetMany(context.Background(), []string{cutOut(key), cutOut("-" + key)})
-				must(t, err)
+				testkit.Must(t, err)
 			}
 		}},
 		{"Typed.Get", n, func(b *Bcache) func(string) {
 			ty := raw(b)
-			return func(key string) { _, err := ty.Get(context.Background(), cutOut(key)); must(t, err) }
+			return func(key string) { _, err := ty.Get(context.Background(), cutOut(key)); testkit.Must(t, err) }
 		}},
 		{"Typed.Set", n, func(b *Bcache) func(string) {
 			ty := raw(b)
-			return func(key string) { must(t, ty.Set(key, cutOut("v"), time.Hour)) }
+			return func(key string) { testkit.Must(t, ty.Set(key, cutOut("v"), time.Hour)) }
 		}},
 	} {
 		for _, nodes := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%s, %d nodes", door.name, nodes), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					net := newMemNet()
+					net := memnet.New()
 					b := memNode(t, net, 1, 0)
 					if nodes == 2 { // it holds a copy of everything too
 						memNode(t, net, 2, 0)
-						advance(5 * time.Second) // they know that they are synced
+						testkit.Advance(5 * time.Second) // they know that they are synced
 					}
 					put := door.put(b)
-					before := storeHeap()
+					before := testkit.Heap()
 					for i := range n {
 						put(fmt.Sprint("k", i))
 					}
 					synctest.Wait() // nothing is under way any more
-					grew := storeHeap() - before
+					grew := testkit.Heap() - before
 					if b.Len() != door.held {
 						t.Errorf("%d keys are held, want %d", b.Len(), door.held)
 					}

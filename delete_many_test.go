@@ -8,6 +8,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 func manyKeys(prefix string, n int) (keys []string) {
@@ -23,10 +28,10 @@ func TestDeleteMany(t *testing.T) {
 		_, nodes := three(t)
 		keys := manyKeys("k", 500)
 		for _, key := range append(keys, "other") {
-			must(t, nodes[0].Set(key, "v", 60))
+			testkit.Must(t, nodes[0].Set(key, "v", 60))
 		}
 		synctest.Wait()
-		long := strings.Repeat("x", MaxRecordSize+1)
+		long := strings.Repeat("x", delta.MaxRecordSize+1)
 		keys = append([]string{long, "absent", "k7"}, keys...)
 		err := nodes[1].DeleteMany(keys)
 		var errs KeyErrors
@@ -46,10 +51,10 @@ func TestDeleteMany(t *testing.T) {
 		if n := nodes[1].Stats().Deletes; n != 502 {
 			t.Errorf("%d deletes", n)
 		}
-		must(t, nodes[1].DeleteMany(nil))
-		must(t, nodes[1].Close())
+		testkit.Must(t, nodes[1].DeleteMany(nil))
+		testkit.Must(t, nodes[1].Close())
 		for _, keys := range [][]string{nil, {"k"}, {long}} {
-			if err := nodes[1].DeleteMany(keys); !errors.Is(err, ErrClosed) {
+			if err := nodes[1].DeleteMany(keys); !errors.Is(err, delta.ErrClosed) {
 				t.Errorf("after Close: %.100v", err)
 			}
 		}
@@ -59,13 +64,13 @@ func TestDeleteMany(t *testing.T) {
 // However many keys there are, others get the lock after each 64, and the outbox isn't flooded.
 func TestDeleteManyYields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		var b *Bcache
 		var seen, most uint64
 		batches := 0
 		watch := func() { // the clock is read once per batch, or once by the flusher
-			n, _ := b.peer.replica.stats(instant{})
-			most, seen = max(most, n.deletes-seen), n.deletes
+			n, _ := b.peer.replica.Stats(delta.Instant{})
+			most, seen = max(most, n.Deletes-seen), n.Deletes
 			batches++
 		}
 		watching := false
@@ -77,29 +82,29 @@ func TestDeleteManyYields(t *testing.T) {
 			return time.Now()
 		}
 		b, err := newBcache(cfg, onNet(net, now))
-		must(t, err)
+		testkit.Must(t, err)
 		defer b.Close()
 		watching = true
-		must(t, b.DeleteMany(manyKeys("k", 100_000)))
+		testkit.Must(t, b.DeleteMany(manyKeys("k", 100_000)))
 		watching = false
 		long := []string{strings.Repeat("a", 1<<19), strings.Repeat("b", 1<<19), strings.Repeat("c", 1<<19)}
 		before := batches
 		watching = true
-		must(t, b.DeleteMany(long))
+		testkit.Must(t, b.DeleteMany(long))
 		watching = false
 		if batches -= before; batches < 3 {
 			t.Errorf("keys of 512 KiB, %d batches", batches)
 		}
-		if batches = before; most > applyBatch || batches < 100_000/applyBatch {
+		if batches = before; most > replica.ApplyBatch || batches < 100_000/replica.ApplyBatch {
 			t.Errorf("%d keys under one lock, in %d batches", most, batches)
 		}
 
 		other := memNode(t, net, 2, 0, peers, func(c *Config) { c.MaxKeys = 200_000 })
 		waitSynced(t, other, time.Minute)
 		keys := manyKeys("q", 100_000)
-		must(t, other.Set("q99999", "v", 60))
+		testkit.Must(t, other.Set("q99999", "v", 60))
 		synctest.Wait()
-		must(t, b.DeleteMany(keys))
+		testkit.Must(t, b.DeleteMany(keys))
 		synctest.Wait()
 		miss(t, other, "q99999")
 		if s := b.Stats(); s.DroppedOutbox != 0 || s.RepairsAnswered != 0 || s.RecordsOut < 100_000 {

@@ -1,80 +1,132 @@
 package bcache
 
-import "cmp"
+import (
+	"errors"
+	"runtime"
+	"time"
 
-// A version orders the writes of one key. Stamp decides; equal stamps are
-// common (two nodes, one millisecond), and then the origin does. The order is
-// total and the same on every node, so every node picks the same winner.
-type version struct {
-	stamp  uint64 // hybrid logical clock, see clock.go
-	origin uint64 // one life of one node
-}
-
-// compare returns -1, 0 or +1, like cmp.Compare.
-func (v version) compare(w version) int {
-	if c := cmp.Compare(v.stamp, w.stamp); c != 0 {
-		return c
-	}
-	return cmp.Compare(v.origin, w.origin)
-}
-
-func (v version) less(w version) bool { return v.compare(w) < 0 }
-
-// A kind says what a record does to its key. The numbers are part of the wire
-// format.
-type kind uint8
-
-const (
-	kindValue     kind = iota // the key has this value
-	kindTombstone             // the key is deleted
-	kindClear                 // every key is deleted, up to this stamp; the record's key is empty
-	kindNegative              // the key is known to have no value; held like one, never served
-	kindForget                // this version existed, its value is gone: drop what is smaller
-
-	kindUnknown // a later version's kind; applied as a forget
-
-	kindNone kind = 255 // no record's
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/store"
 )
 
-// A record is one write: the unit of replication and of the store.
-type record struct {
-	key, val string
-	version
-	kind kind
+const (
 
-	// It is a provisional value, and has no version.
-	provisional bool
+	// EntryOverhead is how many bytes an entry counts for MaxBytes beside its key and value. It is about
+	// what the bookkeeping takes.
+	EntryOverhead = store.EntryOverhead // 200
 
-	// Not 0 while the record is known from a full sync that hasn't ended, and from
-	// nothing else: the number of that sync. It doesn't travel.
-	mark uint8
+	// NoExpiry is a TTL for [Bcache.SetWithTTL] and for Loaders: the entry has no deadline.
+	NoExpiry time.Duration = delta.NoExpiry
+)
 
-	// Unix milliseconds, 0 = none. They belong to the write and never move,
-	// so replication can't extend a life.
-	deadline    int64 // not served from then on, or as stale only
-	staleUntil  int64 // until then it may still be served as stale
-	refreshFrom int64 // worth refreshing from then on
-}
+// ErrTooLarge is returned by Set if key and value together exceed MaxRecordSize, or exceed MaxBytes
+// together with EntryOverhead. Delete returns it for a key that is longer than MaxRecordSize.
+var ErrTooLarge = errors.New("bcache: key and value are too large")
 
-// expired reports whether the record's deadline has come.
-func (r *record) expired(wall int64) bool { return r.deadline != 0 && wall >= r.deadline }
-
-// ended reports whether it may not be served any more, not as stale either.
-func (r *record) ended(wall int64) bool {
-	end := endOf(r.deadline, r.staleUntil)
-	return end != 0 && wall >= end
-}
-
-// endOf returns when what has this deadline is of no more use; 0 is never.
-func endOf(deadline, staleUntil int64) int64 {
-	if deadline == 0 {
-		return 0
+// Set writes a value that lives for ttl seconds. With a ttl <= 0 it deletes key, as [Bcache.Delete]
+// does. The value is visible here when Set returns, and reaches every connected node on its own. A node
+// that can't be reached is no error: it catches up when it is reached. The deadline is absolute, and the
+// same on all nodes.
+//
+// The error is [ErrClosed] or [ErrTooLarge]. After ErrTooLarge the value isn't stored, and the key is
+// deleted on all nodes, because what they hold is no longer true.
+//
+// To Set what was read from a database goes wrong with two writers: docs/fills.md says how.
+func (b *Bcache) Set(key, val string, ttl int) error {
+	if ttl <= 0 {
+		return b.Delete(key)
 	}
-	return max(deadline, staleUntil)
+	return b.SetWithTTL(key, val, seconds(ttl))
 }
 
-// A bucketFloor says of a bucket up to which stamp a node has forgotten what its keys had.
-type bucketFloor struct {
-	bucket uint16
-	stamp  uint64
+// SetWithTTL is [Bcache.Set] with a ttl as fine as a millisecond; it is rounded up. [NoExpiry] means no
+// deadline. With a ttl <= 0 it deletes key.
+func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
+	if ttl <= 0 {
+		return b.Delete(key)
+	}
+	if b.tooLarge(key, val) {
+		return b.refuse(key)
+	}
+	now := b.peer.now()
+	return b.peer.replica.Set(b.peer.instantOf(now), key, val, delta.DeadlineAt(now, ttl))
+}
+
+// Delete deletes key here and on every connected node, whether or not this node holds it. A node that
+// can't be reached deletes it when it is reached again. The error is [ErrClosed], or [ErrTooLarge] for a
+// key that is longer than MaxRecordSize, which no node can hold.
+func (b *Bcache) Delete(key string) error {
+	if len(key) > delta.MaxRecordSize {
+		return ErrTooLarge
+	}
+	return b.peer.replica.Delete(b.peer.instant(), key)
+}
+
+// Clear deletes every key, here and on all nodes, also on those that join later. Whatever was written
+// before, as far as this node knows of it, is gone. What this node writes after Clear returns isn't
+// affected. What another node writes before it knows of the Clear may be.
+//
+// It takes no longer than a Set. The memory, and what Len counts, goes within seconds. The error is
+// [ErrClosed].
+func (b *Bcache) Clear() error { return b.peer.replica.Clear(b.peer.instant()) }
+
+// refuse deletes a key whose new value is too large: what is held of it is no longer true.
+func (b *Bcache) refuse(key string) error {
+	if err := b.Delete(key); err != nil {
+		return err
+	}
+	return ErrTooLarge
+}
+
+// tooLarge tells whether no node, or not this one, could hold the entry.
+func (b *Bcache) tooLarge(key, val string) bool {
+	size := len(key) + len(val)
+	return size > delta.MaxRecordSize || b.maxBytes > 0 && int64(size)+EntryOverhead > b.maxBytes
+}
+
+// DeleteMany is [Bcache.Delete] for many keys: a hundred thousand are fine. They are deleted one after
+// the other, in the order given, and other writes pass between them. A key that is given twice is
+// deleted twice.
+//
+// The error is [ErrClosed], and then the keys that come after Close aren't deleted. Or it is a
+// [KeyErrors] with [ErrTooLarge] for each key that is longer than MaxRecordSize; all other keys are
+// deleted.
+func (b *Bcache) DeleteMany(keys []string) error { return b.deleteMany("", keys) }
+
+// deleteMany is DeleteMany of keys that a prefix is to be put before.
+func (b *Bcache) deleteMany(prefix string, keys []string) error {
+	tooLarge := KeyErrors{}
+	recs := make([]delta.Record, 0, min(len(keys), replica.ApplyBatch))
+	for len(keys) > 0 {
+		recs = recs[:0]
+		for bytes := 0; len(keys) > 0 && len(recs) < replica.ApplyBatch && bytes < replica.ApplyBytes; keys = keys[1:] {
+			key := keys[0]
+			if len(prefix)+len(key) > delta.MaxRecordSize {
+				tooLarge[key] = ErrTooLarge
+				continue
+			}
+			bytes += len(key)
+			recs = append(recs, delta.Record{Key: prefix + key, Kind: delta.KindTombstone})
+		}
+		if err := b.peer.replica.DeleteMany(b.peer.instant(), recs); err != nil {
+			return err
+		}
+		runtime.Gosched() // let the flusher take what there is, or it would gather
+	}
+	switch {
+	case b.closed.Load():
+		return delta.ErrClosed // also if there was nothing to delete
+	case len(tooLarge) > 0:
+		return tooLarge
+	}
+	return nil
+}
+
+// seconds is a ttl of the original surface; what a Duration can't hold lasts for ever.
+func seconds(ttl int) time.Duration {
+	if int64(ttl) > int64(NoExpiry/time.Second) {
+		return NoExpiry
+	}
+	return time.Duration(ttl) * time.Second
 }

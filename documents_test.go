@@ -2,9 +2,7 @@ package bcache
 
 import (
 	iofs "io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -36,38 +34,4 @@ func filesOf(t *testing.T, extension string) (names []string) {
 		t.Fatal(err)
 	}
 	return names
-}
-
-func document(t *testing.T, name string) string {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-// documentTable returns the table between <!-- table:begin --> and <!-- table:end --> of a document.
-func documentTable(t *testing.T, name, table string) (header []string, rows [][]string) {
-	t.Helper()
-	_, rest, hasBegin := strings.Cut(document(t, name), "<!-- "+table+":begin -->\n")
-	text, _, hasEnd := strings.Cut(rest, "<!-- "+table+":end -->")
-	if !hasBegin || !hasEnd {
-		t.Fatalf("%s has no table %q", name, table)
-	}
-	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
-		cells := strings.Split(strings.Trim(line, "|"), "|")
-		for j := range cells {
-			cells[j] = strings.TrimSpace(cells[j])
-		}
-		switch {
-		case i == 0:
-			header = cells
-		case len(cells) != len(header):
-			t.Fatalf("a row has %d cells instead of %d: %s", len(cells), len(header), line)
-		case i > 1: // below the line of dashes
-			rows = append(rows, cells)
-		}
-	}
-	return header, rows
 }

@@ -8,48 +8,55 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/dots"
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/meshnet"
 )
 
 // What the documents say in figures is what the code says: here a figure that changes is noticed.
 func TestFiguresInDocuments(t *testing.T) {
 	for _, f := range []struct{ file, says string }{
-		{"promises", "`MaxRecordSize` (" + mib(MaxRecordSize) + ")"},
-		{"promises", "bucket (there are " + thousands(numBuckets) + ")"},
+		{"promises", "`MaxRecordSize` (" + mib(delta.MaxRecordSize) + ")"},
+		{"promises", "bucket (there are " + thousands(delta.NumBuckets) + ")"},
 		{"promises", "at most " + thousands(maxFillsOfMany) + " `Fill`s at a time"},
 		{"promises", fmt.Sprintf("waits %v seconds for the answers at most", confirmTimeout.Seconds())},
-		{"promises", fmt.Sprintf("until it is cut, %v to 25 seconds", silentMost.Seconds())}, // TestStuckNeighbourIsCut
+		{"promises", fmt.Sprintf("until it is cut, %v to 25 seconds", replica.SilentMost.Seconds())}, // TestStuckNeighbourIsCut
 		{"configuration", fmt.Sprintf("`EntryOverhead` (%d bytes)", EntryOverhead)},
 		{"configuration", fmt.Sprintf("`MaxClockSkew` is %v unless", defaultMaxClockSkew)},
-		{"limits", thousands(maxOrigins) + " lives of nodes, with up to " + thousands(2*maxIntervals) + " gaps each"},
-		{"limits", "those of " + thousands(maxFailures) + " keys"},
-		{"security", fmt.Sprintf("PBKDF2 (HMAC-SHA-256, %s rounds,", thousands(secretRounds))},
-		{"joining", fmt.Sprintf("a node serves %s at a time", words[syncServing])},
-		{"joining", fmt.Sprintf("If nothing comes for %v seconds,", syncStall.Seconds())},
-		{"joining", fmt.Sprintf("every %v seconds, or up to %v", roundMin.Seconds(), roundMax.Seconds())},
-		{"joining", fmt.Sprintf("They wait for %v seconds first", electAfter.Seconds())},
-		{"joining", fmt.Sprintf("after %v seconds while there are writes, 25 at most", silentMost.Seconds())},
-		{"joining", thousands(maxOrigins) + " lives are kept"},
-		{"design", fmt.Sprintf("is cut (%v s with traffic, 25 s at most without", silentMost.Seconds())},
-		{"design", fmt.Sprintf("| gaps per origin | %d; %d where vectors are merged", maxIntervals, 2*maxIntervals)},
-		{"design", fmt.Sprintf("at most %d, or %d of two vectors", maxIntervals, 2*maxIntervals)},
-		{"design", "up to " + words[syncWindow] + " chunks are under way"},
-		{"wire.proto", fmt.Sprintf("up to %d ahead of what", syncWindow)},
+		{"limits", thousands(dots.MaxOrigins) + " lives of nodes, with up to " + thousands(2*dots.MaxIntervals) + " gaps each"},
+		{"limits", "those of " + thousands(fill.MaxFailures) + " keys"},
+		{"security", fmt.Sprintf("PBKDF2 (HMAC-SHA-256, %s rounds,", thousands(meshnet.SecretRounds))},
+		{"joining", fmt.Sprintf("a node serves %s at a time", words[replica.SyncServing])},
+		{"joining", fmt.Sprintf("If nothing comes for %v seconds,", replica.SyncStall.Seconds())},
+		{"joining", fmt.Sprintf("every %v seconds, or up to %v", replica.RoundMin.Seconds(), replica.RoundMax.Seconds())},
+		{"joining", fmt.Sprintf("They wait for %v seconds first", replica.ElectAfter.Seconds())},
+		{"joining", fmt.Sprintf("after %v seconds while there are writes, 25 at most", replica.SilentMost.Seconds())},
+		{"joining", thousands(dots.MaxOrigins) + " lives are kept"},
+		{"design", fmt.Sprintf("is cut (%v s with traffic, 25 s at most without", replica.SilentMost.Seconds())},
+		{"design", fmt.Sprintf("| gaps per origin | %d; %d where vectors are merged", dots.MaxIntervals, 2*dots.MaxIntervals)},
+		{"design", fmt.Sprintf("at most %d, or %d of two vectors", dots.MaxIntervals, 2*dots.MaxIntervals)},
+		{"design", "up to " + words[replica.SyncWindow] + " chunks are under way"},
+		{"wire.proto", fmt.Sprintf("up to %d ahead of what", replica.SyncWindow)},
 		{"loader", fmt.Sprintf("gets at most: %s, unless", thousands(defaultBatchSize))},
-		{"loader", thousands(maxFailures) + " keys, and 32 MiB of keys and errors; beyond that"},
+		{"loader", thousands(fill.MaxFailures) + " keys, and 32 MiB of keys and errors; beyond that"},
 		{"loader", fmt.Sprintf("The default of %v seconds, if it isn't set,", int(defaultFillTimeout/time.Second))},
 	} {
 		name := "docs/" + f.file
 		if path.Ext(name) == "" {
 			name += ".md"
 		}
-		if text := strings.Join(strings.Fields(document(t, name)), " "); !strings.Contains(text, f.says) {
+		if text := strings.Join(strings.Fields(testkit.Document(t, name)), " "); !strings.Contains(text, f.says) {
 			t.Errorf("%s doesn't say %q", name, f.says)
 		}
 	}
 
 	// The README's figures of speed are those that were measured last.
-	_, table, _ := strings.Cut(document(t, "README.md"), "\n## How fast it is\n")
-	measured := document(t, "docs/benchmarks.md")
+	_, table, _ := strings.Cut(testkit.Document(t, "README.md"), "\n## How fast it is\n")
+	measured := testkit.Document(t, "docs/benchmarks.md")
 	n := 0
 	for _, row := range regexp.MustCompile(`(?m)^\| [^|]*[GS]ets?[^|]* \| ([0-9.]+) \|`).FindAllStringSubmatch(table, -1) {
 		n++

@@ -8,6 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/keyhash"
+	"github.com/iwanbk/bcache/internal/replica"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -71,7 +75,7 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 	if val, ok := b.held(key); ok {
 		return val, nil
 	}
-	f := b.peer.replica.beginFills(b.peer.instant(), b.settle, key)[0]
+	f := b.peer.replica.BeginFills(b.peer.instant(), b.settle, key)[0]
 	b.fills.called.Add(1)
 	val, err := callFiller(filler, key)
 	switch {
@@ -82,7 +86,7 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 	case ttl > 0:
 		return b.filled(f, val, seconds(ttl)), nil
 	}
-	b.peer.replica.dropFill(f)
+	b.peer.replica.DropFill(f)
 	if err != nil {
 		return "", err
 	}
@@ -90,12 +94,12 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 }
 
 // filled caches what a fill brought, unless something newer is known. It returns what is known then.
-func (b *Bcache) filled(f *fill, val string, ttl time.Duration) string {
+func (b *Bcache) filled(f *replica.Fill, val string, ttl time.Duration) string {
 	now := b.peer.now()
-	rec := &record{key: f.key, val: val, deadline: deadlineAt(now, ttl)}
-	if b.peer.replica.endFill(b.peer.instantOf(now), f, rec, false) == fillRefused {
+	rec := &delta.Record{Key: f.Key, Val: val, Deadline: delta.DeadlineAt(now, ttl)}
+	if b.peer.replica.EndFill(b.peer.instantOf(now), f, rec, false) == replica.FillRefused {
 		b.fills.refused.Add(1)
-		if newer, ok := b.held(f.key); ok {
+		if newer, ok := b.held(f.Key); ok {
 			return newer
 		}
 	}
@@ -144,9 +148,9 @@ func fillFailure(panicked any) error {
 //
 // As a Filler has no context that could end, one that has run for defaultFillTimeout is forgotten
 // too, and nobody waits for another's for longer than fillerPatience. Of those that nobody joins any
-// more, and the latest, maxFills run at a time.
+// more, and the latest, MaxFills run at a time.
 type flights struct {
-	hash   keyHash
+	hash   keyhash.Hash
 	shards [64]flightShard
 }
 
@@ -167,7 +171,7 @@ type flight struct {
 	began   time.Time     // when that was begun; zero = it waits, or was forgotten
 }
 
-func newFlights(hash keyHash) *flights {
+func newFlights(hash keyhash.Hash) *flights {
 	f := &flights{hash: hash}
 	for i := range f.shards {
 		f.shards[i].byKey = map[string]*flight{}
@@ -176,7 +180,7 @@ func newFlights(hash keyHash) *flights {
 }
 
 func (f *flights) of(key string) *flightShard {
-	return &f.shards[f.hash.of(key)%uint64(len(f.shards))]
+	return &f.shards[f.hash.Of(key)%uint64(len(f.shards))]
 }
 
 // do calls fn unless a call for the same key is under way, and returns its
@@ -219,7 +223,7 @@ func (s *flightShard) enter(key string) *flight {
 	defer s.mu.Unlock()
 	fl := s.byKey[key]
 	if fl == nil {
-		fl = &flight{places: make(chan struct{}, maxFills)}
+		fl = &flight{places: make(chan struct{}, fill.MaxFills)}
 		s.byKey[key] = fl
 	}
 	fl.callers++

@@ -6,6 +6,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // A caller that comes after a write must not get the result of a fill begun before
@@ -23,14 +28,14 @@ func TestFillIsForgottenByAWrite(t *testing.T) {
 				db.Store("old")
 				filler := func(string) (string, error) {
 					val := db.Load().(string)
-					advance(10 * time.Second)
+					testkit.Advance(10 * time.Second)
 					return val, nil
 				}
 				first := make(chan string)
 				go func() { val, _ := b.GetWithFiller("k", filler, 60); first <- val }()
 				synctest.Wait()
 				db.Store("new")
-				must(t, writer.Delete("k"))
+				testkit.Must(t, writer.Delete("k"))
 				synctest.Wait()
 				val, err := b.GetWithFiller("k", filler, 60)
 				if val != "new" || err != nil {
@@ -39,7 +44,7 @@ func TestFillIsForgottenByAWrite(t *testing.T) {
 				if val := <-first; val != "old" && val != "new" {
 					t.Errorf("before the Delete: %q", val)
 				}
-				advance(time.Minute)
+				testkit.Advance(time.Minute)
 				for _, n := range nodes {
 					if val, ok := n.Get("k"); ok && val == "old" {
 						t.Error("the old value is served")
@@ -72,7 +77,7 @@ func fillAgainstWrite(t *testing.T, clocks []time.Duration, del bool, late uint6
 	net, nodes := three(t, clocks...)
 	release := func() {}
 	if late != 0 {
-		release = net.hold(late)
+		release = net.Hold(late)
 	}
 	proceed := make(chan struct{})
 	began := make(chan struct{})
@@ -89,11 +94,11 @@ func fillAgainstWrite(t *testing.T, clocks []time.Duration, del bool, late uint6
 		filled <- val
 	}()
 	<-began
-	advance(gap)
+	testkit.Advance(gap)
 	if del {
-		must(t, nodes[1].Delete("k"))
+		testkit.Must(t, nodes[1].Delete("k"))
 	} else {
-		must(t, nodes[1].Set("k", "new", 3600))
+		testkit.Must(t, nodes[1].Set("k", "new", 3600))
 	}
 	synctest.Wait()
 	seen := late != 1 // the write reached the filling node before the fill ended
@@ -117,36 +122,36 @@ func fillAgainstWrite(t *testing.T, clocks []time.Duration, del bool, late uint6
 // there is no other node it is a write like any other.
 func TestFillAfterADelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fill := func(b *Bcache) {
+		fl := func(b *Bcache) {
 			val, err := b.GetWithFiller("k", func(string) (string, error) { return "v", nil }, 60)
-			if must(t, err); val != "v" {
+			if testkit.Must(t, err); val != "v" {
 				t.Errorf("returned %q", val)
 			}
 		}
 		_, nodes := three(t)
 		b := nodes[0]
-		must(t, b.Delete("k"))
-		fill(b)
+		testkit.Must(t, b.Delete("k"))
+		fl(b)
 		get(t, b, "k", "v")
 		if st := b.Stats(); st.FillsRefused != 0 || st.ProvisionalKept != 1 {
 			t.Errorf("%d fills refused, %d kept", st.FillsRefused, st.ProvisionalKept)
 		}
-		must(t, b.Delete("k"))
+		testkit.Must(t, b.Delete("k"))
 		miss(t, b, "k")
-		advance(502 * time.Millisecond)
-		fill(b)
+		testkit.Advance(502 * time.Millisecond)
+		fl(b)
 		get(t, b, "k", "v")
 		if st := b.Stats(); st.ProvisionalKept != 1 || st.ProvisionalDropped != 1 {
 			t.Errorf("%d kept, %d dropped", st.ProvisionalKept, st.ProvisionalDropped)
 		}
 
 		alone := localNode(t)
-		must(t, alone.Delete("k"))
-		fill(alone)
+		testkit.Must(t, alone.Delete("k"))
+		fl(alone)
 		get(t, alone, "k", "v")
-		must(t, alone.SetWithTTL("k", "short", time.Millisecond))
-		advance(time.Millisecond)
-		fill(alone)
+		testkit.Must(t, alone.SetWithTTL("k", "short", time.Millisecond))
+		testkit.Advance(time.Millisecond)
+		fl(alone)
 		get(t, alone, "k", "v")
 	})
 }
@@ -159,7 +164,7 @@ func TestFillNeverBeatsALocalWrite(t *testing.T) {
 	} {
 		b := localNode(t)
 		val, err := b.GetWithFiller("k", func(string) (string, error) { return "old", write(b) }, 60)
-		must(t, err)
+		testkit.Must(t, err)
 		if got, ok := b.Get("k"); ok && got != "new" {
 			t.Errorf("returned %q, serves %q", val, got)
 		}
@@ -169,18 +174,18 @@ func TestFillNeverBeatsALocalWrite(t *testing.T) {
 // A Clear from another node ends the joining of all flights.
 func TestFillIsForgottenByAClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		b := memNode(t, net, 1, 0)
-		other := net.transport(9, 77)
-		must(t, other.Start(make(pongHandler, 1)))
+		other := net.Transport(9, 77)
+		testkit.Must(t, other.Start(make(pongHandler, 1)))
 		defer other.Close()
 		synctest.Wait()
 		fills := 0
-		filler := func(string) (string, error) { fills++; advance(time.Second); return "v", nil }
+		filler := func(string) (string, error) { fills++; testkit.Advance(time.Second); return "v", nil }
 		go b.GetWithFiller("k", filler, 60)
 		synctest.Wait()
-		now := stampOf(time.Now().UnixMilli())
-		other.Broadcast(appendDelta(nil, 77, 1, []record{{kind: kindClear, version: version{now + 1, 77}}}))
+		now := delta.StampOf(time.Now().UnixMilli())
+		other.Broadcast(wire.AppendDelta(nil, 77, 1, []delta.Record{{Kind: delta.KindClear, Version: delta.Version{Stamp: now + 1, Origin: 77}}}))
 		synctest.Wait()
 		b.GetWithFiller("k", filler, 60)
 		if fills != 2 {

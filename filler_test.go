@@ -9,7 +9,28 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/keyhash"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
+
+// Fills of keys that somebody has chosen don't share a group.
+func TestCraftedFillsAreSpread(t *testing.T) {
+	hash := keyhash.New()
+	for _, c := range testkit.Crafted {
+		flights := newFlights(hash)
+		ofFlights := map[*flightShard]int{}
+		for i := range uint64(6400) {
+			ofFlights[flights.of(testkit.KeyOf(c.Hash(i)))]++
+		}
+		for _, n := range ofFlights {
+			if n > 200 {
+				t.Errorf("%s: %d of 6,400 fills in one of 64 groups", c.Name, n)
+			}
+		}
+	}
+}
 
 func TestFillOnceForManyCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -17,7 +38,7 @@ func TestFillOnceForManyCallers(t *testing.T) {
 		var fills atomic.Int32
 		filler := func(key string) (string, error) {
 			fills.Add(1)
-			advance(time.Second)
+			testkit.Advance(time.Second)
 			return "value of " + key, nil
 		}
 		var wg sync.WaitGroup
@@ -56,7 +77,7 @@ func TestFillFailures(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := localNode(t)
-				slow := func(key string) (string, error) { advance(time.Second); return tt.filler(key) }
+				slow := func(key string) (string, error) { testkit.Advance(time.Second); return tt.filler(key) }
 				var wg sync.WaitGroup
 				var returned atomic.Int32
 				for range 20 {
@@ -109,7 +130,7 @@ func TestFillWithoutTTLIsNotCached(t *testing.T) {
 
 func TestFillTooLargeIsReturned(t *testing.T) {
 	b := localNode(t)
-	big := strings.Repeat("x", MaxRecordSize)
+	big := strings.Repeat("x", delta.MaxRecordSize)
 	val, err := b.GetWithFiller("k", func(string) (string, error) { return big, nil }, 60)
 	if val != big || err != nil {
 		t.Errorf("len %d, %v", len(val), err)
@@ -124,12 +145,12 @@ func TestFillReplicates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := three(t)
 		_, err := nodes[0].GetWithFiller("k", func(string) (string, error) { return "v", nil }, 10)
-		must(t, err)
+		testkit.Must(t, err)
 		synctest.Wait()
 		for _, b := range nodes {
 			get(t, b, "k", "v")
 		}
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 		for _, b := range nodes {
 			miss(t, b, "k")
 		}
@@ -149,7 +170,7 @@ func TestFillDuringClose(t *testing.T) {
 			filled <- val
 		}()
 		synctest.Wait()
-		must(t, nodes[0].Close())
+		testkit.Must(t, nodes[0].Close())
 		close(proceed)
 		if val := <-filled; val != "v" {
 			t.Errorf("val = %q", val)
@@ -198,7 +219,7 @@ func TestGetWithFillerHangs(t *testing.T) {
 			if get(); calls != want {
 				t.Errorf("after %d s: %d fillers", 15*i, calls)
 			}
-			advance(defaultFillTimeout / 2)
+			testkit.Advance(defaultFillTimeout / 2)
 		}
 		if other, err := b.GetWithFiller("other", func(string) (string, error) { return "w", nil }, 1); other != "w" {
 			t.Errorf("%q, %v", other, err)
@@ -232,9 +253,9 @@ func TestGetWithFillerWaitsTwoMinutes(t *testing.T) {
 					t.Errorf("%q, %v after %v", val, err, time.Since(start))
 				}
 			})
-			advance(20 * time.Second)
+			testkit.Advance(20 * time.Second)
 		}
-		advance(10 * time.Minute)
+		testkit.Advance(10 * time.Minute)
 		if n := others.Load(); n != 7 {
 			t.Errorf("%d have given up", n)
 		}
@@ -257,7 +278,7 @@ func TestGetWithFillerQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
 		var calls atomic.Int32
-		filler := func(string) (string, error) { calls.Add(1); advance(2 * time.Second); return "v", nil }
+		filler := func(string) (string, error) { calls.Add(1); testkit.Advance(2 * time.Second); return "v", nil }
 		var wg sync.WaitGroup
 		var most atomic.Int64
 		for range 200 { // 20 s
@@ -269,8 +290,8 @@ func TestGetWithFillerQueue(t *testing.T) {
 				}
 			})
 			synctest.Wait()
-			must(t, b.Delete("k"))
-			advance(100 * time.Millisecond)
+			testkit.Must(t, b.Delete("k"))
+			testkit.Advance(100 * time.Millisecond)
 		}
 		wg.Wait()
 		t.Logf("slowest %v, %d fills", time.Duration(most.Load()), calls.Load())

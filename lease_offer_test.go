@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // A hot key that is deleted, or cleared, again and again: one query each time, whatever the number of
@@ -31,17 +33,17 @@ func TestLeaseUpdateCostsOneQuery(t *testing.T) {
 							mu.Lock()
 							slowest = max(slowest, time.Since(start))
 							mu.Unlock()
-							advance(5 * time.Millisecond)
+							testkit.Advance(5 * time.Millisecond)
 						}
 					})
 				}
 				for i := range times {
 					if clear {
-						must(t, bs[i%nodes].Clear())
+						testkit.Must(t, bs[i%nodes].Clear())
 					} else {
-						must(t, bs[i%nodes].Delete("k"))
+						testkit.Must(t, bs[i%nodes].Delete("k"))
 					}
-					advance(every)
+					testkit.Advance(every)
 				}
 				wg.Wait()
 				what := fmt.Sprintf("%d nodes, Clear %v", nodes, clear)

@@ -8,17 +8,23 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/lease"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // granterOf says which of the nodes grants the lease of a key.
 func granterOf(t *testing.T, nodes []*Bcache, key string) int {
 	t.Helper()
-	id := nodes[0].peer.replica.granter(key)
+	id := nodes[0].peer.replica.Granter(key)
 	if id == 0 {
 		t.Fatal("nobody grants leases")
 	}
 	for i, b := range nodes {
-		if b.peer.replica.id == id {
+		if b.peer.replica.Id == id {
 			return i
 		}
 	}
@@ -37,7 +43,7 @@ func keyGrantedBy(t *testing.T, nodes []*Bcache, i int) string {
 
 // What is true of leases, with the database asked by one node and another one granting.
 type leaseTest struct {
-	net     *memNet
+	net     *memnet.Net
 	nodes   []*Bcache
 	ls      []*Loader
 	db      *testDB
@@ -95,8 +101,8 @@ func TestLeaseHolderCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t)
 		wait := x.others(t, x.holder)
-		advance(time.Second)
-		must(t, x.nodes[x.holder].Close())
+		testkit.Advance(time.Second)
+		testkit.Must(t, x.nodes[x.holder].Close())
 		if took := wait(); took != 3*time.Second || x.db.asked() != 5 {
 			t.Errorf("%d queries, %v", x.db.asked(), took)
 		}
@@ -108,11 +114,11 @@ func TestLeaseHolderDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t)
 		wait := x.others(t, x.holder)
-		advance(time.Second)
-		x.net.mu.Lock()
-		x.net.filter = func(from, to uint64, _ []byte) bool { return from != 2 && to != 2 }
-		x.net.mu.Unlock()
-		x.net.relink = time.Hour
+		testkit.Advance(time.Second)
+		x.net.Mu.Lock()
+		x.net.Filter = func(from, to uint64, _ []byte) bool { return from != 2 && to != 2 }
+		x.net.Mu.Unlock()
+		x.net.Relink = time.Hour
 		for id := uint64(1); id <= 5; id++ {
 			if id != 2 {
 				x.nodes[x.holder].peer.transport.Disconnect(id)
@@ -129,10 +135,10 @@ func TestLeaseHolderHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = 4 * time.Second })
 		wait := x.others(t, x.holder)
-		x.net.mu.Lock()
-		x.net.filter = func(from, _ uint64, _ []byte) bool { return from != 2 }
-		x.net.mu.Unlock()
-		if took := wait(); took != 4*time.Second+fillSlack+x.db.took || x.db.asked() != 5 {
+		x.net.Mu.Lock()
+		x.net.Filter = func(from, _ uint64, _ []byte) bool { return from != 2 }
+		x.net.Mu.Unlock()
+		if took := wait(); took != 4*time.Second+fill.FillSlack+x.db.took || x.db.asked() != 5 {
 			t.Errorf("%d queries, %v", x.db.asked(), took)
 		}
 	})
@@ -142,8 +148,8 @@ func TestLeaseGranterCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t)
 		wait := x.others(t, x.holder, x.granter)
-		advance(time.Second)
-		must(t, x.nodes[x.granter].Close())
+		testkit.Advance(time.Second)
+		testkit.Must(t, x.nodes[x.granter].Close())
 		// The others ask another node, which knows nothing of the lease: one more query.
 		if took := wait(); took > 3*time.Second || x.db.asked() > 2 {
 			t.Errorf("%d queries, %v", x.db.asked(), took)
@@ -157,15 +163,15 @@ func TestLeaseGranterHangs(t *testing.T) {
 		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = 10 * time.Second })
 		x.db.took = 10 * time.Millisecond
 		wait := x.others(t, x.holder, x.granter, 4)
-		x.net.mu.Lock()
-		x.net.filter = func(from, _ uint64, _ []byte) bool { return from != 1 }
-		x.net.mu.Unlock()
+		x.net.Mu.Lock()
+		x.net.Filter = func(from, _ uint64, _ []byte) bool { return from != 1 }
+		x.net.Mu.Unlock()
 		start := time.Now()
 		loaded(t, x.ls[4], x.key, "v")
-		if took := time.Since(start); took != leaseReach+x.db.took {
+		if took := time.Since(start); took != lease.Reach+x.db.took {
 			t.Errorf("it took %v", took)
 		}
-		if took := wait(); took > leaseAgain+leaseReach+x.db.took {
+		if took := wait(); took > lease.Again+lease.Reach+x.db.took {
 			t.Errorf("the others took %v", took)
 		}
 		if n := x.nodes[4].Stats().LeasesMissed; n != 1 {
@@ -182,13 +188,13 @@ func TestLeaseFillFails(t *testing.T) {
 		b := x.nodes[x.holder]
 		errDown := errors.New("down")
 		failing := newLoader(t, b, func(context.Context, string) (Loaded, error) {
-			advance(time.Second)
+			testkit.Advance(time.Second)
 			return Loaded{}, errDown
 		}, func(c *LoaderConfig) { c.ClusterWide = true })
 		key := "x" + keyGrantedBy(t, x.nodes, x.granter)
 		x.db.set(key, "v")
 		x.key = key
-		advance(3 * time.Second)
+		testkit.Advance(3 * time.Second)
 		start := time.Now()
 		go failing.Get(t.Context(), key)
 		synctest.Wait()
@@ -205,9 +211,9 @@ func TestLeaseUncached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t)
 		wait := x.others(t, x.holder)
-		advance(time.Second)
-		must(t, x.nodes[3].Delete(x.key)) // the fence: for MaxClockSkew fills aren't cached
-		advance(time.Second)
+		testkit.Advance(time.Second)
+		testkit.Must(t, x.nodes[3].Delete(x.key)) // the fence: for MaxClockSkew fills aren't cached
+		testkit.Advance(time.Second)
 		synctest.Wait()
 		if took := wait(); took > 2*x.db.took {
 			t.Errorf("it took %v", took)
@@ -227,11 +233,11 @@ func TestLeaseWaiterLeaves(t *testing.T) {
 		}
 		synctest.Wait()
 		for i, b := range x.nodes {
-			if _, waiting, asks := b.peer.replica.leaseLoad(); waiting != 0 || asks > 1 {
+			if _, waiting, asks := b.peer.replica.LeaseLoad(); waiting != 0 || asks > 1 {
 				t.Errorf("node %d: %d turns wait, %d asks", i, waiting, asks)
 			}
 		}
-		advance(3 * time.Second)
+		testkit.Advance(3 * time.Second)
 		if n := x.db.asked(); n != 1 {
 			t.Errorf("%d queries", n)
 		}
@@ -242,7 +248,7 @@ func TestLeaseWaiterLeaves(t *testing.T) {
 func TestLeaseNobodyToAsk(t *testing.T) {
 	l := newLoader(t, localNode(t), func(context.Context, string) (Loaded, error) { return Loaded{Value: "v"}, nil },
 		func(c *LoaderConfig) { c.ClusterWide = true })
-	loaded(t, l, string(make([]byte, maxLeaseKey+1)), "v")
+	loaded(t, l, string(make([]byte, wire.MaxLeaseKey+1)), "v")
 	loaded(t, l, "k", "v")
 }
 
@@ -258,7 +264,7 @@ func TestLeaseGetMany(t *testing.T) {
 		start := time.Now()
 		go ls[0].Get(t.Context(), "c")
 		synctest.Wait()
-		advance(100 * time.Millisecond)
+		testkit.Advance(100 * time.Millisecond)
 		var wg sync.WaitGroup
 		for _, l := range ls[1:] {
 			wg.Go(func() { wantMany(t, l, "a b c d e f", "a b c d e f") })
@@ -287,7 +293,7 @@ func TestLeaseDatabaseDown(t *testing.T) {
 		_, _, ls := leased(t, 10, db, func(c *LoaderConfig) { c.TTL, c.StaleOnErrorFor = time.Second, time.Hour })
 		getAll(t, ls, db, "k", "v")
 		db.fail(errDown)
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		before, slow, gets := db.asked(), 0, 0
 		for range 250 { // 5 s
 			for _, l := range ls {
@@ -299,7 +305,7 @@ func TestLeaseDatabaseDown(t *testing.T) {
 					slow++
 				}
 			}
-			advance(20 * time.Millisecond)
+			testkit.Advance(20 * time.Millisecond)
 		}
 		if n := db.asked() - before; n < 3 || n > 6 {
 			t.Errorf("%d tries in 5 s and a bit", n)
@@ -313,11 +319,11 @@ func TestLeaseDatabaseDown(t *testing.T) {
 			t.Errorf("%d of %d Gets waited", slow, gets)
 		}
 		db.fail(nil)
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		if n, took := getAll(t, ls, db, "k", "v"); n != 1 || took != 0 {
 			t.Errorf("when it is back: %d queries, %v", n, took)
 		}
-		advance(db.took)
+		testkit.Advance(db.took)
 		synctest.Wait()
 		for _, l := range ls {
 			if r := l.GetResult(t.Context(), "k"); r != (Result{Value: "v"}) {
@@ -341,7 +347,7 @@ func TestLeaseNotFound(t *testing.T) {
 						if _, err := l.Get(t.Context(), "k"); !errors.Is(err, ErrNotFound) {
 							t.Error(err)
 						}
-						advance(20 * time.Millisecond)
+						testkit.Advance(20 * time.Millisecond)
 					}
 				})
 			}
@@ -349,7 +355,7 @@ func TestLeaseNotFound(t *testing.T) {
 			if n := db.asked() - before; n != 1 {
 				t.Errorf("%d queries", n)
 			}
-			advance(time.Second)
+			testkit.Advance(time.Second)
 		}
 	})
 }

@@ -10,6 +10,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // leaseExtra is what a Get may take beside one try of another node and its own fill.
@@ -45,10 +49,10 @@ func TestLeaseTwoAsksOfANode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t)
 		x.db.slow(10 * time.Millisecond)
-		advance(500 * time.Millisecond)
+		testkit.Advance(500 * time.Millisecond)
 		first := x.others(t, 0, 1, 3, 4)
-		advance(100 * time.Millisecond)
-		must(t, x.nodes[3].Delete(x.key)) // now the value that is being looked up can't be cached
+		testkit.Advance(100 * time.Millisecond)
+		testkit.Must(t, x.nodes[3].Delete(x.key)) // now the value that is being looked up can't be cached
 		synctest.Wait()
 		second := x.others(t, 0, 1, 3, 4)
 		most := 1500*time.Millisecond + x.db.took
@@ -66,8 +70,8 @@ func TestLeaseTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t)
 		wait := x.others(t, 0, 1, 4)
-		advance(time.Second)
-		must(t, x.nodes[3].Delete(x.key))
+		testkit.Advance(time.Second)
+		testkit.Must(t, x.nodes[3].Delete(x.key))
 		synctest.Wait()
 		x.db.slow(10 * time.Second)
 		go x.ls[x.holder].Get(t.Context(), x.key)
@@ -98,14 +102,14 @@ func TestLeaseNobodyWaitsForTwoFailures(t *testing.T) {
 						<-ctx.Done()
 						return Loaded{}, ctx.Err()
 					}
-					advance(query)
+					testkit.Advance(query)
 					return Loaded{}, errors.New("down")
 				}
 			})
 			key := keyGrantedBy(t, bs, 0)
 			if how == "says nothing" { // the first one's messages are lost when it has the lease
-				net.filter = func(from, to uint64, frame []byte) bool {
-					return from != 2 || frame[1] != frameLease || lost.Add(1) < 2
+				net.Filter = func(from, to uint64, frame []byte) bool {
+					return from != 2 || frame[1] != wire.FrameLease || lost.Add(1) < 2
 				}
 			}
 			ctx, cancel := t.Context(), func() {}
@@ -119,7 +123,7 @@ func TestLeaseNobodyWaitsForTwoFailures(t *testing.T) {
 			rest := ls[2:]
 			if how == "goes" {
 				go func() {
-					advance(query / 2)
+					testkit.Advance(query / 2)
 					bs[1].Close()
 				}()
 			}
@@ -155,7 +159,7 @@ func TestLeaseHolderHangsWithDeadlines(t *testing.T) {
 				if calls.Add(1) == 1 {
 					<-hang
 				}
-				advance(10 * time.Millisecond)
+				testkit.Advance(10 * time.Millisecond)
 				return Loaded{Value: "v"}, nil
 			}
 		})
@@ -178,11 +182,11 @@ func TestLeaseHolderHangsWithDeadlines(t *testing.T) {
 						t.Errorf("node %d, after %v: %v", i+1, began, err)
 					}
 				})
-				advance(10 * time.Millisecond)
+				testkit.Advance(10 * time.Millisecond)
 			}
 		}
 		wg.Wait()
-		advance(deadline)
+		testkit.Advance(deadline)
 		for i, l := range ls {
 			if i == 1 {
 				continue
@@ -197,7 +201,7 @@ func TestLeaseHolderHangsWithDeadlines(t *testing.T) {
 			t.Errorf("%d fills at a time", n)
 		}
 		close(hang)
-		advance(time.Second)
+		testkit.Advance(time.Second)
 	})
 }
 
@@ -207,7 +211,7 @@ func TestLeasePatientCaller(t *testing.T) {
 		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = 30 * time.Second })
 		x.db.slow(10 * time.Millisecond)
 		x.db.rows = nil // whatever the first one brings, and it takes two seconds
-		advance(500 * time.Millisecond)
+		testkit.Advance(500 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		go x.ls[2].Get(ctx, x.key)
@@ -277,7 +281,7 @@ func TestLeaseFailedElsewhereIsNoError(t *testing.T) {
 		errDown := errors.New("down")
 		db.fail(errDown)
 		db.slow(10 * time.Millisecond)
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		elsewhere := 0
 		for _, l := range ls {
 			if r := l.GetResult(t.Context(), "k"); r.Err == ErrFillElsewhere {
@@ -287,7 +291,7 @@ func TestLeaseFailedElsewhereIsNoError(t *testing.T) {
 		if elsewhere == 0 {
 			t.Error("nobody has heard of a failure of another node")
 		}
-		advance(time.Second) // nothing is left
+		testkit.Advance(time.Second) // nothing is left
 		for i, l := range ls {
 			if _, err := l.Get(t.Context(), "k"); err != errDown {
 				t.Errorf("node %d: %v", i+1, err)
@@ -303,14 +307,14 @@ func TestLeaseSlotComesFirst(t *testing.T) {
 		_, bs, ls := leased(t, 2, &testDB{}, func(c *LoaderConfig) {
 			c.MaxConcurrent, c.FillTimeout = 1, 5*time.Second
 			c.Fill = func(context.Context, string) (Loaded, error) {
-				advance(query)
+				testkit.Advance(query)
 				return Loaded{Value: "v"}, nil
 			}
 		})
 		var wg sync.WaitGroup
 		for i := range 30 {
 			wg.Go(func() { ls[0].Get(t.Context(), fmt.Sprint("k", i)) })
-			advance(time.Millisecond)
+			testkit.Advance(time.Millisecond)
 		}
 		start := time.Now()
 		loaded(t, ls[1], "k29", "v")
@@ -350,20 +354,20 @@ func TestLeaseGetManySlotComesFirst(t *testing.T) {
 		if took := time.Since(start); took > db.took+leaseExtra {
 			t.Errorf("the idle node's Get took %v", took)
 		}
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 
 		// The idle node has a lease when the batch has its slot, and leaves it while that has none.
 		for _, b := range bs {
-			must(t, b.Clear())
+			testkit.Must(t, b.Clear())
 		}
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		db.slow(2 * time.Second)
 		ctx, leave := context.WithCancel(t.Context())
 		go ls[1].Get(ctx, keys[3])
 		synctest.Wait()
 		db.slow(100 * time.Millisecond)
 		go ls[0].GetMany(t.Context(), keys)
-		advance(500 * time.Millisecond) // all but that one are there
+		testkit.Advance(500 * time.Millisecond) // all but that one are there
 		db.set("busy", "v")
 		db.slow(10 * time.Second)
 		go ls[0].Get(t.Context(), "busy")
@@ -425,12 +429,12 @@ func TestLeaseWithoutASlotIsDeclined(t *testing.T) {
 func TestLeaseManyKeysDropNoMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 30_000
-		n := newMemNet()
+		n := memnet.New()
 		var bs []*Bcache
 		for i := range 3 {
 			bs = append(bs, memNode(t, n, uint64(i+1), 0, func(c *Config) { c.MaxKeys = 100_000 }))
 		}
-		advance(5 * time.Second)
+		testkit.Advance(5 * time.Second)
 		l := newLoader(t, bs[0], nil, func(c *LoaderConfig) {
 			c.ClusterWide = true
 			c.FillMany = func(_ context.Context, keys []string) (map[string]Loaded, error) {
@@ -460,16 +464,16 @@ func TestLeaseManyKeysDropNoMessage(t *testing.T) {
 // Deletes, failures, values that aren't cached, evictions: none of it says that leases don't work.
 func TestLeasesMissedOfAHealthyCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newMemNet()
+		n := memnet.New()
 		var bs []*Bcache
 		for i := range 5 {
 			bs = append(bs, memNode(t, n, uint64(i+1), 0, func(c *Config) { c.MaxKeys = 30 }))
 		}
-		advance(5 * time.Second)
+		testkit.Advance(5 * time.Second)
 		ls := loaders(t, bs, &testDB{}, func(c *LoaderConfig) {
 			c.ClusterWide, c.TTL, c.StaleOnErrorFor, c.FillTimeout = true, time.Second, time.Second, time.Second
 			c.Fill = func(ctx context.Context, _ string) (Loaded, error) {
-				advance(time.Duration(rand.IntN(20)) * time.Millisecond)
+				testkit.Advance(time.Duration(rand.IntN(20)) * time.Millisecond)
 				switch rand.IntN(6) {
 				case 0:
 					return Loaded{}, errors.New("down")
@@ -498,7 +502,7 @@ func TestLeasesMissedOfAHealthyCluster(t *testing.T) {
 						default:
 							l.Get(t.Context(), key)
 						}
-						advance(time.Duration(rand.IntN(20)) * time.Millisecond)
+						testkit.Advance(time.Duration(rand.IntN(20)) * time.Millisecond)
 					}
 				})
 			}

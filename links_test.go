@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"unicode"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // Every relative link of every document leads to a file that exists, and to a heading that it has.
@@ -35,7 +37,7 @@ func TestLinksOfComments(t *testing.T) {
 		if source == "links_test.go" {
 			continue // its documents are made up
 		}
-		for _, name := range named.FindAllString(document(t, source), -1) {
+		for _, name := range named.FindAllString(testkit.Document(t, source), -1) {
 			n++
 			if _, err := os.Stat(name); err != nil {
 				t.Errorf("%s names %s: %v", source, name, err)
@@ -54,13 +56,13 @@ func TestLinksToSources(t *testing.T) {
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w*)`)
 	for _, source := range filesOf(t, ".go") {
 		sources[path.Base(source)] = true
-		for _, m := range function.FindAllStringSubmatch(document(t, source), -1) {
+		for _, m := range function.FindAllStringSubmatch(testkit.Document(t, source), -1) {
 			tests[m[1]] = true
 		}
 	}
 	n := 0
 	for _, name := range documents(t) {
-		text := document(t, name)
+		text := testkit.Document(t, name)
 		for _, m := range regexp.MustCompile("`([\\w]+\\.go)`").FindAllStringSubmatch(text, -1) {
 			n++
 			if !sources[m[1]] && m[1] != "main.go" {

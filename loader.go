@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/fill"
 )
 
 // A Loader is a cache that fills itself, and protects the database behind it. It says in one place how
@@ -28,7 +31,7 @@ type Loader struct {
 	view      loaderView
 	lag       time.Duration // Settle
 	slots     slots
-	failures  failures
+	failures  fill.Failures
 	stales    *staleTeller // nil: there is no OnStale
 	refreshes refresher
 }
@@ -87,7 +90,7 @@ func newLoaderOf(
 // together.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
 	if val, ok := l.view.fresh(key); ok {
-		l.cache.store.count(true)
+		l.cache.store.Count(true)
 		return val, nil
 	}
 	r := l.get(ctx, key)
@@ -113,7 +116,7 @@ type Result struct {
 // GetResult is [Loader.Get] for a caller that wants to know whether the value is stale, and why.
 func (l *Loader) GetResult(ctx context.Context, key string) Result {
 	if val, ok := l.view.fresh(key); ok {
-		l.cache.store.count(true)
+		l.cache.store.Count(true)
 		return Result{Value: val}
 	}
 	return l.get(ctx, key)
@@ -138,8 +141,8 @@ func (l *Loader) Set(key, val string, ttl time.Duration) error {
 		return b.refuse(full)
 	}
 	now := b.peer.now()
-	rec, _ := l.view.policy.value(now, full, val, ttl, rand.Float64())
-	return b.peer.replica.setRecord(b.peer.instantOf(now), &rec)
+	rec, _ := l.view.policy.Value(now, full, val, ttl, rand.Float64())
+	return b.peer.replica.SetRecord(b.peer.instantOf(now), &rec)
 }
 
 // Delete is [Bcache.Delete]. Call it after each commit that changes what a Fill reads.
@@ -153,7 +156,7 @@ func (l *Loader) get(ctx context.Context, key string) Result {
 	full := l.cfg.Prefix + key
 	res, v, answered := l.held(full)
 	if answered {
-		if v.refreshes() {
+		if v.Refreshes() {
 			l.refreshes.start(ctx, full)
 		}
 		return l.counted(res)
@@ -172,8 +175,8 @@ func (l *Loader) wait(ctx context.Context, full string) Result {
 
 // join has the caller wait for the load of a key, and begins one if need be; nil is one that waits for
 // the caller.
-func (l *Loader) join(ctx context.Context, full string) (ld *load, isNew bool) {
-	ld, isNew = l.cache.loads.join(full, l.view.layout, newRun(ctx, false), make(chan struct{}, 1))
+func (l *Loader) join(ctx context.Context, full string) (ld *fill.Load, isNew bool) {
+	ld, isNew = l.cache.loads.Join(full, l.view.layout, fill.NewRun(ctx, false), make(chan struct{}, 1))
 	if isNew {
 		go newKeyFill(l, ld).work()
 	}
@@ -181,13 +184,13 @@ func (l *Loader) join(ctx context.Context, full string) (ld *load, isNew bool) {
 }
 
 // outcome waits for what becomes of a load; nil is one that waits for the caller.
-func (l *Loader) outcome(ctx context.Context, ld *load) Result {
+func (l *Loader) outcome(ctx context.Context, ld *fill.Load) Result {
 	if ld == nil {
 		return Result{Err: ErrFillCycle}
 	}
-	res := Result(l.cache.loads.wait(ctx, ld))
-	if res.Err == errOverdue {
-		return l.overdue(ld.key)
+	res := Result(l.cache.loads.Wait(ctx, ld))
+	if res.Err == fill.ErrOverdue {
+		return l.overdue(ld.Key)
 	}
 	return res
 }
@@ -195,44 +198,44 @@ func (l *Loader) outcome(ctx context.Context, ld *load) Result {
 // overdue is failed for who doesn't wait any longer for a Fill that ignores its context.
 func (l *Loader) overdue(full string) Result {
 	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context", full)
-	l.rest(full, knownError{kept: errOverdue})
+	l.rest(full, knownError{kept: fill.ErrOverdue})
 	switch rec, v := l.view.look(full); v {
-	case verdictServe, verdictRefresh:
-		return Result{Value: rec.val}
-	case verdictStale, verdictFallback:
-		return Result{Value: rec.val, Stale: true, Err: errOverdue}
-	case verdictMissing:
+	case fill.VerdictServe, fill.VerdictRefresh:
+		return Result{Value: rec.Val}
+	case fill.VerdictStale, fill.VerdictFallback:
+		return Result{Value: rec.Val, Stale: true, Err: fill.ErrOverdue}
+	case fill.VerdictMissing:
 		return Result{Err: ErrNotFound}
 	}
-	return Result{Err: errOverdue}
+	return Result{Err: fill.ErrOverdue}
 }
 
 // held is what a Get of a key that isn't fresh begins with: it returns what can be said without
 // waiting for a fill, and counts whether something can.
-func (l *Loader) held(full string) (res Result, v verdict, answered bool) {
+func (l *Loader) held(full string) (res Result, v fill.Verdict, answered bool) {
 	now := l.cache.peer.instant()
-	rec, v, garbled := l.view.inspect(full, now.wall)
+	rec, v, garbled := l.view.inspect(full, now.Wall)
 	if garbled {
 		l.cache.fills.undecodable.Add(1)
 	}
-	res, answered = l.answer(full, &rec, v, now.mono)
-	l.cache.store.count(answered && v != verdictFill)
+	res, answered = l.answer(full, &rec, v, now.Mono)
+	l.cache.store.Count(answered && v != fill.VerdictFill)
 	return res, v, answered
 }
 
 // answer returns what can be said without waiting for a fill.
-func (l *Loader) answer(full string, rec *record, v verdict, now time.Duration) (res Result, ok bool) {
+func (l *Loader) answer(full string, rec *delta.Record, v fill.Verdict, now time.Duration) (res Result, ok bool) {
 	switch v {
-	case verdictServe, verdictRefresh:
-		return Result{Value: rec.val}, true
-	case verdictMissing:
+	case fill.VerdictServe, fill.VerdictRefresh:
+		return Result{Value: rec.Val}, true
+	case fill.VerdictMissing:
 		l.cache.fills.notFound.Add(1)
 		return Result{Err: ErrNotFound}, true
 	}
-	err, rests := l.failures.of(now, full, v == verdictFallback)
+	err, rests := l.failures.Of(now, full, v == fill.VerdictFallback)
 	switch {
-	case v == verdictStale, v == verdictFallback && err != nil:
-		return Result{Value: rec.val, Stale: true, Err: err}, true
+	case v == fill.VerdictStale, v == fill.VerdictFallback && err != nil:
+		return Result{Value: rec.Val, Stale: true, Err: err}, true
 	case rests && err != nil && err != ErrFillElsewhere: // who has no old value tries for itself
 		return Result{Err: err}, true
 	}
@@ -249,12 +252,12 @@ func (l *Loader) counted(r Result) Result {
 
 // rest leaves a key alone for RetryAfter.
 func (l *Loader) rest(full string, err knownError) {
-	now := l.cache.peer.instant().mono
-	l.failures.add(now, full, err.kept, err.size, l.cfg.RetryAfter)
+	now := l.cache.peer.instant().Mono
+	l.failures.Add(now, full, err.kept, err.size, l.cfg.RetryAfter)
 }
 
 // recovered forgets how a key's last fill failed.
-func (l *Loader) recovered(full string) { l.failures.end(l.cache.peer.instant().mono, full) }
+func (l *Loader) recovered(full string) { l.failures.End(l.cache.peer.instant().Mono, full) }
 
 // unprefixed is the user's name of a key of the cache.
 func (l *Loader) unprefixed(full string) string { return full[len(l.cfg.Prefix):] }

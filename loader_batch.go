@@ -4,6 +4,10 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/lease"
 )
 
 // A loadBatch is the loads of one run, at most BatchSize. One goroutine waits for all their turns, and
@@ -11,7 +15,7 @@ import (
 // next call.
 type loadBatch struct {
 	loader  *Loader
-	run     *run
+	run     *fill.Run
 	arrived chan struct{} // that of all its loads
 	waiting []*batchKey   // that aren't being filled
 }
@@ -25,12 +29,12 @@ type batchKey struct {
 }
 
 func newLoadBatch(ctx context.Context, l *Loader, background bool) *loadBatch {
-	return &loadBatch{loader: l, run: newRun(ctx, background), arrived: make(chan struct{}, 1)}
+	return &loadBatch{loader: l, run: fill.NewRun(ctx, background), arrived: make(chan struct{}, 1)}
 }
 
 // join has the caller wait for the load of a key, which is the batch's if it is new.
-func (b *loadBatch) join(full string) *load {
-	ld, isNew := b.loader.cache.loads.join(full, b.loader.view.layout, b.run, b.arrived)
+func (b *loadBatch) join(full string) *fill.Load {
+	ld, isNew := b.loader.cache.loads.Join(full, b.loader.view.layout, b.run, b.arrived)
 	if isNew {
 		b.add(ld)
 	}
@@ -38,7 +42,7 @@ func (b *loadBatch) join(full string) *load {
 }
 
 // add makes a load, which is of the batch's run, one of the batch.
-func (b *loadBatch) add(ld *load) {
+func (b *loadBatch) add(ld *fill.Load) {
 	b.waiting = append(b.waiting, &batchKey{keyFill: newKeyFill(b.loader, ld)})
 }
 
@@ -94,8 +98,8 @@ func (b *loadBatch) work() {
 		}
 		var free chan struct{}
 		if s.wants() && !hasSlot && filling == nil {
-			if free = slots; b.run.background {
-				b.run.close(ErrClosed)
+			if free = slots; b.run.Background {
+				b.run.Close(delta.ErrClosed)
 			}
 		}
 		timer.Reset(s.wait)
@@ -106,8 +110,8 @@ func (b *loadBatch) work() {
 		case <-timer.C:
 		case <-filling:
 			filling = nil
-		case <-b.run.ctx.Done():
-			endAll(b.waiting, Result{Err: b.run.err()})
+		case <-b.run.Ctx.Done():
+			endAll(b.waiting, Result{Err: b.run.Err()})
 			b.waiting = nil
 			return
 		}
@@ -137,10 +141,10 @@ func (s *sifted) wants() bool { return len(s.ready)+s.unasked > 0 }
 // sift looks at the keys about which there may be something new, and ends those whose values have come.
 // It asks for leases only if the batch has a slot, and so may fill.
 func (b *loadBatch) sift(hasSlot bool) sifted {
-	now := b.loader.cache.peer.instant().mono
-	s := sifted{heard: true, wait: leaseAgain}
+	now := b.loader.cache.peer.instant().Mono
+	s := sifted{heard: true, wait: lease.Again}
 	b.waiting = slices.DeleteFunc(b.waiting, func(k *batchKey) bool {
-		if k.isStirred() || !k.ready && (now >= k.again || hasSlot && !k.claim.asked) {
+		if k.IsStirred() || !k.ready && (now >= k.again || hasSlot && !k.claim.asked) {
 			if res, answered := k.glance(now, hasSlot); answered {
 				k.end(res)
 				return true
@@ -149,7 +153,7 @@ func (b *loadBatch) sift(hasSlot bool) sifted {
 		switch {
 		case k.ready:
 			s.ready = append(s.ready, k)
-		case !k.claim.asked && k.hasPlace():
+		case !k.claim.asked && k.HasPlace():
 			s.unasked++
 		default:
 			s.heard = s.heard && k.heard
@@ -173,8 +177,8 @@ func (b *loadBatch) decline() {
 // glance is await without waiting: it notes whether the key's turn has come, and returns the value if
 // that has come instead.
 func (k *batchKey) glance(now time.Duration, hasSlot bool) (res Result, answered bool) {
-	k.again = now + leaseAgain
-	if k.heard = true; !k.hasPlace() {
+	k.again = now + lease.Again
+	if k.heard = true; !k.HasPlace() {
 		return Result{}, false
 	}
 	if k.claim.asked || k.ready {
@@ -191,15 +195,15 @@ func (k *batchKey) glance(now time.Duration, hasSlot bool) (res Result, answered
 	}
 	k.ask()
 	switch turn, wait := k.turn(); turn {
-	case leaseGranted, leaseAlone:
+	case lease.Granted, lease.Alone:
 		k.ready = true
-	case leaseFailed:
+	case lease.Failed:
 		if res, ok := k.failedElsewhere(wait); ok {
 			return res, true
 		}
 		k.ready = true
 	default:
-		k.heard = turn != leaseUnheard
+		k.heard = turn != lease.Unheard
 		k.again = now + wait
 	}
 	return Result{}, false
@@ -217,13 +221,13 @@ func (b *loadBatch) fill(ready []*batchKey) {
 			continue
 		}
 		missing = append(missing, k.keyFill)
-		keys = append(keys, l.unprefixed(k.key))
+		keys = append(keys, l.unprefixed(k.Key))
 	}
 	if len(missing) == 0 {
 		return
 	}
 	beginAll(missing...)
-	ctx, cancel := b.run.fillContext(l.cfg.FillTimeout)
+	ctx, cancel := b.run.FillContext(l.cfg.FillTimeout)
 	defer cancel()
 	got, err := contain(func() ([]brought, error) {
 		values, err := l.cfg.FillMany(ctx, slices.Clone(keys))

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 func numbered(db *testDB, n int) (keys []string) {
@@ -38,10 +41,10 @@ func TestGetManyGoroutines(t *testing.T) {
 				const n = 3000
 				db := &testDB{took: 100 * time.Millisecond}
 				keys := numbered(db, n)
-				net := newMemNet()
+				net := memnet.New()
 				bigger := func(c *Config) { c.MaxKeys = 2 * n }
 				nodes := []*Bcache{memNode(t, net, 1, 0, bigger), memNode(t, net, 2, 0, bigger)}
-				advance(3 * time.Second)
+				testkit.Advance(3 * time.Second)
 				ls := loaders(t, nodes, db, func(c *LoaderConfig) {
 					c.ClusterWide, c.StaleFor, c.BatchSize = tt.clusterWide, time.Hour, 500
 					if tt.fillMany {
@@ -50,7 +53,7 @@ func TestGetManyGoroutines(t *testing.T) {
 				})
 				if tt.stale {
 					wantMany(t, ls[0], strings.Join(keys, " "), strings.Join(keys, " "))
-					advance(time.Minute)
+					testkit.Advance(time.Minute)
 				}
 				if tt.clusterWide { // the other node has the leases
 					go ls[1].GetMany(t.Context(), keys)
@@ -63,14 +66,14 @@ func TestGetManyGoroutines(t *testing.T) {
 					wantMany(t, ls[0], strings.Join(keys, " "), strings.Join(keys, " "))
 				}()
 				for range 50 {
-					advance(10 * time.Millisecond)
+					testkit.Advance(10 * time.Millisecond)
 					most = max(most, runtime.NumGoroutine()-before)
 				}
 				<-done
-				for nodes[0].loads.len() > 0 {
-					advance(time.Second)
+				for nodes[0].loads.Len() > 0 {
+					testkit.Advance(time.Second)
 				}
-				advance(time.Minute / 2)
+				testkit.Advance(time.Minute / 2)
 				wantMany(t, ls[0], strings.Join(keys, " "), strings.Join(keys, " "))
 				if most > 60 {
 					t.Errorf("%d goroutines", most)
@@ -94,7 +97,7 @@ func TestLeaseGetManyTurns(t *testing.T) {
 		failing := newLoader(t, nodes[1], nil, func(c *LoaderConfig) {
 			c.ClusterWide = true
 			c.FillMany = func(context.Context, []string) (map[string]Loaded, error) {
-				advance(time.Second)
+				testkit.Advance(time.Second)
 				return map[string]Loaded{keys[0]: {Value: "value of " + keys[0]}}, down
 			}
 		})
@@ -112,8 +115,8 @@ func TestLeaseGetManyTurns(t *testing.T) {
 			t.Errorf("%d queries of %d keys", db.asked(), len(asked))
 		}
 		for _, b := range nodes {
-			if _, _, asks := b.peer.replica.leaseLoad(); asks > 0 {
-				t.Errorf("node %d is left with %d asks", b.peer.replica.id, asks)
+			if _, _, asks := b.peer.replica.LeaseLoad(); asks > 0 {
+				t.Errorf("node %d is left with %d asks", b.peer.replica.Id, asks)
 			}
 		}
 	})
@@ -133,10 +136,10 @@ func TestLeaseGetManyLeaves(t *testing.T) {
 			t.Errorf("%v, %v", got, err)
 		}
 		synctest.Wait()
-		if n := nodes[1].loads.len(); n != 0 {
+		if n := nodes[1].loads.Len(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 	})
 }
 
@@ -158,17 +161,17 @@ func TestGetManyDuplicates(t *testing.T) {
 		}
 		twice(Stats{Misses: 2})
 		twice(Stats{Hits: 2, NotFound: 1})
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		db.took = time.Second
 		twice(Stats{Hits: 2, NotFound: 1, StaleServed: 1})
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 
 		typed, _ := users(t, b, map[string]user{"1": {"Ada", 36}})
-		must(t, b.Set("user:1", "{", 60))
+		testkit.Must(t, b.Set("user:1", "{", 60))
 		before := b.Stats()
 		for range 2 {
 			_, err := typed.GetMany(t.Context(), []string{"1", "1", "1"})
-			must(t, err)
+			testkit.Must(t, err)
 		}
 		if s := b.Stats(); s.Hits-before.Hits > 1 || s.Undecodable-before.Undecodable > 2 {
 			t.Errorf("%+v", s)
@@ -185,7 +188,7 @@ func TestGetManyWidth(t *testing.T) {
 			mu.Lock()
 			most.Store(max(most.Load(), running.Add(1)))
 			mu.Unlock()
-			advance(time.Second)
+			testkit.Advance(time.Second)
 			running.Add(-1)
 			return Loaded{Value: "value of " + key}, nil
 		})
@@ -230,25 +233,25 @@ func TestGetManyRefreshEndsWithClose(t *testing.T) {
 			db := &testDB{}
 			keys := numbered(db, 100)
 			b, err := New(Config{MaxKeys: 1000})
-			must(t, err)
+			testkit.Must(t, err)
 			l := newLoader(t, b, db.fill, func(c *LoaderConfig) {
 				if c.StaleFor, c.BatchSize = time.Hour, 10; fillMany {
 					c.Fill, c.FillMany = nil, db.fillMany
 				}
 			})
 			_, err = l.GetMany(t.Context(), keys)
-			must(t, err)
-			advance(time.Minute)
+			testkit.Must(t, err)
+			testkit.Advance(time.Minute)
 			db.took = time.Minute
 			before := db.asked()
 			_, err = l.GetMany(t.Context(), keys)
-			must(t, err)
+			testkit.Must(t, err)
 			synctest.Wait()
-			must(t, b.Close())
+			testkit.Must(t, b.Close())
 			synctest.Wait()
 			n := db.asked() - before
-			if fillMany && n != 1 || !fillMany && n != 16 || b.loads.len() != 0 {
-				t.Errorf("FillMany %v: %d queries, %d loads are left", fillMany, n, b.loads.len())
+			if fillMany && n != 1 || !fillMany && n != 16 || b.loads.Len() != 0 {
+				t.Errorf("FillMany %v: %d queries, %d loads are left", fillMany, n, b.loads.Len())
 			}
 		})
 	}

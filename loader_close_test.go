@@ -10,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // Nodes close, one after the other, while Loaders do all that they can: nobody gets what he mustn't,
@@ -105,22 +108,22 @@ func TestLoaderCloseDuringEverything(t *testing.T) {
 								check(ctx, key, val, err)
 							}
 							cancel()
-							advance(rand.N(3 * time.Millisecond))
+							testkit.Advance(rand.N(3 * time.Millisecond))
 						}
 					})
 				}
 				wg.Go(func() {
-					advance(time.Duration(i+1) * 100 * time.Millisecond)
+					testkit.Advance(time.Duration(i+1) * 100 * time.Millisecond)
 					b.Close()
 					closed.Store(true)
 				})
 			}
 			wg.Wait()
-			advance(time.Minute)
+			testkit.Advance(time.Minute)
 			synctest.Wait()
 			for i, b := range nodes {
-				_, _, asks := b.peer.replica.leaseLoad()
-				if n := b.loads.len(); n != 0 || asks != 0 {
+				_, _, asks := b.peer.replica.LeaseLoad()
+				if n := b.loads.Len(); n != 0 || asks != 0 {
 					t.Errorf("node %d is left with %d loads, %d asks", i, n, asks)
 				}
 			}
@@ -144,12 +147,12 @@ func TestLoaderClose(t *testing.T) {
 			return db.fill(ctx, key)
 		}, func(c *LoaderConfig) { c.StaleFor = time.Hour })
 		loaded(t, l, "k", "v")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		stale(t, l, "k", "v", nil)
 		synctest.Wait()
-		must(t, b.Close())
+		testkit.Must(t, b.Close())
 		synctest.Wait()
-		if ended != ErrClosed {
+		if ended != delta.ErrClosed {
 			t.Errorf("the fill in the background ended with %v", ended)
 		}
 		loaded(t, l, "k", "v")

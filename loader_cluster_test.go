@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // What one node's fill brought, all nodes treat alike: those that join later too.
@@ -22,17 +24,17 @@ func TestLoaderReplicates(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		advance(2 * time.Second)
+		testkit.Advance(2 * time.Second)
 		joiner := memNode(t, net, 9, 0, func(c *Config) { c.Peers = []string{"mem:1"} })
-		advance(2 * time.Second)
-		must(t, joiner.WaitSynced(t.Context()))
+		testkit.Advance(2 * time.Second)
+		testkit.Must(t, joiner.WaitSynced(t.Context()))
 		nodes = append(nodes, joiner)
 		ls = loaders(t, nodes, db, edit)
 		first := nodes[0].store
 		for i, b := range nodes {
 			for _, key := range []string{"k", "none"} {
-				want, _ := first.peek(key)
-				if got, ok := b.store.peek(key); !ok || got != want {
+				want, _ := first.Peek(key)
+				if got, ok := b.store.Peek(key); !ok || got != want {
 					t.Errorf("node %d holds %+v, node 0 %+v", i, got, want)
 				}
 			}
@@ -47,7 +49,7 @@ func TestLoaderReplicates(t *testing.T) {
 
 		// A refresh by one node is a refresh for all.
 		db.set("k", "new")
-		advance(30 * time.Second)
+		testkit.Advance(30 * time.Second)
 		loaded(t, ls[3], "k", "old")
 		synctest.Wait()
 		for _, l := range ls {
@@ -56,7 +58,7 @@ func TestLoaderReplicates(t *testing.T) {
 		if n := db.asked(); n != 3 {
 			t.Fatalf("%d queries", n)
 		}
-		advance(70 * time.Second) // its deadline was 10 s ago
+		testkit.Advance(70 * time.Second) // its deadline was 10 s ago
 		for _, b := range nodes {
 			miss(t, b, "k")
 		}
@@ -64,11 +66,11 @@ func TestLoaderReplicates(t *testing.T) {
 		for _, l := range ls {
 			stale(t, l, "k", "new", nil)
 		}
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		synctest.Wait()
 
 		// A Set, wherever, ends what is known to be missing.
-		must(t, nodes[2].Set("none", "some", 60))
+		testkit.Must(t, nodes[2].Set("none", "some", 60))
 		synctest.Wait()
 		for _, l := range ls {
 			loaded(t, l, "none", "some")

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/fill"
 )
 
 // Loaded is what a Fill brings.
@@ -175,8 +178,8 @@ func (c *LoaderConfig) validate() error {
 	if c.Fill == nil && c.FillMany == nil {
 		wrong("Fill and FillMany are nil: one of them must be set")
 	}
-	if len(c.Prefix) >= MaxRecordSize {
-		wrong("Prefix has %d bytes: must have less than %d", len(c.Prefix), MaxRecordSize)
+	if len(c.Prefix) >= delta.MaxRecordSize {
+		wrong("Prefix has %d bytes: must have less than %d", len(c.Prefix), delta.MaxRecordSize)
 	}
 	if c.TTL <= 0 || c.TTL > maxLoaderTime && c.TTL != NoExpiry {
 		wrong("TTL is %v: must be positive and at most %v, or NoExpiry", c.TTL, maxLoaderTime)
@@ -219,9 +222,9 @@ func (c LoaderConfig) withDefaults() LoaderConfig {
 }
 
 // newLoadPolicy returns what a Loader with this configuration does with what the cache holds.
-func newLoadPolicy(c *LoaderConfig) loadPolicy {
-	return loadPolicy{
-		ttl: c.TTL, negativeTTL: c.NegativeTTL, jitter: c.Jitter, refreshAhead: c.RefreshAhead,
-		staleForMs: ceilMs(c.StaleFor), onErrorMs: ceilMs(c.StaleOnErrorFor),
+func newLoadPolicy(c *LoaderConfig) fill.Policy {
+	return fill.Policy{
+		Ttl: c.TTL, NegativeTTL: c.NegativeTTL, Jitter: c.Jitter, RefreshAhead: c.RefreshAhead,
+		StaleForMs: delta.CeilMs(c.StaleFor), OnErrorMs: delta.CeilMs(c.StaleOnErrorFor),
 	}
 }

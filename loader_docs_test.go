@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // The picture is what its program draws.
@@ -23,7 +25,7 @@ func TestTimelineIsDrawn(t *testing.T) {
 
 // Every option of a Loader has its guarantee in docs/loader.md, and how to choose it.
 func TestLoaderOptionsAreDocumented(t *testing.T) {
-	before, rest, found := strings.Cut(document(t, "docs/loader.md"), "\n## What each option guarantees\n")
+	before, rest, found := strings.Cut(testkit.Document(t, "docs/loader.md"), "\n## What each option guarantees\n")
 	guarantees, after, foundEnd := strings.Cut(rest, "\n## ")
 	if !found || !foundEnd {
 		t.Fatal("docs/loader.md has no chapter of guarantees")

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"strings"
 	"sync/atomic"
+
+	"github.com/iwanbk/bcache/internal/callqueue"
+	"github.com/iwanbk/bcache/internal/linelog"
 )
 
 // What a Loader makes of an error of a Fill: what it remembers of it, and what OnStale is told.
@@ -30,7 +33,7 @@ type knownError struct {
 func examine(err error) knownError {
 	look, failed := contain(func() (knownError, error) {
 		text := err.Error()
-		look := knownError{kept: err, text: cutText(text, maxErrorText), size: sizeOf(err)}
+		look := knownError{kept: err, text: linelog.CutText(text, maxErrorText), size: sizeOf(err)}
 		if look.size > maxError {
 			short := &shortError{text: look.text}
 			for _, is := range wellKnown {
@@ -97,7 +100,7 @@ func (e *shortError) Unwrap() error { return e.is }
 // A staleTeller tells OnStale of failures that an old value covers, by a queue: who gets the value
 // doesn't wait for it.
 type staleTeller struct {
-	calls  callQueue[staleCall]
+	calls  callqueue.Queue[staleCall]
 	missed *atomic.Uint64 // counts those that OnStale was too slow for
 }
 
@@ -120,13 +123,13 @@ func newStaleTeller(b *Bcache, cfg *LoaderConfig) *staleTeller {
 	}
 	name := "OnStale"
 	if cfg.Prefix != "" {
-		name += " of " + cutText(cfg.Prefix, 100)
+		name += " of " + linelog.CutText(cfg.Prefix, 100)
 	}
 	log := b.peer.log
-	return &staleTeller{missed: &b.fills.staleMissed, calls: callQueue[staleCall]{
-		name: name, call: func(c staleCall) { onStale(c.key, c.err) },
-		most: staleQueue, mostBytes: staleQueueBytes, group: &b.calls,
-		panicked: func(value any, stack []byte) {
+	return &staleTeller{missed: &b.fills.staleMissed, calls: callqueue.Queue[staleCall]{
+		Name: name, Call: func(c staleCall) { onStale(c.key, c.err) },
+		Most: staleQueue, MostBytes: staleQueueBytes, Group: &b.calls,
+		Panicked: func(value any, stack []byte) {
 			log.Errorf(0, "OnStale panicked: %v\n\n%s", value, stack)
 		},
 	}}
@@ -138,7 +141,7 @@ func (t *staleTeller) tell(key string, err knownError) {
 		return
 	}
 	size := staleOverhead + len(key) + err.size
-	if !t.calls.put(staleCall{strings.Clone(key), err.kept}, size, nil) {
+	if !t.calls.Put(staleCall{strings.Clone(key), err.kept}, size, nil) {
 		t.missed.Add(1)
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 func TestLoaderFillTimeout(t *testing.T) {
@@ -47,15 +50,15 @@ func TestLoaderFailures(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := localNode(t)
 				fills := 0
-				fill := func(context.Context, string) (Loaded, error) {
+				fl := func(context.Context, string) (Loaded, error) {
 					fills++
-					advance(time.Second)
+					testkit.Advance(time.Second)
 					if fills > 1 {
 						return Loaded{Value: "v"}, nil
 					}
 					return tt.fill()
 				}
-				l := newLoader(t, b, fill, func(c *LoaderConfig) { c.RetryAfter = 3 * time.Second })
+				l := newLoader(t, b, fl, func(c *LoaderConfig) { c.RetryAfter = 3 * time.Second })
 				fails := func() {
 					t.Helper()
 					val, err := l.Get(t.Context(), "k")
@@ -73,12 +76,12 @@ func TestLoaderFailures(t *testing.T) {
 					wg.Go(fails)
 				}
 				wg.Wait()
-				advance(3*time.Second - 1)
+				testkit.Advance(3*time.Second - 1)
 				fails() // remembered
 				if fills != 1 || b.Stats().FillErrors != 1 {
 					t.Errorf("%d fills, %d errors", fills, b.Stats().FillErrors)
 				}
-				advance(1)
+				testkit.Advance(1)
 				loaded(t, l, "k", "v")
 			})
 		})
@@ -87,9 +90,9 @@ func TestLoaderFailures(t *testing.T) {
 
 func TestLoaderStaleOnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines logLines
+		var lines testkit.Log
 		b, err := New(Config{MaxKeys: 10, Logger: &lines})
-		must(t, err)
+		testkit.Must(t, err)
 		defer b.Close()
 		errDown := errors.New("the database is down")
 		db := &testDB{took: 100 * time.Millisecond}
@@ -103,28 +106,28 @@ func TestLoaderStaleOnError(t *testing.T) {
 			}
 		})
 		loaded(t, l, "k", "v")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		db.set("k", "w")
 		start := time.Now()
 		loaded(t, l, "k", "w") // while it works, nothing stale
 		if time.Since(start) != db.took {
 			t.Error("it didn't wait for the fill")
 		}
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		db.fail(errDown)
 		if r := l.GetResult(t.Context(), "k"); r != (Result{"w", true, errDown}) {
 			t.Errorf("%+v", r)
 		}
 		for range 99 { // less than a second, the default of RetryAfter
 			stale(t, l, "k", "w", errDown)
-			advance(10 * time.Millisecond)
+			testkit.Advance(10 * time.Millisecond)
 		}
 		if n := db.asked(); n != 3 {
 			t.Errorf("%d queries", n)
 		}
-		advance(10 * time.Millisecond)
+		testkit.Advance(10 * time.Millisecond)
 		stale(t, l, "k", "w", errDown) // and it is tried in the background
-		advance(db.took)
+		testkit.Advance(db.took)
 		synctest.Wait()
 		if n := db.asked(); n != 4 {
 			t.Errorf("%d queries", n)
@@ -136,11 +139,11 @@ func TestLoaderStaleOnError(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		synctest.Wait() // lines are queued
-		text := strings.Join(lines.take(), "\n")
+		text := strings.Join(lines.Take(), "\n")
 		if !strings.Contains(text, `a fill of "p:k" failed`) || !strings.Contains(text, "OnStale fails too") {
 			t.Errorf("logged %s", text)
 		}
-		advance(time.Hour)
+		testkit.Advance(time.Hour)
 		if _, err := l.Get(t.Context(), "k"); err != errDown {
 			t.Errorf("after StaleOnErrorFor: %v", err)
 		}
@@ -160,19 +163,19 @@ func TestLoaderDatabaseHangs(t *testing.T) {
 			db.set(key, "v")
 			loaded(t, l, key, "v")
 		}
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		db.took = time.Hour
 		for _, key := range keys {
 			go l.Get(t.Context(), key) // the first ones wait
 		}
-		advance(9 * time.Second)
+		testkit.Advance(9 * time.Second)
 		synctest.Wait()
 		before := db.asked()
 		for range 1000 { // 100 s, for two fills at a time
 			for _, key := range keys {
 				stale(t, l, key, "v", context.DeadlineExceeded)
 			}
-			advance(100 * time.Millisecond)
+			testkit.Advance(100 * time.Millisecond)
 		}
 		if n := db.asked() - before; n < 50 || n > 68 {
 			t.Errorf("%d queries", n)
@@ -180,7 +183,7 @@ func TestLoaderDatabaseHangs(t *testing.T) {
 		db.took = 0 // it is back
 		began := time.Now()
 		for l.GetResult(t.Context(), "1") != (Result{Value: "v"}) {
-			advance(100 * time.Millisecond)
+			testkit.Advance(100 * time.Millisecond)
 			synctest.Wait()
 		}
 		if took := time.Since(began); took > 7*time.Second {
@@ -197,12 +200,12 @@ func TestLoaderFillIgnoresItsTimeout(t *testing.T) {
 		b := localNode(t)
 		l := newLoader(t, b, db.fill)
 		go l.Get(t.Context(), "k")
-		advance(2 * defaultFillTimeout)
+		testkit.Advance(2 * defaultFillTimeout)
 		done := make(chan error, 1)
 		go func() { _, err := l.Get(context.Background(), "k"); done <- err }()
 		select {
 		case err := <-done:
-			must(t, err)
+			testkit.Must(t, err)
 		case <-time.After(time.Hour):
 			t.Errorf("an hour after FillTimeout a Get without a deadline still joins the query that hangs (%d queries)", db.asked())
 		}
@@ -222,14 +225,14 @@ func TestLoaderFailureOfABatch(t *testing.T) {
 		down := false
 		l := newLoader(t, b, nil, func(c *LoaderConfig) {
 			c.StaleFor, c.StaleOnErrorFor, c.RetryAfter = 100*time.Millisecond, time.Hour, time.Minute
-			c.OnStale = func(string, error) { advance(time.Millisecond) }
+			c.OnStale = func(string, error) { testkit.Advance(time.Millisecond) }
 			c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
 				m := map[string]Loaded{}
 				for _, k := range keys {
 					m[k] = Loaded{Value: "v"}
 				}
 				if down {
-					advance(time.Second)
+					testkit.Advance(time.Second)
 					return nil, errors.New("down")
 				}
 				return m, nil
@@ -240,13 +243,13 @@ func TestLoaderFailureOfABatch(t *testing.T) {
 			keys = append(keys, fmt.Sprint(i))
 		}
 		l.GetMany(t.Context(), keys)
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		down = true
 		l.GetMany(t.Context(), keys) // stale: a refresh of all
 		synctest.Wait()
-		advance(200 * time.Millisecond)
+		testkit.Advance(200 * time.Millisecond)
 		l.Get(t.Context(), "0") // joins it, and is served
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		synctest.Wait()
 		start := time.Now()
 		l.Get(t.Context(), "50") // its fill has failed a moment ago: it rests for a minute
@@ -294,13 +297,13 @@ func TestLoaderLateFailure(t *testing.T) {
 		if _, err := getFor(l, time.Second, "k"); err != context.DeadlineExceeded {
 			t.Error(err)
 		}
-		advance(28 * time.Second)
+		testkit.Advance(28 * time.Second)
 		loaded(t, l, "k", "v")
 		wg.Wait()
 		if s := b.Stats(); s.FillErrors != 1 || s.StaleFailures != 0 || s.FillsGivenUp != 1 {
 			t.Errorf("%+v", s)
 		}
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 		loaded(t, l, "k", "v")
 		if db.asked() != 3 {
 			t.Errorf("%d queries", db.asked())
@@ -363,9 +366,9 @@ func TestErrorsAreExamined(t *testing.T) {
 		if known.size > most || len(known.text) > maxErrorText+3 {
 			t.Errorf("%s: an error takes %d bytes, its text %d", name, known.size, len(known.text))
 		}
-		var f failures
-		f.add(0, "k", known.kept, known.size, time.Hour)
-		if err, rests := f.of(0, "k", false); err != known.kept || !rests {
+		var f fill.Failures
+		f.Add(0, "k", known.kept, known.size, time.Hour)
+		if err, rests := f.Of(0, "k", false); err != known.kept || !rests {
 			t.Errorf("%s: %v is remembered", name, err)
 		}
 	}

@@ -10,6 +10,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 // The fence, for fills that somebody waits for and for those in the background.
@@ -36,7 +40,7 @@ func loaderAgainstWrite(t *testing.T, background, remote bool, write string) {
 	l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.StaleFor = time.Hour })
 	if background {
 		loaded(t, l, "k", "old")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 	}
 	db.took = 10 * time.Second
 	first := make(chan Result, 1)
@@ -45,11 +49,11 @@ func loaderAgainstWrite(t *testing.T, background, remote bool, write string) {
 	db.set("k", "new")
 	switch write {
 	case "Delete":
-		must(t, writer.Delete("k"))
+		testkit.Must(t, writer.Delete("k"))
 	case "Set":
-		must(t, writer.Set("k", "new", 3600))
+		testkit.Must(t, writer.Set("k", "new", 3600))
 	case "Clear":
-		must(t, writer.Clear())
+		testkit.Must(t, writer.Clear())
 	}
 	synctest.Wait()
 	loaded(t, l, "k", "new") // it doesn't wait for the first fill
@@ -57,7 +61,7 @@ func loaderAgainstWrite(t *testing.T, background, remote bool, write string) {
 		t.Errorf("%+v", r)
 	}
 	for range 100 {
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		for i, n := range nodes {
 			if val, ok := n.Get("k"); ok && val != "new" {
 				t.Fatalf("node %d serves %q", i+1, val)
@@ -82,21 +86,21 @@ func TestLoaderRefreshNeverBeatsAWrite(t *testing.T) {
 					db.set("k", "old")
 					ls := loaders(t, nodes, db, func(c *LoaderConfig) { c.StaleFor = time.Hour })
 					loaded(t, ls[0], "k", "old")
-					advance(time.Minute)
+					testkit.Advance(time.Minute)
 					db.took = time.Second
 					stale(t, ls[0], "k", "old", nil)
 					synctest.Wait() // the refresh has begun
 					release := func() {}
 					if late != 0 {
-						release = net.hold(late)
+						release = net.Hold(late)
 					}
 					db.set("k", "new")
 					if del {
-						must(t, nodes[1].Delete("k"))
+						testkit.Must(t, nodes[1].Delete("k"))
 					} else {
-						must(t, nodes[1].Set("k", "new", 3600))
+						testkit.Must(t, nodes[1].Set("k", "new", 3600))
 					}
-					advance(2 * time.Second)
+					testkit.Advance(2 * time.Second)
 					release()
 					synctest.Wait()
 					for i, l := range ls {
@@ -113,12 +117,12 @@ func TestLoaderRefreshNeverBeatsAWrite(t *testing.T) {
 // What Loaders owe the core.
 
 // fillsLeft counts the fills that a node has begun and not ended.
-func fillsLeft(b *Bcache) int { return b.store.fills.len() }
+func fillsLeft(b *Bcache) int { return b.store.Fills.Len() }
 
 // Every fill that is begun is ended, whatever becomes of it.
 func TestLoaderFillsEnd(t *testing.T) {
-	big := strings.Repeat("x", MaxRecordSize)
-	for name, fill := range map[string]func(context.Context) (Loaded, error){
+	big := strings.Repeat("x", delta.MaxRecordSize)
+	for name, fl := range map[string]func(context.Context) (Loaded, error){
 		"value":     func(context.Context) (Loaded, error) { return Loaded{Value: "v"}, nil },
 		"uncached":  func(context.Context) (Loaded, error) { return Loaded{Value: "v", TTL: -1}, nil },
 		"too large": func(context.Context) (Loaded, error) { return Loaded{Value: big}, nil },
@@ -137,14 +141,14 @@ func TestLoaderFillsEnd(t *testing.T) {
 						c.NegativeTTL = negative
 						c.Fill = func(ctx context.Context, key string) (Loaded, error) {
 							begun.Store(begun.Load() || fillsLeft(b) > 0)
-							return fill(ctx)
+							return fl(ctx)
 						}
 						if !many {
 							return
 						}
 						c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
 							begun.Store(fillsLeft(b) == len(keys))
-							v, err := fill(ctx)
+							v, err := fl(ctx)
 							return map[string]Loaded{keys[0]: v}, err
 						}
 					})
@@ -169,16 +173,16 @@ func TestLoaderSettle(t *testing.T) {
 		cached       bool // what is read 20 ms after a Delete
 	}{{0, 0, true}, {lag, 0, false}, {lag, -1, true}, {0, lag, false}, {lag, 10 * time.Millisecond, true}} {
 		synctest.Test(t, func(t *testing.T) {
-			b := memNode(t, newMemNet(), 1, 0, func(c *Config) { c.Settle = tt.node })
+			b := memNode(t, memnet.New(), 1, 0, func(c *Config) { c.Settle = tt.node })
 			l := newLoader(t, b, func(context.Context, string) (Loaded, error) { return Loaded{Value: "v"}, nil },
 				func(c *LoaderConfig) { c.Settle = tt.loader })
-			must(t, b.Delete("k"))
-			advance(20 * time.Millisecond)
+			testkit.Must(t, b.Delete("k"))
+			testkit.Advance(20 * time.Millisecond)
 			loaded(t, l, "k", "v")
 			if _, ok := b.Get("k"); ok != tt.cached {
 				t.Errorf("Config.Settle %v, LoaderConfig.Settle %v: cached %v", tt.node, tt.loader, ok)
 			}
-			advance(lag)
+			testkit.Advance(lag)
 			loaded(t, l, "k", "v")
 			get(t, b, "k", "v")
 		})
@@ -193,12 +197,12 @@ func TestLoaderKept(t *testing.T) {
 		db := &testDB{}
 		b := nodes[0]
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.NegativeTTL, c.RetryAfter = time.Minute, 1 })
-		must(t, b.Delete("k"))
+		testkit.Must(t, b.Delete("k"))
 		db.fail(fs("down"))
 		if _, err := l.Get(t.Context(), "k"); err != fs("down") {
 			t.Error(err)
 		}
-		advance(time.Millisecond)
+		testkit.Advance(time.Millisecond)
 		db.fail(nil)
 		for range 10 {
 			if _, err := l.Get(t.Context(), "k"); !errors.Is(err, ErrNotFound) {
@@ -206,7 +210,7 @@ func TestLoaderKept(t *testing.T) {
 			}
 		}
 		db.set("k", "v")
-		must(t, nodes[1].Delete("k"))
+		testkit.Must(t, nodes[1].Delete("k"))
 		synctest.Wait()
 		for range 10 {
 			loaded(t, l, "k", "v")

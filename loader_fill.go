@@ -5,35 +5,39 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/replica"
 )
 
 // A keyFill fills one key: it waits for the key's turn, calls the Fill, and caches what that returned.
 type keyFill struct {
-	*load
+	*fill.Load
 	loader *Loader
-	claim  claim // to the key's lease
-	fence  *fill // from the call of the Fill until what that returned is written; otherwise nil
+	claim  claim         // to the key's lease
+	fence  *replica.Fill // from the call of the Fill until what that returned is written; otherwise nil
 	ended  bool
 }
 
-func newKeyFill(l *Loader, ld *load) *keyFill {
-	return &keyFill{load: ld, loader: l, claim: newClaim(l.cache.peer)}
+func newKeyFill(l *Loader, ld *fill.Load) *keyFill {
+	return &keyFill{Load: ld, loader: l, claim: newClaim(l.cache.peer)}
 }
 
 // beginAll raises the fences of some keys of one run, right before the caller calls their Fill.
 func beginAll(fills ...*keyFill) {
-	l, background := fills[0].loader, fills[0].run.background
+	l, background := fills[0].loader, fills[0].Run.Background
 	keys := make([]string, len(fills))
 	for i, k := range fills {
-		keys[i] = k.key
-		l.cache.loads.begin(k.load)
+		keys[i] = k.Key
+		l.cache.loads.Begin(k.Load)
 	}
 	l.cache.fills.called.Add(uint64(len(fills)))
 	if background {
 		l.cache.fills.refreshes.Add(uint64(len(fills)))
 	}
 	p := l.cache.peer
-	for i, f := range p.replica.beginFills(p.instant(), l.lag, keys...) {
+	for i, f := range p.replica.BeginFills(p.instant(), l.lag, keys...) {
 		fills[i].fence = f
 	}
 }
@@ -49,12 +53,12 @@ func (k *keyFill) work() {
 func (k *keyFill) end(res Result) {
 	k.ended = true
 	k.dropFence()
-	k.loader.cache.loads.end(k.load, loadResult(res))
-	k.claim.end(errors.Is(context.Cause(k.run.ctx), context.DeadlineExceeded))
+	k.loader.cache.loads.End(k.Load, fill.Result(res))
+	k.claim.end(errors.Is(context.Cause(k.Run.Ctx), context.DeadlineExceeded))
 }
 
 func (k *keyFill) fill() Result {
-	if err := k.place(); err != nil {
+	if err := k.Place(); err != nil {
 		return Result{Err: err}
 	}
 	if res, answered := k.admit(); answered {
@@ -66,7 +70,7 @@ func (k *keyFill) fill() Result {
 		return res
 	}
 	beginAll(k)
-	ctx, cancel := k.run.fillContext(l.cfg.FillTimeout)
+	ctx, cancel := k.Run.FillContext(l.cfg.FillTimeout)
 	defer cancel()
 	got, err := contain(func() (brought, error) {
 		return newBrought(k.call(ctx)), nil
@@ -79,7 +83,7 @@ func (k *keyFill) fill() Result {
 
 // call calls the Fill, or a FillMany for this key alone.
 func (k *keyFill) call(ctx context.Context) (Loaded, error) {
-	key := k.loader.unprefixed(k.key)
+	key := k.loader.unprefixed(k.Key)
 	if k.loader.cfg.Fill != nil {
 		return k.loader.cfg.Fill(ctx, key)
 	}
@@ -100,18 +104,18 @@ func newBrought(v Loaded, err error) brought { return brought{v, err, errors.Is(
 // found looks into the cache again: somebody may have filled the key since the caller looked.
 func (k *keyFill) found() (res Result, ok bool) {
 	l := k.loader
-	ok = l.cache.loads.lookUp(k.load, func() bool {
-		rec, v := l.view.look(k.key)
+	ok = l.cache.loads.LookUp(k.Load, func() bool {
+		rec, v := l.view.look(k.Key)
 		switch {
-		case v == verdictServe, v == verdictRefresh && !k.run.background:
-			res = Result{Value: rec.val}
-		case v == verdictMissing:
+		case v == fill.VerdictServe, v == fill.VerdictRefresh && !k.Run.Background:
+			res = Result{Value: rec.Val}
+		case v == fill.VerdictMissing:
 			res = Result{Err: ErrNotFound}
 		default:
 			return false
 		}
 		k.claim.filled(&rec)
-		l.recovered(k.key)
+		l.recovered(k.Key)
 		return true
 	})
 	return res, ok
@@ -119,12 +123,12 @@ func (k *keyFill) found() (res Result, ok bool) {
 
 // settle caches what the Fill returned, and says what the load's waiters get.
 func (k *keyFill) settle(got brought) Result {
-	switch err := k.run.err(); {
+	switch err := k.Run.Err(); {
 	case got.err == nil:
 		return k.bring(got.Loaded)
 	case got.missing:
 		return k.miss(got.err)
-	case err != nil && err != errOverdue: // it was cancelled as nobody waits: the database hasn't failed
+	case err != nil && err != fill.ErrOverdue: // it was cancelled as nobody waits: the database hasn't failed
 		return Result{Err: got.err}
 	}
 	k.loader.cache.fills.failed.Add(1)
@@ -136,17 +140,17 @@ func (k *keyFill) settle(got brought) Result {
 func (k *keyFill) bring(v Loaded) Result {
 	l, b := k.loader, k.loader.cache
 	now := b.peer.now()
-	rec, cache := l.view.policy.value(now, k.key, v.Value, v.TTL, rand.Float64())
+	rec, cache := l.view.policy.Value(now, k.Key, v.Value, v.TTL, rand.Float64())
 	k.claim.uncached(false)
 	switch {
 	case !cache:
-	case b.tooLarge(k.key, v.Value):
+	case b.tooLarge(k.Key, v.Value):
 		b.fills.tooLarge.Add(1)
 	case k.write(now, &rec):
-		l.recovered(k.key)
+		l.recovered(k.Key)
 		return Result{Value: v.Value}
 	default:
-		if newer, ok := l.view.live(k.key); ok {
+		if newer, ok := l.view.live(k.Key); ok {
 			return Result{Value: newer}
 		}
 	}
@@ -158,17 +162,17 @@ func (k *keyFill) bring(v Loaded) Result {
 func (k *keyFill) miss(err error) Result {
 	l, b := k.loader, k.loader.cache
 	k.claim.uncached(false)
-	l.recovered(k.key)
-	if l.cfg.NegativeTTL == 0 && !l.view.replaces(k.key) || b.tooLarge(k.key, "") {
+	l.recovered(k.Key)
+	if l.cfg.NegativeTTL == 0 && !l.view.replaces(k.Key) || b.tooLarge(k.Key, "") {
 		return Result{Err: err}
 	}
 	now := b.peer.now()
-	rec := l.view.policy.missing(now, k.key, rand.Float64())
+	rec := l.view.policy.Missing(now, k.Key, rand.Float64())
 	if k.write(now, &rec) {
 		return Result{Err: err}
 	}
 	k.unchanged()
-	if newer, ok := l.view.live(k.key); ok {
+	if newer, ok := l.view.live(k.Key); ok {
 		return Result{Value: newer}
 	}
 	return Result{Err: err}
@@ -176,19 +180,19 @@ func (k *keyFill) miss(err error) Result {
 
 // write writes what the Fill returned, unless the fence refuses it, and reports whether the key has that
 // now. Where a value of another layout is held, it is kept beside that.
-func (k *keyFill) write(now time.Time, rec *record) bool {
-	beside := k.loader.view.foreign(k.key) // the fence isn't lost if a Codec calls runtime.Goexit
+func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
+	beside := k.loader.view.foreign(k.Key) // the fence isn't lost if a Codec calls runtime.Goexit
 	f := k.fence
 	k.fence = nil
 	p := k.loader.cache.peer
-	switch p.replica.endFill(p.instantOf(now), f, rec, beside) {
-	case fillRefused:
+	switch p.replica.EndFill(p.instantOf(now), f, rec, beside) {
+	case replica.FillRefused:
 		k.loader.cache.fills.refused.Add(1)
 		return false
-	case fillOffered:
+	case replica.FillOffered:
 		k.claim.uncached(true)
-	case fillWritten:
-		if rec.kind != kindTombstone {
+	case replica.FillWritten:
+		if rec.Kind != delta.KindTombstone {
 			k.claim.filled(rec)
 		}
 	}
@@ -198,7 +202,7 @@ func (k *keyFill) write(now time.Time, rec *record) bool {
 // dropFence lowers the fence: nothing will be written.
 func (k *keyFill) dropFence() {
 	if k.fence != nil {
-		k.loader.cache.peer.replica.dropFill(k.fence)
+		k.loader.cache.peer.replica.DropFill(k.fence)
 		k.fence = nil
 	}
 }
@@ -206,30 +210,30 @@ func (k *keyFill) dropFence() {
 // fallBack returns what the waiters get after a Fill that failed: an old value, if one may be served.
 func (k *keyFill) fallBack(err error) Result {
 	l := k.loader
-	rec, v := l.view.look(k.key)
-	if v == verdictServe { // somebody else was more successful meanwhile
-		return Result{Value: rec.val}
+	rec, v := l.view.look(k.Key)
+	if v == fill.VerdictServe { // somebody else was more successful meanwhile
+		return Result{Value: rec.Val}
 	}
 	known := examine(err)
-	l.rest(k.key, known)
-	if v == verdictMissing || v == verdictFill {
+	l.rest(k.Key, known)
+	if v == fill.VerdictMissing || v == fill.VerdictFill {
 		return Result{Err: err}
 	}
 	l.cache.fills.staleFailures.Add(1)
-	l.cache.peer.log.Errorf(0, "a fill of %q failed, the old value is served: %s", k.key, known.text)
-	l.stales.tell(l.unprefixed(k.key), known)
-	if v == verdictRefresh {
-		return Result{Value: rec.val}
+	l.cache.peer.log.Errorf(0, "a fill of %q failed, the old value is served: %s", k.Key, known.text)
+	l.stales.tell(l.unprefixed(k.Key), known)
+	if v == fill.VerdictRefresh {
+		return Result{Value: rec.Val}
 	}
-	return Result{Value: rec.val, Stale: true, Err: err}
+	return Result{Value: rec.Val, Stale: true, Err: err}
 }
 
 // unchanged is for a Fill that hasn't failed but has changed nothing. After one in the background the
 // key rests, or the next hit would begin another one.
 func (k *keyFill) unchanged() {
-	if k.run.background {
-		k.loader.rest(k.key, knownError{})
+	if k.Run.Background {
+		k.loader.rest(k.Key, knownError{})
 	} else {
-		k.loader.recovered(k.key)
+		k.loader.recovered(k.Key)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // A GetMany that is given up doesn't hold up any of its keys.
@@ -17,12 +19,12 @@ func TestGetManyIsGivenUp(t *testing.T) {
 		calls := 0
 		release := make(chan struct{})
 		b, l := many(t, &testDB{}, func(c *LoaderConfig) {
-			fill := c.FillMany
+			fl := c.FillMany
 			c.FillMany = func(ctx context.Context, keys []string) (map[string]Loaded, error) {
 				if calls++; calls <= 1 {
 					<-release // whatever its context
 				}
-				return fill(ctx, keys)
+				return fl(ctx, keys)
 			}
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -112,7 +114,7 @@ func TestGetManyOneKeyGivenUp(t *testing.T) {
 				for _, k := range keys {
 					m[k] = Loaded{Value: "v"}
 				}
-				advance(2 * time.Second)
+				testkit.Advance(2 * time.Second)
 				return m, nil
 			}
 		})
@@ -128,7 +130,7 @@ func TestGetManyOneKeyGivenUp(t *testing.T) {
 			t.Errorf("%d keys asked for", asked)
 		}
 		synctest.Wait()
-		advance(3 * time.Second)
+		testkit.Advance(3 * time.Second)
 	})
 }
 
@@ -160,11 +162,11 @@ func TestLoaderRefreshOfOthersGoesOn(t *testing.T) {
 				})
 				keys := []string{"a", "b", "c"}
 				l.GetMany(t.Context(), keys)
-				advance(time.Minute)
+				testkit.Advance(time.Minute)
 				slow = true
 				l.GetMany(t.Context(), keys) // stale: one refresh of all
 				synctest.Wait()
-				advance(200 * time.Millisecond)
+				testkit.Advance(200 * time.Millisecond)
 				ctx, cancel := context.WithCancel(t.Context())
 				if how == "cancelled" {
 					time.AfterFunc(50*time.Millisecond, cancel)
@@ -177,7 +179,7 @@ func TestLoaderRefreshOfOthersGoesOn(t *testing.T) {
 					t.Errorf("%s: the refresh of the other keys ended: %v", how, ended.Load())
 				}
 				if how == "cancelled" {
-					advance(2 * time.Second)
+					testkit.Advance(2 * time.Second)
 				}
 			})
 		})
@@ -218,20 +220,20 @@ func TestLoaderServedEndsNoOthers(t *testing.T) {
 		_ = bs
 		keys := []string{"a", "b", "c"}
 		_, err := ls[1].GetMany(t.Context(), keys)
-		must(t, err)
+		testkit.Must(t, err)
 		synctest.Wait()
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		mu.Lock()
 		slow = true
 		mu.Unlock()
 		go ls[0].Get(t.Context(), "a") // stale: a refresh of 300 ms, with the lease
 		synctest.Wait()
-		advance(10 * time.Millisecond)
+		testkit.Advance(10 * time.Millisecond)
 		ls[1].GetMany(t.Context(), keys) // stale: a refresh; that of b and c takes 600 ms
 		synctest.Wait()
-		advance(150 * time.Millisecond)
+		testkit.Advance(150 * time.Millisecond)
 		loaded(t, ls[1], "a", "v") // too old: joins, and is served as node 0 has filled it
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		synctest.Wait()
 		if len(ended) > 0 {
 			t.Errorf("a Get of a was served, and the query for %q ended because of that", ended)

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // One query that hangs costs those who came before the first deadline; then the key is usable again,
@@ -35,7 +38,7 @@ func TestLoaderHungFillIsGivenUp(t *testing.T) {
 					}
 				})
 				synctest.Wait()
-				advance(100 * time.Millisecond)
+				testkit.Advance(100 * time.Millisecond)
 			}
 			wg.Wait()
 			if s := b.Stats(); failed.Load() > 5 || db.asked() != 2 || s.FillsGivenUp != 1 || s.FillErrors != 0 {
@@ -79,7 +82,7 @@ func TestLoaderCancellationGivesNothingUp(t *testing.T) {
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.FillTimeout = -1 })
 		go l.Get(t.Context(), "k")
 		synctest.Wait()
-		if _, err := getFor(l, giveUpAfter-1, "k"); err != context.DeadlineExceeded {
+		if _, err := getFor(l, fill.GiveUpAfter-1, "k"); err != context.DeadlineExceeded {
 			t.Error(err)
 		}
 		for range 50 {
@@ -92,7 +95,7 @@ func TestLoaderCancellationGivesNothingUp(t *testing.T) {
 		if n := b.Stats().FillsGivenUp; n != 0 || db.asked() != 1 {
 			t.Errorf("FillsGivenUp = %d, %d queries", n, db.asked())
 		}
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 	})
 }
 
@@ -103,16 +106,16 @@ func TestLoaderHungRefreshIsGivenUp(t *testing.T) {
 		b := localNode(t)
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.StaleFor, c.FillTimeout = time.Minute, -1 })
 		loaded(t, l, "k", "v")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		db.hangs = 1
 		stale(t, l, "k", "v", nil)
 		synctest.Wait()
-		advance(time.Minute) // too old even for that
+		testkit.Advance(time.Minute) // too old even for that
 		if _, err := getFor(l, time.Second, "k"); err != context.DeadlineExceeded {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if n := b.loads.len(); n != 0 {
+		if n := b.loads.Len(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
 		loaded(t, l, "k", "v")
@@ -137,7 +140,7 @@ func TestLoaderDeadlinesAreNotShared(t *testing.T) {
 				}
 			}, func(c *LoaderConfig) { c.FillTimeout, c.RetryAfter = timeout, time.Minute })
 			go getFor(l, 100*time.Millisecond, "k")
-			advance(30 * time.Millisecond)
+			testkit.Advance(30 * time.Millisecond)
 			loaded(t, l, "k", "v")
 			if _, err := getFor(l, 5*time.Second, "k"); err != nil {
 				t.Errorf("FillTimeout %v: a third caller gets %v", timeout, err)
@@ -168,7 +171,7 @@ func TestLoaderSlowQueryIsCached(t *testing.T) {
 							ok.Add(1)
 						}
 					})
-					advance(10 * time.Millisecond)
+					testkit.Advance(10 * time.Millisecond)
 				}
 				wg.Wait()
 				if ok.Load() < 800 {
@@ -195,6 +198,6 @@ func TestLoaderHurriedCallersStartNone(t *testing.T) {
 		if n := b.Stats().FillsGivenUp; n != 0 || db.asked() != 1 {
 			t.Errorf("FillsGivenUp = %d, %d queries, by callers with deadlines of 50 ms", n, db.asked())
 		}
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 	})
 }

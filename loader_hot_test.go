@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // One hot key on ten nodes, whose TTL is a second: how many queries each expiry costs, and how many
@@ -48,7 +50,7 @@ func TestLoaderHotKey(t *testing.T) {
 					for range callers {
 						phase := time.Duration(rand.Int64N(int64(every)))
 						wg.Go(func() {
-							advance(phase)
+							testkit.Advance(phase)
 							var mine []time.Duration
 							for range lasts / every {
 								start := time.Now()
@@ -56,7 +58,7 @@ func TestLoaderHotKey(t *testing.T) {
 									t.Errorf("%q, %v", val, err)
 								}
 								mine = append(mine, time.Since(start))
-								advance(every)
+								testkit.Advance(every)
 							}
 							mu.Lock()
 							defer mu.Unlock()
@@ -66,7 +68,7 @@ func TestLoaderHotKey(t *testing.T) {
 				}
 				wg.Wait()
 				slices.Sort(took)
-				each, p99 := bursts(db.times[before:], time.Second/2), took[len(took)*99/100]
+				each, p99 := testkit.Bursts(db.times[before:], time.Second/2), took[len(took)*99/100]
 				if len(each) < expiries-1 || len(each) > expiries+1 || slices.Max(each) > tt.most || p99 > tt.p99 {
 					t.Errorf("%v queries, p99 %v", each, p99)
 				}
@@ -74,18 +76,4 @@ func TestLoaderHotKey(t *testing.T) {
 			})
 		})
 	}
-}
-
-// bursts returns how many queries came together, those of one expiry: further ones are at least a
-// gap later.
-func bursts(queries []time.Time, gap time.Duration) (sizes []int) {
-	var first time.Time
-	for _, at := range queries {
-		if len(sizes) == 0 || at.Sub(first) >= gap {
-			first = at
-			sizes = append(sizes, 0)
-		}
-		sizes[len(sizes)-1]++
-	}
-	return sizes
 }

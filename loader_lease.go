@@ -3,6 +3,10 @@ package bcache
 import (
 	"errors"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/lease"
 )
 
 // What a fill waits for before its Fill is called: a slot of MaxConcurrent, and with ClusterWide, the
@@ -53,19 +57,19 @@ func (k *keyFill) slot() (res Result, answered bool) {
 	if slots.tryEnter() {
 		return Result{}, false
 	}
-	if k.run.background {
-		k.run.close(ErrClosed)
+	if k.Run.Background {
+		k.Run.Close(delta.ErrClosed)
 	}
 	for {
 		select {
 		case slots <- struct{}{}:
 			return Result{}, false
-		case <-k.arrived:
+		case <-k.Arrived:
 			if res, ok := k.found(); ok {
 				return res, true
 			}
-		case <-k.run.ctx.Done():
-			return Result{Err: k.run.err()}, true
+		case <-k.Run.Ctx.Done():
+			return Result{Err: k.Run.Err()}, true
 		}
 	}
 }
@@ -91,7 +95,7 @@ func (k *keyFill) admit() (res Result, answered bool) {
 		switch {
 		case answered:
 			return res, true
-		case turn == leaseWait:
+		case turn == lease.Wait:
 			if hasSlot {
 				slots.exit()
 			}
@@ -110,31 +114,31 @@ func (k *keyFill) admit() (res Result, answered bool) {
 	}
 }
 
-// await waits until it is the fill's turn, with a lease or without: leaseGranted or leaseAlone.
+// await waits until it is the fill's turn, with a lease or without: Granted or Alone.
 // Otherwise the fill is answered: the value has come, or another node's fill has failed, or nobody waits
-// any more. With glance it returns leaseWait as soon as another node has the lease.
-func (k *keyFill) await(glance bool) (turn leaseTurn, res Result, answered bool) {
+// any more. With glance it returns Wait as soon as another node has the lease.
+func (k *keyFill) await(glance bool) (turn lease.Turn, res Result, answered bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		turn, wait := k.turn()
 		switch {
-		case turn == leaseGranted || turn == leaseAlone:
+		case turn == lease.Granted || turn == lease.Alone:
 			return turn, Result{}, false
-		case turn == leaseFailed:
+		case turn == lease.Failed:
 			if res, ok := k.failedElsewhere(wait); ok {
 				return turn, res, true
 			}
-			return leaseAlone, Result{}, false
-		case turn == leaseWait && glance:
+			return lease.Alone, Result{}, false
+		case turn == lease.Wait && glance:
 			return turn, Result{}, false
 		}
 		timer.Reset(wait)
 		select {
-		case <-k.arrived:
+		case <-k.Arrived:
 		case <-timer.C:
-		case <-k.run.ctx.Done():
-			return turn, Result{Err: k.run.err()}, true
+		case <-k.Run.Ctx.Done():
+			return turn, Result{Err: k.Run.Err()}, true
 		}
 		if res, ok := k.found(); ok {
 			return turn, res, true
@@ -149,34 +153,34 @@ func (k *keyFill) ask() {
 	case k.claim.lease != nil:
 		k.claim.wantAgain()
 	default:
-		_, v := k.loader.view.look(k.key)
+		_, v := k.loader.view.look(k.Key)
 		term := defaultLease
 		if timeout := k.loader.cfg.FillTimeout; timeout > 0 {
-			term = timeout + fillSlack
+			term = timeout + fill.FillSlack
 		}
-		k.claim.want(k.key, v != verdictFill, term, k.stir)
+		k.claim.want(k.Key, v != fill.VerdictFill, term, k.Stir)
 	}
 }
 
 // turn is claim.turn. The holder of the lease may hang if a caller has waited for it until a deadline.
-func (k *keyFill) turn() (leaseTurn, time.Duration) { return k.claim.turn(k.isLate()) }
+func (k *keyFill) turn() (lease.Turn, time.Duration) { return k.claim.turn(k.IsLate()) }
 
 // failedElsewhere falls back on the old value, and leaves the key alone for as long as others
 // do.
 func (k *keyFill) failedElsewhere(wait time.Duration) (res Result, ok bool) {
 	l := k.loader
-	now := l.cache.peer.instant().mono
-	ok = l.cache.loads.lookUp(k.load, func() bool {
-		rec, v := l.view.look(k.key)
+	now := l.cache.peer.instant().Mono
+	ok = l.cache.loads.LookUp(k.Load, func() bool {
+		rec, v := l.view.look(k.Key)
 		switch v {
-		case verdictStale, verdictFallback:
-			res = Result{Value: rec.val, Stale: true, Err: ErrFillElsewhere}
-		case verdictRefresh, verdictServe:
-			res = Result{Value: rec.val}
+		case fill.VerdictStale, fill.VerdictFallback:
+			res = Result{Value: rec.Val, Stale: true, Err: ErrFillElsewhere}
+		case fill.VerdictRefresh, fill.VerdictServe:
+			res = Result{Value: rec.Val}
 		default:
 			return false
 		}
-		l.failures.add(now, k.key, ErrFillElsewhere, 0, wait)
+		l.failures.Add(now, k.Key, ErrFillElsewhere, 0, wait)
 		return true
 	})
 	return res, ok
@@ -185,9 +189,9 @@ func (k *keyFill) failedElsewhere(wait time.Duration) (res Result, ok bool) {
 // A claim is a fill's claim to the lease of its key.
 type claim struct {
 	peer    *peer
-	lease   *leaseAsk    // nil: it hasn't asked for one
-	asked   bool         // it has, or it is alone
-	outcome leaseOutcome // what is said of the fill in the end
+	lease   *lease.Ask    // nil: it hasn't asked for one
+	asked   bool          // it has, or it is alone
+	outcome lease.Outcome // what is said of the fill in the end
 }
 
 func newClaim(p *peer) claim { return claim{peer: p} }
@@ -195,51 +199,53 @@ func newClaim(p *peer) claim { return claim{peer: p} }
 // want asks for the lease; old means that there is an old value to serve if others fail. wake is called
 // when turn has something new to say.
 func (c *claim) want(key string, old bool, term time.Duration, wake func()) {
-	c.lease = c.peer.replica.askLease(c.peer.instant(), key, old, term, wake)
+	c.lease = c.peer.replica.AskLease(c.peer.instant(), key, old, term, wake)
 	c.asked = true
 }
 
 // wantAgain asks for the same after decline.
 func (c *claim) wantAgain() {
-	c.peer.replica.askLeaseAgain(c.peer.instant(), c.lease)
+	c.peer.replica.AskLeaseAgain(c.peer.instant(), c.lease)
 	c.asked = true
 }
 
 // decline gives the lease back, as there is no slot: another node may have one.
-func (c *claim) decline() { c.asked = !c.peer.replica.declineLease(c.peer.instant(), c.lease) }
+func (c *claim) decline() { c.asked = !c.peer.replica.DeclineLease(c.peer.instant(), c.lease) }
 
 // turn says whether it is the fill's turn, and when to look again. With suspect the node that grants the
 // lease is told that the holder may hang.
-func (c *claim) turn(suspect bool) (leaseTurn, time.Duration) {
+func (c *claim) turn(suspect bool) (lease.Turn, time.Duration) {
 	now := c.peer.instant()
 	if suspect {
-		c.peer.replica.suspectLease(now, c.lease)
+		c.peer.replica.SuspectLease(now, c.lease)
 	}
-	return c.peer.replica.turnOf(now, c.lease)
+	return c.peer.replica.TurnOf(now, c.lease)
 }
 
 // filled, uncached and failed note how the fill ends, for end to tell the other nodes. A fill that notes
 // nothing is declined.
 
 // filled: the key has this record now.
-func (c *claim) filled(rec *record) {
-	if rec.provisional { // the other nodes were offered it when it was kept
-		c.outcome = leaseOutcome{}
+func (c *claim) filled(rec *delta.Record) {
+	if rec.Provisional { // the other nodes were offered it when it was kept
+		c.outcome = lease.Outcome{}
 		return
 	}
-	c.outcome = leaseOutcome{end: tryFilled, stamp: rec.stamp, deadline: rec.deadline}
+	c.outcome = lease.Outcome{End: lease.TryFilled, Stamp: rec.Stamp, Deadline: rec.Deadline}
 }
 
 // uncached: other nodes don't get the value, unless they were offered it.
 func (c *claim) uncached(offered bool) {
-	c.outcome = leaseOutcome{end: tryUncached}
+	c.outcome = lease.Outcome{End: lease.TryUncached}
 	if offered {
-		c.outcome.end = tryOffered
+		c.outcome.End = lease.TryOffered
 	}
 }
 
 // failed: the key is better left alone for a time.
-func (c *claim) failed(rest time.Duration) { c.outcome = leaseOutcome{end: tryFailed, retry: rest} }
+func (c *claim) failed(rest time.Duration) {
+	c.outcome = lease.Outcome{End: lease.TryFailed, Retry: rest}
+}
 
 // end tells the other nodes how the fill has ended, if it has asked for a lease. late means that its
 // last waiter left at a deadline.
@@ -248,6 +254,6 @@ func (c *claim) end(late bool) {
 		return
 	}
 	o := c.outcome
-	o.late = late && o.end == tryDeclined
-	c.peer.replica.endLease(c.peer.instant(), c.lease, o)
+	o.Late = late && o.End == lease.TryDeclined
+	c.peer.replica.EndLease(c.peer.instant(), c.lease, o)
 }

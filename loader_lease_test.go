@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 func TestLeaseOneFillForAll(t *testing.T) {
@@ -19,7 +21,7 @@ func TestLeaseOneFillForAll(t *testing.T) {
 			if n, took := getAll(t, ls, db, "k", "v"); n != 1 || took != db.took {
 				t.Errorf("expiry %d: %d queries, %v", i, n, took)
 			}
-			advance(time.Second)
+			testkit.Advance(time.Second)
 		}
 		granted, missed := uint64(0), uint64(0)
 		for _, b := range nodes {
@@ -43,18 +45,18 @@ func TestFailureElsewhereIsNoAnswer(t *testing.T) {
 		key := keyGrantedBy(t, nodes, 0)
 		db.set(key, "v")
 		loaded(t, ls[0], key, "v")
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		errDown := errors.New("down")
 		db.fail(errDown)
 		db.mu.Lock()
 		db.took = time.Second
 		db.mu.Unlock()
 		go ls[0].Get(t.Context(), key)
-		advance(100 * time.Millisecond)
+		testkit.Advance(100 * time.Millisecond)
 		if r := ls[1].GetResult(t.Context(), key); r != (Result{"v", true, ErrFillElsewhere}) {
 			t.Fatalf("%+v", r)
 		}
-		must(t, nodes[0].Delete(key))
+		testkit.Must(t, nodes[0].Delete(key))
 		db.fail(nil)
 		synctest.Wait()
 		loaded(t, ls[1], key, "v")
@@ -94,7 +96,7 @@ func TestLeaseDeclinedForASlot(t *testing.T) {
 				if key == "slot" {
 					d = 100 * time.Millisecond
 				}
-				advance(d)
+				testkit.Advance(d)
 				return Loaded{}, errors.New("down")
 			}
 		})
@@ -109,13 +111,13 @@ func TestLeaseDeclinedForASlot(t *testing.T) {
 			took = time.Since(start)
 		})
 		synctest.Wait()
-		advance(query - 50*time.Millisecond)
+		testkit.Advance(query - 50*time.Millisecond)
 		ls2 := &Loader{cache: ls[2].cache, cfg: ls[2].cfg, view: ls[2].view, slots: ls[2].slots}
 		ls2.cfg.ClusterWide = false     // the same slots, no leases
 		go ls2.Get(t.Context(), "slot") // has the slot when the turn comes, for 100 ms
 		synctest.Wait()
-		advance(60 * time.Millisecond) // now the lease was granted, and declined
-		go ls[3].Get(t.Context(), key) // gets it
+		testkit.Advance(60 * time.Millisecond) // now the lease was granted, and declined
+		go ls[3].Get(t.Context(), key)         // gets it
 		synctest.Wait()
 		wg.Wait()
 		if took > 2*query+100*time.Millisecond+leaseExtra {
@@ -135,7 +137,7 @@ func TestLeaseCloseWhileWaiting(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { x.ls[2].Get(t.Context(), x.key); took = time.Since(start) })
 		synctest.Wait()
-		must(t, x.nodes[2].Close())
+		testkit.Must(t, x.nodes[2].Close())
 		closed := time.Since(start)
 		wg.Wait()
 		if took > closed+query+leaseExtra {
@@ -153,13 +155,13 @@ func TestLeaseHurriedCallersSuspectNobody(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 100 { // 1 s
 			wg.Go(func() { getFor(x.ls[2], 50*time.Millisecond, x.key) })
-			advance(10 * time.Millisecond)
+			testkit.Advance(10 * time.Millisecond)
 		}
 		wg.Wait()
 		if n := x.db.asked(); n != 1 {
 			t.Errorf("%d queries, by callers with deadlines of 50 ms", n)
 		}
-		advance(5 * time.Second)
+		testkit.Advance(5 * time.Second)
 	})
 }
 
@@ -173,7 +175,7 @@ func TestLeasesMissedByBulk(t *testing.T) {
 				for _, k := range keys {
 					m[k] = Loaded{Value: "v"}
 				}
-				advance(20 * time.Millisecond)
+				testkit.Advance(20 * time.Millisecond)
 				return m, nil
 			}
 		})
@@ -185,7 +187,7 @@ func TestLeasesMissedByBulk(t *testing.T) {
 					keys = append(keys, fmt.Sprint("key", i, "-", j))
 				}
 				_, err := ls[i%3].GetMany(t.Context(), keys)
-				must(t, err)
+				testkit.Must(t, err)
 			})
 		}
 		wg.Wait()

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/iwanbk/bcache/internal/fill"
 )
 
 // KeyErrors is the error of GetMany and DeleteMany, and may be that of a FillMany. For each key it says
@@ -89,7 +91,7 @@ func getMany[V any](
 		}
 		if val, ok := l.view.fresh(key); ok {
 			if v, err := decode(key, val); err == nil {
-				l.cache.store.count(true)
+				l.cache.store.Count(true)
 				values[key] = v
 				continue
 			}
@@ -99,7 +101,7 @@ func getMany[V any](
 		switch res, v, answered := l.held(full); {
 		case !answered:
 			missing = append(missing, full)
-		case v.refreshes():
+		case v.Refreshes():
 			due = append(due, full)
 			fallthrough
 		default:
@@ -123,7 +125,7 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 		l.waitEach(ctx, full, put)
 		return
 	}
-	var rest []*load // that others fill, or that wait for a place: the next batch needn't wait for them
+	var rest []*fill.Load // that others fill, or that wait for a place: the next batch needn't wait for them
 	for batch := range slices.Chunk(full, l.cfg.BatchSize) {
 		if err := ctx.Err(); err != nil {
 			for _, key := range batch {
@@ -132,12 +134,12 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 			continue
 		}
 		b := newLoadBatch(ctx, l, false)
-		var own []*load
+		var own []*fill.Load
 		for _, key := range batch {
 			switch ld := b.join(key); {
 			case ld == nil:
 				put(key, Result{Err: ErrFillCycle})
-			case ld.run == b.run && ld.hasPlace():
+			case ld.Run == b.run && ld.HasPlace():
 				own = append(own, ld)
 			default:
 				rest = append(rest, ld)
@@ -145,11 +147,11 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 		}
 		b.start()
 		for _, ld := range own {
-			put(ld.key, l.outcome(ctx, ld))
+			put(ld.Key, l.outcome(ctx, ld))
 		}
 	}
 	for _, ld := range rest {
-		put(ld.key, l.outcome(ctx, ld))
+		put(ld.Key, l.outcome(ctx, ld))
 	}
 }
 
@@ -157,7 +159,7 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 func (l *Loader) waitEach(ctx context.Context, full []string, put func(full string, r Result)) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	var rest []*load
+	var rest []*fill.Load
 	tell := func(key string, r Result) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -184,7 +186,7 @@ func (l *Loader) waitEach(ctx context.Context, full []string, put func(full stri
 	}
 	wg.Wait()
 	for _, ld := range rest {
-		put(ld.key, l.outcome(ctx, ld))
+		put(ld.Key, l.outcome(ctx, ld))
 	}
 }
 

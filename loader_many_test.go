@@ -13,6 +13,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 func TestGetMany(t *testing.T) {
@@ -27,7 +30,7 @@ func TestGetMany(t *testing.T) {
 			t.Errorf("asked for %q", db.queries)
 		}
 		get(t, b, "p:b", "value of b")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		start := time.Now()
 		wantMany(t, l, "a b c", "a b c") // stale, and one query in the background
 		if time.Since(start) != 0 {
@@ -37,7 +40,7 @@ func TestGetMany(t *testing.T) {
 		if want := []string{"a", "b c none", "a b c"}; !slices.Equal(db.queries, want) {
 			t.Errorf("asked for %q", db.queries)
 		}
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		synctest.Wait()
 		get(t, b, "p:a", "value of a")
 	})
@@ -172,7 +175,7 @@ func TestLoaderConfig(t *testing.T) {
 	b := localNode(t)
 	_, err := NewLoader(b, LoaderConfig{Jitter: 1.5, RefreshAhead: 1, StaleFor: -1, StaleOnErrorFor: -1,
 		RetryAfter: -1, NegativeTTL: -1, FillTimeout: NoExpiry, Settle: NoExpiry, BatchSize: -1,
-		MaxConcurrent: -1, Prefix: strings.Repeat("p", MaxRecordSize)})
+		MaxConcurrent: -1, Prefix: strings.Repeat("p", delta.MaxRecordSize)})
 	if !errors.Is(err, ErrConfig) {
 		t.Fatal(err)
 	}
@@ -223,7 +226,7 @@ func TestGetManyRefreshesAreBounded(t *testing.T) {
 		t.Run(fmt.Sprint(many), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, err := New(Config{MaxKeys: 100_000})
-				must(t, err)
+				testkit.Must(t, err)
 				defer b.Close()
 				var running, most atomic.Int32
 				hang := false
@@ -258,8 +261,8 @@ func TestGetManyRefreshesAreBounded(t *testing.T) {
 					keys = append(keys, fmt.Sprint("some-key-of-a-usual-length-", i))
 				}
 				_, err = l.GetMany(t.Context(), keys)
-				must(t, err)
-				advance(time.Minute)
+				testkit.Must(t, err)
+				testkit.Advance(time.Minute)
 				hang = true
 				runtime.GC()
 				var m0, m1 runtime.MemStats
@@ -268,7 +271,7 @@ func TestGetManyRefreshesAreBounded(t *testing.T) {
 				for range 20 { // all within 2 s
 					l.GetMany(t.Context(), keys)
 					synctest.Wait()
-					advance(100 * time.Millisecond)
+					testkit.Advance(100 * time.Millisecond)
 				}
 				g1 := runtime.NumGoroutine()
 				runtime.GC()

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // Three Fills of a key run at a time, whatever forgets or gives up the others; the next one waits, may
@@ -21,16 +24,16 @@ func TestLoaderPlaces(t *testing.T) {
 		for i := range 3 {
 			wg.Go(func() { l.Get(t.Context(), "k") })
 			synctest.Wait()
-			if must(t, b.Delete("k")); db.asked() != i+1 {
+			if testkit.Must(t, b.Delete("k")); db.asked() != i+1 {
 				t.Errorf("%d queries", db.asked())
 			}
 		}
 		for range 10 {
 			wg.Go(func() { loaded(t, l, "k", "v") })
 			synctest.Wait()
-			must(t, b.Delete("k"))
+			testkit.Must(t, b.Delete("k"))
 		}
-		if n := b.loads.len(); n != 4 || db.asked() != 3 {
+		if n := b.loads.Len(); n != 4 || db.asked() != 3 {
 			t.Errorf("%d loads, %d queries", n, db.asked())
 		}
 		loaded(t, l, "other", "v")
@@ -61,17 +64,17 @@ func TestLoaderRefreshNeedsAPlace(t *testing.T) {
 		for range 3 {
 			wg.Go(func() { l.Get(t.Context(), "k") })
 			synctest.Wait()
-			must(t, b.Delete("k"))
+			testkit.Must(t, b.Delete("k"))
 		}
 		now := b.peer.now()
-		rec, _ := l.view.policy.value(now, "k", "old", 0, 0)
-		must(t, b.peer.replica.setRecord(b.peer.instantOf(now), &rec))
-		advance(time.Minute)
+		rec, _ := l.view.policy.Value(now, "k", "old", 0, 0)
+		testkit.Must(t, b.peer.replica.SetRecord(b.peer.instantOf(now), &rec))
+		testkit.Advance(time.Minute)
 		for range 10 {
 			stale(t, l, "k", "old", nil)
 			synctest.Wait()
 		}
-		if n := b.loads.len(); n != 3 || db.asked() != 3 {
+		if n := b.loads.Len(); n != 3 || db.asked() != 3 {
 			t.Errorf("%d loads, %d queries", n, db.asked())
 		}
 		close(db.release)
@@ -87,19 +90,19 @@ func TestLoaderPlacesUnderLoad(t *testing.T) {
 		var row, running, queries atomic.Int64
 		l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
 			queries.Add(1)
-			if n := running.Add(1); n > maxFills {
+			if n := running.Add(1); n > fill.MaxFills {
 				t.Errorf("%d at once", n)
 			}
 			defer running.Add(-1)
 			n := row.Load()
-			advance(50 * time.Millisecond)
+			testkit.Advance(50 * time.Millisecond)
 			return Loaded{Value: fmt.Sprintf("%09d", n)}, nil
 		})
 		var wg sync.WaitGroup
 		for i := range 1000 { // one every 2 ms, and a change every 6
 			if i%3 == 0 {
 				row.Add(1)
-				must(t, b.Delete("k"))
+				testkit.Must(t, b.Delete("k"))
 			}
 			least := fmt.Sprintf("%09d", row.Load())
 			wg.Go(func() {
@@ -107,7 +110,7 @@ func TestLoaderPlacesUnderLoad(t *testing.T) {
 					t.Errorf("%q, %v: older than %s", val, err, least)
 				}
 			})
-			advance(2 * time.Millisecond)
+			testkit.Advance(2 * time.Millisecond)
 		}
 		wg.Wait()
 		if n := queries.Load(); n > 150 {
@@ -142,7 +145,7 @@ func TestGetManyKeyWithoutAPlace(t *testing.T) {
 		for range 3 {
 			go l.Get(t.Context(), "h")
 			synctest.Wait()
-			must(t, b.Delete("h"))
+			testkit.Must(t, b.Delete("h"))
 		}
 		keys := []string{"h"}
 		for i := range 100 {

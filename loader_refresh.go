@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // A refresher begins the fills in the background, for which nobody waits.
@@ -19,10 +21,10 @@ func (r *refresher) start(ctx context.Context, full ...string) {
 	if l.slots.full() || l.cache.closed.Load() {
 		return
 	}
-	now := l.cache.peer.instant().mono
+	now := l.cache.peer.instant().Mono
 	var due []string
 	for _, key := range full {
-		if _, rests := l.failures.of(now, key, false); !rests && !l.cache.loads.runs(key, l.view.layout) {
+		if _, rests := l.failures.Of(now, key, false); !rests && !l.cache.loads.Runs(key, l.view.layout) {
 			due = append(due, key)
 		}
 	}
@@ -57,7 +59,7 @@ func (r *refresher) startDue(ctx context.Context, full []string) {
 			defer done()
 			for ; b != nil; b = r.nextBatch(ctx, keys, size) {
 				b.work()
-				<-b.run.ctx.Done()
+				<-b.run.Ctx.Done()
 			}
 		}()
 	}
@@ -69,12 +71,12 @@ func (r *refresher) nextBatch(ctx context.Context, keys *cursor, size int) *load
 	for taken := keys.take(size); len(taken) > 0 && !l.cache.closed.Load(); taken = keys.take(size) {
 		b := newLoadBatch(ctx, l, true)
 		for _, key := range taken {
-			if ld := l.cache.loads.background(key, l.view.layout, b.run, b.arrived); ld != nil {
+			if ld := l.cache.loads.Background(key, l.view.layout, b.run, b.arrived); ld != nil {
 				b.add(ld)
 			}
 		}
 		if l.cache.closed.Load() { // meanwhile; if it comes later, Close finds them
-			b.run.close(ErrClosed)
+			b.run.Close(delta.ErrClosed)
 		}
 		if len(b.waiting) > 0 {
 			return b

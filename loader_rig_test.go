@@ -11,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 // What tests of fills have in common: nodes, Loaders, and databases that count what they are asked.
@@ -27,10 +30,10 @@ func localNode(t testing.TB) *Bcache {
 
 // newLoader makes a Loader; fill may be nil if edit sets one.
 func newLoader(
-	t testing.TB, b *Bcache, fill func(context.Context, string) (Loaded, error), edit ...func(*LoaderConfig),
+	t testing.TB, b *Bcache, fl func(context.Context, string) (Loaded, error), edit ...func(*LoaderConfig),
 ) *Loader {
 	t.Helper()
-	cfg := LoaderConfig{Fill: fill, TTL: time.Minute}
+	cfg := LoaderConfig{Fill: fl, TTL: time.Minute}
 	for _, e := range edit {
 		e(&cfg)
 	}
@@ -204,14 +207,14 @@ func loaders(t *testing.T, nodes []*Bcache, db *testDB, edit func(*LoaderConfig)
 }
 
 // leased is a cluster of nodes that are synced, with a Loader each that fills ClusterWide.
-func leased(t *testing.T, n int, db *testDB, edits ...func(*LoaderConfig)) (*memNet, []*Bcache, []*Loader) {
+func leased(t *testing.T, n int, db *testDB, edits ...func(*LoaderConfig)) (*memnet.Net, []*Bcache, []*Loader) {
 	t.Helper()
-	net := newMemNet()
+	net := memnet.New()
 	var nodes []*Bcache
 	for i := range n {
 		nodes = append(nodes, memNode(t, net, uint64(i+1), 0))
 	}
-	advance(3 * time.Second) // they have told each other that they are synced
+	testkit.Advance(3 * time.Second) // they have told each other that they are synced
 	synctest.Wait()
 	return net, nodes, loaders(t, nodes, db, func(c *LoaderConfig) {
 		c.ClusterWide = true

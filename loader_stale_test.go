@@ -7,6 +7,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/store"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 func TestLoaderTTL(t *testing.T) {
@@ -20,10 +24,10 @@ func TestLoaderTTL(t *testing.T) {
 			loaded(t, l, key, key)
 		}
 		miss(t, b, "not")
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		miss(t, b, "own")
 		get(t, b, "usual", "usual")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		miss(t, b, "usual")
 		get(t, b, "ever", "ever")
 	})
@@ -47,7 +51,7 @@ func TestLoaderJitter(t *testing.T) {
 			return n
 		}
 		for _, tt := range []struct{ at, from, to int }{{80, 499, 500}, {85, 325, 425}, {90, 200, 300}, {95, 75, 175}, {100, 0, 0}} {
-			advance(time.Until(time.Date(2000, 1, 1, 0, 0, tt.at, 0, time.UTC)))
+			testkit.Advance(time.Until(time.Date(2000, 1, 1, 0, 0, tt.at, 0, time.UTC)))
 			if n := left(); n < tt.from || n > tt.to {
 				t.Errorf("after %d s %d of 500 keys are left", tt.at, n)
 			}
@@ -63,7 +67,7 @@ func TestLoaderStaleFor(t *testing.T) {
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.StaleFor = 10 * time.Second })
 		loaded(t, l, "k", "old")
 		db.set("k", "new")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		miss(t, b, "k") // to a plain Get its time is over
 		for range 10 {  // while the fill runs
 			stale(t, l, "k", "old", nil)
@@ -72,7 +76,7 @@ func TestLoaderStaleFor(t *testing.T) {
 		if n := db.asked(); n != 2 {
 			t.Errorf("%d queries", n)
 		}
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		synctest.Wait()
 		get(t, b, "k", "new")
 		loaded(t, l, "k", "new")
@@ -80,18 +84,18 @@ func TestLoaderStaleFor(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 
-		advance(time.Minute + 9*time.Second)
+		testkit.Advance(time.Minute + 9*time.Second)
 		if b.Len() != 1 {
 			t.Errorf("a stale value was swept")
 		}
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		db.set("k", "newer")
 		start := time.Now()
 		loaded(t, l, "k", "newer")
 		if time.Since(start) != time.Second {
 			t.Errorf("what is older than StaleFor was returned")
 		}
-		advance(time.Minute + 10*time.Second + 5*time.Second) // a sweep of the whole store takes five ticks
+		testkit.Advance(time.Minute + 10*time.Second + 5*time.Second) // a sweep of the whole store takes five ticks
 		if n := b.Len(); n != 0 {
 			t.Errorf("%d entries are left", n)
 		}
@@ -105,19 +109,19 @@ func TestLoaderRefreshAhead(t *testing.T) {
 		db.set("k", "v")
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.RefreshAhead = 0.25 })
 		loaded(t, l, "k", "v")
-		advance(45*time.Second - time.Millisecond)
+		testkit.Advance(45*time.Second - time.Millisecond)
 		loaded(t, l, "k", "v")
 		synctest.Wait()
 		if n := db.asked(); n != 1 {
 			t.Errorf("refreshed too early")
 		}
-		advance(time.Millisecond)
+		testkit.Advance(time.Millisecond)
 		for range 600 { // a minute
 			start := time.Now()
 			if r := l.GetResult(t.Context(), "k"); r != (Result{Value: "v"}) || time.Since(start) > 0 {
 				t.Fatalf("%+v after %v", r, time.Since(start))
 			}
-			advance(100 * time.Millisecond)
+			testkit.Advance(100 * time.Millisecond)
 		}
 		if n := db.asked(); n != 3 {
 			t.Errorf("%d queries", n)
@@ -142,10 +146,10 @@ func TestLoaderBackgroundFillsAreLimited(t *testing.T) {
 				return Loaded{Value: "v", TTL: -1}, nil
 			}, func(c *LoaderConfig) { c.RefreshAhead, c.RetryAfter = 0.5, 2*time.Second })
 			loaded(t, l, "k", "v")
-			advance(30 * time.Second)
+			testkit.Advance(30 * time.Second)
 			for range 100 { // 10 s
 				loaded(t, l, "k", "v")
-				advance(100 * time.Millisecond)
+				testkit.Advance(100 * time.Millisecond)
 			}
 			if fills != 1+5 {
 				t.Errorf("fails %v: %d fills", fails, fills)
@@ -165,11 +169,11 @@ func TestLoaderStaleThenOnError(t *testing.T) {
 		})
 		loaded(t, l, "k", "v")
 		db.fail(errDown)
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		stale(t, l, "k", "v", nil)
-		advance(1500 * time.Millisecond)
+		testkit.Advance(1500 * time.Millisecond)
 		stale(t, l, "k", "v", errDown) // the background fill has failed
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 		start := time.Now()
 		if r := l.GetResult(t.Context(), "k"); r != (Result{"v", true, errDown}) || time.Since(start) != time.Second {
 			t.Errorf("%+v after %v", r, time.Since(start))
@@ -198,13 +202,13 @@ func TestLoaderNegative(t *testing.T) {
 		if s := b.Stats(); s.NotFound != 1 || s.FillErrors != 0 || s.Keys != 1 {
 			t.Errorf("%+v", s)
 		}
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 		missing(2)
-		must(t, b.Set("k", "set", 60)) // ends it at once
+		testkit.Must(t, b.Set("k", "set", 60)) // ends it at once
 		loaded(t, l, "k", "set")
-		must(t, b.Delete("k"))
+		testkit.Must(t, b.Delete("k"))
 		missing(3)
-		must(t, b.Delete("k")) // it may be there now
+		testkit.Must(t, b.Delete("k")) // it may be there now
 		db.set("k", "v")
 		loaded(t, l, "k", "v")
 	})
@@ -222,14 +226,14 @@ func TestLoaderNotFoundEndsStale(t *testing.T) {
 			})
 			loaded(t, l, "k", "v")
 			delete(db.rows, "k")
-			advance(time.Minute)
+			testkit.Advance(time.Minute)
 			stale(t, l, "k", "v", nil)
 			synctest.Wait()
 			for range 3 {
 				if r := l.GetResult(t.Context(), "k"); r.Value != "" || !errors.Is(r.Err, ErrNotFound) {
 					t.Errorf("%v: %+v", negative, r)
 				}
-				advance(2 * time.Second)
+				testkit.Advance(2 * time.Second)
 			}
 		})
 	}
@@ -243,10 +247,10 @@ func TestLoaderRefusedNotFoundIsLimited(t *testing.T) {
 		db := &testDB{}
 		l := newLoader(t, nodes[0], db.fill, func(c *LoaderConfig) { c.TTL, c.RefreshAhead = time.Minute, 0.999 })
 		now := nodes[0].peer.now()
-		rec, _ := l.view.policy.value(now, "k", "v", 0, 0)
-		must(t, nodes[0].peer.replica.setRecord(nodes[0].peer.instantOf(now), &rec))
+		rec, _ := l.view.policy.Value(now, "k", "v", 0, 0)
+		testkit.Must(t, nodes[0].peer.replica.SetRecord(nodes[0].peer.instantOf(now), &rec))
 		for range 40 { // 400 ms
-			advance(10 * time.Millisecond)
+			testkit.Advance(10 * time.Millisecond)
 			loaded(t, l, "k", "v")
 			synctest.Wait()
 		}
@@ -264,7 +268,7 @@ func TestLoaderStaleAllocatesNothing(t *testing.T) {
 		db.set("k", "v")
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.StaleFor = time.Hour })
 		loaded(t, l, "k", "v")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		db.fail(errors.New("down"))
 		loaded(t, l, "k", "v")
 		synctest.Wait()
@@ -280,28 +284,28 @@ func TestLoaderStaleAllocatesNothing(t *testing.T) {
 
 // What is over isn't back when the clock is set back, whoever looked at it.
 func TestLoaderClockIsSetBack(t *testing.T) {
-	s := newStore(storeConfig{maxKeys: 10})
-	now := instant{wall: 1000}
-	wall := func() int64 { return now.wall }
+	s := store.New(store.Config{MaxKeys: 10})
+	now := delta.Instant{Wall: 1000}
+	wall := func() int64 { return now.Wall }
 	for _, key := range []string{"fresh", "stale"} {
-		rec := record{key: key, val: "v", version: version{1, 1}, deadline: 2000}
+		rec := delta.Record{Key: key, Val: "v", Version: delta.Version{Stamp: 1, Origin: 1}, Deadline: 2000}
 		if key == "stale" {
-			rec.staleUntil = 3000
+			rec.StaleUntil = 3000
 		}
-		s.apply(now, &rec, true)
+		s.Apply(now, &rec, true)
 	}
-	held := func(key string) bool { _, ok := s.entry(key, wall()); return ok }
-	now.wall = 2000
+	held := func(key string) bool { _, ok := s.Entry(key, wall()); return ok }
+	now.Wall = 2000
 	if held("fresh") || !held("stale") {
 		t.Error("at the deadline")
 	}
-	now.wall = 3000
+	now.Wall = 3000
 	if held("stale") {
 		t.Error("it is stale for too long")
 	}
-	now.wall = 1000
+	now.Wall = 1000
 	for _, key := range []string{"fresh", "stale"} {
-		if _, ok := s.get(key, wall); ok || held(key) {
+		if _, ok := s.Get(key, wall); ok || held(key) {
 			t.Errorf("%s is back", key)
 		}
 	}

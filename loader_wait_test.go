@@ -11,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 func TestLoaderFillsOnce(t *testing.T) {
@@ -40,7 +43,7 @@ func TestLoaderFillsOnce(t *testing.T) {
 		if _, err := l.Get(cancelled, "other"); !errors.Is(err, context.Canceled) || db.asked() != 1 {
 			t.Errorf("a miss doesn't: %v", err)
 		}
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		miss(t, b, "p:k")
 		loaded(t, l, "k", "v")
 		if n := db.asked(); n != 2 {
@@ -121,7 +124,7 @@ func TestLoaderAbandonedFillIsNotJoined(t *testing.T) {
 			if first {
 				first = false
 				<-ctx.Done()
-				advance(time.Minute) // it takes its time
+				testkit.Advance(time.Minute) // it takes its time
 				return Loaded{}, ctx.Err()
 			}
 			return Loaded{Value: "v"}, nil
@@ -132,7 +135,7 @@ func TestLoaderAbandonedFillIsNotJoined(t *testing.T) {
 			t.Errorf("Get = %v", err)
 		}
 		loaded(t, l, "k", "v")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 	})
 }
 
@@ -216,7 +219,7 @@ func TestLoaderMaxConcurrent(t *testing.T) {
 			n := running.Add(1)
 			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 			}
-			advance(time.Second)
+			testkit.Advance(time.Second)
 			running.Add(-1)
 			return Loaded{Value: "v"}, nil
 		}, func(c *LoaderConfig) { c.MaxConcurrent, c.FillTimeout = 3, 2*time.Second })
@@ -247,7 +250,7 @@ func TestLoaderBackgroundNeedsASlot(t *testing.T) {
 		db.set("slow", "v")
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.MaxConcurrent, c.StaleFor = 1, time.Hour })
 		loaded(t, l, "k", "v")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		db.took = time.Second
 		go l.Get(t.Context(), "slow")
 		synctest.Wait()
@@ -255,7 +258,7 @@ func TestLoaderBackgroundNeedsASlot(t *testing.T) {
 		if n := b.Stats().Refreshes; n != 0 {
 			t.Errorf("%d refreshes", n)
 		}
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		synctest.Wait()
 		stale(t, l, "k", "v", nil)
 		synctest.Wait()
@@ -279,8 +282,8 @@ func TestLoaderBackgroundDoesNotQueue(t *testing.T) {
 		db.set("other", "v")
 		l := newLoader(t, b, db.fill, func(c *LoaderConfig) { c.MaxConcurrent, c.StaleFor = 2, time.Hour })
 		_, err := l.GetMany(t.Context(), keys)
-		must(t, err)
-		advance(time.Minute)
+		testkit.Must(t, err)
+		testkit.Advance(time.Minute)
 		db.took = time.Second
 		before := db.asked()
 		if got, err := l.GetMany(t.Context(), keys); len(got) != len(keys) || err != nil {
@@ -297,14 +300,14 @@ func TestLoaderBackgroundDoesNotQueue(t *testing.T) {
 		}
 		for range 50 { // the others are refreshed when they are asked for
 			_, err = l.GetMany(t.Context(), keys)
-			must(t, err)
-			advance(time.Second)
+			testkit.Must(t, err)
+			testkit.Advance(time.Second)
 			synctest.Wait()
 		}
 		for _, key := range keys {
 			get(t, b, key, "v")
 		}
-		if n := b.loads.len(); n != 0 {
+		if n := b.loads.Len(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
 	})
@@ -340,14 +343,14 @@ func TestLoaderUnderLoad(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for b.loads.len() != 0 {
+	for b.loads.Len() != 0 {
 		runtime.Gosched()
 	}
 }
 
 func TestLoaderTooLarge(t *testing.T) {
 	b := localNode(t)
-	big := strings.Repeat("x", MaxRecordSize)
+	big := strings.Repeat("x", delta.MaxRecordSize)
 	l := newLoader(t, b, func(context.Context, string) (Loaded, error) { return Loaded{Value: big}, nil })
 	loaded(t, l, "k", big)
 	miss(t, b, "k")

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // What Set writes has the times of what a Fill brings, on all nodes.
@@ -19,34 +22,34 @@ func TestLoaderSet(t *testing.T) {
 		}
 		l, other := newLoader(t, nodes[0], db.fill, soft), newLoader(t, nodes[1], db.fill, soft)
 		db.set("k", "filled")
-		must(t, l.Set("k", "set", 0))
+		testkit.Must(t, l.Set("k", "set", 0))
 		synctest.Wait()
 		for _, b := range nodes {
 			get(t, b, "p:k", "set")
 		}
 		loaded(t, other, "k", "set")
-		advance(7 * time.Second)
+		testkit.Advance(7 * time.Second)
 		loaded(t, other, "k", "set")
 		if synctest.Wait(); db.asked() != 0 {
 			t.Errorf("%d queries before the refresh", db.asked())
 		}
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		loaded(t, other, "k", "set")
 		if synctest.Wait(); db.asked() != 1 {
 			t.Errorf("%d queries from the refresh on", db.asked())
 		}
 
-		must(t, l.Set("stale", "old", time.Second))
+		testkit.Must(t, l.Set("stale", "old", time.Second))
 		synctest.Wait()
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		miss(t, nodes[1], "p:stale")
 		if r := other.GetResult(t.Context(), "stale"); r.Value != "old" || !r.Stale {
 			t.Errorf("%+v", r)
 		}
-		must(t, l.Set("ever", "v", NoExpiry))
-		advance(2 * time.Minute)
+		testkit.Must(t, l.Set("ever", "v", NoExpiry))
+		testkit.Advance(2 * time.Minute)
 		get(t, nodes[1], "p:ever", "v")
-		must(t, l.Set("ever", "", -1)) // deletes
+		testkit.Must(t, l.Set("ever", "", -1)) // deletes
 		synctest.Wait()
 		miss(t, nodes[1], "p:ever")
 	})
@@ -63,7 +66,7 @@ func TestLoaderSetIsAWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		must(t, other.Set("k", "v", 0))
+		testkit.Must(t, other.Set("k", "v", 0))
 		synctest.Wait()
 		loaded(t, l, "k", "v")
 
@@ -72,8 +75,8 @@ func TestLoaderSetIsAWrite(t *testing.T) {
 		done := make(chan error)
 		go func() { _, err := l.Get(context.Background(), "slow"); done <- err }()
 		synctest.Wait()
-		must(t, other.Set("slow", "new", 0))
-		must(t, <-done)
+		testkit.Must(t, other.Set("slow", "new", 0))
+		testkit.Must(t, <-done)
 		synctest.Wait()
 		for _, b := range nodes {
 			get(t, b, "slow", "new")
@@ -91,7 +94,7 @@ func TestLoaderSetJitter(t *testing.T) {
 		l := newLoader(t, b, (&testDB{}).fill, func(c *LoaderConfig) { c.TTL, c.Jitter = 100*time.Second, 0.2 })
 		keys := manyKeys("k", 400)
 		for _, key := range keys {
-			must(t, l.Set(key, "v", 0))
+			testkit.Must(t, l.Set(key, "v", 0))
 		}
 		left := func() (n int) {
 			for _, key := range keys {
@@ -101,14 +104,14 @@ func TestLoaderSetJitter(t *testing.T) {
 			}
 			return n
 		}
-		advance(80*time.Second - time.Millisecond)
+		testkit.Advance(80*time.Second - time.Millisecond)
 		if n := left(); n != 400 {
 			t.Errorf("%d are left before any may go", n)
 		}
-		if advance(10 * time.Second); left() < 100 || left() > 300 {
+		if testkit.Advance(10 * time.Second); left() < 100 || left() > 300 {
 			t.Errorf("%d of 400 are left at the half", left())
 		}
-		if advance(11 * time.Second); left() != 0 {
+		if testkit.Advance(11 * time.Second); left() != 0 {
 			t.Errorf("%d outlive the TTL", left())
 		}
 	})
@@ -119,20 +122,20 @@ func TestLoaderWriteErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
 		l := newLoader(t, b, (&testDB{}).fill, func(c *LoaderConfig) { c.Prefix = "p:" })
-		must(t, l.Set("k", "v", 0))
-		if err := l.Set("k", strings.Repeat("v", MaxRecordSize-2), 0); err != ErrTooLarge {
+		testkit.Must(t, l.Set("k", "v", 0))
+		if err := l.Set("k", strings.Repeat("v", delta.MaxRecordSize-2), 0); err != ErrTooLarge {
 			t.Error(err)
 		}
 		miss(t, b, "p:k")
-		long := strings.Repeat("k", MaxRecordSize-1) // it is too long with the Prefix
+		long := strings.Repeat("k", delta.MaxRecordSize-1) // it is too long with the Prefix
 		for _, err := range []error{l.Set(long, "", 0), l.Set(long, "", -1), l.Delete(long)} {
 			if err != ErrTooLarge {
 				t.Error(err)
 			}
 		}
-		must(t, l.Set("1", "v", 0))
-		must(t, l.Set("2", "v", 0))
-		must(t, b.Set("3", "v", 60))
+		testkit.Must(t, l.Set("1", "v", 0))
+		testkit.Must(t, l.Set("2", "v", 0))
+		testkit.Must(t, b.Set("3", "v", 60))
 		var errs KeyErrors
 		if err := l.DeleteMany([]string{"1", long, "2", "3"}); !errors.As(err, &errs) || len(errs) != 1 || errs[long] != ErrTooLarge {
 			t.Errorf("%.200v", err)
@@ -140,12 +143,12 @@ func TestLoaderWriteErrors(t *testing.T) {
 		miss(t, b, "p:1")
 		miss(t, b, "p:2")
 		get(t, b, "3", "v") // of no Loader
-		must(t, l.Set("1", "v", 0))
-		must(t, l.Delete("1"))
+		testkit.Must(t, l.Set("1", "v", 0))
+		testkit.Must(t, l.Delete("1"))
 		miss(t, b, "p:1")
-		must(t, b.Close())
+		testkit.Must(t, b.Close())
 		for _, err := range []error{l.Set("k", "v", 0), l.Set("k", "v", -1), l.Delete("k"), l.DeleteMany([]string{"k"})} {
-			if err != ErrClosed {
+			if err != delta.ErrClosed {
 				t.Error(err)
 			}
 		}
@@ -164,7 +167,7 @@ func TestTypedGetResult(t *testing.T) {
 			},
 			Loader: LoaderConfig{TTL: time.Second, StaleFor: time.Second, StaleOnErrorFor: time.Minute, Prefix: "p:"},
 		})
-		must(t, err)
+		testkit.Must(t, err)
 		is := func(want TypedResult[int]) {
 			t.Helper()
 			if r := typed.GetResult(t.Context(), "k"); r != want {
@@ -173,25 +176,25 @@ func TestTypedGetResult(t *testing.T) {
 		}
 		is(TypedResult[int]{Value: 4})
 		is(TypedResult[int]{Value: 4}) // cached
-		must(t, typed.Set("k", 6, 0))
+		testkit.Must(t, typed.Set("k", 6, 0))
 		is(TypedResult[int]{Value: 6})
 		fails = fs("down")
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		is(TypedResult[int]{Value: 6, Stale: true})
 		synctest.Wait() // in the background it has failed
 		is(TypedResult[int]{Value: 6, Stale: true, Err: fails})
 		if v, err := typed.Get(t.Context(), "k"); v != 6 || err != nil {
 			t.Error(v, err)
 		}
-		must(t, typed.DeleteMany([]string{"k"}))
-		advance(time.Minute)
+		testkit.Must(t, typed.DeleteMany([]string{"k"}))
+		testkit.Advance(time.Minute)
 		is(TypedResult[int]{Err: fails})
 		fails = ErrNotFound
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		is(TypedResult[int]{Err: ErrNotFound})
-		must(t, b.Set("p:k", "12", 60)) // it can't be decoded
+		testkit.Must(t, b.Set("p:k", "12", 60)) // it can't be decoded
 		fails = fs("down")
-		advance(2 * time.Second)
+		testkit.Advance(2 * time.Second)
 		is(TypedResult[int]{Err: fails})
 		if s := b.Stats(); s.Undecodable == 0 {
 			t.Errorf("%+v", s)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // The writes of a local node aren't serialised where they needn't be. Still no key ever goes back
@@ -24,11 +26,11 @@ func TestLocalWritesConcurrently(t *testing.T) {
 				var last [keys][writers]int
 				var newest [keys]uint64
 				see := func(key int) {
-					held, _ := b.store.peek(fmt.Sprint(key))
-					if held.stamp != 0 && held.stamp < newest[key] {
-						t.Errorf("%d: held at %d after %d", key, held.stamp, newest[key])
+					held, _ := b.store.Peek(fmt.Sprint(key))
+					if held.Stamp != 0 && held.Stamp < newest[key] {
+						t.Errorf("%d: held at %d after %d", key, held.Stamp, newest[key])
 					}
-					newest[key] = max(newest[key], held.stamp)
+					newest[key] = max(newest[key], held.Stamp)
 					val, ok := b.Get(fmt.Sprint(key))
 					if !ok {
 						return
@@ -86,7 +88,7 @@ func TestLocalWritesConcurrently(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := b.Set("0", "late", 60); err != ErrClosed {
+		if err := b.Set("0", "late", 60); err != delta.ErrClosed {
 			t.Errorf("Set after Close: %v", err)
 		}
 	}

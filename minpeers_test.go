@@ -7,6 +7,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 func notReady(t *testing.T, b *Bcache, reason string) {
@@ -24,16 +29,16 @@ func TestMinPeers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				net := newMemNet()
+				net := memnet.New()
 				two := func(c *Config) { edit(c); c.MinPeers = 2 }
 				a := memNode(t, net, 1, 0, two)
 				notReady(t, a, "no other node is reached")
-				advance(time.Hour) // it never counts as synced while it is alone
+				testkit.Advance(time.Hour) // it never counts as synced while it is alone
 				notReady(t, a, "it waits until one is")
 				waited := make(chan error, 1)
 				go func() { waited <- a.WaitSynced(context.Background()) }()
 				b := memNode(t, net, 2, 0, two)
-				advance(electAfter + 2*tickEvery)
+				testkit.Advance(replica.ElectAfter + 2*replica.TickEvery)
 				if !a.Stats().Synced || !b.Stats().Synced {
 					t.Error("two nodes that reach each other aren't synced")
 				}
@@ -42,16 +47,16 @@ func TestMinPeers(t *testing.T) {
 				if len(waited) > 0 {
 					t.Errorf("WaitSynced = %v", <-waited)
 				}
-				must(t, b.Set("k", "v", 3600))
+				testkit.Must(t, b.Set("k", "v", 3600))
 				c := memNode(t, net, 3, 0, two)
 				synctest.Wait()
-				must(t, a.Ready())
-				must(t, b.Ready())
-				must(t, <-waited)
+				testkit.Must(t, a.Ready())
+				testkit.Must(t, b.Ready())
+				testkit.Must(t, <-waited)
 				waitSynced(t, c, time.Minute)
 				get(t, c, "k", "v")
 
-				must(t, c.Close())
+				testkit.Must(t, c.Close())
 				synctest.Wait()
 				notReady(t, a, "only 1 of at least 2")
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -63,9 +68,9 @@ func TestMinPeers(t *testing.T) {
 				get(t, a, "k", "v") // it works as before
 				memNode(t, net, 4, 0, two)
 				synctest.Wait()
-				must(t, a.Ready())
-				must(t, b.Close())
-				if err := b.Ready(); !errors.Is(err, ErrClosed) {
+				testkit.Must(t, a.Ready())
+				testkit.Must(t, b.Close())
+				if err := b.Ready(); !errors.Is(err, delta.ErrClosed) {
 					t.Errorf("Ready after Close = %v", err)
 				}
 			})
@@ -76,15 +81,15 @@ func TestMinPeers(t *testing.T) {
 // A node that was alone for long, and has MinPeers, gets what the others hold before it is ready.
 func TestMinPeersIsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		a := memNode(t, net, 1, 0)
 		for _, key := range manyKeys("k", 500) {
-			must(t, a.Set(key, "v", 3600))
+			testkit.Must(t, a.Set(key, "v", 3600))
 		}
-		net.relink = 2 * time.Minute
+		net.Relink = 2 * time.Minute
 		b := memNode(t, net, 2, 0, peers, func(c *Config) { c.MinPeers = 1 })
 		b.peer.transport.Disconnect(1) // before anything came
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		notReady(t, b, "it waits until one is")
 		waitSynced(t, b, 5*time.Minute)
 		if synctest.Wait(); b.Len() != 500 {
@@ -101,39 +106,18 @@ func TestNeverReadyAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				net := newMemNet()
+				net := memnet.New()
 				negative := func(c *Config) { edit(c); c.SyncTimeout = -1 }
 				a := memNode(t, net, 1, 0, negative)
-				advance(time.Hour)
+				testkit.Advance(time.Hour)
 				notReady(t, a, "it waits until one is")
 				b := memNode(t, net, 2, 0, negative)
-				waitSynced(t, a, electAfter+2*tickEvery)
+				waitSynced(t, a, replica.ElectAfter+2*replica.TickEvery)
 				waitSynced(t, b, time.Minute)
-				must(t, b.Close())
-				advance(time.Hour)
-				must(t, a.Ready()) // it is synced: only MinPeers takes that back
+				testkit.Must(t, b.Close())
+				testkit.Advance(time.Hour)
+				testkit.Must(t, a.Ready()) // it is synced: only MinPeers takes that back
 			})
 		})
-	}
-}
-
-// Of nodes that reach each other one declares itself though the one with the lowest PeerID doesn't.
-func TestNeverAloneIsSyncedInTheEnd(t *testing.T) {
-	r := newReplica(replicaConfig{
-		id: 2, origin: 102, maxSkew: time.Second, logSize: 10, syncTimeout: -1,
-		wake: func() {}, changed: func(string, kind) {}, store: storeConfig{maxKeys: 10},
-	})
-	at := func(d time.Duration) instant { return instant{wall: 1e12 + d.Milliseconds(), mono: d} }
-	r.tick(at(time.Hour))
-	if r.ready.synced {
-		t.Fatal("it is synced alone")
-	}
-	r.joined(at(time.Hour), 1, 101)
-	r.tick(at(time.Hour + defaultSyncTimeout - 1))
-	if r.ready.synced {
-		t.Error("it is synced too early")
-	}
-	if r.tick(at(time.Hour + defaultSyncTimeout)); !r.ready.synced {
-		t.Error("it is never synced")
 	}
 }

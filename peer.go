@@ -6,10 +6,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/signal"
+	"github.com/iwanbk/bcache/internal/transport"
 )
 
 const (
-	tickEvery      = time.Second
 	confirmTimeout = 2 * time.Second
 	confirmEvery   = 20 * time.Millisecond
 )
@@ -20,20 +25,20 @@ const (
 // flusher is busy, writes gather in the outbox and leave in one frame; while it
 // is idle, a write leaves at once.
 type peer struct {
-	replica   *replica
-	transport transport // nil: local only
-	log       *lineLog
+	replica   *replica.Replica
+	transport transport.Transport // nil: local only
+	log       *linelog.Log
 	now       func() time.Time
 	start     time.Time
 
 	wake chan struct{} // the flusher has work
 	ping chan struct{} // a pong or a departure may have confirmed something
-	news bell          // the node may be ready now
+	news signal.Bell   // the node may be ready now
 	done chan struct{}
 	wg   sync.WaitGroup
 }
 
-func newPeer(cfg replicaConfig, t transport, log *lineLog, now func() time.Time) *peer {
+func newPeer(cfg replica.Config, t transport.Transport, log *linelog.Log, now func() time.Time) *peer {
 	p := &peer{
 		transport: t,
 		log:       log,
@@ -43,10 +48,10 @@ func newPeer(cfg replicaConfig, t transport, log *lineLog, now func() time.Time)
 		ping:      make(chan struct{}, 1),
 		done:      make(chan struct{}),
 	}
-	cfg.local = t == nil
-	cfg.wake = func() { notify(p.wake) }
-	cfg.became = p.news.ring
-	p.replica = newReplica(cfg)
+	cfg.Local = t == nil
+	cfg.Wake = func() { signal.Notify(p.wake) }
+	cfg.Became = p.news.Ring
+	p.replica = replica.New(cfg)
 	return p
 }
 
@@ -63,17 +68,17 @@ func (p *peer) run() error {
 }
 
 // instant reads the clock, once per call of the public surface.
-func (p *peer) instant() instant { return p.instantOf(p.now()) }
+func (p *peer) instant() delta.Instant { return p.instantOf(p.now()) }
 
-func (p *peer) instantOf(t time.Time) instant {
-	return instant{wall: t.UnixMilli(), mono: t.Sub(p.start)}
+func (p *peer) instantOf(t time.Time) delta.Instant {
+	return delta.Instant{Wall: t.UnixMilli(), Mono: t.Sub(p.start)}
 }
 
 // wall is the clock that a Get of an entry with a deadline reads.
 func (p *peer) wall() int64 { return p.now().UnixMilli() }
 
 func (p *peer) ticker() {
-	t := time.NewTicker(tickEvery)
+	t := time.NewTicker(replica.TickEvery)
 	defer t.Stop()
 	for {
 		select {
@@ -81,12 +86,12 @@ func (p *peer) ticker() {
 			return
 		case <-t.C:
 			now := p.instant()
-			p.replica.tick(now)
-			for _, l := range p.replica.late(now) {
-				p.log.Errorf(l.peer, "this node still lacks what node %x wrote %v ago: the line between them "+
-					"is too slow, one of them is overloaded, or a clock is wrong", l.peer, l.by.Round(time.Second))
+			p.replica.Tick(now)
+			for _, l := range p.replica.Late(now) {
+				p.log.Errorf(l.Peer, "this node still lacks what node %x wrote %v ago: the line between them "+
+					"is too slow, one of them is overloaded, or a clock is wrong", l.Peer, l.By.Round(time.Second))
 			}
-			if ahead := p.replica.ahead(now); ahead > 0 {
+			if ahead := p.replica.Ahead(now); ahead > 0 {
 				p.log.Errorf(0, "this node's clock was set back: "+
 					"for %v the other nodes won't accept what it writes", ahead)
 			}
@@ -107,79 +112,79 @@ func (p *peer) flusher() {
 
 // flush sends what is queued. Only one goroutine at a time may call it.
 func (p *peer) flush() {
-	broadcasts, sends := p.replica.flush(p.instant())
+	broadcasts, sends := p.replica.Flush(p.instant())
 	for _, frame := range broadcasts {
 		p.transport.Broadcast(frame)
 	}
 	for _, m := range sends {
-		if m.answer {
-			p.transport.Supersede(m.to)
+		if m.Answer {
+			p.transport.Supersede(m.To)
 		}
-		if err := p.transport.Send(m.to, m.frame, m.bulk); err != nil {
-			p.log.Debugf(m.to, "a message to node %x wasn't sent: %v", m.to, err)
+		if err := p.transport.Send(m.To, m.Frame, m.Bulk); err != nil {
+			p.log.Debugf(m.To, "a message to node %x wasn't sent: %v", m.To, err)
 		}
 	}
-	for _, c := range p.replica.takeCuts() {
-		p.log.Errorf(c.peer, "the connection to node %x is cut: %s", c.peer, c.reason)
-		p.transport.Disconnect(c.peer)
+	for _, c := range p.replica.TakeCuts() {
+		p.log.Errorf(c.Peer, "the connection to node %x is cut: %s", c.Peer, c.Reason)
+		p.transport.Disconnect(c.Peer)
 	}
-	p.announce(p.replica.takeNotices())
+	p.announce(p.replica.TakeNotices())
 }
 
 // announce logs how the node has come to be synced.
-func (p *peer) announce(notices []syncNotice) {
+func (p *peer) announce(notices []replica.SyncNotice) {
 	for _, n := range notices {
 		switch failed := p.transport.Unreached(); {
-		case n.from != 0:
-			took := n.took.Round(time.Millisecond)
-			p.log.Printf(n.from, "synced with node %x: %d keys in %v", n.from, n.keys, took)
-		case n.others > 0:
+		case n.From != 0:
+			took := n.Took.Round(time.Millisecond)
+			p.log.Printf(n.From, "synced with node %x: %d keys in %v", n.From, n.Keys, took)
+		case n.Others > 0:
 			p.log.Printf(0, "declares itself synced, as the first of those that are reached: %d other nodes",
-				n.others)
+				n.Others)
 		case len(failed) == 0:
 			p.log.Printf(0, "declares itself synced: its Peers lead to no other node")
 		default:
 			p.log.Errorf(0, "declares itself synced: no other node is reached for %v: %s",
-				n.took.Round(time.Second), failureList(failed, 8, "and %d more"))
+				n.Took.Round(time.Second), transport.FailureList(failed, 8, "and %d more"))
 		}
 	}
 }
 
-// Receive implements transportHandler. It applies the frame on the transport's
+// Receive implements Handler. It applies the frame on the transport's
 // goroutine, so that TCP's flow control is the only queue; what is to be
 // answered, the flusher sends.
 func (p *peer) Receive(from uint64, frame []byte) {
-	switch err := p.replica.receive(p.instant(), from, frame); {
-	case errors.Is(err, errFuture):
+	switch err := p.replica.Receive(p.instant(), from, frame); {
+	case errors.Is(err, replica.ErrFuture):
 		p.log.Errorf(from, "refused writes from node %x, check the clocks: %v", from, err)
 	case err != nil:
 		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v", len(frame), from, err)
 	}
-	notify(p.ping)
+	signal.Notify(p.ping)
 }
 
-// Moved implements transportHandler.
-func (p *peer) Moved(id uint64, bulk bool) { p.replica.moved(p.instant(), id, bulk) }
+// Moved implements Handler.
+func (p *peer) Moved(id uint64, bulk bool) { p.replica.Moved(p.instant(), id, bulk) }
 
-// Arriving implements transportHandler.
-func (p *peer) Arriving(from uint64, head []byte) { p.replica.arriving(p.instant(), from, head) }
+// Arriving implements Handler.
+func (p *peer) Arriving(from uint64, head []byte) { p.replica.Arriving(p.instant(), from, head) }
 
-// Joined implements transportHandler.
+// Joined implements Handler.
 func (p *peer) Joined(id, origin uint64) {
-	p.replica.joined(p.instant(), id, origin)
-	p.news.ring()
+	p.replica.Joined(p.instant(), id, origin)
+	p.news.Ring()
 }
 
-// Left implements transportHandler.
+// Left implements Handler.
 func (p *peer) Left(id uint64) {
-	p.replica.left(p.instant(), id)
-	notify(p.ping)
+	p.replica.Left(p.instant(), id)
+	signal.Notify(p.ping)
 }
 
 // close announces the last write, waits until the neighbours have it, and ends
 // everything.
 func (p *peer) close() error {
-	p.replica.close()
+	p.replica.Close()
 	close(p.done)
 	p.wg.Wait()
 	var err error
@@ -189,7 +194,7 @@ func (p *peer) close() error {
 		}
 		err = errors.Join(err, p.transport.Close())
 	}
-	p.replica.store.close()
+	p.replica.Store.Close()
 	return err
 }
 
@@ -201,7 +206,7 @@ func (p *peer) confirm() (missing []uint64) {
 	again := time.NewTicker(confirmEvery)
 	defer again.Stop()
 	for {
-		missing = p.replica.askUnconfirmed(p.instant())
+		missing = p.replica.AskUnconfirmed(p.instant())
 		p.flush()
 		if len(missing) == 0 {
 			return nil
@@ -213,7 +218,7 @@ func (p *peer) confirm() (missing []uint64) {
 			case <-again.C:
 				answered = true
 			case <-p.ping:
-				answered = len(p.replica.unconfirmed()) == 0
+				answered = len(p.replica.Unconfirmed()) == 0
 			}
 		}
 	}
@@ -225,12 +230,4 @@ func nodeList(ids []uint64) string {
 		names[i] = fmt.Sprintf("%x", id)
 	}
 	return "nodes " + strings.Join(names, ", ")
-}
-
-// notify wakes whoever waits on c, or will.
-func notify(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -17,12 +17,14 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // The README is short, and its lines are.
 func TestReadmeIsShort(t *testing.T) {
 	const most, widest = 250, 105
-	lines := strings.Split(strings.TrimSuffix(document(t, "README.md"), "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(testkit.Document(t, "README.md"), "\n"), "\n")
 	if len(lines) > most {
 		t.Errorf("the README has %d lines: must have at most %d", len(lines), most)
 	}
@@ -37,7 +39,7 @@ func TestReadmeIsShort(t *testing.T) {
 func TestReadmePrograms(t *testing.T) {
 	block := regexp.MustCompile("(?s)```go\n(package main\n.*?)```\n(?:[^`]*```text\n(.*?)```)?")
 	for _, name := range []string{"README.md", "docs/start.md"} {
-		programs := block.FindAllStringSubmatch(document(t, name), -1)
+		programs := block.FindAllStringSubmatch(testkit.Document(t, name), -1)
 		if len(programs) == 0 {
 			t.Errorf("%s has no program", name)
 		}
@@ -64,7 +66,7 @@ func TestReadmeIsFormatted(t *testing.T) {
 	block := regexp.MustCompile("(?s)```go\n(.*?)```")
 	n := 0
 	for _, name := range documents(t) {
-		for _, code := range block.FindAllStringSubmatch(document(t, name), -1) {
+		for _, code := range block.FindAllStringSubmatch(testkit.Document(t, name), -1) {
 			n++
 			if b, err := format.Source([]byte(code[1])); err != nil || string(b) != code[1] {
 				t.Errorf("%s: %v: gofmt makes of it\n%s", name, err, b)
@@ -83,7 +85,7 @@ func TestReadmeHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile("(?s)```go\n(mux\\.HandleFunc.*?)```")
-	handler := block.FindStringSubmatch(document(t, "docs/joining.md"))
+	handler := block.FindStringSubmatch(testkit.Document(t, "docs/joining.md"))
 	if handler == nil {
 		t.Fatal("docs/joining.md has no handler")
 	}
@@ -95,7 +97,7 @@ func TestReadmeHandler(t *testing.T) {
 
 // The program in docs/kubernetes.md compiles, and its environment is that of the manifest.
 func TestKubernetesProgram(t *testing.T) {
-	text := document(t, "docs/kubernetes.md")
+	text := testkit.Document(t, "docs/kubernetes.md")
 	block := func(language string) string {
 		m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(text)
 		if m == nil {
@@ -127,7 +129,7 @@ func TestKubernetesProgram(t *testing.T) {
 // Every field of Config is in the table, with its default.
 func TestReadmeConfig(t *testing.T) {
 	effective := reflect.ValueOf(Config{MaxKeys: 1}.withDefaults())
-	_, rows := documentTable(t, "docs/configuration.md", "config")
+	_, rows := testkit.Table(t, "docs/configuration.md", "config")
 	table := make(map[string]string)
 	for _, row := range rows {
 		table[strings.Trim(row[0], "`")] = row[1]
@@ -156,7 +158,7 @@ func TestReadmeMentionsTheSurface(t *testing.T) {
 	var all strings.Builder
 	for _, name := range documents(t) {
 		if name != "CHANGELOG.md" {
-			all.WriteString(document(t, name))
+			all.WriteString(testkit.Document(t, name))
 		}
 	}
 	text := all.String()

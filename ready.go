@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+
+	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // ErrNotSynced is wrapped by the errors of [Bcache.Ready] and [Bcache.WaitSynced] while the node isn't
@@ -29,9 +30,9 @@ var ErrNotSynced = errors.New("bcache: not synced yet")
 // whether other nodes are connected, unless MinPeers is set; see [Bcache.Members].
 func (b *Bcache) Ready() error {
 	if b.closed.Load() {
-		return ErrClosed
+		return delta.ErrClosed
 	}
-	if reason := b.peer.replica.unsynced(b.peer.instant()); reason != "" {
+	if reason := b.peer.replica.Unsynced(b.peer.instant()); reason != "" {
 		return fmt.Errorf("%w: %s", ErrNotSynced, reason)
 	}
 	return nil
@@ -42,10 +43,10 @@ func (b *Bcache) Ready() error {
 // node was waiting for.
 func (b *Bcache) WaitSynced(ctx context.Context) error {
 	for {
-		moved, ended := b.peer.news.next(), ctx.Err() != nil
+		moved, ended := b.peer.news.Next(), ctx.Err() != nil
 		err := b.Ready()
 		switch {
-		case err == nil, errors.Is(err, ErrClosed):
+		case err == nil, errors.Is(err, delta.ErrClosed):
 			return err
 		case ended:
 			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
@@ -55,29 +56,5 @@ func (b *Bcache) WaitSynced(ctx context.Context) error {
 		case <-b.peer.done:
 		case <-ctx.Done():
 		}
-	}
-}
-
-// A bell wakes all who wait for its next ring.
-type bell struct {
-	mu   sync.Mutex
-	rung chan struct{} // nil: nobody waits
-}
-
-func (b *bell) next() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.rung == nil {
-		b.rung = make(chan struct{})
-	}
-	return b.rung
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.rung != nil {
-		close(b.rung)
-		b.rung = nil
 	}
 }

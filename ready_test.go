@@ -8,6 +8,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 func peers(c *Config) { c.Peers = []string{"somebody:1"} }
@@ -17,18 +23,18 @@ func waitSynced(t *testing.T, b *Bcache, within time.Duration) time.Duration {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	start := time.Now()
-	must(t, b.WaitSynced(ctx))
-	must(t, b.Ready())
+	testkit.Must(t, b.WaitSynced(ctx))
+	testkit.Must(t, b.Ready())
 	return time.Since(start)
 }
 
 func TestReadyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		local, err := New(Config{MaxKeys: 1})
-		must(t, err)
+		testkit.Must(t, err)
 		defer local.Close()
-		must(t, local.Ready())
-		first := memNode(t, newMemNet(), 1, 0)
+		testkit.Must(t, local.Ready())
+		first := memNode(t, memnet.New(), 1, 0)
 		if waitSynced(t, first, time.Second) != 0 {
 			t.Error("a node that waits for nobody waited")
 		}
@@ -38,16 +44,16 @@ func TestReadyAtOnce(t *testing.T) {
 func TestReadyAlone(t *testing.T) {
 	for _, timeout := range []time.Duration{0, 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			b := memNode(t, newMemNet(), 1, 0, peers, func(c *Config) { c.SyncTimeout = timeout })
+			b := memNode(t, memnet.New(), 1, 0, peers, func(c *Config) { c.SyncTimeout = timeout })
 			err := b.Ready()
 			if !errors.Is(err, ErrNotSynced) || !strings.Contains(err.Error(), "no other node is reached") {
 				t.Errorf("Ready = %v", err)
 			}
 			want := timeout
 			if want == 0 {
-				want = defaultSyncTimeout
+				want = replica.DefaultSyncTimeout
 			}
-			if took := waitSynced(t, b, time.Minute); took < want || took > want+tickEvery {
+			if took := waitSynced(t, b, time.Minute); took < want || took > want+replica.TickEvery {
 				t.Errorf("ready after %v", took)
 			}
 		})
@@ -56,10 +62,10 @@ func TestReadyAlone(t *testing.T) {
 
 func TestReadyAfterASync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		a := memNode(t, net, 1, 0)
 		for i := range 500 {
-			must(t, a.Set(fmt.Sprint(i), "v", 3600))
+			testkit.Must(t, a.Set(fmt.Sprint(i), "v", 3600))
 		}
 		b := memNode(t, net, 2, 0, peers)
 		if err := b.Ready(); !errors.Is(err, ErrNotSynced) {
@@ -77,27 +83,27 @@ func TestReadyAfterASync(t *testing.T) {
 		}
 
 		// It stays so, whatever happens to the connections.
-		must(t, a.Close())
-		advance(time.Minute)
-		must(t, b.Ready())
+		testkit.Must(t, a.Close())
+		testkit.Advance(time.Minute)
+		testkit.Must(t, b.Ready())
 	})
 }
 
 // Five that start together, each with the others as its Peers.
 func TestReadyTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		var nodes []*Bcache
 		for id := range 5 {
 			nodes = append(nodes, memNode(t, net, uint64(id+1), 0, peers))
-			must(t, nodes[id].Set(fmt.Sprint(id), "v", 3600))
+			testkit.Must(t, nodes[id].Set(fmt.Sprint(id), "v", 3600))
 		}
 		for i, b := range nodes {
-			if took := waitSynced(t, b, time.Minute); took > electAfter+3*time.Second {
+			if took := waitSynced(t, b, time.Minute); took > replica.ElectAfter+3*time.Second {
 				t.Errorf("node %d was ready after %v", i, took)
 			}
 		}
-		advance(5 * time.Second)
+		testkit.Advance(5 * time.Second)
 		for _, b := range nodes {
 			if b.Len() != 5 {
 				t.Errorf("%d entries", b.Len())
@@ -111,7 +117,7 @@ func TestReadyTogether(t *testing.T) {
 
 func TestWaitSyncedErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := memNode(t, newMemNet(), 1, 0, peers)
+		b := memNode(t, memnet.New(), 1, 0, peers)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if err := b.WaitSynced(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrNotSynced) || !strings.Contains(err.Error(), "no other node is reached") {
@@ -126,17 +132,17 @@ func TestWaitSyncedErrors(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- b.WaitSynced(context.Background()) }()
 		synctest.Wait()
-		must(t, b.Close())
-		if err := <-closed; !errors.Is(err, ErrClosed) {
+		testkit.Must(t, b.Close())
+		if err := <-closed; !errors.Is(err, delta.ErrClosed) {
 			t.Errorf("WaitSynced during Close = %v", err)
 		}
-		if err := b.Ready(); !errors.Is(err, ErrClosed) {
+		if err := b.Ready(); !errors.Is(err, delta.ErrClosed) {
 			t.Errorf("Ready after Close = %v", err)
 		}
-		if err := b.WaitSynced(context.Background()); !errors.Is(err, ErrClosed) {
+		if err := b.WaitSynced(context.Background()); !errors.Is(err, delta.ErrClosed) {
 			t.Errorf("WaitSynced after Close = %v", err)
 		}
-		if err := b.Clear(); !errors.Is(err, ErrClosed) {
+		if err := b.Clear(); !errors.Is(err, delta.ErrClosed) {
 			t.Errorf("Clear after Close = %v", err)
 		}
 	})
@@ -147,13 +153,13 @@ func TestClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
 		for i := range 300 {
-			must(t, nodes[i%3].Set(fmt.Sprint(i), "v", 3600))
+			testkit.Must(t, nodes[i%3].Set(fmt.Sprint(i), "v", 3600))
 		}
-		must(t, nodes[0].Delete("7"))
+		testkit.Must(t, nodes[0].Delete("7"))
 		synctest.Wait()
-		must(t, nodes[1].Clear())
+		testkit.Must(t, nodes[1].Clear())
 		miss(t, nodes[1], "1") // at once, here
-		must(t, nodes[1].Set("after", "v", 3600))
+		testkit.Must(t, nodes[1].Set("after", "v", 3600))
 		synctest.Wait()
 		late := memNode(t, net, 4, 0, peers)
 		waitSynced(t, late, time.Minute)
@@ -164,7 +170,7 @@ func TestClear(t *testing.T) {
 			}
 			get(t, b, "after", "v")
 		}
-		advance(6 * time.Second)
+		testkit.Advance(6 * time.Second)
 		for _, b := range append(nodes, late) {
 			if b.Len() != 1 {
 				t.Errorf("Len = %d", b.Len())
@@ -175,11 +181,11 @@ func TestClear(t *testing.T) {
 		}
 
 		// An old frame brings nothing back, also where Clear came with the sync.
-		old := record{key: "1", val: "old", version: version{stampOf(time.Now().Add(-7 * time.Second).UnixMilli()), 77}}
-		net.mu.Lock()
-		to := net.nodes[4]
-		net.mu.Unlock()
-		to.enqueue(func() { to.h.Receive(1, appendDelta(nil, 77, 1, []record{old})) })
+		old := delta.Record{Key: "1", Val: "old", Version: delta.Version{Stamp: delta.StampOf(time.Now().Add(-7 * time.Second).UnixMilli()), Origin: 77}}
+		net.Mu.Lock()
+		to := net.Nodes[4]
+		net.Mu.Unlock()
+		to.Enqueue(func() { to.H.Receive(1, wire.AppendDelta(nil, 77, 1, []delta.Record{old})) })
 		synctest.Wait()
 		miss(t, late, "1")
 	})
@@ -189,15 +195,15 @@ func TestClear(t *testing.T) {
 func TestClearIsRepaired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)
-		must(t, nodes[0].Set("k", "v", 3600))
+		testkit.Must(t, nodes[0].Set("k", "v", 3600))
 		synctest.Wait()
 		lose := losing(net, 3)
 		lose.Store(true)
-		must(t, nodes[0].Clear())
+		testkit.Must(t, nodes[0].Clear())
 		synctest.Wait()
 		get(t, nodes[2], "k", "v")
 		lose.Store(false)
-		advance(5 * time.Second)
+		testkit.Advance(5 * time.Second)
 		miss(t, nodes[2], "k")
 	})
 }

@@ -3,6 +3,8 @@ package bcache
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/replica"
 )
 
 // Stats are a node's figures. A counter counts since New and never goes back; a gauge tells the present.
@@ -87,7 +89,7 @@ type Stats struct {
 	StuckCut uint64 // counter: connections cut because nothing came any more
 	SkewCut  uint64 // counter: connections cut because the clocks had come to differ
 
-	Peers []PeerStats // the directly connected nodes, by PeerID
+	Peers []replica.Peer // the directly connected nodes, by PeerID
 
 	// What is dropped is repaired, or costs misses.
 	DroppedOutbox     uint64 // counter: writes not sent at once because the outbox was full
@@ -96,16 +98,6 @@ type Stats struct {
 	DroppedTombstones uint64 // counter: tombstones collected before DeletionDelay, at their bound
 	DroppedIntervals  uint64 // counter: gaps beyond what is kept track of per origin
 	DroppedOrigins    uint64 // counter: origins beyond what is kept track of
-}
-
-// PeerStats are figures about a directly connected node.
-type PeerStats struct {
-	ID     uint64        // its PeerID
-	Lag    time.Duration // age of the newest write of it that this node has, by this node's clock; -1 if there is none
-	Silent time.Duration // since something came from it
-	Synced bool          // it says that it is
-	Behind bool          // it has something that this node lacks
-	Late   time.Duration // for how long a write of it has been lacking here, as far as is known; 0 if none has
 }
 
 // fillCounters count the fills of a node, and what Loaders do.
@@ -118,45 +110,45 @@ type fillCounters struct {
 // Stats returns the node's figures. It costs Get and Set hardly anything. A call looks at every 1,024th
 // of MaxKeys: that takes microseconds for a hundred thousand, and milliseconds for a hundred million.
 func (b *Bcache) Stats() Stats {
-	n, g := b.peer.replica.stats(b.peer.instant())
-	st := b.peer.replica.store
-	c := st.stats()
+	n, g := b.peer.replica.Stats(b.peer.instant())
+	st := b.peer.replica.Store
+	c := st.Stats()
 	s := Stats{
-		Hits: c.hits, Misses: c.misses,
-		Sets: n.sets + c.replaced, Deletes: n.deletes, Clears: n.clears,
+		Hits: c.Hits, Misses: c.Misses,
+		Sets: n.Sets + c.Replaced, Deletes: n.Deletes, Clears: n.Clears,
 		Fills: b.fills.called.Load(), FillErrors: b.fills.failed.Load(),
 		FillsRefused: b.fills.refused.Load(), FillsTooLarge: b.fills.tooLarge.Load(),
-		FillsGivenUp: b.loads.givenUp.Load(),
+		FillsGivenUp: b.loads.GivenUp.Load(),
 		Refreshes:    b.fills.refreshes.Load(), StaleServed: b.fills.stale.Load(),
 		StaleFailures: b.fills.staleFailures.Load(), NotFound: b.fills.notFound.Load(),
-		LeasesGranted: n.leasesGranted, LeasesMissed: n.leasesMissed, Undecodable: b.fills.undecodable.Load(),
-		ProvisionalKept: n.provisionalKept, ProvisionalOffered: n.provisionalOffered,
-		ProvisionalAccepted: n.provisionalAccepted, ProvisionalRefused: n.provisionalRefused,
-		ProvisionalDropped: c.provisionalsDropped,
+		LeasesGranted: n.LeasesGranted, LeasesMissed: n.LeasesMissed, Undecodable: b.fills.undecodable.Load(),
+		ProvisionalKept: n.ProvisionalKept, ProvisionalOffered: n.ProvisionalOffered,
+		ProvisionalAccepted: n.ProvisionalAccepted, ProvisionalRefused: n.ProvisionalRefused,
+		ProvisionalDropped: c.ProvisionalsDropped,
 		EventsLost:         b.watchers.lost.Load(), OnStaleMissed: b.fills.staleMissed.Load(),
-		Keys: st.len(), Bytes: st.bytes(), Tombstones: st.tombstones(),
-		Evictions: c.evictions, Expirations: c.expirations,
-		Origins: g.origins, LogRecords: g.logRecords, Outbox: g.outbox,
-		RecordsIn: n.recordsIn, RecordsOut: n.recordsOut,
-		Duplicates: n.duplicates, RefusedFuture: n.refusedSkew, RefusedFloor: c.floorRefusals,
-		RefusedTooLarge: n.refusedTooBig, Malformed: n.malformed, Unsupported: n.unsupported,
-		RepairsAsked: n.repairsAsked, RepairsAnswered: n.repairsAnswered,
-		RecordsRepaired: n.recordsRepaired, RecordsResent: n.recordsResent,
-		SyncsServed: n.syncsServed, SyncsReceived: n.syncsReceived, SyncsFailed: n.syncsFailed,
-		SyncRecords: n.recordsSynced, SyncBytesOut: n.syncBytesOut, SyncBytesIn: n.syncBytesIn,
-		SyncTook: n.syncTook,
-		Synced:   g.synced, SyncedFrom: g.syncedFrom,
-		Syncing: g.syncing, Serving: g.serving, StuckCut: n.stuck, SkewCut: n.refusedSkewPeers,
-		Peers:         g.peers,
-		DroppedOutbox: n.droppedOutbox, DroppedMessages: n.droppedSends,
-		DroppedTombstones: c.tombstonesDropped,
-		DroppedIntervals:  n.droppedIntervals, DroppedOrigins: n.droppedOrigins,
+		Keys: st.Len(), Bytes: st.Bytes(), Tombstones: st.Tombstones(),
+		Evictions: c.Evictions, Expirations: c.Expirations,
+		Origins: g.Origins, LogRecords: g.LogRecords, Outbox: g.Outbox,
+		RecordsIn: n.RecordsIn, RecordsOut: n.RecordsOut,
+		Duplicates: n.Duplicates, RefusedFuture: n.RefusedSkew, RefusedFloor: c.FloorRefusals,
+		RefusedTooLarge: n.RefusedTooBig, Malformed: n.Malformed, Unsupported: n.Unsupported,
+		RepairsAsked: n.RepairsAsked, RepairsAnswered: n.RepairsAnswered,
+		RecordsRepaired: n.RecordsRepaired, RecordsResent: n.RecordsResent,
+		SyncsServed: n.SyncsServed, SyncsReceived: n.SyncsReceived, SyncsFailed: n.SyncsFailed,
+		SyncRecords: n.RecordsSynced, SyncBytesOut: n.SyncBytesOut, SyncBytesIn: n.SyncBytesIn,
+		SyncTook: n.SyncTook,
+		Synced:   g.Synced, SyncedFrom: g.SyncedFrom,
+		Syncing: g.Syncing, Serving: g.Serving, StuckCut: n.Stuck, SkewCut: n.RefusedSkewPeers,
+		Peers:         g.Peers,
+		DroppedOutbox: n.DroppedOutbox, DroppedMessages: n.DroppedSends,
+		DroppedTombstones: c.TombstonesDropped,
+		DroppedIntervals:  n.DroppedIntervals, DroppedOrigins: n.DroppedOrigins,
 	}
 	if t := b.peer.transport; t != nil {
 		ts := t.Stats()
-		s.FramesIn, s.FramesOut, s.BytesIn, s.BytesOut = ts.framesIn, ts.framesOut, ts.bytesIn, ts.bytesOut
-		s.DroppedFrames = ts.droppedFrames
-		s.HandshakesSkew, s.HandshakesRefused = ts.refusedSkew, ts.refusedOther
+		s.FramesIn, s.FramesOut, s.BytesIn, s.BytesOut = ts.FramesIn, ts.FramesOut, ts.BytesIn, ts.BytesOut
+		s.DroppedFrames = ts.DroppedFrames
+		s.HandshakesSkew, s.HandshakesRefused = ts.RefusedSkew, ts.RefusedOther
 	}
 	return s
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/iwanbk/bcache/internal/callqueue"
+	"github.com/iwanbk/bcache/internal/store"
 )
 
 // An EventKind says what an Event is about.
@@ -83,18 +86,18 @@ func (b *Bcache) Subscribe(fn func(Event)) (cancel func()) {
 	}
 	return func() {
 		b.watchers.remove(s)
-		s.calls.drop()
-		if !calledBack() {
+		s.calls.Drop()
+		if !callqueue.CalledBack() {
 			ctx, stop := context.WithTimeout(context.Background(), callLimit)
 			defer stop()
-			s.calls.wait(ctx)
+			s.calls.Wait(ctx)
 		}
 	}
 }
 
 // watchers are the subscriptions of a node. They watch its store while there are any.
 type watchers struct {
-	store *store
+	store *store.Store
 	list  atomic.Pointer[[]*subscription] // it is replaced, not changed; nil if nobody listens
 	lost  atomic.Uint64                   // events
 
@@ -111,11 +114,11 @@ func (w *watchers) all() []*subscription {
 
 func (w *watchers) set(list []*subscription) {
 	if len(list) == 0 {
-		w.store.watch.set(nil)
+		w.store.Watch.Set(nil)
 		w.list.Store(nil)
 	} else {
 		w.list.Store(&list)
-		w.store.watch.set(w.tell)
+		w.store.Watch.Set(w.tell)
 	}
 }
 
@@ -147,18 +150,18 @@ func (w *watchers) close() {
 
 // changeEvents are the kinds of the events that tell of changes.
 var changeEvents = [...]EventKind{
-	changeSet: EventSet, changeDelete: EventDelete, changeExpire: EventExpire, changeEvict: EventEvict,
-	changeClear: EventClear,
+	store.ChangeSet: EventSet, store.ChangeDelete: EventDelete, store.ChangeExpire: EventExpire, store.ChangeEvict: EventEvict,
+	store.ChangeClear: EventClear,
 }
 
 // tell queues an event for every subscriber, unless a Clear, of which they were told before, stands
 // for what it says is held. It waits for none of them.
-func (w *watchers) tell(c change) {
+func (w *watchers) tell(c store.Change) {
 	e := Event{
-		Kind: changeEvents[c.kind], Key: c.key, Value: c.val, Origin: c.origin, Provisional: c.provisional,
+		Kind: changeEvents[c.Kind], Key: c.Key, Value: c.Val, Origin: c.Origin, Provisional: c.Provisional,
 	}
 	for _, sub := range w.all() {
-		if !sub.put(e, func() bool { return w.store.cleared(c.stamp) }) {
+		if !sub.put(e, func() bool { return w.store.Cleared(c.Stamp) }) {
 			w.lost.Add(1)
 		}
 	}
@@ -167,15 +170,15 @@ func (w *watchers) tell(c change) {
 // A subscription is a queue of events.
 type subscription struct {
 	self  uint64 // this node's origin
-	calls callQueue[Event]
+	calls callqueue.Queue[Event]
 }
 
 func (b *Bcache) newSubscription(fn func(Event)) *subscription {
 	log := b.peer.log
-	return &subscription{self: b.peer.replica.origin, calls: callQueue[Event]{
-		name: "a subscriber", call: fn, most: eventQueue, mostBytes: eventQueueBytes, group: &b.calls,
-		lost: func(n int) Event { return Event{Kind: EventLost, N: n} },
-		panicked: func(value any, stack []byte) {
+	return &subscription{self: b.peer.replica.Origin, calls: callqueue.Queue[Event]{
+		Name: "a subscriber", Call: fn, Most: eventQueue, MostBytes: eventQueueBytes, Group: &b.calls,
+		Lost: func(n int) Event { return Event{Kind: EventLost, N: n} },
+		Panicked: func(value any, stack []byte) {
 			log.Errorf(0, "a subscriber panicked: %v\n\n%s", value, stack)
 		},
 	}}
@@ -185,5 +188,5 @@ func (b *Bcache) newSubscription(fn func(Event)) *subscription {
 // can come in between.
 func (s *subscription) put(e Event, void func() bool) bool {
 	e.Local = e.Origin == s.self
-	return s.calls.put(e, eventOverhead+len(e.Key)+len(e.Value), void)
+	return s.calls.Put(e, eventOverhead+len(e.Key)+len(e.Value), void)
 }

@@ -11,6 +11,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 // A recorder is a subscriber that notes what it is told.
@@ -59,46 +63,46 @@ func told(t *testing.T, r *recorder, want string) {
 
 func TestSubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newMemNet()
+		net := memnet.New()
 		a := memNode(t, net, 1, 0, func(c *Config) { c.MaxKeys = 3 })
 		b := memNode(t, net, 2, 0)
 		synctest.Wait()
-		must(t, a.Set("before", "x", 60))
-		must(t, a.Delete("before"))
+		testkit.Must(t, a.Set("before", "x", 60))
+		testkit.Must(t, a.Delete("before"))
 		var r recorder
 		cancel := a.Subscribe(r.note)
-		must(t, a.Set("k", "1", 60))
+		testkit.Must(t, a.Set("k", "1", 60))
 		told(t, &r, "set:k=1")
-		must(t, b.Set("k", "2", 60))
+		testkit.Must(t, b.Set("k", "2", 60))
 		told(t, &r, "set:k=2/remote")
-		must(t, b.Delete("k"))
-		must(t, b.Delete("unknown"))
+		testkit.Must(t, b.Delete("k"))
+		testkit.Must(t, b.Delete("unknown"))
 		told(t, &r, "delete:k/remote delete:unknown/remote")
-		must(t, a.Delete("k"))
+		testkit.Must(t, a.Delete("k"))
 		told(t, &r, "delete:k")
 		_, err := a.GetWithFiller("f", func(string) (string, error) { return "v", nil }, 60)
-		must(t, err)
-		must(t, b.SetWithTTL("short", "v", time.Second))
+		testkit.Must(t, err)
+		testkit.Must(t, b.SetWithTTL("short", "v", time.Second))
 		told(t, &r, "set:f=v set:short=v/remote")
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		miss(t, a, "short")
 		told(t, &r, "expire:short/remote")
 		for i := range 4 {
-			must(t, a.Set(fmt.Sprint(i), "v", 60))
+			testkit.Must(t, a.Set(fmt.Sprint(i), "v", 60))
 		}
 		told(t, &r, "set:0=v set:1=v evict:f set:2=v evict:0 set:3=v")
-		must(t, b.Clear())
-		must(t, b.Set("k", "3", 60))
+		testkit.Must(t, b.Clear())
+		testkit.Must(t, b.Set("k", "3", 60))
 		told(t, &r, "clear/remote set:k=3/remote")
 
-		advance(time.Second)
+		testkit.Advance(time.Second)
 		db := &testDB{}
 		l := newLoader(t, a, db.fill, func(c *LoaderConfig) { c.NegativeTTL = time.Minute })
 		l.Get(t.Context(), "missing")
 		told(t, &r, "delete:missing")
 		cancel()
 		cancel()
-		must(t, a.Set("k", "4", 60))
+		testkit.Must(t, a.Set("k", "4", 60))
 		told(t, &r, "")
 		if n := a.Stats().EventsLost; n != 0 {
 			t.Errorf("EventsLost = %d", n)
@@ -114,7 +118,7 @@ func TestSubscribeLost(t *testing.T) {
 		proceed := make(chan struct{})
 		defer b.Subscribe(func(e Event) { r.note(e); <-proceed })()
 		for i := range 2000 {
-			must(t, b.Set("k", fmt.Sprint(i), 60))
+			testkit.Must(t, b.Set("k", fmt.Sprint(i), 60))
 			if i == 0 {
 				synctest.Wait() // it has the first one
 			}
@@ -123,7 +127,7 @@ func TestSubscribeLost(t *testing.T) {
 			proceed <- struct{}{}
 		}
 		synctest.Wait()
-		must(t, b.Set("k", "after", 60)) // there is room again
+		testkit.Must(t, b.Set("k", "after", 60)) // there is room again
 		close(proceed)
 		synctest.Wait()
 		got := r.take()
@@ -139,7 +143,7 @@ func TestSubscribeLost(t *testing.T) {
 		more := make(chan struct{})
 		defer b.Subscribe(func(e Event) { last.note(e); <-more })()
 		for i := range 1500 {
-			must(t, b.Set("k", fmt.Sprint(i), 60))
+			testkit.Must(t, b.Set("k", fmt.Sprint(i), 60))
 		}
 		close(more)
 		synctest.Wait()
@@ -151,7 +155,7 @@ func TestSubscribeLost(t *testing.T) {
 
 // What waits is bounded in bytes too, however large the keys and values are; one event always fits.
 func TestSubscribeLostBytes(t *testing.T) {
-	for _, size := range []int{0, 512 << 10, MaxRecordSize - 10} {
+	for _, size := range []int{0, 512 << 10, delta.MaxRecordSize - 10} {
 		synctest.Test(t, func(t *testing.T) {
 			b := localNode(t)
 			var r recorder
@@ -159,15 +163,15 @@ func TestSubscribeLostBytes(t *testing.T) {
 			s := b.newSubscription(func(e Event) { r.note(e); <-proceed })
 			b.watchers.add(s)
 			held := func() int {
-				_, bytes := s.calls.waiting()
+				_, bytes := s.calls.Waiting()
 				return bytes
 			}
 			const sets = 500
 			for i := range sets {
 				if i%2 == 0 {
-					must(t, b.Set("k", strings.Repeat("v", size), 60))
+					testkit.Must(t, b.Set("k", strings.Repeat("v", size), 60))
 				} else {
-					must(t, b.Delete(strings.Repeat("k", size)))
+					testkit.Must(t, b.Delete(strings.Repeat("k", size)))
 				}
 				if n := held(); n > eventQueueBytes {
 					t.Fatalf("%d bytes wait", n)
@@ -227,7 +231,7 @@ func TestSubscribeOrder(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	must(t, b.Set("end", "x", 60))
+	testkit.Must(t, b.Set("end", "x", 60))
 	for done := false; !done; runtime.Gosched() {
 		mu.Lock()
 		done = last["end"] == "x" || lost > 0
@@ -245,9 +249,9 @@ func TestSubscribeOrder(t *testing.T) {
 // A subscriber may use the cache, panic and call Goexit.
 func TestSubscribeMisbehaviour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines logLines
+		var lines testkit.Log
 		b, err := New(Config{MaxKeys: 10, Logger: &lines})
-		must(t, err)
+		testkit.Must(t, err)
 		defer b.Close()
 		var r recorder
 		b.Subscribe(func(e Event) {
@@ -264,10 +268,10 @@ func TestSubscribeMisbehaviour(t *testing.T) {
 			}
 		})
 		for _, key := range []string{"panic", "goexit", "write"} {
-			must(t, b.Set(key, "v", 60))
+			testkit.Must(t, b.Set(key, "v", 60))
 		}
 		told(t, &r, "set:panic=v set:goexit=v set:write=v set:derived=v")
-		if text := strings.Join(lines.take(), "\n"); !strings.Contains(text, "a subscriber panicked: boom") {
+		if text := strings.Join(lines.Take(), "\n"); !strings.Contains(text, "a subscriber panicked: boom") {
 			t.Errorf("logged %q", text)
 		}
 	})
@@ -285,26 +289,26 @@ func TestSubscribeEnds(t *testing.T) {
 				cancel = b.Subscribe(func(Event) {
 					running.Store(1)
 					calls.Add(1)
-					advance(time.Second)
+					testkit.Advance(time.Second)
 					switch how {
 					case "cancel within":
 						cancel()
 					case "Close within", "Close within Close":
-						must(t, b.Close())
+						testkit.Must(t, b.Close())
 					}
 					running.Store(0)
 					if how == "cancel within" || how == "Close within" {
 						close(within)
 					}
 				})
-				must(t, b.Set("k", "v", 60))
-				must(t, b.Set("k", "w", 60))
+				testkit.Must(t, b.Set("k", "v", 60))
+				testkit.Must(t, b.Set("k", "w", 60))
 				synctest.Wait()
 				switch how {
 				case "cancel":
 					cancel()
 				case "Close", "Close within Close":
-					must(t, b.Close())
+					testkit.Must(t, b.Close())
 				default:
 					<-within
 				}
@@ -312,7 +316,7 @@ func TestSubscribeEnds(t *testing.T) {
 					t.Errorf("running %d, %d calls", running.Load(), calls.Load())
 				}
 				b.Set("k", "x", 60)
-				advance(time.Minute)
+				testkit.Advance(time.Minute)
 				if n := calls.Load(); n != 1 {
 					t.Errorf("%d calls", n)
 				}
@@ -323,7 +327,7 @@ func TestSubscribeEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
 		b.Subscribe(nil)()
-		must(t, b.Close())
+		testkit.Must(t, b.Close())
 		b.Subscribe(func(Event) { t.Error("called after Close") })()
 	})
 }
@@ -336,18 +340,18 @@ func TestSubscribeCloseWaitsForTheCancelled(t *testing.T) {
 		var over atomic.Bool
 		cancel = b.Subscribe(func(Event) {
 			cancel()
-			advance(time.Second)
+			testkit.Advance(time.Second)
 			over.Store(true)
 		})
-		must(t, b.Set("k", "v", 60))
+		testkit.Must(t, b.Set("k", "v", 60))
 		synctest.Wait()
 		for range 100 { // what has ended isn't kept
 			b.Subscribe(func(Event) {})()
 		}
-		if n := b.calls.len(); n != 1 {
+		if n := b.calls.Len(); n != 1 {
 			t.Errorf("%d are ending", n)
 		}
-		must(t, b.Close())
+		testkit.Must(t, b.Close())
 		if !over.Load() {
 			t.Error("it runs after Close")
 		}
@@ -363,15 +367,15 @@ func TestSubscribersEndEachOther(t *testing.T) {
 		var ended []int
 		for i := range cancels {
 			cancels[i] = b.Subscribe(func(Event) {
-				advance(time.Second)
+				testkit.Advance(time.Second)
 				cancels[1-i]()
 				mu.Lock()
 				defer mu.Unlock()
 				ended = append(ended, i)
 			})
 		}
-		must(t, b.Set("k", "v", 60))
-		advance(2 * time.Second)
+		testkit.Must(t, b.Set("k", "v", 60))
+		testkit.Advance(2 * time.Second)
 		mu.Lock()
 		defer mu.Unlock()
 		if slices.Sort(ended); !slices.Equal(ended, []int{0, 1}) {

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 // What a ttl of 0, and a negative one, mean at each method that takes one, as their comments say: the
@@ -21,7 +24,7 @@ func TestTTLZeroAndNegative(t *testing.T) {
 		l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
 			return Loaded{Value: "v", TTL: ttl}, nil
 		})
-		must(t, b.Delete("k"))
+		testkit.Must(t, b.Delete("k"))
 		loaded(t, l, "k", "v")
 	}
 	loadMany := func(t *testing.T, b *Bcache, ttl time.Duration) {
@@ -30,9 +33,9 @@ func TestTTLZeroAndNegative(t *testing.T) {
 				return map[string]Loaded{"k": {Value: "v", TTL: ttl}}, nil
 			}
 		})
-		must(t, b.Delete("k"))
+		testkit.Must(t, b.Delete("k"))
 		got, err := l.GetMany(t.Context(), []string{"k"})
-		if must(t, err); got["k"] != "v" {
+		if testkit.Must(t, err); got["k"] != "v" {
 			t.Errorf("%q", got)
 		}
 	}
@@ -44,7 +47,7 @@ func TestTTLZeroAndNegative(t *testing.T) {
 			},
 			Loader: LoaderConfig{TTL: time.Minute},
 		})
-		must(t, err)
+		testkit.Must(t, err)
 		return typed
 	}
 	config := func(t *testing.T, b *Bcache, edit func(*LoaderConfig)) {
@@ -60,30 +63,30 @@ func TestTTLZeroAndNegative(t *testing.T) {
 		do             func(t *testing.T, b *Bcache, ttl time.Duration)
 	}{
 		{"Bcache.Set", deletes, deletes, func(t *testing.T, b *Bcache, ttl time.Duration) {
-			must(t, b.Set("k", "v", int(ttl)))
+			testkit.Must(t, b.Set("k", "v", int(ttl)))
 		}},
 		{"Bcache.SetWithTTL", deletes, deletes, func(t *testing.T, b *Bcache, ttl time.Duration) {
-			must(t, b.SetWithTTL("k", "v", ttl))
+			testkit.Must(t, b.SetWithTTL("k", "v", ttl))
 		}},
 		{"Loader.Set", caches, deletes, func(t *testing.T, b *Bcache, ttl time.Duration) {
-			must(t, newLoader(t, b, (&testDB{}).fill).Set("k", "v", ttl))
+			testkit.Must(t, newLoader(t, b, (&testDB{}).fill).Set("k", "v", ttl))
 		}},
 		{"Typed.Set", caches, deletes, func(t *testing.T, b *Bcache, ttl time.Duration) {
-			must(t, typed(t, b, 0).Set("k", "v", ttl))
+			testkit.Must(t, typed(t, b, 0).Set("k", "v", ttl))
 		}},
 		{"GetWithFiller", returns, returns, func(t *testing.T, b *Bcache, ttl time.Duration) {
-			must(t, b.Delete("k"))
+			testkit.Must(t, b.Delete("k"))
 			val, err := b.GetWithFiller("k", func(string) (string, error) { return "v", nil }, int(ttl))
-			if must(t, err); val != "v" {
+			if testkit.Must(t, err); val != "v" {
 				t.Errorf("%q", val)
 			}
 		}},
 		{"Loaded.TTL of a Fill", caches, returns, load},
 		{"Loaded.TTL of a FillMany", caches, returns, loadMany},
 		{"TypedLoaded.TTL", caches, returns, func(t *testing.T, b *Bcache, ttl time.Duration) {
-			must(t, b.Delete("k"))
+			testkit.Must(t, b.Delete("k"))
 			v, err := typed(t, b, ttl).Get(t.Context(), "k")
-			if must(t, err); v != "v" {
+			if testkit.Must(t, err); v != "v" {
 				t.Errorf("%q", v)
 			}
 		}},
@@ -95,10 +98,10 @@ func TestTTLZeroAndNegative(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := localNode(t)
-					must(t, b.Set("k", "old", 3600))
+					testkit.Must(t, b.Set("k", "old", 3600))
 					tt.do(t, b, ttl)
 					val, _ := b.Get("k")
-					advance(time.Minute)
+					testkit.Advance(time.Minute)
 					left, _ := b.Get("k")
 					switch want {
 					case deletes, returns:
@@ -141,20 +144,20 @@ func TestTTLZeroAndNegative(t *testing.T) {
 func TestSettleThroughEveryDoor(t *testing.T) {
 	const lag = 50 * time.Millisecond
 	ctx := context.Background()
-	fill := func(_ context.Context, key string) (Loaded, error) { return Loaded{Value: "v"}, nil }
+	fl := func(_ context.Context, key string) (Loaded, error) { return Loaded{Value: "v"}, nil }
 	for name, get := range map[string]func(t *testing.T, b *Bcache){
 		"GetWithFiller": func(t *testing.T, b *Bcache) {
 			_, err := b.GetWithFiller("k", func(string) (string, error) { return "v", nil }, 60)
-			must(t, err)
+			testkit.Must(t, err)
 		},
-		"Loader.Get":       func(t *testing.T, b *Bcache) { loaded(t, newLoader(t, b, fill), "k", "v") },
-		"Loader.GetResult": func(t *testing.T, b *Bcache) { newLoader(t, b, fill).GetResult(ctx, "k") },
+		"Loader.Get":       func(t *testing.T, b *Bcache) { loaded(t, newLoader(t, b, fl), "k", "v") },
+		"Loader.GetResult": func(t *testing.T, b *Bcache) { newLoader(t, b, fl).GetResult(ctx, "k") },
 		"ClusterWide": func(t *testing.T, b *Bcache) {
-			loaded(t, newLoader(t, b, fill, func(c *LoaderConfig) { c.ClusterWide = true }), "k", "v")
+			loaded(t, newLoader(t, b, fl, func(c *LoaderConfig) { c.ClusterWide = true }), "k", "v")
 		},
 		"GetMany, a Fill": func(t *testing.T, b *Bcache) {
-			_, err := newLoader(t, b, fill).GetMany(ctx, []string{"k"})
-			must(t, err)
+			_, err := newLoader(t, b, fl).GetMany(ctx, []string{"k"})
+			testkit.Must(t, err)
 		},
 		"GetMany, a FillMany": func(t *testing.T, b *Bcache) {
 			l := newLoader(t, b, nil, func(c *LoaderConfig) {
@@ -163,7 +166,7 @@ func TestSettleThroughEveryDoor(t *testing.T) {
 				}
 			})
 			_, err := l.GetMany(ctx, []string{"k"})
-			must(t, err)
+			testkit.Must(t, err)
 		},
 		"Typed.Get": func(t *testing.T, b *Bcache) {
 			typed, err := NewTyped(b, TypedConfig[string]{
@@ -172,9 +175,9 @@ func TestSettleThroughEveryDoor(t *testing.T) {
 				},
 				Loader: LoaderConfig{TTL: time.Minute},
 			})
-			must(t, err)
+			testkit.Must(t, err)
 			_, err = typed.Get(ctx, "k")
-			must(t, err)
+			testkit.Must(t, err)
 		},
 		"a missing row": func(t *testing.T, b *Bcache) {
 			l := newLoader(t, b, (&testDB{}).fill, func(c *LoaderConfig) { c.NegativeTTL = time.Minute })
@@ -183,15 +186,15 @@ func TestSettleThroughEveryDoor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := memNode(t, newMemNet(), 1, 0, func(c *Config) { c.Settle = lag })
-				must(t, b.Delete("k"))
-				advance(20 * time.Millisecond)
+				b := memNode(t, memnet.New(), 1, 0, func(c *Config) { c.Settle = lag })
+				testkit.Must(t, b.Delete("k"))
+				testkit.Advance(20 * time.Millisecond)
 				get(t, b)
 				synctest.Wait()
 				if b.Len() != 0 {
 					t.Error("what was read within Settle after a write is cached")
 				}
-				advance(lag)
+				testkit.Advance(lag)
 				get(t, b)
 				if synctest.Wait(); b.Len() != 1 {
 					t.Error("what was read later isn't cached")

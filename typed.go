@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // A Codec turns values into the strings that the cache holds, and back. Both methods are called
@@ -238,7 +240,7 @@ func (t *Typed[V]) fresh(key string) (v V, ok bool) {
 	if err != nil {
 		return v, false
 	}
-	t.loader.cache.store.count(true)
+	t.loader.cache.store.Count(true)
 	return v, true
 }
 
@@ -306,11 +308,11 @@ func (t *Typed[V]) All() iter.Seq2[string, V] {
 // beside returns the live value that stands beside what is held of a key.
 func (t *Typed[V]) beside(full string) (v V, err error) {
 	b := t.loader.cache
-	rec, ok := b.store.beside(full, b.wall())
-	if !ok || rec.kind != kindValue || rec.expired(b.wall()) {
+	rec, ok := b.store.Beside(full, b.wall())
+	if !ok || rec.Kind != delta.KindValue || rec.Expired(b.wall()) {
 		return v, ErrNotFound
 	}
-	return t.read(rec.val)
+	return t.read(rec.Val)
 }
 
 // Keys iterates over the keys that have the Prefix, without the Prefix, whether or not their values can

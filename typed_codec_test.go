@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 type moody struct {
@@ -53,13 +55,13 @@ func TestGetManyCodecGoexit(t *testing.T) {
 		defer cancel()
 		go b.GetMany(ctx, []string{"x", "y"}) // waits for the leases
 		synctest.Wait()
-		must(t, bs[1].Set("x", "poison", 60))
+		testkit.Must(t, bs[1].Set("x", "poison", 60))
 		synctest.Wait()
 		exits.Store(false)
 		close(hang)
-		advance(10 * time.Second)
+		testkit.Advance(10 * time.Second)
 		synctest.Wait()
-		if n := bs[1].loads.len(); n != 0 {
+		if n := bs[1].loads.Len(); n != 0 {
 			t.Errorf("%d loads are left for ever", n)
 		}
 		if v, err := getForTyped(b, time.Second, "y"); err == context.DeadlineExceeded {
@@ -79,13 +81,13 @@ func TestLoaderCodecGoexitKeepsNoSlot(t *testing.T) {
 			c.Codec = moody{"", &exits}
 			c.Loader.MaxConcurrent, c.Loader.ClusterWide = 1, true
 		})
-		net.mu.Lock()
-		net.filter = func(from, _ uint64, _ []byte) bool { return from != 1 } // it doesn't answer for a while
-		net.mu.Unlock()
+		net.Mu.Lock()
+		net.Filter = func(from, _ uint64, _ []byte) bool { return from != 1 } // it doesn't answer for a while
+		net.Mu.Unlock()
 		key := keyGrantedBy(t, bs, 0)
 		go typed.Get(t.Context(), key)
 		synctest.Wait()
-		must(t, bs[1].Set(key, "poison", 60))
+		testkit.Must(t, bs[1].Set(key, "poison", 60))
 		synctest.Wait()
 		exits.Store(false)
 		if n := len(typed.loader.slots); n != 0 {
@@ -107,7 +109,7 @@ func TestLoaderCodecGoexitEndsTheFill(t *testing.T) {
 				return TypedLoaded[string]{Value: "v"}, nil
 			}
 		})
-		must(t, b.Set("k", "poison", 60))
+		testkit.Must(t, b.Set("k", "poison", 60))
 		if _, err := typed.Get(t.Context(), "k"); err != ErrFillAborted {
 			t.Errorf("Get = %v", err)
 		}
@@ -172,12 +174,12 @@ func TestTypedIncomparableCodecs(t *testing.T) {
 			l, err := NewTyped(b, TypedConfig[string]{
 				Codec: cipher{[]byte(key)},
 				Fill: func(context.Context, string) (TypedLoaded[string], error) {
-					advance(time.Second)
+					testkit.Advance(time.Second)
 					return TypedLoaded[string]{Value: "v"}, nil
 				},
 				Loader: LoaderConfig{TTL: time.Hour},
 			})
-			must(t, err)
+			testkit.Must(t, err)
 			return l
 		}
 		one, two := mk("1:"), mk("2:")
@@ -200,7 +202,7 @@ func TestTypedCodecPanics(t *testing.T) {
 			b := localNode(t)
 			fills := 0
 			typed := taggedLoader(t, b, "", &fills, func(c *TypedConfig[string]) { c.Codec = panicking{what} })
-			must(t, b.Set("k", "v", 60))
+			testkit.Must(t, b.Set("k", "v", 60))
 			says := func(err, is error) {
 				t.Helper()
 				if !errors.Is(err, is) || what == errOdd && !errors.Is(err, errOdd) ||
@@ -239,7 +241,7 @@ func TestTypedCodecExits(t *testing.T) {
 		typed = taggedLoader(t, b, "", &fills, func(c *TypedConfig[string]) {
 			c.Codec = exiting{}
 			c.Fill = func(ctx context.Context, key string) (TypedLoaded[string], error) {
-				must(t, b.Set(key, "written meanwhile", 60)) // the load looks at it
+				testkit.Must(t, b.Set(key, "written meanwhile", 60)) // the load looks at it
 				return TypedLoaded[string]{}, fs("down")
 			}
 		})
@@ -250,7 +252,7 @@ func TestTypedCodecExits(t *testing.T) {
 		if !errors.Is(got, ErrFillAborted) {
 			t.Error(got)
 		}
-		if n := b.loads.len(); n != 0 {
+		if n := b.loads.Len(); n != 0 {
 			t.Errorf("%d loads are left", n)
 		}
 	})

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // A tagged Codec reads only what begins with its tag.
@@ -43,7 +45,7 @@ func taggedLoader(t *testing.T, b *Bcache, tag string, fills *int, edit ...func(
 		e(&cfg)
 	}
 	l, err := NewTyped(b, cfg)
-	must(t, err)
+	testkit.Must(t, err)
 	return l
 }
 
@@ -67,7 +69,7 @@ func TestTypedFillThatCannotBeDecoded(t *testing.T) {
 			},
 			Loader: LoaderConfig{TTL: time.Minute, RetryAfter: time.Minute},
 		})
-		must(t, err)
+		testkit.Must(t, err)
 		for range 1000 {
 			if _, err := typed.Get(t.Context(), "k"); !errors.Is(err, ErrDecode) || !errors.Is(err, errOdd) {
 				t.Fatal(err)
@@ -90,13 +92,13 @@ func TestTypedRefillRests(t *testing.T) {
 				return TypedLoaded[string]{}, fs("down")
 			}
 		})
-		must(t, b.Set("k", "garbled", 3600))
+		testkit.Must(t, b.Set("k", "garbled", 3600))
 		for i := range 100 {
 			if _, err := typed.Get(t.Context(), "k"); err != fs("down") {
 				t.Fatal(err)
 			}
 			if i%10 == 9 {
-				advance(200 * time.Millisecond)
+				testkit.Advance(200 * time.Millisecond)
 			}
 		}
 		if s := b.Stats(); fills != 2 || s.Hits != 0 || s.Misses != 100 || s.Undecodable != 100 {
@@ -111,7 +113,7 @@ func TestTypedLayoutsSideBySide(t *testing.T) {
 	for _, wide := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			_, nodes := three(t)
-			advance(3 * time.Second)
+			testkit.Advance(3 * time.Second)
 			fills := [2]int{}
 			edit := func(c *TypedConfig[string]) { c.Loader.ClusterWide = wide }
 			one := taggedLoader(t, nodes[0], "1", &fills[0], edit)
@@ -124,7 +126,7 @@ func TestTypedLayoutsSideBySide(t *testing.T) {
 					synctest.Wait()
 					typedGet(t, two, "k", "by 2")
 					synctest.Wait()
-					advance(10 * time.Millisecond)
+					testkit.Advance(10 * time.Millisecond)
 				}
 				if n := [2]int{fills[0] - before[0], fills[1] - before[1]}; n != [2]int{1, 1} {
 					t.Errorf("ClusterWide %v: %d fills", wide, n)
@@ -143,9 +145,9 @@ func TestTypedLayoutsSideBySide(t *testing.T) {
 				if now := nodes[1].Stats(); now.Hits != s.Hits+1 || now.Misses != s.Misses || now.Undecodable != s.Undecodable {
 					t.Errorf("what stands beside isn't a hit")
 				}
-				must(t, nodes[2].Delete("k"))
+				testkit.Must(t, nodes[2].Delete("k"))
 				synctest.Wait()
-				advance(time.Second) // the fence is open again
+				testkit.Advance(time.Second) // the fence is open again
 			}
 		})
 	}
@@ -189,7 +191,7 @@ func TestTypedNegativeBeside(t *testing.T) {
 				return TypedLoaded[string]{}, ErrNotFound
 			}
 		})
-		must(t, b.Set("k", "garbled", 3600))
+		testkit.Must(t, b.Set("k", "garbled", 3600))
 		for range 10 {
 			if _, err := typed.Get(t.Context(), "k"); !errors.Is(err, ErrNotFound) {
 				t.Error(err)
@@ -208,8 +210,8 @@ func TestTypedRefillOfExpired(t *testing.T) {
 		_, nodes := three(t)
 		fills := 0
 		typed := taggedLoader(t, nodes[0], "x", &fills)
-		must(t, nodes[0].Set("k", "garbled", 5))
-		advance(5 * time.Second)
+		testkit.Must(t, nodes[0].Set("k", "garbled", 5))
+		testkit.Advance(5 * time.Second)
 		typedGet(t, typed, "k", "by x")
 		synctest.Wait()
 		get(t, nodes[1], "k", "xby x")
@@ -234,9 +236,9 @@ func TestTypedGetManyUndecodable(t *testing.T) {
 			},
 			Loader: LoaderConfig{TTL: time.Minute},
 		})
-		must(t, err)
+		testkit.Must(t, err)
 		for _, key := range keys[:50] {
-			must(t, b.Set(key, "garbled", 60))
+			testkit.Must(t, b.Set(key, "garbled", 60))
 		}
 		for range 2 {
 			got, err := typed.GetMany(t.Context(), append(keys, keys...))
@@ -261,7 +263,7 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 				c.Codec, c.Version = Raw[string]{}, v
 				c.Fill = func(context.Context, string) (TypedLoaded[string], error) {
 					fills.Add(1)
-					advance(time.Second)
+					testkit.Advance(time.Second)
 					return TypedLoaded[string]{Value: "of " + v}, nil
 				}
 			}
@@ -275,7 +277,7 @@ func TestTypedLayoutsDoNotJoin(t *testing.T) {
 		wg.Go(func() {
 			l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
 				fills.Add(1)
-				advance(time.Second)
+				testkit.Advance(time.Second)
 				return Loaded{Value: "plain"}, nil
 			})
 			if _, err := l.Get(t.Context(), "k"); err != nil { // or what a Typed has written meanwhile
@@ -335,19 +337,19 @@ func TestTypedVersion(t *testing.T) {
 		one, fills1 := version("1")
 		again, fillsAgain := version("1")
 		two, fills2 := version("2")
-		must(t, old.Set("1", user{"of none", 0}, 0))
+		testkit.Must(t, old.Set("1", user{"of none", 0}, 0))
 		get(t, b, "user:1", `{"Name":"of none","Age":0}`)
 		check(old, user{"of none", 0})
 		check(one, rows["1"])
 		check(again, rows["1"])
-		must(t, one.Set("1", user{"of 1", 1}, 0))
+		testkit.Must(t, one.Set("1", user{"of 1", 1}, 0))
 		check(one, user{"of 1", 1})
 		check(again, user{"of 1", 1})
 		check(two, rows["1"])
 		if fills1() != 1 || fillsAgain() != 0 || fills2() != 1 {
 			t.Errorf("%d, %d, %d fills", fills1(), fillsAgain(), fills2())
 		}
-		must(t, two.Delete("1"))
+		testkit.Must(t, two.Delete("1"))
 		if all := maps.Collect(one.All()); len(all) != 0 {
 			t.Errorf("All: %v", all)
 		}
@@ -364,7 +366,7 @@ func TestTypedRawThatLooksMarked(t *testing.T) {
 	fills := 0
 	typed := taggedLoader(t, b, "", &fills, func(c *TypedConfig[string]) { c.Codec = Raw[string]{} })
 	for _, v := range []string{versionMark, versionMark + "\x01a", versionMark + "\x00"} {
-		must(t, typed.Set("k", v, 0))
+		testkit.Must(t, typed.Set("k", v, 0))
 		typedGet(t, typed, "k", v)
 	}
 	if fills != 0 {

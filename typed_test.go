@@ -12,6 +12,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 type user struct {
@@ -38,7 +41,7 @@ func users(t *testing.T, b *Bcache, rows map[string]user, edit ...func(*TypedCon
 		e(&cfg)
 	}
 	typed, err := NewTyped(b, cfg)
-	must(t, err)
+	testkit.Must(t, err)
 	return typed, fills
 }
 
@@ -64,9 +67,9 @@ func TestTyped(t *testing.T) {
 		if err != nil || !maps.Equal(got, rows) {
 			t.Errorf("%v, %v", got, err)
 		}
-		must(t, b.Set("3", user{"Cyd", 50}, time.Hour))
-		must(t, b.Set("4", user{"Dan", 60}, 0))
-		must(t, nodes[2].Set("order:1", "x", 60))
+		testkit.Must(t, b.Set("3", user{"Cyd", 50}, time.Hour))
+		testkit.Must(t, b.Set("4", user{"Dan", 60}, 0))
+		testkit.Must(t, nodes[2].Set("order:1", "x", 60))
 		synctest.Wait()
 		want := map[string]user{"1": rows["1"], "2": rows["2"], "3": {"Cyd", 50}, "4": {"Dan", 60}}
 		if all := maps.Collect(a.All()); !maps.Equal(all, want) {
@@ -81,12 +84,12 @@ func TestTyped(t *testing.T) {
 		for range a.Keys() {
 			break
 		}
-		must(t, a.Delete("1"))
-		must(t, a.Set("2", user{}, -1))
+		testkit.Must(t, a.Delete("1"))
+		testkit.Must(t, a.Set("2", user{}, -1))
 		synctest.Wait()
 		miss(t, nodes[1], "user:1")
 		miss(t, nodes[1], "user:2")
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		if keys := slices.Sorted(b.Keys()); !slices.Equal(keys, []string{"3"}) {
 			t.Errorf("a minute later: %v", keys)
 		}
@@ -99,8 +102,8 @@ func TestTypedSetIsStaleLater(t *testing.T) {
 		rows := map[string]user{"1": {"Ada", 36}}
 		b := localNode(t)
 		typed, fills := users(t, b, rows, func(c *TypedConfig[user]) { c.Loader.StaleFor = time.Hour })
-		must(t, typed.Set("1", user{"old", 1}, 0))
-		advance(time.Minute)
+		testkit.Must(t, typed.Set("1", user{"old", 1}, 0))
+		testkit.Advance(time.Minute)
 		if u, err := typed.Get(t.Context(), "1"); u.Name != "old" || err != nil {
 			t.Errorf("%v, %v", u, err)
 		}
@@ -117,10 +120,10 @@ func TestTypedUndecodable(t *testing.T) {
 		rows := map[string]user{"1": {"Ada", 36}, "2": {"Bob", 7}}
 		b := nodes[0]
 		typed, fills := users(t, b, rows)
-		must(t, b.Set("user:1", "{", 3600))
-		must(t, b.Set("user:2", "{", 3600))
-		must(t, b.Set("user:gone", "{", 3600))
-		advance(time.Second)
+		testkit.Must(t, b.Set("user:1", "{", 3600))
+		testkit.Must(t, b.Set("user:2", "{", 3600))
+		testkit.Must(t, b.Set("user:gone", "{", 3600))
+		testkit.Advance(time.Second)
 		for range 2 {
 			if u, err := typed.Get(t.Context(), "1"); u != rows["1"] || err != nil {
 				t.Errorf("%v, %v", u, err)
@@ -140,7 +143,7 @@ func TestTypedUndecodable(t *testing.T) {
 		}
 
 		// A write ends what stands beside, and begins anew.
-		must(t, b.Set("user:1", "[", 3600))
+		testkit.Must(t, b.Set("user:1", "[", 3600))
 		if u, err := typed.Get(t.Context(), "1"); u != rows["1"] || err != nil {
 			t.Errorf("%v, %v", u, err)
 		}
@@ -183,7 +186,7 @@ func TestTypedCodecErrors(t *testing.T) {
 			},
 			Loader: LoaderConfig{TTL: time.Minute, RetryAfter: 1},
 		})
-		must(t, err)
+		testkit.Must(t, err)
 		named := func(err, want error, key string) {
 			t.Helper()
 			if !errors.Is(err, want) || !errors.Is(err, errOdd) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("%q", key)) {
@@ -219,24 +222,24 @@ func TestTypedRaw(t *testing.T) {
 		},
 		Loader: LoaderConfig{TTL: time.Minute},
 	})
-	must(t, err)
+	testkit.Must(t, err)
 	for range 2 {
 		v, err := typed.Get(t.Context(), "k")
-		if must(t, err); string(v) != "\x00\xff" {
+		if testkit.Must(t, err); string(v) != "\x00\xff" {
 			t.Errorf("%q", v)
 		}
 		v[0] = 7 // it is the caller's own
 	}
-	big := make([]byte, MaxRecordSize)
+	big := make([]byte, delta.MaxRecordSize)
 	if err := typed.Set("k", big, 0); err != ErrTooLarge {
 		t.Error(err)
 	}
 	miss(t, b, "k")
-	must(t, b.Close())
-	if err := typed.Set("k", nil, 0); err != ErrClosed {
+	testkit.Must(t, b.Close())
+	if err := typed.Set("k", nil, 0); err != delta.ErrClosed {
 		t.Error(err)
 	}
-	if err := typed.Set("k", big, 0); err != ErrClosed {
+	if err := typed.Set("k", big, 0); err != delta.ErrClosed {
 		t.Error(err)
 	}
 }
@@ -254,14 +257,14 @@ func TestTypedConfig(t *testing.T) {
 func TestAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := New(Config{MaxKeys: 100_000}) // many shards
-		must(t, err)
+		testkit.Must(t, err)
 		defer b.Close()
 		want := map[string]string{}
 		for i := range 5000 {
 			key := fmt.Sprint(i)
-			must(t, b.Set(key, "v"+key, 60+i%2*60))
+			testkit.Must(t, b.Set(key, "v"+key, 60+i%2*60))
 			if want[key] = "v" + key; i%3 == 0 {
-				must(t, b.Delete(key))
+				testkit.Must(t, b.Delete(key))
 				delete(want, key)
 			}
 		}
@@ -272,14 +275,14 @@ func TestAll(t *testing.T) {
 			t.Errorf("%d keys", len(keys))
 		}
 		before := b.Stats()
-		advance(time.Minute)
+		testkit.Advance(time.Minute)
 		n := 0
 		for key, val := range b.All() { // the body may use the cache
 			if val != "v"+key {
 				t.Fatal(key, val)
 			}
-			must(t, b.Delete(key))
-			must(t, b.Set("new"+key, "vnew"+key, 60))
+			testkit.Must(t, b.Delete(key))
+			testkit.Must(t, b.Set("new"+key, "vnew"+key, 60))
 			if n++; n == 1000 {
 				break
 			}
@@ -292,7 +295,7 @@ func TestAll(t *testing.T) {
 				t.Errorf("%q is listed and not there", key)
 			}
 		}
-		must(t, b.Clear())
+		testkit.Must(t, b.Clear())
 		for key := range b.All() {
 			t.Errorf("%q is there after Clear", key)
 		}

@@ -1,0 +1,15 @@
+package delta
+
+import (
+	"github.com/cespare/xxhash/v2"
+)
+
+// NumBuckets is how many floors there are. The wire version fixes it, and the wire's hash too.
+const NumBuckets = 1 << 14
+
+// BucketOf returns the number of the bucket that a key belongs to.
+func BucketOf(key string) int { return int(xxhash.Sum64String(key) % NumBuckets) }
+
+func BucketOfBytes(key []byte) int { return int(xxhash.Sum64(key) % NumBuckets) }
+
+const MaxGroups = 64

@@ -1,0 +1,8 @@
+package delta
+
+import (
+	"errors"
+)
+
+// ErrClosed is returned after [Bcache.Close] by every method that would change something.
+var ErrClosed = errors.New("bcache: closed")

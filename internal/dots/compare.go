@@ -1,0 +1,96 @@
+package dots
+
+import (
+	"maps"
+	"slices"
+)
+
+// A Claim is what another node says that it has processed.
+type Claim struct {
+	Origin  uint64 // its own: it lacks nothing of that
+	Entries []Entry
+	All     bool // of every origin; otherwise what isn't listed is equal, or is asked for later
+	Horizon Horizon
+}
+
+// OriginDots are some dots of an origin.
+type OriginDots struct {
+	Origin uint64
+	Dots   []Interval
+
+	// The other node has as many gaps as it may: they have to be filled from below before it takes
+	// anything beyond them.
+	Crowded bool
+}
+
+// A comparison finds what another node lacks, origin by origin, ascending. There may be half a million
+// gaps, so its caller lets others have the lock now and then, see due. That does no harm: what changes
+// meanwhile is seen or isn't, as if it had come before or after.
+type comparison struct {
+	vector  *Vector
+	theirs  Claim
+	all     bool // what may still be on its way counts too
+	origins []uint64
+	origin  uint64 // the one that is looked at
+	work    int    // intervals since others had the lock
+}
+
+// Compare begins a comparison. With all, also what may still be on its way is listed: who is sent a part
+// of it would have floors raised that the rest doesn't need.
+func (v *Vector) Compare(theirs Claim, all bool) *comparison {
+	return &comparison{vector: v, theirs: theirs, all: all, origins: slices.Sorted(maps.Keys(v.Origins))}
+}
+
+// Next goes on to the next origin, and reports whether there is one.
+func (c *comparison) Next() bool {
+	if len(c.origins) == 0 {
+		return false
+	}
+	c.origin, c.origins = c.origins[0], c.origins[1:]
+	return true
+}
+
+// Due reports whether so much has been compared since the last time that others should have the lock.
+func (c *comparison) Due(most int) bool {
+	if c.work < most {
+		return false
+	}
+	c.work = 0
+	return true
+}
+
+// Lacking lists what the other node lacks of the origin, if anything.
+func (c *comparison) Lacking() (m OriginDots) {
+	v, o := c.vector, c.origin
+	mine, theirs := v.Get(o), entryOf(c.theirs.Entries, o)
+	switch {
+	case o == c.theirs.Origin || theirs == nil && !c.theirs.All:
+		return m
+	case theirs == nil && mine.Newest <= c.theirs.Horizon.Stamp && o != v.self:
+		return m // the other node has dropped it; of its neighbours it drops none
+	case theirs == nil:
+		theirs = &v.none
+	}
+	most := mine.Last()
+	if !c.all {
+		most = mine.overdue(theirs)
+	}
+	c.work += 8 + len(mine.Ahead) + len(theirs.Ahead)
+	return OriginDots{o, mine.minus(theirs, most), len(theirs.Ahead) >= MaxIntervals}
+}
+
+// Oldest takes the first block of dots out of what is missing of an origin.
+func (m *OriginDots) Oldest(log *Log) (block OriginDots) {
+	iv := &m.Dots[0]
+	block = OriginDots{Origin: m.Origin, Dots: []Interval{*iv}}
+	at, _, ok := log.Next(m.Origin, iv.From+1, iv.To)
+	if ok && iv.To-at >= pullBlock {
+		block.Dots[0].To = at + pullBlock - 1
+		iv.From = block.Dots[0].To
+	} else {
+		m.Dots = m.Dots[1:]
+	}
+	return block
+}
+
+const pullBlock = 256 // dots of an origin in a row

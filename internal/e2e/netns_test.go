@@ -1,0 +1,397 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/testkit"
+)
+
+// The tests whose names begin with TestNetns run each node in a process and a network
+// namespace of its own, and cut off, kill and stop them. What they log is a report.
+var withNetns = flag.Bool("netns", false, "run the tests in network namespaces: they need root, ip and iptables, and minutes")
+
+// A network is a namespace with a bridge, to which the nodes' namespaces are connected.
+// Nothing leads out of it.
+type network struct {
+	t      *testing.T
+	prefix string // of the names of its namespaces
+	hosts  int
+}
+
+// A host is a namespace for a node.
+type host struct {
+	t      *testing.T
+	ns, ip string
+}
+
+// networks counts those of this process.
+var networks atomic.Int64
+
+func newNetwork(t *testing.T) *network {
+	t.Helper()
+	testkit.SkipIfMeshRaces(t)
+	if !*withNetns {
+		t.Skip("needs root and minutes: go test -run Netns -netns -v .")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	for _, tool := range []string{"ip", "iptables"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("network namespaces need %s: %v", tool, err)
+		}
+	}
+	sweepNamespaces(t)
+	prefix := fmt.Sprintf("bcache%d-%d-", os.Getpid(), networks.Add(1))
+	if out, err := exec.Command("ip", "netns", "add", prefix+"try").CombinedOutput(); err != nil {
+		t.Skipf("root may not make network namespaces here: %s", out)
+	}
+	command(t, "ip", "netns", "del", prefix+"try")
+	n := &network{t: t, prefix: prefix}
+	n.namespace("switch")
+	n.ip("-n", n.prefix+"switch", "link", "add", "name", "bridge", "type", "bridge")
+	n.ip("-n", n.prefix+"switch", "link", "set", "bridge", "up")
+	return n
+}
+
+var sweeping sync.Mutex
+
+// sweepNamespaces removes what a killed test left: its processes die with it, but its
+// namespaces don't.
+func sweepNamespaces(t *testing.T) {
+	t.Helper()
+	sweeping.Lock() // others do the same
+	defer sweeping.Unlock()
+	names, _ := filepath.Glob("/run/netns/bcache*-*")
+	for _, name := range names {
+		ns := filepath.Base(name)
+		pid := regexp.MustCompile(`^bcache(\d+)-`).FindStringSubmatch(ns)
+		if pid == nil {
+			continue
+		}
+		if _, err := os.Stat("/proc/" + pid[1]); os.IsNotExist(err) {
+			t.Logf("removing the namespace %s, which a killed test left", ns)
+			command(t, "ip", "netns", "del", ns)
+		}
+	}
+}
+
+// namespace makes a namespace and sees to its end: with it go its interfaces, the other
+// ends of their pairs and its rules.
+func (n *network) namespace(name string) string {
+	n.t.Helper()
+	ns := n.prefix + name
+	n.ip("netns", "add", ns)
+	n.t.Cleanup(func() {
+		if pids := command(n.t, "ip", "netns", "pids", ns); pids != "" {
+			n.t.Errorf("left in the namespace %s: %s", ns, pids)
+		}
+		command(n.t, "ip", "netns", "del", ns)
+	})
+	return ns
+}
+
+func (n *network) ip(args ...string) {
+	n.t.Helper()
+	command(n.t, "ip", args...)
+}
+
+// host connects another namespace.
+func (n *network) host() *host {
+	n.t.Helper()
+	n.hosts++
+	port := fmt.Sprint("port", n.hosts)
+	h := &host{t: n.t, ns: n.namespace(fmt.Sprint("host", n.hosts)), ip: fmt.Sprint("10.77.0.", n.hosts)}
+	n.ip("link", "add", "name", port, "netns", n.prefix+"switch", "type", "veth", "peer", "name", "eth0", "netns", h.ns)
+	n.ip("-n", n.prefix+"switch", "link", "set", port, "master", "bridge", "up")
+	n.ip("-n", h.ns, "addr", "add", h.ip+"/24", "dev", "eth0")
+	n.ip("-n", h.ns, "link", "set", "eth0", "up")
+	n.ip("-n", h.ns, "link", "set", "lo", "up")
+	return h
+}
+
+func (h *host) addr() string { return h.ip + ":7000" }
+
+// inside is the command that runs another one in the namespace. It doesn't fork.
+func (h *host) inside() []string { return []string{"ip", "netns", "exec", h.ns} }
+
+func (h *host) iptables(args ...string) {
+	h.t.Helper()
+	command(h.t, "ip", append(h.inside()[1:], append([]string{"iptables", "-w"}, args...)...)...)
+}
+
+// cut drops whatever comes in or goes out. Connections survive it: TCP sends again what
+// was lost, unless somebody gives up before the cut heals.
+func (h *host) cut() {
+	h.t.Helper()
+	h.iptables("-A", "INPUT", "!", "-i", "lo", "-j", "DROP")
+	h.iptables("-A", "OUTPUT", "!", "-o", "lo", "-j", "DROP")
+}
+
+// refuse answers whatever comes in or goes out with a reset: connections end.
+func (h *host) refuse() {
+	h.t.Helper()
+	// The resets themselves must get out.
+	reject := []string{"-p", "tcp", "!", "--tcp-flags", "RST", "RST", "-j", "REJECT", "--reject-with", "tcp-reset"}
+	h.iptables(append([]string{"-A", "INPUT", "!", "-i", "lo"}, reject...)...)
+	h.iptables(append([]string{"-A", "OUTPUT", "!", "-o", "lo"}, reject...)...)
+}
+
+// hide drops what others send to the node's port: it can't be dialled, but can dial.
+func (h *host) hide() {
+	h.t.Helper()
+	h.iptables("-A", "INPUT", "!", "-i", "lo", "-p", "tcp", "--dport", "7000", "-j", "DROP")
+}
+
+// heal ends cut, refuse and hide.
+func (h *host) heal() {
+	h.t.Helper()
+	h.iptables("-F")
+}
+
+// command runs a command that mustn't fail, and returns what it prints.
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// A netnsCluster is what a scenario works with.
+type netnsCluster struct {
+	*oracle
+	t     *testing.T
+	hosts []*host
+	nodes []*process
+	roomy bool // the nodes have room for everything
+	all   bool // and nothing was forgotten: they must hold the same keys
+}
+
+// newNetnsCluster makes n nodes, a, b, c and so on, that know each other's addresses, and
+// starts none.
+func newNetnsCluster(t *testing.T, n int, edit func(*bcache.Config)) *netnsCluster {
+	t.Helper()
+	net := newNetwork(t)
+	c := &netnsCluster{oracle: newOracle(), t: t}
+	var peers []string
+	for range n {
+		h := net.host()
+		c.hosts, peers = append(c.hosts, h), append(peers, h.addr())
+	}
+	for i, h := range c.hosts {
+		cfg := bcache.Config{PeerID: uint64(i + 1), ListenAddr: h.addr(), Peers: peers, MaxKeys: roomy}
+		edit(&cfg)
+		c.roomy = cfg.MaxKeys == roomy
+		c.all = c.roomy
+		c.nodes = append(c.nodes, newProcess(t, string(rune('a'+i)), cfg, h.inside()...))
+	}
+	return c
+}
+
+const (
+	roomy = 100_000 // MaxKeys: nothing is evicted
+	tight = 2_000   // much is
+
+	mostReady = 30 * time.Second // until a node that starts is ready
+	mostAgree = 15 * time.Second // until nodes agree that can reach each other again
+)
+
+// start starts all nodes and waits until they have found each other and are ready.
+func (c *netnsCluster) start() {
+	c.t.Helper()
+	for _, p := range c.nodes {
+		testkit.Ok(c.t, p.start())
+	}
+	allConnected(c.t, c.nodes)
+	for _, p := range c.nodes {
+		testkit.Within(c.t, mostReady, func() error { return p.ask(nil, "ready") })
+	}
+}
+
+// prepare starts all nodes, and has each write 1,000 keys. The first one also writes keys
+// that are to be deleted: all nodes hold them, and probe them from then on.
+func (c *netnsCluster) prepare(doomed int) {
+	c.t.Helper()
+	c.start()
+	for _, p := range c.nodes {
+		c.sets(p, p.name+"-", 0, 1000, "before")
+	}
+	c.settle() // what comes later would push out what is to be deleted
+	c.sets(c.nodes[0], "doomed-", 0, doomed, "before")
+	c.settle()
+	_, err := c.agree(time.Now(), mostAgree)
+	testkit.Ok(c.t, err)
+	for _, p := range c.nodes {
+		if n := c.held(p, "doomed-", doomed); n != doomed {
+			c.t.Fatalf("%s holds %d of the %d keys to be deleted", p.name, n, doomed)
+		}
+		p.must(nil, "probe", "doomed-", doomed)
+	}
+}
+
+// held counts the keys of a range that a node holds.
+func (c *netnsCluster) held(p *process, prefix string, keys int) int {
+	c.t.Helper()
+	var held map[string]string
+	p.must(&held, "dump", prefix, keys)
+	return len(held)
+}
+
+// sets and deletes write to one node, and have the oracle know.
+func (c *netnsCluster) sets(p *process, prefix string, from, to int, val string) {
+	c.t.Helper()
+	p.must(nil, "sets", prefix, from, to, val)
+	c.oracle.sets(prefix, from, to, val)
+}
+
+func (c *netnsCluster) deletes(p *process, prefix string, from, to int) {
+	c.t.Helper()
+	p.must(nil, "deletes", prefix, from, to)
+	c.oracle.deletes(prefix, from, to)
+}
+
+// stopLoad ends a load, and has the oracle know what it wrote.
+func (c *netnsCluster) stopLoad(p *process, prefix string, keys int) loadReport {
+	c.t.Helper()
+	var r loadReport
+	p.must(&r, "stop", prefix)
+	c.load(p.life(), prefix, keys, r.Count)
+	return r
+}
+
+func (c *netnsCluster) dumps() ([]map[string]string, error) {
+	dumps := make([]map[string]string, len(c.nodes))
+	for i, p := range c.nodes {
+		if err := p.ask(&dumps[i], c.dump()); err != nil {
+			return nil, err
+		}
+	}
+	return dumps, nil
+}
+
+// agree waits until the nodes hold what they must, and checks that it stays so for two
+// seconds. It returns how long it took since then.
+func (c *netnsCluster) agree(since time.Time, most time.Duration) (took time.Duration, err error) {
+	check := func() error {
+		dumps, err := c.dumps()
+		if err != nil {
+			return err
+		}
+		if err := c.check(dumps, c.all); err != nil {
+			return err
+		}
+		// Which keys a full node keeps depends on what was read there, so that the keys held by
+		// all may be few. That a node isn't nearly empty is what makes its agreement worth something.
+		for i, d := range dumps {
+			if len(d) < tight/10 {
+				return fmt.Errorf("%s agrees because it has lost nearly all: it holds %d keys", c.nodes[i].name, len(d))
+			}
+		}
+		return nil
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for err = check(); err != nil && time.Since(since) < most; err = check() {
+		<-tick.C
+	}
+	if took = time.Since(since); err != nil {
+		return took, fmt.Errorf("no agreement after %v: %w", took, err)
+	}
+	if err := throughout(2*time.Second, check); err != nil {
+		return took, fmt.Errorf("agreed after %v, but then no more: %w", took, err)
+	}
+	return took, nil
+}
+
+// agreed is agree for the end of a scenario, when what else was seen is of interest too. It
+// says how it went.
+func (c *netnsCluster) agreed(since time.Time) string {
+	c.t.Helper()
+	took, err := c.agree(since, mostAgree)
+	if err != nil {
+		c.t.Error(err)
+		return "no agreement"
+	}
+	return fmt.Sprintf("agreed after %.2f s", took.Seconds())
+}
+
+// throughout checks again and again, for that long, that something is so.
+func throughout(d time.Duration, check func() error) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for start := time.Now(); time.Since(start) < d; <-tick.C {
+		if err := check(); err != nil {
+			return fmt.Errorf("after %v: %w", time.Since(start), err)
+		}
+	}
+	return nil
+}
+
+// settle waits until everything that was written has arrived everywhere.
+func (c *netnsCluster) settle() {
+	c.t.Helper()
+	for i, from := range c.nodes {
+		for j, to := range c.nodes {
+			if i == j {
+				continue
+			}
+			// What a third node wrote may come after it, and in a full node push it out before it is
+			// looked for: then it is written again.
+			testkit.Within(c.t, mostAgree, func() error {
+				_, err := replicates(from, to, fmt.Sprint("settle-", len(c.nodes)*i+j), "v")
+				return err
+			})
+		}
+	}
+}
+
+// noneReturned ends the probing of deleted keys, and checks that all are gone, and that
+// what was gone on a node stayed gone there.
+func (c *netnsCluster) noneReturned(doomed int) {
+	c.t.Helper()
+	for _, p := range c.nodes {
+		var runs []probeRun
+		p.must(&runs, "probed", "doomed-")
+		if len(runs) == 0 {
+			c.t.Errorf("%s didn't probe", p.name)
+		}
+		if back := returned(runs, doomed); len(back) > 0 {
+			c.t.Errorf("%d deleted keys returned on %s, doomed-%d among them", len(back), p.name, back[0])
+		}
+		if n := c.held(p, "doomed-", doomed); n > 0 {
+			c.t.Errorf("%s holds %d deleted keys", p.name, n)
+		}
+	}
+}
+
+// evictions checks that there were some, or none if there is room for all.
+func (c *netnsCluster) evictions() (total uint64) {
+	c.t.Helper()
+	for _, p := range c.nodes {
+		var s bcache.Stats
+		p.must(&s, "stats")
+		total += s.Evictions
+		if (s.Evictions == 0) != c.roomy {
+			c.t.Errorf("%s has evicted %d entries", p.name, s.Evictions)
+		}
+		if s.Keys > p.cfg.MaxKeys {
+			c.t.Errorf("%s holds %d keys", p.name, s.Keys)
+		}
+	}
+	return total
+}

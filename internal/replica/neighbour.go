@@ -1,0 +1,118 @@
+package replica
+
+import (
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/dots"
+	"github.com/iwanbk/bcache/internal/wire"
+)
+
+// A neighbour is what is known of a directly connected node.
+type neighbour struct {
+	origin   uint64
+	baseline uint64 // our seq when it connected: what came later, it gets
+	covered  uint64 // it has processed everything from the baseline up to here
+
+	claims  bool   // it has said so itself:
+	claimed uint64 // of its own dots, how far they go
+
+	heard  time.Duration // the last sign of life; connecting is one
+	missed int           // rounds without one
+	echoes echoLog       // echo.go
+
+	probe
+	report
+	serverRecord
+	requests
+	lateWrite
+}
+
+// A probe is the last ping that a neighbour was sent.
+type probe struct {
+	wall    int64  // our clock when it left
+	pingID  uint64 // its id,
+	listed  uint64 // and how far this node's vector of the neighbour went then
+	full    bool   // all origins were listed in it
+	listAll bool   // the neighbour wants them listed in the next one
+}
+
+// A report is what a neighbour has said of itself.
+type report struct {
+	known    bool // it has answered a ping, and the fields below say what
+	synced   bool
+	holds    bool   // it had more when it last said so, whether or not that could be had
+	held     uint64 // entries
+	offer    uint64 // PongLog, PongOld: it has more
+	diverged bool   // it has dropped origins of which it knew something else than this node
+}
+
+// doubt has what it offers be asked for anew.
+func (r *report) doubt() { r.known, r.offer = false, 0 }
+
+// A serverRecord is how a neighbour has done as the server of full syncs.
+type serverRecord struct {
+	retryAt   time.Duration // until then it isn't asked for one
+	failed    int           // those in a row that were given up
+	unable    bool          // since it last served one, it has failed to
+	busySince time.Duration // since then it has refused to, being busy with others; 0: it hasn't
+}
+
+// fail notes that it didn't serve this node: it is left alone for a while, and longer each time.
+func (s *serverRecord) fail(now delta.Instant) {
+	s.unable = true
+	s.retryAt = now.Mono + syncShy<<s.failed
+	s.failed = min(s.failed+1, 5)
+}
+
+// refuse notes that it can't serve a full sync now. One that is busy with others, who get on, will serve
+// this node too; but it isn't waited for for ever.
+func (s *serverRecord) refuse(now delta.Instant, busy bool) {
+	if s.retryAt = now.Mono + syncBusy; s.busySince == 0 {
+		s.busySince = now.Mono
+	}
+	s.unable = s.unable || !busy || now.Mono-s.busySince >= syncPatience
+}
+
+// serve notes that it has served this node.
+func (s *serverRecord) serve() { s.failed, s.unable, s.busySince = 0, false, 0 }
+
+// requests are what a neighbour has asked for.
+type requests struct {
+	request  *wire.Ping    // a pull that flush has to answer
+	pulled   uint64        // the dots that the last one claimed
+	pulledAt time.Duration // when it was answered
+	began    time.Duration // when it last began a full sync from this node
+}
+
+// tooSoon reports whether what is asked for has just been sent. It waits then: an empty answer would say
+// that it can't be had.
+func (r *requests) tooSoon(now delta.Instant) bool {
+	return r.request != nil && r.request.Claimed() == r.pulled && now.Mono < r.pulledAt+pullAgain
+}
+
+func newNeighbour(now delta.Instant, origin, seq uint64) *neighbour {
+	return &neighbour{
+		origin: origin, baseline: seq, covered: seq, heard: now.Mono,
+		probe:    probe{listAll: true},
+		requests: requests{pulledAt: dots.LongAgo, began: dots.LongAgo},
+	}
+}
+
+// claim notes how far a node's own dots go, if it says so itself.
+func (p *neighbour) claim(origin, seq uint64) {
+	if origin == p.origin {
+		p.claims, p.claimed = true, max(p.claimed, seq)
+	}
+}
+
+// confirm notes that it has processed this node's dots in (from, to].
+func (p *neighbour) confirm(from, to uint64) {
+	if from <= p.baseline {
+		p.covered = max(p.covered, to)
+	}
+}
+
+func isSynced(p *neighbour) bool  { return p.synced }
+func isUnknown(p *neighbour) bool { return !p.known }
+func anyone(*neighbour) bool      { return true }

@@ -1,0 +1,154 @@
+package replica
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// neighbours are the nodes that are directly connected, by PeerID.
+type neighbours struct {
+	byID  map[uint64]*neighbour
+	ids   []uint64 // ascending
+	turns int      // taken among them
+}
+
+func newNeighbours() neighbours { return neighbours{byID: map[uint64]*neighbour{}} }
+
+// add puts a neighbour in, in the place of the one that had its PeerID.
+func (n *neighbours) add(id uint64, p *neighbour) {
+	if n.byID[id] == nil {
+		i, _ := slices.BinarySearch(n.ids, id)
+		n.ids = slices.Insert(n.ids, i, id)
+	}
+	n.byID[id] = p
+}
+
+func (n *neighbours) remove(id uint64) {
+	delete(n.byID, id)
+	n.ids = slices.DeleteFunc(n.ids, func(other uint64) bool { return other == id })
+}
+
+// all lists them by PeerID, as they are now: meanwhile others may come and go.
+func (n *neighbours) all() iter.Seq2[uint64, *neighbour] {
+	return func(yield func(uint64, *neighbour) bool) {
+		for _, id := range slices.Clone(n.ids) {
+			if p := n.byID[id]; p != nil && !yield(id, p) {
+				return
+			}
+		}
+	}
+}
+
+// where lists those that are as wanted and get on, by PeerID.
+func (n *neighbours) where(want func(*neighbour) bool) (ids []uint64) {
+	for _, id := range n.ids {
+		if p := n.byID[id]; p.missed == 0 && want(p) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// exists reports whether one is as wanted, whether or not it gets on.
+func (n *neighbours) exists(want func(*neighbour) bool) bool {
+	for _, p := range n.byID {
+		if want(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// choose takes one of some, another one each time; those who choose from the same begin at different
+// ones if their start is different.
+func (n *neighbours) choose(ids []uint64, start uint64) uint64 {
+	n.turns++
+	return ids[(start+uint64(n.turns))%uint64(len(ids))]
+}
+
+// hear notes a sign of life of a neighbour, with the echo that came with it, and the origin that says
+// which life of it that was. It returns nil for a node that isn't one.
+func (n *neighbours) hear(now delta.Instant, from, origin, echo uint64) *neighbour {
+	p := n.byID[from]
+	if p == nil {
+		return nil
+	}
+	p.heard = now.Mono
+	if origin == p.origin {
+		p.echoes.add(echo, now.Mono)
+	}
+	return p
+}
+
+// echoes lists what they have said of their touches, if it was heard at least settle ago.
+func (n *neighbours) echoes(now delta.Instant, settle time.Duration) (echoes []peerEcho) {
+	for _, id := range n.ids {
+		p := n.byID[id]
+		count := p.echoes[0].count
+		if settle > 0 {
+			count = p.echoes.before(now.Mono - settle)
+		}
+		if count > 0 {
+			echoes = append(echoes, peerEcho{id, p.origin, count})
+		}
+	}
+	return echoes
+}
+
+// claimed says how far their own dots go, by their own word.
+func (n *neighbours) claimed() map[uint64]uint64 {
+	claimed := map[uint64]uint64{}
+	for _, p := range n.byID {
+		if p.claims {
+			claimed[p.origin] = p.claimed
+		}
+	}
+	return claimed
+}
+
+// unconfirmed lists those that haven't yet said that they have processed what was written here up to seq
+// since they connected, by PeerID.
+func (n *neighbours) unconfirmed(seq uint64) (missing []uint64) {
+	for _, id := range n.ids {
+		if n.byID[id].covered < seq {
+			missing = append(missing, id)
+		}
+	}
+	return missing
+}
+
+// doubt has all of them be asked anew what they have more.
+func (n *neighbours) doubt() {
+	for _, p := range n.byID {
+		p.doubt()
+	}
+}
+
+// holders lists those that hold something that this node lacks, or haven't said yet that
+// they don't.
+func (n *neighbours) holders() []uint64 {
+	return n.where(func(p *neighbour) bool { return !p.known || p.holds || p.diverged })
+}
+
+// knowSynced reports whether one of them is synced, however slow it is.
+func (n *neighbours) knowSynced() bool { return n.exists(isSynced) }
+
+// knowServer reports whether one of them hasn't failed to serve this node, since it last did.
+func (n *neighbours) knowServer() bool {
+	return n.exists(func(p *neighbour) bool { return p.synced && !p.unable })
+}
+
+// outdone reports whether one of them holds more than this node: of nodes that start together the one that
+// holds most serves the others. The lowest PeerID does if they hold as much.
+func (n *neighbours) outdone(id, held uint64) bool {
+	for other, p := range n.byID {
+		if cmp.Or(cmp.Compare(p.held, held), cmp.Compare(id, other)) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,197 @@
+package replica
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/dots"
+)
+
+// The parts of a replica, each by itself.
+
+func TestReplicaRounds(t *testing.T) {
+	var r rounds
+	at := func(d time.Duration) delta.Instant { return delta.Instant{Mono: d} }
+	r.end(at(0), false)
+	r.interval = RoundMin
+	for _, next := range []time.Duration{2 * time.Second, 3 * time.Second, 4500 * time.Millisecond} {
+		r.end(at(0), next > RoundMin) // while nothing happens they are further and further apart
+		if r.due(at(next-TickEvery), true) || !r.due(at(next), true) {
+			t.Errorf("the next round is at %v, want %v", r.next, next)
+		}
+	}
+	if !r.due(at(RoundMin), false) {
+		t.Error("something has happened, and no round comes")
+	}
+	r.end(at(time.Minute), true)
+	if r.soon(); !r.due(at(time.Minute), true) || !r.active {
+		t.Error("no round comes at once")
+	}
+}
+
+func TestReplicaPulls(t *testing.T) {
+	p := newPulls()
+	at := func(d time.Duration) delta.Instant { return delta.Instant{Mono: d} }
+	p.begin(at(0), 2, 7)
+	if !p.early(at(pullEvery - 1)) {
+		t.Error("gaps are asked for at once")
+	}
+	p.moved(3, time.Second) // isn't asked
+	if _, expired := p.expire(at(pullTimeout - 1)); expired {
+		t.Error("it is given up too early")
+	}
+	p.moved(2, time.Second)
+	if _, expired := p.expire(at(pullTimeout)); expired {
+		t.Error("it is given up although something of it has come")
+	}
+	if done, _ := p.endedBy(2, 8); done {
+		t.Error("the pong of another ping ends it")
+	}
+	if done, got := p.endedBy(2, 7); !done || got {
+		t.Errorf("done %v, something came %v", done, got)
+	}
+	p.got()
+	if done, got := p.endedBy(2, 7); !done || !got {
+		t.Errorf("done %v, something came %v", done, got)
+	}
+	if peer, expired := p.expire(at(time.Second + pullTimeout)); peer != 2 || !expired || p.current != nil {
+		t.Errorf("node %d, expired %v, %+v", peer, expired, p.current)
+	}
+	p.end(at(time.Minute), false) // what can't be had isn't asked for again at once
+	if !p.early(at(time.Minute+RoundMin-1)) || p.early(at(time.Minute+RoundMin)) {
+		t.Errorf("%+v", p)
+	}
+	if !p.mustSurvey(at(time.Minute)) || p.mustSurvey(at(time.Hour)) {
+		t.Error("the others are asked twice, or not at all")
+	}
+}
+
+func TestReplicaReadiness(t *testing.T) {
+	at := func(d time.Duration) delta.Instant { return delta.Instant{Mono: d} }
+	near := newNeighbours()
+	r := newReadiness(&near, &Config{SyncTimeout: 10 * time.Second})
+	if r.mayDeclare(at(9*time.Second), false, false, true) || !r.mayDeclare(at(10*time.Second), false, false, true) {
+		t.Error("alone it doesn't wait for SyncTimeout")
+	}
+	other := newNeighbour(at(0), 102, 0)
+	near.add(2, other)
+	r.unsyncedSince = 0
+	if r.mayDeclare(at(ElectAfter-1), false, false, true) || !r.mayDeclare(at(ElectAfter), false, false, true) {
+		t.Error("who holds most isn't elected")
+	}
+	if r.mayDeclare(at(ElectAfter), false, false, false) || r.mayDeclare(at(time.Hour), false, true, true) {
+		t.Error("somebody else leads, or a full sync is under way")
+	}
+	other.synced = true
+	if r.mayDeclare(at(time.Hour), false, false, true) {
+		t.Error("there is a synced neighbour")
+	}
+	if r.note(at(time.Hour), 0, false, false) {
+		t.Error("it is complete and not synced")
+	}
+	r.synced = true
+	if r.note(at(time.Hour), 0, false, false) {
+		t.Error("it is complete before the neighbour has said what it holds")
+	}
+	if r.lacks(at(time.Hour), "", "") == "" {
+		t.Error("it is ready")
+	}
+	other.known = true
+	if r.note(at(time.Hour), 0, true, true) || !r.note(at(time.Hour), 0, false, false) {
+		t.Error("it isn't complete when nobody holds more, or while a full sync is under way")
+	}
+	if why := r.lacks(at(time.Hour), "", ""); why != "" {
+		t.Error(why)
+	}
+}
+
+func TestReplicaOvertaken(t *testing.T) {
+	o := newOvertaken()
+	o.write(7, 20)
+	o.write(7, 10)
+	if o.upTo(7) != 20 || o.upTo(8) != 0 {
+		t.Errorf("%+v", o)
+	}
+	if !o.clear(delta.Version{Stamp: 90, Origin: 1}, 15) || o.clear(delta.Version{Stamp: 90, Origin: 1}, 50) {
+		t.Error("a Clear isn't new, or is twice")
+	}
+	if o.upTo(7) != 20 || o.upTo(8) != 15 {
+		t.Errorf("%+v", o)
+	}
+	for i := range uint64(2 * maxClears) {
+		o.clear(delta.Version{Stamp: 100 + i, Origin: 1}, 0)
+	}
+	if len(o.clears) != maxClears {
+		t.Errorf("%d Clears are remembered", len(o.clears))
+	}
+}
+
+func TestReplicaNeighbours(t *testing.T) {
+	n := newNeighbours()
+	for _, id := range []uint64{3, 1, 2} {
+		n.add(id, newNeighbour(delta.Instant{}, 100+id, 5))
+	}
+	n.byID[1].synced, n.byID[3].synced = true, true
+	n.byID[3].missed = 1 // it doesn't get on
+	if got := n.where(isSynced); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("synced: %v", got)
+	}
+	if got := n.where(isUnknown); !slices.Equal(got, []uint64{1, 2}) {
+		t.Errorf("unknown: %v", got)
+	}
+	first := n.choose([]uint64{1, 2}, 0)
+	if second := n.choose([]uint64{1, 2}, 0); first == second {
+		t.Errorf("node %d is chosen twice", first)
+	}
+	n.byID[1].confirm(6, 9) // it lacks the sixth, which it was to get
+	n.byID[2].confirm(5, 9)
+	if got := n.unconfirmed(9); !slices.Equal(got, []uint64{1, 3}) {
+		t.Errorf("unconfirmed: %v", got)
+	}
+	n.byID[2].held = 10
+	if n.outdone(1, 10) || !n.outdone(1, 9) || !n.outdone(4, 10) {
+		t.Error("it leads though others hold more, or as much with a lower PeerID; or it doesn't")
+	}
+	n.remove(2)
+	if n.hear(delta.Instant{Mono: 1}, 2, 102, 1) != nil || n.hear(delta.Instant{Mono: 1}, 1, 101, 1).heard != 1 {
+		t.Error("who has left is heard, or who hasn't isn't")
+	}
+}
+
+// A comparison lists what another node lacks, but for what it has dropped, or may still be on its way.
+func TestVectorComparison(t *testing.T) {
+	v := dots.NewVector(1, dots.MaxOrigins)
+	for seq := range uint64(4) {
+		v.Add(2, seq+1, 100, 0)
+		v.Add(3, seq+1, 10, 0)
+	}
+	lacking := func(theirs dots.Claim, all bool) (m []dots.OriginDots) {
+		for c := v.Compare(theirs, all); c.Next(); {
+			if l := c.Lacking(); len(l.Dots) > 0 {
+				m = append(m, l)
+			}
+		}
+		return m
+	}
+	has := []dots.Entry{{Origin: 2, Set: dots.Set{Covered: 2}}}
+	if m := lacking(dots.Claim{Origin: 9, Entries: has, All: true}, true); len(m) != 2 ||
+		!slices.Equal(m[0].Dots, []dots.Interval{{From: 2, To: 4}}) || m[1].Origin != 3 {
+		t.Errorf("%+v", m)
+	}
+	if m := lacking(dots.Claim{Origin: 9, Entries: has}, true); len(m) != 1 {
+		t.Errorf("what isn't listed: %+v", m)
+	}
+	if m := lacking(dots.Claim{Origin: 9, Entries: has, All: true, Horizon: dots.Horizon{Stamp: 10, Print: 0}}, true); len(m) != 1 {
+		t.Errorf("what it has dropped: %+v", m)
+	}
+	if m := lacking(dots.Claim{Origin: 9, Entries: has, All: true}, false); len(m) != 0 {
+		t.Errorf("what may be on its way: %+v", m)
+	}
+	v.Settle()
+	v.Settle()
+	if m := lacking(dots.Claim{Origin: 2, Entries: has, All: true}, false); len(m) != 1 || m[0].Origin != 3 {
+		t.Errorf("its own: %+v", m)
+	}
+}

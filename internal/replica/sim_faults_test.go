@@ -1,0 +1,177 @@
+package replica
+
+// The simulation's clock, as a queue of events, and the faults that happen in it.
+
+type simEvent struct {
+	at    int64
+	order uint64
+	run   func()
+}
+
+type simQueue []simEvent
+
+func (q simQueue) Len() int { return len(q) }
+func (q simQueue) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
+}
+func (q simQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *simQueue) Push(x any)   { *q = append(*q, x.(simEvent)) }
+func (q *simQueue) Pop() any {
+	old := *q
+	e := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return e
+}
+
+// plan draws when the faults happen.
+func (s *sim) plan() {
+	some := func(n int, wanted bool, fault func()) {
+		for range n {
+			if wanted {
+				s.after(s.rng.Int64N(s.c.span), fault)
+			}
+		}
+	}
+	for i := s.c.nodes - s.c.late; i < s.c.nodes; i++ {
+		s.after(s.rng.Int64N(s.c.span), func() { s.start(i) })
+	}
+	some(3, s.c.partitions, s.partition)
+	some(6, s.c.breaks, s.breakOne)
+	some(3, s.c.restarts, s.restart)
+	some(8, s.c.restarts && s.c.origins < 10, s.restart)
+	some(2, s.c.stuck, s.stick)
+	some(1, s.c.jumps, s.jump)
+	some(s.c.glitches, true, s.glitch)
+	some(s.c.lives, true, s.depart)
+}
+
+// calm ends all faults.
+func (s *sim) calm() {
+	s.logf("CALM")
+	s.lossy = false
+	clear(s.cut)
+	for i, n := range s.nodes {
+		if n == nil {
+			n = s.start(i)
+		}
+		s.setClock(n, 0)
+		n.stuck = 0
+	}
+}
+
+// dial connects, now and then, who can be connected.
+func (s *sim) dial() {
+	for i, a := range s.nodes {
+		for j := range i {
+			b := s.nodes[j]
+			if a == nil || b == nil || s.up[i][j] != 0 || s.t < a.stuck || s.t < b.stuck ||
+				s.cut[[2]int{i, j}] > 0 || s.cut[[2]int{j, i}] > 0 || s.c.loss > 0 && s.rng.IntN(2) == 0 {
+				continue
+			}
+			if d := s.now(a).Wall - s.now(b).Wall; d > simSkew || d < -simSkew {
+				continue // refused
+			}
+			s.conns++
+			s.up[i][j], s.up[j][i] = s.conns, s.conns
+			s.logf("n%d and n%d are connected", i, j)
+			a.r.Joined(s.now(a), uint64(j), b.r.Origin)
+			b.r.Joined(s.now(b), uint64(i), a.r.Origin)
+		}
+	}
+	s.after(200+s.rng.Int64N(400), s.dial)
+}
+
+// disconnect ends a connection. The other side notices too, unless it is stuck.
+func (s *sim) disconnect(i, j int) {
+	if s.up[i][j] == 0 {
+		return
+	}
+	s.up[i][j], s.up[j][i] = 0, 0
+	s.logf("n%d and n%d are disconnected", i, j)
+	for _, p := range [][2]int{{i, j}, {j, i}} {
+		if n := s.nodes[p[0]]; n != nil {
+			n.r.Left(s.now(n), uint64(p[1]))
+			s.checkLeases(n)
+		}
+	}
+}
+
+// partition cuts two groups of nodes off from each other, or loses everything one way.
+func (s *sim) partition() {
+	side := make([]bool, s.c.nodes)
+	for i := range side {
+		side[i] = s.rng.IntN(2) == 0
+	}
+	if s.rng.IntN(2) == 0 { // one node
+		clear(side)
+		side[s.rng.IntN(s.c.nodes)] = true
+	}
+	s.logf("PARTITION %v", side)
+	breaks := s.rng.IntN(2) == 0 // at once, or when somebody notices
+	each := func(by int) {
+		for i := range side {
+			for j := range side {
+				if side[i] && !side[j] {
+					s.cut[[2]int{i, j}] += by
+					if !s.c.oneWay {
+						s.cut[[2]int{j, i}] += by
+					}
+					if by > 0 && breaks {
+						s.disconnect(i, j)
+					}
+				}
+			}
+		}
+	}
+	each(+1)
+	s.after(s.rng.Int64N(12_000), func() {
+		if s.lossy {
+			s.logf("HEALED %v", side)
+			each(-1)
+		}
+	})
+}
+
+// breakOne breaks a connection.
+func (s *sim) breakOne() { s.disconnect(s.rng.IntN(s.c.nodes), s.rng.IntN(s.c.nodes)) }
+
+// restart replaces a node by a new life of it, which knows nothing.
+func (s *sim) restart() {
+	old := s.nodes[s.rng.IntN(s.c.nodes)]
+	if old == nil {
+		return
+	}
+	s.n.restarts++
+	s.logf("n%d dies", old.id)
+	for j := range s.nodes {
+		s.disconnect(old.id, j)
+	}
+	s.died(old)
+	s.count(old)
+	s.start(old.id)
+}
+
+// stick stops a node for a while. What is sent to it waits.
+func (s *sim) stick() {
+	if n := s.nodes[s.rng.IntN(s.c.nodes)]; n != nil {
+		n.stuck = s.t + s.rng.Int64N(15_000)
+		s.logf("n%d is stuck until %d", n.id, n.stuck)
+	}
+}
+
+// jump sets a clock wrong by minutes, and right again later.
+func (s *sim) jump() {
+	n := s.nodes[s.rng.IntN(s.c.nodes)]
+	if n == nil {
+		return
+	}
+	s.setClock(n, s.rng.Int64N(600_000)-300_000)
+	s.oracle.jumped = true
+	s.logf("n%d's clock jumps by %d ms", n.id, n.jump)
+	s.after(s.rng.Int64N(8000), func() { s.setClock(n, 0) })
+}
+
+func (s *sim) setClock(n *simNode, jump int64) {
+	n.oracle.maxWall = max(n.oracle.maxWall, s.now(n).Wall)
+	n.jump = jump
+}

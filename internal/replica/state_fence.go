@@ -1,0 +1,55 @@
+package replica
+
+import (
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/wire"
+)
+
+// The fence: what decides whether what a fill has read can be older than a write that was processed here.
+
+// fillStamp is the stamp of a fill that begins now: older than every write that any node issues from
+// now on, or has issued within settle, as long as clocks differ by no more than maxSkew. The extra
+// millisecond is for the clocks' resolution.
+//
+// This node's own later writes are newer even if its wall clock is set back meanwhile. Where there are
+// no other nodes that is all it takes.
+func (s *state) fillStamp(now delta.Instant, settle time.Duration) uint64 {
+	lag := delta.CeilMs(settle)
+	switch {
+	case s.local && lag == 0:
+		return s.clock.Tick(now.Wall)
+	case !s.local:
+		lag += s.maxSkew
+	}
+	stamp := delta.StampOf(max(now.Wall-lag-1, 0))
+	s.clock.Observe(stamp)
+	return stamp
+}
+
+// passes reports whether the fence lets a fill pass. It compares stamps, so it needs help where a write
+// was processed that left none, and on a local node that reads behind commits, if the clock was set
+// forward.
+func (s *state) passes(f *Fill, rec *delta.Record) bool {
+	return f.stamp != 0 && f.stamp > s.overtaken.upTo(f.bucket) &&
+		f.epoch >= s.overtaken.epoch && !s.Store.Fills.GivenUp(&f.OpenFill) &&
+		(!s.local || s.untouched(f)) && s.Store.Admits(rec.Key, rec.Version)
+}
+
+// untouched reports whether no touch of all keys has come since the fill began, nor, where reads lag, a
+// touch of its bucket within that time before. Whether its key was touched since, the store knows.
+func (s *state) untouched(f *Fill) bool {
+	if f.epoch != s.Store.Epochs.Now() {
+		return false
+	}
+	settled := func(touch time.Duration) bool { return touch+f.settle < f.Begin }
+	return f.settle == 0 ||
+		settled(s.touches.All) && settled(s.touches.Last(f.bucket))
+}
+
+// sees reports whether the fill had seen, when it began, what could have changed its key here.
+func (s *state) sees(o *wire.Offer) bool {
+	return s.touches.Known(s.touches.Clears, o.Seen, o.Dots) &&
+		s.touches.Known(s.touches.Heads[delta.BucketOf(o.Rec.Key)], o.Seen, o.Dots)
+}

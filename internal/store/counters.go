@@ -1,0 +1,42 @@
+package store
+
+import (
+	"sync/atomic"
+)
+
+// Stats are counters since the start.
+type Stats struct {
+	Hits, Misses        uint64
+	Replaced            uint64 // see replace
+	Evictions           uint64 // entries dropped at maxKeys or maxBytes
+	Expirations         uint64 // entries dropped because their deadline had come
+	tombstonesCollected uint64 // after deletionDelay
+	TombstonesDropped   uint64 // earlier, at their bound
+	FloorRefusals       uint64 // records that a floor kept out
+	ProvisionalsDropped uint64 // provisional values that a write has ended
+}
+
+// counters are those of Stats that aren't counted in the shards.
+type counters struct {
+	hits                stripedCounter
+	misses              atomic.Uint64 // of shards that aren't there
+	evictions           atomic.Uint64
+	expirations         atomic.Uint64
+	tombstonesCollected atomic.Uint64
+	tombstonesDropped   atomic.Uint64
+	floorRefusals       atomic.Uint64
+	provisionalsDropped atomic.Uint64
+}
+
+func (c *counters) load() Stats {
+	return Stats{
+		Hits:                c.hits.load(),
+		Misses:              c.misses.Load(),
+		Evictions:           c.evictions.Load(),
+		Expirations:         c.expirations.Load(),
+		tombstonesCollected: c.tombstonesCollected.Load(),
+		TombstonesDropped:   c.tombstonesDropped.Load(),
+		FloorRefusals:       c.floorRefusals.Load(),
+		ProvisionalsDropped: c.provisionalsDropped.Load(),
+	}
+}

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// EntryOverhead is what an entry counts for maxBytes beside its key and value, in bytes: about what the
+// bookkeeping takes.
+const EntryOverhead = 200
+
+// An entry is a live value or a negative: what counts for MaxKeys and MaxBytes.
+// With its places in the index and in its queue it takes some EntryOverhead bytes.
+//
+// Gets read it without a lock, so what they read of it never changes: another value is another
+// entry in its place. It fills a cache line, and with a deadline beside it a Get would wait for
+// two.
+type entry struct {
+	Key, Val string // the store's own copies
+	delta.Version
+	deadline int64         // as in record
+	used     atomic.Uint32 // the store's clock when it was last moved, plus useBits
+	traits   uint16        // the key's bucket, and the bits below
+	kind     delta.Kind
+	mark     uint8 // as in record; guarded by the shard's lock
+}
+
+const (
+	softTrait        = delta.NumBuckets << iota // it is part of a softEntry
+	provisionalTrait                            // see provisionalEntry
+)
+
+// bucket is that of the key. It is kept, as a full sync looks at many entries for each that it sends.
+func (e *entry) bucket() int { return int(e.traits % delta.NumBuckets) }
+
+func (e *entry) isSoft() bool { return e.traits&softTrait != 0 }
+
+func (e *entry) isProvisional() bool { return e.traits&provisionalTrait != 0 }
+
+func (e *entry) inProbation() bool { return e.used.Load()&probationBit != 0 }
+
+// A softEntry is an entry that has more times than its deadline, in one piece with them.
+type softEntry struct {
+	entry
+	softTimes
+}
+
+// softTimes are when a value may still be of use although it is stale, and when it is worth
+// refreshing although it isn't.
+type softTimes struct{ staleUntil, refreshFrom int64 } // as in record
+
+func (e *entry) cost() int64 { return EntryCost(e.Key, e.Val) }
+
+func EntryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
+
+// newEntry makes an entry of a record whose key is in a bucket.
+func newEntry(rec *delta.Record, bucket int) *entry {
+	var e *entry
+	if times := (softTimes{rec.StaleUntil, rec.RefreshFrom}); times == (softTimes{}) {
+		e = &entry{}
+	} else {
+		soft := &softEntry{softTimes: times}
+		e = &soft.entry
+		e.traits = softTrait
+	}
+	e.fill(rec, bucket)
+	return e
+}
+
+// fill takes over what an entry has of a record.
+func (e *entry) fill(rec *delta.Record, bucket int) {
+	e.Key, e.Val, e.Version, e.deadline = rec.Key, rec.Val, rec.Version, rec.Deadline
+	e.kind, e.mark = rec.Kind, rec.Mark
+	e.traits |= uint16(bucket)
+}
+
+// soft returns the times that an entry has beside its deadline.
+func (e *entry) soft() softTimes {
+	if !e.isSoft() {
+		return softTimes{}
+	}
+	return (*softEntry)(unsafe.Pointer(e)).softTimes // see newEntry
+}
+
+// Expired reports whether an entry's deadline has come.
+func (e *entry) Expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
+
+// livesAt reports whether its deadline is known not to have come at a time; 0 is no time.
+func (e *entry) livesAt(now int64) bool { return e.deadline == 0 || now != 0 && now < e.deadline }
+
+// aliveAt reports whether an entry's deadline hasn't come.
+func (e *entry) aliveAt(wall int64) bool { return e.deadline == 0 || wall < e.deadline }
+
+// endedAt reports whether it is of no use as stale any more either.
+func (e *entry) endedAt(wall int64) bool {
+	end := e.end()
+	return end != 0 && wall >= end
+}
+
+// record returns what was put.
+func (e *entry) record() delta.Record {
+	rec := e.served()
+	rec.Mark = e.mark
+	return rec
+}
+
+// served is that without the mark, and needs no lock.
+func (e *entry) served() delta.Record {
+	soft := e.soft()
+	rec := delta.Record{
+		Key: e.Key, Val: e.Val, Version: e.Version, Kind: e.kind, Provisional: e.isProvisional(),
+		Deadline: e.deadline, StaleUntil: soft.staleUntil, RefreshFrom: soft.refreshFrom,
+	}
+	if e.isProvisional() {
+		rec.Version = delta.Version{}
+	}
+	return rec
+}
+
+// end returns when the entry is of no more use; 0 is never.
+func (e *entry) end() int64 { return delta.EndOf(e.deadline, e.soft().staleUntil) }
+
+// due is the deadline or the time to refresh, whichever comes first; 0 is never.
+func (e *entry) due() int64 {
+	at := e.deadline
+	if from := e.soft().refreshFrom; from != 0 && (at == 0 || from < at) {
+		at = from
+	}
+	return at
+}
+
+// freshAt reports whether an entry is a value that is known to be live, and not worth refreshing, at
+// a time; 0 is no time.
+func (e *entry) freshAt(now int64) bool {
+	return e.kind == delta.KindValue && (e.due() == 0 || now != 0 && now < e.due())
+}

@@ -1,0 +1,126 @@
+package store
+
+import (
+	"math/rand/v2"
+
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+const (
+	// looks is how many shards are compared to find a victim. With so many the hit
+	// ratio on a Zipf trace is that of an exact LRU within 0.1 points.
+	looks = 8
+
+	// maxProbes bounds the search in a nearly empty store, once it has found one.
+	maxProbes = 64
+)
+
+// An evictor makes room: it compares some shards, and removes the entry that was used longest ago. Its
+// methods are serialised as apply is.
+type evictor struct {
+	*shared
+	table   *table
+	sweeper *sweeper
+	rng     *rand.PCG
+}
+
+// evictFor evicts up to n entries to make room for a record that is to be held under a hash. It reports
+// whether more are needed.
+func (v *evictor) evictFor(now delta.Instant, rec *delta.Record, hash uint64, n int) bool {
+	if v.limits.maxBytes <= 0 || rec.Kind == delta.KindTombstone || v.limits.tooBig(rec) ||
+		EntryCost(rec.Key, rec.Val) <= int64(n)*EntryOverhead {
+		return false // apply itself won't need more
+	}
+	for ; n > 0; n-- {
+		if sh := v.table.of(hash); sh != nil {
+			sh.mu.Lock()
+			fits := sh.fitsLocked(rec, sh.entries.find(hash, rec.Key))
+			sh.mu.Unlock()
+			if fits {
+				return false
+			}
+		} else if v.tally.bytes.Load()+EntryCost(rec.Key, rec.Val) <= v.limits.maxBytes {
+			return false
+		}
+		v.evict(now)
+	}
+	return true
+}
+
+// evict drops an entry that hasn't been used for long, or several dead ones.
+//
+// While what only others wrote makes up more than a quarter, it goes first: a
+// flood of remote writes replaces itself, not what is read here.
+func (v *evictor) evict(now delta.Instant) {
+	probation := v.tally.inProbation.Load()*4 > v.tally.entries.Load()
+	if !v.evictFrom(now, probation) {
+		v.evictFrom(now, !probation)
+	}
+}
+
+func (v *evictor) evictFrom(now delta.Instant, probation bool) bool {
+	sh := v.eldest(func(sh *shard) (int64, bool) {
+		_, e := sh.entries.oldest(probation)
+		if e == nil {
+			return 0, false
+		}
+		return v.tally.age(e), true
+	})
+	if sh == nil {
+		return false
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if v.sweeper.sweepLocked(sh, now) > 0 {
+		return true
+	}
+	e := sh.entries.victim(probation)
+	if e == nil {
+		return false // a get or a sweep was faster
+	}
+	sh.endLocked(e, ChangeEvict)
+	v.counters.evictions.Add(1)
+	return true
+}
+
+// dropTombstone collects a tombstone, one of the oldest, before its time.
+func (v *evictor) dropTombstone() {
+	sh := v.eldest(func(sh *shard) (int64, bool) {
+		t, ok := sh.tombs.oldest()
+		return -int64(t.born), ok
+	})
+	if sh == nil {
+		return
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if t, ok := sh.tombs.oldest(); ok {
+		sh.forgetLocked(t.key, t.Version)
+		v.counters.tombstonesDropped.Add(1)
+	}
+}
+
+// eldest asks some shards, from a random one on, for the age of what they would
+// give up, and returns the one with the greatest. nil: none has anything.
+func (v *evictor) eldest(ageLocked func(*shard) (int64, bool)) *shard {
+	var best *shard
+	var bestAge int64
+	start, n := v.rng.Uint64(), uint64(v.table.len())
+	for i, found := uint64(0), 0; i < n && found < looks && (best == nil || i < maxProbes); i++ {
+		sh := v.table.of(start + i)
+		if sh == nil {
+			continue
+		}
+		sh.mu.Lock()
+		age, ok := ageLocked(sh)
+		sh.mu.Unlock()
+		if !ok {
+			continue
+		}
+		found++
+		if best == nil || age > bestAge {
+			best, bestAge = sh, age
+		}
+	}
+	return best
+}

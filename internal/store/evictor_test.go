@@ -1,0 +1,250 @@
+package store
+
+import (
+	"fmt"
+	"math/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+func TestStoreCapacityIsExact(t *testing.T) {
+	for _, n := range []int{1, 2, 100, 1024, 1025, 5000, 100_000} {
+		for _, local := range []bool{true, false} {
+			r := newStoreRig(Config{MaxKeys: n})
+			for i := range n {
+				r.write(delta.Record{Key: fmt.Sprint(i), Val: "v"}, local)
+			}
+			if st := r.Stats(); r.Len() != n || st.Evictions != 0 {
+				t.Fatalf("maxKeys %d, local %v: %d entries, %d evictions", n, local, r.Len(), st.Evictions)
+			}
+			last := delta.Record{}
+			for i := range n + 10 {
+				key := fmt.Sprint(n + i)
+				r.write(delta.Record{Key: key, Val: "v"}, local)
+				if st := r.Stats(); r.Len() != n || st.Evictions != uint64(i+1) || !r.has(key) {
+					t.Fatalf("maxKeys %d, local %v: %d entries, %d evictions after %d more", n, local, r.Len(), st.Evictions, i+1)
+				}
+				if i > 20 {
+					break
+				}
+				last.Key = key
+			}
+			held := 0
+			for i := range n + 30 {
+				if _, ok := r.Peek(fmt.Sprint(i)); ok {
+					held++
+				}
+			}
+			if held != n {
+				t.Errorf("maxKeys %d, local %v: %d keys are there", n, local, held)
+			}
+			storeCheck(t, r.Store)
+		}
+	}
+}
+
+// Whatever the shards, an eviction raises the floor of exactly what went.
+func TestStoreEvictionRaisesTheFloor(t *testing.T) {
+	for _, n := range []int{10, 5000} {
+		r := newStoreRig(Config{MaxKeys: n})
+		versions := map[string]delta.Version{}
+		for i := range 2 * n {
+			key := fmt.Sprint(i)
+			r.set(key, "")
+			versions[key] = delta.Version{Stamp: r.stamp, Origin: 1}
+		}
+		for key, v := range versions {
+			if _, ok := r.Peek(key); !ok && r.FloorOf(delta.BucketOf(key)) < v.Stamp {
+				t.Fatalf("maxKeys %d: %s went without a trace", n, key)
+			}
+		}
+	}
+}
+
+func TestStoreMaxBytes(t *testing.T) {
+	cost := func(val int) int64 { return int64(val) + 2 + EntryOverhead }
+	r := newStoreRig(Config{MaxKeys: 1000, MaxBytes: 10 * cost(100)})
+	key := func(i int) string { return fmt.Sprintf("%02d", i) }
+	val := func(n int) string { return strings.Repeat("v", n) }
+	for i := range 10 {
+		r.set(key(i), val(100))
+	}
+	if r.Bytes() != r.limits.maxBytes || r.Len() != 10 {
+		t.Fatalf("%d bytes, %d entries", r.Bytes(), r.Len())
+	}
+	r.set(key(10), val(101)) // one byte too many: two have to go
+	if r.Len() != 9 || r.has(key(0)) || r.has(key(1)) || !r.has(key(2)) {
+		t.Errorf("%d entries", r.Len())
+	}
+	r.set(key(3), val(int(10*cost(100)-cost(0)))) // everything but itself
+	if r.Len() != 1 || r.Bytes() != r.limits.maxBytes || !r.has(key(3)) {
+		t.Errorf("%d entries, %d bytes", r.Len(), r.Bytes())
+	}
+	r.set(key(3), "") // smaller again
+	if r.Len() != 1 || r.Bytes() != cost(0) {
+		t.Errorf("%d entries, %d bytes", r.Len(), r.Bytes())
+	}
+	for i := range 9 {
+		r.set(key(20+i), val(100))
+	}
+	evictions := r.Stats().Evictions
+	r.remote(key(3), val(101)) // the oldest, growing by a remote write: it may go itself, but is held then
+	if rec, _ := r.Peek(key(3)); len(rec.Val) != 101 || r.Bytes() > r.limits.maxBytes || r.Stats().Evictions == evictions {
+		t.Errorf("%d bytes, held: %+v", r.Bytes(), rec)
+	}
+	if o := r.set(key(3), val(int(10*cost(100)-cost(0)+1))); o != OutcomeTooBig {
+		t.Errorf("outcome %d", o)
+	}
+	if _, ok := r.Peek(key(3)); ok || r.FloorOf(delta.BucketOf(key(3))) != r.stamp {
+		t.Error("the old value is still there, or no floor stands for the new one")
+	}
+	storeCheck(t, r.Store)
+}
+
+func TestStoreMaxBytesOfManyShards(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 1 << 30, MaxBytes: 4 << 20})
+	rng := rand.New(rand.NewSource(1))
+	for i := range 20_000 {
+		n := rng.Intn(300)
+		if i%1000 == 0 {
+			n = 1 << 20
+		}
+		r.write(delta.Record{Key: fmt.Sprint(rng.Intn(10_000)), Val: strings.Repeat("v", n)}, i%2 == 0)
+		if r.Bytes() > r.limits.maxBytes {
+			t.Fatalf("%d bytes", r.Bytes())
+		}
+	}
+	if r.Bytes() < r.limits.maxBytes/2 {
+		t.Errorf("%d bytes only", r.Bytes())
+	}
+	storeCheck(t, r.Store)
+}
+
+// The dead go before the living.
+func TestStoreEvictsTheDeadFirst(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 1000})
+	for i := range 500 {
+		r.set(fmt.Sprint("live", i), "")
+	}
+	for i := range 500 {
+		r.setTTL(fmt.Sprint("dead", i), "", time.Second)
+	}
+	r.pass(time.Second)
+	for i := range 500 {
+		r.set(fmt.Sprint("new", i), "")
+	}
+	if st := r.Stats(); st.Evictions != 0 || st.Expirations != 500 || r.Len() != 1000 {
+		t.Errorf("%d entries, %+v", r.Len(), st)
+	}
+	r.Apply(r.now, &delta.Record{Kind: delta.KindClear, Version: delta.Version{Stamp: r.stamp - 100, Origin: 1}}, true) // 900 of them
+	for i := range 900 {
+		r.set(fmt.Sprint("newer", i), "")
+	}
+	if st := r.Stats(); st.Evictions != 0 || r.Len() != 1000 {
+		t.Errorf("%d entries, %+v", r.Len(), st)
+	}
+}
+
+func TestStoreRemoteFlood(t *testing.T) {
+	for _, maxKeys := range []int{1000, 5000} {
+		r := newStoreRig(Config{MaxKeys: maxKeys})
+		hot := maxKeys / 2
+		for i := range maxKeys {
+			r.remote(fmt.Sprint("old", i), "")
+		}
+		for i := range hot {
+			r.remote(fmt.Sprint("hot", i), "")
+		}
+		n := 0
+		for range 100 { // seconds
+			r.pass(time.Second)
+			for i := range hot {
+				r.has(fmt.Sprint("hot", i))
+			}
+			for range maxKeys {
+				n++
+				r.remote(fmt.Sprint(n), "")
+			}
+			for i := range hot {
+				r.remote(fmt.Sprint("hot", i), "again") // doesn't move it
+			}
+		}
+		left := 0
+		for i := range hot {
+			if r.has(fmt.Sprint("hot", i)) {
+				left++
+			}
+		}
+		t.Logf("maxKeys %d: %d of %d remain after %d remote keys", maxKeys, left, hot, n)
+		if left < hot*9/10 {
+			t.Errorf("maxKeys %d: %d of %d remain", maxKeys, left, hot)
+		}
+	}
+}
+
+func TestStoreProbation(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 4})
+	r.remote("a", "")
+	r.remote("b", "")
+	r.remote("c", "")
+	r.has("a")         // a use
+	r.set("b", "")     // a use
+	r.remote("c", "2") // none
+	r.Peek("c")        // none
+	if n := r.tally.inProbation.Load(); n != 1 {
+		t.Errorf("%d in probation", n)
+	}
+	r.remote("a", "2") // stays where it is
+	if n := r.tally.inProbation.Load(); n != 1 {
+		t.Errorf("%d in probation", n)
+	}
+	r.remote("d", "") // d and c are half of all
+	r.set("e", "")
+	if _, ok := r.Peek("c"); ok {
+		t.Error("c had to go")
+	}
+	r.set("f", "") // d is no more than a quarter: a is the oldest of the others
+	if _, ok := r.Peek("a"); ok {
+		t.Error("a had to go")
+	}
+	for _, key := range []string{"b", "d", "e", "f"} {
+		if _, ok := r.Peek(key); !ok {
+			t.Errorf("%s is gone", key)
+		}
+	}
+	storeCheck(t, r.Store)
+}
+
+// Hit ratio against golang-lru, on what a cache sees: few keys are asked for most
+// of the time, and what is missing is loaded and set.
+func TestStoreHitRatio(t *testing.T) {
+	const requests = 400_000
+	for _, maxKeys := range []int{4096, 16_384, 65_536} {
+		r := newStoreRig(Config{MaxKeys: maxKeys})
+		exact, _ := simplelru.NewLRU[string, bool](maxKeys, nil)
+		zipf := rand.NewZipf(rand.New(rand.NewSource(1)), 1.01, 1, 1<<17-1)
+		var hits, want int
+		for range requests {
+			key := fmt.Sprint(zipf.Uint64())
+			if r.has(key) {
+				hits++
+			} else {
+				r.set(key, "")
+			}
+			if _, ok := exact.Get(key); ok {
+				want++
+			} else {
+				exact.Add(key, true)
+			}
+		}
+		got, lru := 100*float64(hits)/requests, 100*float64(want)/requests
+		t.Logf("maxKeys %6d, %2d shards: %.3f %% hits, exact LRU %.3f %%", maxKeys, r.Shards(), got, lru)
+		if got < lru-1 {
+			t.Errorf("maxKeys %d: %.3f %% hits, exact LRU %.3f %%", maxKeys, got, lru)
+		}
+	}
+}

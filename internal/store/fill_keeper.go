@@ -1,0 +1,161 @@
+package store
+
+import (
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// A fillKeeper keeps what fills bring although the fence refuses it: provisional values. So it has to
+// know which fills are under way: a write of the key that comes meanwhile is noted with the fill.
+// begin and keep are serialised as apply is.
+type fillKeeper struct {
+	*shared
+	table   *table
+	evictor *evictor
+}
+
+// Open returns a fill of a key, to be given to begin.
+func (k *fillKeeper) Open(key string, now delta.Instant) OpenFill {
+	return OpenFill{Key: key, hash: k.hash.Of(key), Begin: now.Mono}
+}
+
+// Begin has touches noted that come while a key is filled. It must be ended, by end.
+func (k *fillKeeper) Begin(f *OpenFill) {
+	sh := k.table.need(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.fills.add(f)
+}
+
+func (k *fillKeeper) End(f *OpenFill) {
+	sh := k.table.of(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.fills.remove(f)
+}
+
+// GivenUp reports whether a write of the key couldn't be applied since the fill began: then the fence
+// knows nothing of it.
+func (k *fillKeeper) GivenUp(f *OpenFill) bool {
+	sh := k.table.of(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return f.givenUp
+}
+
+// EvictFor is that of the store for what keep would hold.
+func (k *fillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool {
+	return k.evictor.evictFor(now, rec, twin(k.hash.Of(rec.Key)), n)
+}
+
+// Keep holds a value, or a negative, provisionally. f is the fill that brought it, nil if it was another
+// node's. It reports whether the key has a provisional value from now on, and whether it is this one.
+//
+// It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
+// stand beside that. Of two provisional values the first one stays, unless the second one was read later
+// for certain: by a fill that began here when the first one was there.
+func (k *fillKeeper) Keep(now delta.Instant, rec *delta.Record, f *OpenFill, beside bool) (held, isNew bool) {
+	if k.closed.Load() || rec.Expired(now.Wall) || k.limits.tooBig(rec) {
+		return false, false
+	}
+	hash := k.hash.Of(rec.Key)
+	sh := k.table.need(hash)
+	at := Place{hash: twin(hash), Bucket: delta.BucketOf(rec.Key)}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for {
+		old, wanted := k.wantsLocked(sh, now, hash, rec, f, beside)
+		if !wanted {
+			return old != nil, false
+		}
+		if old != nil && f != nil {
+			sh.entries.use(at.hash, old) // it mustn't be the victim itself
+		}
+		if sh.fitsLocked(rec, old) {
+			k.putLocked(sh, now, at, rec, old, f != nil, beside)
+			return true, true
+		}
+		sh.mu.Unlock() // see ApplyAt
+		k.evictor.evict(now)
+		sh.mu.Lock()
+	}
+}
+
+// Wants reports whether keep would hold a value now.
+func (k *fillKeeper) Wants(now delta.Instant, rec *delta.Record, f *OpenFill, beside bool) bool {
+	hash := k.hash.Of(rec.Key)
+	sh := k.table.of(hash)
+	if sh == nil {
+		return true
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	_, wanted := k.wantsLocked(sh, now, hash, rec, f, beside)
+	return wanted
+}
+
+// wantsLocked reports whether a value is to be kept, and in place of which one, if there is one. If it
+// isn't, old is the one that stays, if there is one.
+func (k *fillKeeper) wantsLocked(
+	sh *shard, now delta.Instant, hash uint64, rec *delta.Record, f *OpenFill, beside bool,
+) (old *entry, wanted bool) {
+	if f != nil && f.touched || !beside && sh.liveLocked(hash, rec.Key, now.Wall) {
+		return nil, false
+	}
+	old = sh.entries.find(twin(hash), rec.Key)
+	later := old != nil && f != nil && f.Begin > old.ofProvisional().kept
+	return old, old == nil || later || !k.Epochs.stands(old) || !old.aliveAt(now.Wall)
+}
+
+// putLocked holds it in place of old, if there is one. There is room for it.
+func (k *fillKeeper) putLocked(
+	sh *shard, now delta.Instant, at Place, rec *delta.Record, old *entry, local, beside bool,
+) {
+	kept := *rec
+	kept.Version, kept.Mark = delta.Version{Stamp: k.Epochs.Now(), Origin: rec.Origin}, 0
+	kept.Key, _ = sh.ownKeyLocked(twin(at.hash), rec.Key)
+	at.Fresh = newProvisional(&kept, at.Bucket, now.Mono, beside)
+	sh.putLocked(at, &kept, old, local)
+	if !beside {
+		k.Watch.tellProvisional(rec)
+	}
+}
+
+// Unkeep drops the provisional value of a key of which a fill that began when it was there says that
+// it has none any more. It reports whether there is none now.
+func (k *fillKeeper) Unkeep(f *OpenFill) bool {
+	sh := k.table.of(f.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	p := sh.twinOf(f.hash, f.Key)
+	if p == nil || f.touched || f.Begin <= p.ofProvisional().kept {
+		return false
+	}
+	sh.endLocked(p, ChangeEvict)
+	k.counters.provisionalsDropped.Add(1)
+	return true
+}
+
+// Len is the number of fills that have begun and not ended.
+func (k *fillKeeper) Len() (n int) {
+	for sh := range k.table.all {
+		sh.mu.Lock()
+		n += len(sh.fills)
+		sh.mu.Unlock()
+	}
+	return n
+}
+
+// Peek returns the provisional value of a key, without that being a use of it.
+func (k *fillKeeper) Peek(key string) (delta.Record, bool) {
+	hash := k.hash.Of(key)
+	sh := k.table.of(hash)
+	if sh == nil {
+		return delta.Record{}, false
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if p := sh.twinOf(hash, key); p != nil {
+		return p.served(), true
+	}
+	return delta.Record{}, false
+}

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/keyhash"
+	"pgregory.net/rapid"
+)
+
+// Whatever is put and removed, the index finds what a map has. Few homes, so that searches are
+// long and go around the end.
+func TestIndexLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var x index
+		model := map[uint64]*entry{}
+		hash := rapid.Custom(func(t *rapid.T) uint64 {
+			return rapid.Uint64Range(0, 40).Draw(t, "home")<<32 | rapid.Uint64Range(0, 3).Draw(t, "rest")
+		})
+		t.Repeat(map[string]func(*rapid.T){
+			"put": func(t *rapid.T) {
+				h, e := hash.Draw(t, "hash"), &entry{deadline: rapid.Int64Range(0, 2).Draw(t, "end")}
+				x.put(h, e, e.deadline)
+				model[h] = e
+			},
+			"remove": func(t *rapid.T) {
+				if h := hash.Draw(t, "hash"); model[h] != nil {
+					x.remove(h)
+					delete(model, h)
+				}
+			},
+			"trim": func(*rapid.T) { x.trim() },
+			"": func(t *rapid.T) {
+				n := 0
+				for e, h := range x.all {
+					if n++; model[h] != e {
+						t.Fatalf("%x yields another entry", h)
+					}
+				}
+				if n != len(model) || x.n != n {
+					t.Fatalf("%d entries, it says %d, want %d", n, x.n, len(model))
+				}
+				for h := range uint64(41) {
+					for rest := range uint64(4) {
+						if h := h<<32 | rest; x.find(h) != model[h] {
+							t.Fatalf("%x: found %p, want %p", h, x.find(h), model[h])
+						}
+					}
+				}
+				for i, end := range x.ends {
+					if e := x.at(i); e == nil && end != 0 || e != nil && end != e.deadline {
+						t.Fatalf("place %d ends at %d, its entry is %v", i, end, e)
+					}
+				}
+				for _, e := range model {
+					if e.deadline != 0 && len(x.ends) != x.len() {
+						t.Fatalf("%d ends for %d slots", len(x.ends), x.len())
+					}
+				}
+				if n := x.len(); n > minSlots && (len(model)*8 < n || len(model)*4 > n*3) {
+					t.Fatalf("%d slots for %d entries", n, len(model))
+				}
+			},
+		})
+	})
+}
+
+// Without the lock, what is found under a hash is that hash's entry or one with another key, and
+// what stays where it is is nearly always found.
+func TestIndexConcurrently(t *testing.T) {
+	var x index
+	hash := func(i uint64) uint64 { return i << 32 }
+	const stay = 1000 // even hashes stay, odd ones come and go between them
+	for i := range uint64(stay) {
+		x.put(hash(2*i), &entry{Key: fmt.Sprint(2 * i)}, 0)
+	}
+	var stop atomic.Bool
+	var looks, missed atomic.Int64
+	var wg sync.WaitGroup
+	for r := range uint64(2) {
+		wg.Go(func() {
+			for i := r; !stop.Load(); i = (i + 7) % stay {
+				looks.Add(1)
+				want := fmt.Sprint(2 * i)
+				if e := x.find(hash(2 * i)); e == nil || e.Key != want {
+					missed.Add(1)
+				}
+			}
+		})
+	}
+	for range 50 {
+		for i := range uint64(stay) {
+			x.put(hash(2*i+1), &entry{Key: fmt.Sprint(2*i + 1)}, 0)
+		}
+		for i := range uint64(stay) {
+			x.remove(hash(2*(i*7%stay) + 1))
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	if l, m := looks.Load(), missed.Load(); m*10 > l {
+		t.Errorf("%d of %d looks missed", m, l)
+	}
+}
+
+// sameHash returns a string of 16 bytes, other than key, which has 16, of the same xxHash64: its
+// first half is taken anywhere, and the second one such that the state after it is the same (the
+// rounds can be inverted).
+func sameHash(key string, first uint64) string {
+	const p1, p2, p3, p4, p5 = 11400714785074694791, 14029467366897019727, 1609587929392839161, 9650029242287828579, 2870177450012600261
+	round := func(v uint64) uint64 { v *= p2; return bits.RotateLeft64(v, 31) * p1 } // of an empty accumulator
+	half := func(h, v uint64) uint64 { return bits.RotateLeft64(h^round(v), 27)*p1 + p4 }
+	inverse := func(v uint64) uint64 { // modulo 2^64, by Newton's method
+		x := v
+		for range 6 {
+			x *= 2 - v*x
+		}
+		return x
+	}
+	start := uint64(p5 + 16)
+	a, b := binary.LittleEndian.Uint64([]byte(key)), binary.LittleEndian.Uint64([]byte(key[8:]))
+	want := half(start, a) ^ round(b)
+	second := bits.RotateLeft64((want^half(start, first))*inverse(p1), -31) * inverse(p2)
+	other := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, first), second)
+	return string(other)
+}
+
+// Two keys of one hash can't both be held. The one that goes is evicted as any other, and none
+// has the other's value. Only with a hash that isn't secret are there such keys.
+func TestStoreSameHash(t *testing.T) {
+	a := "sixteen bytes..."
+	b := sameHash(a, 4711)
+	if a == b || xxhash.Sum64String(a) != xxhash.Sum64String(b) {
+		t.Fatalf("%q and %q have the hashes %x and %x", a, b, xxhash.Sum64String(a), xxhash.Sum64String(b))
+	}
+	for _, ttl := range []bool{false, true} {
+		r := newStoreRig(Config{MaxKeys: 10, Hash: keyhash.Hash{Replay: 1}})
+		wall := func() int64 { return r.now.Wall }
+		put := func(key string, local bool) {
+			rec := delta.Record{Key: key, Val: "of " + key}
+			if ttl {
+				rec.Deadline = r.now.Wall + 1000
+			}
+			r.write(rec, local)
+		}
+		for i, key := range []string{a, b, b, a, b} {
+			put(key, i%2 == 0)
+			other := a
+			if key == a {
+				other = b
+			}
+			if v, ok := r.Get(key, wall); !ok || v != "of "+key {
+				t.Errorf("%d: got %q %v", i, v, ok)
+			}
+			if v, ok := r.Get(other, wall); ok {
+				t.Errorf("%d: the other one still has %q", i, v)
+			}
+			storeCheck(t, r.Store)
+		}
+		if n := r.Stats().Evictions; n != 3 {
+			t.Errorf("%d evictions, want 3", n)
+		}
+		// A tombstone isn't in the index.
+		r.del(a)
+		if v, ok := r.Get(b, wall); !ok || v != "of "+b {
+			t.Errorf("the tombstone of another key of that hash: got %q %v", v, ok)
+		}
+		r.del(b)
+		storeCheck(t, r.Store)
+		if r.Len() != 0 || r.Tombstones() != 2 {
+			t.Errorf("%d entries and %d tombstones are left, want 0 and 2", r.Len(), r.Tombstones())
+		}
+	}
+}
+
+func TestStripedCounter(t *testing.T) {
+	var c stripedCounter
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 1000 {
+				c.add1()
+			}
+		})
+	}
+	wg.Wait()
+	if n := c.load(); n != 8000 {
+		t.Errorf("counted %d, want 8000", n)
+	}
+}

@@ -1,0 +1,377 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/keyhash"
+	"pgregory.net/rapid"
+)
+
+func storeSameString(a, b string) bool {
+	return len(a) == len(b) && unsafe.StringData(a) == unsafe.StringData(b)
+}
+
+// keys lists the keys, oldest first.
+func (q *queue[K, V]) keys() []K {
+	if q.lru == nil {
+		return nil
+	}
+	return q.lru.Keys()
+}
+
+// storeCheck compares what a store says about itself with what it holds.
+func storeCheck(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, s *Store) {
+	t.Helper()
+	var entries, probation, bytes, tombs, tombBytes int64
+	seen := map[string]bool{}
+	own := func(i int, key string) {
+		if s.table.of(uint64(i)) != s.table.of(s.hash.Of(key)) || seen[key] {
+			t.Errorf("%q is in the wrong place, or twice", key)
+		}
+		seen[key] = true
+	}
+	for i := range s.Shards() {
+		sh := s.table.at(i)
+		if sh == nil {
+			continue
+		}
+		for i, end := range sh.entries.index.ends {
+			if e := sh.entries.index.at(i); e == nil && end != 0 || e != nil && end != e.end() {
+				t.Errorf("place %d ends at %d, its entry is %v", i, end, e)
+			}
+		}
+		if n := len(sh.entries.main.keys()) + len(sh.entries.probation.keys()); n != sh.entries.index.n {
+			t.Errorf("%d entries in the queues, %d in the index", n, sh.entries.index.n)
+		}
+		for _, isProbation := range []bool{false, true} {
+			for _, hash := range sh.entries.queue(isProbation).keys() {
+				e := sh.entries.index.find(hash)
+				if s.hash.Of(e.Key) != hash || e.inProbation() != isProbation {
+					t.Errorf("%q is in the wrong queue, or has a wrong hash", e.Key)
+				}
+				own(i, e.Key)
+				entries++
+				bytes += e.cost()
+				if isProbation {
+					probation++
+				}
+				if d := e.end(); d != 0 && (sh.entries.nextExpiry == 0 || sh.entries.nextExpiry > d || sh.entries.index.ends == nil) {
+					t.Errorf("end %d, hint %d, %d ends", d, sh.entries.nextExpiry, len(sh.entries.index.ends))
+				}
+				if e.Stamp <= sh.cleared {
+					t.Errorf("%q is at %d, cleared up to %d", e.Key, e.Stamp, sh.cleared)
+				}
+			}
+		}
+		for _, d := range sh.tombs.all() {
+			own(i, d.key)
+			tombs++
+			tombBytes += int64(len(d.key))
+		}
+	}
+	got := [...]int64{s.tally.entries.Load(), s.tally.inProbation.Load(), s.Bytes(), s.tombSums.count.Load(), s.tombSums.bytes.Load()}
+	want := [...]int64{entries, probation, bytes, tombs, tombBytes}
+	if got != want {
+		t.Errorf("entries, in probation, bytes, tombstones, their bytes: counted %v, there are %v", got, want)
+	}
+	if entries > int64(s.limits.maxKeys) || s.limits.maxBytes > 0 && bytes > s.limits.maxBytes || tombs > int64(s.limits.maxTombstones) {
+		t.Errorf("%d entries, %d bytes, %d tombstones: above %+v", entries, bytes, tombs, s.limits)
+	}
+}
+
+// COVER: a version that was processed is held, or something greater is, or the
+// floor or Clear stands for it. And what is served is the greatest of all.
+func TestStoreCover(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Config{
+			MaxKeys:       rapid.IntRange(1, 8).Draw(t, "maxKeys"),
+			MaxBytes:      rapid.SampledFrom([]int64{0, 800, 2000}).Draw(t, "maxBytes"),
+			DeletionDelay: 20 * time.Millisecond,
+			MaxTombstones: rapid.IntRange(1, 4).Draw(t, "maxTombstones"),
+			Shards:        rapid.SampledFrom([]int{1, 2, 16, 1 << 15}).Draw(t, "shards"),
+			Seed:          rapid.Uint64().Draw(t, "seed"),
+			Hash:          keyhash.Hash{Replay: rapid.Uint64Min(1).Draw(t, "hash")},
+		}
+		s := New(c)
+		now := storeNow(0)
+		processed := map[string]delta.Version{} // the greatest
+		keys := rapid.SampledFrom(strings.Fields("a b c d e f g h i j k l"))
+		stamps := rapid.Uint64Range(0, 40)
+
+		cover := func() {
+			t.Helper()
+			for key, v := range processed {
+				held, ok := s.Peek(key)
+				if ok && !held.Less(v) || s.FloorOf(delta.BucketOf(key)) >= v.Stamp || s.ClearVersion().Stamp >= v.Stamp {
+					continue
+				}
+				t.Fatalf("%s at %+v isn't covered; held: %+v %v", key, v, held, ok)
+			}
+			storeCheck(t, s)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"apply": func(t *rapid.T) {
+				rec := delta.Record{
+					Key:     keys.Draw(t, "key"),
+					Kind:    delta.Kind(rapid.SampledFrom([]int{0, 0, 0, 0, 1, 1, 3, 4, 9}).Draw(t, "kind")),
+					Version: delta.Version{Stamp: delta.StampOf(now.Wall) + stamps.Draw(t, "stamp"), Origin: rapid.Uint64Range(1, 3).Draw(t, "origin")},
+				}
+				if rapid.Bool().Draw(t, "ttl") {
+					rec.Deadline = now.Wall + rapid.Int64Range(-2, 30).Draw(t, "deadline")
+					if rapid.Bool().Draw(t, "stale") {
+						rec.StaleUntil = rec.Deadline + rapid.Int64Range(-1, 30).Draw(t, "stale for")
+						rec.RefreshFrom = rec.Deadline - rapid.Int64Range(0, 10).Draw(t, "refresh ahead")
+					}
+				}
+				rec.Val = fmt.Sprint(rec.Stamp, rec.Origin, strings.Repeat("x", rapid.SampledFrom([]int{0, 300, 900}).Draw(t, "len")))
+				admitted := s.Admits(rec.Key, rec.Version)
+				_, wasHeld := s.Peek(rec.Key)
+				if old := processed[rec.Key]; old.Less(rec.Version) {
+					processed[rec.Key] = rec.Version
+				}
+				before := rec
+				o := s.Apply(now, &rec, rapid.Bool().Draw(t, "local"))
+				if rec != before {
+					t.Fatalf("apply changed %+v into %+v", before, rec)
+				}
+				held, ok := s.Peek(rec.Key)
+				// What was held may have had to make room for it, and then a floor that others have raised counts.
+				victim := o == outcomeRefused && wasHeld && !ok && s.FloorOf(delta.BucketOf(rec.Key)) >= rec.Stamp
+				if accepted := o != outcomeKept && o != outcomeRefused && o != outcomeCleared; accepted != admitted && !victim {
+					t.Fatalf("outcome %d, admits %v", o, admitted)
+				}
+				if o == outcomeApplied && (!ok || held.Version != rec.Version) {
+					t.Fatalf("applied, but %+v is held", held)
+				}
+			},
+			"get": func(t *rapid.T) {
+				key := keys.Draw(t, "key")
+				rec, held := s.Peek(key)
+				v, ok := s.Get(key, func() int64 { return now.Wall })
+				if want := held && rec.Kind == delta.KindValue && !rec.Expired(now.Wall); ok != want || ok && v != rec.Val {
+					t.Fatalf("%s: got %q %v, held: %+v", key, v, ok, rec)
+				}
+				if ok && rec.Version != processed[key] {
+					t.Fatalf("%s is served at %+v after %+v", key, rec.Version, processed[key])
+				}
+			},
+			"fresh": func(t *rapid.T) {
+				key := keys.Draw(t, "key")
+				rec, held := s.Peek(key)
+				v, ok := s.Fresh(key, func() int64 { return now.Wall })
+				due := rec.RefreshFrom != 0 && now.Wall >= rec.RefreshFrom
+				if want := held && rec.Kind == delta.KindValue && !rec.Expired(now.Wall) && !due; ok != want || ok && v != rec.Val {
+					t.Fatalf("%s: got %q %v, held: %+v", key, v, ok, rec)
+				}
+			},
+			"entry": func(t *rapid.T) {
+				key := keys.Draw(t, "key")
+				rec, held := s.Peek(key)
+				held = held && rec.Kind != delta.KindTombstone && !rec.Ended(now.Wall)
+				if got, ok := s.Entry(key, now.Wall); ok != held || ok && got != rec {
+					t.Fatalf("%s: got %+v %v, held: %+v", key, got, ok, rec)
+				}
+			},
+			"pass": func(t *rapid.T) {
+				d := rapid.Int64Range(0, 20).Draw(t, "ms")
+				now.Mono += time.Duration(d) * time.Millisecond
+				now.Wall += d - rapid.Int64Range(0, 5).Draw(t, "back") // the wall clock jumps
+			},
+			"sweep": func(t *rapid.T) {
+				for i := range s.Shards() {
+					s.Sweeper.Sweep(now, i)
+				}
+				for i := range s.Shards() {
+					sh := s.table.at(i)
+					if sh == nil {
+						continue
+					}
+					for _, e := range sh.entries.all() {
+						if rec := e.record(); rec.Ended(now.Wall) || rec.Stamp <= s.ClearVersion().Stamp {
+							t.Fatalf("%+v is left", rec)
+						}
+					}
+				}
+			},
+			"floor": func(t *rapid.T) {
+				s.RaiseFloor(delta.BucketOf(keys.Draw(t, "key")), delta.StampOf(now.Wall)+stamps.Draw(t, "stamp"))
+			},
+			"clear": func(t *rapid.T) {
+				v := delta.Version{Stamp: delta.StampOf(now.Wall) + stamps.Draw(t, "stamp"), Origin: 1}
+				before := s.ClearVersion()
+				s.Apply(now, &delta.Record{Kind: delta.KindClear, Version: v}, true)
+				if after := s.ClearVersion(); after.Less(v) || after.Less(before) {
+					t.Fatalf("Clear is %+v after %+v and %+v", after, before, v)
+				}
+			},
+			"": func(*rapid.T) { cover() },
+		})
+	})
+}
+
+// The same calls with the same seed lead to the same state.
+func TestStoreIsDeterministic(t *testing.T) {
+	run := func() string {
+		r := newStoreRig(Config{MaxKeys: 3000, MaxTombstones: 50, Seed: 7, Hash: keyhash.Hash{Replay: 7}})
+		r.limits.maxKeys = 300
+		for i := range 5000 {
+			key := fmt.Sprint(i * 7919 % 1000)
+			switch {
+			case r.has(key):
+			case i%3 == 0:
+				r.remote(key, "v")
+			case i%17 == 0:
+				r.del(key)
+			default:
+				r.setTTL(key, "v", time.Second)
+			}
+			if r.pass(time.Millisecond); i%500 == 0 {
+				r.sweep()
+			}
+		}
+		var held []string
+		for i := range r.Shards() {
+			if sh := r.table.at(i); sh != nil {
+				for _, hash := range append(sh.entries.main.keys(), sh.entries.probation.keys()...) {
+					e := sh.entries.index.find(hash)
+					held = append(held, e.Key)
+				}
+				for _, d := range sh.tombs.all() {
+					held = append(held, "-"+d.key)
+				}
+			}
+		}
+		return fmt.Sprint(held, r.Stats())
+	}
+	if a, b := run(), run(); a != b {
+		t.Errorf("%s\n%s", a, b)
+	}
+}
+
+// With fewer than 32 keys, and without remote writes, the store is golang-lru.
+func TestStoreIsExactLRU(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		maxKeys := rapid.SampledFrom([]int{1, 2, 3, 10, 31}).Draw(t, "maxKeys")
+		r := newStoreRig(Config{MaxKeys: maxKeys})
+		model, _ := simplelru.NewLRU[string, string](maxKeys, nil)
+		key := rapid.Custom(func(t *rapid.T) string {
+			return fmt.Sprint(rapid.IntRange(0, 2*maxKeys).Draw(t, "key"))
+		})
+		t.Repeat(map[string]func(*rapid.T){
+			"set": func(t *rapid.T) {
+				k, v := key.Draw(t, "key"), rapid.StringN(0, 5, -1).Draw(t, "val")
+				r.set(k, v)
+				model.Add(k, v)
+			},
+			"get": func(t *rapid.T) {
+				k := key.Draw(t, "key")
+				v, ok := r.Get(k, storeNoWall)
+				if w, want := model.Get(k); v != w || ok != want {
+					t.Fatalf("%s: got %q %v, want %q %v", k, v, ok, w, want)
+				}
+			},
+			"peek": func(t *rapid.T) { r.Peek(key.Draw(t, "key")) },
+			"delete": func(t *rapid.T) {
+				k := key.Draw(t, "key")
+				r.del(k)
+				model.Remove(k)
+			},
+			"": func(t *rapid.T) {
+				var got []string
+				if sh := r.table.at(0); sh != nil {
+					for _, hash := range sh.entries.main.keys() {
+						got = append(got, sh.entries.index.find(hash).Key)
+					}
+				}
+				if want := model.Keys(); !slices.Equal(got, want) {
+					t.Fatalf("got %v, want %v", got, want)
+				}
+			},
+		})
+	})
+}
+
+// Up to 1,024 keys, what goes was used no later than what was used longest ago, but for as many
+// inserts as a sixteenth of the keys.
+func TestStoreIsNearlyLRU(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		maxKeys := rapid.SampledFrom([]int{32, 50, 200, 1024}).Draw(t, "maxKeys")
+		r := newStoreRig(Config{MaxKeys: maxKeys})
+		inserts, used := 0, map[string]int{}
+		key := func(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(0, 2*maxKeys).Draw(t, "key")) }
+		set := func(k string) {
+			evictions := r.Stats().Evictions
+			if r.set(k, ""); used[k] == 0 {
+				inserts++
+			}
+			used[k] = inserts
+			if r.Stats().Evictions == evictions {
+				return
+			}
+			oldest, victim := inserts, 0
+			for k, at := range used {
+				oldest = min(oldest, at)
+				if _, ok := r.Peek(k); !ok {
+					victim = at
+					delete(used, k)
+				}
+			}
+			if victim == 0 || victim > oldest+maxKeys/16 {
+				t.Fatalf("after %d inserts a key went that was used after %d; another one was used after %d", inserts, victim, oldest)
+			}
+		}
+		for i := range maxKeys {
+			set(fmt.Sprint(i))
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"set": func(t *rapid.T) { set(key(t)) },
+			"get": func(t *rapid.T) {
+				k := key(t)
+				if _, ok := r.Get(k, storeNoWall); ok {
+					used[k] = inserts
+				}
+			},
+		})
+	})
+}
+
+// What was read again and again before the first insert stays, although nothing told by then
+// which was used last: when it comes to the back it is moved.
+func TestStoreSecondChance(t *testing.T) {
+	const maxKeys, kept = 1000, 20
+	for name, get := range map[string]func(*Store, string) bool{
+		"get":   func(s *Store, key string) bool { _, ok := s.Get(key, storeNoWall); return ok },
+		"fresh": func(s *Store, key string) bool { _, ok := s.Fresh(key, storeNoWall); return ok },
+		"entry": func(s *Store, key string) bool { _, ok := s.Entry(key, 0); return ok },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newStoreRig(Config{MaxKeys: maxKeys})
+			for i := range maxKeys {
+				r.set(fmt.Sprint(i), "")
+			}
+			read := func(from, to int) {
+				for i := from; i < to; i++ {
+					if !get(r.Store, fmt.Sprint(i)) && i >= maxKeys-kept {
+						t.Fatalf("%d is gone, which was read after all others", i)
+					}
+				}
+			}
+			read(0, maxKeys) // the last ones don't move: they were near the front
+			for i := range maxKeys / 2 {
+				read(maxKeys-kept, maxKeys)
+				r.set(fmt.Sprint(maxKeys+i), "")
+			}
+			storeCheck(t, r.Store)
+		})
+	}
+}

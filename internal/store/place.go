@@ -1,0 +1,17 @@
+package store
+
+// A Place is what apply needs of a record and can have before: see approach.
+type Place struct {
+	hash   uint64 // of the key
+	Bucket int    // of the key
+	Fresh  *entry // made of the record; nil: not yet
+	found  *entry // what lay under the hash, maybe of another key: see seek
+}
+
+// OwnKey returns the store's own copy of a key that was sought, if it has one, or makes a copy.
+func (at *Place) OwnKey(key []byte) string {
+	if e := at.found; e != nil && e.Key == string(key) {
+		return e.Key
+	}
+	return string(key)
+}

@@ -1,0 +1,45 @@
+package store
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// Provisional values: what a fill brought that the fence refused, although nothing shows that it is
+// stale. It is served like any value until any write of its key is processed. It has no version, so it
+// is no part of the replication: nothing is compared with it, and it goes without a trace.
+//
+// It is an entry like others, so that capacity, recency, deadlines and sweeps treat it like others. It
+// lies in the shard of its key, but under the twin of the key's hash: beside it the key has whatever
+// record it has, mostly a tombstone.
+
+// twin is the hash under which the provisional value of a key lies. It leaves the bits alone that
+// choose the shard.
+func twin(hash uint64) uint64 { return hash ^ 0x9e3779b9<<32 }
+
+// A provisionalEntry is an entry that is a provisional value, in one piece with what else is known of
+// it.
+type provisionalEntry struct {
+	softEntry
+	kept   time.Duration // when, by the monotonic clock
+	beside bool          // it stands beside a live record; nobody is told of it
+}
+
+// newProvisional makes one of a record, which has the epoch for a version.
+func newProvisional(rec *delta.Record, bucket int, kept time.Duration, beside bool) *entry {
+	p := &provisionalEntry{kept: kept, beside: beside}
+	p.fill(rec, bucket)
+	p.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
+	p.traits |= softTrait | provisionalTrait
+	return &p.entry
+}
+
+func (e *entry) ofProvisional() *provisionalEntry {
+	return (*provisionalEntry)(unsafe.Pointer(e)) // see newProvisional
+}
+
+// epoch is that in which a provisional value was kept: it has no version, but for the origin that filled
+// it.
+func (e *entry) epoch() uint64 { return e.Version.Stamp }

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// How a shard is read under its lock. A reader comes here if a look without the lock didn't answer its
+// question, see store_read.go. What is read is marked as used, and what is found expired is removed.
+
+// twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
+func (sh *shard) twinOf(hash uint64, key string) *entry {
+	if sh.tally.provisional.Load() == 0 {
+		return nil
+	}
+	if p := sh.entries.find(twin(hash), key); p != nil && sh.Epochs.stands(p) {
+		return p
+	}
+	return nil
+}
+
+// get is store.get under the lock.
+func (sh *shard) get(hash uint64, key string, wall func() int64) (string, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if e := sh.entries.find(hash, key); e != nil && !sh.lastClear.covers(e.Stamp) {
+		if sh.readLocked(hash, e, wall) {
+			return e.Val, true
+		}
+	}
+	if p := sh.twinOf(hash, key); p != nil {
+		if sh.readLocked(twin(hash), p, wall) {
+			return p.Val, true
+		}
+	}
+	sh.misses++
+	return "", false
+}
+
+// readLocked uses an entry, and reports whether it is a live value.
+func (sh *shard) readLocked(hash uint64, e *entry, wall func() int64) bool {
+	sh.entries.use(hash, e)
+	switch {
+	case e.kind != delta.KindValue:
+		return false
+	case e.Expired(wall):
+		if e.endedAt(wall()) { // now, so that it isn't back when the clock is set back
+			sh.expireLocked(e)
+		}
+		return false
+	}
+	sh.counters.hits.add1()
+	return true
+}
+
+// fresh is store.fresh under the lock.
+func (sh *shard) fresh(hash uint64, key string, wall func() int64) (string, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.entries.find(hash, key)
+	if e == nil || sh.lastClear.covers(e.Stamp) {
+		if e, hash = sh.twinOf(hash, key), twin(hash); e == nil {
+			return "", false
+		}
+	}
+	if e.kind != delta.KindValue || e.due() != 0 && wall() >= e.due() {
+		return "", false
+	}
+	sh.entries.use(hash, e)
+	return e.Val, true
+}
+
+// entry is store.entry under the lock.
+func (sh *shard) entry(hash uint64, key string, wall int64) (delta.Record, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.entries.find(hash, key)
+	if e != nil && sh.lastClear.covers(e.Stamp) {
+		e = nil
+	}
+	if e == nil || !e.aliveAt(wall) {
+		if p := sh.twinOf(hash, key); p != nil && sh.servesLocked(p, wall) {
+			return p.served(), true
+		}
+	}
+	if e != nil && sh.servesLocked(e, wall) {
+		return e.served(), true
+	}
+	return delta.Record{}, false
+}
+
+// beside is store.beside under the lock.
+func (sh *shard) beside(hash uint64, key string, wall int64) (delta.Record, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if p := sh.twinOf(hash, key); p != nil && sh.servesLocked(p, wall) {
+		return p.served(), true
+	}
+	return delta.Record{}, false
+}
+
+// servesLocked uses an entry, unless it is over: then it goes.
+func (sh *shard) servesLocked(e *entry, wall int64) bool {
+	if e.endedAt(wall) {
+		sh.expireLocked(e)
+		return false
+	}
+	sh.entries.use(sh.hashOf(e), e)
+	return true
+}
+
+// peek is store.peek. The entry isn't marked as used.
+func (sh *shard) peek(hash uint64, key string) (delta.Record, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	var rec delta.Record
+	if e := sh.entries.find(hash, key); e != nil {
+		rec = e.record()
+	} else if t, ok := sh.tombs.find(key); ok {
+		rec = delta.Record{Key: t.key, Version: t.Version, Kind: delta.KindTombstone}
+	} else {
+		return delta.Record{}, false
+	}
+	if sh.lastClear.covers(rec.Stamp) {
+		return delta.Record{}, false
+	}
+	return rec, true
+}
+
+// live is store.live for this shard.
+func (sh *shard) live(wall int64) (live []*entry) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	clear := sh.lastClear.stamp.Load()
+	is := func(e *entry) bool {
+		return e != nil && e.kind == delta.KindValue && e.Stamp > clear && e.aliveAt(wall)
+	}
+	for e, hash := range sh.entries.index.all {
+		switch {
+		case !e.isProvisional():
+			if is(e) {
+				live = append(live, e)
+			}
+		case sh.Epochs.stands(e) && e.kind == delta.KindValue && e.aliveAt(wall):
+			if !is(sh.entries.find(twin(hash), e.Key)) {
+				live = append(live, e)
+			}
+		}
+	}
+	return live
+}

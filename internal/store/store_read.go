@@ -1,0 +1,148 @@
+package store
+
+import (
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// How the store is read. A Get of the cache calls get. A Loader calls fresh, which is as fast, and then
+// entry, which finds all else that may be served. Most hits take no lock and write to no memory that
+// processors share. Where that isn't possible, the shard looks again under its lock (shard_read.go).
+
+// Get returns the live value of a key, and that is a use of it. wall, in Unix
+// milliseconds, isn't called while no entry has a deadline.
+func (s *Store) Get(key string, wall func() int64) (string, bool) {
+	hash := s.hash.Of(key)
+	sh := s.table.of(hash)
+	if sh == nil {
+		s.counters.misses.Add(1)
+		return "", false
+	}
+	now := s.glance(wall)
+	e := sh.entries.find(hash, key)
+	if e != nil && e.kind == delta.KindValue &&
+		!s.lastClear.covers(e.Stamp) && e.livesAt(now) && s.tally.noteUse(e) {
+		s.counters.hits.add1()
+		return e.Val, true
+	}
+	if e == nil || e.kind != delta.KindValue || !e.livesAt(now) {
+		p := sh.twinOf(hash, key)
+		if p != nil && p.kind == delta.KindValue && p.livesAt(now) && s.tally.noteUse(p) {
+			s.counters.hits.add1()
+			return p.Val, true
+		}
+	}
+	return sh.get(hash, key, wall)
+}
+
+// glance reads the clock, unless no entry has ever had a deadline. It comes before the lookup: the
+// processor doesn't read a clock before it has all memory that it waits for, and waits for none
+// while it does. So an entry isn't found first to be asked whether it needs the time. 0 is no time.
+func (s *Store) glance(wall func() int64) int64 {
+	if !s.tally.mortal.Load() {
+		return 0
+	}
+	return wall()
+}
+
+// Fresh returns the live value of a key unless it is worth refreshing, and costs what get costs.
+// It isn't counted: a value may be of no use to a Typed, and where there is none entry may have
+// something to serve. See count.
+func (s *Store) Fresh(key string, wall func() int64) (string, bool) {
+	hash := s.hash.Of(key)
+	sh := s.table.of(hash)
+	if sh == nil {
+		return "", false
+	}
+	now := s.glance(wall)
+	e := sh.entries.find(hash, key)
+	switch {
+	case e == nil: // without the lock that tells nothing
+	case e.due() != 0 && now == 0: // it is the first one with a deadline
+	case e.kind != delta.KindValue || e.due() != 0 && now >= e.due():
+		return "", false // entry looks closer
+	case !s.lastClear.covers(e.Stamp) && s.tally.noteUse(e):
+		return e.Val, true
+	}
+	if e == nil {
+		if p := sh.twinOf(hash, key); p != nil && p.freshAt(now) && s.tally.noteUse(p) {
+			return p.Val, true
+		}
+	}
+	return sh.fresh(hash, key, wall)
+}
+
+// Entry returns what is held of a key and may be served: a value that is fresh or stale, or a
+// negative. What isn't, however the Loader may be configured, goes, so that it isn't back when
+// the clock is set back. A record that is live comes before a provisional value, and that before a
+// record that is stale. That is a use of it, as get is.
+func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
+	hash := s.hash.Of(key)
+	sh := s.table.of(hash)
+	if sh == nil {
+		return delta.Record{}, false
+	}
+	e := sh.entries.find(hash, key)
+	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
+		if !p.endedAt(wall) && s.tally.noteUse(p) {
+			return p.served(), true
+		}
+	} else if e != nil && !s.lastClear.covers(e.Stamp) && !e.endedAt(wall) && s.tally.noteUse(e) {
+		return e.served(), true
+	}
+	return sh.entry(hash, key, wall)
+}
+
+// Beside returns the provisional value of a key, or negative, that stands beside what else is held of
+// it, if it may be served, fresh or stale.
+func (s *Store) Beside(key string, wall int64) (delta.Record, bool) {
+	hash := s.hash.Of(key)
+	sh := s.table.of(hash)
+	if sh == nil || s.tally.provisional.Load() == 0 {
+		return delta.Record{}, false
+	}
+	return sh.beside(hash, key, wall)
+}
+
+// Count counts a Get of a Loader: whether something was served in the end.
+func (s *Store) Count(hit bool) {
+	if hit {
+		s.counters.hits.add1()
+	} else {
+		s.counters.misses.Add(1)
+	}
+}
+
+// Peek returns what is held of a key, expired or not: a value, a negative or
+// a tombstone. That is no use of it, and isn't counted.
+func (s *Store) Peek(key string) (delta.Record, bool) {
+	hash := s.hash.Of(key)
+	sh := s.table.of(hash)
+	if sh == nil {
+		return delta.Record{}, false
+	}
+	return sh.peek(hash, key)
+}
+
+// Admits reports whether apply would accept this version of a key.
+func (s *Store) Admits(key string, v delta.Version) bool {
+	if s.Cleared(v.Stamp) {
+		return false
+	}
+	if held, ok := s.Peek(key); ok {
+		return held.Less(v)
+	}
+	return v.Stamp > s.FloorOf(delta.BucketOf(key))
+}
+
+// Live lists the values of shard i, 0 <= i < shards(), that haven't expired; of a key that has a
+// record and a provisional value, the record.
+func (s *Store) Live(i int, wall int64) []*entry {
+	sh := s.table.at(i)
+	if sh == nil {
+		return nil
+	}
+	return sh.live(wall)
+}
+
+// Probation is how many entries haven't been used again since they came.
+func (s *Store) Probation() int { return int(s.tally.inProbation.Load()) }

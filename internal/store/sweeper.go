@@ -1,0 +1,143 @@
+package store
+
+import (
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// sweepBatch is how many entries are removed under one lock at most.
+const sweepBatch = 64
+
+// A sweeper removes what is dead: expired entries, provisional values of an earlier epoch, tombstones
+// that are older than deletionDelay, and whatever Clear is above.
+type sweeper struct {
+	*shared
+	table         *table
+	deletionDelay time.Duration
+}
+
+// Sweep removes what is dead in shard i, 0 <= i < shards(). It costs next to nothing when there is
+// none.
+func (w *sweeper) Sweep(now delta.Instant, i int) {
+	sh := w.table.at(i)
+	if sh == nil {
+		return
+	}
+	for n := sweepBatch; n == sweepBatch; {
+		n = w.sweepSome(sh, now)
+	}
+}
+
+// sweepSome does what can be done under one lock, and returns how much it was.
+func (w *sweeper) sweepSome(sh *shard, now delta.Instant) int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	n := w.sweepLocked(sh, now)
+	for ; n < sweepBatch; n++ {
+		t, ok := sh.tombs.oldest()
+		if !ok || now.Mono-t.born < w.deletionDelay {
+			break
+		}
+		sh.forgetLocked(t.key, t.Version)
+		w.counters.tombstonesCollected.Add(1)
+	}
+	sh.trimLocked()
+	return n
+}
+
+// dueLocked reports whether an entry may have expired, or something may be left
+// that Clear is above, or of an earlier epoch.
+func (w *sweeper) dueLocked(sh *shard, wall int64) bool {
+	next := sh.entries.nextExpiry
+	return sh.cleared < w.lastClear.stamp.Load() || sh.epoch < w.Epochs.Now() || next != 0 && wall >= next
+}
+
+// sweepLocked removes the entries that are dead, and whatever Clear is above, sweepBatch at most, and
+// returns how many it removed. With fewer nothing is left.
+func (w *sweeper) sweepLocked(sh *shard, now delta.Instant) int {
+	if !w.dueLocked(sh, now.Wall) {
+		return 0
+	}
+	n := w.dropExpiredLocked(sh, now.Wall)
+	if n < sweepBatch {
+		n += w.dropEndedLocked(sh, sweepBatch-n)
+	}
+	if n < sweepBatch {
+		n += w.dropClearedLocked(sh, sweepBatch-n)
+	}
+	return n
+}
+
+// dropExpiredLocked removes the entries that have expired, sweepBatch at most.
+func (w *sweeper) dropExpiredLocked(sh *shard, wall int64) int {
+	n, next, x := 0, int64(0), &sh.entries.index
+	for i := 0; i < len(x.ends); {
+		if end := x.ends[i]; end == 0 || wall < end {
+			if end != 0 && (next == 0 || end < next) {
+				next = end
+			}
+			i++
+			continue
+		}
+		size := len(x.ends)
+		sh.expireLocked(x.at(i)) // another entry may take this place
+		if len(x.ends) != size {
+			i = 0 // all places are others
+		}
+		if n++; n == sweepBatch {
+			return n // the hint stays, and so does what is due
+		}
+	}
+	sh.entries.nextExpiry = next
+	return n
+}
+
+// dropEndedLocked removes the provisional values of an earlier epoch, most of them at most.
+func (w *sweeper) dropEndedLocked(sh *shard, most int) int {
+	epoch := w.Epochs.Now()
+	if sh.epoch >= epoch {
+		return 0
+	}
+	ended := sh.endedLocked()
+	for _, e := range ended[:min(len(ended), most)] {
+		sh.dropEndedLocked(e)
+	}
+	if len(ended) >= most {
+		return most
+	}
+	sh.epoch = epoch
+	return len(ended)
+}
+
+// dropClearedLocked removes what Clear is above, most of them at most.
+func (w *sweeper) dropClearedLocked(sh *shard, most int) int {
+	clear := w.lastClear.stamp.Load()
+	if sh.cleared >= clear {
+		return 0
+	}
+	keys := clearedKeysLocked(sh, clear)
+	for _, key := range keys[:min(len(keys), most)] {
+		sh.removeLocked(w.hash.Of(key), key)
+	}
+	if len(keys) >= most {
+		return most
+	}
+	sh.cleared = clear
+	return len(keys)
+}
+
+// clearedKeysLocked lists the keys whose stamps Clear is not below.
+func clearedKeysLocked(sh *shard, clear uint64) (keys []string) {
+	for e := range sh.entries.index.all {
+		if e.Stamp <= clear && !e.isProvisional() {
+			keys = append(keys, e.Key)
+		}
+	}
+	for _, t := range sh.tombs.all() {
+		if t.Stamp <= clear {
+			keys = append(keys, t.key)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"pgregory.net/rapid"
+)
+
+// No touch is ever taken for known that is neither below the echo nor among the dots, however long ago it
+// came; and those that are remembered are known if they are.
+func TestTouchLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const buckets = 3
+		size := rapid.IntRange(1, 12).Draw(t, "size")
+		log := NewTouches(false, size)
+		type touch struct {
+			bucket int
+			delta.Dot
+			at time.Duration
+		}
+		var all []touch // the n-th has the count n+1
+		for range rapid.IntRange(0, 40).Draw(t, "touches") {
+			x := touch{bucket: rapid.IntRange(0, buckets-1).Draw(t, "bucket"), at: time.Duration(len(all) + 1)}
+			if rapid.IntRange(0, 9).Draw(t, "dotless") > 0 {
+				x.Dot = delta.Dot{Origin: 1, Seq: uint64(len(all) + 1)}
+			}
+			log.Add(&log.Heads[x.bucket], x.Dot, x.at)
+			all = append(all, x)
+		}
+		echo := rapid.Uint64Range(0, uint64(len(all))+2).Draw(t, "echo")
+		var dotBytes []delta.Dot
+		for _, x := range all {
+			if x.Dot != (delta.Dot{}) && rapid.IntRange(0, 4).Draw(t, "known") > 0 {
+				dotBytes = append(dotBytes, x.Dot)
+			}
+		}
+		for bucket := range buckets {
+			known, remembered, last := echo > 0, true, time.Duration(0)
+			var own []delta.Dot
+			for i, x := range all {
+				if x.bucket != bucket {
+					continue
+				}
+				last = x.at
+				if count := uint64(i + 1); count >= echo {
+					known = known && x.Dot != (delta.Dot{}) && slices.Contains(dotBytes, x.Dot)
+					remembered = remembered && i >= len(all)-size
+				}
+				if x.Dot != (delta.Dot{}) && i >= len(all)-size {
+					own = append(own, x.Dot)
+				}
+			}
+			head := log.Heads[bucket]
+			if got := log.Known(head, echo, dotBytes); got && !known || known && remembered && !got {
+				t.Fatalf("bucket %d, echo %d, dots %v: known is %v; of %v", bucket, echo, dotBytes, got, all)
+			}
+			if got := log.Last(bucket); got < last || got > last && last > time.Duration(len(all)-size) {
+				t.Fatalf("bucket %d was last touched at %d, not %d", bucket, last, got)
+			}
+			got := log.AppendDots(nil, head)
+			slices.Reverse(got)
+			if len(own) < len(got) || !slices.Equal(got, own[len(own)-len(got):]) || len(got) < min(len(own), 4) {
+				t.Fatalf("bucket %d has the dots %v, not %v", bucket, got, own)
+			}
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// A touch is that a write of a key is processed, whatever comes of it: won, lost, refused, from the
+// future, received in a full sync. Touches are counted. What a node remembers of them is what it needs
+// to judge whether the value of another node's fill can be older than something that it has processed
+// itself; see "Provisional fills" in docs/design.md.
+type Touches struct {
+	Count uint64 // of all touches so far
+
+	// The last touches, one after the other in memory, so that noting one costs little: the n-th lies at
+	// (n-1) % size. Those of a bucket are chained, from the last one back.
+	log   []loggedTouch
+	size  int
+	Heads []uint64 // by bucket: the count of its last touch; 0 if there was none
+
+	// The same for what touches all keys: Clears, and contexts that are adopted.
+	Clears uint64
+	All    time.Duration // when that was
+
+	// The latest time of a touch. Who reads the clock first may come second: times never fall.
+	latest time.Duration
+
+	// On a local node, which has no log: when a bucket was last touched. Its writes don't always take
+	// the replica's lock.
+	at []atomic.Uint64
+}
+
+// touchLog is how many touches are remembered. They have to reach back as far as what neighbours have
+// last heard of this node, which is two seconds while there are writes.
+const touchLog = 1 << 16
+
+type loggedTouch struct {
+	delta.Dot               // zero: it had none
+	prev      uint64        // the count of the touch before in its bucket; 0 if there was none
+	at        time.Duration // monotonic; no earlier than that of the touch before
+}
+
+func NewTouches(local bool, size int) Touches {
+	if local {
+		return Touches{at: make([]atomic.Uint64, delta.NumBuckets)}
+	}
+	return Touches{size: cmp.Or(size, touchLog), Heads: make([]uint64, delta.NumBuckets)}
+}
+
+// Echo is the count that goes with most frames: it is greater than those of all touches before.
+func (t *Touches) Echo() uint64 { return t.Count + 1 }
+
+// Add counts a touch, and chains it to those before.
+func (t *Touches) Add(head *uint64, d delta.Dot, at time.Duration) {
+	t.latest = max(t.latest, at)
+	x := loggedTouch{d, *head, t.latest}
+	if len(t.log) < t.size {
+		t.log = append(t.log, x)
+	} else {
+		t.log[t.Count%uint64(t.size)] = x
+	}
+	t.Count++
+	*head = t.Count
+}
+
+// Note notes when a bucket of a local node was touched.
+func (t *Touches) Note(bucket int, at time.Duration) { delta.Raise(&t.at[bucket], uint64(at)) }
+
+// get returns the touch with a count, if it is remembered.
+func (t *Touches) get(count uint64) (x loggedTouch, ok bool) {
+	if count == 0 || count+uint64(t.size) <= t.Count {
+		return x, false
+	}
+	return t.log[(count-1)%uint64(t.size)], true
+}
+
+// Known reports whether every touch of a chain has a count below an echo, or is one of the dots. What
+// isn't remembered any more, or had no dot, isn't one.
+func (t *Touches) Known(head, echo uint64, dotBytes []delta.Dot) bool {
+	for head > 0 && head >= echo {
+		x, ok := t.get(head)
+		if !ok || x.Dot == (delta.Dot{}) || !slices.Contains(dotBytes, x.Dot) {
+			return false
+		}
+		head = x.prev
+	}
+	return echo > 0
+}
+
+// AppendDots appends the last dots of a chain.
+func (t *Touches) AppendDots(dotBytes []delta.Dot, head uint64) []delta.Dot {
+	for n := 0; n < delta.MaxDots; n++ {
+		x, ok := t.get(head)
+		if !ok {
+			break
+		}
+		if x.Dot != (delta.Dot{}) {
+			dotBytes = append(dotBytes, x.Dot)
+		}
+		head = x.prev
+	}
+	return dotBytes
+}
+
+// Last returns when a bucket was last touched; of what isn't remembered any more, when the oldest touch
+// was that is.
+func (t *Touches) Last(bucket int) time.Duration {
+	if t.at != nil {
+		return time.Duration(t.at[bucket].Load())
+	}
+	head := t.Heads[bucket]
+	if head == 0 {
+		return 0
+	}
+	x, ok := t.get(head)
+	if !ok {
+		x, _ = t.get(t.Count + 1 - uint64(t.size))
+	}
+	return x.at
+}

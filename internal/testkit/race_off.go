@@ -1,0 +1,8 @@
+//go:build !race
+
+package testkit
+
+const (
+	RaceDetector    = false
+	SimDefaultSeeds = 1000
+)

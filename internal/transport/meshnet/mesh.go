@@ -1,0 +1,183 @@
+package meshnet
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/transport"
+)
+
+// A Transport is the transport over weaveworks/mesh. mesh connects, encrypts and finds the ways by
+// others; who is connected, who is dialled, how frames go and how everything ends is decided here, by
+// the parts that New puts together:
+//
+//   - scope: the life of it all, which Close ends
+//   - router, meshRun, guts: mesh's router, and what it lacks
+//   - overlay, admission, asker: the handshake, and which connection lives
+//   - meshConn, ender, lineRests: a connection, how it ends, and what it leaves
+//   - peerTable: who is connected, and who is reached by whom
+//   - watcher, upcalls: who joined, who left
+//   - discovery, book: where others are
+//   - dialTargets, resolver, dialer: whom to dial
+//   - sender, meshReceiver, meshLine: how frames go, and what waits
+//   - topology, logger, accepts: what mesh says, logs and accepts, held within bounds
+//
+// Locks but starting are held for a moment, over nothing that waits. Where two are held, this is their
+// order: that of dialTargets, that of peerTable, then that of book or mesh's own; a meshLine's comes
+// before that of scope.
+type Transport struct {
+	cfg   *Config
+	scope *scope // every goroutine of ours, and every call between us and mesh
+
+	starting sync.Mutex // Start, against Close
+	closing  sync.Once
+	closeErr error
+
+	router   *router
+	overlay  *overlay
+	logger   *logger
+	peers    *peerTable
+	book     *book
+	targets  *dialTargets
+	resolver *resolver
+	dials    *dialer
+	watcher  *watcher
+	upcalls  *upcalls
+	sender   *sender
+	ends     *ender
+	count    *meshCounters
+}
+
+func New(cfg Config) (*Transport, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	self := cfg.PeerID
+	scope, count := newMeshScope(cfg.Log), new(meshCounters)
+	upcalls := &upcalls{scope: scope}
+	accepts, book, rests := newMeshAccepts(), newMeshBook(), newLineRests()
+	peers := newPeerTable(self, cfg.MaxConns, cfg.Now)
+	router := newMeshRouter(&cfg, scope, peers)
+	ends := &ender{scope: scope, peers: peers, router: router}
+	sender := &sender{self: self, peers: peers, count: count}
+	asker := newMeshAsker(scope, sender)
+
+	targets := newDialTargets(self, cfg.Peers, peers)
+	resolver := &resolver{
+		cfg: &cfg, scope: scope, router: router, peers: peers, book: book, targets: targets,
+		look: make(chan struct{}, 1),
+	}
+	dials := &dialer{
+		scope: scope, now: cfg.Now, router: router, peers: peers, targets: targets, sender: sender,
+		hands: make(chan struct{}, dialHands), attempts: make(map[string]*dialAttempt),
+	}
+	discovery := &discovery{
+		self: self, origin: cfg.Origin, scope: scope, peers: peers, book: book,
+		sender: sender, asker: asker, targets: targets, resolver: resolver,
+	}
+	watcher := &watcher{
+		scope: scope, router: router, peers: peers, book: book, rests: rests,
+		upcalls: upcalls, discovery: discovery, targets: targets,
+		wake: make(chan struct{}, 1),
+	}
+	receiver := &meshReceiver{
+		self: self, scope: scope, upcalls: upcalls, sender: sender, discovery: discovery,
+		count: count,
+	}
+	admission := &admission{
+		self: self, scope: scope, peers: peers, router: router, asker: asker, ends: ends,
+		book: book, targets: targets,
+	}
+	hub := &connHub{
+		scope: scope, peers: peers, rests: rests, book: book, targets: targets,
+		watcher: watcher, receiver: receiver,
+	}
+	return &Transport{
+		cfg: &cfg, scope: scope, router: router, peers: peers, book: book,
+		overlay: &overlay{
+			cfg: &cfg, scope: scope, router: router, accepts: accepts, dials: dials,
+			admission: admission, hub: hub, count: count,
+		},
+		logger: &logger{
+			self: self, secret: cfg.Key != nil, scope: scope, router: router, peers: peers,
+			accepts: accepts, dials: dials, count: count,
+		},
+		targets: targets, resolver: resolver, dials: dials, watcher: watcher, upcalls: upcalls,
+		sender: sender, ends: ends, count: count,
+	}, nil
+}
+
+// Start implements transport. After an error the transport can only be closed.
+func (t *Transport) Start(h transport.Handler) error {
+	t.starting.Lock()
+	defer t.starting.Unlock()
+	if !t.scope.enter() {
+		return delta.ErrClosed
+	}
+	defer t.scope.leave()
+	if t.router.run.Load() != nil {
+		return errors.New("bcache: the transport was started before")
+	}
+
+	t.upcalls.to = h
+	if err := t.router.start(t.overlay, t.logger, t.watcher.poke); err != nil {
+		t.upcalls.to = nil
+		t.scope.shut()
+		t.scope.cancel()
+		return fmt.Errorf("bcache: can't listen on %s: %w", t.cfg.ListenAddr, err)
+	}
+	t.scope.spawn(t.watcher.loop)
+	if topology := t.router.run.Load().topology; topology != nil {
+		t.scope.spawn(topology.loop)
+	}
+	t.scope.spawn(t.dials.loop)
+	t.scope.spawn(t.resolver.loop)
+	t.scope.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, t.Addr())
+	return nil
+}
+
+// Addr implements transport.
+func (t *Transport) Addr() string { return t.router.listensOn() }
+
+// Broadcast implements transport.
+func (t *Transport) Broadcast(frame []byte) {
+	if t.scope.enter() {
+		defer t.scope.leave()
+		t.sender.broadcast(frame)
+	}
+}
+
+// Send implements transport.
+func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
+	if !t.scope.enter() {
+		return delta.ErrClosed
+	}
+	defer t.scope.leave()
+	lane := laneFirst
+	if bulk {
+		lane = laneBulk
+	}
+	return t.sender.send(peer, lineItem{kind: itemFrame, bytes: frame, own: true}, lane)
+}
+
+// Supersede implements transport.
+func (t *Transport) Supersede(peer uint64) {
+	if l := t.peers.lineTo(peer); l != nil {
+		l.supersede()
+	}
+}
+
+// Disconnect implements transport.
+func (t *Transport) Disconnect(peer uint64) { t.ends.disconnect(peer) }
+
+// Members implements transport.
+func (t *Transport) Members() []transport.Member { return t.peers.members(t.book.addrOf) }
+
+// Unreached implements transport.
+func (t *Transport) Unreached() []transport.DialFailure { return t.targets.unreached(time.Now()) }
+
+// Stats implements transport.
+func (t *Transport) Stats() transport.Stats { return t.count.stats() }

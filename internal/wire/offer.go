@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The frame that offers a provisional value, and the echoes that go with most frames.
+const (
+	offerOrigin   = 1<<3 | TypeFixed64
+	offerTo       = 2<<3 | TypeFixed64
+	offerSeen     = 3<<3 | TypeVarint
+	offerKey      = 4<<3 | TypeBytes
+	offerKind     = 5<<3 | TypeVarint
+	offerVal      = 6<<3 | TypeBytes
+	offerDeadline = 7<<3 | TypeVarint // deadline
+	offerStale    = 8<<3 | TypeVarint
+	offerRefresh  = 9<<3 | TypeVarint
+	offerDots     = 10<<3 | TypeBytes
+	offerKnown    = 10
+
+	// Of every frame that has them; on the wire, tags of two bytes.
+	echoCount  = 17<<3 | TypeVarint
+	echoOrigin = 18<<3 | TypeFixed64 // where the frame doesn't have the sender's origin anyway
+
+	offerDotSize = 16 // bytes: origin and seq
+)
+
+// An Offer is a provisional value for one node.
+type Offer struct {
+	Origin uint64       // the sender's
+	To     uint64       // the receiver's
+	Seen   uint64       // the receiver's echo that the sender had when the fill began
+	Rec    delta.Record // without a version
+	Dots   []delta.Dot  // of the writes in the key's bucket, and of Clears, that the sender has processed last
+	Echo   uint64       // the sender's
+}
+
+// AppendEcho appends to a whole frame how far its sender has counted its touches.
+func AppendEcho(frame []byte, count uint64) []byte {
+	if count == 0 {
+		return frame
+	}
+	return protowire.AppendVarint(protowire.AppendVarint(frame, uint64(echoCount)), count)
+}
+
+// appendEchoOf does so where the frame doesn't say anyway which life of its sender that is.
+func appendEchoOf(frame []byte, count, origin uint64) []byte {
+	if frame = AppendEcho(frame, count); origin == 0 {
+		return frame
+	}
+	return protowire.AppendFixed64(protowire.AppendVarint(frame, uint64(echoOrigin)), origin)
+}
+
+func AppendOffer(dst []byte, o *Offer) []byte {
+	dst = append(dst, Version, FrameOffer)
+	dst = AppendFixed64(dst, offerOrigin, o.Origin)
+	dst = AppendFixed64(dst, offerTo, o.To)
+	dst = AppendVarint(dst, offerSeen, o.Seen)
+	dst = appendString(dst, offerKey, o.Rec.Key)
+	dst = AppendVarint(dst, offerKind, uint64(o.Rec.Kind))
+	dst = appendString(dst, offerVal, o.Rec.Val)
+	dst = AppendVarint(dst, offerDeadline, uint64(o.Rec.Deadline))
+	dst = AppendVarint(dst, offerStale, uint64(o.Rec.StaleUntil))
+	dst = AppendVarint(dst, offerRefresh, uint64(o.Rec.RefreshFrom))
+	var dotBytes []byte
+	for _, d := range o.Dots {
+		dotBytes = binary.LittleEndian.AppendUint64(dotBytes, d.Origin)
+		dotBytes = binary.LittleEndian.AppendUint64(dotBytes, d.Seq)
+	}
+	return AppendEcho(appendString(dst, offerDots, string(dotBytes)), o.Echo)
+}
+
+// DecodeOffer reads a whole frame of type FrameOffer. Nothing of what it returns aliases it.
+func DecodeOffer(frame []byte) (o Offer, err error) {
+	body, err := frameBody(frame, FrameOffer)
+	if err != nil {
+		return o, err
+	}
+	fields := fieldReader{rest: body, singular: singular(offerKnown)}
+	var key, val, dotBytes []byte
+	var kindOf uint64
+	for len(fields.rest) > 0 {
+		f, err := fields.next()
+		if err != nil {
+			return Offer{}, err
+		}
+		switch f.tag {
+		case offerOrigin:
+			o.Origin = f.x
+		case offerTo:
+			o.To = f.x
+		case offerSeen:
+			o.Seen = f.x
+		case offerKey:
+			key = f.data
+		case offerKind:
+			kindOf = f.x
+		case offerVal:
+			val = f.data
+		case offerDeadline:
+			o.Rec.Deadline = int64(f.x)
+		case offerStale:
+			o.Rec.StaleUntil = int64(f.x)
+		case offerRefresh:
+			o.Rec.RefreshFrom = int64(f.x)
+		case offerDots:
+			dotBytes = f.data
+		case echoCount:
+			o.Echo = f.x
+		default:
+			if err := f.unknown(offerKnown); err != nil {
+				return Offer{}, err
+			}
+		}
+	}
+	switch n := len(key) + len(val); {
+	case o.Origin == 0 || o.To == 0 || n > delta.MaxRecordSize:
+		return Offer{}, fmt.Errorf("%w: an offer of %x to %x, of %d bytes", ErrMalformed, o.Origin, o.To, n)
+	case o.Rec.Deadline < 0 || o.Rec.StaleUntil < 0 || o.Rec.RefreshFrom < 0:
+		return Offer{}, fmt.Errorf("%w: times of an offer", ErrMalformed)
+	case len(dotBytes)%offerDotSize != 0 || len(dotBytes) > 2*delta.MaxDots*offerDotSize:
+		return Offer{}, fmt.Errorf("%w: dots of %d bytes", ErrMalformed, len(dotBytes))
+	case kindOf != uint64(delta.KindValue) && kindOf != uint64(delta.KindNegative):
+		return Offer{}, fmt.Errorf("%w: an offer of kind %d", ErrUnsupported, kindOf)
+	}
+	o.Rec.Key, o.Rec.Kind = string(key), delta.Kind(kindOf)
+	if o.Rec.Kind == delta.KindValue {
+		o.Rec.Val = string(val)
+	}
+	for ; len(dotBytes) > 0; dotBytes = dotBytes[offerDotSize:] {
+		o.Dots = append(o.Dots, delta.Dot{Origin: binary.LittleEndian.Uint64(dotBytes), Seq: binary.LittleEndian.Uint64(dotBytes[8:])})
+	}
+	return o, nil
+}

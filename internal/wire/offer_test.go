@@ -1,0 +1,122 @@
+package wire
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"pgregory.net/rapid"
+)
+
+var (
+	wireOffer = Offer{
+		Origin: wireOrigin, To: wireOther, Seen: 300, Echo: 1 << 40,
+		Rec: delta.Record{
+			Key: "user:\x00\xff", Val: "v",
+			Deadline: testkit.Wall + 60_000, StaleUntil: testkit.Wall + 90_000, RefreshFrom: testkit.Wall,
+		},
+		Dots: []delta.Dot{{Origin: wireOrigin, Seq: 1}, {Origin: wireOther, Seq: delta.MaxSeq}},
+	}
+	wireOfferNegative = Offer{Origin: wireOrigin, To: wireOther, Rec: delta.Record{Kind: delta.KindNegative}}
+	wirePingEcho      = Ping{Id: 1, Origin: wireOrigin, Wall: testkit.Wall, Echo: 300}
+	wirePongEcho      = Pong{Id: 1, Origin: wireOrigin, Wall: testkit.Wall, Echo: 300}
+	wirePongSeq       = Pong{Id: 1, Origin: wireOrigin, Seq: 1 << 40, Wall: testkit.Wall, Echo: 300}
+	wirePingHeld      = Ping{Id: 1, Origin: wireOrigin, Seq: 7, Wall: testkit.Wall, Held: 300}
+	wirePongHeld      = Pong{Id: 1, Origin: wireOrigin, Seq: 1 << 40, Wall: testkit.Wall, Held: 300}
+)
+
+func TestWireOfferRefused(t *testing.T) {
+	frame := AppendOffer(nil, &wireOffer)
+	head := [][]byte{wireFix(1, 1), wireFix(2, 2)}
+	with := func(fields ...[]byte) []byte { return wireFrame(FrameOffer, slices.Concat(head, fields)...) }
+	for name, c := range map[string]struct {
+		frame []byte
+		want  error
+	}{
+		"truncated":       {frame[:len(frame)-1], ErrMalformed},
+		"twice":           {slices.Concat(frame, wireFix(1, 1)), ErrMalformed},
+		"wire type":       {with(wireAny(4, uint64(1))), ErrMalformed},
+		"field 11":        {with(wireAny(11, "")), ErrUnsupported},
+		"field 15":        {with(wireAny(15, "")), ErrUnsupported},
+		"field 16":        {with(wireAny(16, "")), nil},
+		"field 19":        {with(wireAny(19, "")), nil},
+		"no origin":       {wireFrame(FrameOffer, wireFix(2, 1)), ErrMalformed},
+		"no receiver":     {wireFrame(FrameOffer, wireFix(1, 1)), ErrMalformed},
+		"a tombstone":     {with(wireAny(5, uint64(delta.KindTombstone))), ErrUnsupported},
+		"kind of later":   {with(wireAny(5, uint64(99))), ErrUnsupported},
+		"too large":       {with(wireAny(6, strings.Repeat("v", delta.MaxRecordSize+1))), ErrMalformed},
+		"largest":         {with(wireAny(6, strings.Repeat("v", delta.MaxRecordSize))), nil},
+		"deadline":        {with(wireAny(7, uint64(1)<<63)), ErrMalformed},
+		"stale until":     {with(wireAny(8, uint64(1)<<63)), ErrMalformed},
+		"refresh from":    {with(wireAny(9, uint64(1)<<63)), ErrMalformed},
+		"half a dot":      {with(wireAny(10, strings.Repeat("d", 17))), ErrMalformed},
+		"too many dots":   {with(wireAny(10, strings.Repeat("d", 16*(2*delta.MaxDots+1)))), ErrMalformed},
+		"as many as can":  {with(wireAny(10, strings.Repeat("d", 16*2*delta.MaxDots))), nil},
+		"of another type": {AppendTurn(nil, wireAlone), ErrMalformed},
+	} {
+		if _, err := DecodeOffer(c.frame); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(AppendOffer(nil, &Offer{Origin: 1 << 63, To: 1 << 63, Seen: 1 << 63, Echo: 1 << 63,
+		Rec: delta.Record{
+			Val:      strings.Repeat("v", delta.MaxRecordSize),
+			Deadline: 1<<63 - 1, StaleUntil: 1<<63 - 1, RefreshFrom: 1<<63 - 1,
+		},
+		Dots: make([]delta.Dot, 2*delta.MaxDots)})); n > MaxFrame+FrameSlack {
+		t.Errorf("the largest offer has %d bytes", n)
+	}
+}
+
+func TestWireOfferRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		times := rapid.Int64Range(0, 1<<62)
+		o := Offer{
+			Origin: rapid.Uint64Min(1).Draw(t, "origin"), To: rapid.Uint64Min(1).Draw(t, "to"),
+			Seen: rapid.Uint64().Draw(t, "seen"), Echo: rapid.Uint64().Draw(t, "echo"),
+			Rec: delta.Record{
+				Key:         string(rapid.SliceOf(rapid.Byte()).Draw(t, "key")),
+				Kind:        rapid.SampledFrom([]delta.Kind{delta.KindValue, delta.KindNegative}).Draw(t, "kind"),
+				Deadline:    times.Draw(t, "deadline"),
+				StaleUntil:  times.Draw(t, "stale"),
+				RefreshFrom: times.Draw(t, "refresh"),
+			},
+		}
+		if o.Rec.Kind == delta.KindValue {
+			o.Rec.Val = string(rapid.SliceOf(rapid.Byte()).Draw(t, "val"))
+		}
+		for range rapid.IntRange(0, 2*delta.MaxDots).Draw(t, "dots") {
+			o.Dots = append(o.Dots, delta.Dot{Origin: rapid.Uint64().Draw(t, "of"), Seq: rapid.Uint64().Draw(t, "seq")})
+		}
+		if got, err := DecodeOffer(AppendOffer(nil, &o)); err != nil || !reflect.DeepEqual(got, o) {
+			t.Fatalf("%+v, %v, want %+v", got, err, o)
+		}
+	})
+}
+
+func FuzzOffer(f *testing.F) {
+	wireSeeds(f)
+	f.Fuzz(func(t *testing.T, given []byte) {
+		frame := slices.Clone(given)
+		o, err := DecodeOffer(frame)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrUnsupported) {
+				t.Fatal(err)
+			}
+			return
+		}
+		for i := range frame {
+			frame[i] ^= 0xa5 // nothing that was read may change with it
+		}
+		if len(o.Rec.Key)+len(o.Rec.Val)+16*len(o.Dots) > len(given) {
+			t.Fatalf("%+v, of %d bytes", o, len(given))
+		}
+		if again, err := DecodeOffer(AppendOffer(nil, &o)); err != nil || !reflect.DeepEqual(again, o) {
+			t.Fatalf("%+v, encoded and decoded again: %+v, %v", o, again, err)
+		}
+	})
+}

@@ -1,8 +1,0 @@
-//go:build !race
-
-package bcache
-
-const (
-	raceDetector    = false
-	simDefaultSeeds = 1000
-)
