@@ -63,6 +63,8 @@ import (
 )
 
 var (
+	// ErrClosed is returned after [Bcache.Close] by every method that would change something.
+	ErrClosed = delta.ErrClosed
 
 	// ErrUnconfirmed is returned by [Bcache.Close] if some node didn't confirm in time that it has what was
 	// written last.
@@ -240,13 +242,28 @@ func (b *Bcache) Addr() string {
 	return b.peer.transport.Addr()
 }
 
+// Member describes another node of the cluster.
+type Member struct {
+	ID        uint64    // its PeerID
+	Addr      string    // the address that it advertises; "" while unknown
+	Since     time.Time // when it became known, or its connection began
+	Direct    bool      // connected to this node; otherwise reached through others
+	Inbound   bool      // it dialled us; false for a relayed node
+	Encrypted bool      // the connection is encrypted; false for a relayed node
+}
+
 // Members lists the other nodes of the cluster that are known now, sorted by ID. A
 // write that is issued while a node is listed as Direct is sent to it.
-func (b *Bcache) Members() []transport.Member {
+func (b *Bcache) Members() []Member {
 	if b.peer.transport == nil {
 		return nil
 	}
-	return b.peer.transport.Members()
+	members := b.peer.transport.Members()
+	list := make([]Member, len(members))
+	for i, m := range members {
+		list[i] = Member(m)
+	}
+	return list
 }
 
 // Close ends the node. First it announces what was written last, and waits until every directly
@@ -272,7 +289,7 @@ func (b *Bcache) Close() error {
 		b.closeBy = time.Now().Add(callLimit)
 		b.watchers.close()
 		b.calls.Close()
-		b.loads.Close(delta.ErrClosed)
+		b.loads.Close(ErrClosed)
 		b.closeErr = b.peer.close()
 	})
 	if callqueue.CalledBack() { // another Close may wait for who calls this one

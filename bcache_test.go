@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/testkit/live"
 	"go.uber.org/goleak"
@@ -123,7 +122,7 @@ func TestOversizedValueDoesNotStopReplication(t *testing.T) {
 		t.Fatalf("Set = %v", err)
 	}
 	gone(t, nodes[1], "k")
-	largest := strings.Repeat("x", delta.MaxRecordSize-1)
+	largest := strings.Repeat("x", bcache.MaxRecordSize-1)
 	for range 20 {
 		testkit.Ok(t, nodes[0].Set("k", largest, 60))
 	}
@@ -231,7 +230,7 @@ func TestCloseDuringEverything(t *testing.T) {
 						if err == nil {
 							err = b.Delete(key)
 						}
-						if err != nil && !errors.Is(err, delta.ErrClosed) {
+						if err != nil && !errors.Is(err, bcache.ErrClosed) {
 							t.Error(err)
 						}
 						b.Get(key)

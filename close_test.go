@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
@@ -138,13 +137,13 @@ func TestAfterClose(t *testing.T) {
 		testkit.Must(t, a.Close())
 		testkit.Must(t, a.Close())
 		miss(t, a, "k")
-		if err := a.Set("k", "v", 60); !errors.Is(err, delta.ErrClosed) {
+		if err := a.Set("k", "v", 60); !errors.Is(err, ErrClosed) {
 			t.Errorf("Set = %v", err)
 		}
-		if err := a.Set("k", strings.Repeat("x", delta.MaxRecordSize), 60); !errors.Is(err, delta.ErrClosed) {
+		if err := a.Set("k", strings.Repeat("x", MaxRecordSize), 60); !errors.Is(err, ErrClosed) {
 			t.Errorf("Set of too much = %v", err)
 		}
-		if err := a.Delete("k"); !errors.Is(err, delta.ErrClosed) {
+		if err := a.Delete("k"); !errors.Is(err, ErrClosed) {
 			t.Errorf("Delete = %v", err)
 		}
 		val, err := a.GetWithFiller("k", func(string) (string, error) { return "filled", nil }, 60)

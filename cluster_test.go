@@ -212,7 +212,7 @@ func TestClusterTooLargeDeletesEverywhere(t *testing.T) {
 		testkit.Must(t, big.Set("k", "old", 60))
 		synctest.Wait()
 		get(t, small, "k", "old")
-		if err := big.Set("k", strings.Repeat("x", delta.MaxRecordSize), 60); !errors.Is(err, ErrTooLarge) {
+		if err := big.Set("k", strings.Repeat("x", MaxRecordSize), 60); !errors.Is(err, ErrTooLarge) {
 			t.Fatalf("Set = %v, want ErrTooLarge", err)
 		}
 		synctest.Wait()
@@ -222,7 +222,7 @@ func TestClusterTooLargeDeletesEverywhere(t *testing.T) {
 		// The largest record travels; a node that can't hold it gives up the old value.
 		testkit.Must(t, small.Set("k", "old", 60))
 		synctest.Wait()
-		value := strings.Repeat("x", delta.MaxRecordSize-1)
+		value := strings.Repeat("x", MaxRecordSize-1)
 		testkit.Must(t, big.Set("k", value, 60))
 		synctest.Wait()
 		get(t, big, "k", value)

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/transport/meshnet"
 )
@@ -236,7 +235,7 @@ const (
 	// Every node connects to all others: this bounds strangers, not sensible clusters.
 	defaultMaxConns = 256
 
-	minMaxPending = 2 * delta.MaxRecordSize
+	minMaxPending = 2 * MaxRecordSize
 
 	// A small cache still needs room for the writes of a short partition; a large
 	// one needn't remember each of its keys to catch up.

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
@@ -84,7 +83,7 @@ func TestCopiesOfItsOwn(t *testing.T) {
 			return func(key string) { testkit.Must(t, b.Delete(cutOut(key))) }
 		}},
 		{"the key of a value that is too large", 0, func(b *Bcache) func(string) {
-			return func(key string) { _ = b.Set(cutOut(key), strings.Repeat("v", delta.MaxRecordSize), 60) }
+			return func(key string) { _ = b.Set(cutOut(key), strings.Repeat("v", MaxRecordSize), 60) }
 		}},
 		{"values that were deleted", 0, func(b *Bcache) func(string) {
 			return func(key string) {

@@ -31,7 +31,7 @@ func TestDeleteMany(t *testing.T) {
 			testkit.Must(t, nodes[0].Set(key, "v", 60))
 		}
 		synctest.Wait()
-		long := strings.Repeat("x", delta.MaxRecordSize+1)
+		long := strings.Repeat("x", MaxRecordSize+1)
 		keys = append([]string{long, "absent", "k7"}, keys...)
 		err := nodes[1].DeleteMany(keys)
 		var errs KeyErrors
@@ -54,7 +54,7 @@ func TestDeleteMany(t *testing.T) {
 		testkit.Must(t, nodes[1].DeleteMany(nil))
 		testkit.Must(t, nodes[1].Close())
 		for _, keys := range [][]string{nil, {"k"}, {long}} {
-			if err := nodes[1].DeleteMany(keys); !errors.Is(err, delta.ErrClosed) {
+			if err := nodes[1].DeleteMany(keys); !errors.Is(err, ErrClosed) {
 				t.Errorf("after Close: %.100v", err)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 )
 
 const (
+	// MaxRecordSize is how many bytes a key and its value may have together: 1 MiB.
+	MaxRecordSize = delta.MaxRecordSize
 
 	// EntryOverhead is how many bytes an entry counts for MaxBytes beside its key and value. It is about
 	// what the bookkeeping takes.
@@ -57,7 +59,7 @@ func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
 // can't be reached deletes it when it is reached again. The error is [ErrClosed], or [ErrTooLarge] for a
 // key that is longer than MaxRecordSize, which no node can hold.
 func (b *Bcache) Delete(key string) error {
-	if len(key) > delta.MaxRecordSize {
+	if len(key) > MaxRecordSize {
 		return ErrTooLarge
 	}
 	return b.peer.replica.Delete(b.peer.instant(), key)
@@ -82,7 +84,7 @@ func (b *Bcache) refuse(key string) error {
 // tooLarge tells whether no node, or not this one, could hold the entry.
 func (b *Bcache) tooLarge(key, val string) bool {
 	size := len(key) + len(val)
-	return size > delta.MaxRecordSize || b.maxBytes > 0 && int64(size)+EntryOverhead > b.maxBytes
+	return size > MaxRecordSize || b.maxBytes > 0 && int64(size)+EntryOverhead > b.maxBytes
 }
 
 // DeleteMany is [Bcache.Delete] for many keys: a hundred thousand are fine. They are deleted one after
@@ -102,7 +104,7 @@ func (b *Bcache) deleteMany(prefix string, keys []string) error {
 		recs = recs[:0]
 		for bytes := 0; len(keys) > 0 && len(recs) < replica.ApplyBatch && bytes < replica.ApplyBytes; keys = keys[1:] {
 			key := keys[0]
-			if len(prefix)+len(key) > delta.MaxRecordSize {
+			if len(prefix)+len(key) > MaxRecordSize {
 				tooLarge[key] = ErrTooLarge
 				continue
 			}
@@ -116,7 +118,7 @@ func (b *Bcache) deleteMany(prefix string, keys []string) error {
 	}
 	switch {
 	case b.closed.Load():
-		return delta.ErrClosed // also if there was nothing to delete
+		return ErrClosed // also if there was nothing to delete
 	case len(tooLarge) > 0:
 		return tooLarge
 	}

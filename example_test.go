@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/sirupsen/logrus"
 )
 
@@ -412,7 +411,7 @@ func ExampleBcache_DeleteMany() {
 			log.Fatal(err)
 		}
 	}
-	err = cache.DeleteMany([]string{"a", strings.Repeat("x", delta.MaxRecordSize+1), "c"})
+	err = cache.DeleteMany([]string{"a", strings.Repeat("x", bcache.MaxRecordSize+1), "c"})
 	var failed bcache.KeyErrors
 	fmt.Println(errors.As(err, &failed), len(failed), errors.Is(err, bcache.ErrTooLarge))
 	fmt.Println(cache.Len())

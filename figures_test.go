@@ -20,7 +20,7 @@ import (
 // What the documents say in figures is what the code says: here a figure that changes is noticed.
 func TestFiguresInDocuments(t *testing.T) {
 	for _, f := range []struct{ file, says string }{
-		{"promises", "`MaxRecordSize` (" + mib(delta.MaxRecordSize) + ")"},
+		{"promises", "`MaxRecordSize` (" + mib(MaxRecordSize) + ")"},
 		{"promises", "bucket (there are " + thousands(delta.NumBuckets) + ")"},
 		{"promises", "at most " + thousands(maxFillsOfMany) + " `Fill`s at a time"},
 		{"promises", fmt.Sprintf("waits %v seconds for the answers at most", confirmTimeout.Seconds())},

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/keyhash"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
@@ -130,7 +129,7 @@ func TestFillWithoutTTLIsNotCached(t *testing.T) {
 
 func TestFillTooLargeIsReturned(t *testing.T) {
 	b := localNode(t)
-	big := strings.Repeat("x", delta.MaxRecordSize)
+	big := strings.Repeat("x", MaxRecordSize)
 	val, err := b.GetWithFiller("k", func(string) (string, error) { return big, nil }, 60)
 	if val != big || err != nil {
 		t.Errorf("len %d, %v", len(val), err)

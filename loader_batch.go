@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/lease"
 )
@@ -99,7 +98,7 @@ func (b *loadBatch) work() {
 		var free chan struct{}
 		if s.wants() && !hasSlot && filling == nil {
 			if free = slots; b.run.Background {
-				b.run.Close(delta.ErrClosed)
+				b.run.Close(ErrClosed)
 			}
 		}
 		timer.Reset(s.wait)

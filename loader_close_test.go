@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -152,7 +151,7 @@ func TestLoaderClose(t *testing.T) {
 		synctest.Wait()
 		testkit.Must(t, b.Close())
 		synctest.Wait()
-		if ended != delta.ErrClosed {
+		if ended != ErrClosed {
 			t.Errorf("the fill in the background ended with %v", ended)
 		}
 		loaded(t, l, "k", "v")

@@ -178,8 +178,8 @@ func (c *LoaderConfig) validate() error {
 	if c.Fill == nil && c.FillMany == nil {
 		wrong("Fill and FillMany are nil: one of them must be set")
 	}
-	if len(c.Prefix) >= delta.MaxRecordSize {
-		wrong("Prefix has %d bytes: must have less than %d", len(c.Prefix), delta.MaxRecordSize)
+	if len(c.Prefix) >= MaxRecordSize {
+		wrong("Prefix has %d bytes: must have less than %d", len(c.Prefix), MaxRecordSize)
 	}
 	if c.TTL <= 0 || c.TTL > maxLoaderTime && c.TTL != NoExpiry {
 		wrong("TTL is %v: must be positive and at most %v, or NoExpiry", c.TTL, maxLoaderTime)

@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
@@ -121,7 +120,7 @@ func fillsLeft(b *Bcache) int { return b.store.Fills.Len() }
 
 // Every fill that is begun is ended, whatever becomes of it.
 func TestLoaderFillsEnd(t *testing.T) {
-	big := strings.Repeat("x", delta.MaxRecordSize)
+	big := strings.Repeat("x", MaxRecordSize)
 	for name, fl := range map[string]func(context.Context) (Loaded, error){
 		"value":     func(context.Context) (Loaded, error) { return Loaded{Value: "v"}, nil },
 		"uncached":  func(context.Context) (Loaded, error) { return Loaded{Value: "v", TTL: -1}, nil },

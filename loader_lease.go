@@ -58,7 +58,7 @@ func (k *keyFill) slot() (res Result, answered bool) {
 		return Result{}, false
 	}
 	if k.Run.Background {
-		k.Run.Close(delta.ErrClosed)
+		k.Run.Close(ErrClosed)
 	}
 	for {
 		select {

@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -175,7 +174,7 @@ func TestLoaderConfig(t *testing.T) {
 	b := localNode(t)
 	_, err := NewLoader(b, LoaderConfig{Jitter: 1.5, RefreshAhead: 1, StaleFor: -1, StaleOnErrorFor: -1,
 		RetryAfter: -1, NegativeTTL: -1, FillTimeout: NoExpiry, Settle: NoExpiry, BatchSize: -1,
-		MaxConcurrent: -1, Prefix: strings.Repeat("p", delta.MaxRecordSize)})
+		MaxConcurrent: -1, Prefix: strings.Repeat("p", MaxRecordSize)})
 	if !errors.Is(err, ErrConfig) {
 		t.Fatal(err)
 	}

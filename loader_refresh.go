@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-
-	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // A refresher begins the fills in the background, for which nobody waits.
@@ -76,7 +74,7 @@ func (r *refresher) nextBatch(ctx context.Context, keys *cursor, size int) *load
 			}
 		}
 		if l.cache.closed.Load() { // meanwhile; if it comes later, Close finds them
-			b.run.Close(delta.ErrClosed)
+			b.run.Close(ErrClosed)
 		}
 		if len(b.waiting) > 0 {
 			return b

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -350,7 +349,7 @@ func TestLoaderUnderLoad(t *testing.T) {
 
 func TestLoaderTooLarge(t *testing.T) {
 	b := localNode(t)
-	big := strings.Repeat("x", delta.MaxRecordSize)
+	big := strings.Repeat("x", MaxRecordSize)
 	l := newLoader(t, b, func(context.Context, string) (Loaded, error) { return Loaded{Value: big}, nil })
 	loaded(t, l, "k", big)
 	miss(t, b, "k")

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -123,11 +122,11 @@ func TestLoaderWriteErrors(t *testing.T) {
 		b := localNode(t)
 		l := newLoader(t, b, (&testDB{}).fill, func(c *LoaderConfig) { c.Prefix = "p:" })
 		testkit.Must(t, l.Set("k", "v", 0))
-		if err := l.Set("k", strings.Repeat("v", delta.MaxRecordSize-2), 0); err != ErrTooLarge {
+		if err := l.Set("k", strings.Repeat("v", MaxRecordSize-2), 0); err != ErrTooLarge {
 			t.Error(err)
 		}
 		miss(t, b, "p:k")
-		long := strings.Repeat("k", delta.MaxRecordSize-1) // it is too long with the Prefix
+		long := strings.Repeat("k", MaxRecordSize-1) // it is too long with the Prefix
 		for _, err := range []error{l.Set(long, "", 0), l.Set(long, "", -1), l.Delete(long)} {
 			if err != ErrTooLarge {
 				t.Error(err)
@@ -148,7 +147,7 @@ func TestLoaderWriteErrors(t *testing.T) {
 		miss(t, b, "p:1")
 		testkit.Must(t, b.Close())
 		for _, err := range []error{l.Set("k", "v", 0), l.Set("k", "v", -1), l.Delete("k"), l.DeleteMany([]string{"k"})} {
-			if err != delta.ErrClosed {
+			if err != ErrClosed {
 				t.Error(err)
 			}
 		}

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // The writes of a local node aren't serialised where they needn't be. Still no key ever goes back
@@ -88,7 +86,7 @@ func TestLocalWritesConcurrently(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := b.Set("0", "late", 60); err != delta.ErrClosed {
+		if err := b.Set("0", "late", 60); err != ErrClosed {
 			t.Errorf("Set after Close: %v", err)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
@@ -70,7 +69,7 @@ func TestMinPeers(t *testing.T) {
 				synctest.Wait()
 				testkit.Must(t, a.Ready())
 				testkit.Must(t, b.Close())
-				if err := b.Ready(); !errors.Is(err, delta.ErrClosed) {
+				if err := b.Ready(); !errors.Is(err, ErrClosed) {
 					t.Errorf("Ready after Close = %v", err)
 				}
 			})

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // ErrNotSynced is wrapped by the errors of [Bcache.Ready] and [Bcache.WaitSynced] while the node isn't
@@ -30,7 +28,7 @@ var ErrNotSynced = errors.New("bcache: not synced yet")
 // whether other nodes are connected, unless MinPeers is set; see [Bcache.Members].
 func (b *Bcache) Ready() error {
 	if b.closed.Load() {
-		return delta.ErrClosed
+		return ErrClosed
 	}
 	if reason := b.peer.replica.Unsynced(b.peer.instant()); reason != "" {
 		return fmt.Errorf("%w: %s", ErrNotSynced, reason)
@@ -46,7 +44,7 @@ func (b *Bcache) WaitSynced(ctx context.Context) error {
 		moved, ended := b.peer.news.Next(), ctx.Err() != nil
 		err := b.Ready()
 		switch {
-		case err == nil, errors.Is(err, delta.ErrClosed):
+		case err == nil, errors.Is(err, ErrClosed):
 			return err
 		case ended:
 			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))

@@ -133,16 +133,16 @@ func TestWaitSyncedErrors(t *testing.T) {
 		go func() { closed <- b.WaitSynced(context.Background()) }()
 		synctest.Wait()
 		testkit.Must(t, b.Close())
-		if err := <-closed; !errors.Is(err, delta.ErrClosed) {
+		if err := <-closed; !errors.Is(err, ErrClosed) {
 			t.Errorf("WaitSynced during Close = %v", err)
 		}
-		if err := b.Ready(); !errors.Is(err, delta.ErrClosed) {
+		if err := b.Ready(); !errors.Is(err, ErrClosed) {
 			t.Errorf("Ready after Close = %v", err)
 		}
-		if err := b.WaitSynced(context.Background()); !errors.Is(err, delta.ErrClosed) {
+		if err := b.WaitSynced(context.Background()); !errors.Is(err, ErrClosed) {
 			t.Errorf("WaitSynced after Close = %v", err)
 		}
-		if err := b.Clear(); !errors.Is(err, delta.ErrClosed) {
+		if err := b.Clear(); !errors.Is(err, ErrClosed) {
 			t.Errorf("Clear after Close = %v", err)
 		}
 	})

@@ -3,8 +3,6 @@ package bcache
 import (
 	"sync/atomic"
 	"time"
-
-	"github.com/iwanbk/bcache/internal/replica"
 )
 
 // Stats are a node's figures. A counter counts since New and never goes back; a gauge tells the present.
@@ -89,7 +87,7 @@ type Stats struct {
 	StuckCut uint64 // counter: connections cut because nothing came any more
 	SkewCut  uint64 // counter: connections cut because the clocks had come to differ
 
-	Peers []replica.Peer // the directly connected nodes, by PeerID
+	Peers []PeerStats // the directly connected nodes, by PeerID
 
 	// What is dropped is repaired, or costs misses.
 	DroppedOutbox     uint64 // counter: writes not sent at once because the outbox was full
@@ -98,6 +96,16 @@ type Stats struct {
 	DroppedTombstones uint64 // counter: tombstones collected before DeletionDelay, at their bound
 	DroppedIntervals  uint64 // counter: gaps beyond what is kept track of per origin
 	DroppedOrigins    uint64 // counter: origins beyond what is kept track of
+}
+
+// PeerStats are figures about a directly connected node.
+type PeerStats struct {
+	ID     uint64        // its PeerID
+	Lag    time.Duration // age of the newest write of it that this node has, by this node's clock; -1 if there is none
+	Silent time.Duration // since something came from it
+	Synced bool          // it says that it is
+	Behind bool          // it has something that this node lacks
+	Late   time.Duration // for how long a write of it has been lacking here, as far as is known; 0 if none has
 }
 
 // fillCounters count the fills of a node, and what Loaders do.
@@ -139,10 +147,12 @@ func (b *Bcache) Stats() Stats {
 		SyncTook: n.SyncTook,
 		Synced:   g.Synced, SyncedFrom: g.SyncedFrom,
 		Syncing: g.Syncing, Serving: g.Serving, StuckCut: n.Stuck, SkewCut: n.RefusedSkewPeers,
-		Peers:         g.Peers,
 		DroppedOutbox: n.DroppedOutbox, DroppedMessages: n.DroppedSends,
 		DroppedTombstones: c.TombstonesDropped,
 		DroppedIntervals:  n.DroppedIntervals, DroppedOrigins: n.DroppedOrigins,
+	}
+	for _, p := range g.Peers {
+		s.Peers = append(s.Peers, PeerStats(p))
 	}
 	if t := b.peer.transport; t != nil {
 		ts := t.Stats()

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
@@ -155,7 +154,7 @@ func TestSubscribeLost(t *testing.T) {
 
 // What waits is bounded in bytes too, however large the keys and values are; one event always fits.
 func TestSubscribeLostBytes(t *testing.T) {
-	for _, size := range []int{0, 512 << 10, delta.MaxRecordSize - 10} {
+	for _, size := range []int{0, 512 << 10, MaxRecordSize - 10} {
 		synctest.Test(t, func(t *testing.T) {
 			b := localNode(t)
 			var r recorder

@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -230,16 +229,16 @@ func TestTypedRaw(t *testing.T) {
 		}
 		v[0] = 7 // it is the caller's own
 	}
-	big := make([]byte, delta.MaxRecordSize)
+	big := make([]byte, MaxRecordSize)
 	if err := typed.Set("k", big, 0); err != ErrTooLarge {
 		t.Error(err)
 	}
 	miss(t, b, "k")
 	testkit.Must(t, b.Close())
-	if err := typed.Set("k", nil, 0); err != delta.ErrClosed {
+	if err := typed.Set("k", nil, 0); err != ErrClosed {
 		t.Error(err)
 	}
-	if err := typed.Set("k", big, 0); err != delta.ErrClosed {
+	if err := typed.Set("k", big, 0); err != ErrClosed {
 		t.Error(err)
 	}
 }

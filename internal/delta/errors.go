@@ -4,5 +4,5 @@ import (
 	"errors"
 )
 
-// ErrClosed is returned after [Bcache.Close] by every method that would change something.
+// ErrClosed is returned after Close by every method that would change something.
 var ErrClosed = errors.New("bcache: closed")

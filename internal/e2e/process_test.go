@@ -20,7 +20,6 @@ import (
 
 	"github.com/iwanbk/bcache"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
 )
 
 // A process is a node that runs in a process of its own, in one life after the other.
@@ -180,7 +179,7 @@ func (p *process) rss() (bytes int, err error) {
 
 // lists says which other nodes p is directly connected to, by PeerID.
 func (p *process) lists() (map[uint64]bool, error) {
-	var members []transport.Member
+	var members []bcache.Member
 	err := p.ask(&members, "members")
 	direct := map[uint64]bool{}
 	for _, m := range members {

@@ -2,13 +2,14 @@ package testkit
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
 func Document(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile(name)
+	b, err := os.ReadFile(filepath.Join(root(t), name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,4 +39,21 @@ func Table(t *testing.T, name, table string) (header []string, rows [][]string) 
 		}
 	}
 	return header, rows
+}
+
+// root is the folder of the module, from wherever in it a test runs.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, missing := os.Stat(filepath.Join(dir, "go.mod")); missing == nil {
+			return dir
+		}
+		if filepath.Dir(dir) == dir {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	t.Fatalf("there is no go.mod above this test: %v", err)
+	return ""
 }

@@ -80,6 +80,7 @@ type Handler interface {
 }
 
 var (
+	ErrClosed      = errors.New("bcache: the transport is closed")
 	ErrUnknownPeer = errors.New("bcache: no such peer")
 	ErrQueueFull   = errors.New("bcache: the peer's queue is full")
 )

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/transport"
 )
 
 // Close while everything else is under way: Start, broadcasts, sends, handlers that
@@ -55,7 +55,7 @@ func TestMeshCloseRaces(t *testing.T) {
 		}
 		started := make(chan struct{})
 		wg.Go(func() {
-			if err := a.Start(a.h); err != nil && !errors.Is(err, delta.ErrClosed) && i%3 != 0 {
+			if err := a.Start(a.h); err != nil && !errors.Is(err, transport.ErrClosed) && i%3 != 0 {
 				t.Errorf("Start: %v", err)
 			}
 			close(started)
@@ -81,7 +81,7 @@ func TestMeshCloseRaces(t *testing.T) {
 		if d := time.Since(begin); d > 2*time.Second {
 			t.Errorf("Close took %v", d)
 		}
-		if err := a.Send(0xb, frame, false); !errors.Is(err, delta.ErrClosed) {
+		if err := a.Send(0xb, frame, false); !errors.Is(err, transport.ErrClosed) {
 			t.Errorf("Send after Close: %v", err)
 		}
 		l, err := net.Listen("tcp", addr)

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/transport"
 )
 
@@ -115,7 +114,7 @@ func (t *Transport) Start(h transport.Handler) error {
 	t.starting.Lock()
 	defer t.starting.Unlock()
 	if !t.scope.enter() {
-		return delta.ErrClosed
+		return transport.ErrClosed
 	}
 	defer t.scope.leave()
 	if t.router.run.Load() != nil {
@@ -153,7 +152,7 @@ func (t *Transport) Broadcast(frame []byte) {
 // Send implements transport.
 func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
 	if !t.scope.enter() {
-		return delta.ErrClosed
+		return transport.ErrClosed
 	}
 	defer t.scope.leave()
 	lane := laneFirst

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport"
@@ -379,7 +378,7 @@ func TestMeshPortInUse(t *testing.T) {
 	}
 	n := meshNew(t, 1, nil) // never started
 	closeAll(t, n)
-	if err := n.Start(n.h); !errors.Is(err, delta.ErrClosed) {
+	if err := n.Start(n.h); !errors.Is(err, transport.ErrClosed) {
 		t.Errorf("Start after Close: %v", err)
 	}
 }
