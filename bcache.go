@@ -52,7 +52,6 @@ import (
 
 	"github.com/iwanbk/bcache/internal/callqueue"
 	"github.com/iwanbk/bcache/internal/delta"
-	"github.com/iwanbk/bcache/internal/env"
 	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/keyhash"
 	"github.com/iwanbk/bcache/internal/linelog"
@@ -113,15 +112,12 @@ func New(cfg Config) (*Bcache, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return newBcache(cfg.withDefaults(), env.Env{})
+	return newBcache(cfg.withDefaults())
 }
 
 // newBcache starts a node from a configuration that is valid and has its defaults.
-func newBcache(cfg Config, e env.Env) (b *Bcache, err error) {
-	now := e.Now
-	if now == nil {
-		now = time.Now
-	}
+func newBcache(cfg Config) (b *Bcache, err error) {
+	now := cfg.Env.Clock()
 	log := linelog.New(cfg.Logger, now)
 	defer func() {
 		if err != nil {
@@ -133,8 +129,8 @@ func newBcache(cfg Config, e env.Env) (b *Bcache, err error) {
 	origin := newOrigin()
 	var t transport.Transport
 	if cfg.ListenAddr != "" {
-		if e.Transport != nil {
-			t, err = e.Transport(cfg.PeerID, origin, log)
+		if place := cfg.Env.Transport(); place != nil {
+			t, err = place(cfg.PeerID, origin, log)
 		} else {
 			t, err = newTransport(cfg, origin, log, now)
 		}
@@ -173,6 +169,7 @@ func newBcache(cfg Config, e env.Env) (b *Bcache, err error) {
 	if t != nil {
 		warnIfOpen(&cfg, t.Addr(), log)
 	}
+	cfg.Env.Started(b.peer.replica)
 	return b, nil
 }
 

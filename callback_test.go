@@ -508,11 +508,10 @@ func TestNewFailsAndHasLogged(t *testing.T) {
 		var lines testkit.Log
 		lines.Hook = func() { time.Sleep(time.Second) }
 		errBusy := errors.New("the port is in use")
-		_, err := newBcache(Config{ListenAddr: ":1", MaxKeys: 1, Logger: &lines}, env.Env{
-			Transport: func(_, _ uint64, log *linelog.Log) (transport.Transport, error) {
-				log.Printf(0, "it begins")
-				return nil, errBusy
-			}})
+		_, err := New(Config{ListenAddr: ":1", MaxKeys: 1, Logger: &lines, Env: env.New(time.Now, func(_, _ uint64, log *linelog.Log) (transport.Transport, error) {
+			log.Printf(0, "it begins")
+			return nil, errBusy
+		}, nil)})
 		if !errors.Is(err, errBusy) {
 			t.Error(err)
 		}

@@ -271,7 +271,7 @@ func TestClusterLargeBatchIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := memnet.New()
 		largest := 0
-		net.Filter = func(_, _ uint64, frame []byte) bool { largest = max(largest, len(frame)); return true }
+		net.Filter(func(_, _ uint64, frame []byte) bool { largest = max(largest, len(frame)); return true })
 		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
 		synctest.Wait()
 		val := strings.Repeat("x", 100_000)
@@ -292,11 +292,11 @@ func TestClusterIsSilentWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := memnet.New()
 		var frames, bytes atomic.Int64
-		net.Filter = func(_, _ uint64, frame []byte) bool {
+		net.Filter(func(_, _ uint64, frame []byte) bool {
 			frames.Add(1)
 			bytes.Add(int64(len(frame)))
 			return true
-		}
+		})
 		a, _ := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
 		synctest.Wait()
 		for i := range 1000 {
@@ -319,10 +319,7 @@ func TestClusterMalformedFrames(t *testing.T) {
 		net, nodes := three(t)
 		good := wire.AppendDelta(nil, 77, 1, []delta.Record{{Key: "k", Val: "v", Version: delta.Version{Stamp: delta.StampOf(time.Now().UnixMilli()), Origin: 77}}})
 		send := func(frame []byte) {
-			net.Mu.Lock()
-			defer net.Mu.Unlock()
-			to := net.Nodes[2]
-			to.Enqueue(func() { to.H.Receive(1, frame) })
+			net.Node(2).Inject(1, frame)
 		}
 		for n := range len(good) {
 			send(good[:n])

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/env"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/transport/meshnet"
 )
@@ -107,6 +108,10 @@ type Config struct {
 	// that missed no more than that is sent what it missed; a node that missed more needs a full sync. 0
 	// means MaxKeys, but no less than 65,536 and no more than 1,048,576.
 	LogSize int
+
+	// Env is for package bcachetest, which runs nodes on a network in memory. No other package can make
+	// one.
+	Env *env.Env `json:"-"`
 }
 
 const (

@@ -81,7 +81,8 @@ func TestDeleteManyYields(t *testing.T) {
 			}
 			return time.Now()
 		}
-		b, err := newBcache(cfg, onNet(net, now))
+		cfg.Env = onNet(net, now)
+		b, err := New(cfg)
 		testkit.Must(t, err)
 		defer b.Close()
 		watching = true

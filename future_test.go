@@ -16,7 +16,7 @@ func TestFutureOfANodeThatRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := memnet.New()
 		var down atomic.Bool
-		n.Filter = func(_, _ uint64, _ []byte) bool { return !down.Load() }
+		n.Filter(func(_, _ uint64, _ []byte) bool { return !down.Load() })
 		var skew atomic.Int64
 		a := memNodeAt(t, n, 1, &skew)
 		b := memNode(t, n, 2, 0)

@@ -115,9 +115,7 @@ func TestLeaseHolderDies(t *testing.T) {
 		x := leaseUnderWay(t)
 		wait := x.others(t, x.holder)
 		testkit.Advance(time.Second)
-		x.net.Mu.Lock()
-		x.net.Filter = func(from, to uint64, _ []byte) bool { return from != 2 && to != 2 }
-		x.net.Mu.Unlock()
+		x.net.Filter(func(from, to uint64, _ []byte) bool { return from != 2 && to != 2 })
 		x.net.Relink = time.Hour
 		for id := uint64(1); id <= 5; id++ {
 			if id != 2 {
@@ -135,9 +133,7 @@ func TestLeaseHolderHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = 4 * time.Second })
 		wait := x.others(t, x.holder)
-		x.net.Mu.Lock()
-		x.net.Filter = func(from, _ uint64, _ []byte) bool { return from != 2 }
-		x.net.Mu.Unlock()
+		x.net.Filter(func(from, _ uint64, _ []byte) bool { return from != 2 })
 		if took := wait(); took != 4*time.Second+fill.FillSlack+x.db.took || x.db.asked() != 5 {
 			t.Errorf("%d queries, %v", x.db.asked(), took)
 		}
@@ -163,9 +159,7 @@ func TestLeaseGranterHangs(t *testing.T) {
 		x := leaseUnderWay(t, func(c *LoaderConfig) { c.FillTimeout = 10 * time.Second })
 		x.db.took = 10 * time.Millisecond
 		wait := x.others(t, x.holder, x.granter, 4)
-		x.net.Mu.Lock()
-		x.net.Filter = func(from, _ uint64, _ []byte) bool { return from != 1 }
-		x.net.Mu.Unlock()
+		x.net.Filter(func(from, _ uint64, _ []byte) bool { return from != 1 })
 		start := time.Now()
 		loaded(t, x.ls[4], x.key, "v")
 		if took := time.Since(start); took != lease.Reach+x.db.took {

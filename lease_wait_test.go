@@ -108,9 +108,9 @@ func TestLeaseNobodyWaitsForTwoFailures(t *testing.T) {
 			})
 			key := keyGrantedBy(t, bs, 0)
 			if how == "says nothing" { // the first one's messages are lost when it has the lease
-				net.Filter = func(from, to uint64, frame []byte) bool {
+				net.Filter(func(from, to uint64, frame []byte) bool {
 					return from != 2 || frame[1] != wire.FrameLease || lost.Add(1) < 2
-				}
+				})
 			}
 			ctx, cancel := t.Context(), func() {}
 			if how == "is given up by deadline" {

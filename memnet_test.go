@@ -27,7 +27,8 @@ func memNodeAt(t *testing.T, n *memnet.Net, id uint64, skew *atomic.Int64, edit 
 		e(&cfg)
 	}
 	now := func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
-	b, err := newBcache(cfg.withDefaults(), onNet(n, now))
+	cfg.Env = onNet(n, now)
+	b, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +37,9 @@ func memNodeAt(t *testing.T, n *memnet.Net, id uint64, skew *atomic.Int64, edit 
 }
 
 // onNet is the outside of a node of the net.
-func onNet(n *memnet.Net, now func() time.Time) env.Env {
-	return env.Env{Now: now, Transport: func(id, origin uint64, _ *linelog.Log) (transport.Transport, error) {
+func onNet(n *memnet.Net, now func() time.Time) *env.Env {
+	place := func(id, origin uint64, _ *linelog.Log) (transport.Transport, error) {
 		return n.Transport(id, origin), nil
-	}}
+	}
+	return env.New(now, place, nil)
 }

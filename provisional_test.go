@@ -208,9 +208,7 @@ func TestProvisionalIsShared(t *testing.T) {
 		}
 
 		// Node 3's write doesn't reach node 1 before its fill has ended.
-		net.Mu.Lock()
-		net.Filter = func(from, to uint64, _ []byte) bool { return from != 3 || to != 1 }
-		net.Mu.Unlock()
+		net.Filter(func(from, to uint64, _ []byte) bool { return from != 3 || to != 1 })
 		testkit.Must(t, nodes[2].Delete("k"))
 		synctest.Wait()
 		got, err := nodes[0].GetWithFiller("k", func(string) (string, error) { return "old", nil }, 60)

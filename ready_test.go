@@ -182,10 +182,7 @@ func TestClear(t *testing.T) {
 
 		// An old frame brings nothing back, also where Clear came with the sync.
 		old := delta.Record{Key: "1", Val: "old", Version: delta.Version{Stamp: delta.StampOf(time.Now().Add(-7 * time.Second).UnixMilli()), Origin: 77}}
-		net.Mu.Lock()
-		to := net.Nodes[4]
-		net.Mu.Unlock()
-		to.Enqueue(func() { to.H.Receive(1, wire.AppendDelta(nil, 77, 1, []delta.Record{old})) })
+		net.Node(4).Inject(1, wire.AppendDelta(nil, 77, 1, []delta.Record{old}))
 		synctest.Wait()
 		miss(t, late, "1")
 	})

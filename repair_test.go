@@ -17,11 +17,9 @@ import (
 // losing has a net lose the deltas to a node while lose is true.
 func losing(net *memnet.Net, node uint64) (lose *atomic.Bool) {
 	lose = new(atomic.Bool)
-	net.Mu.Lock()
-	defer net.Mu.Unlock()
-	net.Filter = func(_, to uint64, frame []byte) bool {
+	net.Filter(func(_, to uint64, frame []byte) bool {
 		return !lose.Load() || to != node || frame[1] != wire.FrameDelta
-	}
+	})
 	return lose
 }
 

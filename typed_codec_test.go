@@ -81,9 +81,7 @@ func TestLoaderCodecGoexitKeepsNoSlot(t *testing.T) {
 			c.Codec = moody{"", &exits}
 			c.Loader.MaxConcurrent, c.Loader.ClusterWide = 1, true
 		})
-		net.Mu.Lock()
-		net.Filter = func(from, _ uint64, _ []byte) bool { return from != 1 } // it doesn't answer for a while
-		net.Mu.Unlock()
+		net.Filter(func(from, _ uint64, _ []byte) bool { return from != 1 }) // it doesn't answer for a while
 		key := keyGrantedBy(t, bs, 0)
 		go typed.Get(t.Context(), key)
 		synctest.Wait()

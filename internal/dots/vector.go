@@ -242,3 +242,13 @@ func (v *Vector) Clamp(latest uint64) {
 	}
 	v.Horizon.Stamp = min(v.Horizon.Stamp, latest)
 }
+
+// HasGaps reports whether dots are processed of which an earlier one isn't.
+func (v *Vector) HasGaps() bool {
+	for _, s := range v.Origins {
+		if len(s.Ahead) > 0 {
+			return true
+		}
+	}
+	return false
+}

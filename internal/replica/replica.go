@@ -374,3 +374,10 @@ type Gauges struct {
 	SyncedFrom                           uint64
 	Peers                                []Peer
 }
+
+// Processed is a fingerprint of all dots that were processed. It is false while there are gaps among them.
+func (r *Replica) Processed() (print uint64, settled bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.vector.RestOf(nil) ^ r.vector.Horizon.Print, !r.vector.HasGaps()
+}

@@ -1,117 +1,107 @@
 package memnet
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/signal"
 	"github.com/iwanbk/bcache/internal/transport"
 )
 
+// A Transport is a node's place in a Net. It implements transport.Transport.
 type Transport struct {
 	net        *Net
 	id, origin uint64
-	H          transport.Handler
+	h          transport.Handler
 	since      time.Time
 
 	mu     sync.Mutex
-	queue  []func()
+	queue  []delivery
 	held   bool                    // the queue isn't delivered meanwhile
 	failed []transport.DialFailure // what Unreached returns
 	closed bool
 	more   chan struct{}
 	done   chan struct{}
-	n      transport.Stats
 }
 
+// A delivery is something that a node is told, not before its time.
+type delivery struct {
+	at time.Time
+	f  func()
+}
+
+// Transport returns the place of a node: its PeerID, and the identity of this life.
+func (n *Net) Transport(id, origin uint64) *Transport {
+	return &Transport{net: n, id: id, origin: origin, more: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// Start implements transport.Transport.
 func (t *Transport) Start(h transport.Handler) error {
-	t.H, t.since = h, time.Now()
+	t.h, t.since = h, time.Now()
 	go t.deliver()
-	t.net.Mu.Lock()
-	defer t.net.Mu.Unlock()
-	for _, o := range t.net.Nodes {
-		t.net.connect(t, o)
-	}
-	t.net.Nodes[t.id] = t
+	t.net.add(t)
 	return nil
 }
 
+// Addr implements transport.Transport.
 func (t *Transport) Addr() string { return "mem" }
 
+// Broadcast implements transport.Transport.
 func (t *Transport) Broadcast(frame []byte) {
-	t.net.Mu.Lock()
-	defer t.net.Mu.Unlock()
-	for id := range t.net.Nodes {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	for id := range t.net.nodes {
 		if id != t.id {
 			_ = t.sendLocked(id, frame)
 		}
 	}
 }
 
-// Supersede implements transport: nothing waits here.
+// Supersede implements transport.Transport: nothing waits here.
 func (t *Transport) Supersede(uint64) {}
 
+// Send implements transport.Transport.
 func (t *Transport) Send(peer uint64, frame []byte, _ bool) error {
-	t.net.Mu.Lock()
-	defer t.net.Mu.Unlock()
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
 	return t.sendLocked(peer, frame)
 }
 
 func (t *Transport) sendLocked(peer uint64, frame []byte) error {
-	to, link := t.net.Nodes[peer], t.net.links[pairOf(t.id, peer)]
-	if link == nil || t.net.Nodes[t.id] != t {
+	n := t.net
+	to, l := n.nodes[peer], n.links[pairOf(t.id, peer)]
+	if l == nil || n.nodes[t.id] != t {
 		return transport.ErrUnknownPeer
 	}
-	if f := t.net.Filter; f != nil && !f(t.id, peer, frame) {
+	if n.filter != nil && !n.filter(t.id, peer, frame) || n.loss > 0 && n.rng.Float64() < n.loss {
 		return nil
 	}
-	to.Enqueue(func() {
-		if !t.net.isCut(link) {
-			to.H.Receive(t.id, frame)
+	to.enqueue(n.delay, func() {
+		if !n.isCut(l) {
+			to.h.Receive(t.id, frame)
 		}
 	})
 	return nil
 }
 
-// Disconnect implements transport.
-func (t *Transport) Disconnect(peer uint64) {
-	n, p := t.net, pairOf(t.id, peer)
-	n.Mu.Lock()
-	defer n.Mu.Unlock()
-	o, link := n.Nodes[peer], n.links[p]
-	if link == nil || n.Nodes[t.id] != t {
-		return
-	}
-	link.cut = true
-	delete(n.links, p)
-	t.Enqueue(func() { t.H.Left(o.id) })
-	o.Enqueue(func() { o.H.Left(t.id) })
-	var timer *time.Timer
-	timer = time.AfterFunc(n.Relink, func() {
-		n.Mu.Lock()
-		defer n.Mu.Unlock()
-		if n.again[p] == timer { // otherwise one of them has closed
-			delete(n.again, p)
-			n.connect(t, o)
-		}
-	})
-	n.again[p] = timer
-}
+// Disconnect implements transport.Transport.
+func (t *Transport) Disconnect(peer uint64) { t.net.disconnect(t, peer) }
 
+// Members implements transport.Transport.
 func (t *Transport) Members() (m []transport.Member) {
-	t.net.Mu.Lock()
-	defer t.net.Mu.Unlock()
-	for id, o := range t.net.Nodes {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	for id, o := range t.net.nodes {
 		if t.net.links[pairOf(t.id, id)] != nil {
 			m = append(m, transport.Member{ID: id, Addr: o.Addr(), Since: o.since, Direct: true})
 		}
 	}
-	slices.SortFunc(m, func(a, b transport.Member) int { return int(int64(a.ID) - int64(b.ID)) })
+	slices.SortFunc(m, func(a, b transport.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return m
 }
 
-// Unreached implements transport. Only a test can say what fails: see unreachable.
+// Unreached implements transport.Transport: it returns what was given to SetUnreached.
 func (t *Transport) Unreached() []transport.DialFailure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,66 +109,96 @@ func (t *Transport) Unreached() []transport.DialFailure {
 }
 
 // SetUnreached sets what Unreached returns.
-func (t *Transport) SetUnreached(fs ...transport.DialFailure) {
+func (t *Transport) SetUnreached(failed ...transport.DialFailure) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = fs
+	t.failed = failed
 }
 
-func (t *Transport) Stats() transport.Stats { return t.n }
+// Stats implements transport.Transport: nothing is counted here.
+func (t *Transport) Stats() transport.Stats { return transport.Stats{} }
 
+// Inject has the node receive a frame, as if a peer had sent it.
+func (t *Transport) Inject(from uint64, frame []byte) {
+	t.enqueue(0, func() { t.h.Receive(from, frame) })
+}
+
+// Close implements transport.Transport.
 func (t *Transport) Close() error {
-	t.net.Mu.Lock()
-	if t.net.Nodes[t.id] == t {
-		delete(t.net.Nodes, t.id)
-		for id, o := range t.net.Nodes {
-			p := pairOf(t.id, id)
-			if timer := t.net.again[p]; timer != nil {
-				timer.Stop()
-				delete(t.net.again, p)
-				continue
-			}
-			delete(t.net.links, p) // what is under way still arrives
-			o.Enqueue(func() { o.H.Left(t.id) })
-		}
-	}
-	t.net.Mu.Unlock()
+	t.net.remove(t)
 	t.mu.Lock()
 	first := !t.closed
 	t.closed = true
 	t.mu.Unlock()
-	signal.Notify(t.more)
-	if first && t.H != nil {
+	t.wake()
+	if first && t.h != nil {
 		<-t.done
 	}
 	return nil
 }
 
-func (t *Transport) Enqueue(f func()) {
+func (t *Transport) hold(held bool) {
 	t.mu.Lock()
-	t.queue = append(t.queue, f)
+	t.held = held
 	t.mu.Unlock()
-	signal.Notify(t.more)
+	t.wake()
 }
 
+func (t *Transport) enqueue(delay time.Duration, f func()) {
+	t.mu.Lock()
+	d := delivery{f: f}
+	if delay > 0 {
+		d.at = time.Now().Add(delay)
+	}
+	t.queue = append(t.queue, d)
+	t.mu.Unlock()
+	t.wake()
+}
+
+func (t *Transport) wake() {
+	select {
+	case t.more <- struct{}{}:
+	default:
+	}
+}
+
+// deliver hands out the queue, one by one, until the node closes.
 func (t *Transport) deliver() {
 	defer close(t.done)
 	for range t.more {
 		for {
-			t.mu.Lock()
-			if t.closed {
-				t.mu.Unlock()
+			f, wait, closed := t.next()
+			if closed {
 				return
 			}
-			if t.held || len(t.queue) == 0 {
-				t.mu.Unlock()
+			if wait > 0 {
+				time.AfterFunc(wait, t.wake)
+			}
+			if f == nil {
 				break
 			}
-			f := t.queue[0]
-			t.queue[0] = nil // its frame goes now, not with the queue
-			t.queue = t.queue[1:]
-			t.mu.Unlock()
 			f()
 		}
 	}
+}
+
+// next takes what is due, or says for how long nothing is; 0 if nothing is known to come.
+func (t *Transport) next() (f func(), wait time.Duration, closed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.closed:
+		return nil, 0, true
+	case t.held || len(t.queue) == 0:
+		return nil, 0, false
+	}
+	head := t.queue[0]
+	if !head.at.IsZero() {
+		if wait = time.Until(head.at); wait > 0 {
+			return nil, wait, false
+		}
+	}
+	t.queue[0] = delivery{} // its frame goes now, not with the queue
+	t.queue = t.queue[1:]
+	return head.f, 0, false
 }
