@@ -209,7 +209,7 @@ func (f *failing) Fatalf(format string, v ...any) {
 func TestWaitFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &failing{TB: t}
-		c := bcachetest.New(f, 2, bcache.Config{MaxKeys: 1000})
+		c := bcachetest.New(f, 2, bcache.Config{MaxKeys: 1000, SyncTimeout: time.Hour})
 		for _, tt := range []struct {
 			spoil func()
 			wait  func()

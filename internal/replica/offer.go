@@ -71,9 +71,9 @@ func (r *Replica) share(f *Fill, rec *delta.Record) bool {
 	}
 	// What was touched here since the fill began isn't this key, nor is it a Clear: so the dots are of
 	// writes that were issued before it, or of other keys.
-	dotBytes := r.touches.AppendDots(nil, r.touches.Clears)
-	dotBytes = r.touches.AppendDots(dotBytes, r.touches.Heads[f.bucket])
-	if !r.out.offer(offered{*rec, dotBytes, to}) {
+	known := r.touches.AppendDots(nil, r.touches.Clears)
+	known = r.touches.AppendDots(known, r.touches.Heads[f.bucket])
+	if !r.out.offer(offered{*rec, known, to}) {
 		return false
 	}
 	r.counts.ProvisionalOffered += uint64(len(to))

@@ -80,10 +80,10 @@ func (t *Touches) get(count uint64) (x loggedTouch, ok bool) {
 
 // Known reports whether every touch of a chain has a count below an echo, or is one of the dots. What
 // isn't remembered any more, or had no dot, isn't one.
-func (t *Touches) Known(head, echo uint64, dotBytes []delta.Dot) bool {
+func (t *Touches) Known(head, echo uint64, dots []delta.Dot) bool {
 	for head > 0 && head >= echo {
 		x, ok := t.get(head)
-		if !ok || x.Dot == (delta.Dot{}) || !slices.Contains(dotBytes, x.Dot) {
+		if !ok || x.Dot == (delta.Dot{}) || !slices.Contains(dots, x.Dot) {
 			return false
 		}
 		head = x.prev
@@ -92,18 +92,18 @@ func (t *Touches) Known(head, echo uint64, dotBytes []delta.Dot) bool {
 }
 
 // AppendDots appends the last dots of a chain.
-func (t *Touches) AppendDots(dotBytes []delta.Dot, head uint64) []delta.Dot {
+func (t *Touches) AppendDots(dots []delta.Dot, head uint64) []delta.Dot {
 	for n := 0; n < delta.MaxDots; n++ {
 		x, ok := t.get(head)
 		if !ok {
 			break
 		}
 		if x.Dot != (delta.Dot{}) {
-			dotBytes = append(dotBytes, x.Dot)
+			dots = append(dots, x.Dot)
 		}
 		head = x.prev
 	}
-	return dotBytes
+	return dots
 }
 
 // Last returns when a bucket was last touched; of what isn't remembered any more, when the oldest touch

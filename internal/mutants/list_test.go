@@ -1,0 +1,507 @@
+package mutants
+
+// The bugs that TestMutants plants.
+var mutants = []mutant{
+	// The merge.
+	{name: "a tie keeps what is held", edits: []edit{{
+		old: "if ok && !held.Less(rec.Version) {\n\t\tif held",
+		new: "if ok && held.Stamp >= rec.Stamp {\n\t\tif held"}}},
+	{name: "an older version replaces a newer one", edits: []edit{{
+		old: "if ok && !held.Less(rec.Version) {\n\t\tif held",
+		new: "if ok && held == rec.Version {\n\t\tif held"}}},
+	{name: "a forget compares stamps only", edits: []edit{{
+		old: "if ok && !held.Less(rec.Version) {\n\t\tif held",
+		new: "if ok && (!held.Less(rec.Version) || rec.Kind == delta.KindForget && held.Stamp == rec.Stamp) {\n\t\tif held"}}},
+	{name: "decoded strings alias the frame", edits: []edit{
+		{old: "Val:         string(r.Val),",
+			new: "Val:         unsafe.String(unsafe.SliceData(r.Val), len(r.Val)),"},
+		{old: "import (\n\t\"fmt\"\n\t\"math\"\n\n\t\"github.com/iwanbk/bcache/internal/delta\"\n\t\"google.golang.org/protobuf",
+			new: "import (\n\t\"fmt\"\n\t\"math\"\n\t\"unsafe\"\n\n\t\"github.com/iwanbk/bcache/internal/delta\"\n\t\"google.golang.org/protobuf"}}},
+	{name: "the TTL is taken as what remains", edits: []edit{{
+		old: "\tbecame := r.process(",
+		new: "\tif rec.Deadline != 0 {\n\t\trec.Deadline += max(now.Wall-delta.StampWall(rec.Stamp), 0)\n\t}\n\tbecame := r.process("}}},
+	{name: "what arrives expired is ignored", edits: []edit{{
+		old: "case rec.Ended(now.Wall):\n\t\to = outcomeExpired",
+		new: "case rec.Ended(now.Wall):\n\t\treturn nil, outcomeExpired"}}},
+	{name: "the clock doesn't follow accepted stamps", edits: []edit{{
+		old: "\ts.clock.Observe(rec.Stamp)\n\tif",
+		new: "\tif"}}},
+
+	// Forgetting.
+	{name: "no floor after an eviction", edits: []edit{{
+		old: "sh.endLocked(e, ChangeEvict)\n\tv.counters.evictions",
+		new: "sh.unlinkLocked(e)\n\tv.counters.evictions"}}},
+	{name: "no floor after an expiry", edits: []edit{{
+		old: "\tsh.endLocked(e, ChangeExpire)\n",
+		new: "\tsh.unlinkLocked(e)\n"}}},
+	{name: "no floor after a tombstone was collected", edits: []edit{{
+		old: "sh.forgetLocked(t.key, t.Version)\n",
+		new: "sh.removeLocked(w.hash.Of(t.key), t.key)\n", in: "func (w *sweeper) sweepSome("}}},
+	{name: "floors aren't asked", edits: []edit{{
+		old: "if !ok && rec.Stamp <= sh.floors.of(at.Bucket) {",
+		new: "if false {"}}},
+	{name: "one entry too many", edits: []edit{{
+		old: "entries.Load()+n <= int64(most.maxKeys) &&",
+		new: "entries.Load()+n <= int64(most.maxKeys)+1 &&"}}},
+
+	// Fills.
+	{name: "a fill is stamped when it ends", edits: []edit{{
+		old: "rec.Version = delta.Version{Stamp: f.stamp, Origin: r.Origin}\n\tat :=",
+		new: "rec.Version = delta.Version{Stamp: r.clock.Tick(now.Wall), Origin: r.Origin}\n\tat :="}}},
+	{name: "a fill trusts other clocks", edits: []edit{{
+		old: "lag += s.maxSkew",
+		new: "lag += 0"}}},
+	{name: "a fill that reads behind commits isn't stamped back", edits: []edit{{
+		old: "lag := delta.CeilMs(settle)",
+		new: "lag := delta.CeilMs(settle) * 0"}}},
+
+	{name: "the fence is ignored by a refresh", edits: []edit{{
+		old: "\trec.Version = delta.Version{Stamp: f.stamp, Origin: r.Origin}\n\tat :=",
+		new: "\trec.Version = delta.Version{Stamp: f.stamp, Origin: r.Origin}\n\tif held, ok := r.Store.Peek(rec.Key); ok && (held.Expired(now.Wall) || held.RefreshFrom != 0) {\n\t\tr.mu.Lock()\n\t\trec.Version = delta.Version{Stamp: r.clock.Tick(now.Wall), Origin: r.Origin}\n\t\tr.mu.Unlock()\n\t}\n\tat :="}}},
+	{name: "a negative entry survives a Set", edits: []edit{{
+		old: "if ok && !held.Less(rec.Version) {\n\t\tif held",
+		new: "if ok && (!held.Less(rec.Version) || e != nil && e.kind == delta.KindNegative && rec.Kind == delta.KindValue) {\n\t\tif held"}}},
+	{name: "the stale time moves", edits: []edit{{
+		old: "\tbecame := r.process(",
+		new: "\tif rec.StaleUntil != 0 {\n\t\trec.StaleUntil += max(now.Wall-delta.StampWall(rec.Stamp), 0)\n\t}\n\tbecame := r.process("}}},
+	{name: "a stale value is swept at its deadline", test: "TestLoaderStaleFor$", edits: []edit{{
+		old: "end := e.end()",
+		new: "end := e.deadline", in: "func (x *entries) put("}}},
+	{name: "a stale value is fresh", edits: []edit{{
+		old: "at := e.deadline\n",
+		new: "at := e.end()\n"}}},
+	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
+		old: "case !s.lastClear.covers(e.Stamp) && s.tally.noteUse(e):",
+		new: "case !s.lastClear.covers(e.Stamp) && s.tally.near(e):"}}},
+	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
+		old: "\t\tsh.expireLocked(e)\n\t\treturn false\n",
+		new: "\t\treturn false\n"}}},
+
+	// Provisional fills: what ends them.
+	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
+	{name: "provisional: a write that is refused doesn't end it", edits: []edit{
+		touchOnlyIf("ok || held.Stamp > 0 || rec.Stamp > max(s.FloorOf(at.Bucket), s.ClearVersion().Stamp)")}},
+	{name: "provisional: a forget doesn't end it", edits: []edit{touchOnlyIf("rec.Kind != delta.KindForget || ok && held.Origin == 0")}},
+	{name: "provisional: what arrives expired doesn't end it", edits: []edit{
+		touchOnlyIf("!rec.Ended(now.Wall) || ok && held.Origin == 0")}},
+	{name: "provisional: what a full sync brings doesn't end it", edits: []edit{touchOnlyIf("rec.Mark == 0 || ok && held.Origin == 0")}},
+	{name: "provisional: a local write doesn't end it", edits: []edit{touchOnlyIf("!local || ok && held.Origin == 0")}},
+	{name: "provisional: a remote write doesn't end it", edits: []edit{touchOnlyIf("local || ok && held.Origin == 0")}},
+	{name: "provisional: a write from the future doesn't end it", edits: []edit{{
+		old: "\ts.Watch.tellGone(sh.touchLocked(hash, key), ChangeEvict)\n",
+		new: ""}}},
+	{name: "provisional: a Clear doesn't end it", edits: []edit{{
+		old: "x.cleared.Store(x.current.Add(1))",
+		new: "x.cleared.Store(x.current.Load())"}}},
+	{name: "provisional: a Clear that loses doesn't end it", edits: []edit{{
+		old: "\t\ts.TouchAll()\n\t\treturn outcomeKept",
+		new: "\t\treturn outcomeKept"}}},
+	{name: "provisional: a vector that is adopted doesn't end it", edits: []edit{{
+		old: "\tr.Store.TouchAll()\n",
+		new: ""}}},
+	{name: "a fill during which a write was given up is written", test: "TestFillDuringAWriteThatIsGivenUp", edits: []edit{{
+		old: "f.epoch >= s.overtaken.epoch && !s.Store.Fills.GivenUp(&f.OpenFill) &&",
+		new: "true &&"}}},
+	{name: "the time of the last touch goes back", test: "TestTouchTimesNeverFall", edits: []edit{{
+		old: "\tt.latest = max(t.latest, at)\n",
+		new: "\tt.latest = at\n"}}},
+	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
+		old: "p.kind == delta.KindValue && p.livesAt(now) && s.tally",
+		new: "p.kind == delta.KindValue && s.tally"}}},
+	{name: "provisional: it takes the tombstone's place", edits: []edit{{
+		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
+		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},
+	{name: "provisional: it is streamed", edits: []edit{{
+		old: "\t\tcase e.isProvisional():",
+		new: "\t\tcase e.isProvisional() && e.Key == \"\":"}}},
+
+	// What keeps it from being kept.
+	{name: "provisional: a write during the fill doesn't matter", edits: []edit{{
+		old: "if f != nil && f.touched ||",
+		new: "if"}}},
+	{name: "provisional: a Clear during the fill doesn't matter", edits: []edit{{
+		old: "if f.epoch != s.Store.Epochs.Now() {",
+		new: "if false {"}}},
+	{name: "provisional: the next fill of the key forgets the touch", edits: []edit{{
+		old: "\tf.next = (*x)[f.hash]\n",
+		new: "\tf.next = (*x)[f.hash]\n\tfor g := f.next; g != nil; g = g.next {\n\t\tg.touched = false\n\t}\n"}}},
+	{name: "provisional: who comes after a write that loses joins a fill begun before", edits: []edit{{
+		old: "\tr.changed(rec.Key, rec.Kind)\n",
+		new: "\tif held, ok := r.Store.Peek(rec.Key); !ok || held.Version == rec.Version {\n\t\tr.changed(rec.Key, rec.Kind)\n\t}\n"}}},
+	{name: "provisional: what is touched within Settle before doesn't matter", edits: []edit{{
+		old: "settled(s.touches.Last(f.bucket))",
+		new: "f.settle > 0"}}},
+	{name: "provisional: a Clear within Settle before doesn't matter", edits: []edit{{
+		old: "settled(s.touches.All) && settled",
+		new: "settled"}}},
+
+	// What others accept.
+	{name: "provisional: the echo as it is when the fill ends", edits: []edit{{
+		old: "for _, e := range f.echoes {",
+		new: "for _, e := range r.neighbours.echoes(delta.Instant{}, 0) {"}}},
+	{name: "provisional: echoes younger than Settle count", edits: []edit{{
+		old: "if settle > 0 {",
+		new: "if false {"}}},
+	{name: "provisional: an offer for another life is accepted", test: "TestProvisionalOfAnotherLife", edits: []edit{{
+		old: "!r.closed && o.To == r.Origin && r.sees(&o)",
+		new: "!r.closed && r.sees(&o)"}}},
+	{name: "provisional: an echo of another life counts", test: "TestProvisionalOfAnotherLife", edits: []edit{{
+		old: "\tif origin == p.origin {\n",
+		new: "\tif origin != 0 {\n", in: "func (n *neighbours) hear("}}},
+	{name: "provisional: touches without a dot count as known", edits: []edit{{
+		old: "if !ok || x.Dot == (delta.Dot{}) || !slices.Contains(dots, x.Dot) {",
+		new: "if !ok || x.Dot != (delta.Dot{}) && !slices.Contains(dots, x.Dot) {"}}},
+	{name: "provisional: what isn't remembered any more counts as known", edits: []edit{{
+		old: "\t\tx, ok := t.get(head)\n\t\tif !ok || ",
+		new: "\t\tx, ok := t.get(head)\n\t\tif !ok {\n\t\t\tbreak\n\t\t}\n\t\tif "}}},
+	{name: "provisional: a touch that was overwritten is taken for another one", test: "TestTouchLaws", edits: []edit{{
+		old: "count+uint64(t.size) <= t.Count",
+		new: "count+uint64(t.size) < t.Count"}}},
+	{name: "provisional: dots aren't compared", edits: []edit{{
+		old: "|| !slices.Contains(dots, x.Dot) {",
+		new: "|| !slices.Contains(dots, x.Dot) && false {"}}},
+	{name: "provisional: who has sent no echo counts as known", test: "TestTouchLaws", edits: []edit{{
+		old: "\treturn echo > 0\n",
+		new: "\treturn true\n"}}},
+	{name: "provisional: Clears aren't compared", edits: []edit{{
+		old: "s.touches.Known(s.touches.Clears, o.Seen, o.Dots) &&",
+		new: "true &&"}}},
+	{name: "provisional: its deadline is renewed where it is accepted", edits: []edit{{
+		old: "\to.Rec.Origin = o.Origin\n",
+		new: "\to.Rec.Origin = o.Origin\n\tif o.Rec.Deadline != 0 {\n\t\to.Rec.Deadline = now.Wall + 500\n\t}\n"}}},
+	{name: "provisional: it is made a write", edits: []edit{{
+		old: "\t\tr.changed(o.Rec.Key, o.Rec.Kind)\n",
+		new: "\t\tr.write(now, &delta.Record{Key: o.Rec.Key, Val: o.Rec.Val}, r.Store.PlaceOf(o.Rec.Key))\n"}}},
+
+	// Leases.
+	{name: "a lease is granted twice without a fault", edits: []edit{{
+		old: "over := h != nil && (h.suspect ||",
+		new: "over := h != nil && (h.suspect || len(l.queue) == 0 ||"}}},
+	{name: "a lease is granted as often as somebody is late", test: "TestLeaseSuspect$",
+		edits: []edit{{
+			old: "!waits) && len(l.holders) < maxLeaseHolders",
+			new: "!waits)"}}},
+	{name: "a lease's holder is suspect at once", test: "TestLeaseSuspect$",
+		edits: []edit{{
+			old: "m.Late && now.Mono-h.Since >= Reach",
+			new: "m.Late"}}},
+	{name: "who disconnects makes a lease's holder suspect", edits: []edit{{
+		old: "m.Late && now.Mono-h.Since >= Reach",
+		new: "now.Mono-h.Since >= Reach"}}},
+	{name: "who gets no answer about a lease waits for ever", test: "TestLeaseGranterHangs", edits: []edit{{
+		old: "case a.Heard == 0 && now.Mono >= a.again:",
+		new: "case a.Heard == 0 && now.Mono >= a.again && false:"}}},
+	{name: "who waits for a lease has no limit", edits: []edit{{
+		old: "\ta.limit = now.Mono + delta.Ms(a.Want.Term)",
+		new: "\ta.limit = now.Mono + 3*delta.Ms(a.Want.Term)"}}},
+	{name: "the limit of who waits for a lease is looked at late", edits: []edit{{
+		old: "a.turn(), a.next() - now.Mono",
+		new: "a.turn(), a.again - now.Mono"}}},
+	{name: "who waits for a lease's last holder waits for nobody", edits: []edit{{
+		old: "\t\tw.after = after\n",
+		new: ""}}},
+	{name: "a lease of a fill that nobody wants any more stays", test: "TestLeaseIsDeclined",
+		edits: []edit{{
+			old: "if m.Op == wire.TurnGranted { // it is waited for elsewhere",
+			new: "if m.Op == wire.TurnGranted && false {"}}},
+	{name: "a second ask for a lease takes the first one's place", test: "TestLeaseTwoAsksAreTwoTurns",
+		edits: []edit{{
+			old: "		t.enqueue(l, w)\n	}\n	again",
+			new: "		t.dequeue(l, func(o *waiter) bool { return o.Peer == w.Peer })\n" +
+				"		t.enqueue(l, w)\n	}\n	again"}}},
+	{name: "a failed try passes the lease to the next", test: "TestLeaseNobodyWaitsForTwoFailures",
+		edits: []edit{{
+			old: "\t\tt.failTry(now, l, who, m.Term)\n",
+			new: "\t\tt.passOn(now, l, who)\n"}}},
+	{name: "an overdue try passes the lease to the next", test: "TestLeaseNobodyWaitsForTwoFailures",
+		edits: []edit{{
+			old: "\t\t\tt.failTry(now, l, h.Asker, 0)\n",
+			new: "\t\t\tt.passOn(now, l, h.Asker)\n"}}},
+	{name: "a lease is held in the queue for a slot", test: "TestLeaseWithoutASlotIsDeclined",
+		edits: []edit{{
+			old: "\t\tk.claim.decline()\n\t\tif res, answered",
+			new: "\t\tif res, answered"}}},
+	{name: "a batch holds leases in the queue for a slot", test: "TestLeaseGetManySlotComesFirst",
+		edits: []edit{{
+			old: "\t\t\tb.decline()\n",
+			new: ""}}},
+	{name: "who waits for a lease keeps its slot", test: "TestLeaseGivesTheSlotBack",
+		edits: []edit{{
+			old: "\t\tcase turn == lease.Wait:\n\t\t\tif hasSlot {",
+			new: "\t\tcase answered || turn == lease.Wait:\n\t\t\tif hasSlot && answered {"}}},
+	{name: "a caller's deadline says nothing about a lease's holder", test: "TestLeasePatientCaller",
+		edits: []edit{{
+			old: "k.claim.turn(k.IsLate())",
+			new: "k.claim.turn(k.IsLate() && false)"}}},
+	{name: "a lease's offer that was refused before it was told of is waited for", test: "TestLeaseOfferIsRefused",
+		edits: []edit{{
+			old: "m.Offered && a.refused {",
+			new: "m.Offered && a.refused && false {"}}},
+	{name: "who couldn't accept a lease's offer waits for a second try", test: "TestLeaseOfferIsRefused",
+		edits: []edit{{
+			old: "\ta.waitedEnough = true\n",
+			new: ""}}},
+	{name: "leases of keys that were filled leave no room", test: "TestLeaseLingeringOnesMakeRoom",
+		edits: []edit{{
+			old: "\t\tlongest := t.idle.Front()\n",
+			new: "\t\tlongest := (*list.Element)(nil)\n"}}},
+
+	// Version vector and log.
+	{name: "the vector advances over a gap", edits: []edit{{
+		old: "if seq == s.Covered+1 {\n\t\ts.Covered = seq\n\t\ts.absorb()",
+		new: "if seq > s.Covered {\n\t\ts.Covered = seq\n\t\ts.absorb()"}}},
+	{name: "the vector has a dot before the store has it", edits: []edit{
+		{old: "\ts.Store.ApplyAt(now, rec, true, at)\n",
+			new: "\ts.lags = append(s.lags, *rec)\n"},
+		{old: "\tlog       *dots.Log\n",
+			new: "\tlog       *dots.Log\n\tlags      []delta.Record\n"},
+		{old: "\ts.vector.Settle()\n",
+			new: "\ts.vector.Settle()\n\tfor _, rec := range s.lags {\n\t\ts.Store.Apply(now, &rec, true)\n\t}\n\ts.lags = nil\n"}}},
+	{name: "what is refused isn't logged", edits: []edit{{
+		old: "\ts.log.Put(d.Origin, d.Seq, rec)\n",
+		new: "\tif held, ok := s.Store.Peek(rec.Key); ok && held.Version == rec.Version {\n\t\ts.log.Put(d.Origin, d.Seq, rec)\n\t}\n"}}},
+	{name: "a write from the future is applied", edits: []edit{{
+		old: "return stamp > s.latest(now)",
+		new: "return false"}}},
+	{name: "a write from the future is covered", edits: []edit{{
+		old: "\t\ts.giveUp(now, rec)\n\t\treturn false",
+		new: "\t\ts.giveUp(now, rec)\n\t\treturn true"}}},
+	{name: "what a write from the future replaces is served on", edits: []edit{{
+		old: "\t\ts.counts.RefusedSkew++\n\t\ts.giveUp(now, rec)\n",
+		new: "\t\ts.counts.RefusedSkew++\n"}}},
+	{name: "a dot is used again after a restart", edits: []edit{{
+		old: "origin := s.rng.Uint64() | 1\n",
+		new: "origin := uint64(1000 + id)\n", in: "func (s *sim) newNode("}}},
+
+	// Repair.
+	{name: "a lost tail isn't repaired", edits: []edit{{
+		old: "return max(s.Settled, t.Last())",
+		new: "return t.Last()"}}},
+	{name: "what lies beyond a gap isn't offered", edits: []edit{{
+		old: "return append([]Interval{{0, s.Covered}}, s.Ahead...)",
+		new: "return []Interval{{0, s.Covered}}"}}},
+	{name: "a repair skips what the log doesn't know", edits: []edit{{
+		old: "seqs[n] == seqs[0]+uint64(n) &&",
+		new: "true &&"}}},
+	{name: "a repair doesn't say what is gone", edits: []edit{{
+		old: "return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindForget}",
+		new: "return delta.Record{Key: slot.Key, Version: delta.Version{Stamp: 1, Origin: slot.Version.Origin}, Kind: delta.KindForget}"}}},
+	{name: "a repair sends what is held, whatever its version", test: "TestRepairSendsVeryVersions", edits: []edit{{
+		old: "held, ok := s.Store.Peek(slot.Key); ok && held.Version == slot.Version {",
+		new: "held, ok := s.Store.Peek(slot.Key); ok {"}}},
+	{name: "a repair forgets Clear", edits: []edit{{
+		old: "return delta.Record{Version: slot.Version, Kind: delta.KindClear}",
+		new: "return delta.Record{Version: slot.Version, Kind: delta.KindForget}"}}},
+	{name: "a node without a log of something asks nobody", edits: []edit{{
+		old: "\t\t\tflags |= wire.PongOld\n",
+		new: "\t\t\tflags |= 0\n"}}},
+
+	// Full sync.
+	{name: "a full sync without floors", edits: []edit{{
+		old: "if f := s.floors.of(b); f > after.Stamp {",
+		new: "if f := s.floors.of(b); f > after.Stamp && false {"}}},
+	{name: "floors that are read before the entries", edits: []edit{
+		{old: "\thead wire.SyncChunk\n\n\t// flush's:",
+			new: "\thead  wire.SyncChunk\n\tearly map[int][]delta.BucketFloor\n\n\t// flush's:"},
+		{old: "\ts.sessions[peer] = &syncOut{origin: origin,",
+			new: "\tearly := map[int][]delta.BucketFloor{}\n\tfor g := range of.Store.Sync.Groups() {\n\t\t_, early[g] = of.Store.Sync.GroupEnd(of.Store.Sync.Groups(), g)\n\t}\n\ts.sessions[peer] = &syncOut{early: early, origin: origin,"},
+		{old: "c.Clear, c.Floors = out.clear, out.floors",
+			new: "c.Clear, c.Floors = out.clear, out.early[int(c.Group)]"}}},
+	{name: "what wasn't streamed stays", edits: []edit{{
+		old: " && !streamed.has(key)\n",
+		new: " && false\n"}}},
+	{name: "a full sync without Clear", edits: []edit{{
+		old: "\tafter = s.lastClear.version()\n",
+		new: "\tafter = delta.Version{}\n"}}},
+	{name: "an unsynced server", edits: []edit{
+		{old: "return r.whole(now) && !r.closed &&",
+			new: "return !r.closed &&"},
+		{old: "return p.synced && now.Mono >= p.retryAt && want(p)",
+			new: "return now.Mono >= p.retryAt && want(p)"}}},
+	{name: "a server's gaps are taken as covered", edits: []edit{{
+		old: "a.Dropped += s.merge(&e.Set)",
+		new: "a.Dropped += s.merge(&Set{Covered: e.Last(), Newest: e.Newest})"}}},
+	{name: "what a server has beyond a gap isn't adopted", edits: []edit{{
+		old: "a.Dropped += s.merge(&e.Set)",
+		new: "a.Dropped += s.merge(&Set{Covered: e.Covered, Newest: e.Newest})"}}},
+	{name: "the vector as it is when the session ends", edits: []edit{
+		{old: "\t\tif out.group == groups {\n",
+			new: "\t\tif out.group == groups {\n\t\t\tc.Entries = out.now().Entries\n"},
+		{old: "\thead wire.SyncChunk\n\n\t// flush's:",
+			new: "\thead wire.SyncChunk\n\tnow  func() wire.SyncChunk\n\n\t// flush's:"},
+		{old: "\t\tr.server.begin(now, from, p.origin, a.Session, &r.state)\n",
+			new: "\t\tr.server.begin(now, from, p.origin, a.Session, &r.state)\n\t\tr.server.sessions[from].now = func() wire.SyncChunk { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.vector.List(dots.LongAgo); return wire.SyncChunk{Entries: e} }\n"},
+		{old: "\tr.client.ask(now, 0)\n",
+			new: "\tr.client.ask(now, 0)\n\tif len(c.Entries) > 0 {\n\t\tin.head.Entries = c.Entries\n\t}\n"}}},
+	{name: "chunks of another session are taken", test: "TestSyncIgnoresOtherSessions", edits: []edit{{
+		old: "in.peer != from || in.id != chunk.Session || in.applying",
+		new: "in.peer != from || in.applying"}}},
+	{name: "a lost chunk isn't noticed", edits: []edit{
+		{old: "if chunk.Number == in.next {",
+			new: "if in.next = max(in.next, min(chunk.Number, in.next+chunk.Number)); chunk.Number == in.next {"},
+		{old: "if c.Group != in.group || c.Group",
+			new: "if in.group = c.Group; c.Group"}}},
+	{name: "a floor from the future is taken", test: "TestSyncFromTheFuture", edits: []edit{{
+		old: "if s.future(now, f.Stamp) {",
+		new: "if s.future(now, f.Stamp) && false {"}}},
+	{name: "a sync with writes from the future counts", edits: []edit{{
+		old: "\tif in.spoiled {\n\t\tr.client.abort",
+		new: "\tif in.spoiled && false {\n\t\tr.client.abort"}}},
+	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{
+		old: "\t\t\tdefault:\n\t\t\t\tsh.forgetLocked(e.Key, e.Version)\n\t\t\t\tdropped = append(dropped, e.Key)",
+		new: "\t\t\tdefault:\n\t\t\t\te.mark = 0"}}},
+
+	// Stamps from the future.
+	{name: "the future: what is newest in a repair is taken over unseen", edits: []edit{{
+		old: "if !s.future(now, newest) {",
+		new: "if true {"}}},
+	{name: "the future: what was taken over while the clock was ahead stays", edits: []edit{{
+		old: "\ts.vector.Clamp(s.latest(now))\n",
+		new: ""}}},
+	{name: "the future: a full sync's vector is taken over unseen", test: "TestSyncContextFromTheFuture",
+		edits: []edit{{
+			old: "e.Newest = min(e.Newest, latest)",
+			new: "_ = min(e.Newest, latest)"}}},
+	{name: "the future: a full sync's horizon is taken over unseen", test: "TestSyncContextFromTheFuture",
+		edits: []edit{{
+			old: "h.Stamp = min(h.Stamp, latest)",
+			new: "_ = min(h.Stamp, latest)"}}},
+	{name: "the future: one Clear of a node is enough", edits: []edit{{
+		old: "if s.overtaken.clear(",
+		new: "if s.Store.ClearVersion().Origin != rec.Origin && s.overtaken.clear("}}},
+	{name: "the future: a Clear clears whenever it comes", edits: []edit{{
+		old: "if slices.Contains(o.clears, v) {",
+		new: "if false {"}}},
+	{name: "the future: what a Clear has overtaken is served", test: "TestFutureOvertakes", edits: []edit{{
+		old: "\to.cleared = max(o.cleared, stamp)\n",
+		new: ""}}},
+	{name: "the future: what a write has overtaken is served", edits: []edit{{
+		old: "\to.written[bucket] = max(o.written[bucket], stamp)\n",
+		new: ""}}},
+	{name: "the future: what a write has overtaken is served a second later", test: "TestFutureOvertakes", edits: []edit{{
+		old: "\t\t\ts.Store.RaiseFloor(b, to)\n",
+		new: ""}}},
+	{name: "the future: a fill that reads what a write has overtaken passes", edits: []edit{{
+		old: "f.stamp > s.overtaken.upTo(f.bucket) &&",
+		new: "true &&"}}},
+	{name: "who can't serve a full sync is waited for", test: "TestSyncServersThatCantServe",
+		edits: []edit{{
+			old: "return p.synced && !p.unable })",
+			new: "return p.synced })"}}},
+
+	// What others say, and ask for.
+	{name: "a full sync is believed what others have written", test: "TestClaimsOfASync",
+		edits: []edit{{
+			old: "says && e.Last() > most {",
+			new: "says && e.Last() > most && false {"}}},
+	{name: "a vector that knows too much stays", test: "TestClaimsAreGotAgain", edits: []edit{{
+		old: "if a.Id == p.pingID && a.Seq < p.listed {",
+		new: "if a.Id == p.pingID && a.Seq < p.listed && false {"}}},
+	{name: "an old pong proves a vector wrong", test: "TestClaimsOfAnOldPong", edits: []edit{{
+		old: "if a.Id == p.pingID && a.Seq < p.listed {",
+		new: "if a.Seq < r.vector.Get(p.origin).Last() {"}}},
+	{name: "an unasked pong is answered with a list", test: "TestTinyFrames", edits: []edit{{
+		old: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID && !p.full {",
+		new: "a.Flags&wire.PongAll != 0 && !p.full {"}}},
+	{name: "a pong to a list is answered with a list", test: "TestTinyFrames", edits: []edit{{
+		old: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID && !p.full {",
+		new: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID {"}}},
+	{name: "whoever asks for a full sync again gets a vector again", test: "TestTinyFrames",
+		edits: []edit{{
+			old: "now.Mono < p.began+syncApart || ",
+			new: ""}}},
+	{name: "a pull is answered as often as it comes", test: "TestTinyFrames", edits: []edit{{
+		old: "r.request.Claimed() == r.pulled && now.Mono < r.pulledAt+pullAgain",
+		new: "r.request.Claimed() == r.pulled && now.Mono < 0"}}},
+	{name: "an answer to a pull ends with a block", test: "TestPullAnswerKeepsItsBound", edits: []edit{
+		{old: "if size > a.budget && a.budget < a.most {",
+			new: "if false {"},
+		{old: "for a.budget > 0 && iv.From < iv.To {",
+			new: "for iv.From < iv.To {"}}},
+	{name: "all pulls are answered at once", test: "TestPullAnswersTogether", edits: []edit{{
+		old: "if n == pullsAtOnce {",
+		new: "if n < 0 {"}}},
+
+	// The lock, and the log.
+	{name: "nobody is let in while a ping is answered", test: "TestLockIsntHeldForLong",
+		edits: []edit{{
+			old: "if c.work < most {",
+			new: "if true {"}}},
+	{name: "nobody is let in while a vector is adopted", test: "TestLockIsntHeldForLong",
+		edits: []edit{{
+			old: "if work += a.merge(e); work >= most {",
+			new: "if work += a.merge(e); work < 0 {"}}},
+	{name: "a vector that is on its way changes", test: "TestVectorList", edits: []edit{{
+		old: "\tif s.shared {\n",
+		new: "\tif false {\n"}}},
+	{name: "the log knows all of which it knows some", test: "TestDeltaLogSearch",
+		edits: []edit{{
+			old: "if ps[i].known&want != want {",
+			new: "if ps[i].known&want == 0 {"}}},
+
+	// Departed origins.
+	{name: "a horizon is taken over unseen", edits: []edit{{
+		old: "if h != v.Horizon && v.PrintUpTo(h.Stamp) != h.Print {",
+		new: "if false {"}}},
+	{name: "what only this node knows behind a horizon isn't passed on", edits: []edit{{
+		old: "\tif a.Unique {\n",
+		new: "\tif a.Unique && false {\n"}}},
+
+	// Slow lines, and when a node is ready.
+	{name: "lines: what is on its way is asked for where it leaves a gap", test: "TestArrivingIsNotAskedFor", edits: []edit{{
+		old: "return len(s.Ahead) == 0",
+		new: "return false"}}},
+	{name: "lines: what is on its way is asked for in the rounds", test: "TestArrivingIsNotAskedFor", edits: []edit{{
+		old: "\tr.arrivals.claim(&l, r.vector)\n",
+		new: ""}}},
+	{name: "lines: what doesn't come any more is awaited for ever", test: "TestArrivingIsGivenUp", edits: []edit{{
+		old: "ends := now.Mono-x.moved >= arriveMost",
+		new: "ends := now.Mono < 0"}}},
+	{name: "lines: only whole frames are signs of life", test: "TestMovedIsASignOfLife", edits: []edit{{
+		old: "\tp.heard = now.Mono\n\tif bulk",
+		new: "\tif bulk"}}},
+	{name: "lines: a full sync ends with its connection", test: "TestSyncSurvivesACut", edits: []edit{{
+		old: "\tdefault:\n\t\tin.away = false",
+		new: "\tdefault:\n\t\tc.leave(\"it left\")\n\t\treturn\n\t\tin.away = false"}}},
+	{name: "lines: another life of a server is asked to go on", test: "TestSyncSurvivesACut", edits: []edit{{
+		old: "case in.origin != origin:",
+		new: "case false:"}}},
+	{name: "lines: what is old is sent all the same", test: "TestLineDropsWhatIsOld", edits: []edit{{
+		old: "lane.fresh > 0 && now.Sub(lane.since) >= q.age {",
+		new: "lane.fresh < 0 {"}}},
+	{name: "lines: as much as the kernel takes is under way", test: "TestLineSmallPassesLarge", edits: []edit{{
+		old: "f.window = max(f.window/2, flowLeast)",
+		new: "f.window = flowMost"}}},
+	{name: "lines: small frames wait for large ones", test: "TestLineSmallPassesLarge", edits: []edit{{
+		old: "\tif len(it.bytes) > lineMost {\n\t\tlane = laneBulk\n\t}\n",
+		new: ""}}},
+	{name: "lines: an answer comes beside what it supersedes", test: "TestLineSupersede", edits: []edit{{
+		old: "func (l *meshLine) supersede() {\n",
+		new: "func (l *meshLine) supersede() {\n\treturn\n"}}},
+	{name: "lines: a cut has a large frame sent anew", test: "TestLineResumes$", edits: []edit{{
+		old: "bulk.sent, bulk.again = has, true",
+		new: "bulk.sent, bulk.again = 0, true"}}},
+	{name: "lines: nothing is superseded by an answer", test: "TestPullAnswerSupersedes", edits: []edit{{
+		old: "Answer: i == 0",
+		new: "Answer: i < 0"}}},
+	{name: "ready: pongs don't say what is held", test: "TestTheFullestServes", edits: []edit{{
+		old: "Held: uint64(r.Store.Len()), Echo: r.touches.Echo()}\n\trun :=",
+		new: "Echo: r.touches.Echo()}\n\trun :="}}},
+	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{
+		old: "r.complete = len(r.neighbours.holders()) == 0 ||",
+		new: "r.complete = true ||"}}},
+	{name: "ready: never, if something can't be had", test: "TestReadyWithoutWhatCannotBeHad", edits: []edit{{
+		old: "now.Mono-r.fedAt >= r.unsyncedLimit\n\treturn r.complete",
+		new: "false\n\treturn r.complete"}}},
+	{name: "ready: the lowest PeerID serves, however little it has", test: "TestTheFullestServes", edits: []edit{{
+		old: "cmp.Or(cmp.Compare(p.held, held), cmp.Compare(id, other)) > 0",
+		new: "cmp.Compare(id, other) > 0 && p != nil"}}},
+}
+
+// touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
+// held and ok are what is held of its key.
+func touchOnlyIf(condition string) edit {
+	return edit{old: "\tgone := sh.touchLocked(hash, rec.Key)\n",
+		new: "\tvar gone *entry\n\tif _, held, ok := sh.heldLocked(hash, rec.Key); " + condition + " {\n" +
+			"\t\tgone = sh.touchLocked(hash, rec.Key)\n\t}\n"}
+}
