@@ -17,27 +17,6 @@ type adoption struct {
 	Dropped int  // gaps too many
 }
 
-// Adopt begins an adoption; latest is the greatest stamp that isn't from the future.
-func (v *Vector) Adopt(
-	entries []Entry, h Horizon, latest uint64, claimed map[uint64]uint64,
-) *adoption {
-	h.Stamp = min(h.Stamp, latest)
-	a := &adoption{vector: v, entries: entries, claimed: claimed}
-	behind := v.Horizon.less(h)
-	a.Unique = behind && v.knowsBehind(h) && v.PrintUpTo(h.Stamp) != h.Print
-	for i := range entries {
-		e := &entries[i]
-		e.Newest = min(e.Newest, latest)
-		if s := v.Origins[e.Origin]; s != nil {
-			s.Newest = max(s.Newest, e.Newest)
-		}
-	}
-	if behind {
-		v.drop(h)
-	}
-	return a
-}
-
 // Step merges origins until it has compared about so many intervals. It reports whether there may be
 // more.
 func (a *adoption) Step(most int) bool {

@@ -1,10 +1,5 @@
 package dots
 
-import (
-	"maps"
-	"slices"
-)
-
 // A Claim is what another node says that it has processed.
 type Claim struct {
 	Origin  uint64 // its own: it lacks nothing of that
@@ -33,12 +28,6 @@ type comparison struct {
 	origins []uint64
 	origin  uint64 // the one that is looked at
 	work    int    // intervals since others had the lock
-}
-
-// Compare begins a comparison. With all, also what may still be on its way is listed: who is sent a part
-// of it would have floors raised that the rest doesn't need.
-func (v *Vector) Compare(theirs Claim, all bool) *comparison {
-	return &comparison{vector: v, theirs: theirs, all: all, origins: slices.Sorted(maps.Keys(v.Origins))}
 }
 
 // Next goes on to the next origin, and reports whether there is one.

@@ -2,6 +2,7 @@ package dots
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -251,4 +252,31 @@ func (v *Vector) HasGaps() bool {
 		}
 	}
 	return false
+}
+
+// Adopt begins an adoption; latest is the greatest stamp that isn't from the future.
+func (v *Vector) Adopt(
+	entries []Entry, h Horizon, latest uint64, claimed map[uint64]uint64,
+) *adoption {
+	h.Stamp = min(h.Stamp, latest)
+	a := &adoption{vector: v, entries: entries, claimed: claimed}
+	behind := v.Horizon.less(h)
+	a.Unique = behind && v.knowsBehind(h) && v.PrintUpTo(h.Stamp) != h.Print
+	for i := range entries {
+		e := &entries[i]
+		e.Newest = min(e.Newest, latest)
+		if s := v.Origins[e.Origin]; s != nil {
+			s.Newest = max(s.Newest, e.Newest)
+		}
+	}
+	if behind {
+		v.drop(h)
+	}
+	return a
+}
+
+// Compare begins a comparison. With all, also what may still be on its way is listed: who is sent a part
+// of it would have floors raised that the rest doesn't need.
+func (v *Vector) Compare(theirs Claim, all bool) *comparison {
+	return &comparison{vector: v, theirs: theirs, all: all, origins: slices.Sorted(maps.Keys(v.Origins))}
 }

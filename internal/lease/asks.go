@@ -247,3 +247,16 @@ func (s *Asks) Left(now delta.Instant, peer uint64) func(yield func() bool) {
 		}
 	})
 }
+
+// AskedOf returns whom an ask has asked.
+func (a *Asks) AskedOf(id uint64) (peer uint64, ok bool) {
+	if ask := a.byID[id]; ask != nil {
+		return ask.peer, true
+	}
+	return 0, false
+}
+
+// Len is how many asks there are.
+func (a *Asks) Len() int {
+	return len(a.byID)
+}

@@ -198,3 +198,17 @@ func (t *Table) each(wanted func(*lease) bool, do func(*lease)) func(yield func(
 		}
 	})
 }
+
+// Holder returns who has the lease of a key.
+func (t *Table) Holder(key string) (h Holder, ok bool) {
+	l := t.ByKey[key]
+	if l == nil || l.current() == nil {
+		return Holder{}, false
+	}
+	return *l.current(), true
+}
+
+// Len is how many leases are granted or remembered; waiting, how many turns wait for them.
+func (t *Table) Len() (leases, waiting int) {
+	return len(t.ByKey), t.waiting
+}

@@ -265,6 +265,7 @@ func (s *Store) Cleared(stamp uint64) bool { return s.lastClear.covers(stamp) }
 // Stats visits every shard.
 func (s *Store) Stats() Stats {
 	st := s.counters.load()
+	st.Probation = int(s.tally.inProbation.Load())
 	for sh := range s.table.all {
 		sh.mu.Lock()
 		st.Misses += sh.misses

@@ -143,6 +143,3 @@ func (s *Store) Live(i int, wall int64) []*entry {
 	}
 	return sh.live(wall)
 }
-
-// Probation is how many entries haven't been used again since they came.
-func (s *Store) Probation() int { return int(s.tally.inProbation.Load()) }
