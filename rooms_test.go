@@ -124,7 +124,7 @@ func TestRoomsKeepTheirLaws(t *testing.T) {
 	only := map[string][]string{
 		"github.com/weaveworks/mesh":                    {"internal/transport/meshnet"},
 		"google.golang.org/protobuf/encoding/protowire": {"internal/transport/meshnet", "internal/wire"},
-		"github.com/hashicorp/golang-lru/v2/simplelru":  {"internal/fill", "internal/linelog"},
+		"github.com/hashicorp/golang-lru/v2/simplelru":  {"internal/fill", "internal/linelog", "internal/store"},
 		"golang.org/x/sync/singleflight":                {"bcache"},
 	}
 	for path, names := range only {
