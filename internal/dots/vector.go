@@ -257,9 +257,9 @@ func (v *Vector) HasGaps() bool {
 // Adopt begins an adoption; latest is the greatest stamp that isn't from the future.
 func (v *Vector) Adopt(
 	entries []Entry, h Horizon, latest uint64, claimed map[uint64]uint64,
-) *adoption {
+) *Adoption {
 	h.Stamp = min(h.Stamp, latest)
-	a := &adoption{vector: v, entries: entries, claimed: claimed}
+	a := &Adoption{vector: v, entries: entries, claimed: claimed}
 	behind := v.Horizon.less(h)
 	a.Unique = behind && v.knowsBehind(h) && v.PrintUpTo(h.Stamp) != h.Print
 	for i := range entries {
@@ -277,6 +277,6 @@ func (v *Vector) Adopt(
 
 // Compare begins a comparison. With all, also what may still be on its way is listed: who is sent a part
 // of it would have floors raised that the rest doesn't need.
-func (v *Vector) Compare(theirs Claim, all bool) *comparison {
-	return &comparison{vector: v, theirs: theirs, all: all, origins: slices.Sorted(maps.Keys(v.Origins))}
+func (v *Vector) Compare(theirs Claim, all bool) *Comparison {
+	return &Comparison{vector: v, theirs: theirs, all: all, origins: slices.Sorted(maps.Keys(v.Origins))}
 }

@@ -15,8 +15,8 @@ func Check(t *Table, a *Asks) error { return errors.Join(checkTable(t), checkAsk
 // checkTable says what is wrong: a turn that waits for nobody, a node with too many turns, a wrong count.
 func checkTable(t *Table) error {
 	waiting, idle := 0, 0
-	for _, key := range slices.Sorted(maps.Keys(t.ByKey)) {
-		l := t.ByKey[key]
+	for _, key := range slices.Sorted(maps.Keys(t.byKey)) {
+		l := t.byKey[key]
 		waiting += len(l.queue)
 		if l.idle != nil {
 			idle++
