@@ -122,13 +122,13 @@ func (v *Vector) Trim() (dropped int) {
 
 // PrintUpTo is what a horizon of this stamp would have as its print.
 func (v *Vector) PrintUpTo(stamp uint64) uint64 {
-	print := v.Horizon.Print
+	sum := v.Horizon.Print
 	for o, s := range v.Origins {
 		if s.Newest <= stamp && !v.live[o] {
-			print ^= s.Print(o)
+			sum ^= s.Print(o)
 		}
 	}
-	return print
+	return sum
 }
 
 // drop makes h the horizon and drops what is behind it.
@@ -153,9 +153,9 @@ func (v *Vector) matches(h Horizon) bool {
 	return true
 }
 
-// Reconcile takes over what a neighbour has dropped, if it is the same as what this node would drop. If it
-// isn't, they have diverged: one of the two lacks something for which there are no dots any more, and the
-// one with the lesser horizon needs a full sync. A horizon from the future, later than latest, isn't
+// Reconcile takes over what a neighbour has dropped, if it is the same as what this node would drop. If
+// it isn't, they have diverged: one of the two lacks something for which there are no dots any more, and
+// the one with the lesser horizon needs a full sync. A horizon from the future, later than latest, isn't
 // believed: it would keep all that is older out.
 func (v *Vector) Reconcile(h Horizon, latest uint64) (diverged bool) {
 	return !h.less(v.Horizon) && h.Stamp <= latest && !v.matches(h)

@@ -33,7 +33,8 @@ func newLeaseAsks(net Net) *Asks {
 // something to say.
 func (s *Asks) Ask(now delta.Instant, key string, old bool, term time.Duration, wake func()) *Ask {
 	a := &Ask{wake: wake}
-	a.Want = wire.LeaseMsg{Op: wire.OpWant, Key: key, Term: min(max(delta.ToMs(term), 1), wire.MaxLeaseTerm)}
+	ms := min(max(delta.ToMs(term), 1), wire.MaxLeaseTerm)
+	a.Want = wire.LeaseMsg{Op: wire.OpWant, Key: key, Term: ms}
 	if old {
 		a.Want.Op = wire.OpWantOld
 	}

@@ -12,7 +12,8 @@ import (
 // Check says what is wrong with a node's leases; nil if nothing is.
 func Check(t *Table, a *Asks) error { return errors.Join(checkTable(t), checkAsks(a)) }
 
-// checkTable says what is wrong: a turn that waits for nobody, a node with too many turns, a wrong count.
+// checkTable says what is wrong: a turn that waits for nobody, a node with too many turns, a wrong
+// count.
 func checkTable(t *Table) error {
 	waiting, idle := 0, 0
 	for _, key := range slices.Sorted(maps.Keys(t.byKey)) {
@@ -34,7 +35,8 @@ func checkTable(t *Table) error {
 		}
 	}
 	if waiting != t.waiting || idle != t.idle.Len() {
-		return fmt.Errorf("%d turns wait and %d leases are idle, counted are %d and %d", waiting, idle, t.waiting, t.idle.Len())
+		return fmt.Errorf("%d turns wait and %d leases are idle, counted are %d and %d",
+			waiting, idle, t.waiting, t.idle.Len())
 	}
 	return nil
 }

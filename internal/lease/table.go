@@ -84,7 +84,8 @@ func (t *Table) want(now delta.Instant, from uint64, m wire.LeaseMsg) {
 	over := h != nil && (h.suspect || h.Peer == from && !waits) && len(l.holders) < maxLeaseHolders
 	switch {
 	case own != nil: // it asks again: what it was told was lost
-		t.answer(now, who, wire.TurnMsg{Op: wire.TurnGranted, Key: l.key, Term: delta.ToMs(own.Until - now.Mono)})
+		term := delta.ToMs(own.Until - now.Mono)
+		t.answer(now, who, wire.TurnMsg{Op: wire.TurnGranted, Key: l.key, Term: term})
 	case l.hasFilled(now, m):
 		t.leaveQueue(l, who)
 		t.answer(now, who, wire.TurnMsg{Op: wire.TurnFilled})

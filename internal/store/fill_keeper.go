@@ -53,7 +53,9 @@ func (k *FillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool 
 // It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
 // stand beside that. Of two provisional values the first one stays, unless the second one was read later
 // for certain: by a fill that began here when the first one was there.
-func (k *FillKeeper) Keep(now delta.Instant, rec *delta.Record, f *OpenFill, beside bool) (held, isNew bool) {
+func (k *FillKeeper) Keep(
+	now delta.Instant, rec *delta.Record, f *OpenFill, beside bool,
+) (held, isNew bool) {
 	if k.closed.Load() || rec.Expired(now.Wall) || k.limits.tooBig(rec) {
 		return false, false
 	}

@@ -60,12 +60,12 @@ func (sh *shard) liveLocked(hash uint64, key string, wall int64) bool {
 // has, or nil. If its version is only to be remembered, what is older goes, and that is all there
 // is to do.
 func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*Entry, Outcome) {
-	clear := sh.lastClear.stamp.Load()
-	if rec.Stamp <= clear {
+	cleared := sh.lastClear.stamp.Load()
+	if rec.Stamp <= cleared {
 		return nil, outcomeCleared
 	}
 	e, held, ok := sh.heldLocked(at.hash, rec.Key)
-	if ok && held.Stamp <= clear {
+	if ok && held.Stamp <= cleared {
 		sh.removeLocked(at.hash, rec.Key) // not swept yet
 		e, ok = nil, false
 	}

@@ -130,9 +130,9 @@ func (sh *shard) peek(hash uint64, key string) (delta.Record, bool) {
 func (sh *shard) live(wall int64) (live []*Entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	clear := sh.lastClear.stamp.Load()
+	cleared := sh.lastClear.stamp.Load()
 	is := func(e *Entry) bool {
-		return e != nil && e.kind == delta.KindValue && e.Stamp > clear && e.aliveAt(wall)
+		return e != nil && e.kind == delta.KindValue && e.Stamp > cleared && e.aliveAt(wall)
 	}
 	for e, hash := range sh.entries.index.all {
 		switch {

@@ -112,30 +112,30 @@ func (w *Sweeper) dropEndedLocked(sh *shard, most int) int {
 
 // dropClearedLocked removes what Clear is above, most of them at most.
 func (w *Sweeper) dropClearedLocked(sh *shard, most int) int {
-	clear := w.lastClear.stamp.Load()
-	if sh.cleared >= clear {
+	cleared := w.lastClear.stamp.Load()
+	if sh.cleared >= cleared {
 		return 0
 	}
-	keys := clearedKeysLocked(sh, clear)
+	keys := clearedKeysLocked(sh, cleared)
 	for _, key := range keys[:min(len(keys), most)] {
 		sh.removeLocked(w.hash.Of(key), key)
 	}
 	if len(keys) >= most {
 		return most
 	}
-	sh.cleared = clear
+	sh.cleared = cleared
 	return len(keys)
 }
 
 // clearedKeysLocked lists the keys whose stamps Clear is not below.
-func clearedKeysLocked(sh *shard, clear uint64) (keys []string) {
+func clearedKeysLocked(sh *shard, cleared uint64) (keys []string) {
 	for e := range sh.entries.index.all {
-		if e.Stamp <= clear && !e.isProvisional() {
+		if e.Stamp <= cleared && !e.isProvisional() {
 			keys = append(keys, e.Key)
 		}
 	}
 	for _, t := range sh.tombs.all() {
-		if t.Stamp <= clear {
+		if t.Stamp <= cleared {
 			keys = append(keys, t.key)
 		}
 	}

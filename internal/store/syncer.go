@@ -55,10 +55,10 @@ func (s *Syncer) GroupStep(recs []delta.Record, groups, group, shard int) (_ []d
 func (s *Syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) []delta.Record {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	clear := s.lastClear.stamp.Load()
+	cleared := s.lastClear.stamp.Load()
 	for e := range sh.entries.index.all {
 		switch {
-		case e.bucket()%groups != group || e.Stamp <= clear:
+		case e.bucket()%groups != group || e.Stamp <= cleared:
 		case e.isProvisional(): // it is this node's own affair
 		case e.mark != 0:
 			// Nobody vouches for it, and the other node would take it for granted. To that one
@@ -69,7 +69,7 @@ func (s *Syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) 
 		}
 	}
 	for _, t := range sh.tombs.all() {
-		if t.Stamp > clear && delta.BucketOf(t.key)%groups == group {
+		if t.Stamp > cleared && delta.BucketOf(t.key)%groups == group {
 			recs = append(recs, delta.Record{Key: t.key, Version: t.Version, Kind: delta.KindTombstone})
 		}
 	}

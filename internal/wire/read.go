@@ -13,7 +13,8 @@ import (
 type DeltaReader struct {
 	Origin uint64 // of every dot in the frame
 	First  uint64 // seq of the first record, >= 1
-	Newest uint64 // not 0: it answers a pull, and this is the newest stamp that the sender has of the origin
+	// not 0: it answers a pull, and this is the newest stamp that the sender has of the origin
+	Newest uint64
 	Count  uint64 // records, >= 1; first+count doesn't overflow
 	Echo   uint64 // its sender's
 

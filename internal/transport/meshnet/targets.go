@@ -267,12 +267,16 @@ func (d *dialTargets) unreached(now time.Time) (fs []transport.DialFailure) {
 	for ap, g := range d.byAddr {
 		if g.trouble.err != nil && !(g.peer != 0 && d.peers.connected(g.peer)) {
 			lasting := now.Sub(g.trouble.since)
-			fs = append(fs, transport.DialFailure{Addr: g.name, IP: ap, Configured: g.configured, Err: g.trouble.err, Lasting: lasting})
+			fs = append(fs, transport.DialFailure{
+				Addr: g.name, IP: ap, Configured: g.configured, Err: g.trouble.err, Lasting: lasting,
+			})
 		}
 	}
 	for name, trouble := range d.unresolved {
 		configured, lasting := slices.Contains(d.configured, name), now.Sub(trouble.since)
-		fs = append(fs, transport.DialFailure{Addr: name, IP: netip.AddrPort{}, Configured: configured, Err: trouble.err, Lasting: lasting})
+		fs = append(fs, transport.DialFailure{
+			Addr: name, Configured: configured, Err: trouble.err, Lasting: lasting,
+		})
 	}
 	slices.SortFunc(fs, func(a, b transport.DialFailure) int {
 		switch {
