@@ -6,19 +6,19 @@ import (
 
 // A fillKeeper keeps what fills bring although the fence refuses it: provisional values. So it has to
 // know which fills are under way: a write of the key that comes meanwhile is noted with the fill.
-// begin and keep are serialised as apply is.
+// Begin and Keep are serialised as Apply is.
 type fillKeeper struct {
 	*shared
 	table   *table
 	evictor *evictor
 }
 
-// Open returns a fill of a key, to be given to begin.
+// Open returns a fill of a key, to be given to Begin.
 func (k *fillKeeper) Open(key string, now delta.Instant) OpenFill {
 	return OpenFill{Key: key, hash: k.hash.Of(key), Begin: now.Mono}
 }
 
-// Begin has touches noted that come while a key is filled. It must be ended, by end.
+// Begin has touches noted that come while a key is filled. It must be ended, by End.
 func (k *fillKeeper) Begin(f *OpenFill) {
 	sh := k.table.need(f.hash)
 	sh.mu.Lock()
@@ -42,7 +42,7 @@ func (k *fillKeeper) GivenUp(f *OpenFill) bool {
 	return f.givenUp
 }
 
-// EvictFor is that of the store for what keep would hold.
+// EvictFor is that of the store for what Keep would hold.
 func (k *fillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool {
 	return k.evictor.evictFor(now, rec, twin(k.hash.Of(rec.Key)), n)
 }
@@ -80,7 +80,7 @@ func (k *fillKeeper) Keep(now delta.Instant, rec *delta.Record, f *OpenFill, bes
 	}
 }
 
-// Wants reports whether keep would hold a value now.
+// Wants reports whether Keep would hold a value now.
 func (k *fillKeeper) Wants(now delta.Instant, rec *delta.Record, f *OpenFill, beside bool) bool {
 	hash := k.hash.Of(rec.Key)
 	sh := k.table.of(hash)

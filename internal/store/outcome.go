@@ -1,6 +1,6 @@
 package store
 
-// An outcome says what apply did with a record. Whatever it was, the record's
+// An outcome says what Apply did with a record. Whatever it was, the record's
 // version is covered from then on.
 type outcome uint8
 
