@@ -1,3 +1,9 @@
+// Package callqueue is calls of the user's code that nobody waits for, one at a time: subscribers,
+// OnStale and the Logger are told something, and asked nothing.
+//
+// Its law: who puts a call never waits, and what doesn't fit is dropped, as Put reports. The user's code
+// runs under no lock, on a goroutine that exists only while something is queued, and its panics end
+// there. Only who ends a queue waits for it, within a limit, and never from within a callback.
 package callqueue
 
 import (
@@ -20,14 +26,14 @@ type Queue[T any] struct {
 	Call      func(T)
 	Panicked  func(value any, stack []byte) // nil: nobody is told
 	Most      int                           // that are queued
-	MostBytes int                           // of them, as put says
+	MostBytes int                           // of them, as Put says
 	Lost      func(n int) T                 // stands for n that were dropped; nil: nothing does
 	Group     *Group                        // nil: none
 
 	Mu      sync.Mutex
 	queue   []queued[T]
 	Bytes   int
-	dropped int // after those in the queue, if lost is to tell of them
+	dropped int // after those in the queue, if Lost is to tell of them
 	closed  bool
 	ended   chan struct{} // closed when the goroutine ends; nil: there is none
 }
@@ -150,7 +156,7 @@ func (q *Queue[T]) dropLocked() {
 	q.queue, q.Bytes, q.dropped = nil, 0, 0
 }
 
-// Wait waits, after close or drop, until nothing is queued and no call is under way, and reports whether
+// Wait waits, after Close or Drop, until nothing is queued and no call is under way, and reports whether
 // it is so; if ctx ends first, it isn't.
 func (q *Queue[T]) Wait(ctx context.Context) bool {
 	q.Mu.Lock()
@@ -167,7 +173,7 @@ func (q *Queue[T]) Wait(ctx context.Context) bool {
 	}
 }
 
-// Waiting is how many calls are queued, and how much they take, as put says.
+// Waiting is how many calls are queued, and how much they take, as Put says.
 func (q *Queue[T]) Waiting() (n, bytes int) {
 	q.Mu.Lock()
 	defer q.Mu.Unlock()
@@ -220,7 +226,7 @@ func (g *Group) list() (running []endable) {
 // Len is how many goroutines run.
 func (g *Group) Len() int { return len(g.list()) }
 
-// Close has nothing called any more, and wait waits for what is called. If ctx ends first it says what
+// Close has nothing called any more, and Wait waits for what is called. If ctx ends first it says what
 // that is.
 func (g *Group) Close() {
 	g.mu.Lock()

@@ -6,15 +6,15 @@ import (
 )
 
 // An Instant is a point in time as the core is given it; it never reads a clock
-// itself. The wall clock may jump, mono never does.
+// itself. The wall clock may jump, Mono never does.
 type Instant struct {
 	Wall int64         // Unix milliseconds
 	Mono time.Duration // since an arbitrary start
 }
 
-// A stamp is a hybrid logical clock reading in one uint64: Unix milliseconds in
-// the upper 48 bits, a counter in the lower 16 (Kulkarni et al., "Logical
-// Physical Clocks", 2014). The counter carries into the time, so it can't overflow.
+// StampShift is the bit of a stamp at which its time begins. A stamp is a hybrid logical clock reading
+// in one uint64: Unix milliseconds in the upper 48 bits, a counter in the lower 16 (Kulkarni et al.,
+// "Logical Physical Clocks", 2014). The counter carries into the time, so it can't overflow.
 const StampShift = 16
 
 func StampOf(wall int64) uint64    { return uint64(max(wall, 0)) << StampShift }

@@ -19,7 +19,7 @@ type OriginDots struct {
 }
 
 // A Comparison finds what another node lacks, origin by origin, ascending. There may be half a million
-// gaps, so its caller lets others have the lock now and then, see due. That does no harm: what changes
+// gaps, so its caller lets others have the lock now and then, see Due. That does no harm: what changes
 // meanwhile is seen or isn't, as if it had come before or after.
 type Comparison struct {
 	vector  *Vector

@@ -14,20 +14,20 @@ import (
 const MaxIntervals = 128
 
 // A Set is the set of one origin's dots that this node has processed:
-// everything up to covered, and beyond a gap what the intervals say. It is one
+// everything up to Covered, and beyond a gap what the intervals say. It is one
 // entry of a version vector with exceptions (Malkhi, Terry, "Concise Version
 // Vectors in WinFS", 2005).
 type Set struct {
 	Covered uint64
-	Ahead   []Interval // ascending, disjoint, not adjacent, all beyond covered+1
-	shared  bool       // somebody else reads ahead: it must be copied before it is changed
+	Ahead   []Interval // ascending, disjoint, not adjacent, all beyond Covered+1
+	shared  bool       // somebody else reads Ahead: it must be copied before it is changed
 
 	// the greatest stamp of its dots: how old it is, the same on all nodes that have it
 	Newest uint64
 	Heard  time.Duration // when a dot was last processed
 
 	// The last dot as of the tick before the last, and as of the last: what is younger
-	// than settled may still be on its way to others.
+	// than Settled may still be on its way to others.
 	Settled, Recent uint64
 
 	printed uint64 // the last print, 0 after a change
@@ -95,7 +95,7 @@ func (s *Set) Add(seq uint64) {
 	}
 }
 
-// absorb moves covered over the intervals that it has reached.
+// absorb moves Covered over the intervals that it has reached.
 func (s *Set) absorb() {
 	n := 0
 	for n < len(s.Ahead) && s.Ahead[n].From <= s.Covered {

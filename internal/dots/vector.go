@@ -10,7 +10,7 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// MaxOrigins is how many origins a vector keeps, see Vector.trim.
+// MaxOrigins is how many origins a vector keeps, see Vector.Trim.
 const MaxOrigins = 4096
 
 const (
@@ -38,7 +38,7 @@ type Vector struct {
 // younger than stamp. Nodes with equal horizons have dropped the same dots.
 type Horizon struct {
 	Stamp uint64
-	Print uint64 // of the dropped dotSets, combined by XOR
+	Print uint64 // of the dropped Sets, combined by XOR
 }
 
 func (h Horizon) less(i Horizon) bool {
@@ -52,7 +52,7 @@ func NewVector(self uint64, most int) *Vector {
 	}
 }
 
-// Keep has an origin never dropped, release has it dropped like others: a neighbour comes and goes.
+// Keep has an origin never dropped, Release has it dropped like others: a neighbour comes and goes.
 func (v *Vector) Keep(origin uint64) { v.live[origin] = true }
 
 func (v *Vector) Release(origin uint64) {
@@ -190,10 +190,10 @@ func (v *Vector) Settle() {
 	}
 }
 
-// A contextEntry is one origin of a vector on its way to another node.
+// An Entry is one origin of a vector on its way to another node.
 type Entry struct {
 	Origin uint64
-	Set    // covered, ahead and newest
+	Set    // Covered, Ahead and Newest
 }
 
 // List returns the origins' dots as they are now, sorted, and the fingerprint of those that were

@@ -16,12 +16,12 @@ import (
 const MaxFills = 3
 
 // Loads are the fills of Loaders that are under way on this node, one per key and layout (as
-// singleflight has it). A write that comes meanwhile forgets those of its key, as in flights: who comes
-// later gets a fill that began after the write.
+// singleflight has it). A write that comes meanwhile forgets those of its key: who comes later gets a
+// fill that began after the write.
 //
-// It isn't made of singleflight groups, as flights is, because that can't count who waits,
-// which it takes to cancel a fill for nobody, and because a call of FillMany is the flight of many
-// keys.
+// It isn't made of singleflight groups, as the fills of GetWithFiller are, because that can't count
+// who waits, which it takes to cancel a fill for nobody, and because a call of FillMany is the flight of
+// many keys.
 type Loads struct {
 	hash    func(key string) uint64 // one that nobody else knows
 	count   atomic.Int64            // of all shards: most writes look at this only
@@ -79,8 +79,8 @@ func (f *Loads) of(key string) *shard {
 }
 
 // Join has the caller wait for the load of key in a layout. If there is none that it can join it makes
-// one, as a part of r, and then the caller has to do the load and call end; arrived gets a token when
-// there is something new about the load. join returns nil to a Fill that would wait for itself.
+// one, as a part of r, and then the caller has to do the load and call End; arrived gets a token when
+// there is something new about the load. Join returns nil to a Fill that would wait for itself.
 func (f *Loads) Join(key string, layout any, r *Run, arrived chan struct{}) (ld *Load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()

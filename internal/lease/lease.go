@@ -11,8 +11,8 @@ import (
 
 // Leases let one node at a time fill a key. The node that rendezvous hashing chooses for the key grants
 // the lease to one of the fills that ask for it. The other fills wait: for the value, which comes to
-// them as every write does, or for their turn. lease_table.go is the side of the node that grants,
-// lease_asks.go that of the nodes that ask.
+// them as every write does, or for their turn. table.go is the side of the node that grants,
+// asks.go that of the nodes that ask.
 //
 // Whoever waits, waits for one holder, and is answered when that one's try is over, whatever became of
 // it: so nobody waits for two tries that fail.

@@ -1,3 +1,9 @@
+// Package linelog is the user's Logger, without repetitions.
+//
+// Its law: no caller waits for the Logger, but for Close, and that within a limit; the Logger is called
+// under no lock. It is called from everywhere in the shell, never from the core: what the core wants
+// said it queues. It doesn't choose what is worth a line; it only bounds how often one comes, and what
+// it takes.
 package linelog
 
 import (
@@ -30,7 +36,7 @@ const (
 // level, peer or format don't hold each other back. What was held back is told by the next
 // line that passes, or never.
 //
-// All methods are safe for concurrent use, and none but close waits for the Logger: lines are queued.
+// All methods are safe for concurrent use, and none but Close waits for the Logger: lines are queued.
 // What one is about may be large or change, so it is made text before that, but for numbers; the format
 // is left to the Logger.
 type Log struct {
@@ -160,7 +166,7 @@ func CutText(text string, most int) string {
 	return text[:most] + "..."
 }
 
-// write calls the Logger. close looks for it on the stack.
+// write calls the Logger. Close looks for it on the stack.
 func (l *Log) write(n line) {
 	switch n.level {
 	case lineError:

@@ -1,3 +1,7 @@
+// Package stack tells which functions the goroutine is in.
+//
+// Its law: it only looks. It finds nothing on other goroutines, so whoever relies on it to not wait for
+// itself needs a limit for that wait besides. It is slow, and not for what is called often.
 package stack
 
 import (

@@ -7,8 +7,8 @@ import (
 // Stats are counters since the start.
 type Stats struct {
 	Hits, Misses        uint64
-	Replaced            uint64 // see replace
-	Evictions           uint64 // entries dropped at maxKeys or maxBytes
+	Replaced            uint64 // see Replace
+	Evictions           uint64 // entries dropped at MaxKeys or MaxBytes
 	Expirations         uint64 // entries dropped because their deadline had come
 	tombstonesCollected uint64 // after deletionDelay
 	TombstonesDropped   uint64 // earlier, at their bound

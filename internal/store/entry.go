@@ -7,7 +7,7 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// EntryOverhead is what an entry counts for maxBytes beside its key and value, in bytes: about what the
+// EntryOverhead is what an entry counts for MaxBytes beside its key and value, in bytes: about what the
 // bookkeeping takes.
 const EntryOverhead = 200
 

@@ -16,7 +16,7 @@ const (
 )
 
 // An evictor makes room: it compares some shards, and removes the entry that was used longest ago. Its
-// methods are serialised as apply is.
+// methods are serialised as Apply is.
 type evictor struct {
 	*shared
 	table   *table
@@ -29,7 +29,7 @@ type evictor struct {
 func (v *evictor) evictFor(now delta.Instant, rec *delta.Record, hash uint64, n int) bool {
 	if v.limits.maxBytes <= 0 || rec.Kind == delta.KindTombstone || v.limits.tooBig(rec) ||
 		EntryCost(rec.Key, rec.Val) <= int64(n)*EntryOverhead {
-		return false // apply itself won't need more
+		return false // Apply itself won't need more
 	}
 	for ; n > 0; n-- {
 		if sh := v.table.of(hash); sh != nil {

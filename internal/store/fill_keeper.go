@@ -6,19 +6,19 @@ import (
 
 // A FillKeeper keeps what fills bring although the fence refuses it: provisional values. So it has to
 // know which fills are under way: a write of the key that comes meanwhile is noted with the fill.
-// begin and keep are serialised as apply is.
+// Begin and Keep are serialised as Apply is.
 type FillKeeper struct {
 	*shared
 	table   *table
 	evictor *evictor
 }
 
-// Open returns a fill of a key, to be given to begin.
+// Open returns a fill of a key, to be given to Begin.
 func (k *FillKeeper) Open(key string, now delta.Instant) OpenFill {
 	return OpenFill{Key: key, hash: k.hash.Of(key), Begin: now.Mono}
 }
 
-// Begin has touches noted that come while a key is filled. It must be ended, by end.
+// Begin has touches noted that come while a key is filled. It must be ended, by End.
 func (k *FillKeeper) Begin(f *OpenFill) {
 	sh := k.table.need(f.hash)
 	sh.mu.Lock()
@@ -42,7 +42,7 @@ func (k *FillKeeper) GivenUp(f *OpenFill) bool {
 	return f.givenUp
 }
 
-// EvictFor is that of the store for what keep would hold.
+// EvictFor is that of the store for what Keep would hold.
 func (k *FillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool {
 	return k.evictor.evictFor(now, rec, twin(k.hash.Of(rec.Key)), n)
 }
@@ -82,7 +82,7 @@ func (k *FillKeeper) Keep(
 	}
 }
 
-// Wants reports whether keep would hold a value now.
+// Wants reports whether Keep would hold a value now.
 func (k *FillKeeper) Wants(now delta.Instant, rec *delta.Record, f *OpenFill, beside bool) bool {
 	hash := k.hash.Of(rec.Key)
 	sh := k.table.of(hash)

@@ -1,6 +1,6 @@
 package store
 
-// An Outcome says what apply did with a record. Whatever it was, the record's
+// An Outcome says what Apply did with a record. Whatever it was, the record's
 // version is covered from then on.
 type Outcome uint8
 

@@ -15,7 +15,7 @@ type Config struct {
 	MaxKeys       int           // entries, at least 1
 	MaxBytes      int64         // of entries, see EntryOverhead; 0 = no limit
 	DeletionDelay time.Duration // how long a tombstone is kept
-	MaxTombstones int           // 0 = maxKeys, but no less than 1,024 and no more than 1<<20
+	MaxTombstones int           // 0 = MaxKeys, but no less than 1,024 and no more than 1<<20
 	Shards        int           // a power of two; 0 = as many as it takes
 	GroupKeys     int           // in a group of a full sync, about; 0 = 131,072
 	StepShards    int           // looked at in a step of a full sync; 0 = 64
@@ -31,7 +31,7 @@ type Config struct {
 // Clear isn't. A floor is raised under the same lock under which what it
 // stands for goes, so that this is true at every moment.
 //
-// apply, fills.keep, fills.begin and close are serialised by the caller; everything else, replace
+// Apply, Fills.Keep, Fills.Begin and Close are serialised by the caller; everything else, Replace
 // included, may run at any time. At most one shard is locked at a time.
 type Store struct {
 	shared
@@ -43,7 +43,7 @@ type Store struct {
 }
 
 // New returns an empty store. It takes 136 KiB, and 8 bytes for every
-// 1,024 of maxKeys (at most 2 MiB): the rest comes with the keys.
+// 1,024 of MaxKeys (at most 2 MiB): the rest comes with the keys.
 func New(c Config) *Store {
 	if c.MaxBytes > 0 {
 		c.MaxKeys = int(min(int64(c.MaxKeys), c.MaxBytes/EntryOverhead)) // more can't be held
@@ -89,8 +89,8 @@ func (s *Store) Seek(key []byte) Place {
 	return at
 }
 
-// Approach does what an apply of a local record can do before the lock that serialises them is
-// taken: it allocates, and has the processor fetch what apply will look at. The rest takes a
+// Approach does what an Apply of a local record can do before the lock that serialises them is
+// taken: it allocates, and has the processor fetch what Apply will look at. The rest takes a
 // fraction of the time. Whatever changes until then does no harm.
 //
 // The record has copies of the key and the value from then on. Those of the caller may be parts of much
@@ -116,12 +116,12 @@ func (s *Store) Approach(rec *delta.Record) Place {
 // Apply merges a record into the store. A local one is a use of its key; one
 // from elsewhere must not push out what is used here. The store keeps the record's key
 // and value, so they must be copies that keep nothing else alive. If the outcome is
-// outcomeApplied, rec.key is the one that the store holds from then on.
+// outcomeApplied, rec.Key is the one that the store holds from then on.
 func (s *Store) Apply(now delta.Instant, rec *delta.Record, local bool) Outcome {
 	return s.ApplyAt(now, rec, local, s.PlaceOf(rec.Key))
 }
 
-// ApplyAt is apply where something was done before.
+// ApplyAt is Apply where something was done before.
 func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Place) Outcome {
 	if s.closed.Load() {
 		return outcomeRefused
@@ -163,7 +163,7 @@ func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Pla
 	}
 }
 
-// Replace is apply of a local write to a key that is held and needs no more room than it has.
+// Replace is Apply of a local write to a key that is held and needs no more room than it has.
 // It reports whether that was so and is done. It needn't be serialised with anything.
 func (s *Store) Replace(now delta.Instant, rec *delta.Record, at Place) bool {
 	sh := s.table.of(at.hash)
@@ -229,7 +229,7 @@ func (s *Store) TouchAll() {
 	}
 }
 
-// EvictFor evicts up to n entries to make room for a record that apply would hold. It reports whether
+// EvictFor evicts up to n entries to make room for a record that Apply would hold. It reports whether
 // more are needed.
 func (s *Store) EvictFor(now delta.Instant, rec *delta.Record, n int) bool {
 	return s.evictor.evictFor(now, rec, s.hash.Of(rec.Key), n)
@@ -275,7 +275,7 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// Close drops everything. From then on every get misses and apply does nothing.
+// Close drops everything. From then on every Get misses and Apply does nothing.
 // Counters, floors and empty shards stay.
 func (s *Store) Close() {
 	s.closed.Store(true)

@@ -44,9 +44,9 @@ func (s *Store) glance(wall func() int64) int64 {
 	return wall()
 }
 
-// Fresh returns the live value of a key unless it is worth refreshing, and costs what get costs.
+// Fresh returns the live value of a key unless it is worth refreshing, and costs what Get costs.
 // It isn't counted: a value may be of no use to a Typed, and where there is none entry may have
-// something to serve. See count.
+// something to serve. See Count.
 func (s *Store) Fresh(key string, wall func() int64) (string, bool) {
 	hash := s.hash.Of(key)
 	sh := s.table.of(hash)
@@ -74,7 +74,7 @@ func (s *Store) Fresh(key string, wall func() int64) (string, bool) {
 // Entry returns what is held of a key and may be served: a value that is fresh or stale, or a
 // negative. What isn't, however the Loader may be configured, goes, so that it isn't back when
 // the clock is set back. A record that is live comes before a provisional value, and that before a
-// record that is stale. That is a use of it, as get is.
+// record that is stale. That is a use of it, as Get is.
 func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	hash := s.hash.Of(key)
 	sh := s.table.of(hash)
@@ -123,7 +123,7 @@ func (s *Store) Peek(key string) (delta.Record, bool) {
 	return sh.peek(hash, key)
 }
 
-// Admits reports whether apply would accept this version of a key.
+// Admits reports whether Apply would accept this version of a key.
 func (s *Store) Admits(key string, v delta.Version) bool {
 	if s.Cleared(v.Stamp) {
 		return false
@@ -134,7 +134,7 @@ func (s *Store) Admits(key string, v delta.Version) bool {
 	return v.Stamp > s.FloorOf(delta.BucketOf(key))
 }
 
-// Live lists the values of shard i, 0 <= i < shards(), that haven't expired; of a key that has a
+// Live lists the values of shard i, 0 <= i < Shards(), that haven't expired; of a key that has a
 // record and a provisional value, the record.
 func (s *Store) Live(i int, wall int64) []*Entry {
 	sh := s.table.at(i)

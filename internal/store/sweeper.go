@@ -17,7 +17,7 @@ type Sweeper struct {
 	deletionDelay time.Duration
 }
 
-// Sweep removes what is dead in shard i, 0 <= i < shards(). It costs next to nothing when there is
+// Sweep removes what is dead in shard i, 0 <= i < Shards(). It costs next to nothing when there is
 // none.
 func (w *Sweeper) Sweep(now delta.Instant, i int) {
 	sh := w.table.at(i)

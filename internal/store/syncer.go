@@ -36,7 +36,7 @@ func (s *Syncer) Groups() int {
 }
 
 // GroupStep appends to recs, which is empty, what shards from one on hold of a group, sorted so that it
-// encodes well, and returns the shard with which to go on: shards() after the last one.
+// encodes well, and returns the shard with which to go on: Shards() after the last one.
 func (s *Syncer) GroupStep(recs []delta.Record, groups, group, shard int) (_ []delta.Record, next int) {
 	end := min(shard+s.stepShards, s.table.len())
 	for ; shard < end && len(recs) < StepRecords; shard++ {

@@ -40,7 +40,7 @@ func (t *table) of(hash uint64) *shard {
 // at returns shard i, 0 <= i < len, or nil.
 func (t *table) at(i int) *shard { return t.slots[i].Load() }
 
-// need returns the shard of a hash, and makes it if need be. It is serialised as apply is.
+// need returns the shard of a hash, and makes it if need be. It is serialised as Apply is.
 func (t *table) need(hash uint64) *shard {
 	sh := t.of(hash)
 	if sh == nil {

@@ -9,10 +9,11 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// A touch is that a write of a key is processed, whatever comes of it: won, lost, refused, from the
-// future, received in a full sync. Touches are counted. What a node remembers of them is what it needs
-// to judge whether the value of another node's fill can be older than something that it has processed
-// itself; see "Provisional fills" in docs/design.md.
+// Touches are what a node remembers of its touches. A touch is that a write of a key is processed,
+// whatever comes of it: won, lost, refused, from the future, received in a full sync. Touches are
+// counted. What is remembered of them is what it takes to judge whether the value of another node's fill
+// can be older than something that this node has processed itself; see "Provisional fills" in
+// docs/design.md.
 type Touches struct {
 	Count uint64 // of all touches so far
 

@@ -1,3 +1,7 @@
+// Package testkit is what tests of several rooms need: waiting, noting what is logged or received, keys
+// that collide, the tables of documents.
+//
+// Its law: it is for tests only, and imports no other package of the module, so every test may use it.
 package testkit
 
 import (

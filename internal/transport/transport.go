@@ -1,3 +1,9 @@
+// Package transport is the contract between a node and a network: frames in, frames out, who is there.
+//
+// Its law: frames are opaque, and may be lost, doubled and reordered; nothing ever waits for a peer;
+// Joined and Left of a node alternate; after Close nothing is left. Beside the contract it has only what
+// both sides name. It knows no implementation: meshnet is the one over TCP, memnet the one within a
+// process.
 package transport
 
 import (
@@ -9,7 +15,7 @@ import (
 )
 
 // A Transport carries opaque frames between the nodes of one cluster and knows
-// who is there. Production uses mesh (mesh.go); tests use an in-memory twin.
+// who is there. Production uses mesh (meshnet); tests use an in-memory twin (memnet).
 // Frames may be lost, doubled and reordered: whoever needs more builds it on top.
 //
 // All methods are safe for concurrent use, before Start and after Close too.

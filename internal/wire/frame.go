@@ -19,11 +19,11 @@ const (
 	FrameDelta byte = 1
 	FramePing  byte = 2
 	FramePong  byte = 3
-	FrameAsk   byte = 4 // wire_sync.go
+	FrameAsk   byte = 4 // sync.go
 	FrameChunk byte = 5
-	FrameLease byte = 6 // wire_lease.go
+	FrameLease byte = 6 // lease.go
 	FrameTurn  byte = 7
-	FrameOffer byte = 8 // wire_offer.go
+	FrameOffer byte = 8 // offer.go
 
 	// CutFrame is what frames are cut at: others wait for one no longer than its line takes for
 	// that. A single record may make one that is larger, up to MaxFrame and less than FrameSlack; more

@@ -1,3 +1,8 @@
+// Package live starts nodes over mesh on loopback, for tests.
+//
+// Its law: it uses bcache as a user does, by its exported names. A node is closed when its test ends.
+// Under the race detector Cluster skips its test unless mesh's own races are patched, see
+// scripts/racemesh.sh.
 package live
 
 import (

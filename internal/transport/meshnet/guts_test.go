@@ -9,7 +9,7 @@ import (
 	"github.com/weaveworks/mesh"
 )
 
-// It fails when mesh isn't what meshguts.go expects.
+// It fails when mesh isn't what guts.go expects.
 func TestMeshGuts(t *testing.T) {
 	leaks(t)
 	n := start(t, 1, nil)

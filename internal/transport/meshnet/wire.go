@@ -22,7 +22,7 @@ const (
 	membersPong  = 3 // 1: nonce, fixed64; 2: origin, fixed64
 	membersNoWay = 4 // the receiver's address can't be dialled. 1: the address; 2: why, for people
 
-	memberNonce  = 1<<3 | wire.TypeFixed64 // tags, as in wire.go
+	memberNonce  = 1<<3 | wire.TypeFixed64 // tags, as those of package wire
 	memberOrigin = 2<<3 | wire.TypeFixed64
 
 	readyTransfer = 1 // numbers of fields
