@@ -24,7 +24,7 @@ func granterOf(t *testing.T, nodes []*Bcache, key string) int {
 		t.Fatal("nobody grants leases")
 	}
 	for i, b := range nodes {
-		if b.peer.replica.Id == id {
+		if b.peer.replica.ID == id {
 			return i
 		}
 	}

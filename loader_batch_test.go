@@ -116,7 +116,7 @@ func TestLeaseGetManyTurns(t *testing.T) {
 		}
 		for _, b := range nodes {
 			if _, _, asks := b.peer.replica.LeaseLoad(); asks > 0 {
-				t.Errorf("node %d is left with %d asks", b.peer.replica.Id, asks)
+				t.Errorf("node %d is left with %d asks", b.peer.replica.ID, asks)
 			}
 		}
 	})

@@ -395,17 +395,17 @@ var mutants = []mutant{
 			old: "says && e.Last() > most {",
 			new: "says && e.Last() > most && false {"}}},
 	{name: "a vector that knows too much stays", test: "TestClaimsAreGotAgain", edits: []edit{{
-		old: "if a.Id == p.pingID && a.Seq < p.listed {",
-		new: "if a.Id == p.pingID && a.Seq < p.listed && false {"}}},
+		old: "if a.ID == p.pingID && a.Seq < p.listed {",
+		new: "if a.ID == p.pingID && a.Seq < p.listed && false {"}}},
 	{name: "an old pong proves a vector wrong", test: "TestClaimsOfAnOldPong", edits: []edit{{
-		old: "if a.Id == p.pingID && a.Seq < p.listed {",
+		old: "if a.ID == p.pingID && a.Seq < p.listed {",
 		new: "if a.Seq < r.vector.Get(p.origin).Last() {"}}},
 	{name: "an unasked pong is answered with a list", test: "TestTinyFrames", edits: []edit{{
-		old: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID && !p.full {",
+		old: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full {",
 		new: "a.Flags&wire.PongAll != 0 && !p.full {"}}},
 	{name: "a pong to a list is answered with a list", test: "TestTinyFrames", edits: []edit{{
-		old: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID && !p.full {",
-		new: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID {"}}},
+		old: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full {",
+		new: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID {"}}},
 	{name: "whoever asks for a full sync again gets a vector again", test: "TestTinyFrames",
 		edits: []edit{{
 			old: "now.Mono < p.began+syncApart || ",

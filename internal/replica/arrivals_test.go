@@ -119,7 +119,7 @@ func TestPeekDelta(t *testing.T) {
 			t.Error(n, d)
 		}
 	}
-	if _, ok := peekDelta(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: 1})); ok {
+	if _, ok := peekDelta(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: 1})); ok {
 		t.Error("a ping")
 	}
 }

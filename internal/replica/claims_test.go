@@ -24,7 +24,7 @@ func TestClaimsOfASync(t *testing.T) {
 			const honest, honestOrigin = 3, 103
 			h.Joined(h.now, honest, honestOrigin)
 			if pings {
-				testkit.Must(t, h.Receive(h.now, honest, wire.AppendPing(nil, wire.Ping{Id: 1, Origin: honestOrigin, Seq: 4})))
+				testkit.Must(t, h.Receive(h.now, honest, wire.AppendPing(nil, wire.Ping{ID: 1, Origin: honestOrigin, Seq: 4})))
 			}
 			head := wire.SyncChunk{Groups: 1, Entries: []dots.Entry{
 				{Origin: honestOrigin, Set: dots.Set{Covered: 3, Ahead: []dots.Interval{{From: 5, To: 1 << 40}}, Newest: delta.StampOf(testkit.Wall)}},
@@ -43,7 +43,7 @@ func TestClaimsOfASync(t *testing.T) {
 			if !pings {
 				h.pass(3 * time.Second) // a round
 				id := h.neighbours.byID[honest].pingID
-				testkit.Must(t, h.Receive(h.now, honest, wire.AppendPong(nil, wire.Pong{Id: id, Origin: honestOrigin, Seq: 4})))
+				testkit.Must(t, h.Receive(h.now, honest, wire.AppendPong(nil, wire.Pong{ID: id, Origin: honestOrigin, Seq: 4})))
 			}
 			rec := delta.Record{Key: "k", Val: "v", Version: delta.Version{Stamp: delta.StampOf(h.now.Wall), Origin: honestOrigin}}
 			testkit.Must(t, h.Receive(h.now, honest, wire.AppendDelta(nil, honestOrigin, 7, []delta.Record{rec})))
@@ -61,16 +61,16 @@ func TestClaimsOfAnOldPong(t *testing.T) {
 	rec := delta.Record{Key: "k", Val: "v", Version: delta.Version{Stamp: delta.StampOf(testkit.Wall), Origin: hostileOrigin}}
 	testkit.Must(t, h.get(wire.AppendDelta(nil, hostileOrigin, 1, []delta.Record{rec})))
 	// It was written after that was sent.
-	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{Id: old, Origin: hostileOrigin})))
+	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: old, Origin: hostileOrigin})))
 	if h.counts.disbelieved != 0 {
 		t.Error("a ping that left before the write came is taken as a proof")
 	}
 	h.pass(3 * time.Second)
-	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{Id: old, Origin: hostileOrigin})))
+	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: old, Origin: hostileOrigin})))
 	if h.counts.disbelieved != 0 || !h.vector.Get(hostileOrigin).Has(1) {
 		t.Error("so is the answer to an older one")
 	}
-	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{Id: h.neighbours.byID[hostilePeer].pingID, Origin: hostileOrigin})))
+	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: h.neighbours.byID[hostilePeer].pingID, Origin: hostileOrigin})))
 	if h.counts.disbelieved != 1 || h.vector.Get(hostileOrigin).Has(1) {
 		t.Error("a proof isn't")
 	}
@@ -100,11 +100,11 @@ func TestClaimsAreGotAgain(t *testing.T) {
 func TestTinyFramesAreAnsweredWithLittle(t *testing.T) {
 	for name, frame := range map[string]func(h *hostileRig, i uint64) []byte{
 		"pongs that weren't asked for": func(_ *hostileRig, i uint64) []byte {
-			return wire.AppendPong(nil, wire.Pong{Id: i, Origin: hostileOrigin, Flags: wire.PongContext | wire.PongAll})
+			return wire.AppendPong(nil, wire.Pong{ID: i, Origin: hostileOrigin, Flags: wire.PongContext | wire.PongAll})
 		},
 		"pongs to lists that want a list": func(h *hostileRig, _ uint64) []byte {
 			id := h.neighbours.byID[hostilePeer].pingID
-			return wire.AppendPong(nil, wire.Pong{Id: id, Origin: hostileOrigin, Flags: wire.PongContext | wire.PongAll})
+			return wire.AppendPong(nil, wire.Pong{ID: id, Origin: hostileOrigin, Flags: wire.PongContext | wire.PongAll})
 		},
 		"full syncs": func(_ *hostileRig, i uint64) []byte { return wire.AppendAsk(nil, wire.SyncAsk{Session: i + 1}) },
 		"pulls": func(_ *hostileRig, i uint64) []byte {
@@ -144,7 +144,7 @@ func TestTinyFramesAreAnsweredWithLittle(t *testing.T) {
 
 // hostilePull is a pull of a node that has nothing.
 func hostilePull(id uint64) wire.Ping {
-	return wire.Ping{Id: id, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingPull}
+	return wire.Ping{ID: id, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingPull}
 }
 
 // pullAnswer returns what a pull of a node that has nothing is answered with.

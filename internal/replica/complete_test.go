@@ -113,7 +113,7 @@ func TestAllKnowWhoHoldsMost(t *testing.T) {
 				t.Errorf("node %d believes that node %d holds %d, not %d", id, other, p.held, n)
 			}
 		}
-		if leads := !r.neighbours.outdone(r.Id, uint64(r.Store.Len())); leads != (id == 3) {
+		if leads := !r.neighbours.outdone(r.ID, uint64(r.Store.Len())); leads != (id == 3) {
 			t.Errorf("node %d leads: %v", id, leads)
 		}
 	}

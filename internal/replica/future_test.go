@@ -108,7 +108,7 @@ func TestFutureOfOnesOwn(t *testing.T) {
 	newest := delta.StampOf(w.ahead().Wall)
 	testkit.Must(t, b.Receive(w.ahead(), 1, wire.MarkRepair(wire.AppendDelta(nil, 666, 1, []delta.Record{rec}), newest)))
 	print := b.vector.PrintUpTo(newest - 1)
-	poison := wire.Pong{Id: 1, Origin: 101, Horizon: dots.Horizon{Stamp: newest - 1, Print: print}}
+	poison := wire.Pong{ID: 1, Origin: 101, Horizon: dots.Horizon{Stamp: newest - 1, Print: print}}
 	testkit.Must(t, b.Receive(w.ahead(), 1, wire.AppendPong(nil, poison)))
 	if b.vector.Get(666).Newest != newest || b.vector.Horizon.Stamp != newest-1 {
 		t.Fatalf("newest %x, horizon %x: the test is broken", b.vector.Get(666).Newest, b.vector.Horizon.Stamp)

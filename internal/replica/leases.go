@@ -74,7 +74,7 @@ type leaseLink struct{ r *Replica }
 func (n leaseLink) Granters() []uint64 {
 	ids := n.r.neighbours.where(isSynced)
 	if n.r.ready.synced {
-		ids = append(ids, n.r.Id)
+		ids = append(ids, n.r.ID)
 	}
 	return ids
 }

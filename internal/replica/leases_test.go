@@ -17,7 +17,7 @@ import (
 
 // replicaWithPeer makes node 1, which is synced and connected with another one that is.
 func replicaWithPeer(peer uint64) *Replica {
-	r := New(Config{Id: 1, Origin: 1, MaxSkew: time.Second, LogSize: 10, First: true,
+	r := New(Config{ID: 1, Origin: 1, MaxSkew: time.Second, LogSize: 10, First: true,
 		Wake: func() {}, Changed: func(string, delta.Kind) {}, Store: store.Config{MaxKeys: 10}})
 	r.Joined(delta.Instant{}, peer, peer)
 	r.neighbours.byID[peer].synced = true
@@ -30,7 +30,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	const keys = 3000
 	replicas := map[uint64]*Replica{}
 	for id := uint64(1); id <= 5; id++ {
-		r := New(Config{Id: id, Origin: id, MaxSkew: time.Second, LogSize: 10, First: true,
+		r := New(Config{ID: id, Origin: id, MaxSkew: time.Second, LogSize: 10, First: true,
 			Wake: func() {}, Changed: func(string, delta.Kind) {}, Store: store.Config{MaxKeys: 10}})
 		for other := uint64(1); other <= 5; other++ {
 			if other != id {
@@ -81,13 +81,13 @@ func TestLeaseFrames(t *testing.T) {
 		}
 		return sends[0].Frame
 	}
-	want := wire.LeaseMsg{Id: 20, Op: wire.OpWant, Key: "k", Term: 1000}
+	want := wire.LeaseMsg{ID: 20, Op: wire.OpWant, Key: "k", Term: 1000}
 	testkit.Must(t, r.Receive(delta.Instant{}, 7, wire.AppendLease(nil, want)))
 	if _, sends := r.Flush(delta.Instant{}); len(sends) > 0 || r.leases.ByKey["k"] != nil {
 		t.Errorf("who isn't connected is told %v", sends)
 	}
 	testkit.Must(t, r.Receive(delta.Instant{}, 2, wire.AppendLease(nil, want)))
-	granted := wire.TurnMsg{Id: 20, Op: wire.TurnGranted, Key: "k", Term: 1000, Origin: 1, Echo: r.touches.Echo()}
+	granted := wire.TurnMsg{ID: 20, Op: wire.TurnGranted, Key: "k", Term: 1000, Origin: 1, Echo: r.touches.Echo()}
 	if m, err := wire.DecodeTurn(sent()); m != granted || err != nil {
 		t.Errorf("told %+v, %v", m, err)
 	}
@@ -101,12 +101,12 @@ func TestLeaseFrames(t *testing.T) {
 	r.Flush(delta.Instant{})
 	woke := false
 	a := r.AskLease(delta.Instant{Wall: 2000}, key, true, time.Second, func() { woke = true })
-	asked := wire.LeaseMsg{Id: a.Want.Id, Op: wire.OpWantOld, Key: key, Stamp: held.Stamp, Wall: 2000, Term: 1000,
+	asked := wire.LeaseMsg{ID: a.Want.ID, Op: wire.OpWantOld, Key: key, Stamp: held.Stamp, Wall: 2000, Term: 1000,
 		Origin: 1, Echo: r.touches.Echo()}
 	if m, err := wire.DecodeLease(sent()); m != asked || err != nil {
 		t.Errorf("asked %+v, %v", m, err)
 	}
-	turn := wire.AppendTurn(nil, wire.TurnMsg{Id: a.Want.Id, Op: wire.TurnGranted, Key: key, Term: 1000})
+	turn := wire.AppendTurn(nil, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnGranted, Key: key, Term: 1000})
 	testkit.Must(t, r.Receive(delta.Instant{}, 7, turn))
 	if got, _ := r.TurnOf(delta.Instant{}, a); got != lease.Unheard || woke {
 		t.Errorf("by who isn't connected it is told %d", got)
@@ -116,7 +116,7 @@ func TestLeaseFrames(t *testing.T) {
 		t.Errorf("turn %d, woken %v", got, woke)
 	}
 	r.EndLease(delta.Instant{}, a, lease.Outcome{End: lease.TryFailed, Retry: 1500 * time.Microsecond})
-	failed := wire.LeaseMsg{Id: a.Want.Id, Op: wire.OpFailed, Key: key, Term: 2, Origin: 1, Echo: r.touches.Echo()}
+	failed := wire.LeaseMsg{ID: a.Want.ID, Op: wire.OpFailed, Key: key, Term: 2, Origin: 1, Echo: r.touches.Echo()}
 	if m, err := wire.DecodeLease(sent()); m != failed || err != nil {
 		t.Errorf("said %+v, %v", m, err)
 	}

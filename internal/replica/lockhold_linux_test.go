@@ -34,7 +34,7 @@ const lockLog = 1 << 20
 
 func lockReplica(first bool) *Replica {
 	return New(Config{
-		Id: 1, Origin: 7, MaxSkew: 500 * time.Millisecond, LogSize: lockLog,
+		ID: 1, Origin: 7, MaxSkew: 500 * time.Millisecond, LogSize: lockLog,
 		First: first, SyncTimeout: time.Hour,
 		Wake: func() {}, Changed: func(string, delta.Kind) {},
 		Store: store.Config{MaxKeys: 1 << 20, DeletionDelay: time.Hour},
@@ -64,7 +64,7 @@ func lockLives(r *Replica, dotBytes, gaps uint64, logged bool) {
 }
 
 func lockPing(r *Replica, flags uint64, entries []dots.Entry) []func() {
-	q := wire.Ping{Id: 5, Origin: 99, Wall: lockNow.Wall, Flags: wire.PingContext | wire.PingAll | flags, Entries: entries}
+	q := wire.Ping{ID: 5, Origin: 99, Wall: lockNow.Wall, Flags: wire.PingContext | wire.PingAll | flags, Entries: entries}
 	return []func(){func() { r.receivePing(lockNow, 2, q) }, func() { r.Flush(lockNow) }}
 }
 
@@ -132,7 +132,7 @@ var lockWorlds = []lockWorld{
 	{"a context is adopted, 128 gaps each", func() (*Replica, []func()) {
 		r := lockReplica(false)
 		lockLives(r, 64, dots.MaxIntervals, true)
-		hello := wire.Ping{Id: 1, Origin: 99, Flags: wire.PingContext | wire.PingSynced}
+		hello := wire.Ping{ID: 1, Origin: 99, Flags: wire.PingContext | wire.PingSynced}
 		if err := r.Receive(lockNow, 2, wire.AppendPing(nil, hello)); err != nil || r.client.session == nil {
 			panic(fmt.Sprint("no full sync: ", err))
 		}

@@ -42,7 +42,7 @@ func (r *Replica) ping(now delta.Instant, id uint64, flags uint64) {
 // pingWith is ping with a listing of what is recent, if there is one.
 func (r *Replica) pingWith(now delta.Instant, id uint64, flags uint64, recent *listing) {
 	p := r.neighbours.byID[id]
-	q := &wire.Ping{Id: r.nonce(), Origin: r.Origin, Seq: r.seq, Wall: now.Wall, Flags: flags | wire.PingContext,
+	q := &wire.Ping{ID: r.nonce(), Origin: r.Origin, Seq: r.seq, Wall: now.Wall, Flags: flags | wire.PingContext,
 		Horizon: r.vector.Horizon, Held: uint64(r.Store.Len()), Echo: r.touches.Echo()}
 	if p.full = p.listAll || flags&wire.PingPull != 0; p.full {
 		p.listAll = false
@@ -56,7 +56,7 @@ func (r *Replica) pingWith(now delta.Instant, id uint64, flags uint64, recent *l
 	if r.whole(now) {
 		q.Flags |= wire.PingSynced
 	}
-	p.wall, p.pingID, p.listed = now.Wall, q.Id, r.vector.Get(p.origin).Last()
+	p.wall, p.pingID, p.listed = now.Wall, q.ID, r.vector.Get(p.origin).Last()
 	r.out.sendPing(pingTo{id, q})
 }
 
@@ -104,7 +104,7 @@ func (r *Replica) receivePing(now delta.Instant, from uint64, q wire.Ping) {
 
 // pong answers a ping.
 func (r *Replica) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64) {
-	a := wire.Pong{Id: q.Id, Origin: r.Origin, Seq: r.seq, Wall: now.Wall, Flags: flags,
+	a := wire.Pong{ID: q.ID, Origin: r.Origin, Seq: r.seq, Wall: now.Wall, Flags: flags,
 		Horizon: r.vector.Horizon, Held: uint64(r.Store.Len()), Echo: r.touches.Echo()}
 	run := r.vector.Get(q.Origin).Run(q.Seq)
 	a.From, a.To = run.From, run.To
@@ -124,17 +124,17 @@ func (r *Replica) receivePong(now delta.Instant, from uint64, a wire.Pong) {
 	}
 	r.neighbours.hear(now, from, a.Origin, a.Echo)
 	p.confirm(a.From, min(a.To, r.seq))
-	if a.Id == p.pingID {
+	if a.ID == p.pingID {
 		r.compareClocks(now, from, p, a.Wall)
 	}
 	p.diverged = r.vector.Reconcile(a.Horizon, r.latest(now))
 	p.synced, p.held = a.Flags&wire.PongSynced != 0, a.Held
 	p.claim(a.Origin, a.Seq)
-	if a.Id == p.pingID && a.Seq < p.listed {
+	if a.ID == p.pingID && a.Seq < p.listed {
 		r.disbelieve(p)
 	}
-	done, got := r.pulls.endedBy(from, a.Id)
-	if a.Flags&wire.PongContext != 0 && (done || a.Id == p.pingID) { // otherwise it may be out of date
+	done, got := r.pulls.endedBy(from, a.ID)
+	if a.Flags&wire.PongContext != 0 && (done || a.ID == p.pingID) { // otherwise it may be out of date
 		p.known = a.Flags&wire.PongAll == 0
 		p.offer = a.Flags & (wire.PongLog | wire.PongOld)
 		if done && !got {
@@ -148,7 +148,7 @@ func (r *Replica) receivePong(now delta.Instant, from uint64, a wire.Pong) {
 			r.askAgain(now, func(q *neighbour) bool { return q != p && (q.offer != 0 || !q.known) })
 		}
 	}
-	if a.Flags&wire.PongAll != 0 && a.Id == p.pingID && !p.full { // what wasn't asked is worth no list
+	if a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full { // what wasn't asked is worth no list
 		p.listAll = true
 		r.ping(now, from, 0)
 	}

@@ -28,7 +28,7 @@ const TickEvery = time.Second
 //
 // Lock order: replica.mu, then a store shard's.
 type Replica struct {
-	Id       uint64 // PeerID
+	ID       uint64 // PeerID
 	stepWork int    // see letOthers
 	between  func() // for tests: what others do when they are let
 	became   func() // complete
@@ -56,7 +56,7 @@ type Replica struct {
 }
 
 type Config struct {
-	Id          uint64
+	ID          uint64
 	Origin      uint64
 	MaxSkew     time.Duration
 	LogSize     int
@@ -115,7 +115,7 @@ func New(c Config) *Replica {
 		c.Became = func() {}
 	}
 	r := &Replica{
-		Id:     c.Id,
+		ID:     c.ID,
 		state:  newState(c),
 		became: c.Became,
 		out:    outgoing{wake: c.Wake, outbox: outbox{most: cmp.Or(c.MaxPending, DefaultMaxPending)}},
@@ -127,7 +127,7 @@ func New(c Config) *Replica {
 		stepWork:   stepWork,
 	}
 	r.ready = newReadiness(&r.neighbours, &c)
-	r.leases, r.asks = lease.New(c.Id, leaseLink{r}, c.Local)
+	r.leases, r.asks = lease.New(c.ID, leaseLink{r}, c.Local)
 	r.client = syncClient{neighbours: &r.neighbours, out: &r.out, limit: syncPatience}
 	return r
 }

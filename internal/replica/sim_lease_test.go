@@ -57,7 +57,7 @@ func (s *sim) endAsk(x *simAsk, o lease.Outcome) {
 		s.oracle.late[x.key] = s.mono()
 	}
 	x.n.r.EndLease(s.now(x.n), x.a, o)
-	s.oracle.ended[x.a.Id()] = true
+	s.oracle.ended[x.a.ID()] = true
 	delete(x.n.filling, x.key)
 	s.checkLeases(x.n)
 }
@@ -91,7 +91,7 @@ func (s *sim) poll(x *simAsk) {
 		s.logf("n%d fills %s, turn %d, after %d ms", n.id, x.key, turn, s.t-x.begun)
 		if turn == lease.Alone {
 			s.n.alone++
-			s.oracle.ended[x.a.Id()] = true
+			s.oracle.ended[x.a.ID()] = true
 		}
 		if v := s.look(n, x.key); v == fill.VerdictServe || v == fill.VerdictMissing {
 			held, _ := n.r.Store.Peek(x.key)
@@ -140,7 +140,7 @@ func (s *sim) checkGrant(n *simNode, key string, h lease.Holder) {
 	}
 	conn := func(peer uint64) int { return s.up[n.id][peer] } // 0 with itself
 	before = slices.DeleteFunc(before, func(g simGrant) bool {
-		return s.mono() >= g.holder.Until || s.oracle.ended[g.holder.Id] || conn(g.holder.Peer) != g.conn
+		return s.mono() >= g.holder.Until || s.oracle.ended[g.holder.ID] || conn(g.holder.Peer) != g.conn
 	})
 	for _, g := range before {
 		if g.holder.Peer != h.Peer && s.oracle.late[key] < g.holder.Since+lease.Reach {
@@ -159,12 +159,12 @@ func (s *sim) returned(from, to *simNode, frame []byte) {
 	if err != nil || m.Op != wire.OpDeclined {
 		return
 	}
-	if asked, ok := from.r.asks.AskedOf(m.Id); !ok || int(asked) == to.id {
+	if asked, ok := from.r.asks.AskedOf(m.ID); !ok || int(asked) == to.id {
 		return
 	}
 	k := simGrantKey{to.r.Origin, m.Key}
 	s.oracle.grants[k] = slices.DeleteFunc(s.oracle.grants[k], func(g simGrant) bool {
-		return g.holder.Asker == lease.Asker{Peer: uint64(from.id), Id: m.Id}
+		return g.holder.Asker == lease.Asker{Peer: uint64(from.id), ID: m.ID}
 	})
 }
 

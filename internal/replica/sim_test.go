@@ -308,7 +308,7 @@ func (s *sim) newNode(id, life int) *simNode {
 	n.oracle.init()
 	origin := s.rng.Uint64() | 1
 	n.r = New(Config{
-		Id: uint64(id), Origin: origin, MaxSkew: simSkew * time.Millisecond, LogSize: s.c.logSize, maxOrigins: s.c.origins,
+		ID: uint64(id), Origin: origin, MaxSkew: simSkew * time.Millisecond, LogSize: s.c.logSize, maxOrigins: s.c.origins,
 		First: first, SyncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
 		touchLog: s.c.touches,
 		Wake:     func() { s.wake(n) }, Changed: n.forget,

@@ -29,7 +29,7 @@ type hostileRig struct {
 
 func newHostileRig(t *testing.T, edit func(*Config)) *hostileRig {
 	c := Config{
-		Id: 1, Origin: 101, MaxSkew: 500 * time.Millisecond, LogSize: 1024, SyncTimeout: time.Hour,
+		ID: 1, Origin: 101, MaxSkew: 500 * time.Millisecond, LogSize: 1024, SyncTimeout: time.Hour,
 		Wake: func() {}, Changed: func(string, delta.Kind) {},
 		Store: store.Config{MaxKeys: 1000, DeletionDelay: time.Hour},
 	}
@@ -52,7 +52,7 @@ func (h *hostileRig) pass(d time.Duration) {
 
 // sayHello has the peer say that it is synced.
 func (h *hostileRig) sayHello(hor dots.Horizon) {
-	if err := h.get(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingSynced, Horizon: hor})); err != nil {
+	if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingSynced, Horizon: hor})); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -214,10 +214,10 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 		h := newHostileRig(t, func(c *Config) { c.First = true })
 		print := h.vector.PrintUpTo(delta.MaxStamp)
 		for _, hor := range []dots.Horizon{{Stamp: delta.MaxStamp, Print: print}, {Stamp: delta.MaxStamp, Print: print + 1}, {Stamp: late, Print: print}} {
-			if err := h.get(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingSynced, Horizon: hor})); err != nil {
+			if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingSynced, Horizon: hor})); err != nil {
 				t.Fatal(err)
 			}
-			if err := h.get(wire.AppendPong(nil, wire.Pong{Id: 1, Origin: hostileOrigin, Horizon: hor})); err != nil {
+			if err := h.get(wire.AppendPong(nil, wire.Pong{ID: 1, Origin: hostileOrigin, Horizon: hor})); err != nil {
 				t.Fatal(err)
 			}
 			if h.vector.Horizon != (dots.Horizon{}) || h.neighbours.byID[hostilePeer].diverged || h.client.session != nil {
@@ -266,10 +266,10 @@ func TestPullOfAHugeContext(t *testing.T) {
 		h.log.Put(5, seq, &rec)
 	}
 	h.vector.Origins[5] = &dots.Set{Covered: 1 << 62, Settled: 1 << 62, Newest: delta.MaxStamp}
-	if err := h.get(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll})); err != nil {
+	if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll})); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.get(wire.AppendPing(nil, wire.Ping{Id: 2, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingPull})); err != nil {
+	if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 2, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingPull})); err != nil {
 		t.Fatal(err)
 	}
 	var got []uint64

@@ -36,7 +36,7 @@ func newNetwork(t *testing.T) *network {
 // add makes a node; one that is first is synced at once.
 func (w *network) add(id uint64, first bool, edit ...func(*Config)) *Replica {
 	c := Config{
-		Id: id, Origin: 100 + id, MaxSkew: 500 * time.Millisecond, LogSize: 1024, First: first, SyncTimeout: 10 * time.Second,
+		ID: id, Origin: 100 + id, MaxSkew: 500 * time.Millisecond, LogSize: 1024, First: first, SyncTimeout: 10 * time.Second,
 		Wake: func() {}, Changed: func(string, delta.Kind) {},
 		Store: store.Config{MaxKeys: 1000, DeletionDelay: time.Hour, GroupKeys: 4, MaxTombstones: 1 << 14, Seed: id},
 	}

@@ -13,7 +13,7 @@ func (r *Replica) whole(now delta.Instant) bool {
 // mayDeclare reports whether the time has come for the node to declare itself synced.
 func (r *Replica) mayDeclare(now delta.Instant) bool {
 	busy := r.client.session != nil || r.client.vouching
-	leads := !r.neighbours.outdone(r.Id, uint64(r.Store.Len()))
+	leads := !r.neighbours.outdone(r.ID, uint64(r.Store.Len()))
 	return r.ready.mayDeclare(now, r.client.unvouched, busy, leads)
 }
 

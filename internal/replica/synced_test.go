@@ -11,7 +11,7 @@ import (
 // Of nodes that reach each other one declares itself though the one with the lowest PeerID doesn't.
 func TestNeverAloneIsSyncedInTheEnd(t *testing.T) {
 	r := New(Config{
-		Id: 2, Origin: 102, MaxSkew: time.Second, LogSize: 10, SyncTimeout: -1,
+		ID: 2, Origin: 102, MaxSkew: time.Second, LogSize: 10, SyncTimeout: -1,
 		Wake: func() {}, Changed: func(string, delta.Kind) {}, Store: store.Config{MaxKeys: 10},
 	})
 	at := func(d time.Duration) delta.Instant { return delta.Instant{Wall: 1e12 + d.Milliseconds(), Mono: d} }
