@@ -27,48 +27,6 @@ type arrival struct {
 	moved time.Duration // a piece of it came last
 }
 
-// Arriving notes that a piece of a large frame has come in. It is progress for what this node waits for
-// from that neighbour, too: bulk keeps its order.
-func (r *Replica) Arriving(now delta.Instant, from uint64, head []byte) {
-	d, isDelta := peekDelta(head)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p := r.neighbours.byID[from]
-	if p == nil {
-		return
-	}
-	p.heard = now.Mono
-	r.pulls.moved(from, now.Mono)
-	r.client.moved(from, now.Mono)
-	r.arrivals.end(from)
-	if isDelta && d.Origin != r.Origin && !r.vector.Get(d.Origin).Has(d.Seq) {
-		r.arrivals = append(r.arrivals, arrival{d, from, now.Mono})
-	}
-}
-
-// Moved notes that other bytes of a neighbour have come in, or that it has taken some: of bulk, if there
-// was some on its way.
-func (r *Replica) Moved(now delta.Instant, from uint64, bulk bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p := r.neighbours.byID[from]
-	if p == nil {
-		return
-	}
-	p.heard = now.Mono
-	if bulk {
-		r.server.moved(from, now.Mono)
-	}
-}
-
-// dropArrivals forgets what has come, or doesn't come any more: then others say in the next round
-// whether they have it.
-func (r *Replica) dropArrivals(now delta.Instant) {
-	if r.arrivals.drop(now, r.vector) {
-		r.rounds.active = true
-	}
-}
-
 // arrivals are the records that are arriving.
 type arrivals []arrival
 

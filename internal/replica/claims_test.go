@@ -34,10 +34,10 @@ func TestClaimsOfASync(t *testing.T) {
 				c.Session, c.Number = session, uint64(i)
 				testkit.Must(t, h.get(wire.AppendChunk(nil, &c)))
 			}
-			if !h.ready.synced {
+			if !h.standing.ready.synced {
 				t.Fatal("not synced")
 			}
-			if s := h.vector.Get(honestOrigin); pings && (s.Last() > 4 || s.Covered != 3) {
+			if s := h.state.vector.Get(honestOrigin); pings && (s.Last() > 4 || s.Covered != 3) {
 				t.Errorf("%d dots of 4 are believed to be known", s.Last())
 			}
 			if !pings {
@@ -62,16 +62,16 @@ func TestClaimsOfAnOldPong(t *testing.T) {
 	testkit.Must(t, h.get(wire.AppendDelta(nil, hostileOrigin, 1, []delta.Record{rec})))
 	// It was written after that was sent.
 	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: old, Origin: hostileOrigin})))
-	if h.counts.disbelieved != 0 {
+	if h.pings.counts.disbelieved != 0 {
 		t.Error("a ping that left before the write came is taken as a proof")
 	}
 	h.pass(3 * time.Second)
 	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: old, Origin: hostileOrigin})))
-	if h.counts.disbelieved != 0 || !h.vector.Get(hostileOrigin).Has(1) {
+	if h.pings.counts.disbelieved != 0 || !h.state.vector.Get(hostileOrigin).Has(1) {
 		t.Error("so is the answer to an older one")
 	}
 	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: h.neighbours.byID[hostilePeer].pingID, Origin: hostileOrigin})))
-	if h.counts.disbelieved != 1 || h.vector.Get(hostileOrigin).Has(1) {
+	if h.pings.counts.disbelieved != 1 || h.state.vector.Get(hostileOrigin).Has(1) {
 		t.Error("a proof isn't")
 	}
 }
@@ -84,14 +84,14 @@ func TestClaimsAreGotAgain(t *testing.T) {
 	for i := range 10 {
 		w.set(1, fmt.Sprint(i), "v")
 	}
-	b.vector.Origins[101] = &dots.Set{Covered: 1 << 40, Newest: delta.StampOf(w.now.Wall), Heard: dots.LongAgo}
+	b.state.vector.Origins[101] = &dots.Set{Covered: 1 << 40, Newest: delta.StampOf(w.now.Wall), Heard: dots.LongAgo}
 	w.connect(1, 2)
 	w.pass(10 * time.Second)
 	for i := range 10 {
 		w.holds(2, fmt.Sprint(i), "v")
 	}
-	if s := b.vector.Get(101); s.Covered != w.nodes[1].seq || b.counts.disbelieved != 1 {
-		t.Errorf("%d dots are known of %d; disbelieved %d times", s.Covered, w.nodes[1].seq, b.counts.disbelieved)
+	if s := b.state.vector.Get(101); s.Covered != w.nodes[1].state.seq || b.pings.counts.disbelieved != 1 {
+		t.Errorf("%d dots are known of %d; disbelieved %d times", s.Covered, w.nodes[1].state.seq, b.pings.counts.disbelieved)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestPullOfLargeValues(t *testing.T) {
 				s.Ahead = append(s.Ahead, dots.Interval{From: 1000 + 2*i, To: 1001 + 2*i})
 			}
 			s.Settled, s.Recent = s.Last(), s.Last()
-			b.vector.Origins[101] = s
+			b.state.vector.Origins[101] = s
 		}
 		w.lost = func(_, to uint64, frame []byte) bool { return to == 2 && frame[1] == wire.FrameDelta }
 		for i := range 40 {
@@ -209,10 +209,10 @@ func TestPullOfLargeValues(t *testing.T) {
 		}
 		w.settle()
 		w.lost = nil
-		w.nodes[1].seq = max(w.nodes[1].seq, b.vector.Get(101).Last())
+		w.nodes[1].state.seq = max(w.nodes[1].state.seq, b.state.vector.Get(101).Last())
 		w.pass(20 * time.Second)
 		if n := b.Store.Len(); n != 40 {
-			t.Errorf("%d of 40 values are there; %d pulls", n, b.counts.RepairsAsked)
+			t.Errorf("%d of 40 values are there; %d pulls", n, b.repair.counts.RepairsAsked)
 		}
 	}
 }

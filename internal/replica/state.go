@@ -274,3 +274,27 @@ func (s *state) answerable(m *dots.OriginDots) (flags uint64) {
 	}
 	return flags
 }
+
+// touch notes a write of a key, or a Clear, that has been processed; it has no dot if the context
+// doesn't cover it. In the store it was noted with the write itself.
+func (s *state) touch(now delta.Instant, rec *delta.Record, bucket int, d delta.Dot) {
+	if rec.Kind == delta.KindClear {
+		s.touchAll(now, d)
+		return
+	}
+	if s.local {
+		s.touches.Note(bucket, now.Mono)
+	} else {
+		s.touches.Add(&s.touches.Heads[bucket], d, now.Mono)
+	}
+	s.changed(rec.Key, rec.Kind)
+}
+
+// touchAll is touch for what may be a write of any key: a Clear, or a context that is adopted.
+func (s *state) touchAll(now delta.Instant, d delta.Dot) {
+	s.touches.All = max(s.touches.All, now.Mono)
+	if !s.local {
+		s.touches.Add(&s.touches.Clears, d, now.Mono)
+	}
+	s.changed("", delta.KindClear)
+}

@@ -13,3 +13,34 @@ type Peer struct {
 	Behind bool          // it has something that this node lacks
 	Late   time.Duration // for how long a write of it has been lacking here, as far as is known; 0 if none has
 }
+
+// Gauges are figures about a replica as it is now.
+type Gauges struct {
+	Origins, LogRecords, Outbox, Serving int
+	Syncing, Synced                      bool
+	SyncedFrom                           uint64
+	Peers                                []Peer
+}
+
+// Counts are the counters of a replica and its parts.
+type Counts struct {
+	frameCounts
+	writeCounts
+	fillCounts
+	leaseCounts
+	deltaCounts
+	pingerCounts
+	pingCounts
+	repairCounts
+	answerCounts
+	stateCounts
+	outgoingCounts
+	syncServerCounts
+	syncClientCounts
+}
+
+// frameCounts count frames that were dropped.
+type frameCounts struct{ Malformed, Unsupported uint64 }
+
+// leaseCounts count leases that this node has granted, and that it has missed.
+type leaseCounts struct{ LeasesGranted, LeasesMissed uint64 }

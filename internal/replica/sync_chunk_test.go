@@ -37,9 +37,9 @@ func TestSyncChunksFit(t *testing.T) {
 			s.RaiseFloor(b, delta.MaxStamp)
 		}
 
-		out := &syncOut{
-			session: math.MaxUint64, most: rapid.SampledFrom([]int{1, delta.MaxRecordSize / 8, wire.MaxFrame}).Draw(t, "most"),
-			next: math.MaxUint64 - 100, head: wire.SyncChunk{Groups: 1},
+		out := &syncStream{
+			most: rapid.SampledFrom([]int{1, delta.MaxRecordSize / 8, wire.MaxFrame}).Draw(t, "most"),
+			next: math.MaxUint64 - 100, head: wire.SyncChunk{Session: math.MaxUint64, Groups: 1},
 		}
 		var got wire.SyncChunk
 		for last := false; !last; {

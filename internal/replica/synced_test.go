@@ -16,15 +16,15 @@ func TestNeverAloneIsSyncedInTheEnd(t *testing.T) {
 	})
 	at := func(d time.Duration) delta.Instant { return delta.Instant{Wall: 1e12 + d.Milliseconds(), Mono: d} }
 	r.Tick(at(time.Hour))
-	if r.ready.synced {
+	if r.standing.ready.synced {
 		t.Fatal("it is synced alone")
 	}
 	r.Joined(at(time.Hour), 1, 101)
 	r.Tick(at(time.Hour + DefaultSyncTimeout - 1))
-	if r.ready.synced {
+	if r.standing.ready.synced {
 		t.Error("it is synced too early")
 	}
-	if r.Tick(at(time.Hour + DefaultSyncTimeout)); !r.ready.synced {
+	if r.Tick(at(time.Hour + DefaultSyncTimeout)); !r.standing.ready.synced {
 		t.Error("it is never synced")
 	}
 }
