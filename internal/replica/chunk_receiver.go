@@ -20,7 +20,9 @@ type chunkReceiver struct {
 }
 
 // receive applies a chunk, a batch per lock, and acknowledges it. The last one ends the session.
-func (r *chunkReceiver) receive(now delta.Instant, from uint64, c *wire.SyncChunk, recs wire.ChunkReader, size int) error {
+func (r *chunkReceiver) receive(
+	now delta.Instant, from uint64, c *wire.SyncChunk, recs wire.ChunkReader, size int,
+) error {
 	in, err := r.apply(now, from, c, recs, size)
 	if in != nil && c.Flags&wire.ChunkLast != 0 && c.Number > 0 {
 		r.end(now, in)
@@ -71,8 +73,8 @@ func (r *chunkReceiver) apply(
 	ends := c.Number > 0 && c.Flags&wire.ChunkDone != 0
 	if r.client.session == in && ends && in.applyFloors(now, r.state, c) {
 		r.mu.Unlock()
-		dropped := r.state.Store.Sync.DropUnstreamed(int(in.head.Groups), int(c.Group), in.streamed, c.Floors)
-		for _, key := range dropped {
+		groups, group := int(in.head.Groups), int(c.Group)
+		for _, key := range r.state.Store.Sync.DropUnstreamed(groups, group, in.streamed, c.Floors) {
 			r.state.changed(key, delta.KindForget)
 		}
 		r.mu.Lock()
@@ -102,7 +104,8 @@ func (r *chunkReceiver) end(now delta.Instant, in *syncIn) {
 	if r.client.session != in {
 		return // the other node has restarted at this moment
 	}
-	a := r.state.vector.Adopt(in.head.Entries, in.head.Horizon, r.state.latest(now), r.neighbours.claimed())
+	latest, claimed := r.state.latest(now), r.neighbours.claimed()
+	a := r.state.vector.Adopt(in.head.Entries, in.head.Horizon, latest, claimed)
 	for a.Step(r.mu.stepWork) {
 		r.mu.letOthers()
 	}

@@ -63,7 +63,8 @@ func New(c Config) *Replica {
 		state: &r.state, neighbours: &r.neighbours, rounds: &r.pinger.rounds, out: &r.out,
 	}
 	r.Fills = Fills{
-		mu: &r.mu, state: &r.state, neighbours: &r.neighbours, writes: &r.writes, leases: &r.Leases, out: &r.out,
+		mu: &r.mu, state: &r.state, neighbours: &r.neighbours, writes: &r.writes,
+		leases: &r.Leases, out: &r.out,
 	}
 	r.Leases = Leases{
 		mu: &r.mu, id: c.ID, state: &r.state, neighbours: &r.neighbours, ready: &r.standing.ready,
@@ -75,7 +76,8 @@ func New(c Config) *Replica {
 		rounds: &r.pinger.rounds, repair: &r.repair,
 	}
 	r.pinger = pinger{
-		state: &r.state, neighbours: &r.neighbours, arrivals: &r.arrivals, standing: &r.standing, out: &r.out,
+		state: &r.state, neighbours: &r.neighbours, arrivals: &r.arrivals,
+		standing: &r.standing, out: &r.out,
 	}
 	r.pings = pingReceiver{
 		mu: &r.mu, state: &r.state, neighbours: &r.neighbours, pinger: &r.pinger, answers: &r.answers,

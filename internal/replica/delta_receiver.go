@@ -32,7 +32,8 @@ func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaRea
 			r.mu.Lock()
 			for i := range batch.recs {
 				rec, seq := &batch.recs[i], batch.seq+uint64(i)
-				if r.state.duplicate(delta.Dot{Origin: d.Origin, Seq: seq}) || rec.Kind == but {
+				dot := delta.Dot{Origin: d.Origin, Seq: seq}
+				if r.state.duplicate(dot) || rec.Kind == but {
 					continue
 				}
 				evicts := false
@@ -41,8 +42,8 @@ func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaRea
 					r.mu.Lock()
 					evicts = true
 				}
-				if evicts && r.state.duplicate(delta.Dot{Origin: d.Origin, Seq: seq}) { // it came a second time while the lock was free
-					continue
+				if evicts && r.state.duplicate(dot) {
+					continue // it came a second time while the lock was free
 				}
 				if !r.apply(now, &d, seq, rec, batch.places[i]) {
 					ahead = max(ahead, delta.StampWall(rec.Stamp)-now.Wall)
@@ -60,7 +61,8 @@ func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaRea
 	r.end(now, from, d)
 	r.mu.Unlock()
 	if refused > 0 {
-		return fmt.Errorf("%w: %d writes, by up to %v", ErrFuture, refused, time.Duration(ahead)*time.Millisecond)
+		by := time.Duration(ahead) * time.Millisecond
+		return fmt.Errorf("%w: %d writes, by up to %v", ErrFuture, refused, by)
 	}
 	return nil
 }
@@ -83,7 +85,9 @@ func (r *deltaReceiver) end(now delta.Instant, from uint64, d *wire.DeltaReader)
 
 // apply processes a record of a frame whose dot is new. It returns false if the record comes from
 // the future.
-func (r *deltaReceiver) apply(now delta.Instant, d *wire.DeltaReader, seq uint64, rec *delta.Record, at store.Place) bool {
+func (r *deltaReceiver) apply(
+	now delta.Instant, d *wire.DeltaReader, seq uint64, rec *delta.Record, at store.Place,
+) bool {
 	r.counts.RecordsIn++
 	r.rounds.active = true
 	became := r.state.process(now, delta.Dot{Origin: d.Origin, Seq: seq}, d.Newest, rec, at)

@@ -7,8 +7,8 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// Fills are those of this node, and the provisional values that other nodes offer. Callers don't hold the
-// lock.
+// Fills are those of this node, and the provisional values that other nodes offer. Callers don't hold
+// the lock.
 type Fills struct {
 	mu         *lock
 	state      *state
@@ -30,7 +30,8 @@ func (x *Fills) Begin(now delta.Instant, settle time.Duration, keys ...string) [
 	fills := make([]*Fill, len(keys))
 	start := &fillStart{settle: settle}
 	for i, key := range keys {
-		fills[i] = &Fill{fillStart: start, OpenFill: x.state.Store.Fills.Open(key, now), bucket: delta.BucketOf(key)}
+		open := x.state.Store.Fills.Open(key, now)
+		fills[i] = &Fill{fillStart: start, OpenFill: open, bucket: delta.BucketOf(key)}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -50,9 +51,10 @@ func (x *Fills) Begin(now delta.Instant, settle time.Duration, keys ...string) [
 func (x *Fills) Drop(f *Fill) { x.state.Store.Fills.End(&f.OpenFill) }
 
 // End ends a fill that brought a record, which is complete but for its version. If the fence lets it
-// pass, that is written. Otherwise it may be kept as a provisional value, if no write of its key, no Clear
-// and no vector that was adopted can be newer than what was read: no clock of another node decides that.
-// With beside, it isn't written, but kept beside the record that the key has, on this node only.
+// pass, that is written. Otherwise it may be kept as a provisional value, if no write of its key, no
+// Clear and no vector that was adopted can be newer than what was read: no clock of another node
+// decides that. With beside, it isn't written, but kept beside the record that the key has, on this
+// node only.
 func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) fillOutcome {
 	rec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}
 	at := x.state.Store.Approach(rec)

@@ -8,8 +8,8 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// Leases are a node's: those that it grants, and those that it asks for. The package lease says what they
-// are. Callers don't hold the lock.
+// Leases are a node's: those that it grants, and those that it asks for. The package lease says what
+// they are. Callers don't hold the lock.
 type Leases struct {
 	mu         *lock
 	id         uint64 // PeerID

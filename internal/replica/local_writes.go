@@ -5,7 +5,8 @@ import (
 	"github.com/iwanbk/bcache/internal/store"
 )
 
-// localWrites are the writes of this node: each is applied, and queued for the others. They aren't locked.
+// localWrites are the writes of this node: each is applied, and queued for the others. They aren't
+// locked.
 type localWrites struct {
 	state      *state
 	neighbours *neighbours

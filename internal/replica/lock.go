@@ -4,7 +4,8 @@ import (
 	"sync"
 )
 
-// A lock is the replica's. What takes long under it is done in steps, and between two of them others get it.
+// A lock is the replica's. What takes long under it is done in steps, and between two of them others
+// get it.
 type lock struct {
 	sync.Mutex
 	stepWork int    // how much a step does: see stepWork

@@ -50,7 +50,9 @@ func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
 	for i := range o.queue {
 		x := &o.queue[i]
 		for _, to := range x.to {
-			o := wire.Offer{Origin: origin, To: to.origin, Seen: to.count, Rec: x.rec, Dots: x.dots, Echo: echo}
+			o := wire.Offer{
+				Origin: origin, To: to.origin, Seen: to.count, Rec: x.rec, Dots: x.dots, Echo: echo,
+			}
 			sends = append(sends, message{To: to.peer, Frame: wire.AppendOffer(nil, &o)})
 		}
 	}

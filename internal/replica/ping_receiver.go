@@ -8,7 +8,8 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// A pingReceiver deals with the pings and pongs that come in: what the neighbours have processed, and hold.
+// A pingReceiver deals with the pings and pongs that come in: what the neighbours have processed, and
+// hold.
 type pingReceiver struct {
 	mu         *lock
 	state      *state
@@ -96,7 +97,8 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 	}
 	if done {
 		if r.repair.pulls.end(now, got); got {
-			r.pinger.askAgain(now, func(q *neighbour) bool { return q != p && (q.offer != 0 || !q.known) })
+			others := func(q *neighbour) bool { return q != p && (q.offer != 0 || !q.known) }
+			r.pinger.askAgain(now, others)
 		}
 	}
 	if a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full { // what wasn't asked is worth no list

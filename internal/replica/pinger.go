@@ -11,7 +11,8 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// A pinger sends pings and pongs: they tell the neighbours what this node has processed. It isn't locked.
+// A pinger sends pings and pongs: they tell the neighbours what this node has processed. It isn't
+// locked.
 type pinger struct {
 	state      *state
 	neighbours *neighbours
@@ -66,8 +67,11 @@ func (s *pinger) ping(now delta.Instant, id uint64, flags uint64) {
 // pingWith is ping with a listing of what is recent, if there is one.
 func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *listing) {
 	p := s.neighbours.byID[id]
-	q := &wire.Ping{ID: s.nonce(), Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Flags: flags | wire.PingContext,
-		Horizon: s.state.vector.Horizon, Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}
+	q := &wire.Ping{
+		ID: s.nonce(), Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall,
+		Flags: flags | wire.PingContext, Horizon: s.state.vector.Horizon,
+		Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo(),
+	}
 	if p.full = p.listAll || flags&wire.PingPull != 0; p.full {
 		p.listAll = false
 		q.Flags |= wire.PingAll

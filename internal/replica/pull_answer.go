@@ -23,8 +23,8 @@ type pullAnswer struct {
 	frames  [][]byte
 	records uint64 // in them
 
-	// The block of dots that comes next; the first ones of it are sent, or the last ones, if not all of them
-	// fit.
+	// The block of dots that comes next; the first ones of it are sent, or the last ones, if not all of
+	// them fit.
 	block dots.OriginDots
 	first bool
 }

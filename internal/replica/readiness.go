@@ -65,9 +65,9 @@ func newReadiness(near *neighbours, c *Config) readiness {
 	return r
 }
 
-// mayDeclare reports whether the time has come for the node to declare itself synced. One that was synced
-// before, and is unsure of what a full sync brought that didn't end, doesn't wait for others: it has the
-// most, and leads. So does who holds more than its neighbours. busy is a full sync.
+// mayDeclare reports whether the time has come for the node to declare itself synced. One that was
+// synced before, and is unsure of what a full sync brought that didn't end, doesn't wait for others: it
+// has the most, and leads. So does who holds more than its neighbours. busy is a full sync.
 func (r *readiness) mayDeclare(now delta.Instant, unsure, busy, leads bool) bool {
 	alone := len(r.neighbours.ids) == 0
 	if alone || r.neighbours.knowServer() {
@@ -86,8 +86,9 @@ func (r *readiness) mayDeclare(now delta.Instant, unsure, busy, leads bool) bool
 	}
 }
 
-// note looks whether the node is complete now, and reports whether it has become so; fed is how many records
-// have come of what it lacked. While some are arriving, or there is a full sync, it waits for them.
+// note looks whether the node is complete now, and reports whether it has become so; fed is how many
+// records have come of what it lacked. While some are arriving, or there is a full sync, it waits for
+// them.
 func (r *readiness) note(now delta.Instant, fed uint64, arriving, busy bool) (became bool) {
 	if r.complete {
 		return false

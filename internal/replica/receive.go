@@ -133,7 +133,7 @@ func (r *Replica) Left(now delta.Instant, peer uint64) {
 // Arriving notes that a piece of a large frame has come in. It is progress for what this node waits for
 // from that neighbour, too: bulk keeps its order.
 func (r *Replica) Arriving(now delta.Instant, from uint64, head []byte) {
-	d, isDelta := peekDelta(head)
+	d, isDelta := wire.PeekDelta(head)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.neighbours.byID[from]

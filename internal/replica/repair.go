@@ -27,10 +27,10 @@ const (
 	stepWork = 2048 // intervals compared without letting others take the lock
 )
 
-// A repair (anti-entropy) gets what this node lacks. Every round a node pings its neighbours with its vector,
-// and each answers whether it has more. If so, the node asks one of them to send it: that is a pull, and one
-// at a time suffices. What is sent are deltas, made from the log. Where no log reaches back far enough, there
-// is a full sync. A repair isn't locked.
+// A repair (anti-entropy) gets what this node lacks. Every round a node pings its neighbours with its
+// vector, and each answers whether it has more. If so, the node asks one of them to send it: that is a
+// pull, and one at a time suffices. What is sent are deltas, made from the log. Where no log reaches
+// back far enough, there is a full sync. A repair isn't locked.
 type repair struct {
 	state      *state
 	neighbours *neighbours
@@ -98,7 +98,8 @@ func (r *repair) advance(now delta.Instant) {
 	if r.startSync(now, func(p *neighbour) bool { return p.diverged }) {
 		return
 	}
-	if ids := r.neighbours.where(func(p *neighbour) bool { return p.offer&wire.PongLog != 0 }); len(ids) > 0 {
+	logged := func(p *neighbour) bool { return p.offer&wire.PongLog != 0 }
+	if ids := r.neighbours.where(logged); len(ids) > 0 {
 		r.pullFromOne(now, ids)
 		return
 	}

@@ -15,8 +15,8 @@ import (
 // is something. Nothing in it depends on the order of a Go map, so a simulation
 // that makes the same calls sees the same results.
 //
-// It is the lock, the order of things, and the dispatch of frames; all else is the business of its parts.
-// Some of them know others, but none knows the replica.
+// It is the lock, the order of things, and the dispatch of frames; all else is the business of its
+// parts. Some of them know others, but none knows the replica.
 //
 // Lock order: mu, then a store shard's.
 type Replica struct {
@@ -262,7 +262,8 @@ func (r *Replica) allCounts() Counts {
 	}
 }
 
-// Processed is a fingerprint of all dots that were processed. It is false while there are gaps among them.
+// Processed is a fingerprint of all dots that were processed. It is false while there are gaps among
+// them.
 func (r *Replica) Processed() (print uint64, settled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -285,16 +286,19 @@ func (r *Replica) Unsynced(now delta.Instant) string {
 func (r *Replica) Late(now delta.Instant) (l []lateness) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.standing.ready.synced {
+		return nil
+	}
 	for id, p := range r.neighbours.all() {
-		if by := p.lateBy(r.state.vector.Get(p.origin), now.Mono); by >= lateMost && r.standing.ready.synced {
+		if by := p.lateBy(r.state.vector.Get(p.origin), now.Mono); by >= lateMost {
 			l = append(l, lateness{id, by})
 		}
 	}
 	return l
 }
 
-// AskUnconfirmed asks the neighbours that haven't yet confirmed all that was written here, and returns their
-// PeerIDs, ascending; see confirm.go.
+// AskUnconfirmed asks the neighbours that haven't yet confirmed all that was written here, and returns
+// their PeerIDs, ascending; see confirm.go.
 func (r *Replica) AskUnconfirmed(now delta.Instant) []uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

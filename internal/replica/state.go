@@ -11,9 +11,10 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// A state is what a node holds and what it has processed: the store, and beside it the version vector, the
-// log and the touches, which say what that stands for. It keeps COVER, see docs/design.md: the vector
-// never covers a dot that the store doesn't have yet. It knows nothing of other nodes, and isn't locked.
+// A state is what a node holds and what it has processed: the store, and beside it the version vector,
+// the log and the touches, which say what that stands for. It keeps COVER, see docs/design.md: the
+// vector never covers a dot that the store doesn't have yet. It knows nothing of other nodes, and isn't
+// locked.
 type state struct {
 	Origin  uint64
 	local   bool  // no other node will ever be: nothing is logged
@@ -74,9 +75,9 @@ func (s *state) replace(now delta.Instant, rec *delta.Record, at store.Place) bo
 	return true
 }
 
-// makeRoom evicts a part of what a large record needs, and reports whether more is needed: with MaxBytes a
-// value may take the place of thousands of entries, and others want the lock meanwhile. What was looked
-// up before must be looked up again.
+// makeRoom evicts a part of what a large record needs, and reports whether more is needed: with
+// MaxBytes a value may take the place of thousands of entries, and others want the lock meanwhile. What
+// was looked up before must be looked up again.
 func (s *state) makeRoom(now delta.Instant, rec *delta.Record) (more bool) {
 	if !s.Store.CountsBytes() || rec.Version != (delta.Version{}) && !s.Store.Admits(rec.Key, rec.Version) {
 		return false // it takes no more than one place, or none
@@ -85,13 +86,15 @@ func (s *state) makeRoom(now delta.Instant, rec *delta.Record) (more bool) {
 }
 
 // makeRoomToKeep is makeRoom for a provisional value.
-func (s *state) makeRoomToKeep(now delta.Instant, rec *delta.Record, f *store.OpenFill, beside bool) (more bool) {
+func (s *state) makeRoomToKeep(
+	now delta.Instant, rec *delta.Record, f *store.OpenFill, beside bool,
+) (more bool) {
 	return s.Store.Fills.Wants(now, rec, f, beside) &&
 		s.Store.Fills.EvictFor(now, rec, evictBatch)
 }
 
-// applyLocal commits a local write, which has its version: the vector must never cover a dot that the store
-// doesn't have yet.
+// applyLocal commits a local write, which has its version: the vector must never cover a dot that the
+// store doesn't have yet.
 func (s *state) applyLocal(now delta.Instant, rec *delta.Record, at store.Place) {
 	s.Store.ApplyAt(now, rec, true, at)
 	s.seq++
@@ -146,7 +149,8 @@ func (s *state) recordOf(slot dots.LogSlot) delta.Record {
 	return delta.Record{Version: slot.Version, Kind: delta.KindClear}
 }
 
-// duplicate reports whether a dot was processed before, or is one of this node's own, and counts it then.
+// duplicate reports whether a dot was processed before, or is one of this node's own, and counts it
+// then.
 func (s *state) duplicate(d delta.Dot) bool {
 	if d.Origin != s.Origin && !s.vector.Get(d.Origin).Has(d.Seq) {
 		return false
@@ -157,7 +161,9 @@ func (s *state) duplicate(d delta.Dot) bool {
 
 // process applies a record whose dot is new, and logs and covers that, whatever becomes of the record.
 // newest is what the sender says of the origin, 0 if it doesn't: the greatest stamp of its writes.
-func (s *state) process(now delta.Instant, d delta.Dot, newest uint64, rec *delta.Record, at store.Place) (o processed) {
+func (s *state) process(
+	now delta.Instant, d delta.Dot, newest uint64, rec *delta.Record, at store.Place,
+) processed {
 	if !s.vector.Admits(d.Origin, d.Seq, max(rec.Stamp, newest)) {
 		s.counts.DroppedIntervals++
 		s.giveUp(now, rec)

@@ -62,8 +62,8 @@ func (in *syncIn) apply(now delta.Instant, s *state, rec *delta.Record) {
 	in.records++
 }
 
-// applyFloors applies Clear and the floors of a group that is complete: from now on nothing older comes in
-// again. It reports whether none of them comes from the future.
+// applyFloors applies Clear and the floors of a group that is complete: from now on nothing older comes
+// in again. It reports whether none of them comes from the future.
 func (in *syncIn) applyFloors(now delta.Instant, s *state, c *wire.SyncChunk) bool {
 	for _, f := range c.Floors {
 		if s.future(now, f.Stamp) {
@@ -71,7 +71,8 @@ func (in *syncIn) applyFloors(now delta.Instant, s *state, c *wire.SyncChunk) bo
 		}
 	}
 	newer := s.Store.ClearVersion().Less(c.Clear)
-	if in.spoiled || newer && !s.apply(now, &delta.Record{Kind: delta.KindClear, Version: c.Clear}, store.Place{}, delta.Dot{}) {
+	wipe := &delta.Record{Kind: delta.KindClear, Version: c.Clear}
+	if in.spoiled || newer && !s.apply(now, wipe, store.Place{}, delta.Dot{}) {
 		in.spoiled = true
 		return false
 	}

@@ -16,7 +16,7 @@ const (
 	defaultChunkBytes = wire.CutFrame
 	syncForget        = 15 * time.Second
 	syncResend        = 100 * time.Millisecond // between two times that all of these are sent again
-	syncApart         = time.Second            // between the beginnings of a neighbour's sessions: vectors are large
+	syncApart         = time.Second            // between a neighbour's sessions: vectors are large
 )
 
 // syncOut is a session. It is guarded by the replica's lock, but for its stream, which is flush's.

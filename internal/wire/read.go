@@ -39,9 +39,9 @@ func OpenDelta(frame []byte) (DeltaReader, error) {
 			return DeltaReader{}, err
 		}
 		switch f.tag {
-		case DeltaOrigin:
+		case deltaOrigin:
 			d.Origin = f.x
-		case DeltaFirst:
+		case deltaFirst:
 			d.First = f.x
 		case deltaBase:
 			d.stamp = f.x
