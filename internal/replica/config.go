@@ -9,14 +9,16 @@ import (
 	"github.com/iwanbk/bcache/internal/store"
 )
 
-// Names take seconds to be resolved and other nodes to start; a service that starts alone
-// shouldn't take longer.
-const DefaultSyncTimeout = 10 * time.Second
+const (
+	// Names take seconds to be resolved and other nodes to start; a service that starts alone
+	// shouldn't take longer.
+	DefaultSyncTimeout = 10 * time.Second
 
-const DefaultMaxPending = 64 << 20
+	DefaultMaxPending = 64 << 20 // bytes
+	TickEvery         = time.Second
+)
 
-const TickEvery = time.Second
-
+// A Config says what a replica is to be like.
 type Config struct {
 	ID          uint64
 	Origin      uint64
@@ -37,8 +39,8 @@ type Config struct {
 	// lock.
 	Became func()
 
-	// Wake is called when flush has something to take after it had nothing; it
-	// must not block nor call the replica. changed is called for every write that changes
+	// Wake is called when Flush has something to take after it had nothing; it
+	// must not block nor call the replica. Changed is called for every write that changes
 	// a key or, with KindClear, all keys; the same goes for it.
 	Wake    func()
 	Changed func(key string, kind delta.Kind)

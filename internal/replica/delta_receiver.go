@@ -54,7 +54,7 @@ func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaRea
 		}
 	}
 	if d.Newest != 0 {
-		pass(*d, delta.KindForget) // see newest
+		pass(*d, delta.KindForget) // what replaced something goes first: see pullAnswer
 	}
 	pass(*d, delta.KindNone)
 	r.mu.Lock()

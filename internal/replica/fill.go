@@ -17,19 +17,19 @@ type fillStart struct {
 	echoes []peerEcho    // what the neighbours had said of their touches
 }
 
-// A Fill is one key that is being filled. It must be ended, by endFill or DropFill.
+// A Fill is one key that is being filled. It must be ended, by Fills.End or Fills.Drop.
 type Fill struct {
 	*fillStart
 	store.OpenFill
 	bucket int
 }
 
-// A fillOutcome says what became of what a fill brought.
-type fillOutcome uint8
+// A FillOutcome says what became of what a fill brought.
+type FillOutcome uint8
 
 const (
-	FillWritten fillOutcome = iota // it is a write like any other
-	fillKept                       // it is a provisional value, that is served here
+	FillWritten FillOutcome = iota // it is a write like any other
+	FillKept                       // it is a provisional value, that is served here
 	FillOffered                    // so it is, and it is offered to the neighbours
 	FillRefused                    // something newer is known, or may be
 )

@@ -55,7 +55,7 @@ func (x *Fills) Drop(f *Fill) { x.state.Store.Fills.End(&f.OpenFill) }
 // Clear and no vector that was adopted can be newer than what was read: no clock of another node
 // decides that. With beside, it isn't written, but kept beside the record that the key has, on this
 // node only.
-func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) fillOutcome {
+func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) FillOutcome {
 	rec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}
 	at := x.state.Store.Approach(rec)
 	defer x.state.Store.Fills.End(&f.OpenFill)
@@ -75,7 +75,7 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) 
 		return FillRefused
 	case rec.Kind == delta.KindTombstone: // there is nothing to keep, nor is what was there any more
 		if x.state.Store.Fills.Unkeep(&f.OpenFill) {
-			return fillKept
+			return FillKept
 		}
 		return FillRefused
 	}
@@ -90,7 +90,7 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) 
 }
 
 // keep makes a value, or a negative, a provisional one, and offers it.
-func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, beside bool) fillOutcome {
+func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, beside bool) FillOutcome {
 	if _, isNew := x.state.Store.Fills.Keep(now, rec, &f.OpenFill, beside); !isNew {
 		return FillRefused
 	}
@@ -98,7 +98,7 @@ func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, beside bool)
 	if !beside && x.share(f, rec) {
 		return FillOffered
 	}
-	return fillKept
+	return FillKept
 }
 
 // share offers what a fill brought to all neighbours that have said how far they are. It reports whether

@@ -13,7 +13,7 @@ const (
 	maxOfferBytes = 8 << 20 // of keys and values in them
 )
 
-// offers wait for flush. What is beyond the bounds isn't offered: the others fill for themselves.
+// offers wait for Flush. What is beyond the bounds isn't offered: the others fill for themselves.
 type offers struct {
 	queue         []offered
 	frames, bytes int

@@ -102,7 +102,7 @@ func full(t *testing.T, maxBytes int64) *Replica {
 // Room is made only for what is kept, only as much as it takes, and in steps.
 func TestProvisionalMakesRoom(t *testing.T) {
 	big := strings.Repeat("x", 200_000)
-	fl := func(r *Replica, ms int) fillOutcome {
+	fl := func(r *Replica, ms int) FillOutcome {
 		f := r.Fills.Begin(edge(ms), 0, "k")[0]
 		return r.Fills.End(edge(ms+1), f, &delta.Record{Key: "k", Val: big}, false)
 	}
@@ -116,7 +116,7 @@ func TestProvisionalMakesRoom(t *testing.T) {
 	}
 	r := full(t, 1_000_000)
 	testkit.Must(t, r.Delete(edge(0), "k"))
-	if o := fl(r, 10); o != fillKept {
+	if o := fl(r, 10); o != FillKept {
 		t.Fatal(o)
 	}
 	testkit.Must(t, r.Set(edge(12), "more", "v", 0))

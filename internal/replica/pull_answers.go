@@ -23,7 +23,7 @@ type pullAnswers struct {
 
 type answerCounts struct{ RepairsAnswered, RecordsResent uint64 }
 
-// request notes a neighbour's pull: flush answers it. The lock is held.
+// request notes a neighbour's pull: Flush answers it. The lock is held.
 func (s *pullAnswers) request(p *neighbour, q *wire.Ping) {
 	p.request = q
 	s.counts.RepairsAnswered++
@@ -31,7 +31,7 @@ func (s *pullAnswers) request(p *neighbour, q *wire.Ping) {
 }
 
 // answer makes the frames that answer pulls, a part of each, of two neighbours at a time: what
-// waits to be sent is bounded, however many ask. flush calls it.
+// waits to be sent is bounded, however many ask. Flush calls it.
 func (s *pullAnswers) answer(now delta.Instant, sends []message) []message {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,8 +8,7 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// What a replica does with frames: it finds out what they are, and applies deltas. The others are
-// dealt with in repair.go, pull.go, sync_in.go, sync_out.go, lease.go, lease_ask.go and offer.go.
+// What the transport tells: frames, each of which goes to the part that it is for, and connections.
 
 // Receive handles a frame that the node with PeerID from sent or relayed. The
 // error says why the frame was dropped, if it wraps ErrMalformed or ErrUnsupported,

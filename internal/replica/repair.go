@@ -21,7 +21,7 @@ const (
 	pullEvery        = 200 * time.Millisecond // for gaps, which frames may come and fill
 	defaultPullBytes = 512 << 10              // in an answer, about; then the node asks again
 
-	pullsAtOnce = 2           // answers that flush makes in one go
+	pullsAtOnce = 2           // answers that Flush makes in one go
 	pullAgain   = time.Second // until the same is answered again
 
 	stepWork = 2048 // intervals compared without letting others take the lock

@@ -60,7 +60,7 @@ func (r *Replica) Set(now delta.Instant, key, val string, deadline int64) error 
 	return r.SetRecord(now, &delta.Record{Key: key, Val: val, Deadline: deadline})
 }
 
-// SetRecord is set for a record that is complete but for its version.
+// SetRecord is Set for a record that is complete but for its version.
 func (r *Replica) SetRecord(now delta.Instant, rec *delta.Record) error {
 	at := r.Store.Approach(rec)
 	if r.state.local && r.state.replace(now, rec, at) {
@@ -94,7 +94,7 @@ func (r *Replica) Delete(now delta.Instant, key string) error {
 	return nil
 }
 
-// DeleteMany is delete for some keys, ApplyBatch at most, under one lock.
+// DeleteMany is Delete for some keys, ApplyBatch at most, under one lock.
 func (r *Replica) DeleteMany(now delta.Instant, recs []delta.Record) error {
 	var at [ApplyBatch]store.Place
 	for i := range recs {

@@ -126,7 +126,7 @@ func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) boo
 }
 
 // endFill has what a fill brought cached, and checks what those get who wait for it.
-func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome fillOutcome) {
+func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome FillOutcome) {
 	n := x.n
 	was := n.r.Fills.counts.ProvisionalKept
 	if old, ok := s.oracle.reads[readOf(rec)]; !ok || old.changes < x.read {

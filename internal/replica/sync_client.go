@@ -17,7 +17,7 @@ type syncClient struct {
 	session    *syncIn
 	limit      time.Duration // of the next session
 	mark       uint8         // of the last session
-	vouching   bool          // see vouch
+	vouching   bool          // a vouching is under way
 	unvouched  bool          // something is held of a session that didn't end
 	failure    string        // of the last session
 	syncedFrom uint64        // PeerID of who sent the last full sync

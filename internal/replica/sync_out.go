@@ -19,7 +19,7 @@ const (
 	syncApart         = time.Second            // between a neighbour's sessions: vectors are large
 )
 
-// syncOut is a session. It is guarded by the replica's lock, but for its stream, which is flush's.
+// syncOut is a session. It is guarded by the replica's lock, but for its stream, which is Flush's.
 type syncOut struct {
 	origin  uint64 // the requester's
 	session uint64

@@ -156,7 +156,7 @@ func (s *syncServer) canServe(now delta.Instant, to uint64) bool {
 }
 
 // serve makes at most one chunk for each session, so that what is written here doesn't wait
-// long. flush calls it.
+// long. Flush calls it.
 func (s *syncServer) serve(now delta.Instant, sends []message) []message {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// A syncStream makes the chunks of a full sync, group by group. Only flush calls it, without the lock.
+// A syncStream makes the chunks of a full sync, group by group. Only Flush calls it, without the lock.
 type syncStream struct {
 	// What is true of the whole, from the moment at which the session began.
 	head wire.SyncChunk
