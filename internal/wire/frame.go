@@ -50,8 +50,8 @@ const (
 	TypeFixed64 = byte(protowire.Fixed64Type)
 	TypeBytes   = byte(protowire.BytesType)
 
-	deltaOrigin = 1<<3 | TypeFixed64
-	deltaFirst  = 2<<3 | TypeVarint
+	DeltaOrigin = 1<<3 | TypeFixed64
+	DeltaFirst  = 2<<3 | TypeVarint
 	deltaBase   = 3<<3 | TypeFixed64
 	deltaRecord = 4<<3 | TypeBytes
 	deltaKnown  = 4                   // the greatest known number that must be understood
@@ -181,8 +181,8 @@ func AppendDelta(dst []byte, origin, first uint64, recs []delta.Record) []byte {
 	}
 	stamp := recs[0].Stamp
 	dst = append(dst, Version, FrameDelta)
-	dst = AppendFixed64(dst, deltaOrigin, origin)
-	dst = AppendVarint(dst, deltaFirst, first)
+	dst = AppendFixed64(dst, DeltaOrigin, origin)
+	dst = AppendVarint(dst, DeltaFirst, first)
 	dst = AppendFixed64(dst, deltaBase, stamp)
 	for i := range recs {
 		dst = appendRecord(dst, deltaRecord, &recs[i], origin, stamp)

@@ -15,9 +15,9 @@ func PeekDelta(head []byte) (d delta.Dot, ok bool) {
 		b = b[1:]
 		n := 0
 		switch tag {
-		case deltaOrigin:
+		case DeltaOrigin:
 			d.Origin, n = protowire.ConsumeFixed64(b)
-		case deltaFirst:
+		case DeltaFirst:
 			d.Seq, n = protowire.ConsumeVarint(b)
 		default:
 			return d, d.Origin != 0 && d.Seq != 0

@@ -39,9 +39,9 @@ func OpenDelta(frame []byte) (DeltaReader, error) {
 			return DeltaReader{}, err
 		}
 		switch f.tag {
-		case deltaOrigin:
+		case DeltaOrigin:
 			d.Origin = f.x
-		case deltaFirst:
+		case DeltaFirst:
 			d.First = f.x
 		case deltaBase:
 			d.stamp = f.x

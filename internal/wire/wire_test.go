@@ -45,8 +45,8 @@ func wireDelta(fields ...[]byte) []byte {
 }
 
 func wireHeader(first uint64) []byte {
-	b := AppendFixed64(nil, deltaOrigin, wireOrigin)
-	b = AppendVarint(b, deltaFirst, first)
+	b := AppendFixed64(nil, DeltaOrigin, wireOrigin)
+	b = AppendVarint(b, DeltaFirst, first)
 	return AppendFixed64(b, deltaBase, delta.StampOf(testkit.Wall))
 }
 
