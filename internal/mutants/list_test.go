@@ -484,7 +484,7 @@ var mutants = []mutant{
 	{name: "lines: nothing is superseded by an answer", test: "TestPullAnswerSupersedes", edits: []edit{{
 		old: "Answer: i == 0",
 		new: "Answer: i < 0"}}},
-	{name: "ready: pongs don't say what is held", test: "TestTheFullestServes", edits: []edit{{
+	{name: "ready: pongs don't say what is held", test: "TestAllKnowWhoHoldsMost", edits: []edit{{
 		old: "Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}\n\trun :=",
 		new: "Echo: s.state.touches.Echo()}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{
