@@ -67,7 +67,8 @@ func (a arrivals) claim(l *listing, v *dots.Vector) {
 			l.entries = slices.Insert(l.entries, i, dots.Entry{Origin: x.Origin, Set: s.Copy()})
 			l.rest ^= s.Print(x.Origin) // it isn't one of those any more
 		}
-		if e := &l.entries[i]; len(e.Ahead) < dots.MaxIntervals { // a vector with too many gaps isn't taken
+		// A vector with too many gaps isn't taken.
+		if e := &l.entries[i]; len(e.Ahead) < dots.MaxIntervals {
 			e.Set = e.Copy()
 			e.Add(x.Seq)
 		}

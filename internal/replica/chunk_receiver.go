@@ -48,7 +48,8 @@ func (r *chunkReceiver) apply(
 		in.head, recs = *c, wire.ChunkReader{}
 	} else if !in.expects(c) {
 		r.client.abort(now, "its chunks make no sense")
-		return nil, fmt.Errorf("%w: group %d of a sync instead of %d", wire.ErrMalformed, c.Group, in.group)
+		return nil, fmt.Errorf("%w: group %d of a sync instead of %d",
+			wire.ErrMalformed, c.Group, in.group)
 	}
 	in.applying = true
 	var rec delta.Record

@@ -7,19 +7,19 @@ import (
 )
 
 // A leaseLink is the replica as leases see it. The lock is held.
-type leaseLink struct{ *Leases }
+type leaseLink struct{ leases *Leases }
 
 func (n leaseLink) Granters() []uint64 {
-	ids := n.neighbours.where(isSynced)
-	if n.ready.synced {
-		ids = append(ids, n.id)
+	ids := n.leases.neighbours.where(isSynced)
+	if n.leases.ready.synced {
+		ids = append(ids, n.leases.id)
 	}
 	return ids
 }
 
 // TakesAbove is the stamp of what is held, or was forgotten.
 func (n leaseLink) TakesAbove(key string) uint64 {
-	st := n.state.Store
+	st := n.leases.state.Store
 	held, ok := st.Peek(key)
 	if !ok {
 		held.Stamp = st.FloorOf(delta.BucketOf(key))
@@ -27,29 +27,29 @@ func (n leaseLink) TakesAbove(key string) uint64 {
 	return max(held.Stamp, st.ClearVersion().Stamp)
 }
 
-func (n leaseLink) Nonce() uint64 { return n.pinger.nonce() }
+func (n leaseLink) Nonce() uint64 { return n.leases.pinger.nonce() }
 
 func (n leaseLink) SendLease(peer uint64, m wire.LeaseMsg) bool {
-	if n.neighbours.byID[peer] == nil {
+	if n.leases.neighbours.byID[peer] == nil {
 		return false
 	}
-	m.Echo, m.Origin = n.state.touches.Echo(), n.state.Origin
+	m.Echo, m.Origin = n.leases.state.touches.Echo(), n.leases.state.Origin
 	return n.send(lease.Frame{To: peer, Frame: wire.AppendLease(nil, m)})
 }
 
 func (n leaseLink) SendTurn(peer uint64, m wire.TurnMsg) {
-	m.Echo, m.Origin = n.state.touches.Echo(), n.state.Origin
+	m.Echo, m.Origin = n.leases.state.touches.Echo(), n.leases.state.Origin
 	n.send(lease.Frame{To: peer, Frame: wire.AppendTurn(nil, m)})
 }
 
 // send queues a frame, or says that there is no room.
 func (n leaseLink) send(f lease.Frame) bool {
-	if !n.sends.Put(f) {
-		n.out.counts.DroppedSends++
+	if !n.leases.sends.Put(f) {
+		n.leases.out.counts.DroppedSends++
 		return false
 	}
-	if len(n.sends.Frames) == 1 {
-		n.out.wake()
+	if len(n.leases.sends.Frames) == 1 {
+		n.leases.out.wake()
 	}
 	return true
 }

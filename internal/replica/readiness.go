@@ -28,7 +28,9 @@ import (
 // nearer for as long as a synced node is waited for can't be had.
 
 const (
-	ElectAfter = 3 * time.Second // all neighbours being unsynced, in case a synced one is about to connect
+	// ElectAfter is for how long all neighbours are unsynced before one is elected: a synced one may be
+	// about to connect.
+	ElectAfter = 3 * time.Second
 
 	never time.Duration = math.MaxInt64
 )
@@ -122,7 +124,8 @@ func (r *readiness) lacks(now delta.Instant, syncing, failure string) string {
 		return fmt.Sprintf("no other node is reached for %v; "+
 			"with MinPeers, or a negative SyncTimeout, it waits until one is", alone)
 	case n == 0:
-		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", alone, r.aloneLimit)
+		return fmt.Sprintf("no other node is reached for %v; that is enough after %v",
+			alone, r.aloneLimit)
 	case failure != "":
 		return failure
 	default:

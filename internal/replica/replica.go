@@ -247,7 +247,8 @@ func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 	for id, p := range r.neighbours.all() {
 		g.Peers = append(g.Peers, Peer{
 			ID: id, Lag: r.state.vector.Lag(now, p.origin), Silent: now.Mono - p.heard,
-			Synced: p.synced, Behind: p.offer != 0, Late: p.lateBy(r.state.vector.Get(p.origin), now.Mono),
+			Synced: p.synced, Behind: p.offer != 0,
+			Late: p.lateBy(r.state.vector.Get(p.origin), now.Mono),
 		})
 	}
 	return r.allCounts(), g

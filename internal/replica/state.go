@@ -79,8 +79,11 @@ func (s *state) replace(now delta.Instant, rec *delta.Record, at store.Place) bo
 // MaxBytes a value may take the place of thousands of entries, and others want the lock meanwhile. What
 // was looked up before must be looked up again.
 func (s *state) makeRoom(now delta.Instant, rec *delta.Record) (more bool) {
-	if !s.Store.CountsBytes() || rec.Version != (delta.Version{}) && !s.Store.Admits(rec.Key, rec.Version) {
-		return false // it takes no more than one place, or none
+	if !s.Store.CountsBytes() {
+		return false // it takes one place, at most
+	}
+	if rec.Version != (delta.Version{}) && !s.Store.Admits(rec.Key, rec.Version) {
+		return false // it takes none
 	}
 	return s.Store.EvictFor(now, rec, evictBatch)
 }
