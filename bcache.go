@@ -144,7 +144,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 		flights: newFlights(hash), loads: fill.NewLoads(hash.Of),
 	}
 	b.peer = newPeer(replica.Config{
-		Id:          cfg.PeerID,
+		ID:          cfg.PeerID,
 		Origin:      origin,
 		MaxSkew:     cfg.MaxClockSkew,
 		LogSize:     cfg.LogSize,

@@ -75,7 +75,7 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 	if val, ok := b.held(key); ok {
 		return val, nil
 	}
-	f := b.peer.replica.BeginFills(b.peer.instant(), b.settle, key)[0]
+	f := b.peer.replica.Fills.Begin(b.peer.instant(), b.settle, key)[0]
 	b.fills.called.Add(1)
 	val, err := callFiller(filler, key)
 	switch {
@@ -86,7 +86,7 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 	case ttl > 0:
 		return b.filled(f, val, seconds(ttl)), nil
 	}
-	b.peer.replica.DropFill(f)
+	b.peer.replica.Fills.Drop(f)
 	if err != nil {
 		return "", err
 	}
@@ -97,7 +97,7 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 func (b *Bcache) filled(f *replica.Fill, val string, ttl time.Duration) string {
 	now := b.peer.now()
 	rec := &delta.Record{Key: f.Key, Val: val, Deadline: delta.DeadlineAt(now, ttl)}
-	if b.peer.replica.EndFill(b.peer.instantOf(now), f, rec, false) == replica.FillRefused {
+	if b.peer.replica.Fills.End(b.peer.instantOf(now), f, rec, false) == replica.FillRefused {
 		b.fills.refused.Add(1)
 		if newer, ok := b.held(f.Key); ok {
 			return newer

@@ -19,12 +19,12 @@ import (
 // granterOf says which of the nodes grants the lease of a key.
 func granterOf(t *testing.T, nodes []*Bcache, key string) int {
 	t.Helper()
-	id := nodes[0].peer.replica.Granter(key)
+	id := nodes[0].peer.replica.Leases.Granter(key)
 	if id == 0 {
 		t.Fatal("nobody grants leases")
 	}
 	for i, b := range nodes {
-		if b.peer.replica.Id == id {
+		if b.peer.replica.ID == id {
 			return i
 		}
 	}
@@ -227,7 +227,7 @@ func TestLeaseWaiterLeaves(t *testing.T) {
 		}
 		synctest.Wait()
 		for i, b := range x.nodes {
-			if _, waiting, asks := b.peer.replica.LeaseLoad(); waiting != 0 || asks > 1 {
+			if _, waiting, asks := b.peer.replica.Leases.Load(); waiting != 0 || asks > 1 {
 				t.Errorf("node %d: %d turns wait, %d asks", i, waiting, asks)
 			}
 		}

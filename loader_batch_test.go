@@ -115,8 +115,8 @@ func TestLeaseGetManyTurns(t *testing.T) {
 			t.Errorf("%d queries of %d keys", db.asked(), len(asked))
 		}
 		for _, b := range nodes {
-			if _, _, asks := b.peer.replica.LeaseLoad(); asks > 0 {
-				t.Errorf("node %d is left with %d asks", b.peer.replica.Id, asks)
+			if _, _, asks := b.peer.replica.Leases.Load(); asks > 0 {
+				t.Errorf("node %d is left with %d asks", b.peer.replica.ID, asks)
 			}
 		}
 	})

@@ -121,7 +121,7 @@ func TestLoaderCloseDuringEverything(t *testing.T) {
 			testkit.Advance(time.Minute)
 			synctest.Wait()
 			for i, b := range nodes {
-				_, _, asks := b.peer.replica.LeaseLoad()
+				_, _, asks := b.peer.replica.Leases.Load()
 				if n := b.loads.Len(); n != 0 || asks != 0 {
 					t.Errorf("node %d is left with %d loads, %d asks", i, n, asks)
 				}

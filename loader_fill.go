@@ -37,7 +37,7 @@ func beginAll(fills ...*keyFill) {
 		l.cache.fills.refreshes.Add(uint64(len(fills)))
 	}
 	p := l.cache.peer
-	for i, f := range p.replica.BeginFills(p.instant(), l.lag, keys...) {
+	for i, f := range p.replica.Fills.Begin(p.instant(), l.lag, keys...) {
 		fills[i].fence = f
 	}
 }
@@ -186,7 +186,7 @@ func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
 	f := k.fence
 	k.fence = nil
 	p := k.loader.cache.peer
-	switch p.replica.EndFill(p.instantOf(now), f, rec, beside) {
+	switch p.replica.Fills.End(p.instantOf(now), f, rec, beside) {
 	case replica.FillRefused:
 		k.loader.cache.fills.refused.Add(1)
 		return false
@@ -203,7 +203,7 @@ func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
 // dropFence lowers the fence: nothing will be written.
 func (k *keyFill) dropFence() {
 	if k.fence != nil {
-		k.loader.cache.peer.replica.DropFill(k.fence)
+		k.loader.cache.peer.replica.Fills.Drop(k.fence)
 		k.fence = nil
 	}
 }

@@ -199,27 +199,27 @@ func newClaim(p *peer) claim { return claim{peer: p} }
 // want asks for the lease; old means that there is an old value to serve if others fail. wake is called
 // when turn has something new to say.
 func (c *claim) want(key string, old bool, term time.Duration, wake func()) {
-	c.lease = c.peer.replica.AskLease(c.peer.instant(), key, old, term, wake)
+	c.lease = c.peer.replica.Leases.Ask(c.peer.instant(), key, old, term, wake)
 	c.asked = true
 }
 
 // wantAgain asks for the same after decline.
 func (c *claim) wantAgain() {
-	c.peer.replica.AskLeaseAgain(c.peer.instant(), c.lease)
+	c.peer.replica.Leases.AskAgain(c.peer.instant(), c.lease)
 	c.asked = true
 }
 
 // decline gives the lease back, as there is no slot: another node may have one.
-func (c *claim) decline() { c.asked = !c.peer.replica.DeclineLease(c.peer.instant(), c.lease) }
+func (c *claim) decline() { c.asked = !c.peer.replica.Leases.Decline(c.peer.instant(), c.lease) }
 
 // turn says whether it is the fill's turn, and when to look again. With suspect the node that grants the
 // lease is told that the holder may hang.
 func (c *claim) turn(suspect bool) (lease.Turn, time.Duration) {
 	now := c.peer.instant()
 	if suspect {
-		c.peer.replica.SuspectLease(now, c.lease)
+		c.peer.replica.Leases.Suspect(now, c.lease)
 	}
-	return c.peer.replica.TurnOf(now, c.lease)
+	return c.peer.replica.Leases.TurnOf(now, c.lease)
 }
 
 // filled, uncached and failed note how the fill ends, for end to tell the other nodes. A fill that notes
@@ -255,5 +255,5 @@ func (c *claim) end(late bool) {
 	}
 	o := c.outcome
 	o.Late = late && o.End == lease.TryDeclined
-	c.peer.replica.EndLease(c.peer.instant(), c.lease, o)
+	c.peer.replica.Leases.End(c.peer.instant(), c.lease, o)
 }

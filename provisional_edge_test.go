@@ -66,13 +66,13 @@ func TestProvisionalMirror(t *testing.T) {
 		testkit.Must(t, err)
 		testkit.Advance(10 * time.Second)
 		agree("expired")
-		if last.Kind != EventExpire || last.Origin != r.Origin || !last.Local || !last.Provisional {
+		if last.Kind != EventExpire || last.Origin != r.Origin() || !last.Local || !last.Provisional {
 			t.Errorf("told %+v", last)
 		}
 
 		testkit.Must(t, b.Set("k", "v1", 3600))
-		f := r.BeginFills(b.peer.instant(), 0, "k")[0]
-		r.EndFill(b.peer.instant(), f, &delta.Record{Key: "k", Val: "v2", Deadline: b.wall() + 1000}, true)
+		f := r.Fills.Begin(b.peer.instant(), 0, "k")[0]
+		r.Fills.End(b.peer.instant(), f, &delta.Record{Key: "k", Val: "v2", Deadline: b.wall() + 1000}, true)
 		agree("with a value beside")
 		testkit.Advance(10 * time.Second)
 		agree("when that has expired")

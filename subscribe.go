@@ -178,7 +178,7 @@ type subscription struct {
 
 func (b *Bcache) newSubscription(fn func(Event)) *subscription {
 	log := b.peer.log
-	return &subscription{self: b.peer.replica.Origin, calls: callqueue.Queue[Event]{
+	return &subscription{self: b.peer.replica.Origin(), calls: callqueue.Queue[Event]{
 		Name: "a subscriber", Call: fn, Most: eventQueue, MostBytes: eventQueueBytes, Group: &b.calls,
 		Lost: func(n int) Event { return Event{Kind: EventLost, N: n} },
 		Panicked: func(value any, stack []byte) {

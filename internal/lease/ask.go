@@ -59,8 +59,8 @@ func (a *Ask) next() time.Duration {
 
 // declined is the message that it doesn't wait any more, or gives the lease back.
 func (a *Ask) declined() wire.LeaseMsg {
-	return wire.LeaseMsg{Id: a.Want.Id, Op: wire.OpDeclined, Key: a.Want.Key}
+	return wire.LeaseMsg{ID: a.Want.ID, Op: wire.OpDeclined, Key: a.Want.Key}
 }
 
-// Id is the ask's identity, among those of its node.
-func (a *Ask) Id() uint64 { return a.Want.Id }
+// ID is the ask's identity, among those of its node.
+func (a *Ask) ID() uint64 { return a.Want.ID }

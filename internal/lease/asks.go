@@ -51,12 +51,12 @@ func (s *Asks) AskAgain(now delta.Instant, a *Ask) {
 }
 
 func (s *Asks) begin(now delta.Instant, a *Ask) {
-	a.Want.Id, a.since, a.waited = max(s.net.Nonce(), 1), now.Mono, false
+	a.Want.ID, a.since, a.waited = max(s.net.Nonce(), 1), now.Mono, false
 	if s.none || len(a.Want.Key) > wire.MaxLeaseKey {
 		a.Heard = wire.TurnAlone
 		return
 	}
-	s.byID[a.Want.Id] = a
+	s.byID[a.Want.ID] = a
 	s.byKey[a.Want.Key] = append(s.byKey[a.Want.Key], a)
 	s.route(now, a)
 }
@@ -105,11 +105,11 @@ func (s *Asks) lookAgain(now delta.Instant, a *Ask) {
 
 // Hear deals with an answer.
 func (s *Asks) Hear(now delta.Instant, from uint64, m wire.TurnMsg) {
-	a := s.byID[m.Id]
+	a := s.byID[m.ID]
 	switch {
 	case a == nil || a.peer != from:
 		if m.Op == wire.TurnGranted { // it is waited for elsewhere
-			s.tell(now, from, wire.LeaseMsg{Id: m.Id, Op: wire.OpDeclined, Key: m.Key})
+			s.tell(now, from, wire.LeaseMsg{ID: m.ID, Op: wire.OpDeclined, Key: m.Key})
 		}
 	case a.Heard != wire.TurnGranted: // what comes after that was said before
 		s.heed(now, a, m)
@@ -173,7 +173,7 @@ func (s *Asks) Suspect(now delta.Instant, a *Ask) {
 
 // Decline gives back a lease that was granted, to be asked for again, and reports whether it was.
 func (s *Asks) Decline(now delta.Instant, a *Ask) bool {
-	if s.byID[a.Want.Id] != a || a.Heard != wire.TurnGranted {
+	if s.byID[a.Want.ID] != a || a.Heard != wire.TurnGranted {
 		return false
 	}
 	s.remove(a)
@@ -183,7 +183,7 @@ func (s *Asks) Decline(now delta.Instant, a *Ask) bool {
 
 // End says what has become of a fill.
 func (s *Asks) End(now delta.Instant, a *Ask, o Outcome) {
-	if s.byID[a.Want.Id] != a {
+	if s.byID[a.Want.ID] != a {
 		return
 	}
 	s.remove(a)
@@ -192,7 +192,7 @@ func (s *Asks) End(now delta.Instant, a *Ask, o Outcome) {
 		o.End = TryDeclined
 	}
 	m := o.message()
-	m.Id, m.Key = a.Want.Id, a.Want.Key
+	m.ID, m.Key = a.Want.ID, a.Want.Key
 	s.tell(now, a.peer, m)
 }
 
@@ -212,7 +212,7 @@ func (s *Asks) goAlone(a *Ask) {
 }
 
 func (s *Asks) remove(a *Ask) {
-	delete(s.byID, a.Want.Id)
+	delete(s.byID, a.Want.ID)
 	others := slices.DeleteFunc(s.byKey[a.Want.Key], func(o *Ask) bool { return o == a })
 	if s.byKey[a.Want.Key] = others; len(others) == 0 {
 		delete(s.byKey, a.Want.Key)
@@ -240,9 +240,9 @@ func (s *Asks) Left(now delta.Instant, peer uint64) func(yield func() bool) {
 			asks = append(asks, a)
 		}
 	}
-	slices.SortFunc(asks, func(a, b *Ask) int { return cmp.Compare(a.Want.Id, b.Want.Id) })
+	slices.SortFunc(asks, func(a, b *Ask) int { return cmp.Compare(a.Want.ID, b.Want.ID) })
 	return inSteps(asks, func(a *Ask) {
-		if s.byID[a.Want.Id] == a && a.peer == peer {
+		if s.byID[a.Want.ID] == a && a.peer == peer {
 			s.route(now, a)
 			a.wake()
 		}

@@ -16,14 +16,14 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 		g := newLeaseRig(t, 2)
 		key := g.keyOf(2)
 		a := g.ask(key)
-		id := a.Want.Id
-		g.asks.Hear(g.now, 2, wire.TurnMsg{Id: id, Op: wire.TurnWait, Term: 1000})
+		id := a.Want.ID
+		g.asks.Hear(g.now, 2, wire.TurnMsg{ID: id, Op: wire.TurnWait, Term: 1000})
 		if how == "refused before" {
 			g.asks.OfferRefused(g.now, key)
 			g.wantTurn(a, Wait)
 		}
 		n := len(g.wanted[2])
-		g.asks.Hear(g.now, 2, wire.TurnMsg{Id: id, Op: wire.TurnFilled, Offered: true})
+		g.asks.Hear(g.now, 2, wire.TurnMsg{ID: id, Op: wire.TurnFilled, Offered: true})
 		switch how {
 		case "refused":
 			g.wantTurn(a, Wait)
@@ -38,12 +38,12 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 			g.now.Mono += Reach
 			g.wantTurn(a, Unheard)
 		}
-		if m := last(g.wanted[2]); len(g.wanted[2]) != n+1 || m.Op != wire.OpWant || m.Id != id {
+		if m := last(g.wanted[2]); len(g.wanted[2]) != n+1 || m.Op != wire.OpWant || m.ID != id {
 			t.Errorf("%s: it says %+v", how, g.wanted[2][n:])
 		}
-		g.asks.Hear(g.now, 2, wire.TurnMsg{Id: id, Op: wire.TurnWait, Term: 1000})
+		g.asks.Hear(g.now, 2, wire.TurnMsg{ID: id, Op: wire.TurnWait, Term: 1000})
 		g.wantTurn(a, Alone)
-		if m := last(g.wanted[2]); m.Op != wire.OpDeclined || m.Id != id {
+		if m := last(g.wanted[2]); m.Op != wire.OpDeclined || m.ID != id {
 			t.Errorf("%s: told to wait again it says %+v", how, m)
 		}
 		if len(g.asks.byID)+len(g.asks.byKey) > 0 || g.asks.Missed > 0 {
@@ -56,7 +56,7 @@ func TestLeaseOfferIsRefused(t *testing.T) {
 func TestLeaseFilledButNotHere(t *testing.T) {
 	g := newLeaseRig(t, 2)
 	a := g.ask(g.keyOf(2))
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: a.Want.Id, Op: wire.TurnFilled})
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnFilled})
 	g.wantTurn(a, Wait)
 	g.now.Mono += Reach
 	g.wantTurn(a, Alone)
@@ -70,7 +70,7 @@ func TestLeaseWaitIsBounded(t *testing.T) {
 	g := newLeaseRig(t, 2)
 	a := g.ask(g.keyOf(2))
 	for range 20 {
-		g.asks.Hear(g.now, 2, wire.TurnMsg{Id: a.Want.Id, Op: wire.TurnWait, Term: 1000})
+		g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnWait, Term: 1000})
 		_, wait := g.asks.TurnOf(g.now, a)
 		if left := 10*time.Second - g.now.Mono; wait > left {
 			t.Errorf("%v are left, and it looks again after %v", left, wait)
@@ -103,10 +103,10 @@ func TestLeasesMissed(t *testing.T) {
 	g.wantTurn(a, Alone)
 	missed("no answer", 1)
 	a = g.ask(g.keyOf(2))
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: a.Want.Id, Op: wire.TurnAlone, Full: true})
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnAlone, Full: true})
 	missed("the granting node is full", 1)
 	a = g.ask(g.keyOf(2))
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: a.Want.Id, Op: wire.TurnAlone})
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnAlone})
 	missed("the value isn't cached", 0)
 	g.ask(strings.Repeat("x", wire.MaxLeaseKey+1))
 	missed("a long key", 0)
@@ -135,7 +135,7 @@ func TestLeaseOfItself(t *testing.T) {
 		t.Errorf("another node is told %+v", m)
 	}
 	g.asks.End(g.now, a, Outcome{End: TryOffered})
-	if m := g.turn(2); m != (wire.TurnMsg{Id: 20, Op: wire.TurnFilled, Offered: true}) {
+	if m := g.turn(2); m != (wire.TurnMsg{ID: 20, Op: wire.TurnFilled, Offered: true}) {
 		t.Errorf("another node is told %+v", m)
 	}
 	g.wantLeft(0, 0, 0)
@@ -150,7 +150,7 @@ func TestLeaseGranterLeaves(t *testing.T) {
 	g := newLeaseRig(t, 2, 3)
 	key := g.keyOf(2)
 	granted := g.ask(key)
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: granted.Want.Id, Op: wire.TurnGranted, Key: key, Term: 1000})
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: granted.Want.ID, Op: wire.TurnGranted, Key: key, Term: 1000})
 	var waiting []*Ask
 	for range asks {
 		waiting = append(waiting, g.ask(key))
@@ -164,13 +164,13 @@ func TestLeaseGranterLeaves(t *testing.T) {
 		t.Errorf("the other one is asked %d times, %d are woken", n, g.woke-before)
 	}
 	for i, a := range waiting {
-		if m := g.wanted[3][i]; m.Id != a.Want.Id || m.Op != wire.OpWant || a.peer != 3 {
+		if m := g.wanted[3][i]; m.ID != a.Want.ID || m.Op != wire.OpWant || a.peer != 3 {
 			t.Fatalf("ask %d: %+v, %+v", i, a, m)
 		}
 	}
 	g.wantTurn(granted, Granted)
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: waiting[0].Want.Id, Op: wire.TurnGranted, Key: key, Term: 1000})
-	if m := last(g.wanted[2]); m.Op != wire.OpDeclined || m.Id != waiting[0].Want.Id {
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: waiting[0].Want.ID, Op: wire.TurnGranted, Key: key, Term: 1000})
+	if m := last(g.wanted[2]); m.Op != wire.OpDeclined || m.ID != waiting[0].Want.ID {
 		t.Errorf("a lease that came too late is kept: %+v", m)
 	}
 	g.asks.Close()
@@ -190,8 +190,8 @@ func TestLeaseGranterLeaves(t *testing.T) {
 func TestLeaseSuspectAsksAnew(t *testing.T) {
 	g := newLeaseRig(t, 2)
 	a := g.ask(g.keyOf(2))
-	id := a.Want.Id
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: id, Op: wire.TurnWait, Term: 1000})
+	id := a.Want.ID
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: id, Op: wire.TurnWait, Term: 1000})
 	g.asks.Suspect(g.now, a)
 	if len(g.wanted[2]) != 1 {
 		t.Errorf("in a hurry it says %+v", g.wanted[2])
@@ -199,11 +199,11 @@ func TestLeaseSuspectAsksAnew(t *testing.T) {
 	g.now.Mono += Reach
 	g.asks.Suspect(g.now, a)
 	said := g.wanted[2][1:]
-	if len(said) != 2 || said[0].Op != wire.OpDeclined || !said[0].Late || said[0].Id != id ||
-		said[1].Op != wire.OpWant || said[1].Id == id {
+	if len(said) != 2 || said[0].Op != wire.OpDeclined || !said[0].Late || said[0].ID != id ||
+		said[1].Op != wire.OpWant || said[1].ID == id {
 		t.Errorf("it says %+v", said)
 	}
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: a.Want.Id, Op: wire.TurnGranted, Term: 1000})
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnGranted, Term: 1000})
 	g.now.Mono += Reach
 	if g.asks.Suspect(g.now, a); len(g.wanted[2]) != 3 {
 		t.Errorf("it says %+v", g.wanted[2])
@@ -220,14 +220,14 @@ func TestLeaseSuspectAsksAnew(t *testing.T) {
 func TestLeaseIsDeclined(t *testing.T) {
 	g := newLeaseRig(t, 2, 3)
 	a := g.ask(g.keyOf(2))
-	id := last(g.wanted[2]).Id
+	id := last(g.wanted[2]).ID
 	g.asks.End(g.now, a, Outcome{})
 	g.wanted[2] = nil
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: id, Op: wire.TurnGranted, Key: a.Want.Key})
-	if m := last(g.wanted[2]); m.Op != wire.OpDeclined || m.Id != id || m.Key != a.Want.Key {
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: id, Op: wire.TurnGranted, Key: a.Want.Key})
+	if m := last(g.wanted[2]); m.Op != wire.OpDeclined || m.ID != id || m.Key != a.Want.Key {
 		t.Errorf("it says %+v", m)
 	}
-	g.asks.Hear(g.now, 2, wire.TurnMsg{Id: id, Op: wire.TurnWait})
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: id, Op: wire.TurnWait})
 	if n := len(g.wanted[2]); n != 1 {
 		t.Errorf("it says %d things about what it doesn't wait for", n)
 	}

@@ -48,7 +48,7 @@ type lease struct {
 }
 
 // A Asker is a fill of a node: id is the one of its ask.
-type Asker struct{ Peer, Id uint64 }
+type Asker struct{ Peer, ID uint64 }
 
 type Holder struct {
 	Asker

@@ -54,7 +54,7 @@ func (g *leaseRig) SendTurn(peer uint64, m wire.TurnMsg) { g.turns[peer] = appen
 
 // want has another node ask for a lease, and returns what it is told.
 func (g *leaseRig) want(from, id uint64, key string) wire.TurnMsg {
-	return g.wantAs(from, wire.LeaseMsg{Id: id, Op: wire.OpWant, Key: key, Term: 10_000})
+	return g.wantAs(from, wire.LeaseMsg{ID: id, Op: wire.OpWant, Key: key, Term: 10_000})
 }
 
 func (g *leaseRig) wantAs(from uint64, m wire.LeaseMsg) wire.TurnMsg {

@@ -49,7 +49,7 @@ func (t *Table) Hear(now delta.Instant, from uint64, m wire.LeaseMsg) {
 		t.want(now, from, m)
 		return
 	}
-	l, who := t.byKey[m.Key], Asker{from, m.Id}
+	l, who := t.byKey[m.Key], Asker{from, m.ID}
 	switch {
 	case l == nil:
 	case l.holder(who) != nil:
@@ -66,7 +66,7 @@ func (t *Table) Hear(now delta.Instant, from uint64, m wire.LeaseMsg) {
 
 // want gives a fill the lease, or a place in the queue, or says why not.
 func (t *Table) want(now delta.Instant, from uint64, m wire.LeaseMsg) {
-	who := Asker{from, m.Id}
+	who := Asker{from, m.ID}
 	l := t.open(m.Key)
 	if l == nil {
 		t.answer(now, who, wire.TurnMsg{Op: wire.TurnAlone, Full: !t.Closed})

@@ -21,10 +21,10 @@ func TestLeaseTwoAsksAreTwoTurns(t *testing.T) {
 		}
 	}
 	before := len(g.turns[3])
-	g.leases.Hear(g.now, 2, wire.LeaseMsg{Id: 20, Op: wire.OpUncached, Key: "k"})
+	g.leases.Hear(g.now, 2, wire.LeaseMsg{ID: 20, Op: wire.OpUncached, Key: "k"})
 	told := map[uint64]wire.TurnOpcode{}
 	for _, m := range g.turns[3][before:] {
-		told[m.Id] = m.Op
+		told[m.ID] = m.Op
 	}
 	if len(told) != 2 || told[30] != wire.TurnAlone || told[31] != wire.TurnAlone {
 		t.Errorf("told %v", told)
@@ -37,9 +37,9 @@ func TestLeaseOfferIsTold(t *testing.T) {
 	g.want(2, 20, "k")
 	g.want(3, 30, "k")
 	g.want(4, 40, "k")
-	g.leases.Hear(g.now, 2, wire.LeaseMsg{Id: 20, Op: wire.OpUncached, Key: "k", Offered: true})
+	g.leases.Hear(g.now, 2, wire.LeaseMsg{ID: 20, Op: wire.OpUncached, Key: "k", Offered: true})
 	for _, id := range []uint64{3, 4} {
-		if m := g.turn(id); m != (wire.TurnMsg{Id: 10 * id, Op: wire.TurnFilled, Offered: true}) {
+		if m := g.turn(id); m != (wire.TurnMsg{ID: 10 * id, Op: wire.TurnFilled, Offered: true}) {
 			t.Errorf("node %d is told %+v", id, m)
 		}
 	}
@@ -56,7 +56,7 @@ func TestLeaseOfferIsTold(t *testing.T) {
 func TestLeaseSuspect(t *testing.T) {
 	g := newLeaseRig(t, 2, 3, 4, 5, 6)
 	late := func(from, id uint64) {
-		g.leases.Hear(g.now, from, wire.LeaseMsg{Id: id, Op: wire.OpDeclined, Key: "k", Late: true})
+		g.leases.Hear(g.now, from, wire.LeaseMsg{ID: id, Op: wire.OpDeclined, Key: "k", Late: true})
 	}
 	is := func(what string, m wire.TurnMsg, want wire.TurnOpcode) {
 		t.Helper()
@@ -80,12 +80,12 @@ func TestLeaseSuspect(t *testing.T) {
 	g.now.Mono += Reach
 	late(6, 60)
 	is("after a third one", g.want(6, 61, "k"), wire.TurnWait)
-	g.leases.Hear(g.now, 2, wire.LeaseMsg{Id: 20, Op: wire.OpFailed, Key: "k", Term: 1000})
+	g.leases.Hear(g.now, 2, wire.LeaseMsg{ID: 20, Op: wire.OpFailed, Key: "k", Term: 1000})
 	is("who has waited for the first", g.turn(4), wire.TurnAlone)
 	is("who has waited for the last", g.turn(6), wire.TurnWait)
-	g.leases.Hear(g.now, 5, wire.LeaseMsg{Id: 51, Op: wire.OpUncached, Key: "k"})
+	g.leases.Hear(g.now, 5, wire.LeaseMsg{ID: 51, Op: wire.OpUncached, Key: "k"})
 	is("when that one has ended", g.turn(6), wire.TurnAlone)
-	g.leases.Hear(g.now, 3, wire.LeaseMsg{Id: 32, Op: wire.OpDeclined, Key: "k"})
+	g.leases.Hear(g.now, 3, wire.LeaseMsg{ID: 32, Op: wire.OpDeclined, Key: "k"})
 	if l := g.leases.byKey["k"]; l != nil || g.leases.waiting > 0 {
 		t.Errorf("left: %+v, %d wait", l, g.leases.waiting)
 	}
@@ -129,9 +129,9 @@ func TestLeaseLingeringOnesMakeRoom(t *testing.T) {
 		if m := g.want(2, uint64(i+1), key); m.Op != wire.TurnGranted {
 			t.Fatalf("number %d: %+v", i, m)
 		}
-		m := wire.LeaseMsg{Id: uint64(i + 1), Op: wire.OpFilled, Key: key, Stamp: 9}
+		m := wire.LeaseMsg{ID: uint64(i + 1), Op: wire.OpFilled, Key: key, Stamp: 9}
 		if i%2 == 0 {
-			m = wire.LeaseMsg{Id: uint64(i + 1), Op: wire.OpFailed, Key: key, Term: wire.MaxLeaseTerm}
+			m = wire.LeaseMsg{ID: uint64(i + 1), Op: wire.OpFailed, Key: key, Term: wire.MaxLeaseTerm}
 		}
 		g.leases.Hear(g.now, 2, m)
 	}
@@ -152,7 +152,7 @@ func TestLeaseLingeringOnesMakeRoom(t *testing.T) {
 func TestLeaseGrantedTooLate(t *testing.T) {
 	g := newLeaseRig(t, 2, 3, 4, 5)
 	say := func(from uint64, op wire.LeaseOpcode, late bool) {
-		g.leases.Hear(g.now, from, wire.LeaseMsg{Id: from, Op: op, Key: "k", Term: 30_000, Late: late})
+		g.leases.Hear(g.now, from, wire.LeaseMsg{ID: from, Op: op, Key: "k", Term: 30_000, Late: late})
 	}
 	const hangs, leaves, granted, waits = 2, 3, 4, 5
 	say(hangs, wire.OpWant, false)
@@ -175,7 +175,7 @@ func TestLeaseGrantedTooLate(t *testing.T) {
 func TestLeasesAreBounded(t *testing.T) {
 	g := newLeaseRig(t, 2)
 	for n := range maxLeases + 10 {
-		m := g.wantAs(2, wire.LeaseMsg{Id: uint64(n + 1), Op: wire.OpWant, Key: fmt.Sprint(n), Term: 1000})
+		m := g.wantAs(2, wire.LeaseMsg{ID: uint64(n + 1), Op: wire.OpWant, Key: fmt.Sprint(n), Term: 1000})
 		if (m.Op == wire.TurnGranted) != (n < maxLeases) || (m.Op == wire.TurnAlone && m.Full) != (n >= maxLeases) {
 			t.Fatalf("number %d: %+v", n, m)
 		}
@@ -195,7 +195,7 @@ func TestLeasePassesOn(t *testing.T) {
 	g.want(3, 30, "k")
 	g.want(4, 40, "k")
 	decline := func(from uint64) {
-		g.leases.Hear(g.now, from, wire.LeaseMsg{Id: 10 * from, Op: wire.OpDeclined, Key: "k"})
+		g.leases.Hear(g.now, from, wire.LeaseMsg{ID: 10 * from, Op: wire.OpDeclined, Key: "k"})
 	}
 	decline(2)
 	if g.turn(3).Op != wire.TurnGranted || g.turn(4).Op != wire.TurnWait {
@@ -219,7 +219,7 @@ func TestLeasePassesOn(t *testing.T) {
 func TestLeaseTryFails(t *testing.T) {
 	for how, end := range map[string]func(*leaseRig){
 		"it says so": func(g *leaseRig) {
-			g.leases.Hear(g.now, 2, wire.LeaseMsg{Id: 20, Op: wire.OpFailed, Key: "k", Term: 5000})
+			g.leases.Hear(g.now, 2, wire.LeaseMsg{ID: 20, Op: wire.OpFailed, Key: "k", Term: 5000})
 		},
 		"it runs out": func(g *leaseRig) {
 			g.now.Mono += 10 * time.Second
@@ -229,7 +229,7 @@ func TestLeaseTryFails(t *testing.T) {
 	} {
 		g := newLeaseRig(t, 2, 3, 4, 5)
 		g.want(2, 20, "k")
-		old := wire.LeaseMsg{Id: 30, Op: wire.OpWantOld, Key: "k", Term: 10_000}
+		old := wire.LeaseMsg{ID: 30, Op: wire.OpWantOld, Key: "k", Term: 10_000}
 		g.wantAs(3, old)
 		g.want(4, 40, "k")
 		g.want(5, 50, "k")
@@ -237,14 +237,14 @@ func TestLeaseTryFails(t *testing.T) {
 		if g.turn(3).Op != wire.TurnFailed || g.turn(4).Op != wire.TurnGranted || g.turn(5).Op != wire.TurnAlone {
 			t.Errorf("%s: told %+v, %+v, %+v", how, g.turn(3), g.turn(4), g.turn(5))
 		}
-		g.leases.Hear(g.now, 4, wire.LeaseMsg{Id: 40, Op: wire.OpFailed, Key: "k", Term: 5000})
+		g.leases.Hear(g.now, 4, wire.LeaseMsg{ID: 40, Op: wire.OpFailed, Key: "k", Term: 5000})
 		if m := g.wantAs(3, old); m.Op != wire.TurnFailed || m.Term != 5000 {
 			t.Errorf("%s: who asks again and has an old value is told %+v", how, m)
 		}
 		if m := g.want(5, 51, "k"); m.Op != wire.TurnGranted {
 			t.Errorf("%s: who asks again and has none is told %+v", how, m)
 		}
-		g.leases.Hear(g.now, 5, wire.LeaseMsg{Id: 51, Op: wire.OpUncached, Key: "k"})
+		g.leases.Hear(g.now, 5, wire.LeaseMsg{ID: 51, Op: wire.OpUncached, Key: "k"})
 		g.wantLeft(0, 0, 0)
 	}
 }
@@ -253,7 +253,7 @@ func TestLeaseTryFails(t *testing.T) {
 func TestLeaseFilledLingers(t *testing.T) {
 	g := newLeaseRig(t, 2, 3)
 	g.want(2, 20, "k")
-	g.leases.Hear(g.now, 2, wire.LeaseMsg{Id: 20, Op: wire.OpFilled, Key: "k", Stamp: 9, Wall: 5000})
+	g.leases.Hear(g.now, 2, wire.LeaseMsg{ID: 20, Op: wire.OpFilled, Key: "k", Stamp: 9, Wall: 5000})
 	for _, x := range []struct {
 		what  string
 		after time.Duration
@@ -268,11 +268,11 @@ func TestLeaseFilledLingers(t *testing.T) {
 		{"that was long ago", linger, 0, 4999, wire.TurnGranted},
 	} {
 		g.now.Mono = x.after
-		m := wire.LeaseMsg{Id: 30, Op: wire.OpWant, Key: "k", Term: 1000, Stamp: x.stamp, Wall: x.wall}
+		m := wire.LeaseMsg{ID: 30, Op: wire.OpWant, Key: "k", Term: 1000, Stamp: x.stamp, Wall: x.wall}
 		if got := g.wantAs(3, m); got.Op != x.want {
 			t.Errorf("%s: told %+v", x.what, got)
 		}
-		g.leases.Hear(g.now, 3, wire.LeaseMsg{Id: 30, Op: wire.OpDeclined, Key: "k"})
+		g.leases.Hear(g.now, 3, wire.LeaseMsg{ID: 30, Op: wire.OpDeclined, Key: "k"})
 	}
 	g.wantLeft(0, 0, 0)
 }
@@ -290,7 +290,7 @@ func TestLeaseNodeLeavesInSteps(t *testing.T) {
 	for range g.leases.Left(g.now, 2) {
 		for key, l := range g.leases.byKey {
 			if h := l.current(); h.Peer == 2 {
-				g.leases.Hear(g.now, 2, wire.LeaseMsg{Id: h.Id, Op: wire.OpUncached, Key: key})
+				g.leases.Hear(g.now, 2, wire.LeaseMsg{ID: h.ID, Op: wire.OpUncached, Key: key})
 				break
 			}
 		}
@@ -313,13 +313,13 @@ func TestLeaseGranterIsClosed(t *testing.T) {
 	g := newLeaseRig(t, 2, 3)
 	g.want(2, 20, "k")
 	g.leases.Closed = true
-	if m := g.want(3, 30, "other"); m != (wire.TurnMsg{Id: 30, Op: wire.TurnAlone}) {
+	if m := g.want(3, 30, "other"); m != (wire.TurnMsg{ID: 30, Op: wire.TurnAlone}) {
 		t.Errorf("told %+v", m)
 	}
 	if m := g.want(3, 31, "k"); m.Op != wire.TurnWait {
 		t.Errorf("who waits for a lease is told %+v", m)
 	}
-	g.leases.Hear(g.now, 2, wire.LeaseMsg{Id: 20, Op: wire.OpFilled, Key: "k", Stamp: 9})
+	g.leases.Hear(g.now, 2, wire.LeaseMsg{ID: 20, Op: wire.OpFilled, Key: "k", Stamp: 9})
 	if m := g.turn(3); m.Op != wire.TurnFilled {
 		t.Errorf("told %+v", m)
 	}

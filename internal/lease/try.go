@@ -126,6 +126,6 @@ func (t *Table) answerAll(now delta.Instant, to []waiter, m wire.TurnMsg) {
 }
 
 func (t *Table) answer(now delta.Instant, to Asker, m wire.TurnMsg) {
-	m.Id, m.Term = to.Id, min(m.Term, wire.MaxLeaseTerm)
+	m.ID, m.Term = to.ID, min(m.Term, wire.MaxLeaseTerm)
 	t.tell(now, to.Peer, m)
 }

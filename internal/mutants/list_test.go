@@ -18,8 +18,8 @@ var mutants = []mutant{
 		{old: "import (\n\t\"fmt\"\n\t\"math\"\n\n\t\"github.com/iwanbk/bcache/internal/delta\"\n\t\"google.golang.org/protobuf",
 			new: "import (\n\t\"fmt\"\n\t\"math\"\n\t\"unsafe\"\n\n\t\"github.com/iwanbk/bcache/internal/delta\"\n\t\"google.golang.org/protobuf"}}},
 	{name: "the TTL is taken as what remains", edits: []edit{{
-		old: "\tbecame := r.process(",
-		new: "\tif rec.Deadline != 0 {\n\t\trec.Deadline += max(now.Wall-delta.StampWall(rec.Stamp), 0)\n\t}\n\tbecame := r.process("}}},
+		old: "\tbecame := r.state.process(",
+		new: "\tif rec.Deadline != 0 {\n\t\trec.Deadline += max(now.Wall-delta.StampWall(rec.Stamp), 0)\n\t}\n\tbecame := r.state.process("}}},
 	{name: "what arrives expired is ignored", edits: []edit{{
 		old: "case rec.Ended(now.Wall):\n\t\to = outcomeExpired",
 		new: "case rec.Ended(now.Wall):\n\t\treturn nil, outcomeExpired"}}},
@@ -46,8 +46,8 @@ var mutants = []mutant{
 
 	// Fills.
 	{name: "a fill is stamped when it ends", edits: []edit{{
-		old: "rec.Version = delta.Version{Stamp: f.stamp, Origin: r.Origin}\n\tat :=",
-		new: "rec.Version = delta.Version{Stamp: r.clock.Tick(now.Wall), Origin: r.Origin}\n\tat :="}}},
+		old: "rec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}\n\tat :=",
+		new: "rec.Version = delta.Version{Stamp: x.state.clock.Tick(now.Wall), Origin: x.state.Origin}\n\tat :="}}},
 	{name: "a fill trusts other clocks", edits: []edit{{
 		old: "lag += s.maxSkew",
 		new: "lag += 0"}}},
@@ -56,14 +56,14 @@ var mutants = []mutant{
 		new: "lag := delta.CeilMs(settle) * 0"}}},
 
 	{name: "the fence is ignored by a refresh", edits: []edit{{
-		old: "\trec.Version = delta.Version{Stamp: f.stamp, Origin: r.Origin}\n\tat :=",
-		new: "\trec.Version = delta.Version{Stamp: f.stamp, Origin: r.Origin}\n\tif held, ok := r.Store.Peek(rec.Key); ok && (held.Expired(now.Wall) || held.RefreshFrom != 0) {\n\t\tr.mu.Lock()\n\t\trec.Version = delta.Version{Stamp: r.clock.Tick(now.Wall), Origin: r.Origin}\n\t\tr.mu.Unlock()\n\t}\n\tat :="}}},
+		old: "\trec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}\n\tat :=",
+		new: "\trec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}\n\tif held, ok := x.state.Store.Peek(rec.Key); ok && (held.Expired(now.Wall) || held.RefreshFrom != 0) {\n\t\tx.mu.Lock()\n\t\trec.Version = delta.Version{Stamp: x.state.clock.Tick(now.Wall), Origin: x.state.Origin}\n\t\tx.mu.Unlock()\n\t}\n\tat :="}}},
 	{name: "a negative entry survives a Set", edits: []edit{{
 		old: "if ok && !held.Less(rec.Version) {\n\t\tif held",
 		new: "if ok && (!held.Less(rec.Version) || e != nil && e.kind == delta.KindNegative && rec.Kind == delta.KindValue) {\n\t\tif held"}}},
 	{name: "the stale time moves", edits: []edit{{
-		old: "\tbecame := r.process(",
-		new: "\tif rec.StaleUntil != 0 {\n\t\trec.StaleUntil += max(now.Wall-delta.StampWall(rec.Stamp), 0)\n\t}\n\tbecame := r.process("}}},
+		old: "\tbecame := r.state.process(",
+		new: "\tif rec.StaleUntil != 0 {\n\t\trec.StaleUntil += max(now.Wall-delta.StampWall(rec.Stamp), 0)\n\t}\n\tbecame := r.state.process("}}},
 	{name: "a stale value is swept at its deadline", test: "TestLoaderStaleFor$", edits: []edit{{
 		old: "end := e.end()",
 		new: "end := e.deadline", in: "func (x *entries) put("}}},
@@ -97,7 +97,7 @@ var mutants = []mutant{
 		old: "\t\ts.TouchAll()\n\t\treturn outcomeKept",
 		new: "\t\treturn outcomeKept"}}},
 	{name: "provisional: a vector that is adopted doesn't end it", edits: []edit{{
-		old: "\tr.Store.TouchAll()\n",
+		old: "\tr.state.Store.TouchAll()\n",
 		new: ""}}},
 	{name: "a fill during which a write was given up is written", test: "TestFillDuringAWriteThatIsGivenUp", edits: []edit{{
 		old: "f.epoch >= s.overtaken.epoch && !s.Store.Fills.GivenUp(&f.OpenFill) &&",
@@ -126,8 +126,8 @@ var mutants = []mutant{
 		old: "\tf.next = (*x)[f.hash]\n",
 		new: "\tf.next = (*x)[f.hash]\n\tfor g := f.next; g != nil; g = g.next {\n\t\tg.touched = false\n\t}\n"}}},
 	{name: "provisional: who comes after a write that loses joins a fill begun before", edits: []edit{{
-		old: "\tr.changed(rec.Key, rec.Kind)\n",
-		new: "\tif held, ok := r.Store.Peek(rec.Key); !ok || held.Version == rec.Version {\n\t\tr.changed(rec.Key, rec.Kind)\n\t}\n"}}},
+		old: "\t}\n\ts.changed(rec.Key, rec.Kind)\n}\n\n// touchAll",
+		new: "\t}\n\tif held, ok := s.Store.Peek(rec.Key); !ok || held.Version == rec.Version {\n\t\ts.changed(rec.Key, rec.Kind)\n\t}\n}\n\n// touchAll"}}},
 	{name: "provisional: what is touched within Settle before doesn't matter", edits: []edit{{
 		old: "settled(s.touches.Last(f.bucket))",
 		new: "f.settle > 0"}}},
@@ -138,13 +138,13 @@ var mutants = []mutant{
 	// What others accept.
 	{name: "provisional: the echo as it is when the fill ends", edits: []edit{{
 		old: "for _, e := range f.echoes {",
-		new: "for _, e := range r.neighbours.echoes(delta.Instant{}, 0) {"}}},
+		new: "for _, e := range x.neighbours.echoes(delta.Instant{}, 0) {"}}},
 	{name: "provisional: echoes younger than Settle count", edits: []edit{{
 		old: "if settle > 0 {",
 		new: "if false {"}}},
 	{name: "provisional: an offer for another life is accepted", test: "TestProvisionalOfAnotherLife", edits: []edit{{
-		old: "!r.closed && o.To == r.Origin && r.sees(&o)",
-		new: "!r.closed && r.sees(&o)"}}},
+		old: "!x.writes.closed && o.To == x.state.Origin && x.state.sees(&o)",
+		new: "!x.writes.closed && x.state.sees(&o)"}}},
 	{name: "provisional: an echo of another life counts", test: "TestProvisionalOfAnotherLife", edits: []edit{{
 		old: "\tif origin == p.origin {\n",
 		new: "\tif origin != 0 {\n", in: "func (n *neighbours) hear("}}},
@@ -170,8 +170,8 @@ var mutants = []mutant{
 		old: "\to.Rec.Origin = o.Origin\n",
 		new: "\to.Rec.Origin = o.Origin\n\tif o.Rec.Deadline != 0 {\n\t\to.Rec.Deadline = now.Wall + 500\n\t}\n"}}},
 	{name: "provisional: it is made a write", edits: []edit{{
-		old: "\t\tr.changed(o.Rec.Key, o.Rec.Kind)\n",
-		new: "\t\tr.write(now, &delta.Record{Key: o.Rec.Key, Val: o.Rec.Val}, r.Store.PlaceOf(o.Rec.Key))\n"}}},
+		old: "\t\tx.state.changed(o.Rec.Key, o.Rec.Kind)\n",
+		new: "\t\tx.writes.write(now, &delta.Record{Key: o.Rec.Key, Val: o.Rec.Val}, x.state.Store.PlaceOf(o.Rec.Key))\n"}}},
 
 	// Leases.
 	{name: "a lease is granted twice without a fault", edits: []edit{{
@@ -301,12 +301,12 @@ var mutants = []mutant{
 		old: "if f := s.floors.of(b); f > after.Stamp {",
 		new: "if f := s.floors.of(b); f > after.Stamp && false {"}}},
 	{name: "floors that are read before the entries", edits: []edit{
-		{old: "\thead wire.SyncChunk\n\n\t// flush's:",
-			new: "\thead  wire.SyncChunk\n\tearly map[int][]delta.BucketFloor\n\n\t// flush's:"},
-		{old: "\ts.sessions[peer] = &syncOut{origin: origin,",
-			new: "\tearly := map[int][]delta.BucketFloor{}\n\tfor g := range of.Store.Sync.Groups() {\n\t\t_, early[g] = of.Store.Sync.GroupEnd(of.Store.Sync.Groups(), g)\n\t}\n\ts.sessions[peer] = &syncOut{early: early, origin: origin,"},
-		{old: "c.Clear, c.Floors = out.clear, out.floors",
-			new: "c.Clear, c.Floors = out.clear, out.early[int(c.Group)]"}}},
+		{old: "\thead wire.SyncChunk\n\tmost int",
+			new: "\thead  wire.SyncChunk\n\tearly map[int][]delta.BucketFloor\n\tmost int"},
+		{old: "\t\tstream: syncStream{most:",
+			new: "\t\tstream: syncStream{early: func() map[int][]delta.BucketFloor {\n\t\t\tearly, of := map[int][]delta.BucketFloor{}, &s.state.Store.Sync\n\t\t\tfor g := range of.Groups() {\n\t\t\t\t_, early[g] = of.GroupEnd(of.Groups(), g)\n\t\t\t}\n\t\t\treturn early\n\t\t}(), most:"},
+		{old: "c.Clear, c.Floors = s.clear, s.floors",
+			new: "c.Clear, c.Floors = s.clear, s.early[int(c.Group)]"}}},
 	{name: "what wasn't streamed stays", edits: []edit{{
 		old: " && !streamed.has(key)\n",
 		new: " && false\n"}}},
@@ -314,8 +314,8 @@ var mutants = []mutant{
 		old: "\tafter = s.lastClear.version()\n",
 		new: "\tafter = delta.Version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{
-		{old: "return r.whole(now) && !r.closed &&",
-			new: "return !r.closed &&"},
+		{old: "return s.standing.whole(now) && !s.writes.closed &&",
+			new: "return !s.writes.closed &&"},
 		{old: "return p.synced && now.Mono >= p.retryAt && want(p)",
 			new: "return now.Mono >= p.retryAt && want(p)"}}},
 	{name: "a server's gaps are taken as covered", edits: []edit{{
@@ -325,12 +325,12 @@ var mutants = []mutant{
 		old: "a.Dropped += s.merge(&e.Set)",
 		new: "a.Dropped += s.merge(&Set{Covered: e.Covered, Newest: e.Newest})"}}},
 	{name: "the vector as it is when the session ends", edits: []edit{
-		{old: "\t\tif out.group == groups {\n",
-			new: "\t\tif out.group == groups {\n\t\t\tc.Entries = out.now().Entries\n"},
-		{old: "\thead wire.SyncChunk\n\n\t// flush's:",
-			new: "\thead wire.SyncChunk\n\tnow  func() wire.SyncChunk\n\n\t// flush's:"},
-		{old: "\t\tr.server.begin(now, from, p.origin, a.Session, &r.state)\n",
-			new: "\t\tr.server.begin(now, from, p.origin, a.Session, &r.state)\n\t\tr.server.sessions[from].now = func() wire.SyncChunk { r.mu.Lock(); defer r.mu.Unlock(); e, _ := r.vector.List(dots.LongAgo); return wire.SyncChunk{Entries: e} }\n"},
+		{old: "\t\tif s.group == groups {\n",
+			new: "\t\tif s.group == groups {\n\t\t\tc.Entries = s.now().Entries\n"},
+		{old: "\thead wire.SyncChunk\n\tmost int",
+			new: "\thead wire.SyncChunk\n\tnow  func() wire.SyncChunk\n\tmost int"},
+		{old: "\t\ts.begin(now, from, p.origin, a.Session)\n",
+			new: "\t\ts.begin(now, from, p.origin, a.Session)\n\t\ts.sessions[from].stream.now = func() wire.SyncChunk { s.mu.Lock(); defer s.mu.Unlock(); e, _ := s.state.vector.List(dots.LongAgo); return wire.SyncChunk{Entries: e} }\n"},
 		{old: "\tr.client.ask(now, 0)\n",
 			new: "\tr.client.ask(now, 0)\n\tif len(c.Entries) > 0 {\n\t\tin.head.Entries = c.Entries\n\t}\n"}}},
 	{name: "chunks of another session are taken", test: "TestSyncIgnoresOtherSessions", edits: []edit{{
@@ -395,17 +395,17 @@ var mutants = []mutant{
 			old: "says && e.Last() > most {",
 			new: "says && e.Last() > most && false {"}}},
 	{name: "a vector that knows too much stays", test: "TestClaimsAreGotAgain", edits: []edit{{
-		old: "if a.Id == p.pingID && a.Seq < p.listed {",
-		new: "if a.Id == p.pingID && a.Seq < p.listed && false {"}}},
+		old: "if a.ID == p.pingID && a.Seq < p.listed {",
+		new: "if a.ID == p.pingID && a.Seq < p.listed && false {"}}},
 	{name: "an old pong proves a vector wrong", test: "TestClaimsOfAnOldPong", edits: []edit{{
-		old: "if a.Id == p.pingID && a.Seq < p.listed {",
-		new: "if a.Seq < r.vector.Get(p.origin).Last() {"}}},
+		old: "if a.ID == p.pingID && a.Seq < p.listed {",
+		new: "if a.Seq < r.state.vector.Get(p.origin).Last() {"}}},
 	{name: "an unasked pong is answered with a list", test: "TestTinyFrames", edits: []edit{{
-		old: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID && !p.full {",
+		old: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full {",
 		new: "a.Flags&wire.PongAll != 0 && !p.full {"}}},
 	{name: "a pong to a list is answered with a list", test: "TestTinyFrames", edits: []edit{{
-		old: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID && !p.full {",
-		new: "a.Flags&wire.PongAll != 0 && a.Id == p.pingID {"}}},
+		old: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full {",
+		new: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID {"}}},
 	{name: "whoever asks for a full sync again gets a vector again", test: "TestTinyFrames",
 		edits: []edit{{
 			old: "now.Mono < p.began+syncApart || ",
@@ -452,7 +452,7 @@ var mutants = []mutant{
 		old: "return len(s.Ahead) == 0",
 		new: "return false"}}},
 	{name: "lines: what is on its way is asked for in the rounds", test: "TestArrivingIsNotAskedFor", edits: []edit{{
-		old: "\tr.arrivals.claim(&l, r.vector)\n",
+		old: "\ts.arrivals.claim(&l, s.state.vector)\n",
 		new: ""}}},
 	{name: "lines: what doesn't come any more is awaited for ever", test: "TestArrivingIsGivenUp", edits: []edit{{
 		old: "ends := now.Mono-x.moved >= arriveMost",
@@ -484,9 +484,9 @@ var mutants = []mutant{
 	{name: "lines: nothing is superseded by an answer", test: "TestPullAnswerSupersedes", edits: []edit{{
 		old: "Answer: i == 0",
 		new: "Answer: i < 0"}}},
-	{name: "ready: pongs don't say what is held", test: "TestTheFullestServes", edits: []edit{{
-		old: "Held: uint64(r.Store.Len()), Echo: r.touches.Echo()}\n\trun :=",
-		new: "Echo: r.touches.Echo()}\n\trun :="}}},
+	{name: "ready: pongs don't say what is held", test: "TestAllKnowWhoHoldsMost", edits: []edit{{
+		old: "Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}\n\trun :=",
+		new: "Echo: s.state.touches.Echo()}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{
 		old: "r.complete = len(r.neighbours.holders()) == 0 ||",
 		new: "r.complete = true ||"}}},

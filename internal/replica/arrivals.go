@@ -7,7 +7,6 @@ import (
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
-	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // A large record takes a while on a slow line, and what was written later passes it. Its first piece
@@ -24,48 +23,6 @@ type arrival struct {
 	delta.Dot
 	peer  uint64        // that sends it
 	moved time.Duration // a piece of it came last
-}
-
-// Arriving notes that a piece of a large frame has come in. It is progress for what this node waits for
-// from that neighbour, too: bulk keeps its order.
-func (r *Replica) Arriving(now delta.Instant, from uint64, head []byte) {
-	d, isDelta := wire.PeekDelta(head)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p := r.neighbours.byID[from]
-	if p == nil {
-		return
-	}
-	p.heard = now.Mono
-	r.pulls.moved(from, now.Mono)
-	r.client.moved(from, now.Mono)
-	r.arrivals.end(from)
-	if isDelta && d.Origin != r.Origin && !r.vector.Get(d.Origin).Has(d.Seq) {
-		r.arrivals = append(r.arrivals, arrival{d, from, now.Mono})
-	}
-}
-
-// Moved notes that other bytes of a neighbour have come in, or that it has taken some: of bulk, if there
-// was some on its way.
-func (r *Replica) Moved(now delta.Instant, from uint64, bulk bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p := r.neighbours.byID[from]
-	if p == nil {
-		return
-	}
-	p.heard = now.Mono
-	if bulk {
-		r.server.moved(from, now.Mono)
-	}
-}
-
-// dropArrivals forgets what has come, or doesn't come any more: then others say in the next round
-// whether they have it.
-func (r *Replica) dropArrivals(now delta.Instant) {
-	if r.arrivals.drop(now, r.vector) {
-		r.rounds.active = true
-	}
 }
 
 // arrivals are the records that are arriving.
@@ -110,7 +67,8 @@ func (a arrivals) claim(l *listing, v *dots.Vector) {
 			l.entries = slices.Insert(l.entries, i, dots.Entry{Origin: x.Origin, Set: s.Copy()})
 			l.rest ^= s.Print(x.Origin) // it isn't one of those any more
 		}
-		if e := &l.entries[i]; len(e.Ahead) < dots.MaxIntervals { // a vector with too many gaps isn't taken
+		// A vector with too many gaps isn't taken.
+		if e := &l.entries[i]; len(e.Ahead) < dots.MaxIntervals {
 			e.Set = e.Copy()
 			e.Add(x.Seq)
 		}

@@ -63,11 +63,11 @@ func TestArrivingIsNotAskedFor(t *testing.T) {
 	}
 	testkit.Must(t, w.nodes[2].Receive(w.now, 1, large))
 	w.settle()
-	if v, _ := w.nodes[2].Store.Get("large", nil); len(v) != 500_000 || len(w.nodes[2].vector.Get(w.nodes[1].Origin).Ahead) > 0 {
-		t.Errorf("%d bytes, %+v", len(v), w.nodes[2].vector.Get(w.nodes[1].Origin))
+	if v, _ := w.nodes[2].Store.Get("large", nil); len(v) != 500_000 || len(w.nodes[2].state.vector.Get(w.nodes[1].state.Origin).Ahead) > 0 {
+		t.Errorf("%d bytes, %+v", len(v), w.nodes[2].state.vector.Get(w.nodes[1].state.Origin))
 	}
 	w.pass(5 * time.Second)
-	w.nodes[2].dropArrivals(w.now)
+	w.nodes[2].pinger.dropArrivals(w.now)
 	if n := len(w.nodes[2].arrivals); n > 0 {
 		t.Errorf("%d arrivals are left", n)
 	}
@@ -97,8 +97,8 @@ func TestArrivingIsNotProcessed(t *testing.T) {
 	r := w.add(4, false)
 	w.connect(2, 4)
 	w.pass(5 * time.Second)
-	if !r.ready.synced || r.vector.Get(w.nodes[1].Origin).Has(1) {
-		t.Errorf("synced %v, %+v", r.ready.synced, r.vector.Get(w.nodes[1].Origin))
+	if !r.standing.ready.synced || r.state.vector.Get(w.nodes[1].state.Origin).Has(1) {
+		t.Errorf("synced %v, %+v", r.standing.ready.synced, r.state.vector.Get(w.nodes[1].state.Origin))
 	}
 	w.lost = nil
 	w.connect(1, 4)
@@ -119,7 +119,7 @@ func TestPeekDelta(t *testing.T) {
 			t.Error(n, d)
 		}
 	}
-	if _, ok := wire.PeekDelta(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: 1})); ok {
+	if _, ok := wire.PeekDelta(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: 1})); ok {
 		t.Error("a ping")
 	}
 }
@@ -144,7 +144,7 @@ func TestSyncSurvivesACut(t *testing.T) {
 		}
 		w.connect(1, 2)
 		w.pass(time.Second)
-		in := r.client.session
+		in := r.repair.client.session
 		if in == nil || in.next < 5 {
 			t.Fatalf("the sync isn't under way: %+v", in)
 		}
@@ -154,7 +154,7 @@ func TestSyncSurvivesACut(t *testing.T) {
 		w.pass(2 * time.Second)
 		if restarts {
 			r.Joined(w.now, 1, 4711)
-			if r.client.session != nil {
+			if r.repair.client.session != nil {
 				t.Error("another life of the node is asked to go on")
 			}
 			continue
@@ -170,8 +170,8 @@ func TestSyncSurvivesACut(t *testing.T) {
 		}
 		w.connect(1, 2)
 		w.pass(3 * time.Second)
-		if !r.ready.synced || r.client.counts.SyncsFailed > 0 || again || r.Store.Len() != 100 {
-			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.ready.synced, r.client.counts.SyncsFailed, again, r.Store.Len(), r.client.failure)
+		if !r.standing.ready.synced || r.repair.client.counts.SyncsFailed > 0 || again || r.Store.Len() != 100 {
+			t.Errorf("synced %v, %d failed, sent again %v, %d keys: %s", r.standing.ready.synced, r.repair.client.counts.SyncsFailed, again, r.Store.Len(), r.repair.client.failure)
 		}
 	}
 }
@@ -184,13 +184,13 @@ func TestSyncServerStaysAway(t *testing.T) {
 	r.Left(w.now, 1)
 	w.connect(2, 3)
 	w.pass(syncReturn + 3*time.Second)
-	if !r.ready.synced || r.client.counts.SyncsFailed != 1 || w.nodes[2].server.counts.SyncsServed != 1 {
-		t.Errorf("synced %v, %d failed: %s", r.ready.synced, r.client.counts.SyncsFailed, r.client.failure)
+	if !r.standing.ready.synced || r.repair.client.counts.SyncsFailed != 1 || w.nodes[2].server.counts.SyncsServed != 1 {
+		t.Errorf("synced %v, %d failed: %s", r.standing.ready.synced, r.repair.client.counts.SyncsFailed, r.repair.client.failure)
 	}
 	for id := uint64(5); id < 5+SyncServing; id++ {
 		w.nodes[1].server.sessions[id] = &syncOut{moved: w.now.Mono}
 	}
-	if !w.nodes[1].canServe(w.now, 3) {
+	if !w.nodes[1].server.canServe(w.now, 3) {
 		t.Error("nodes that have left keep all places")
 	}
 }
@@ -254,7 +254,7 @@ func TestPullAnswerSupersedes(t *testing.T) {
 	}
 	w.pass(time.Second)
 	r.mu.Lock()
-	r.pullFrom(w.now, 1)
+	r.repair.pullFrom(w.now, 1)
 	r.mu.Unlock()
 	_, asks := r.Flush(w.now)
 	for _, m := range asks {
@@ -312,14 +312,14 @@ func TestLostAnswerIsAskedForAgain(t *testing.T) {
 	w, _, _ := arriveBy(t)
 	r := w.nodes[2]
 	r.mu.Lock()
-	r.pullFrom(w.now, 1)
+	r.repair.pullFrom(w.now, 1)
 	r.mu.Unlock()
 	w.lost = func(from, _ uint64, frame []byte) bool { return from == 1 }
 	for range 4 {
 		w.pass(time.Second)
 		r.Moved(w.now, 1, true)
 	}
-	if r.pulls.current != nil && w.now.Mono-r.pulls.current.began > 3*time.Second {
-		t.Errorf("the pull of %v ago is still waited for", w.now.Mono-r.pulls.current.began)
+	if r.repair.pulls.current != nil && w.now.Mono-r.repair.pulls.current.began > 3*time.Second {
+		t.Errorf("the pull of %v ago is still waited for", w.now.Mono-r.repair.pulls.current.began)
 	}
 }

@@ -24,7 +24,7 @@ func TestClaimsOfASync(t *testing.T) {
 			const honest, honestOrigin = 3, 103
 			h.Joined(h.now, honest, honestOrigin)
 			if pings {
-				testkit.Must(t, h.Receive(h.now, honest, wire.AppendPing(nil, wire.Ping{Id: 1, Origin: honestOrigin, Seq: 4})))
+				testkit.Must(t, h.Receive(h.now, honest, wire.AppendPing(nil, wire.Ping{ID: 1, Origin: honestOrigin, Seq: 4})))
 			}
 			head := wire.SyncChunk{Groups: 1, Entries: []dots.Entry{
 				{Origin: honestOrigin, Set: dots.Set{Covered: 3, Ahead: []dots.Interval{{From: 5, To: 1 << 40}}, Newest: delta.StampOf(testkit.Wall)}},
@@ -34,16 +34,16 @@ func TestClaimsOfASync(t *testing.T) {
 				c.Session, c.Number = session, uint64(i)
 				testkit.Must(t, h.get(wire.AppendChunk(nil, &c)))
 			}
-			if !h.ready.synced {
+			if !h.standing.ready.synced {
 				t.Fatal("not synced")
 			}
-			if s := h.vector.Get(honestOrigin); pings && (s.Last() > 4 || s.Covered != 3) {
+			if s := h.state.vector.Get(honestOrigin); pings && (s.Last() > 4 || s.Covered != 3) {
 				t.Errorf("%d dots of 4 are believed to be known", s.Last())
 			}
 			if !pings {
 				h.pass(3 * time.Second) // a round
 				id := h.neighbours.byID[honest].pingID
-				testkit.Must(t, h.Receive(h.now, honest, wire.AppendPong(nil, wire.Pong{Id: id, Origin: honestOrigin, Seq: 4})))
+				testkit.Must(t, h.Receive(h.now, honest, wire.AppendPong(nil, wire.Pong{ID: id, Origin: honestOrigin, Seq: 4})))
 			}
 			rec := delta.Record{Key: "k", Val: "v", Version: delta.Version{Stamp: delta.StampOf(h.now.Wall), Origin: honestOrigin}}
 			testkit.Must(t, h.Receive(h.now, honest, wire.AppendDelta(nil, honestOrigin, 7, []delta.Record{rec})))
@@ -61,17 +61,17 @@ func TestClaimsOfAnOldPong(t *testing.T) {
 	rec := delta.Record{Key: "k", Val: "v", Version: delta.Version{Stamp: delta.StampOf(testkit.Wall), Origin: hostileOrigin}}
 	testkit.Must(t, h.get(wire.AppendDelta(nil, hostileOrigin, 1, []delta.Record{rec})))
 	// It was written after that was sent.
-	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{Id: old, Origin: hostileOrigin})))
-	if h.counts.disbelieved != 0 {
+	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: old, Origin: hostileOrigin})))
+	if h.pings.counts.disbelieved != 0 {
 		t.Error("a ping that left before the write came is taken as a proof")
 	}
 	h.pass(3 * time.Second)
-	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{Id: old, Origin: hostileOrigin})))
-	if h.counts.disbelieved != 0 || !h.vector.Get(hostileOrigin).Has(1) {
+	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: old, Origin: hostileOrigin})))
+	if h.pings.counts.disbelieved != 0 || !h.state.vector.Get(hostileOrigin).Has(1) {
 		t.Error("so is the answer to an older one")
 	}
-	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{Id: h.neighbours.byID[hostilePeer].pingID, Origin: hostileOrigin})))
-	if h.counts.disbelieved != 1 || h.vector.Get(hostileOrigin).Has(1) {
+	testkit.Must(t, h.get(wire.AppendPong(nil, wire.Pong{ID: h.neighbours.byID[hostilePeer].pingID, Origin: hostileOrigin})))
+	if h.pings.counts.disbelieved != 1 || h.state.vector.Get(hostileOrigin).Has(1) {
 		t.Error("a proof isn't")
 	}
 }
@@ -84,14 +84,14 @@ func TestClaimsAreGotAgain(t *testing.T) {
 	for i := range 10 {
 		w.set(1, fmt.Sprint(i), "v")
 	}
-	b.vector.Origins[101] = &dots.Set{Covered: 1 << 40, Newest: delta.StampOf(w.now.Wall), Heard: dots.LongAgo}
+	b.state.vector.Origins[101] = &dots.Set{Covered: 1 << 40, Newest: delta.StampOf(w.now.Wall), Heard: dots.LongAgo}
 	w.connect(1, 2)
 	w.pass(10 * time.Second)
 	for i := range 10 {
 		w.holds(2, fmt.Sprint(i), "v")
 	}
-	if s := b.vector.Get(101); s.Covered != w.nodes[1].seq || b.counts.disbelieved != 1 {
-		t.Errorf("%d dots are known of %d; disbelieved %d times", s.Covered, w.nodes[1].seq, b.counts.disbelieved)
+	if s := b.state.vector.Get(101); s.Covered != w.nodes[1].state.seq || b.pings.counts.disbelieved != 1 {
+		t.Errorf("%d dots are known of %d; disbelieved %d times", s.Covered, w.nodes[1].state.seq, b.pings.counts.disbelieved)
 	}
 }
 
@@ -100,11 +100,11 @@ func TestClaimsAreGotAgain(t *testing.T) {
 func TestTinyFramesAreAnsweredWithLittle(t *testing.T) {
 	for name, frame := range map[string]func(h *hostileRig, i uint64) []byte{
 		"pongs that weren't asked for": func(_ *hostileRig, i uint64) []byte {
-			return wire.AppendPong(nil, wire.Pong{Id: i, Origin: hostileOrigin, Flags: wire.PongContext | wire.PongAll})
+			return wire.AppendPong(nil, wire.Pong{ID: i, Origin: hostileOrigin, Flags: wire.PongContext | wire.PongAll})
 		},
 		"pongs to lists that want a list": func(h *hostileRig, _ uint64) []byte {
 			id := h.neighbours.byID[hostilePeer].pingID
-			return wire.AppendPong(nil, wire.Pong{Id: id, Origin: hostileOrigin, Flags: wire.PongContext | wire.PongAll})
+			return wire.AppendPong(nil, wire.Pong{ID: id, Origin: hostileOrigin, Flags: wire.PongContext | wire.PongAll})
 		},
 		"full syncs": func(_ *hostileRig, i uint64) []byte { return wire.AppendAsk(nil, wire.SyncAsk{Session: i + 1}) },
 		"pulls": func(_ *hostileRig, i uint64) []byte {
@@ -144,7 +144,7 @@ func TestTinyFramesAreAnsweredWithLittle(t *testing.T) {
 
 // hostilePull is a pull of a node that has nothing.
 func hostilePull(id uint64) wire.Ping {
-	return wire.Ping{Id: id, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingPull}
+	return wire.Ping{ID: id, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingPull}
 }
 
 // pullAnswer returns what a pull of a node that has nothing is answered with.
@@ -201,7 +201,7 @@ func TestPullOfLargeValues(t *testing.T) {
 				s.Ahead = append(s.Ahead, dots.Interval{From: 1000 + 2*i, To: 1001 + 2*i})
 			}
 			s.Settled, s.Recent = s.Last(), s.Last()
-			b.vector.Origins[101] = s
+			b.state.vector.Origins[101] = s
 		}
 		w.lost = func(_, to uint64, frame []byte) bool { return to == 2 && frame[1] == wire.FrameDelta }
 		for i := range 40 {
@@ -209,10 +209,10 @@ func TestPullOfLargeValues(t *testing.T) {
 		}
 		w.settle()
 		w.lost = nil
-		w.nodes[1].seq = max(w.nodes[1].seq, b.vector.Get(101).Last())
+		w.nodes[1].state.seq = max(w.nodes[1].state.seq, b.state.vector.Get(101).Last())
 		w.pass(20 * time.Second)
 		if n := b.Store.Len(); n != 40 {
-			t.Errorf("%d of 40 values are there; %d pulls", n, b.counts.RepairsAsked)
+			t.Errorf("%d of 40 values are there; %d pulls", n, b.repair.counts.RepairsAsked)
 		}
 	}
 }

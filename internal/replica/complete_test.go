@@ -35,14 +35,14 @@ func TestReadyWhenNothingIsLacking(t *testing.T) {
 		}
 		w.pass(10 * time.Second) // they know what they lack, and can't get it
 		for id, r := range w.nodes {
-			if r.ready.complete {
+			if r.standing.ready.complete {
 				t.Errorf("log of %d: node %d is ready with %d keys", log, id, r.Store.Len())
 			}
 		}
 		w.lost = nil
 		for s := 0; w.nodes[1].Unsynced(w.now) != "" || w.nodes[2].Unsynced(w.now) != "" || w.nodes[3].Unsynced(w.now) != ""; s++ {
 			for id, r := range w.nodes {
-				if r.ready.complete && r.Store.Len() < 600 {
+				if r.standing.ready.complete && r.Store.Len() < 600 {
 					t.Errorf("log of %d: node %d is ready after %d s with %d keys", log, id, s, r.Store.Len())
 				}
 			}
@@ -68,12 +68,12 @@ func TestTheFullestServes(t *testing.T) {
 	w.connect(1, 3)
 	w.connect(2, 3)
 	w.pass(ElectAfter + time.Second)
-	if !w.nodes[3].ready.synced || w.nodes[1].server.counts.SyncsServed > 0 {
-		t.Errorf("synced: %v %v %v", w.nodes[1].ready.synced, w.nodes[2].ready.synced, w.nodes[3].ready.synced)
+	if !w.nodes[3].standing.ready.synced || w.nodes[1].server.counts.SyncsServed > 0 {
+		t.Errorf("synced: %v %v %v", w.nodes[1].standing.ready.synced, w.nodes[2].standing.ready.synced, w.nodes[3].standing.ready.synced)
 	}
 	w.pass(5 * time.Second)
 	for id, r := range w.nodes {
-		if r.Store.Len() != 250 || !r.ready.complete {
+		if r.Store.Len() != 250 || !r.standing.ready.complete {
 			t.Errorf("node %d: %d keys, %q", id, r.Store.Len(), r.Unsynced(w.now))
 		}
 	}
@@ -87,11 +87,11 @@ func TestReadyWithoutWhatCannotBeHad(t *testing.T) {
 	}
 	w.connect(1, 2)
 	w.pass(20 * time.Second)
-	if r := w.nodes[1]; r.ready.complete {
+	if r := w.nodes[1]; r.standing.ready.complete {
 		t.Errorf("ready after 20 s with %d keys", r.Store.Len())
 	}
 	w.pass(60 * time.Second)
-	if r := w.nodes[1]; !r.ready.complete {
+	if r := w.nodes[1]; !r.standing.ready.complete {
 		t.Errorf("after 70 s: %s", r.Unsynced(w.now))
 	}
 }
@@ -113,7 +113,7 @@ func TestAllKnowWhoHoldsMost(t *testing.T) {
 				t.Errorf("node %d believes that node %d holds %d, not %d", id, other, p.held, n)
 			}
 		}
-		if leads := !r.neighbours.outdone(r.Id, uint64(r.Store.Len())); leads != (id == 3) {
+		if leads := !r.neighbours.outdone(r.ID, uint64(r.Store.Len())); leads != (id == 3) {
 			t.Errorf("node %d leads: %v", id, leads)
 		}
 	}

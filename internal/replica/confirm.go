@@ -10,23 +10,17 @@ import (
 // dots around it that it has processed, and pulls what it lacks. (Pings and frames travel
 // unordered, so the question is asked again until the answer is right.)
 
-// AskUnconfirmed queues a ping for every neighbour that hasn't yet said that it has
+// askUnconfirmed queues a ping for every neighbour that hasn't yet said that it has
 // processed all that was written here since it connected, and returns their
 // PeerIDs, ascending.
-func (r *Replica) AskUnconfirmed(now delta.Instant) []uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	missing := r.neighbours.unconfirmed(r.seq)
+func (s *pinger) askUnconfirmed(now delta.Instant) []uint64 {
+	missing := s.neighbours.unconfirmed(s.state.seq)
 	for _, id := range missing {
-		q := wire.Ping{Origin: r.Origin, Seq: r.seq, Wall: now.Wall, Flags: wire.PingClosing, Echo: r.touches.Echo()}
-		r.out.send(message{To: id, Frame: wire.AppendPing(nil, q)})
+		q := wire.Ping{
+			Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Flags: wire.PingClosing,
+			Echo: s.state.touches.Echo(),
+		}
+		s.out.send(message{To: id, Frame: wire.AppendPing(nil, q)})
 	}
 	return missing
-}
-
-// Unconfirmed returns those neighbours, ascending.
-func (r *Replica) Unconfirmed() []uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.neighbours.unconfirmed(r.seq)
 }

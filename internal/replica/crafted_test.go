@@ -34,13 +34,13 @@ func TestCraftedGroupIsSyncedInSteps(t *testing.T) {
 		t.Errorf("%d groups, and a step of %d records", groups, most)
 	}
 	w.connect(1, 2)
-	for i := 0; !b.ready.synced && i < 10_000; i++ { // some steps send nothing
+	for i := 0; !b.standing.ready.synced && i < 10_000; i++ { // some steps send nothing
 		w.step()
 		if i%1000 == 999 {
 			w.pass(time.Second)
 		}
 	}
-	if !b.ready.synced || b.Store.Len() != n {
-		t.Errorf("synced %v, with %d of %d keys", b.ready.synced, b.Store.Len(), n)
+	if !b.standing.ready.synced || b.Store.Len() != n {
+		t.Errorf("synced %v, with %d of %d keys", b.standing.ready.synced, b.Store.Len(), n)
 	}
 }

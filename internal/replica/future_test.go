@@ -31,8 +31,8 @@ func (w *network) joins(id uint64, others ...uint64) {
 	for _, other := range others {
 		w.connect(other, id)
 	}
-	if w.pass(5 * time.Second); !r.ready.synced || r.client.counts.SyncsFailed > 0 {
-		w.t.Errorf("node %d isn't ready: %s; %d full syncs failed", id, r.Unsynced(w.now), r.client.counts.SyncsFailed)
+	if w.pass(5 * time.Second); !r.standing.ready.synced || r.repair.client.counts.SyncsFailed > 0 {
+		w.t.Errorf("node %d isn't ready: %s; %d full syncs failed", id, r.Unsynced(w.now), r.repair.client.counts.SyncsFailed)
 	}
 }
 
@@ -52,7 +52,7 @@ func TestFutureNewestOfARepair(t *testing.T) {
 	w.connect(1, 2)
 	w.pass(5 * time.Second)
 	w.holds(2, "0", "v")
-	if newest := b.vector.Get(a.Origin).Newest; b.future(w.now, newest) {
+	if newest := b.state.vector.Get(a.state.Origin).Newest; b.state.future(w.now, newest) {
 		t.Errorf("newest is %d s ahead", (delta.StampWall(newest)-w.now.Wall)/1000)
 	}
 	w.kill(1)
@@ -70,7 +70,7 @@ func TestFutureNewestOfAFrame(t *testing.T) {
 		rec := delta.Record{Key: "x", Val: "v", Version: delta.Version{Stamp: delta.StampOf(w.now.Wall), Origin: 666 + i}}
 		frame := wire.MarkRepair(wire.AppendDelta(nil, 666+i, 1, []delta.Record{rec}), delta.MaxStamp)
 		testkit.Must(t, b.Receive(w.now, 1, frame))
-		if newest := b.vector.Get(666 + i).Newest; newest == 0 || b.future(w.now, newest) {
+		if newest := b.state.vector.Get(666 + i).Newest; newest == 0 || b.state.future(w.now, newest) {
 			t.Fatalf("newest is %x", newest)
 		}
 	}
@@ -89,8 +89,8 @@ func TestFutureHorizon(t *testing.T) {
 		rec := delta.Record{Key: "x", Val: "v", Version: delta.Version{Stamp: delta.StampOf(w.now.Wall), Origin: 10_000 + i}}
 		testkit.Must(t, b.Receive(w.now, 1, wire.MarkRepair(wire.AppendDelta(nil, rec.Origin, 1, []delta.Record{rec}), delta.MaxStamp)))
 	}
-	if b.vector.Horizon == (dots.Horizon{}) || b.future(w.now, b.vector.Horizon.Stamp) {
-		t.Fatalf("horizon %x", b.vector.Horizon.Stamp)
+	if b.state.vector.Horizon == (dots.Horizon{}) || b.state.future(w.now, b.state.vector.Horizon.Stamp) {
+		t.Fatalf("horizon %x", b.state.vector.Horizon.Stamp)
 	}
 	rec := delta.Record{Key: "relayed", Val: "v", Version: delta.Version{Stamp: delta.StampOf(w.now.Wall) + 9, Origin: 777}}
 	testkit.Must(t, b.Receive(w.now, 1, wire.AppendDelta(nil, 777, 1, []delta.Record{rec})))
@@ -107,15 +107,15 @@ func TestFutureOfOnesOwn(t *testing.T) {
 	rec := delta.Record{Key: "x", Val: "v", Version: delta.Version{Stamp: delta.StampOf(w.now.Wall), Origin: 666}}
 	newest := delta.StampOf(w.ahead().Wall)
 	testkit.Must(t, b.Receive(w.ahead(), 1, wire.MarkRepair(wire.AppendDelta(nil, 666, 1, []delta.Record{rec}), newest)))
-	print := b.vector.PrintUpTo(newest - 1)
-	poison := wire.Pong{Id: 1, Origin: 101, Horizon: dots.Horizon{Stamp: newest - 1, Print: print}}
+	print := b.state.vector.PrintUpTo(newest - 1)
+	poison := wire.Pong{ID: 1, Origin: 101, Horizon: dots.Horizon{Stamp: newest - 1, Print: print}}
 	testkit.Must(t, b.Receive(w.ahead(), 1, wire.AppendPong(nil, poison)))
-	if b.vector.Get(666).Newest != newest || b.vector.Horizon.Stamp != newest-1 {
-		t.Fatalf("newest %x, horizon %x: the test is broken", b.vector.Get(666).Newest, b.vector.Horizon.Stamp)
+	if b.state.vector.Get(666).Newest != newest || b.state.vector.Horizon.Stamp != newest-1 {
+		t.Fatalf("newest %x, horizon %x: the test is broken", b.state.vector.Get(666).Newest, b.state.vector.Horizon.Stamp)
 	}
 	w.pass(time.Second)
-	if b.future(w.now, b.vector.Get(666).Newest) || b.future(w.now, b.vector.Horizon.Stamp) {
-		t.Errorf("newest %x, horizon %x", b.vector.Get(666).Newest, b.vector.Horizon.Stamp)
+	if b.state.future(w.now, b.state.vector.Get(666).Newest) || b.state.future(w.now, b.state.vector.Horizon.Stamp) {
+		t.Errorf("newest %x, horizon %x", b.state.vector.Get(666).Newest, b.state.vector.Horizon.Stamp)
 	}
 	w.joins(3, 2)
 }
@@ -142,8 +142,8 @@ func TestFutureClear(t *testing.T) {
 
 			w.set(2, "k", "new")
 			w.pass(time.Minute)
-			slot, _ := a.log.Get(a.Origin, a.seq)
-			frame := wire.AppendDelta(nil, a.Origin, a.seq, []delta.Record{{Kind: delta.KindClear, Version: slot.Version}})
+			slot, _ := a.state.log.Get(a.state.Origin, a.state.seq)
+			frame := wire.AppendDelta(nil, a.state.Origin, a.state.seq, []delta.Record{{Kind: delta.KindClear, Version: slot.Version}})
 			for range 3 {
 				if err := b.Receive(w.now, 1, frame); err == nil {
 					t.Error("it isn't from the future")
@@ -183,8 +183,8 @@ func TestFutureOvertakes(t *testing.T) {
 		later := delta.Record{Key: "k", Val: "newer", Version: delta.Version{Stamp: delta.StampOf(w.now.Wall + 100), Origin: 8}}
 		testkit.Must(t, r.Receive(w.now, 2, wire.AppendDelta(nil, 8, 3, []delta.Record{later})))
 		w.holds(1, "k", "newer")
-		if len(r.overtaken.written) > 0 {
-			t.Errorf("%d buckets are remembered", len(r.overtaken.written))
+		if len(r.state.overtaken.written) > 0 {
+			t.Errorf("%d buckets are remembered", len(r.state.overtaken.written))
 		}
 	}
 }
@@ -199,7 +199,7 @@ func TestFutureClearsAreBounded(t *testing.T) {
 			t.Fatal("it isn't from the future")
 		}
 	}
-	if n := len(r.overtaken.clears); n != maxClears {
+	if n := len(r.state.overtaken.clears); n != maxClears {
 		t.Errorf("%d Clears are remembered", n)
 	}
 }
@@ -224,13 +224,13 @@ func TestSyncServersThatCantServe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHostileRig(t, func(c *Config) { c.SyncTimeout = 10 * time.Second })
-			h.ready.unsyncedSince = h.now.Mono
+			h.standing.ready.unsyncedSince = h.now.Mono
 			began := h.now.Mono
 			var last uint64
-			for !h.ready.synced && h.now.Mono < began+time.Hour {
+			for !h.standing.ready.synced && h.now.Mono < began+time.Hour {
 				h.sayHello(dots.Horizon{})
-				if h.client.session != nil && h.client.session.id != last {
-					last = h.client.session.id
+				if h.repair.client.session != nil && h.repair.client.session.id != last {
+					last = h.repair.client.session.id
 					for _, c := range answer(last) {
 						if err := h.get(wire.AppendChunk(nil, &c)); err != nil {
 							t.Fatal(err)
@@ -239,11 +239,11 @@ func TestSyncServersThatCantServe(t *testing.T) {
 				}
 				h.pass(500 * time.Millisecond)
 			}
-			least := h.ready.aloneLimit
+			least := h.standing.ready.aloneLimit
 			if name == "busy" {
 				least += syncPatience
 			}
-			if took := h.now.Mono - began; took < least || took > least+2*h.ready.aloneLimit || h.Store.FloorOf(0) != 0 {
+			if took := h.now.Mono - began; took < least || took > least+2*h.standing.ready.aloneLimit || h.Store.FloorOf(0) != 0 {
 				t.Errorf("ready after %v, floor %d", took, h.Store.FloorOf(0))
 			}
 		})

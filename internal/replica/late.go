@@ -3,7 +3,6 @@ package replica
 import (
 	"time"
 
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
 )
 
@@ -37,17 +36,4 @@ func (p *lateWrite) lateBy(has *dots.Set, now time.Duration) time.Duration {
 type lateness struct {
 	Peer uint64
 	By   time.Duration
-}
-
-// Late lists the neighbours whose writes don't come soon enough, once this node has what was there
-// before it.
-func (r *Replica) Late(now delta.Instant) (l []lateness) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for id, p := range r.neighbours.all() {
-		if by := p.lateBy(r.vector.Get(p.origin), now.Mono); by >= lateMost && r.ready.synced {
-			l = append(l, lateness{id, by})
-		}
-	}
-	return l
 }

@@ -8,127 +8,100 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// A node's leases, under the replica's lock: r.leases are those that it grants, r.asks those that it
-// asks for. lease.go says what they are.
+// Leases are a node's: those that it grants, and those that it asks for. The package lease says what
+// they are. Callers don't hold the lock.
+type Leases struct {
+	mu         *lock
+	id         uint64 // PeerID
+	state      *state
+	neighbours *neighbours
+	ready      *readiness
+	pinger     *pinger
+	out        *outgoing
 
-// AskLease is Asks.ask; so are the next ones.
-func (r *Replica) AskLease(
+	table *lease.Table // those that this node grants
+	asks  *lease.Asks  // for leases that its fills want
+	sends lease.Queue  // what is said about leases
+}
+
+// Ask is lease.Asks.Ask; so are the next ones.
+func (l *Leases) Ask(
 	now delta.Instant, key string, old bool, term time.Duration, wake func(),
 ) *lease.Ask {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.asks.Ask(now, key, old, term, wake)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asks.Ask(now, key, old, term, wake)
 }
 
-func (r *Replica) AskLeaseAgain(now delta.Instant, a *lease.Ask) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asks.AskAgain(now, a)
+func (l *Leases) AskAgain(now delta.Instant, a *lease.Ask) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asks.AskAgain(now, a)
 }
 
-func (r *Replica) TurnOf(now delta.Instant, a *lease.Ask) (lease.Turn, time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.asks.TurnOf(now, a)
+func (l *Leases) TurnOf(now delta.Instant, a *lease.Ask) (lease.Turn, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asks.TurnOf(now, a)
 }
 
-func (r *Replica) SuspectLease(now delta.Instant, a *lease.Ask) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asks.Suspect(now, a)
+func (l *Leases) Suspect(now delta.Instant, a *lease.Ask) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asks.Suspect(now, a)
 }
 
-func (r *Replica) DeclineLease(now delta.Instant, a *lease.Ask) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.asks.Decline(now, a)
+func (l *Leases) Decline(now delta.Instant, a *lease.Ask) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asks.Decline(now, a)
 }
 
-func (r *Replica) EndLease(now delta.Instant, a *lease.Ask, o lease.Outcome) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asks.End(now, a, o)
+func (l *Leases) End(now delta.Instant, a *lease.Ask, o lease.Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asks.End(now, a, o)
 }
 
 // receiveLease deals with what a node says about a lease that this one grants.
-func (r *Replica) receiveLease(now delta.Instant, from uint64, m wire.LeaseMsg) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.neighbours.hear(now, from, m.Origin, m.Echo) != nil {
-		r.leases.Hear(now, from, m)
+func (l *Leases) receiveLease(now delta.Instant, from uint64, m wire.LeaseMsg) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.neighbours.hear(now, from, m.Origin, m.Echo) != nil {
+		l.table.Hear(now, from, m)
 	}
 }
 
 // receiveTurn deals with a node's answer to an ask.
-func (r *Replica) receiveTurn(now delta.Instant, from uint64, m wire.TurnMsg) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.neighbours.hear(now, from, m.Origin, m.Echo) != nil {
-		r.asks.Hear(now, from, m)
+func (l *Leases) receiveTurn(now delta.Instant, from uint64, m wire.TurnMsg) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.neighbours.hear(now, from, m.Origin, m.Echo) != nil {
+		l.asks.Hear(now, from, m)
 	}
 }
 
-// A leaseLink is the replica as leases see it. Its lock is held.
-type leaseLink struct{ r *Replica }
-
-func (n leaseLink) Granters() []uint64 {
-	ids := n.r.neighbours.where(isSynced)
-	if n.r.ready.synced {
-		ids = append(ids, n.r.Id)
-	}
-	return ids
+// close has no more leases granted, nor asked for. The lock is held.
+func (l *Leases) close() {
+	l.table.Closed = true
+	l.asks.Close()
 }
 
-// TakesAbove is the stamp of what is held, or was forgotten.
-func (n leaseLink) TakesAbove(key string) uint64 {
-	st := n.r.Store
-	held, ok := st.Peek(key)
-	if !ok {
-		held.Stamp = st.FloorOf(delta.BucketOf(key))
-	}
-	return max(held.Stamp, st.ClearVersion().Stamp)
-}
-
-func (n leaseLink) Nonce() uint64 { return n.r.nonce() }
-
-func (n leaseLink) SendLease(peer uint64, m wire.LeaseMsg) bool {
-	if n.r.neighbours.byID[peer] == nil {
-		return false
-	}
-	m.Echo, m.Origin = n.r.touches.Echo(), n.r.Origin
-	return n.send(lease.Frame{To: peer, Frame: wire.AppendLease(nil, m)})
-}
-
-func (n leaseLink) SendTurn(peer uint64, m wire.TurnMsg) {
-	m.Echo, m.Origin = n.r.touches.Echo(), n.r.Origin
-	n.send(lease.Frame{To: peer, Frame: wire.AppendTurn(nil, m)})
-}
-
-// send queues a frame, or says that there is no room.
-func (n leaseLink) send(f lease.Frame) bool {
-	if !n.r.leaseSends.Put(f) {
-		n.r.out.counts.DroppedSends++
-		return false
-	}
-	if len(n.r.leaseSends.Frames) == 1 {
-		n.r.out.wake()
-	}
-	return true
-}
+func (l *Leases) counts() leaseCounts { return leaseCounts{l.table.Granted, l.asks.Missed} }
 
 // Granter returns the node that this one would ask for the lease of a key; 0 is none.
-func (r *Replica) Granter(key string) uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	id, _ := lease.Granter(key, leaseLink{r}.Granters())
+func (l *Leases) Granter(key string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id, _ := lease.Granter(key, leaseLink{l}.Granters())
 	return id
 }
 
-// LeaseLoad is how much this node has to do with leases: it grants or remembers so many, so many
+// Load is how much this node has to do with leases: it grants or remembers so many, so many
 // turns wait for them, and so many of its own fills have asked for one.
-func (r *Replica) LeaseLoad() (leases, waiting, asks int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	leases, waiting = r.leases.Len()
-	return leases, waiting, r.asks.Len()
+func (l *Leases) Load() (leases, waiting, asks int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	leases, waiting = l.table.Len()
+	return leases, waiting, l.asks.Len()
 }

@@ -17,7 +17,7 @@ import (
 
 // replicaWithPeer makes node 1, which is synced and connected with another one that is.
 func replicaWithPeer(peer uint64) *Replica {
-	r := New(Config{Id: 1, Origin: 1, MaxSkew: time.Second, LogSize: 10, First: true,
+	r := New(Config{ID: 1, Origin: 1, MaxSkew: time.Second, LogSize: 10, First: true,
 		Wake: func() {}, Changed: func(string, delta.Kind) {}, Store: store.Config{MaxKeys: 10}})
 	r.Joined(delta.Instant{}, peer, peer)
 	r.neighbours.byID[peer].synced = true
@@ -30,7 +30,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	const keys = 3000
 	replicas := map[uint64]*Replica{}
 	for id := uint64(1); id <= 5; id++ {
-		r := New(Config{Id: id, Origin: id, MaxSkew: time.Second, LogSize: 10, First: true,
+		r := New(Config{ID: id, Origin: id, MaxSkew: time.Second, LogSize: 10, First: true,
 			Wake: func() {}, Changed: func(string, delta.Kind) {}, Store: store.Config{MaxKeys: 10}})
 		for other := uint64(1); other <= 5; other++ {
 			if other != id {
@@ -45,7 +45,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	for i := range keys {
 		key := fmt.Sprint(i)
 		for id, r := range replicas {
-			got := r.Granter(key)
+			got := r.Leases.Granter(key)
 			if before[key] == 0 {
 				before[key] = got
 				share[got]++
@@ -63,7 +63,7 @@ func TestLeaseGranterIsChosenByRendezvous(t *testing.T) {
 	replicas[1].Left(delta.Instant{}, 3)
 	replicas[1].neighbours.byID[4].synced = false // it may be
 	for key, was := range before {
-		if got := replicas[1].Granter(key); (got != was) != (was == 3 || was == 4) {
+		if got := replicas[1].Leases.Granter(key); (got != was) != (was == 3 || was == 4) {
 			t.Errorf("%s moves from %d to %d", key, was, got)
 		}
 	}
@@ -81,42 +81,42 @@ func TestLeaseFrames(t *testing.T) {
 		}
 		return sends[0].Frame
 	}
-	want := wire.LeaseMsg{Id: 20, Op: wire.OpWant, Key: "k", Term: 1000}
+	want := wire.LeaseMsg{ID: 20, Op: wire.OpWant, Key: "k", Term: 1000}
 	testkit.Must(t, r.Receive(delta.Instant{}, 7, wire.AppendLease(nil, want)))
 	if _, sends := r.Flush(delta.Instant{}); len(sends) > 0 || holds(r) {
 		t.Errorf("who isn't connected is told %v", sends)
 	}
 	testkit.Must(t, r.Receive(delta.Instant{}, 2, wire.AppendLease(nil, want)))
-	granted := wire.TurnMsg{Id: 20, Op: wire.TurnGranted, Key: "k", Term: 1000, Origin: 1, Echo: r.touches.Echo()}
+	granted := wire.TurnMsg{ID: 20, Op: wire.TurnGranted, Key: "k", Term: 1000, Origin: 1, Echo: r.state.touches.Echo()}
 	if m, err := wire.DecodeTurn(sent()); m != granted || err != nil {
 		t.Errorf("told %+v, %v", m, err)
 	}
 
 	key := "x"
-	for r.Granter(key) != 2 {
+	for r.Leases.Granter(key) != 2 {
 		key += "x"
 	}
 	testkit.Must(t, r.Set(delta.Instant{Wall: 1000}, key, "v", 0))
 	held, _ := r.Store.Peek(key)
 	r.Flush(delta.Instant{})
 	woke := false
-	a := r.AskLease(delta.Instant{Wall: 2000}, key, true, time.Second, func() { woke = true })
-	asked := wire.LeaseMsg{Id: a.Want.Id, Op: wire.OpWantOld, Key: key, Stamp: held.Stamp, Wall: 2000, Term: 1000,
-		Origin: 1, Echo: r.touches.Echo()}
+	a := r.Leases.Ask(delta.Instant{Wall: 2000}, key, true, time.Second, func() { woke = true })
+	asked := wire.LeaseMsg{ID: a.Want.ID, Op: wire.OpWantOld, Key: key, Stamp: held.Stamp, Wall: 2000, Term: 1000,
+		Origin: 1, Echo: r.state.touches.Echo()}
 	if m, err := wire.DecodeLease(sent()); m != asked || err != nil {
 		t.Errorf("asked %+v, %v", m, err)
 	}
-	turn := wire.AppendTurn(nil, wire.TurnMsg{Id: a.Want.Id, Op: wire.TurnGranted, Key: key, Term: 1000})
+	turn := wire.AppendTurn(nil, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnGranted, Key: key, Term: 1000})
 	testkit.Must(t, r.Receive(delta.Instant{}, 7, turn))
-	if got, _ := r.TurnOf(delta.Instant{}, a); got != lease.Unheard || woke {
+	if got, _ := r.Leases.TurnOf(delta.Instant{}, a); got != lease.Unheard || woke {
 		t.Errorf("by who isn't connected it is told %d", got)
 	}
 	testkit.Must(t, r.Receive(delta.Instant{}, 2, turn))
-	if got, _ := r.TurnOf(delta.Instant{}, a); got != lease.Granted || !woke {
+	if got, _ := r.Leases.TurnOf(delta.Instant{}, a); got != lease.Granted || !woke {
 		t.Errorf("turn %d, woken %v", got, woke)
 	}
-	r.EndLease(delta.Instant{}, a, lease.Outcome{End: lease.TryFailed, Retry: 1500 * time.Microsecond})
-	failed := wire.LeaseMsg{Id: a.Want.Id, Op: wire.OpFailed, Key: key, Term: 2, Origin: 1, Echo: r.touches.Echo()}
+	r.Leases.End(delta.Instant{}, a, lease.Outcome{End: lease.TryFailed, Retry: 1500 * time.Microsecond})
+	failed := wire.LeaseMsg{ID: a.Want.ID, Op: wire.OpFailed, Key: key, Term: 2, Origin: 1, Echo: r.state.touches.Echo()}
 	if m, err := wire.DecodeLease(sent()); m != failed || err != nil {
 		t.Errorf("said %+v, %v", m, err)
 	}
@@ -133,10 +133,10 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 	long := strings.Repeat("x", wire.MaxLeaseKey-100)
 	for i := 0; ; i++ {
 		key := fmt.Sprint(long, i)
-		if r.Granter(key) != 2 {
+		if r.Leases.Granter(key) != 2 {
 			continue
 		}
-		a := r.AskLease(now, key, false, time.Second, func() {})
+		a := r.Leases.Ask(now, key, false, time.Second, func() {})
 		if a.Heard == wire.TurnAlone {
 			break
 		}
@@ -144,10 +144,10 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 			t.Fatal("there is no bound")
 		}
 	}
-	q := r.leaseSends
-	if q.Bytes > lease.MaxLeaseSendBytes || len(q.Frames) > lease.MaxLeaseSends || r.asks.Missed != 1 ||
+	q := r.Leases.sends
+	if q.Bytes > lease.MaxLeaseSendBytes || len(q.Frames) > lease.MaxLeaseSends || r.Leases.asks.Missed != 1 ||
 		r.out.counts.DroppedSends != 1 {
-		t.Errorf("%d bytes, %d messages, %d missed", q.Bytes, len(q.Frames), r.asks.Missed)
+		t.Errorf("%d bytes, %d messages, %d missed", q.Bytes, len(q.Frames), r.Leases.asks.Missed)
 	}
 	for range lease.MaxLeaseSends + 1 {
 		q.Put(lease.Frame{To: 2, Frame: []byte{1}})
@@ -156,19 +156,19 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 		t.Errorf("%d messages", len(q.Frames))
 	}
 	r.mu.Lock()
-	r.ping(now, 2, 0)
+	r.pinger.ping(now, 2, 0)
 	r.mu.Unlock()
 	if r.out.counts.DroppedSends != 1 {
 		t.Error("a ping is dropped")
 	}
 	_, sends := r.Flush(now)
-	if len(sends) < 2 || sends[0].Frame[1] != wire.FramePing || r.leaseSends.Bytes != 0 {
+	if len(sends) < 2 || sends[0].Frame[1] != wire.FramePing || r.Leases.sends.Bytes != 0 {
 		t.Errorf("%d messages are sent", len(sends))
 	}
 }
 
 // holds reports whether somebody has the lease of "k".
 func holds(r *Replica) bool {
-	_, ok := r.leases.Holder("k")
+	_, ok := r.Leases.table.Holder("k")
 	return ok
 }

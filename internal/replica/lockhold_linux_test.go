@@ -34,7 +34,7 @@ const lockLog = 1 << 20
 
 func lockReplica(first bool) *Replica {
 	return New(Config{
-		Id: 1, Origin: 7, MaxSkew: 500 * time.Millisecond, LogSize: lockLog,
+		ID: 1, Origin: 7, MaxSkew: 500 * time.Millisecond, LogSize: lockLog,
 		First: first, SyncTimeout: time.Hour,
 		Wake: func() {}, Changed: func(string, delta.Kind) {},
 		Store: store.Config{MaxKeys: 1 << 20, DeletionDelay: time.Hour},
@@ -51,21 +51,21 @@ func lockLives(r *Replica, dotBytes, gaps uint64, logged bool) {
 		for g := range gaps {
 			s.Ahead = append(s.Ahead, dots.Interval{From: dotBytes + 2*g + 1, To: dotBytes + 2*g + 2})
 		}
-		r.vector.Origins[1000+i] = s
+		r.state.vector.Origins[1000+i] = s
 		for seq := uint64(1); logged && seq <= s.Last() && seq <= lockLog/dots.MaxOrigins; seq++ {
-			r.log.Put(1000+i, seq, &delta.Record{Key: key, Version: delta.Version{Stamp: s.Newest, Origin: 1000 + i}})
+			r.state.log.Put(1000+i, seq, &delta.Record{Key: key, Version: delta.Version{Stamp: s.Newest, Origin: 1000 + i}})
 		}
 	}
 	for seq := uint64(1); !logged && seq <= lockLog; seq++ {
-		r.log.Put(8, seq, &delta.Record{Key: key, Version: delta.Version{Stamp: delta.StampOf(lockNow.Wall-500) + seq, Origin: 8}})
+		r.state.log.Put(8, seq, &delta.Record{Key: key, Version: delta.Version{Stamp: delta.StampOf(lockNow.Wall-500) + seq, Origin: 8}})
 	}
 	r.Joined(lockNow, 2, 99)
 	r.Flush(lockNow)
 }
 
 func lockPing(r *Replica, flags uint64, entries []dots.Entry) []func() {
-	q := wire.Ping{Id: 5, Origin: 99, Wall: lockNow.Wall, Flags: wire.PingContext | wire.PingAll | flags, Entries: entries}
-	return []func(){func() { r.receivePing(lockNow, 2, q) }, func() { r.Flush(lockNow) }}
+	q := wire.Ping{ID: 5, Origin: 99, Wall: lockNow.Wall, Flags: wire.PingContext | wire.PingAll | flags, Entries: entries}
+	return []func(){func() { r.pings.receivePing(lockNow, 2, q) }, func() { r.Flush(lockNow) }}
 }
 
 func receives(r *Replica, frame []byte) func() {
@@ -132,22 +132,22 @@ var lockWorlds = []lockWorld{
 	{"a context is adopted, 128 gaps each", func() (*Replica, []func()) {
 		r := lockReplica(false)
 		lockLives(r, 64, dots.MaxIntervals, true)
-		hello := wire.Ping{Id: 1, Origin: 99, Flags: wire.PingContext | wire.PingSynced}
-		if err := r.Receive(lockNow, 2, wire.AppendPing(nil, hello)); err != nil || r.client.session == nil {
+		hello := wire.Ping{ID: 1, Origin: 99, Flags: wire.PingContext | wire.PingSynced}
+		if err := r.Receive(lockNow, 2, wire.AppendPing(nil, hello)); err != nil || r.repair.client.session == nil {
 			panic(fmt.Sprint("no full sync: ", err))
 		}
 		var do []func()
 		head := wire.SyncChunk{Groups: 1, Entries: lockEntries(64, 60), Horizon: dots.Horizon{Stamp: 1, Print: 1}}
 		for i, c := range []wire.SyncChunk{head, {Flags: wire.ChunkDone | wire.ChunkLast}} {
-			c.Session, c.Number = r.client.session.id, uint64(i)
+			c.Session, c.Number = r.repair.client.session.id, uint64(i)
 			do = append(do, func() {
-				if err := r.receiveChunk(lockNow, 2, &c, wire.ChunkReader{}, 1); err != nil {
+				if err := r.chunks.receive(lockNow, 2, &c, wire.ChunkReader{}, 1); err != nil {
 					panic(err)
 				}
 			})
 		}
 		return r, append(do, func() {
-			if !r.ready.synced {
+			if !r.standing.ready.synced {
 				panic("not synced")
 			}
 		})
@@ -155,7 +155,7 @@ var lockWorlds = []lockWorld{
 	{"a tick with 50 neighbours, all lives active, 128 gaps each", func() (*Replica, []func()) {
 		r := lockReplica(true)
 		lockLives(r, 64, dots.MaxIntervals, true)
-		for _, s := range r.vector.Origins {
+		for _, s := range r.state.vector.Origins {
 			s.Heard = lockNow.Mono
 		}
 		for i := range uint64(50) {
@@ -207,7 +207,7 @@ func longestHold(r *Replica, do []func()) time.Duration {
 		return time.Duration(ts.Nano())
 	}
 	most, last := time.Duration(0), used()
-	r.between = func() {
+	r.mu.between = func() {
 		most = max(most, used()-last)
 		last = used()
 	}
@@ -216,7 +216,7 @@ func longestHold(r *Replica, do []func()) time.Duration {
 		f()
 		most = max(most, used()-last)
 	}
-	r.between = nil
+	r.mu.between = nil
 	return most
 }
 

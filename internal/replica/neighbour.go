@@ -79,7 +79,7 @@ func (s *serverRecord) serve() { s.failed, s.unable, s.busySince = 0, false, 0 }
 
 // requests are what a neighbour has asked for.
 type requests struct {
-	request  *wire.Ping    // a pull that flush has to answer
+	request  *wire.Ping    // a pull that Flush has to answer
 	pulled   uint64        // the dots that the last one claimed
 	pulledAt time.Duration // when it was answered
 	began    time.Duration // when it last began a full sync from this node

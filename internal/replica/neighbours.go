@@ -142,8 +142,8 @@ func (n *neighbours) knowServer() bool {
 	return n.exists(func(p *neighbour) bool { return p.synced && !p.unable })
 }
 
-// outdone reports whether one of them holds more than this node: of nodes that start together the one that
-// holds most serves the others. The lowest PeerID does if they hold as much.
+// outdone reports whether one of them holds more than this node: of nodes that start together the one
+// that holds most serves the others. The lowest PeerID does if they hold as much.
 func (n *neighbours) outdone(id, held uint64) bool {
 	for other, p := range n.byID {
 		if cmp.Or(cmp.Compare(p.held, held), cmp.Compare(id, other)) > 0 {

@@ -84,3 +84,19 @@ func (o *outbox) recycle(chunks [][]delta.Record) {
 		}
 	}
 }
+
+// cutDelta encodes consecutive records as frames of about CutFrame at most.
+func cutDelta(origin, first, echo uint64, records []delta.Record) (frames [][]byte) {
+	for len(records) > 0 {
+		n, size := 0, 0
+		for n < len(records) && (n == 0 || size+wire.RecordSize(&records[n]) <= wire.CutFrame) {
+			size += wire.RecordSize(&records[n])
+			n++
+		}
+		frame := wire.AppendDelta(make([]byte, 0, size+64), origin, first, records[:n])
+		frames = append(frames, wire.AppendEcho(frame, echo))
+		first += uint64(n)
+		records = records[n:]
+	}
+	return frames
+}

@@ -10,7 +10,7 @@ import (
 // maxSends is how many messages, pings included, may wait to be sent.
 const maxSends = 4096
 
-// outgoing is what waits for flush and the shell: what was written here, for everybody, and messages for
+// outgoing is what waits for Flush and the shell: what was written here, for everybody, and messages for
 // single nodes. It isn't locked.
 type outgoing struct {
 	outbox   outbox
@@ -36,7 +36,7 @@ type message struct {
 	Answer bool // it begins an answer to a pull, which has what was broadcast before
 }
 
-// A pingTo is a ping that waits for flush, which makes its frame: a vector is large, and who wants
+// A pingTo is a ping that waits for Flush, which makes its frame: a vector is large, and who wants
 // the lock mustn't wait for that.
 type pingTo struct {
 	to uint64 // PeerID
@@ -49,7 +49,7 @@ type cut struct {
 	Reason string
 }
 
-// idle reports whether flush has nothing to take.
+// idle reports whether Flush has nothing to take.
 func (o *outgoing) idle() bool {
 	return o.outbox.empty() && len(o.messages)+len(o.pings) == 0 && o.offers.empty()
 }

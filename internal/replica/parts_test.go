@@ -160,6 +160,97 @@ func TestReplicaNeighbours(t *testing.T) {
 	}
 }
 
+// testState is a state by itself, of which nobody is told.
+func testState() *state {
+	s := newState(Config{Origin: 101, LogSize: 10, MaxSkew: time.Second, Changed: func(string, delta.Kind) {}})
+	return &s
+}
+
+func TestReplicaLocalWrites(t *testing.T) {
+	near, woken := newNeighbours(), 0
+	out := outgoing{wake: func() { woken++ }, outbox: outbox{most: 1000}}
+	w := localWrites{state: testState(), neighbours: &near, rounds: &rounds{}, out: &out}
+	now := delta.Instant{Wall: 1000}
+	write := func() {
+		rec := &delta.Record{Key: "k", Val: "v"}
+		w.write(now, rec, w.state.Store.PlaceOf(rec.Key))
+	}
+	write()
+	if w.state.seq != 1 || !w.rounds.active || out.outbox.n != 0 || woken != 0 {
+		t.Errorf("seq %d, active %v; %d records wait for nobody", w.state.seq, w.rounds.active, out.outbox.n)
+	}
+	near.add(2, newNeighbour(now, 102, w.state.seq))
+	write()
+	write()
+	if out.outbox.n != 2 || out.outbox.first != 2 || woken != 1 {
+		t.Errorf("%d records wait, from seq %d on; woken %d times", out.outbox.n, out.outbox.first, woken)
+	}
+	w.skipSeq(now)
+	if w.state.seq != 4 || !w.state.vector.Get(101).Has(4) || out.outbox.n != 0 || out.counts.DroppedOutbox != 2 {
+		t.Errorf("seq %d, %d records wait, and %d were dropped", w.state.seq, out.outbox.n, out.counts.DroppedOutbox)
+	}
+}
+
+func TestReplicaStanding(t *testing.T) {
+	near, became := newNeighbours(), 0
+	out := outgoing{wake: func() {}}
+	s := standing{
+		id: 1, state: testState(), neighbours: &near, arrivals: &arrivals{}, client: &syncClient{},
+		repaired: &deltaCounts{}, out: &out, became: func() { became++ },
+		ready: newReadiness(&near, &Config{SyncTimeout: 10 * time.Second}),
+	}
+	now := delta.Instant{Wall: 1000, Mono: 10 * time.Second}
+	if s.noteComplete(now); s.whole(now) || !s.mayDeclare(now) || became != 0 {
+		t.Error("it is whole, or may not declare itself synced")
+	}
+	s.declare(now)
+	s.noteComplete(now)
+	s.noteComplete(now)
+	if !s.whole(now) || became != 1 || len(out.notices) != 1 || out.notices[0].Took != now.Mono {
+		t.Errorf("whole %v, told of %d times, %+v", s.whole(now), became, out.notices)
+	}
+	if s.client.unvouched = true; s.whole(now) {
+		t.Error("it is whole with what nobody vouches for")
+	}
+	s.client.unvouched = false
+	if s.state.clock.Observe(delta.StampOf(now.Wall + 5000)); s.whole(now) {
+		t.Error("it is whole with stamps that nobody accepts")
+	}
+}
+
+func TestReplicaSyncServer(t *testing.T) {
+	near := newNeighbours()
+	s := syncServer{state: testState(), neighbours: &near, sessions: map[uint64]*syncOut{}, chunkBytes: 1000}
+	at := func(d time.Duration) delta.Instant { return delta.Instant{Mono: d} }
+	for id := range uint64(SyncServing) {
+		near.add(id, newNeighbour(at(0), 100+id, 0))
+		s.begin(at(time.Duration(id)), id, 100+id, 7)
+	}
+	if !s.busy(9) || s.busy(0) {
+		t.Error("it serves one too many, or doesn't serve the same node again")
+	}
+	if s.session(0, 7) == nil || s.session(0, 8) != nil {
+		t.Error("another session is meant")
+	}
+	if s.joined(0, 100); s.session(0, 7) == nil {
+		t.Error("a session ends as the requester comes back")
+	}
+	if s.joined(0, 200); s.session(0, 7) != nil {
+		t.Error("another life of the requester goes on with it")
+	}
+	near.remove(1)
+	if s.busy(9) {
+		t.Error("it keeps a place for a node that has left")
+	}
+	s.moved(2, time.Minute)
+	if s.tick(at(time.Minute)); len(s.sessions) != 1 || s.session(2, 7) == nil {
+		t.Errorf("%d sessions are left", len(s.sessions))
+	}
+	if s.end(2); len(s.sessions) != 0 || s.counts.SyncsServed != 1 {
+		t.Errorf("%d sessions are left, %d were served", len(s.sessions), s.counts.SyncsServed)
+	}
+}
+
 // A comparison lists what another node lacks, but for what it has dropped, or may still be on its way.
 func TestVectorComparison(t *testing.T) {
 	v := dots.NewVector(1, dots.MaxOrigins)

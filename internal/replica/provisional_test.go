@@ -25,7 +25,7 @@ func TestTouchTimesNeverFall(t *testing.T) {
 		"a record": func(r *Replica) {
 			testkit.Must(t, r.Receive(edge(0), 1, wire.AppendDelta(nil, 9, 1, []delta.Record{tombstone})))
 		},
-		"all keys":   func(r *Replica) { r.touchAll(edge(0), delta.Dot{}) },
+		"all keys":   func(r *Replica) { r.state.touchAll(edge(0), delta.Dot{}) },
 		"only newer": func(r *Replica) {},
 	} {
 		for _, local := range []bool{false, true} {
@@ -35,8 +35,8 @@ func TestTouchTimesNeverFall(t *testing.T) {
 			if older(r); local && name == "a record" {
 				continue
 			}
-			f := r.BeginFills(edge(65), settle, "k")[0]
-			if o := r.EndFill(edge(70), f, &delta.Record{Key: "k", Val: "old"}, false); o != FillRefused {
+			f := r.Fills.Begin(edge(65), settle, "k")[0]
+			if o := r.Fills.End(edge(70), f, &delta.Record{Key: "k", Val: "old"}, false); o != FillRefused {
 				t.Errorf("%s, local %v: outcome %d", name, local, o)
 			}
 		}
@@ -67,9 +67,9 @@ func TestFillDuringAWriteThatIsGivenUp(t *testing.T) {
 		if strings.HasPrefix(name, "a Clear") {
 			give(r, 7, delta.Record{Kind: delta.KindClear, Version: at(800)}) // not the first one of that node
 		}
-		f := r.BeginFills(edge(5), 0, "k")[0]
+		f := r.Fills.Begin(edge(5), 0, "k")[0]
 		write(r)
-		o := r.EndFill(edge(20), f, &delta.Record{Key: "k", Val: "old"}, false)
+		o := r.Fills.End(edge(20), f, &delta.Record{Key: "k", Val: "old"}, false)
 		if val, ok := r.Store.Get("k", func() int64 { return edge(20).Wall }); ok {
 			t.Errorf("%s: outcome %d, %q is served", name, o, val)
 		}
@@ -83,8 +83,8 @@ func TestFillLocalSettleClockIsSetForward(t *testing.T) {
 	testkit.Must(t, r.Delete(edge(0), "k"))
 	now := edge(10)
 	now.Wall += 1000
-	f := r.BeginFills(now, 50*time.Millisecond, "k")[0]
-	if o := r.EndFill(now, f, &delta.Record{Key: "k", Val: "old"}, false); o != FillRefused {
+	f := r.Fills.Begin(now, 50*time.Millisecond, "k")[0]
+	if o := r.Fills.End(now, f, &delta.Record{Key: "k", Val: "old"}, false); o != FillRefused {
 		t.Errorf("outcome %d", o)
 	}
 }
@@ -102,9 +102,9 @@ func full(t *testing.T, maxBytes int64) *Replica {
 // Room is made only for what is kept, only as much as it takes, and in steps.
 func TestProvisionalMakesRoom(t *testing.T) {
 	big := strings.Repeat("x", 200_000)
-	fl := func(r *Replica, ms int) fillOutcome {
-		f := r.BeginFills(edge(ms), 0, "k")[0]
-		return r.EndFill(edge(ms+1), f, &delta.Record{Key: "k", Val: big}, false)
+	fl := func(r *Replica, ms int) FillOutcome {
+		f := r.Fills.Begin(edge(ms), 0, "k")[0]
+		return r.Fills.End(edge(ms+1), f, &delta.Record{Key: "k", Val: big}, false)
 	}
 	evicts := func(r *Replica, what string, most uint64, do func()) {
 		t.Helper()
@@ -116,7 +116,7 @@ func TestProvisionalMakesRoom(t *testing.T) {
 	}
 	r := full(t, 1_000_000)
 	testkit.Must(t, r.Delete(edge(0), "k"))
-	if o := fl(r, 10); o != fillKept {
+	if o := fl(r, 10); o != FillKept {
 		t.Fatal(o)
 	}
 	testkit.Must(t, r.Set(edge(12), "more", "v", 0))
@@ -124,13 +124,13 @@ func TestProvisionalMakesRoom(t *testing.T) {
 
 	r = full(t, 1_000_000)
 	testkit.Must(t, r.Set(edge(0), "k", "live", 0))
-	o := wire.Offer{Origin: 101, To: r.Origin, Seen: r.touches.Echo(), Rec: delta.Record{Key: "k", Val: big}}
-	evicts(r, "an offer that isn't wanted", 0, func() { r.receiveOffer(edge(1), 1, o) })
+	o := wire.Offer{Origin: 101, To: r.state.Origin, Seen: r.state.touches.Echo(), Rec: delta.Record{Key: "k", Val: big}}
+	evicts(r, "an offer that isn't wanted", 0, func() { r.Fills.receiveOffer(edge(1), 1, o) })
 
 	r = full(t, 2_000_000)
 	huge := strings.Repeat("x", 900_000)
 	testkit.Must(t, r.Set(edge(0), "k", huge, 0))
-	r.BeginFills(edge(1), 0, "k")
+	r.Fills.Begin(edge(1), 0, "k")
 	if !r.Store.Fills.EvictFor(edge(2), &delta.Record{Key: "k", Val: huge}, evictBatch) {
 		t.Error("room for a value beside one isn't made in steps")
 	}
@@ -141,9 +141,9 @@ func TestProvisionalOfferIsNoUse(t *testing.T) {
 	r := newRig(t, 2, nil).replicas[0]
 	for i, ms := range []int{0, 10} {
 		val := delta.Record{Key: "k", Val: fmt.Sprint(i), Deadline: edge(ms + 5).Wall}
-		r.receiveOffer(edge(ms), 1, wire.Offer{Origin: 101, To: r.Origin, Seen: r.touches.Echo(), Rec: val})
-		if r.Store.Stats().Probation != 1 || r.counts.ProvisionalAccepted != uint64(i+1) {
-			t.Errorf("offer %d: %d in probation, %d accepted", i, r.Store.Stats().Probation, r.counts.ProvisionalAccepted)
+		r.Fills.receiveOffer(edge(ms), 1, wire.Offer{Origin: 101, To: r.state.Origin, Seen: r.state.touches.Echo(), Rec: val})
+		if r.Store.Stats().Probation != 1 || r.Fills.counts.ProvisionalAccepted != uint64(i+1) {
+			t.Errorf("offer %d: %d in probation, %d accepted", i, r.Store.Stats().Probation, r.Fills.counts.ProvisionalAccepted)
 		}
 	}
 }
@@ -158,11 +158,11 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 		g.write(1, "k", func(r *Replica) { testkit.Must(t, r.Delete(g.now(), "k")) })
 	}
 	g.settle()
-	if got := a.neighbours.byID[1].echoes[0].count; got != b.touches.Echo() {
-		t.Fatalf("the echo of the other node is %d, and it has counted %d touches", got, b.touches.Count)
+	if got := a.neighbours.byID[1].echoes[0].count; got != b.state.touches.Echo() {
+		t.Fatalf("the echo of the other node is %d, and it has counted %d touches", got, b.state.touches.Count)
 	}
-	f := a.BeginFills(g.now(), 0, "k")[0]
-	if outcome := a.EndFill(g.now(), f, &delta.Record{Key: "k", Val: "v"}, false); outcome != FillOffered {
+	f := a.Fills.Begin(g.now(), 0, "k")[0]
+	if outcome := a.Fills.End(g.now(), f, &delta.Record{Key: "k", Val: "v"}, false); outcome != FillOffered {
 		t.Fatal(outcome)
 	}
 	_, sends := a.Flush(g.now())
@@ -174,13 +174,13 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 	other := newRig(t, 2, func(c *Config) { c.Origin += 1000 }).replicas[1]
 	testkit.Must(t, other.Delete(g.now(), "k"))
 	testkit.Must(t, other.Receive(g.now(), 0, sends[0].Frame))
-	if _, ok := other.Store.Fills.Peek("k"); ok || other.counts.ProvisionalRefused != 1 {
+	if _, ok := other.Store.Fills.Peek("k"); ok || other.Fills.counts.ProvisionalRefused != 1 {
 		t.Error("an offer for another life was accepted")
 	}
 
 	a.Left(g.now(), 1)
-	a.Joined(g.now(), 1, other.Origin)
-	late := wire.AppendPing(nil, wire.Ping{Origin: b.Origin, Wall: g.wall, Echo: 1 << 30})
+	a.Joined(g.now(), 1, other.state.Origin)
+	late := wire.AppendPing(nil, wire.Ping{Origin: b.state.Origin, Wall: g.wall, Echo: 1 << 30})
 	testkit.Must(t, a.Receive(g.now(), 1, late))
 	if got := a.neighbours.byID[1].echoes[0].count; got != 0 {
 		t.Errorf("the echo %d of another life counts", got)

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"container/heap"
 	"slices"
 
@@ -9,69 +8,6 @@ import (
 	"github.com/iwanbk/bcache/internal/dots"
 	"github.com/iwanbk/bcache/internal/wire"
 )
-
-// pullAnswers are the answers to pulls.
-type pullAnswers struct {
-	most int    // bytes of each
-	last uint64 // whose pull was answered last
-}
-
-// answerPulls makes the frames that answer pulls, a part of each, of two neighbours at a time: what
-// waits to be sent is bounded, however many ask. flush calls it.
-func (r *Replica) answerPulls(now delta.Instant, sends []message) []message {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for n, id := range r.answers.turns(now, &r.neighbours) {
-		if n == pullsAtOnce {
-			r.out.wake()
-			break
-		}
-		p := r.neighbours.byID[id]
-		if p == nil || p.request == nil {
-			continue
-		}
-		q := p.request
-		p.request, p.pulled, p.pulledAt = nil, q.Claimed(), now.Mono
-		r.answers.last = id
-		a := newPullAnswer(&r.state, q, r.answers.most)
-		for c := r.vector.Compare(q.Claim(), true); c.Next(); {
-			if c.Due(r.stepWork) {
-				r.letOthers()
-			}
-			a.consider(c.Lacking())
-		}
-		for a.choose() {
-			r.letOthers()
-			a.gather(now)
-		}
-		r.counts.RecordsResent += a.records
-		sends = a.appendTo(sends, id)
-		if a.budget <= 0 { // there is more
-			a.flags |= wire.PongLog
-		}
-		r.pong(now, id, q, a.flags)
-	}
-	return sends
-}
-
-// turns lists the neighbours that wait for an answer; who was answered longest ago comes first.
-func (a *pullAnswers) turns(now delta.Instant, near *neighbours) []uint64 {
-	asksNothing := func(id uint64) bool {
-		p := near.byID[id]
-		return p.request == nil || p.tooSoon(now)
-	}
-	ids := slices.DeleteFunc(slices.Clone(near.ids), asksNothing)
-	after := func(id uint64) int {
-		if id > a.last {
-			return 0
-		}
-		return 1
-	}
-	slices.SortFunc(ids, func(a, b uint64) int {
-		return cmp.Or(cmp.Compare(after(a), after(b)), cmp.Compare(a, b))
-	})
-	return ids
-}
 
 // A pullAnswer is the answer to a pull, made from the log: for each dot the very version that it wrote,
 // or, if that isn't held any more, that it existed. The newest dots go first, unless gaps have to be
@@ -87,8 +23,8 @@ type pullAnswer struct {
 	frames  [][]byte
 	records uint64 // in them
 
-	// The block of dots that comes next; the first ones of it are sent, or the last ones, if not all of them
-	// fit.
+	// The block of dots that comes next; the first ones of it are sent, or the last ones, if not all of
+	// them fit.
 	block dots.OriginDots
 	first bool
 }

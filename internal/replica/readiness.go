@@ -28,7 +28,9 @@ import (
 // nearer for as long as a synced node is waited for can't be had.
 
 const (
-	ElectAfter = 3 * time.Second // all neighbours being unsynced, in case a synced one is about to connect
+	// ElectAfter is for how long all neighbours are unsynced before one is elected: a synced one may be
+	// about to connect.
+	ElectAfter = 3 * time.Second
 
 	never time.Duration = math.MaxInt64
 )
@@ -65,9 +67,9 @@ func newReadiness(near *neighbours, c *Config) readiness {
 	return r
 }
 
-// mayDeclare reports whether the time has come for the node to declare itself synced. One that was synced
-// before, and is unsure of what a full sync brought that didn't end, doesn't wait for others: it has the
-// most, and leads. So does who holds more than its neighbours. busy is a full sync.
+// mayDeclare reports whether the time has come for the node to declare itself synced. One that was
+// synced before, and is unsure of what a full sync brought that didn't end, doesn't wait for others: it
+// has the most, and leads. So does who holds more than its neighbours. busy is a full sync.
 func (r *readiness) mayDeclare(now delta.Instant, unsure, busy, leads bool) bool {
 	alone := len(r.neighbours.ids) == 0
 	if alone || r.neighbours.knowServer() {
@@ -86,8 +88,9 @@ func (r *readiness) mayDeclare(now delta.Instant, unsure, busy, leads bool) bool
 	}
 }
 
-// note looks whether the node is complete now, and reports whether it has become so; fed is how many records
-// have come of what it lacked. While some are arriving, or there is a full sync, it waits for them.
+// note looks whether the node is complete now, and reports whether it has become so; fed is how many
+// records have come of what it lacked. While some are arriving, or there is a full sync, it waits for
+// them.
 func (r *readiness) note(now delta.Instant, fed uint64, arriving, busy bool) (became bool) {
 	if r.complete {
 		return false
@@ -121,7 +124,8 @@ func (r *readiness) lacks(now delta.Instant, syncing, failure string) string {
 		return fmt.Sprintf("no other node is reached for %v; "+
 			"with MinPeers, or a negative SyncTimeout, it waits until one is", alone)
 	case n == 0:
-		return fmt.Sprintf("no other node is reached for %v; that is enough after %v", alone, r.aloneLimit)
+		return fmt.Sprintf("no other node is reached for %v; that is enough after %v",
+			alone, r.aloneLimit)
 	case failure != "":
 		return failure
 	default:

@@ -36,7 +36,7 @@ func TestRepairSendsVeryVersions(t *testing.T) {
 	}
 	w.pass(5 * time.Second)
 	for seq := uint64(1); seq <= 3; seq++ {
-		slot, _ := a.log.Get(a.Origin, seq)
+		slot, _ := a.state.log.Get(a.state.Origin, seq)
 		rec, ok := repaired[seq]
 		if !ok || rec.Version != slot.Version || (rec.Kind == delta.KindValue) != (seq == 3) {
 			t.Errorf("dot %d, %v, was repaired by %+v", seq, slot.Version, rec)

@@ -1,102 +1,47 @@
 package replica
 
 import (
-	"cmp"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
-	"github.com/iwanbk/bcache/internal/lease"
 	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// Names take seconds to be resolved and other nodes to start; a service that starts alone
-// shouldn't take longer.
-const DefaultSyncTimeout = 10 * time.Second
-
-const DefaultMaxPending = 64 << 20
-
-const TickEvery = time.Second
-
 // A Replica is one node's part in the replication: a state machine that is
 // driven by its methods and starts no goroutine, reads no clock and touches no
-// network. What it wants sent it queues, for flush to take; wake tells that there
+// network. What it wants sent it queues, for Flush to take; Wake tells that there
 // is something. Nothing in it depends on the order of a Go map, so a simulation
 // that makes the same calls sees the same results.
 //
-// Lock order: replica.mu, then a store shard's.
+// It is the lock, the order of things, and the dispatch of frames; all else is the business of its
+// parts. Some of them know others, but none knows the replica.
+//
+// Lock order: mu, then a store shard's.
 type Replica struct {
-	Id       uint64 // PeerID
-	stepWork int    // see letOthers
-	between  func() // for tests: what others do when they are let
-	became   func() // complete
-	state           // what it holds and has processed
+	ID    uint64       // PeerID
+	Store *store.Store // gets go past the replica
+	state state        // what it holds and has processed
 
-	mu         sync.Mutex // of all below, and of state but for its store
-	closed     bool
-	swept      int    // the next shard to sweep
-	nonces     uint64 // drawn so far
+	mu         lock // of all below, and of state but for its store
+	swept      int  // the next shard to sweep
 	neighbours neighbours
 	out        outgoing
-	counts     replicaCounts
+	counts     frameCounts
 
-	leases     *lease.Table // those that this node grants
-	asks       *lease.Asks  // for leases that its fills want
-	leaseSends lease.Queue  // what is said about leases
-
-	rounds   rounds
+	writes   localWrites
+	Fills    Fills
+	Leases   Leases
+	standing standing
 	arrivals arrivals
-	pulls    pulls
+	deltas   deltaReceiver
+	pinger   pinger
+	pings    pingReceiver
+	repair   repair
 	answers  pullAnswers
+	chunks   chunkReceiver
 	server   syncServer
-	client   syncClient
-	ready    readiness
-}
-
-type Config struct {
-	Id          uint64
-	Origin      uint64
-	MaxSkew     time.Duration
-	LogSize     int
-	maxOrigins  int // 0 = maxOrigins
-	Local       bool
-	First       bool          // it has nobody to wait for: it is synced from the start
-	SyncTimeout time.Duration // a node that reaches nobody for so long is synced; negative: never
-	MinPeers    int           // if it isn't 0: never either, see Config.MinPeers
-	chunkBytes  int           // of a full sync; 0 = defaultChunkBytes
-	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
-	MaxPending  int           // bytes that wait to be sent; 0 = DefaultMaxPending
-	touchLog    int           // touches remembered; 0 = touchLog
-	Store       store.Config
-
-	// Became is called when the node is synced, and complete, if it wasn't from the start, under the
-	// lock.
-	Became func()
-
-	// Wake is called when flush has something to take after it had nothing; it
-	// must not block nor call the replica. changed is called for every write that changes
-	// a key or, with KindClear, all keys; the same goes for it.
-	Wake    func()
-	Changed func(key string, kind delta.Kind)
-}
-
-// replicaCounts are counters that belong to none of the parts.
-type replicaCounts struct {
-	Sets, Deletes          uint64
-	RecordsIn              uint64
-	Malformed, Unsupported uint64
-
-	Clears                         uint64
-	RepairsAsked, RepairsAnswered  uint64
-	RecordsResent, RecordsRepaired uint64
-	disbelieved                    uint64
-	Stuck, RefusedSkewPeers        uint64
-	LeasesGranted, LeasesMissed    uint64 // only in what stats returns: leases count for themselves
-
-	ProvisionalKept, ProvisionalOffered     uint64
-	ProvisionalAccepted, ProvisionalRefused uint64
 }
 
 // ErrFuture is wrapped by the error about records that weren't applied because of
@@ -110,50 +55,28 @@ const (
 	sweepTurns = 5        // ticks that a sweep of the whole store takes
 )
 
-func New(c Config) *Replica {
-	if c.Became == nil {
-		c.Became = func() {}
-	}
-	r := &Replica{
-		Id:     c.Id,
-		state:  newState(c),
-		became: c.Became,
-		out:    outgoing{wake: c.Wake, outbox: outbox{most: cmp.Or(c.MaxPending, DefaultMaxPending)}},
-
-		neighbours: newNeighbours(),
-		pulls:      newPulls(),
-		server:     newSyncServer(c.chunkBytes),
-		answers:    pullAnswers{most: cmp.Or(c.pullBytes, defaultPullBytes)},
-		stepWork:   stepWork,
-	}
-	r.ready = newReadiness(&r.neighbours, &c)
-	r.leases, r.asks = lease.New(c.Id, leaseLink{r}, c.Local)
-	r.client = syncClient{neighbours: &r.neighbours, out: &r.out, limit: syncPatience}
-	return r
-}
-
 // Set writes a value; deadline is in Unix milliseconds, 0 = none.
 func (r *Replica) Set(now delta.Instant, key, val string, deadline int64) error {
 	return r.SetRecord(now, &delta.Record{Key: key, Val: val, Deadline: deadline})
 }
 
-// SetRecord is set for a record that is complete but for its version.
+// SetRecord is Set for a record that is complete but for its version.
 func (r *Replica) SetRecord(now delta.Instant, rec *delta.Record) error {
 	at := r.Store.Approach(rec)
-	if r.local && r.replace(now, rec, at) {
+	if r.state.local && r.state.replace(now, rec, at) {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.makeRoom(now, rec) {
+	for r.state.makeRoom(now, rec) {
 		r.mu.Unlock()
 		r.mu.Lock()
 	}
-	if r.closed {
+	if r.writes.closed {
 		return delta.ErrClosed
 	}
-	r.counts.Sets++
-	r.write(now, rec, at)
+	r.writes.counts.Sets++
+	r.writes.write(now, rec, at)
 	return nil
 }
 
@@ -163,11 +86,29 @@ func (r *Replica) Delete(now delta.Instant, key string) error {
 	at := r.Store.Approach(rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.writes.closed {
 		return delta.ErrClosed
 	}
-	r.counts.Deletes++
-	r.write(now, rec, at)
+	r.writes.counts.Deletes++
+	r.writes.write(now, rec, at)
+	return nil
+}
+
+// DeleteMany is Delete for some keys, ApplyBatch at most, under one lock.
+func (r *Replica) DeleteMany(now delta.Instant, recs []delta.Record) error {
+	var at [ApplyBatch]store.Place
+	for i := range recs {
+		at[i] = r.Store.Approach(&recs[i])
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.writes.closed {
+		return delta.ErrClosed
+	}
+	r.writes.counts.Deletes += uint64(len(recs))
+	for i := range recs {
+		r.writes.write(now, &recs[i], at[i])
+	}
 	return nil
 }
 
@@ -175,44 +116,14 @@ func (r *Replica) Delete(now delta.Instant, key string) error {
 func (r *Replica) Clear(now delta.Instant) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.writes.closed {
 		return delta.ErrClosed
 	}
-	r.clearing.Store(true)
-	defer r.clearing.Store(false)
-	r.counts.Clears++
-	r.write(now, &delta.Record{Kind: delta.KindClear}, store.Place{})
+	r.state.clearing.Store(true)
+	defer r.state.clearing.Store(false)
+	r.writes.counts.Clears++
+	r.writes.write(now, &delta.Record{Kind: delta.KindClear}, store.Place{})
 	return nil
-}
-
-// write stamps and commits a local write.
-func (r *Replica) write(now delta.Instant, rec *delta.Record, at store.Place) {
-	rec.Version = delta.Version{Stamp: r.clock.Tick(now.Wall), Origin: r.Origin}
-	r.commit(now, rec, at)
-}
-
-// commit is the critical section of a local write, which has its version.
-func (r *Replica) commit(now delta.Instant, rec *delta.Record, at store.Place) {
-	r.applyLocal(now, rec, at)
-	if r.local {
-		return
-	}
-	r.rounds.active = true
-	if len(r.neighbours.byID) == 0 {
-		r.out.outbox.take() // nobody would get it
-		return
-	}
-	r.out.broadcast(r.seq, rec)
-}
-
-// letOthers gives the lock up for a moment: others may want it. It is called after so much work as
-// stepWork says.
-func (r *Replica) letOthers() {
-	r.mu.Unlock()
-	if r.between != nil {
-		r.between()
-	}
-	r.mu.Lock()
 }
 
 // Tick does the periodic work; it wants to be called about once a second. It pings the
@@ -231,36 +142,37 @@ func (r *Replica) Tick(now delta.Instant) {
 func (r *Replica) tend(now delta.Instant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.local || r.closed {
+	if r.state.local || r.writes.closed {
 		return
 	}
 	r.state.tick(now)
-	r.dropArrivals(now)
-	r.pullTick(now)
-	r.client.tick(now)
+	r.pinger.dropArrivals(now)
+	r.repair.tick(now)
+	r.repair.client.tick(now)
 	if r.server.tick(now) {
 		r.out.wake()
 	}
-	r.round(now)
-	if r.mayDeclare(now) {
+	r.pinger.round(now, r.repair.busy())
+	if r.standing.mayDeclare(now) {
 		// It vouches itself for what it holds: everybody else will need a full sync from it.
-		if r.client.unvouched {
-			r.client.vouching = true
-			for v := (vouching{store: r.Store}); v.step(r.stepWork); {
-				r.letOthers()
+		if r.repair.client.unvouched {
+			r.repair.client.vouching = true
+			for v := (vouching{store: r.Store}); v.step(r.mu.stepWork); {
+				r.mu.letOthers()
 			}
-			r.client.vouching, r.client.unvouched = false, false
-			r.skipSeq(now)
+			r.repair.client.vouching, r.repair.client.unvouched = false, false
+			r.writes.skipSeq(now)
 		}
-		r.declare(now)
+		r.standing.declare(now)
+		r.pinger.pingAll(now) // they may be waiting for one that is
 	}
-	r.advance(now)
-	r.noteComplete(now)
+	r.repair.advance(now)
+	r.standing.noteComplete(now)
 	if len(r.neighbours.where(func(p *neighbour) bool { return p.request != nil })) > 0 {
 		r.out.wake() // it waited, see tooSoon
 	}
-	for range r.leases.Tick(now) {
-		r.letOthers()
+	for range r.Leases.table.Tick(now) {
+		r.mu.letOthers()
 	}
 }
 
@@ -277,9 +189,9 @@ func (r *Replica) Flush(now delta.Instant) (broadcasts [][]byte, sends []message
 	r.mu.Lock()
 	r.out.counts.RecordsOut += uint64(r.out.outbox.n)
 	first, chunks := r.out.outbox.take()
-	others, pings, frames := r.out.messages, r.out.pings, r.leaseSends.Take()
+	others, pings, frames := r.out.messages, r.out.pings, r.Leases.sends.Take()
 	r.out.messages, r.out.pings = nil, nil
-	offers, echo := r.out.offers.take(), r.touches.Echo()
+	offers, echo := r.out.offers.take(), r.state.touches.Echo()
 	r.mu.Unlock()
 	for _, q := range pings {
 		sends = append(sends, message{To: q.to, Frame: wire.AppendPing(nil, *q.Ping)})
@@ -288,9 +200,9 @@ func (r *Replica) Flush(now delta.Instant) (broadcasts [][]byte, sends []message
 	for _, f := range frames {
 		sends = append(sends, message{To: f.To, Frame: f.Frame})
 	}
-	sends = offers.appendTo(sends, r.Origin, echo)
+	sends = offers.appendTo(sends, r.state.Origin, echo)
 	for _, records := range chunks {
-		broadcasts = append(broadcasts, cutDelta(r.Origin, first, echo, records)...)
+		broadcasts = append(broadcasts, cutDelta(r.state.Origin, first, echo, records)...)
 		first += uint64(len(records))
 	}
 	if len(chunks) > 0 {
@@ -301,8 +213,8 @@ func (r *Replica) Flush(now delta.Instant) (broadcasts [][]byte, sends []message
 		r.out.outbox.recycle(chunks)
 		r.mu.Unlock()
 	}
-	sends = r.answerPulls(now, sends)
-	return broadcasts, r.serve(now, sends)
+	sends = r.answers.answer(now, sends)
+	return broadcasts, r.server.serve(now, sends)
 }
 
 // TakeCuts returns the connections that are to be ended.
@@ -313,71 +225,98 @@ func (r *Replica) TakeCuts() (cuts []cut) {
 	return cuts
 }
 
-// cutDelta encodes consecutive records as frames of about CutFrame at most.
-func cutDelta(origin, first, echo uint64, records []delta.Record) (frames [][]byte) {
-	for len(records) > 0 {
-		n, size := 0, 0
-		for n < len(records) && (n == 0 || size+wire.RecordSize(&records[n]) <= wire.CutFrame) {
-			size += wire.RecordSize(&records[n])
-			n++
-		}
-		frame := wire.AppendDelta(make([]byte, 0, size+64), origin, first, records[:n])
-		frames = append(frames, wire.AppendEcho(frame, echo))
-		first += uint64(n)
-		records = records[n:]
-	}
-	return frames
-}
-
 // Close refuses every local write from now on. What was written before can still be
 // flushed, and what others write is still applied: they may be waiting for that,
 // as they close too.
 func (r *Replica) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
-	r.leases.Closed = true
-	r.asks.Close()
+	r.writes.closed = true
+	r.Leases.close()
 }
 
+// Stats are the figures about it.
 func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g = Gauges{
-		Origins: len(r.vector.Origins), LogRecords: r.log.Records, Outbox: r.out.outbox.n,
-		Syncing: r.client.session != nil, Serving: len(r.server.sessions),
+		Origins: len(r.state.vector.Origins), LogRecords: r.state.log.Records, Outbox: r.out.outbox.n,
+		Syncing: r.repair.client.session != nil, Serving: len(r.server.sessions),
 	}
-	g.Synced, g.SyncedFrom = r.ready.complete, r.client.syncedFrom
+	g.Synced, g.SyncedFrom = r.standing.ready.complete, r.repair.client.syncedFrom
 	for id, p := range r.neighbours.all() {
 		g.Peers = append(g.Peers, Peer{
-			ID: id, Lag: r.vector.Lag(now, p.origin), Silent: now.Mono - p.heard,
-			Synced: p.synced, Behind: p.offer != 0, Late: p.lateBy(r.vector.Get(p.origin), now.Mono),
+			ID: id, Lag: r.state.vector.Lag(now, p.origin), Silent: now.Mono - p.heard,
+			Synced: p.synced, Behind: p.offer != 0,
+			Late: p.lateBy(r.state.vector.Get(p.origin), now.Mono),
 		})
 	}
-	own := r.counts
-	own.LeasesGranted, own.LeasesMissed = r.leases.Granted, r.asks.Missed
-	return Counts{own, r.state.counts, r.out.counts, r.server.counts, r.client.counts}, g
+	return r.allCounts(), g
 }
 
-// Counts are the counters of a replica and its parts.
-type Counts struct {
-	replicaCounts
-	stateCounts
-	outgoingCounts
-	syncServerCounts
-	syncClientCounts
+// allCounts are the counters of the parts.
+func (r *Replica) allCounts() Counts {
+	return Counts{
+		r.counts, r.writes.counts, r.Fills.counts, r.Leases.counts(), r.deltas.counts, r.pinger.counts,
+		r.pings.counts, r.repair.counts, r.answers.counts, r.state.counts, r.out.counts, r.server.counts,
+		r.repair.client.counts,
+	}
 }
 
-type Gauges struct {
-	Origins, LogRecords, Outbox, Serving int
-	Syncing, Synced                      bool
-	SyncedFrom                           uint64
-	Peers                                []Peer
-}
-
-// Processed is a fingerprint of all dots that were processed. It is false while there are gaps among them.
+// Processed is a fingerprint of all dots that were processed. It is false while there are gaps among
+// them.
 func (r *Replica) Processed() (print uint64, settled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.vector.RestOf(nil) ^ r.vector.Horizon.Print, !r.vector.HasGaps()
+	return r.state.vector.RestOf(nil) ^ r.state.vector.Horizon.Print, !r.state.vector.HasGaps()
+}
+
+// Origin says which life of the node this is.
+func (r *Replica) Origin() uint64 { return r.state.Origin }
+
+// Unsynced says why the node isn't ready; "" if it is.
+func (r *Replica) Unsynced(now delta.Instant) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	client := &r.repair.client
+	return r.standing.ready.lacks(now, client.progress(), client.failure)
+}
+
+// Late lists the neighbours whose writes don't come soon enough, once this node has what was there
+// before it.
+func (r *Replica) Late(now delta.Instant) (l []lateness) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.standing.ready.synced {
+		return nil
+	}
+	for id, p := range r.neighbours.all() {
+		if by := p.lateBy(r.state.vector.Get(p.origin), now.Mono); by >= lateMost {
+			l = append(l, lateness{id, by})
+		}
+	}
+	return l
+}
+
+// AskUnconfirmed asks the neighbours that haven't yet confirmed all that was written here, and returns
+// their PeerIDs, ascending; see confirm.go.
+func (r *Replica) AskUnconfirmed(now delta.Instant) []uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pinger.askUnconfirmed(now)
+}
+
+// Unconfirmed returns those neighbours, ascending.
+func (r *Replica) Unconfirmed() []uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.neighbours.unconfirmed(r.state.seq)
+}
+
+// TakeNotices returns what is to be logged.
+func (r *Replica) TakeNotices() (ns []SyncNotice) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ns, r.out.notices = r.out.notices, nil
+	return ns
 }

@@ -44,7 +44,7 @@ func TestReplicasConvergeLaws(t *testing.T) {
 				g.write(i, key, func(r *Replica) { _ = r.Delete(now, key) })
 				writes = append(writes, rigWrite{key, g.last(i)})
 			case 3:
-				fills = append(fills, begun{i, key, g.replicas[i].BeginFills(now, 0, key)[0], len(writes)})
+				fills = append(fills, begun{i, key, g.replicas[i].Fills.Begin(now, 0, key)[0], len(writes)})
 			case 8:
 				if len(fills) == 0 {
 					break
@@ -53,9 +53,9 @@ func TestReplicasConvergeLaws(t *testing.T) {
 				f := fills[n]
 				fills = slices.Delete(fills, n, n+1)
 				now := delta.Instant{Wall: g.wall + skews[f.i], Mono: g.now().Mono}
-				g.write(f.i, f.key, func(r *Replica) { r.EndFill(now, f.f, &delta.Record{Key: f.key, Val: "filled"}, false) })
+				g.write(f.i, f.key, func(r *Replica) { r.Fills.End(now, f.f, &delta.Record{Key: f.key, Val: "filled"}, false) })
 				for _, w := range writes[f.after:] {
-					if w.key == f.key && !(delta.Version{Stamp: f.f.stamp, Origin: g.replicas[f.i].Origin}).Less(w.Version) {
+					if w.key == f.key && !(delta.Version{Stamp: f.f.stamp, Origin: g.replicas[f.i].state.Origin}).Less(w.Version) {
 						t.Fatalf("the fill %v beats %v, issued after it began", f, w)
 					}
 				}
@@ -85,8 +85,8 @@ func TestReplicasConvergeLaws(t *testing.T) {
 		}
 		for i, r := range g.replicas {
 			for j, o := range g.replicas {
-				if s := r.vector.Origins[o.Origin]; o.seq > 0 && (s == nil || s.Covered != o.seq) {
-					t.Fatalf("replica %d doesn't cover %d of replica %d", i, o.seq, j)
+				if s := r.state.vector.Origins[o.state.Origin]; o.state.seq > 0 && (s == nil || s.Covered != o.state.seq) {
+					t.Fatalf("replica %d doesn't cover %d of replica %d", i, o.state.seq, j)
 				}
 			}
 		}
@@ -198,7 +198,7 @@ func TestReplicaRefusesAFrameInItsOwnName(t *testing.T) {
 		t.Error("applied")
 	}
 	testkit.Must(t, g.replicas[0].Set(g.now(), "k", "v", 0))
-	if s := g.replicas[0].vector.Origins[100]; s.Covered != 1 {
+	if s := g.replicas[0].state.vector.Origins[100]; s.Covered != 1 {
 		t.Errorf("covered %d", s.Covered)
 	}
 }
@@ -215,7 +215,7 @@ func TestReplicaUnknownKind(t *testing.T) {
 	if rec, ok := r.Store.Peek("k"); ok {
 		t.Errorf("still holds %+v", rec)
 	}
-	if s := r.vector.Origins[101]; s == nil || s.Covered != 1 {
+	if s := r.state.vector.Origins[101]; s == nil || s.Covered != 1 {
 		t.Error("the dot isn't covered")
 	}
 }
@@ -273,7 +273,7 @@ func TestReplicaFuture(t *testing.T) {
 	g := newRig(t, 2, nil)
 	changed := 0
 	r := g.replicas[0]
-	r.changed = func(string, delta.Kind) { changed++ }
+	r.state.changed = func(string, delta.Kind) { changed++ }
 	testkit.Must(t, r.Set(g.now(), "k", "old", 0))
 	before, _ := r.Store.Peek("k")
 	changed = 0
@@ -282,7 +282,7 @@ func TestReplicaFuture(t *testing.T) {
 	if err := r.Receive(g.now(), 1, frame); !errors.Is(err, ErrFuture) || !strings.Contains(err.Error(), "10s") {
 		t.Errorf("receive = %v", err)
 	}
-	if _, ok := r.log.Get(101, 1); ok || r.vector.Get(101).Has(1) {
+	if _, ok := r.state.log.Get(101, 1); ok || r.state.vector.Get(101).Has(1) {
 		t.Error("the dot is logged or covered")
 	}
 	if held, ok := r.Store.Peek("k"); ok || changed != 1 {
@@ -307,8 +307,8 @@ func TestReplicaAhead(t *testing.T) {
 	g := newRig(t, 2, nil)
 	r := g.replicas[0]
 	g.wall += 3_600_000
-	f := r.BeginFills(g.now(), 0, "k")[0]
-	if r.EndFill(g.now(), f, &delta.Record{Key: "k", Val: "filled"}, false) != FillWritten || r.Ahead(g.now()) != 0 {
+	f := r.Fills.Begin(g.now(), 0, "k")[0]
+	if r.Fills.End(g.now(), f, &delta.Record{Key: "k", Val: "filled"}, false) != FillWritten || r.Ahead(g.now()) != 0 {
 		t.Error("not filled, or ahead")
 	}
 	g.wall -= 3_600_000

@@ -74,19 +74,19 @@ func (g *rig) now() delta.Instant {
 // write runs a local write on replica i and notes what it wrote.
 func (g *rig) write(i int, key string, write func(r *Replica)) {
 	r := g.replicas[i]
-	seq := r.seq
+	seq := r.state.seq
 	write(r)
-	if r.seq == seq {
+	if r.state.seq == seq {
 		return
 	}
-	if held, ok := r.Store.Peek(key); !ok || held.Origin != r.Origin {
+	if held, ok := r.Store.Peek(key); !ok || held.Origin != r.state.Origin {
 		g.t.Fatalf("replica %d doesn't hold what it has just written", i)
 	}
-	slot, ok := r.log.Get(r.Origin, r.seq)
-	if !ok || r.seq != seq+1 || slot.Key != key {
+	slot, ok := r.state.log.Get(r.state.Origin, r.state.seq)
+	if !ok || r.state.seq != seq+1 || slot.Key != key {
 		g.t.Fatalf("replica %d: the write of %q is logged as %+v", i, key, slot)
 	}
-	g.dots[rigDot{r.Origin, r.seq}] = rigWrite{key, slot.Version}
+	g.dots[rigDot{r.state.Origin, r.state.seq}] = rigWrite{key, slot.Version}
 	if g.winners[key].Less(slot.Version) {
 		g.winners[key] = slot.Version
 	}
@@ -95,7 +95,7 @@ func (g *rig) write(i int, key string, write func(r *Replica)) {
 
 // last returns the version of replica i's last write.
 func (g *rig) last(i int) delta.Version {
-	slot, _ := g.replicas[i].log.Get(g.replicas[i].Origin, g.replicas[i].seq)
+	slot, _ := g.replicas[i].state.log.Get(g.replicas[i].state.Origin, g.replicas[i].state.seq)
 	return slot.Version
 }
 
@@ -148,11 +148,11 @@ func (g *rig) settle() {
 func (g *rig) check(i int) {
 	r := g.replicas[i]
 	for d, w := range g.dots {
-		s := r.vector.Origins[d.origin]
+		s := r.state.vector.Origins[d.origin]
 		if s == nil || !s.Has(d.seq) {
 			continue
 		}
-		if slot, ok := r.log.Get(d.origin, d.seq); !ok || slot.Version != w.Version {
+		if slot, ok := r.state.log.Get(d.origin, d.seq); !ok || slot.Version != w.Version {
 			g.t.Fatalf("replica %d covers %v but has logged %+v", i, d, slot)
 		}
 		held, ok := r.Store.Peek(w.key)

@@ -1,11 +1,9 @@
 package replica
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
-	"github.com/iwanbk/bcache/internal/dots"
 )
 
 // rounds are the times at which all neighbours are pinged.
@@ -36,27 +34,3 @@ func (r *rounds) end(now delta.Instant, quiet bool) {
 
 // soon has the next round begin at once.
 func (r *rounds) soon() { r.active, r.next = true, 0 }
-
-// round pings all neighbours, if it is time. Who was silent for too long is cut: mesh itself
-// never notices a node that takes nothing any more while there is something to send.
-func (r *Replica) round(now delta.Instant) {
-	quiet := !r.rounds.active && r.pulls.current == nil && r.client.session == nil && r.ready.synced
-	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
-	quiet = quiet && !r.neighbours.exists(restless)
-	if !r.rounds.due(now, quiet) {
-		return
-	}
-	recent := r.listing(now, now.Mono-dots.ActiveFor)
-	for id, p := range r.neighbours.all() {
-		if p.heard >= r.rounds.last {
-			p.missed = 0
-		} else if p.missed++; p.missed >= 2 && now.Mono-p.heard+TickEvery/2 >= SilentMost {
-			silent := (now.Mono - p.heard).Round(100 * time.Millisecond)
-			r.out.cut(id, fmt.Sprintf("nothing has come from it for %v", silent))
-			r.counts.Stuck++
-			continue
-		}
-		r.pingWith(now, id, 0, recent)
-	}
-	r.rounds.end(now, quiet)
-}

@@ -74,8 +74,8 @@ func (s *sim) dial() {
 			s.conns++
 			s.up[i][j], s.up[j][i] = s.conns, s.conns
 			s.logf("n%d and n%d are connected", i, j)
-			a.r.Joined(s.now(a), uint64(j), b.r.Origin)
-			b.r.Joined(s.now(b), uint64(i), a.r.Origin)
+			a.r.Joined(s.now(a), uint64(j), b.r.state.Origin)
+			b.r.Joined(s.now(b), uint64(i), a.r.state.Origin)
 		}
 	}
 	s.after(200+s.rng.Int64N(400), s.dial)

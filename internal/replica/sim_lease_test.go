@@ -34,7 +34,7 @@ type simGrant struct {
 // ask begins a load that wants a lease.
 func (s *sim) ask(n *simNode, key string, v fill.Verdict) {
 	x := &simAsk{n: n, key: key, begun: s.t}
-	x.a = n.r.AskLease(s.now(n), key, v != fill.VerdictFill, s.c.lease, func() { s.pollIn(x, 0) })
+	x.a = n.r.Leases.Ask(s.now(n), key, v != fill.VerdictFill, s.c.lease, func() { s.pollIn(x, 0) })
 	s.checkLeases(n)
 	s.pollIn(x, 0)
 	if s.rng.IntN(10) == 0 { // nobody waits any more
@@ -55,8 +55,8 @@ func (s *sim) endAsk(x *simAsk, o lease.Outcome) {
 	if o.Late {
 		s.oracle.late[x.key] = s.mono()
 	}
-	x.n.r.EndLease(s.now(x.n), x.a, o)
-	s.oracle.ended[x.a.Id()] = true
+	x.n.r.Leases.End(s.now(x.n), x.a, o)
+	s.oracle.ended[x.a.ID()] = true
 	delete(x.n.filling, x.key)
 	s.checkLeases(x.n)
 }
@@ -79,7 +79,7 @@ func (s *sim) poll(x *simAsk) {
 		s.pollIn(x, n.stuck-s.t)
 		return
 	}
-	turn, wait := n.r.TurnOf(s.now(n), x.a)
+	turn, wait := n.r.Leases.TurnOf(s.now(n), x.a)
 	s.checkLeases(n)
 	if waited := s.t - x.begun; waited > s.c.lease.Milliseconds() && !x.late {
 		s.fail("n%d has waited for the lease of %s for %d ms", n.id, x.key, waited)
@@ -90,7 +90,7 @@ func (s *sim) poll(x *simAsk) {
 		s.logf("n%d fills %s, turn %d, after %d ms", n.id, x.key, turn, s.t-x.begun)
 		if turn == lease.Alone {
 			s.n.alone++
-			s.oracle.ended[x.a.Id()] = true
+			s.oracle.ended[x.a.ID()] = true
 		}
 		if v := s.look(n, x.key); v == fill.VerdictServe || v == fill.VerdictMissing {
 			held, _ := n.r.Store.Peek(x.key)
@@ -108,7 +108,7 @@ func (s *sim) poll(x *simAsk) {
 		return
 	}
 	if s.rng.IntN(8) == 0 { // what is offered can't be accepted, whenever that comes
-		n.r.asks.OfferRefused(s.now(n), x.key)
+		n.r.Leases.asks.OfferRefused(s.now(n), x.key)
 		s.checkLeases(n)
 	}
 	s.pollIn(x, max(wait.Milliseconds(), 1))
@@ -117,14 +117,14 @@ func (s *sim) poll(x *simAsk) {
 // checkLeases verifies that a node grants no lease that somebody has, unless that one is suspected to
 // hang; and that who waits, waits for somebody.
 func (s *sim) checkLeases(n *simNode) {
-	if leases, _ := n.r.leases.Len(); leases == 0 {
+	if leases, _ := n.r.Leases.table.Len(); leases == 0 {
 		return
 	}
-	if err := lease.Check(n.r.leases, n.r.asks); err != nil {
+	if err := lease.Check(n.r.Leases.table, n.r.Leases.asks); err != nil {
 		s.fail("n%d: %v", n.id, err)
 	}
 	for _, key := range s.oracle.keys {
-		if h, ok := n.r.leases.Holder(key); ok {
+		if h, ok := n.r.Leases.table.Holder(key); ok {
 			s.checkGrant(n, key, h)
 		}
 	}
@@ -132,14 +132,14 @@ func (s *sim) checkLeases(n *simNode) {
 
 // checkGrant looks at the last grant of a lease.
 func (s *sim) checkGrant(n *simNode, key string, h lease.Holder) {
-	k := simGrantKey{n.r.Origin, key}
+	k := simGrantKey{n.r.state.Origin, key}
 	before := s.oracle.grants[k]
 	if slices.ContainsFunc(before, func(g simGrant) bool { return g.holder.Asker == h.Asker }) {
 		return
 	}
 	conn := func(peer uint64) int { return s.up[n.id][peer] } // 0 with itself
 	before = slices.DeleteFunc(before, func(g simGrant) bool {
-		return s.mono() >= g.holder.Until || s.oracle.ended[g.holder.Id] || conn(g.holder.Peer) != g.conn
+		return s.mono() >= g.holder.Until || s.oracle.ended[g.holder.ID] || conn(g.holder.Peer) != g.conn
 	})
 	for _, g := range before {
 		if g.holder.Peer != h.Peer && s.oracle.late[key] < g.holder.Since+lease.Reach {
@@ -158,12 +158,12 @@ func (s *sim) returned(from, to *simNode, frame []byte) {
 	if err != nil || m.Op != wire.OpDeclined {
 		return
 	}
-	if asked, ok := from.r.asks.AskedOf(m.Id); !ok || int(asked) == to.id {
+	if asked, ok := from.r.Leases.asks.AskedOf(m.ID); !ok || int(asked) == to.id {
 		return
 	}
-	k := simGrantKey{to.r.Origin, m.Key}
+	k := simGrantKey{to.r.state.Origin, m.Key}
 	s.oracle.grants[k] = slices.DeleteFunc(s.oracle.grants[k], func(g simGrant) bool {
-		return g.holder.Asker == lease.Asker{Peer: uint64(from.id), Id: m.Id}
+		return g.holder.Asker == lease.Asker{Peer: uint64(from.id), ID: m.ID}
 	})
 }
 
@@ -173,11 +173,11 @@ func (s *sim) checkLeasesEnded() {
 		if n == nil {
 			continue
 		}
-		leases, waiting := n.r.leases.Len()
-		if asks := n.r.asks.Len(); leases+waiting+asks+len(n.filling) > 0 {
+		leases, waiting := n.r.Leases.table.Len()
+		if asks := n.r.Leases.asks.Len(); leases+waiting+asks+len(n.filling) > 0 {
 			s.fail("n%d is left with %d leases, %d asks, %d fills", n.id, leases, asks, len(n.filling))
 		}
-		if err := lease.Check(n.r.leases, n.r.asks); err != nil {
+		if err := lease.Check(n.r.Leases.table, n.r.Leases.asks); err != nil {
 			s.fail("n%d: %v", n.id, err)
 		}
 	}

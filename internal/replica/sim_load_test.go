@@ -127,7 +127,7 @@ func (s *sim) beginFill(n *simNode, key string, ended func(lease.Outcome)) {
 		case x < 2:
 			s.logf("n%d's fill of %s fails", n.id, key)
 			outcome = lease.Outcome{End: lease.TryFailed, Retry: delta.Ms(uint64(s.rng.IntN(1000)))}
-			n.r.DropFill(f.f)
+			n.r.Fills.Drop(f.f)
 			return
 		case x < 4:
 			rec = s.c.policy.Missing(now, key, s.rng.Float64())

@@ -84,7 +84,7 @@ func (s *sim) wrote(n *simNode, w simWrite) {
 			s.fail("a fill begun at %d (%v) beats a write issued at %d (%v)", early.at, early.rec.Version, late.at, late.rec.Version)
 		}
 	}
-	d := rigDot{n.r.Origin, n.r.seq}
+	d := rigDot{n.r.state.Origin, n.r.state.seq}
 	if _, reused := o.dots[d]; reused {
 		s.fail("dot %v is used again", d)
 	}
@@ -97,12 +97,12 @@ func (s *sim) wrote(n *simNode, w simWrite) {
 }
 
 // died notes that a node is gone.
-func (s *sim) died(n *simNode) { s.oracle.dead[n.r.Origin] = true }
+func (s *sim) died(n *simNode) { s.oracle.dead[n.r.state.Origin] = true }
 
 // cover notes what a dot demands, if the node's context covers it.
 func (s *sim) cover(n *simNode, d rigDot) {
 	w, known := s.oracle.dots[d]
-	if dotBytes := n.r.vector.Origins[d.origin]; !known || dotBytes == nil || !dotBytes.Has(d.seq) {
+	if dotBytes := n.r.state.vector.Origins[d.origin]; !known || dotBytes == nil || !dotBytes.Has(d.seq) {
 		return
 	}
 	s.knows(n, &w)
@@ -133,7 +133,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	case wire.FrameDelta:
 		d, _ = wire.OpenDelta(frame)
 		for seq := d.First; seq < d.First+d.Count; seq++ {
-			if to.r.vector.Get(d.Origin).Has(seq) {
+			if to.r.state.vector.Get(d.Origin).Has(seq) {
 				continue
 			}
 			fresh = append(fresh, seq)
@@ -145,8 +145,8 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		a, _ := wire.DecodeAsk(frame)
 		session = a.Session
 	case wire.FrameChunk:
-		if to.r.client.session != nil {
-			session = to.r.client.session.id
+		if to.r.repair.client.session != nil {
+			session = to.r.repair.client.session.id
 		}
 	}
 	cleared, newClear := to.r.Store.ClearVersion(), false
@@ -155,7 +155,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		again := slices.Contains(future, seq) && s.ahead(to, &w, now)
 		newClear = newClear || w.rec.Kind == delta.KindClear && !again
 	}
-	wasSynced, streamed := to.r.ready.synced, to.r.client.counts.RecordsSynced
+	wasSynced, streamed := to.r.standing.ready.synced, to.r.repair.client.counts.RecordsSynced
 	if err := to.r.Receive(now, uint64(from.id), own); err != nil && typ != wire.FrameDelta {
 		s.fail("n%d: %v", to.id, err)
 	}
@@ -171,7 +171,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			s.fail("n%d clears again what it has cleared before", to.id)
 		}
 		for seq := d.First; seq < d.First+d.Count; seq++ {
-			if slices.Contains(future, seq) && to.r.vector.Get(d.Origin).Has(seq) {
+			if slices.Contains(future, seq) && to.r.state.vector.Get(d.Origin).Has(seq) {
 				s.fail("n%d has processed dot %d of n%d, which is from the future", to.id, seq, from.id)
 			}
 			s.cover(to, rigDot{d.Origin, seq})
@@ -187,11 +187,11 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			}
 		}
 		for _, seq := range fresh { // whatever became of it, others may ask for it
-			if _, logged := to.r.log.Get(d.Origin, seq); !logged && to.r.vector.Get(d.Origin).Has(seq) && !to.r.log.Full() {
+			if _, logged := to.r.state.log.Get(d.Origin, seq); !logged && to.r.state.vector.Get(d.Origin).Has(seq) && !to.r.state.log.Full() {
 				s.fail("n%d has processed dot %d of %x and not logged it", to.id, seq, d.Origin)
 			}
 		}
-		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.Count, d.Origin, d.First, from.id, d.Newest != 0, to.r.vector.Get(d.Origin).Intervals())
+		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.Count, d.Origin, d.First, from.id, d.Newest != 0, to.r.state.vector.Get(d.Origin).Intervals())
 	case wire.FrameAsk:
 		if out := to.r.server.sessions[uint64(from.id)]; out != nil && out.session == session {
 			if _, known := s.oracle.served[session]; !known {
@@ -201,15 +201,15 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	case wire.FrameChunk:
 		c, recs, _ := wire.OpenChunk(frame)
 		var rec delta.Record
-		for to.r.client.counts.RecordsSynced > streamed && recs.Next(&rec) {
+		for to.r.repair.client.counts.RecordsSynced > streamed && recs.Next(&rec) {
 			w := s.oracle.writes[rigWrite{rec.Key, rec.Version}]
 			s.knows(to, &w)
 		}
 		if s.tracing {
 			s.logf("n%d has received chunk %d (flags %d) of n%d, session %x", to.id, c.Number, c.Flags, from.id, c.Session)
 		}
-		if to.r.client.counts.SyncsReceived > to.oracle.syncs {
-			to.oracle.syncs = to.r.client.counts.SyncsReceived
+		if to.r.repair.client.counts.SyncsReceived > to.oracle.syncs {
+			to.oracle.syncs = to.r.repair.client.counts.SyncsReceived
 			s.logf("n%d is synced by n%d", to.id, from.id)
 			if !s.oracle.served[session] {
 				s.fail("n%d was synced by a node that isn't synced", to.id)
@@ -278,9 +278,9 @@ func (s *sim) checkNode(n *simNode) {
 	if st.Len() > s.c.maxKeys[n.id] || s.c.maxBytes > 0 && st.Bytes() > s.c.maxBytes || st.Tombstones() > s.c.tombstones {
 		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.Len(), st.Bytes(), st.Tombstones())
 	}
-	adopting := n.r.client.session != nil && n.r.client.session.ended // and then there may be those of two contexts
-	if len(n.r.vector.Origins) > max(s.c.origins, s.c.nodes) && !adopting || len(n.r.server.sessions) > SyncServing || n.r.log.Records > s.c.logSize {
-		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.vector.Origins), len(n.r.server.sessions), n.r.log.Records)
+	adopting := n.r.repair.client.session != nil && n.r.repair.client.session.ended // and then there may be those of two contexts
+	if len(n.r.state.vector.Origins) > max(s.c.origins, s.c.nodes) && !adopting || len(n.r.server.sessions) > SyncServing || n.r.state.log.Records > s.c.logSize {
+		s.fail("n%d: %d origins, %d sessions, %d dots in the log", n.id, len(n.r.state.vector.Origins), len(n.r.server.sessions), n.r.state.log.Records)
 	}
 }
 
@@ -318,22 +318,22 @@ func (s *sim) disagreement() string {
 		switch {
 		case n == nil:
 			return "a node isn't there"
-		case !n.r.ready.synced:
+		case !n.r.standing.ready.synced:
 			return fmt.Sprintf("n%d isn't synced: %s", n.id, n.r.Unsynced(s.now(n)))
 		case len(n.r.neighbours.byID) != len(s.nodes)-1:
 			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.neighbours.byID))
-		case n.r.client.unvouched:
+		case n.r.repair.client.unvouched:
 			return fmt.Sprintf("n%d holds what nobody vouches for", n.id)
 		}
 	}
 	first := s.nodes[0].r
 	for _, n := range s.nodes[1:] {
-		if n.r.vector.Horizon != first.vector.Horizon {
-			return fmt.Sprintf("n0's horizon is %v, n%d's %v", first.vector.Horizon, n.id, n.r.vector.Horizon)
+		if n.r.state.vector.Horizon != first.state.vector.Horizon {
+			return fmt.Sprintf("n0's horizon is %v, n%d's %v", first.state.vector.Horizon, n.id, n.r.state.vector.Horizon)
 		}
-		for _, o := range slices.Concat(slices.Sorted(maps.Keys(first.vector.Origins)), slices.Sorted(maps.Keys(n.r.vector.Origins))) {
-			if a, b := first.vector.Get(o), n.r.vector.Get(o); a.Print(o) != b.Print(o) {
-				return fmt.Sprintf("of %x n0 has %v (newest %x), n%d %v; horizons %x", o, a.Intervals(), a.Newest, n.id, b.Intervals(), first.vector.Horizon)
+		for _, o := range slices.Concat(slices.Sorted(maps.Keys(first.state.vector.Origins)), slices.Sorted(maps.Keys(n.r.state.vector.Origins))) {
+			if a, b := first.state.vector.Get(o), n.r.state.vector.Get(o); a.Print(o) != b.Print(o) {
+				return fmt.Sprintf("of %x n0 has %v (newest %x), n%d %v; horizons %x", o, a.Intervals(), a.Newest, n.id, b.Intervals(), first.state.vector.Horizon)
 			}
 		}
 	}
@@ -398,7 +398,7 @@ func (s *sim) syncsTooMany() string {
 		if n.id == 0 {
 			want = 0
 		}
-		if got := n.r.client.counts.SyncsReceived; got != want {
+		if got := n.r.repair.client.counts.SyncsReceived; got != want {
 			return fmt.Sprintf("n%d received %d full syncs", n.id, got)
 		}
 	}

@@ -104,7 +104,7 @@ func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) boo
 	}
 	x := &simFill{n: n, key: key, begun: s.t, known: []int{known}}
 	n.flights[key] = x
-	x.f = n.r.BeginFills(s.now(n), s.settle(), key)[0]
+	x.f = n.r.Fills.Begin(s.now(n), s.settle(), key)[0]
 	s.logf("n%d begins a fill of %s @%x", n.id, key, x.f.stamp)
 	s.after(s.rng.Int64N(took+1), func() { x.read = s.seen(key) })
 	var ends func()
@@ -126,17 +126,17 @@ func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) boo
 }
 
 // endFill has what a fill brought cached, and checks what those get who wait for it.
-func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome fillOutcome) {
+func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome FillOutcome) {
 	n := x.n
-	was := n.r.counts.ProvisionalKept
+	was := n.r.Fills.counts.ProvisionalKept
 	if old, ok := s.oracle.reads[readOf(rec)]; !ok || old.changes < x.read {
 		s.oracle.reads[readOf(rec)] = simSeen{x.read, *rec}
 	}
 	s.commit(n, x.key, simWrite{fill: true, filled: rec, at: x.begun - s.c.lag}, func() {
-		outcome = n.r.EndFill(s.now(n), x.f, rec, false)
+		outcome = n.r.Fills.End(s.now(n), x.f, rec, false)
 	})
 	s.logf("n%d's fill of %s, of change %d, ends: %d", n.id, x.key, x.read, outcome)
-	if n.r.counts.ProvisionalKept > was {
+	if n.r.Fills.counts.ProvisionalKept > was {
 		s.n.kept++
 	}
 	for _, known := range x.known {

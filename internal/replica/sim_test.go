@@ -296,7 +296,7 @@ func (s *sim) start(id int) *simNode {
 	}
 	n := s.newNode(id, life)
 	s.nodes[id] = n
-	s.logf("n%d starts as %x", id, n.r.Origin)
+	s.logf("n%d starts as %x", id, n.r.state.Origin)
 	s.after(s.rng.Int64N(1000), func() { s.tick(n) })
 	return n
 }
@@ -308,7 +308,7 @@ func (s *sim) newNode(id, life int) *simNode {
 	n.oracle.init()
 	origin := s.rng.Uint64() | 1
 	n.r = New(Config{
-		Id: uint64(id), Origin: origin, MaxSkew: simSkew * time.Millisecond, LogSize: s.c.logSize, maxOrigins: s.c.origins,
+		ID: uint64(id), Origin: origin, MaxSkew: simSkew * time.Millisecond, LogSize: s.c.logSize, maxOrigins: s.c.origins,
 		First: first, SyncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
 		touchLog: s.c.touches,
 		Wake:     func() { s.wake(n) }, Changed: n.forget,
@@ -316,9 +316,9 @@ func (s *sim) newNode(id, life int) *simNode {
 			DeletionDelay: s.c.deletionDelay, GroupKeys: s.c.groupKeys, Seed: uint64(id),
 			Hash: keyhash.Hash{Replay: origin}, Shards: 1 << (id % 3), StepShards: 1}, // a sync takes several steps
 	})
-	n.r.ready.aloneSince, n.r.ready.unsyncedSince = s.mono(), s.mono()
+	n.r.standing.ready.aloneSince, n.r.standing.ready.unsyncedSince = s.mono(), s.mono()
 	if s.c.stepWork > 0 {
-		n.r.stepWork, n.r.between = s.c.stepWork, func() { s.between(n) }
+		n.r.mu.stepWork, n.r.mu.between = s.c.stepWork, func() { s.between(n) }
 	}
 	return n
 }
@@ -415,7 +415,7 @@ func (s *sim) count(n *simNode) {
 	if n == nil {
 		return
 	}
-	st, m := n.r.Store.Stats(), Counts{n.r.counts, n.r.state.counts, n.r.out.counts, n.r.server.counts, n.r.client.counts}
+	st, m := n.r.Store.Stats(), n.r.allCounts()
 	s.n.evictions += int(st.Evictions)
 	s.n.refusals += int(st.FloorRefusals)
 	s.n.futures += int(m.RefusedSkew)
@@ -489,15 +489,15 @@ func (s *sim) value() string {
 
 // commit runs a local write and tells the oracle of it.
 func (s *sim) commit(n *simNode, key string, w simWrite, write func()) {
-	seq := n.r.seq
+	seq := n.r.state.seq
 	if !w.fill {
 		w.follows = s.follows(key)
 	}
 	write()
-	if n.r.seq == seq {
+	if n.r.state.seq == seq {
 		return // a fill that was refused
 	}
-	slot, _ := n.r.log.Get(n.r.Origin, n.r.seq)
+	slot, _ := n.r.state.log.Get(n.r.state.Origin, n.r.state.seq)
 	held, ok := n.r.Store.Peek(key)
 	switch {
 	case slot.Kind != delta.KindClear && ok && held.Version == slot.Version:
@@ -513,7 +513,7 @@ func (s *sim) commit(n *simNode, key string, w simWrite, write func()) {
 	if w.fill {
 		s.n.fills++
 	}
-	s.logf("n%d writes %q %x.%x %v fill %v as %d", n.id, key, w.rec.Stamp, w.rec.Origin, w.rec.Kind, w.fill, n.r.seq)
+	s.logf("n%d writes %q %x.%x %v fill %v as %d", n.id, key, w.rec.Stamp, w.rec.Origin, w.rec.Kind, w.fill, n.r.state.seq)
 	s.wrote(n, w)
 }
 

@@ -87,7 +87,7 @@ func (s *sim) depart() {
 		now, val := s.now(ghost), s.value()
 		s.change(key)
 		s.commit(ghost, key, simWrite{at: s.t}, func() { _ = ghost.r.Set(now, key, val, 0) })
-		dot := rigDot{ghost.r.Origin, ghost.r.seq}
+		dot := rigDot{ghost.r.state.Origin, ghost.r.state.seq}
 		frame := wire.AppendDelta(nil, dot.origin, dot.seq, []delta.Record{s.oracle.dots[dot].rec})
 		first := s.rng.IntN(s.c.nodes)
 		for i := range 1 + s.rng.IntN(s.c.nodes) {
@@ -118,7 +118,7 @@ func (s *sim) ahead(n *simNode, w *simWrite, now delta.Instant) (before bool) {
 			return true
 		}
 	}
-	n.oracle.ahead = append(n.oracle.ahead, simAhead{*w, n.r.latest(now)})
+	n.oracle.ahead = append(n.oracle.ahead, simAhead{*w, n.r.state.latest(now)})
 	return false
 }
 
@@ -144,12 +144,12 @@ func (s *sim) checkStamps(n *simNode, wall int64) {
 	if s.c.glitches == 0 {
 		return
 	}
-	latest := n.r.latest(delta.Instant{Wall: wall})
-	if n.r.vector.Horizon.Stamp > latest {
-		s.fail("n%d's horizon is %d s ahead", n.id, (delta.StampWall(n.r.vector.Horizon.Stamp)-wall)/1000)
+	latest := n.r.state.latest(delta.Instant{Wall: wall})
+	if n.r.state.vector.Horizon.Stamp > latest {
+		s.fail("n%d's horizon is %d s ahead", n.id, (delta.StampWall(n.r.state.vector.Horizon.Stamp)-wall)/1000)
 	}
-	for o, set := range n.r.vector.Origins {
-		if set.Newest > latest && o != n.r.Origin {
+	for o, set := range n.r.state.vector.Origins {
+		if set.Newest > latest && o != n.r.state.Origin {
 			s.fail("n%d: the newest stamp of %x is %d s ahead", n.id, o, (delta.StampWall(set.Newest)-wall)/1000)
 		}
 	}
@@ -160,7 +160,7 @@ func (s *sim) checkStamps(n *simNode, wall int64) {
 func (s *sim) ready() {
 	unready := func() string {
 		for _, n := range s.nodes {
-			if !n.r.ready.synced {
+			if !n.r.standing.ready.synced {
 				return n.r.Unsynced(s.now(n))
 			}
 		}

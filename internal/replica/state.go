@@ -11,9 +11,10 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// A state is what a node holds and what it has processed: the store, and beside it the version vector, the
-// log and the touches, which say what that stands for. It keeps COVER, see docs/design.md: the vector
-// never covers a dot that the store doesn't have yet. It knows nothing of other nodes, and isn't locked.
+// A state is what a node holds and what it has processed: the store, and beside it the version vector,
+// the log and the touches, which say what that stands for. It keeps COVER, see docs/design.md: the
+// vector never covers a dot that the store doesn't have yet. It knows nothing of other nodes, and isn't
+// locked.
 type state struct {
 	Origin  uint64
 	local   bool  // no other node will ever be: nothing is logged
@@ -74,24 +75,29 @@ func (s *state) replace(now delta.Instant, rec *delta.Record, at store.Place) bo
 	return true
 }
 
-// makeRoom evicts a part of what a large record needs, and reports whether more is needed: with MaxBytes a
-// value may take the place of thousands of entries, and others want the lock meanwhile. What was looked
-// up before must be looked up again.
+// makeRoom evicts a part of what a large record needs, and reports whether more is needed: with
+// MaxBytes a value may take the place of thousands of entries, and others want the lock meanwhile. What
+// was looked up before must be looked up again.
 func (s *state) makeRoom(now delta.Instant, rec *delta.Record) (more bool) {
-	if !s.Store.CountsBytes() || rec.Version != (delta.Version{}) && !s.Store.Admits(rec.Key, rec.Version) {
-		return false // it takes no more than one place, or none
+	if !s.Store.CountsBytes() {
+		return false // it takes one place, at most
+	}
+	if rec.Version != (delta.Version{}) && !s.Store.Admits(rec.Key, rec.Version) {
+		return false // it takes none
 	}
 	return s.Store.EvictFor(now, rec, evictBatch)
 }
 
 // makeRoomToKeep is makeRoom for a provisional value.
-func (s *state) makeRoomToKeep(now delta.Instant, rec *delta.Record, f *store.OpenFill, beside bool) (more bool) {
+func (s *state) makeRoomToKeep(
+	now delta.Instant, rec *delta.Record, f *store.OpenFill, beside bool,
+) (more bool) {
 	return s.Store.Fills.Wants(now, rec, f, beside) &&
 		s.Store.Fills.EvictFor(now, rec, evictBatch)
 }
 
-// applyLocal commits a local write, which has its version: the vector must never cover a dot that the store
-// doesn't have yet.
+// applyLocal commits a local write, which has its version: the vector must never cover a dot that the
+// store doesn't have yet.
 func (s *state) applyLocal(now delta.Instant, rec *delta.Record, at store.Place) {
 	s.Store.ApplyAt(now, rec, true, at)
 	s.seq++
@@ -146,7 +152,8 @@ func (s *state) recordOf(slot dots.LogSlot) delta.Record {
 	return delta.Record{Version: slot.Version, Kind: delta.KindClear}
 }
 
-// duplicate reports whether a dot was processed before, or is one of this node's own, and counts it then.
+// duplicate reports whether a dot was processed before, or is one of this node's own, and counts it
+// then.
 func (s *state) duplicate(d delta.Dot) bool {
 	if d.Origin != s.Origin && !s.vector.Get(d.Origin).Has(d.Seq) {
 		return false
@@ -157,7 +164,9 @@ func (s *state) duplicate(d delta.Dot) bool {
 
 // process applies a record whose dot is new, and logs and covers that, whatever becomes of the record.
 // newest is what the sender says of the origin, 0 if it doesn't: the greatest stamp of its writes.
-func (s *state) process(now delta.Instant, d delta.Dot, newest uint64, rec *delta.Record, at store.Place) (o processed) {
+func (s *state) process(
+	now delta.Instant, d delta.Dot, newest uint64, rec *delta.Record, at store.Place,
+) processed {
 	if !s.vector.Admits(d.Origin, d.Seq, max(rec.Stamp, newest)) {
 		s.counts.DroppedIntervals++
 		s.giveUp(now, rec)
@@ -273,4 +282,28 @@ func (s *state) answerable(m *dots.OriginDots) (flags uint64) {
 		}
 	}
 	return flags
+}
+
+// touch notes a write of a key, or a Clear, that has been processed; it has no dot if the context
+// doesn't cover it. In the store it was noted with the write itself.
+func (s *state) touch(now delta.Instant, rec *delta.Record, bucket int, d delta.Dot) {
+	if rec.Kind == delta.KindClear {
+		s.touchAll(now, d)
+		return
+	}
+	if s.local {
+		s.touches.Note(bucket, now.Mono)
+	} else {
+		s.touches.Add(&s.touches.Heads[bucket], d, now.Mono)
+	}
+	s.changed(rec.Key, rec.Kind)
+}
+
+// touchAll is touch for what may be a write of any key: a Clear, or a context that is adopted.
+func (s *state) touchAll(now delta.Instant, d delta.Dot) {
+	s.touches.All = max(s.touches.All, now.Mono)
+	if !s.local {
+		s.touches.Add(&s.touches.Clears, d, now.Mono)
+	}
+	s.changed("", delta.KindClear)
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// The fence: what decides whether what a fill has read can be older than a write that was processed here.
+// The fence: what decides whether what a fill has read can be older than a write that was processed
+// here.
 
 // fillStamp is the stamp of a fill that begins now: older than every write that any node issues from
 // now on, or has issued within settle, as long as clocks differ by no more than maxSkew. The extra

@@ -7,9 +7,40 @@ import (
 // Peer are figures about a directly connected node.
 type Peer struct {
 	ID     uint64        // its PeerID
-	Lag    time.Duration // age of the newest write of it that this node has, by this node's clock; -1 if there is none
+	Lag    time.Duration // age of its newest write here, by this node's clock; -1: there is none
 	Silent time.Duration // since something came from it
 	Synced bool          // it says that it is
 	Behind bool          // it has something that this node lacks
-	Late   time.Duration // for how long a write of it has been lacking here, as far as is known; 0 if none has
+	Late   time.Duration // for how long a write of it is known to be lacking here; 0: none is
 }
+
+// Gauges are figures about a replica as it is now.
+type Gauges struct {
+	Origins, LogRecords, Outbox, Serving int
+	Syncing, Synced                      bool
+	SyncedFrom                           uint64
+	Peers                                []Peer
+}
+
+// Counts are the counters of a replica and its parts.
+type Counts struct {
+	frameCounts
+	writeCounts
+	fillCounts
+	leaseCounts
+	deltaCounts
+	pingerCounts
+	pingCounts
+	repairCounts
+	answerCounts
+	stateCounts
+	outgoingCounts
+	syncServerCounts
+	syncClientCounts
+}
+
+// frameCounts count frames that were dropped.
+type frameCounts struct{ Malformed, Unsupported uint64 }
+
+// leaseCounts count leases that this node has granted, and that it has missed.
+type leaseCounts struct{ LeasesGranted, LeasesMissed uint64 }

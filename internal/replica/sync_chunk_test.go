@@ -37,9 +37,9 @@ func TestSyncChunksFit(t *testing.T) {
 			s.RaiseFloor(b, delta.MaxStamp)
 		}
 
-		out := &syncOut{
-			session: math.MaxUint64, most: rapid.SampledFrom([]int{1, delta.MaxRecordSize / 8, wire.MaxFrame}).Draw(t, "most"),
-			next: math.MaxUint64 - 100, head: wire.SyncChunk{Groups: 1},
+		out := &syncStream{
+			most: rapid.SampledFrom([]int{1, delta.MaxRecordSize / 8, wire.MaxFrame}).Draw(t, "most"),
+			next: math.MaxUint64 - 100, head: wire.SyncChunk{Session: math.MaxUint64, Groups: 1},
 		}
 		var got wire.SyncChunk
 		for last := false; !last; {
@@ -85,7 +85,7 @@ func TestWireContextFits(t *testing.T) {
 		all[i] = e
 	}
 	latest := dots.Horizon{Stamp: delta.StampOf(testkit.Wall - 1000), Print: 0x1234567890abcdef}
-	ping := wire.AppendPing(nil, wire.Ping{Id: math.MaxUint64, Origin: 1, Seq: math.MaxUint64, Wall: -1, Flags: math.MaxUint64, Entries: all, Rest: 1, Horizon: latest})
+	ping := wire.AppendPing(nil, wire.Ping{ID: math.MaxUint64, Origin: 1, Seq: math.MaxUint64, Wall: -1, Flags: math.MaxUint64, Entries: all, Rest: 1, Horizon: latest})
 	head := wire.AppendChunk(nil, &wire.SyncChunk{Session: math.MaxUint64, Flags: math.MaxUint64, Groups: 1, Entries: all, Horizon: latest})
 	p, err := wire.DecodePing(ping)
 	if err != nil {

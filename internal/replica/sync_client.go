@@ -17,7 +17,7 @@ type syncClient struct {
 	session    *syncIn
 	limit      time.Duration // of the next session
 	mark       uint8         // of the last session
-	vouching   bool          // see vouch
+	vouching   bool          // a vouching is under way
 	unvouched  bool          // something is held of a session that didn't end
 	failure    string        // of the last session
 	syncedFrom uint64        // PeerID of who sent the last full sync
@@ -32,7 +32,9 @@ type syncClientCounts struct {
 
 // choose returns a server for the next session: a neighbour that is synced, and as wanted. Nodes with
 // different origins begin with different ones.
-func (c *syncClient) choose(now delta.Instant, origin uint64, want func(*neighbour) bool) (peer uint64, ok bool) {
+func (c *syncClient) choose(
+	now delta.Instant, origin uint64, want func(*neighbour) bool,
+) (peer uint64, ok bool) {
 	if c.vouching {
 		return 0, false
 	}
@@ -99,8 +101,8 @@ func (c *syncClient) left(now delta.Instant, peer uint64) {
 	}
 }
 
-// joined tells that a node is connected: a full sync goes on when the other node is back. Another life of
-// it knows nothing of the session.
+// joined tells that a node is connected: a full sync goes on when the other node is back. Another life
+// of it knows nothing of the session.
 func (c *syncClient) joined(now delta.Instant, peer, origin uint64) {
 	in := c.session
 	switch {

@@ -29,7 +29,7 @@ type hostileRig struct {
 
 func newHostileRig(t *testing.T, edit func(*Config)) *hostileRig {
 	c := Config{
-		Id: 1, Origin: 101, MaxSkew: 500 * time.Millisecond, LogSize: 1024, SyncTimeout: time.Hour,
+		ID: 1, Origin: 101, MaxSkew: 500 * time.Millisecond, LogSize: 1024, SyncTimeout: time.Hour,
 		Wake: func() {}, Changed: func(string, delta.Kind) {},
 		Store: store.Config{MaxKeys: 1000, DeletionDelay: time.Hour},
 	}
@@ -52,17 +52,17 @@ func (h *hostileRig) pass(d time.Duration) {
 
 // sayHello has the peer say that it is synced.
 func (h *hostileRig) sayHello(hor dots.Horizon) {
-	if err := h.get(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingSynced, Horizon: hor})); err != nil {
+	if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingSynced, Horizon: hor})); err != nil {
 		h.Fatal(err)
 	}
 }
 
 // beSynced returns the session that the replica begins then.
 func (h *hostileRig) beSynced(hor dots.Horizon) uint64 {
-	if h.sayHello(hor); h.client.session == nil {
+	if h.sayHello(hor); h.repair.client.session == nil {
 		h.Fatal("no full sync begins")
 	}
-	return h.client.session.id
+	return h.repair.client.session.id
 }
 
 // What doesn't follow from the chunks before ends the session.
@@ -94,11 +94,11 @@ func TestSyncChunksThatMakeNoSense(t *testing.T) {
 				chunk.Session, chunk.Number = session, uint64(i)
 				err = h.get(wire.AppendChunk(nil, &chunk))
 			}
-			if c.ok && (err != nil || !h.ready.synced || h.client.counts.SyncsReceived != 1) {
-				t.Errorf("synced: %v, %v", h.ready.synced, err)
+			if c.ok && (err != nil || !h.standing.ready.synced || h.repair.client.counts.SyncsReceived != 1) {
+				t.Errorf("synced: %v, %v", h.standing.ready.synced, err)
 			}
-			if !c.ok && (!errors.Is(err, wire.ErrMalformed) || h.ready.synced || h.client.counts.SyncsFailed != 1) {
-				t.Errorf("synced: %v, %d failed, %v", h.ready.synced, h.client.counts.SyncsFailed, err)
+			if !c.ok && (!errors.Is(err, wire.ErrMalformed) || h.standing.ready.synced || h.repair.client.counts.SyncsFailed != 1) {
+				t.Errorf("synced: %v, %d failed, %v", h.standing.ready.synced, h.repair.client.counts.SyncsFailed, err)
 			}
 		})
 	}
@@ -124,14 +124,14 @@ func TestSyncStreamedKeysAreBounded(t *testing.T) {
 		t.Errorf("200 keys of 512 KiB, 10 of which are held, take %d KiB", grown>>10)
 	}
 
-	h.client.session.records = syncGroup // and all the same key, for ever
+	h.repair.client.session.records = syncGroup // and all the same key, for ever
 	for i := range 2 {
-		if h.client.session == nil || h.client.session.id != session {
+		if h.repair.client.session == nil || h.repair.client.session.id != session {
 			t.Fatalf("given up after %d chunks", i)
 		}
 		_ = h.get(wire.AppendChunk(nil, &wire.SyncChunk{Session: session, Number: uint64(201 + i), Records: []delta.Record{{Key: key, Version: delta.Version{Stamp: delta.StampOf(testkit.Wall), Origin: hostileOrigin}}}}))
 	}
-	if h.client.counts.SyncsFailed != 1 {
+	if h.repair.client.counts.SyncsFailed != 1 {
 		t.Error("a group has no end")
 	}
 }
@@ -148,7 +148,7 @@ func TestSyncPatience(t *testing.T) {
 	}
 	for _, patience := range []time.Duration{syncPatience, 2 * syncPatience} {
 		session, began := next(), h.now.Mono
-		for n := uint64(0); h.client.session != nil && h.client.session.id == session; n++ {
+		for n := uint64(0); h.repair.client.session != nil && h.repair.client.session.id == session; n++ {
 			c := wire.SyncChunk{Session: session, Number: n, Groups: 1}
 			if n > 0 {
 				c.Records = []delta.Record{{Key: fmt.Sprint(n), Version: delta.Version{Stamp: delta.StampOf(testkit.Wall), Origin: hostileOrigin}}}
@@ -171,8 +171,8 @@ func TestSyncPatience(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !h.ready.synced || h.client.limit != syncPatience {
-		t.Errorf("synced: %v, patience %v", h.ready.synced, h.client.limit)
+	if !h.standing.ready.synced || h.repair.client.limit != syncPatience {
+		t.Errorf("synced: %v, patience %v", h.standing.ready.synced, h.repair.client.limit)
 	}
 }
 
@@ -205,23 +205,23 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if s := h.vector.Get(5); !h.ready.synced || h.vector.Horizon.Stamp != c.horizon || s.Newest != c.newest {
-				t.Errorf("synced: %v, horizon %+v, %+v", h.ready.synced, h.vector.Horizon, s)
+			if s := h.state.vector.Get(5); !h.standing.ready.synced || h.state.vector.Horizon.Stamp != c.horizon || s.Newest != c.newest {
+				t.Errorf("synced: %v, horizon %+v, %+v", h.standing.ready.synced, h.state.vector.Horizon, s)
 			}
 		})
 	}
 	t.Run("ping", func(t *testing.T) {
 		h := newHostileRig(t, func(c *Config) { c.First = true })
-		print := h.vector.PrintUpTo(delta.MaxStamp)
+		print := h.state.vector.PrintUpTo(delta.MaxStamp)
 		for _, hor := range []dots.Horizon{{Stamp: delta.MaxStamp, Print: print}, {Stamp: delta.MaxStamp, Print: print + 1}, {Stamp: late, Print: print}} {
-			if err := h.get(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingSynced, Horizon: hor})); err != nil {
+			if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingSynced, Horizon: hor})); err != nil {
 				t.Fatal(err)
 			}
-			if err := h.get(wire.AppendPong(nil, wire.Pong{Id: 1, Origin: hostileOrigin, Horizon: hor})); err != nil {
+			if err := h.get(wire.AppendPong(nil, wire.Pong{ID: 1, Origin: hostileOrigin, Horizon: hor})); err != nil {
 				t.Fatal(err)
 			}
-			if h.vector.Horizon != (dots.Horizon{}) || h.neighbours.byID[hostilePeer].diverged || h.client.session != nil {
-				t.Errorf("%+v: horizon %+v, apart: %v", hor, h.vector.Horizon, h.neighbours.byID[hostilePeer].diverged)
+			if h.state.vector.Horizon != (dots.Horizon{}) || h.neighbours.byID[hostilePeer].diverged || h.repair.client.session != nil {
+				t.Errorf("%+v: horizon %+v, apart: %v", hor, h.state.vector.Horizon, h.neighbours.byID[hostilePeer].diverged)
 			}
 		}
 	})
@@ -263,13 +263,13 @@ func TestPullOfAHugeContext(t *testing.T) {
 	h := newHostileRig(t, func(c *Config) { c.First = true })
 	for i, seq := range []uint64{3, 1 << 40, 1<<62 - 1} {
 		rec := delta.Record{Key: fmt.Sprint(i), Kind: delta.KindTombstone, Version: delta.Version{Stamp: delta.StampOf(testkit.Wall) + uint64(i), Origin: 5}}
-		h.log.Put(5, seq, &rec)
+		h.state.log.Put(5, seq, &rec)
 	}
-	h.vector.Origins[5] = &dots.Set{Covered: 1 << 62, Settled: 1 << 62, Newest: delta.MaxStamp}
-	if err := h.get(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll})); err != nil {
+	h.state.vector.Origins[5] = &dots.Set{Covered: 1 << 62, Settled: 1 << 62, Newest: delta.MaxStamp}
+	if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll})); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.get(wire.AppendPing(nil, wire.Ping{Id: 2, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingPull})); err != nil {
+	if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 2, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingAll | wire.PingPull})); err != nil {
 		t.Fatal(err)
 	}
 	var got []uint64

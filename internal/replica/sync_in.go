@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
@@ -54,90 +53,6 @@ type syncIn struct {
 	bytes                  uint64
 }
 
-// startSync asks one of the neighbours for a full sync. They must be synced, and as wanted.
-func (r *Replica) startSync(now delta.Instant, want func(*neighbour) bool) bool {
-	peer, ok := r.client.choose(now, r.Origin, want)
-	if ok {
-		r.client.start(now, peer, r.nonce())
-	}
-	return ok
-}
-
-// receiveChunk applies a chunk, a batch per lock, and acknowledges it. The last one ends the session.
-func (r *Replica) receiveChunk(now delta.Instant, from uint64, c *wire.SyncChunk, recs wire.ChunkReader, size int) error {
-	in, err := r.applyChunk(now, from, c, recs, size)
-	if in != nil && c.Flags&wire.ChunkLast != 0 && c.Number > 0 {
-		r.endSync(now, in)
-	}
-	return err
-}
-
-// applyChunk returns the session, if the chunk belongs to it and it goes on.
-func (r *Replica) applyChunk(
-	now delta.Instant, from uint64, c *wire.SyncChunk, recs wire.ChunkReader, size int,
-) (*syncIn, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p := r.neighbours.byID[from]; p != nil {
-		p.heard = now.Mono
-	}
-	in := r.client.expected(now, from, c)
-	if in == nil {
-		return nil, nil
-	}
-	in.bytes += uint64(size)
-	if c.Number == 0 {
-		in.head, recs = *c, wire.ChunkReader{}
-	} else if !in.expects(c) {
-		r.client.abort(now, "its chunks make no sense")
-		return nil, fmt.Errorf("%w: group %d of a sync instead of %d", wire.ErrMalformed, c.Group, in.group)
-	}
-	in.applying = true
-	var rec delta.Record
-	for n, bytes := 1, 0; r.client.session == in && recs.Next(&rec); n++ {
-		rec.Mark = in.mark
-		r.client.unvouched = true
-		for r.makeRoom(now, &rec) {
-			r.mu.Unlock()
-			r.mu.Lock()
-		}
-		if r.client.session != in {
-			break // it was given up while the lock was free
-		}
-		r.client.counts.RecordsSynced++
-		in.apply(now, &r.state, &rec)
-		if bytes += len(rec.Key) + len(rec.Val); n == ApplyBatch || bytes >= ApplyBytes {
-			n, bytes = 0, 0
-			r.mu.Unlock() // others want it
-			r.mu.Lock()
-		}
-	}
-	ends := c.Number > 0 && c.Flags&wire.ChunkDone != 0
-	if r.client.session == in && ends && in.applyFloors(now, &r.state, c) {
-		r.mu.Unlock()
-		dropped := r.Store.Sync.DropUnstreamed(int(in.head.Groups), int(c.Group), in.streamed, c.Floors)
-		for _, key := range dropped {
-			r.changed(key, delta.KindForget)
-		}
-		r.mu.Lock()
-		in.nextGroup()
-	}
-	in.applying = false
-	if r.client.session != in {
-		return nil, nil
-	}
-	if in.spoiled {
-		r.client.abort(now, "some of its writes are stamped too far ahead of this node's clock")
-		return nil, nil
-	}
-	in.next++
-	r.client.ask(now, 0)
-	// No other session until the marks of this one are gone.
-	in.ended = c.Flags&wire.ChunkLast != 0 && c.Number > 0
-	in.applying = in.ended
-	return in, nil
-}
-
 // apply applies a record that was streamed. It has no dot.
 func (in *syncIn) apply(now delta.Instant, s *state, rec *delta.Record) {
 	if !s.apply(now, rec, s.Store.PlaceOf(rec.Key), delta.Dot{}) {
@@ -147,8 +62,8 @@ func (in *syncIn) apply(now delta.Instant, s *state, rec *delta.Record) {
 	in.records++
 }
 
-// applyFloors applies Clear and the floors of a group that is complete: from now on nothing older comes in
-// again. It reports whether none of them comes from the future.
+// applyFloors applies Clear and the floors of a group that is complete: from now on nothing older comes
+// in again. It reports whether none of them comes from the future.
 func (in *syncIn) applyFloors(now delta.Instant, s *state, c *wire.SyncChunk) bool {
 	for _, f := range c.Floors {
 		if s.future(now, f.Stamp) {
@@ -156,7 +71,8 @@ func (in *syncIn) applyFloors(now delta.Instant, s *state, c *wire.SyncChunk) bo
 		}
 	}
 	newer := s.Store.ClearVersion().Less(c.Clear)
-	if in.spoiled || newer && !s.apply(now, &delta.Record{Kind: delta.KindClear, Version: c.Clear}, store.Place{}, delta.Dot{}) {
+	wipe := &delta.Record{Kind: delta.KindClear, Version: c.Clear}
+	if in.spoiled || newer && !s.apply(now, wipe, store.Place{}, delta.Dot{}) {
 		in.spoiled = true
 		return false
 	}
@@ -186,43 +102,4 @@ func (in *syncIn) nextGroup() {
 	in.streamed = store.NewKeySet() // to clear a large one takes long
 	in.records = 0
 	in.group++
-}
-
-// endSync adopts the server's vector, as it was when the session began: for each of its
-// dots, what was streamed is as new, or the floors and Clear stand for it.
-func (r *Replica) endSync(now delta.Instant, in *syncIn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.client.session != in {
-		return // the other node has restarted at this moment
-	}
-	a := r.vector.Adopt(in.head.Entries, in.head.Horizon, r.latest(now), r.neighbours.claimed())
-	for a.Step(r.stepWork) {
-		r.letOthers()
-	}
-	r.state.counts.DroppedIntervals += uint64(a.Dropped)
-	r.state.counts.DroppedOrigins += uint64(r.vector.Trim())
-	if a.Unique {
-		r.skipSeq(now)
-	}
-	r.Store.TouchAll()
-	r.touchAll(now, delta.Dot{})
-	r.ready.synced = true
-	r.client.adopted(now, in)
-	r.out.notice(SyncNotice{From: in.peer, Keys: r.Store.Len(), Took: now.Mono - in.began})
-	r.mu.Unlock()
-	for _, key := range r.Store.Sync.Vouch(in.mark) {
-		r.changed(key, delta.KindForget)
-	}
-	r.mu.Lock()
-	r.client.end(in)
-	r.askAgain(now, anyone)
-	r.noteComplete(now) // where nobody is left to be asked
-}
-
-// skipSeq has a seq used up for nothing, see state.skip. The outbox is emptied, as its dots must be
-// consecutive; the log has them.
-func (r *Replica) skipSeq(now delta.Instant) {
-	r.skip(now)
-	r.out.dropBroadcasts()
 }

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
@@ -11,19 +12,19 @@ import (
 
 // A syncServer serves full syncs to neighbours.
 type syncServer struct {
+	mu         *lock
+	state      *state
+	neighbours *neighbours
+	standing   *standing
+	writes     *localWrites
+	out        *outgoing
+
 	sessions   map[uint64]*syncOut // by the PeerID of the requester
 	chunkBytes int
 	counts     syncServerCounts
 }
 
 type syncServerCounts struct{ SyncsServed, SyncBytesOut uint64 }
-
-func newSyncServer(chunkBytes int) syncServer {
-	return syncServer{
-		sessions:   map[uint64]*syncOut{},
-		chunkBytes: cmp.Or(chunkBytes, defaultChunkBytes),
-	}
-}
 
 // joined tells that a node is connected: another life of a requester knows nothing of its session.
 func (s *syncServer) joined(peer, origin uint64) {
@@ -41,16 +42,16 @@ func (s *syncServer) moved(peer uint64, at time.Duration) {
 
 // begin begins a session, in the place of the one that the requester had. What is true of the whole is
 // what is true now.
-func (s *syncServer) begin(now delta.Instant, peer, origin, session uint64, of *state) {
-	entries, _ := of.vector.List(dots.LongAgo)
+func (s *syncServer) begin(now delta.Instant, peer, origin, session uint64) {
+	entries, _ := s.state.vector.List(dots.LongAgo)
 	s.sessions[peer] = &syncOut{origin: origin,
-		session: session, most: s.chunkBytes, moved: now.Mono,
-		head: wire.SyncChunk{
+		session: session, moved: now.Mono,
+		stream: syncStream{most: s.chunkBytes, head: wire.SyncChunk{
 			Session: session,
-			Groups:  uint64(of.Store.Sync.Groups()),
+			Groups:  uint64(s.state.Store.Sync.Groups()),
 			Entries: entries,
-			Horizon: of.vector.Horizon,
-		},
+			Horizon: s.state.vector.Horizon,
+		}},
 	}
 }
 
@@ -71,10 +72,10 @@ func (s *syncServer) end(peer uint64) {
 
 // busy reports whether it can't serve one more, of those that are connected. Who isn't may come back, or
 // not.
-func (s *syncServer) busy(to uint64, near *neighbours) bool {
+func (s *syncServer) busy(to uint64) bool {
 	n := 0
 	for id := range s.sessions {
-		if id != to && near.byID[id] != nil {
+		if id != to && s.neighbours.byID[id] != nil {
 			n++
 		}
 	}
@@ -82,10 +83,10 @@ func (s *syncServer) busy(to uint64, near *neighbours) bool {
 }
 
 // dropAbsent forgets sessions of nodes that have left, if there are too many: they come and go.
-func (s *syncServer) dropAbsent(near *neighbours) {
+func (s *syncServer) dropAbsent() {
 	oldest, absent := uint64(0), 0
 	for id, out := range s.sessions {
-		if near.byID[id] != nil {
+		if s.neighbours.byID[id] != nil {
 			continue
 		}
 		absent++
@@ -110,4 +111,78 @@ func (s *syncServer) tick(now delta.Instant) (again bool) {
 		}
 	}
 	return again
+}
+
+// receiveAsk begins a session, or goes on with it.
+func (s *syncServer) receiveAsk(now delta.Instant, from uint64, a wire.SyncAsk) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.neighbours.byID[from]
+	if p == nil {
+		return
+	}
+	p.heard = now.Mono
+	out := s.session(from, a.Session)
+	switch {
+	case a.Flags&wire.AskCancel != 0:
+		if out != nil {
+			delete(s.sessions, from)
+		}
+		return
+	case out == nil && (a.Next != 0 || now.Mono < p.began+syncApart || !s.canServe(now, from)):
+		no := wire.SyncChunk{Session: a.Session, Flags: wire.ChunkRefused}
+		if s.standing.whole(now) && !s.writes.closed {
+			no.Flags |= wire.ChunkBusy
+		}
+		s.out.send(message{To: from, Frame: wire.AppendChunk(nil, &no)})
+		return
+	case out == nil:
+		p.began = now.Mono
+		s.begin(now, from, p.origin, a.Session)
+		out = s.sessions[from]
+	}
+	if out.acknowledge(now, a.Next); out.done() {
+		s.end(from)
+		return
+	}
+	out.again = out.again || a.Flags&wire.AskAgain != 0
+	out.gap = out.gap || a.Flags&wire.AskGap != 0
+	s.out.wake()
+}
+
+// canServe reports whether a full sync of this node's state would make another one complete.
+func (s *syncServer) canServe(now delta.Instant, to uint64) bool {
+	return s.standing.whole(now) && !s.writes.closed && !s.busy(to)
+}
+
+// serve makes at most one chunk for each session, so that what is written here doesn't wait
+// long. Flush calls it.
+func (s *syncServer) serve(now delta.Instant, sends []message) []message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Clone(s.neighbours.ids) {
+		out := s.sessions[id]
+		if out == nil {
+			continue
+		}
+		for _, frame := range out.repeat(now) {
+			sends = append(sends, message{To: id, Frame: frame, Bulk: true})
+		}
+		if out.made || out.full() {
+			continue
+		}
+		s.mu.Unlock()
+		frame, last := out.stream.chunk(s.state.Store)
+		s.mu.Lock()
+		if frame == nil { // it goes on looking
+			s.out.wake()
+			continue
+		}
+		out.add(now, frame, last)
+		sends = append(sends, message{To: id, Frame: frame, Bulk: true})
+		if !last && !out.full() && s.sessions[id] == out {
+			s.out.wake()
+		}
+	}
+	return sends
 }

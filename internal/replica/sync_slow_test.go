@@ -37,7 +37,7 @@ func TestSyncOverASlowLine(t *testing.T) {
 			return true
 		}
 		seconds := 0
-		for ; !r.ready.synced && seconds < 300; seconds++ {
+		for ; !r.standing.ready.synced && seconds < 300; seconds++ {
 			for on += rate; len(line) > 0 && on >= len(line[0].frame); line = line[1:] {
 				on -= len(line[0].frame)
 				w.queue = append(w.queue, line[0])
@@ -51,8 +51,8 @@ func TestSyncOverASlowLine(t *testing.T) {
 				t.Fatalf("%d B/s: cut: %v %v", rate, w.nodes[1].out.cuts, r.out.cuts)
 			}
 		}
-		if !r.ready.synced || r.client.counts.SyncsReceived != 1 || r.client.counts.SyncsFailed != 0 || r.Store.Len() != 5000 {
-			t.Fatalf("%d B/s: synced %v with %d entries after %d s, %d syncs, %d failed", rate, r.ready.synced, r.Store.Len(), seconds, r.client.counts.SyncsReceived, r.client.counts.SyncsFailed)
+		if !r.standing.ready.synced || r.repair.client.counts.SyncsReceived != 1 || r.repair.client.counts.SyncsFailed != 0 || r.Store.Len() != 5000 {
+			t.Fatalf("%d B/s: synced %v with %d entries after %d s, %d syncs, %d failed", rate, r.standing.ready.synced, r.Store.Len(), seconds, r.repair.client.counts.SyncsReceived, r.repair.client.counts.SyncsFailed)
 		}
 		if payload := 5000 * 1004; sent > payload*5/4 {
 			t.Errorf("%d B/s: %d bytes sent for %d", rate, sent, payload)
@@ -100,7 +100,7 @@ func TestSyncAfterAClockWasSetBack(t *testing.T) {
 		w.connect(id, 4)
 	}
 	w.pass(5 * time.Second)
-	if !joiner.ready.synced || joiner.Store.Len() != 300 {
+	if !joiner.standing.ready.synced || joiner.Store.Len() != 300 {
 		t.Errorf("the joiner has %d entries: %s", joiner.Store.Len(), joiner.Unsynced(w.now))
 	}
 	w.now.Wall += time.Hour.Milliseconds() // its time has come

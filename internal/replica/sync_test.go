@@ -36,7 +36,7 @@ func newNetwork(t *testing.T) *network {
 // add makes a node; one that is first is synced at once.
 func (w *network) add(id uint64, first bool, edit ...func(*Config)) *Replica {
 	c := Config{
-		Id: id, Origin: 100 + id, MaxSkew: 500 * time.Millisecond, LogSize: 1024, First: first, SyncTimeout: 10 * time.Second,
+		ID: id, Origin: 100 + id, MaxSkew: 500 * time.Millisecond, LogSize: 1024, First: first, SyncTimeout: 10 * time.Second,
 		Wake: func() {}, Changed: func(string, delta.Kind) {},
 		Store: store.Config{MaxKeys: 1000, DeletionDelay: time.Hour, GroupKeys: 4, MaxTombstones: 1 << 14, Seed: id},
 	}
@@ -44,14 +44,14 @@ func (w *network) add(id uint64, first bool, edit ...func(*Config)) *Replica {
 		e(&c)
 	}
 	r := New(c)
-	r.ready.aloneSince, r.ready.unsyncedSince = w.now.Mono, w.now.Mono
+	r.standing.ready.aloneSince, r.standing.ready.unsyncedSince = w.now.Mono, w.now.Mono
 	w.nodes[id] = r
 	return r
 }
 
 func (w *network) connect(a, b uint64) {
-	w.nodes[a].Joined(w.now, b, w.nodes[b].Origin)
-	w.nodes[b].Joined(w.now, a, w.nodes[a].Origin)
+	w.nodes[a].Joined(w.now, b, w.nodes[b].state.Origin)
+	w.nodes[b].Joined(w.now, a, w.nodes[a].state.Origin)
 }
 
 // kill takes a node away; what it has sent is lost.
@@ -168,7 +168,7 @@ func joining(t *testing.T) (w *network, r *Replica) {
 		w.step()
 	}
 	w.holds(3, "k00", "unique")
-	if r.ready.synced || r.client.session == nil {
+	if r.standing.ready.synced || r.repair.client.session == nil {
 		t.Fatal("the sync is over already")
 	}
 	return w, r
@@ -182,8 +182,8 @@ func TestSyncDropsWhatNobodyVouchesFor(t *testing.T) {
 	w.kill(1)
 	w.connect(2, 3)
 	w.pass(5 * time.Second)
-	if !r.ready.synced || r.client.unvouched || r.client.counts.SyncsReceived != 1 || r.client.counts.SyncsFailed != 1 {
-		t.Errorf("synced %v, unvouched %v, %d syncs, %d given up", r.ready.synced, r.client.unvouched, r.client.counts.SyncsReceived, r.client.counts.SyncsFailed)
+	if !r.standing.ready.synced || r.repair.client.unvouched || r.repair.client.counts.SyncsReceived != 1 || r.repair.client.counts.SyncsFailed != 1 {
+		t.Errorf("synced %v, unvouched %v, %d syncs, %d given up", r.standing.ready.synced, r.repair.client.unvouched, r.repair.client.counts.SyncsReceived, r.repair.client.counts.SyncsFailed)
 	}
 	w.holds(2, "k00", "two")
 	if held, ok := r.Store.Peek("k00"); ok && held.Val == "unique" {
@@ -198,7 +198,7 @@ func TestSyncDropsWhatNobodyVouchesFor(t *testing.T) {
 func TestSyncKeepsWhatADotVouchesFor(t *testing.T) {
 	w, r := joining(t)
 	held, _ := r.Store.Peek("k00")
-	frame := wire.AppendDelta(nil, 101, w.nodes[1].seq, []delta.Record{held})
+	frame := wire.AppendDelta(nil, 101, w.nodes[1].state.seq, []delta.Record{held})
 	w.kill(1)
 	testkit.Must(t, r.Receive(w.now, 1, frame))
 	w.connect(2, 3)
@@ -225,7 +225,7 @@ func TestSyncIgnoresOtherSessions(t *testing.T) {
 		t.Fatal("no chunk is under way")
 	}
 	r.mu.Lock()
-	r.client.abort(w.now, "the test wants it")
+	r.repair.client.abort(w.now, "the test wants it")
 	r.mu.Unlock()
 	w.now.Mono += syncShy
 	w.settle()
@@ -234,7 +234,7 @@ func TestSyncIgnoresOtherSessions(t *testing.T) {
 		testkit.Must(t, w.nodes[1].Delete(w.now, fmt.Sprintf("k%02d", i)))
 	}
 	r.mu.Lock()
-	r.advance(w.now)
+	r.repair.advance(w.now)
 	r.mu.Unlock()
 	for w.flush(); len(w.queue) > 0; w.flush() { // before every message
 		for _, frame := range old {
@@ -244,7 +244,7 @@ func TestSyncIgnoresOtherSessions(t *testing.T) {
 		w.queue = w.queue[1:]
 		testkit.Must(t, w.nodes[p.to].Receive(w.now, p.from, p.frame))
 	}
-	if !r.ready.synced {
+	if !r.standing.ready.synced {
 		t.Fatal("not synced")
 	}
 	for i := range 64 {
@@ -282,8 +282,8 @@ func TestSyncServesFewAtATime(t *testing.T) {
 		w.pass(time.Second)
 	}
 	for id := uint64(2); id < 2+joiners; id++ {
-		if r := w.nodes[id]; !r.ready.synced || r.Store.Len() != 300 || r.client.counts.SyncsReceived != 1 {
-			t.Errorf("node %d: synced %v with %d entries, %d syncs", id, r.ready.synced, r.Store.Len(), r.client.counts.SyncsReceived)
+		if r := w.nodes[id]; !r.standing.ready.synced || r.Store.Len() != 300 || r.repair.client.counts.SyncsReceived != 1 {
+			t.Errorf("node %d: synced %v with %d entries, %d syncs", id, r.standing.ready.synced, r.Store.Len(), r.repair.client.counts.SyncsReceived)
 		}
 	}
 	if len(server.server.sessions) > 0 {
@@ -315,9 +315,9 @@ func TestSyncOverALossyLine(t *testing.T) {
 		r := w.add(2, false)
 		w.connect(1, 2)
 		w.pass(2 * time.Minute)
-		if !r.ready.synced || r.Store.Len() != 200 || r.client.counts.SyncsReceived != 1 {
-			t.Errorf("seed %d: synced %v with %d entries, %d syncs, %d failed: %s", seed, r.ready.synced, r.Store.Len(),
-				r.client.counts.SyncsReceived, r.client.counts.SyncsFailed, r.client.failure)
+		if !r.standing.ready.synced || r.Store.Len() != 200 || r.repair.client.counts.SyncsReceived != 1 {
+			t.Errorf("seed %d: synced %v with %d entries, %d syncs, %d failed: %s", seed, r.standing.ready.synced, r.Store.Len(),
+				r.repair.client.counts.SyncsReceived, r.repair.client.counts.SyncsFailed, r.repair.client.failure)
 		}
 	}
 }
@@ -332,12 +332,12 @@ func TestSyncFromTheFuture(t *testing.T) {
 	r := w.add(2, false, func(c *Config) { c.SyncTimeout = time.Hour })
 	w.connect(1, 2)
 	w.pass(10 * time.Second)
-	if r.ready.synced || r.client.counts.SyncsFailed == 0 || r.Store.FloorOf(7) != 0 {
-		t.Errorf("synced %v, %d failed, floor %d", r.ready.synced, r.client.counts.SyncsFailed, r.Store.FloorOf(7))
+	if r.standing.ready.synced || r.repair.client.counts.SyncsFailed == 0 || r.Store.FloorOf(7) != 0 {
+		t.Errorf("synced %v, %d failed, floor %d", r.standing.ready.synced, r.repair.client.counts.SyncsFailed, r.Store.FloorOf(7))
 	}
 	w.holds(2, "k", "v")
 	w.pass(60 * time.Second) // the clocks catch up
-	if !r.ready.synced || r.Store.FloorOf(7) == 0 {
+	if !r.standing.ready.synced || r.Store.FloorOf(7) == 0 {
 		t.Errorf("still not synced: %s", r.Unsynced(w.now))
 	}
 }
@@ -349,16 +349,16 @@ func TestSyncTakesOverFromAStalledServer(t *testing.T) {
 	w.lost = func(from, _ uint64, frame []byte) bool { return from == 1 && frame[1] == wire.FrameChunk }
 	w.queue = nil
 	w.pass(SyncStall + 3*time.Second)
-	if !r.ready.synced || r.client.counts.SyncsReceived != 1 || r.client.counts.SyncsFailed == 0 || w.nodes[2].server.counts.SyncsServed != 1 {
+	if !r.standing.ready.synced || r.repair.client.counts.SyncsReceived != 1 || r.repair.client.counts.SyncsFailed == 0 || w.nodes[2].server.counts.SyncsServed != 1 {
 		t.Errorf("synced %v, %d syncs, %d given up, %d served by the other: %s",
-			r.ready.synced, r.client.counts.SyncsReceived, r.client.counts.SyncsFailed, w.nodes[2].server.counts.SyncsServed, r.Unsynced(w.now))
+			r.standing.ready.synced, r.repair.client.counts.SyncsReceived, r.repair.client.counts.SyncsFailed, w.nodes[2].server.counts.SyncsServed, r.Unsynced(w.now))
 	}
 }
 
 // Both sides stay usable, and what is written meanwhile isn't lost.
 func TestSyncUnderWrites(t *testing.T) {
 	w, r := joining(t)
-	for i := 0; !r.ready.synced; i++ {
+	for i := 0; !r.standing.ready.synced; i++ {
 		w.set(1, fmt.Sprintf("k%02d", i%64), fmt.Sprint("new", i))
 		w.set(3, fmt.Sprint("own", i), "v")
 		testkit.Must(t, w.nodes[1].Delete(w.now, fmt.Sprintf("k%02d", (i+32)%64)))
@@ -368,8 +368,8 @@ func TestSyncUnderWrites(t *testing.T) {
 		}
 	}
 	w.pass(5 * time.Second)
-	if r.client.counts.SyncsReceived != 1 || r.client.counts.SyncsFailed != 0 || w.nodes[1].client.counts.SyncsReceived != 0 {
-		t.Errorf("%d syncs, %d given up", r.client.counts.SyncsReceived, r.client.counts.SyncsFailed)
+	if r.repair.client.counts.SyncsReceived != 1 || r.repair.client.counts.SyncsFailed != 0 || w.nodes[1].repair.client.counts.SyncsReceived != 0 {
+		t.Errorf("%d syncs, %d given up", r.repair.client.counts.SyncsReceived, r.repair.client.counts.SyncsFailed)
 	}
 	for i := range 64 {
 		key := fmt.Sprintf("k%02d", i)

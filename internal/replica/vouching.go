@@ -4,8 +4,8 @@ import (
 	"github.com/iwanbk/bcache/internal/store"
 )
 
-// A vouching takes the marks of full syncs that didn't end from all that is held, in steps: others get the
-// lock in between, but no full sync begins meanwhile.
+// A vouching takes the marks of full syncs that didn't end from all that is held, in steps: others get
+// the lock in between, but no full sync begins meanwhile.
 type vouching struct {
 	store *store.Store
 	shard int // the next one

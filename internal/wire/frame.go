@@ -101,7 +101,7 @@ const (
 // A Ping tells the sender's clock and what it has processed, and asks how far the
 // receiver got: with the sender's writes, and with what the sender lacks.
 type Ping struct {
-	Id     uint64 // a nonce, repeated in the pong
+	ID     uint64 // a nonce, repeated in the pong
 	Origin uint64 // the sender's
 	Seq    uint64 // the last one that the sender issued; 0 = none yet
 	Wall   int64  // the sender's clock, Unix milliseconds
@@ -129,7 +129,7 @@ const (
 
 // A Pong answers a ping.
 type Pong struct {
-	Id     uint64 // the ping's
+	ID     uint64 // the ping's
 	Origin uint64 // the sender's, not the ping's
 
 	Seq uint64 // the last one that the sender issued
@@ -261,7 +261,7 @@ func RecordSize(rec *delta.Record) int {
 // AppendPing appends one whole frame to dst. The origin must not be 0.
 func AppendPing(dst []byte, p Ping) []byte {
 	dst = append(dst, Version, FramePing)
-	dst = AppendFixed64(dst, pingID, p.Id)
+	dst = AppendFixed64(dst, pingID, p.ID)
 	dst = AppendFixed64(dst, pingOrigin, p.Origin)
 	dst = AppendVarint(dst, pingSeq, p.Seq)
 	dst = AppendVarint(dst, pingWall, uint64(p.Wall))
@@ -315,7 +315,7 @@ func appendEntries(dst []byte, tag byte, entries []dots.Entry, newest bool) []by
 // greater than to.
 func AppendPong(dst []byte, p Pong) []byte {
 	dst = append(dst, Version, FramePong)
-	dst = AppendFixed64(dst, pongID, p.Id)
+	dst = AppendFixed64(dst, pongID, p.ID)
 	dst = AppendFixed64(dst, pongOrigin, p.Origin)
 	dst = AppendVarint(dst, pongFrom, p.From)
 	dst = AppendVarint(dst, pongTo, p.To)

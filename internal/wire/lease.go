@@ -39,7 +39,7 @@ const (
 
 // A LeaseMsg is about a lease of a key, from who wants it, or has it.
 type LeaseMsg struct {
-	Id    uint64 // a nonce of who asks: the same in all that is said about this fill
+	ID    uint64 // a nonce of who asks: the same in all that is said about this fill
 	Op    LeaseOpcode
 	Key   string
 	Stamp uint64 // up to which the sender takes no version, or with OpFilled, of what was written; 0 = none
@@ -67,7 +67,7 @@ const (
 
 // A TurnMsg answers, at once or later.
 type TurnMsg struct {
-	Id   uint64 // the LeaseMsg's
+	ID   uint64 // the LeaseMsg's
 	Op   TurnOpcode
 	Term uint64 // ms
 	Key  string // with TurnGranted: who doesn't want it any more has forgotten which it was
@@ -92,7 +92,7 @@ const (
 
 func AppendLease(dst []byte, m LeaseMsg) []byte {
 	dst = append(dst, Version, FrameLease)
-	dst = AppendFixed64(dst, leaseID, m.Id)
+	dst = AppendFixed64(dst, leaseID, m.ID)
 	dst = AppendVarint(dst, leaseOp, uint64(m.Op))
 	dst = appendString(dst, leaseKey, m.Key)
 	dst = AppendFixed64(dst, leaseStamp, m.Stamp)
@@ -117,7 +117,7 @@ func DecodeLease(frame []byte) (m LeaseMsg, err error) {
 		}
 		switch f.tag {
 		case leaseID:
-			m.Id = f.x
+			m.ID = f.x
 		case leaseOp:
 			m.Op = LeaseOpcode(f.x)
 		case leaseKey:
@@ -143,9 +143,9 @@ func DecodeLease(frame []byte) (m LeaseMsg, err error) {
 		}
 	}
 	switch {
-	case m.Id == 0 || m.Op == 0 || len(key) > MaxLeaseKey || m.Stamp > delta.MaxStamp || m.Term > MaxLeaseTerm:
+	case m.ID == 0 || m.Op == 0 || len(key) > MaxLeaseKey || m.Stamp > delta.MaxStamp || m.Term > MaxLeaseTerm:
 		return LeaseMsg{}, fmt.Errorf("%w: lease %d, op %d, a key of %d bytes, stamp %d, term %d",
-			ErrMalformed, m.Id, m.Op, len(key), m.Stamp, m.Term)
+			ErrMalformed, m.ID, m.Op, len(key), m.Stamp, m.Term)
 	case m.Op > maxLeaseOp:
 		return LeaseMsg{}, fmt.Errorf("%w: lease op %d", ErrUnsupported, m.Op)
 	}
@@ -155,7 +155,7 @@ func DecodeLease(frame []byte) (m LeaseMsg, err error) {
 
 func AppendTurn(dst []byte, m TurnMsg) []byte {
 	dst = append(dst, Version, FrameTurn)
-	dst = AppendFixed64(dst, turnID, m.Id)
+	dst = AppendFixed64(dst, turnID, m.ID)
 	dst = AppendVarint(dst, turnOp, uint64(m.Op))
 	dst = AppendVarint(dst, turnTerm, m.Term)
 	dst = appendString(dst, turnKey, m.Key)
@@ -186,7 +186,7 @@ func DecodeTurn(frame []byte) (m TurnMsg, err error) {
 		}
 		switch f.tag {
 		case turnID:
-			m.Id = f.x
+			m.ID = f.x
 		case turnOp:
 			m.Op = TurnOpcode(f.x)
 		case turnTerm:
@@ -208,8 +208,8 @@ func DecodeTurn(frame []byte) (m TurnMsg, err error) {
 		}
 	}
 	switch {
-	case m.Id == 0 || m.Op == 0 || len(key) > MaxLeaseKey || m.Term > MaxLeaseTerm:
-		return TurnMsg{}, fmt.Errorf("%w: turn %d, op %d, a key of %d bytes, term %d", ErrMalformed, m.Id, m.Op, len(key), m.Term)
+	case m.ID == 0 || m.Op == 0 || len(key) > MaxLeaseKey || m.Term > MaxLeaseTerm:
+		return TurnMsg{}, fmt.Errorf("%w: turn %d, op %d, a key of %d bytes, term %d", ErrMalformed, m.ID, m.Op, len(key), m.Term)
 	case m.Op > maxTurnOp:
 		return TurnMsg{}, fmt.Errorf("%w: turn op %d", ErrUnsupported, m.Op)
 	}

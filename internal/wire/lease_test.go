@@ -13,15 +13,15 @@ import (
 )
 
 var (
-	wireWant    = LeaseMsg{Id: 0x0123456789abcdef, Op: OpWantOld, Key: "user:\x00\xff", Stamp: delta.StampOf(testkit.Wall), Wall: testkit.Wall, Term: 10_000}
-	wireFilled  = LeaseMsg{Id: 7, Op: OpFilled, Key: "", Stamp: delta.MaxStamp, Wall: testkit.Wall + 60_000}
-	wireGranted = TurnMsg{Id: 0x0123456789abcdef, Op: TurnGranted, Term: MaxLeaseTerm, Key: "user:\x00\xff"}
-	wireAlone   = TurnMsg{Id: 7, Op: TurnAlone}
+	wireWant    = LeaseMsg{ID: 0x0123456789abcdef, Op: OpWantOld, Key: "user:\x00\xff", Stamp: delta.StampOf(testkit.Wall), Wall: testkit.Wall, Term: 10_000}
+	wireFilled  = LeaseMsg{ID: 7, Op: OpFilled, Key: "", Stamp: delta.MaxStamp, Wall: testkit.Wall + 60_000}
+	wireGranted = TurnMsg{ID: 0x0123456789abcdef, Op: TurnGranted, Term: MaxLeaseTerm, Key: "user:\x00\xff"}
+	wireAlone   = TurnMsg{ID: 7, Op: TurnAlone}
 
-	wireOffered  = LeaseMsg{Id: 7, Op: OpUncached, Key: "k", Offered: true}
-	wireLate     = LeaseMsg{Id: 7, Op: OpDeclined, Key: "k", Late: true}
-	wireOnOffer  = TurnMsg{Id: 7, Op: TurnFilled, Offered: true}
-	wireNoLeases = TurnMsg{Id: 7, Op: TurnAlone, Full: true}
+	wireOffered  = LeaseMsg{ID: 7, Op: OpUncached, Key: "k", Offered: true}
+	wireLate     = LeaseMsg{ID: 7, Op: OpDeclined, Key: "k", Late: true}
+	wireOnOffer  = TurnMsg{ID: 7, Op: TurnFilled, Offered: true}
+	wireNoLeases = TurnMsg{ID: 7, Op: TurnAlone, Full: true}
 )
 
 func TestWireLeaseRefused(t *testing.T) {
@@ -45,10 +45,10 @@ func TestWireLeaseRefused(t *testing.T) {
 		"op of later":         {wireFrame(FrameLease, wireFix(1, 1), wireAny(2, u(int(maxLeaseOp)+1))), ErrUnsupported},
 		"op, most":            {wireFrame(FrameLease, wireFix(1, 1), wireAny(2, u(int(maxLeaseOp)))), nil},
 		"op 2^64-1":           {wireFrame(FrameLease, wireFix(1, 1), wireAny(2, uint64(math.MaxUint64))), ErrUnsupported},
-		"long key":            {AppendLease(nil, LeaseMsg{Id: 1, Op: OpWant, Key: long}), ErrMalformed},
-		"longest key":         {AppendLease(nil, LeaseMsg{Id: 1, Op: OpWant, Key: long[1:]}), nil},
-		"stamp":               {AppendLease(nil, LeaseMsg{Id: 1, Op: OpWant, Stamp: delta.MaxStamp + 1}), ErrMalformed},
-		"term":                {AppendLease(nil, LeaseMsg{Id: 1, Op: OpWant, Term: MaxLeaseTerm + 1}), ErrMalformed},
+		"long key":            {AppendLease(nil, LeaseMsg{ID: 1, Op: OpWant, Key: long}), ErrMalformed},
+		"longest key":         {AppendLease(nil, LeaseMsg{ID: 1, Op: OpWant, Key: long[1:]}), nil},
+		"stamp":               {AppendLease(nil, LeaseMsg{ID: 1, Op: OpWant, Stamp: delta.MaxStamp + 1}), ErrMalformed},
+		"term":                {AppendLease(nil, LeaseMsg{ID: 1, Op: OpWant, Term: MaxLeaseTerm + 1}), ErrMalformed},
 		"turn":                {turn, ErrMalformed}, // where a lease is expected
 		"turn, truncated":     {turn[:len(turn)-1], ErrMalformed},
 		"turn, field 5":       {slices.Concat(turn, wireAny(5, "")), ErrUnsupported},
@@ -57,8 +57,8 @@ func TestWireLeaseRefused(t *testing.T) {
 		"turn, no op":         {wireFrame(FrameTurn, wireFix(1, 1)), ErrMalformed},
 		"turn, op of later":   {wireFrame(FrameTurn, wireFix(1, 1), wireAny(2, u(int(maxTurnOp)+1))), ErrUnsupported},
 		"turn, op, most":      {wireFrame(FrameTurn, wireFix(1, 1), wireAny(2, u(int(maxTurnOp)))), nil},
-		"turn, long key":      {AppendTurn(nil, TurnMsg{Id: 1, Op: TurnGranted, Key: long}), ErrMalformed},
-		"turn, term":          {AppendTurn(nil, TurnMsg{Id: 1, Op: TurnGranted, Term: MaxLeaseTerm + 1}), ErrMalformed},
+		"turn, long key":      {AppendTurn(nil, TurnMsg{ID: 1, Op: TurnGranted, Key: long}), ErrMalformed},
+		"turn, term":          {AppendTurn(nil, TurnMsg{ID: 1, Op: TurnGranted, Term: MaxLeaseTerm + 1}), ErrMalformed},
 		"turn, a lease":       {slices.Concat([]byte{Version, FrameTurn}, lease[2:]), ErrMalformed},
 		"turn, unknown wires": {slices.Concat(turn, wireFix(17, 1)), nil},
 	} {
@@ -78,7 +78,7 @@ func TestWireLeaseRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		key := rapid.StringN(0, 100, MaxLeaseKey)
 		m := LeaseMsg{
-			Id:    rapid.Uint64Min(1).Draw(t, "id"),
+			ID:    rapid.Uint64Min(1).Draw(t, "id"),
 			Op:    LeaseOpcode(rapid.Uint64Range(1, uint64(maxLeaseOp)).Draw(t, "op")),
 			Key:   key.Draw(t, "key"),
 			Stamp: rapid.Uint64Max(delta.MaxStamp).Draw(t, "stamp"),
@@ -92,7 +92,7 @@ func TestWireLeaseRoundTrip(t *testing.T) {
 			t.Fatalf("%+v, %v, want %+v", got, err, m)
 		}
 		n := TurnMsg{
-			Id: m.Id, Op: TurnOpcode(rapid.Uint64Range(1, uint64(maxTurnOp)).Draw(t, "turn")),
+			ID: m.ID, Op: TurnOpcode(rapid.Uint64Range(1, uint64(maxTurnOp)).Draw(t, "turn")),
 			Term: m.Term, Key: m.Key, Offered: m.Offered, Full: rapid.Bool().Draw(t, "full"),
 			Echo: m.Echo, Origin: m.Origin,
 		}

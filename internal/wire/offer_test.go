@@ -22,11 +22,11 @@ var (
 		Dots: []delta.Dot{{Origin: wireOrigin, Seq: 1}, {Origin: wireOther, Seq: delta.MaxSeq}},
 	}
 	wireOfferNegative = Offer{Origin: wireOrigin, To: wireOther, Rec: delta.Record{Kind: delta.KindNegative}}
-	wirePingEcho      = Ping{Id: 1, Origin: wireOrigin, Wall: testkit.Wall, Echo: 300}
-	wirePongEcho      = Pong{Id: 1, Origin: wireOrigin, Wall: testkit.Wall, Echo: 300}
-	wirePongSeq       = Pong{Id: 1, Origin: wireOrigin, Seq: 1 << 40, Wall: testkit.Wall, Echo: 300}
-	wirePingHeld      = Ping{Id: 1, Origin: wireOrigin, Seq: 7, Wall: testkit.Wall, Held: 300}
-	wirePongHeld      = Pong{Id: 1, Origin: wireOrigin, Seq: 1 << 40, Wall: testkit.Wall, Held: 300}
+	wirePingEcho      = Ping{ID: 1, Origin: wireOrigin, Wall: testkit.Wall, Echo: 300}
+	wirePongEcho      = Pong{ID: 1, Origin: wireOrigin, Wall: testkit.Wall, Echo: 300}
+	wirePongSeq       = Pong{ID: 1, Origin: wireOrigin, Seq: 1 << 40, Wall: testkit.Wall, Echo: 300}
+	wirePingHeld      = Ping{ID: 1, Origin: wireOrigin, Seq: 7, Wall: testkit.Wall, Held: 300}
+	wirePongHeld      = Pong{ID: 1, Origin: wireOrigin, Seq: 1 << 40, Wall: testkit.Wall, Held: 300}
 )
 
 func TestWireOfferRefused(t *testing.T) {

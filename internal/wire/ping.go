@@ -39,7 +39,7 @@ func DecodePing(frame []byte) (p Ping, err error) {
 		}
 		switch f.tag {
 		case pingID:
-			p.Id = f.x
+			p.ID = f.x
 		case pingOrigin:
 			p.Origin = f.x
 		case pingSeq:
@@ -171,7 +171,7 @@ func DecodePong(frame []byte) (p Pong, err error) {
 		}
 		switch f.tag {
 		case pongID:
-			p.Id = f.x
+			p.ID = f.x
 		case pongOrigin:
 			p.Origin = f.x
 		case pongFrom:

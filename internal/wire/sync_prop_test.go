@@ -94,7 +94,7 @@ func wireTruncate(t *rapid.T, frame []byte, read func([]byte) error) {
 func TestWirePingRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := Ping{
-			Id: rapid.Uint64().Draw(t, "id"), Origin: rapid.Uint64Min(1).Draw(t, "origin"), Seq: rapid.Uint64().Draw(t, "seq"),
+			ID: rapid.Uint64().Draw(t, "id"), Origin: rapid.Uint64Min(1).Draw(t, "origin"), Seq: rapid.Uint64().Draw(t, "seq"),
 			Wall: rapid.Int64().Draw(t, "wall"), Flags: rapid.Uint64().Draw(t, "flags"),
 			Entries: wireDrawContext(t), Rest: rapid.Uint64().Draw(t, "rest"), Horizon: wireDrawHorizon(t),
 		}
@@ -106,7 +106,7 @@ func TestWirePingRoundTrip(t *testing.T) {
 		wireTruncate(t, frame, func(b []byte) error { _, err := DecodePing(b); return err })
 
 		q := Pong{
-			Id: p.Id, Origin: p.Origin, To: p.Seq, From: rapid.Uint64Max(p.Seq).Draw(t, "from"),
+			ID: p.ID, Origin: p.Origin, To: p.Seq, From: rapid.Uint64Max(p.Seq).Draw(t, "from"),
 			Wall: p.Wall, Flags: p.Flags, Horizon: p.Horizon, Seq: rapid.Uint64().Draw(t, "seq"),
 		}
 		frame = AppendPong([]byte("before"), q)[len("before"):]

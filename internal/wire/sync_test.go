@@ -54,11 +54,11 @@ var (
 	wireHorizon = dots.Horizon{Stamp: delta.StampOf(testkit.Wall - 1000), Print: 0x1234567890abcdef}
 
 	wirePing = Ping{
-		Id: 1, Origin: wireOrigin, Seq: 300, Wall: testkit.Wall, Flags: PingContext | PingPull | PingSynced | PingAll,
+		ID: 1, Origin: wireOrigin, Seq: 300, Wall: testkit.Wall, Flags: PingContext | PingPull | PingSynced | PingAll,
 		Entries: withoutNewest(wireContext), Rest: 0x0123456789abcdef, Horizon: wireHorizon,
 	}
 	wirePong = Pong{
-		Id: 1, Origin: wireOther, From: 5, To: 300, Wall: testkit.Wall,
+		ID: 1, Origin: wireOther, From: 5, To: 300, Wall: testkit.Wall,
 		Flags: PongContext | PongLog | PongOld | PongAll | PongSynced, Horizon: wireHorizon,
 	}
 	wireAsk = SyncAsk{Session: 9, Next: 300, Flags: AskAgain}

@@ -128,8 +128,8 @@ func TestWireGolden(t *testing.T) {
 		{"delta-record-field-9", wireDelta(head, wireRec(key, val, wireAny(9, "new")), wireRec(key, val)), []delta.Record{unknown, plain}},
 		{"delta-extra-fields", wireDelta(wireAny(16, "body"), head, wireAny(17, uint64(5)),
 			wireRec(wireAny(1000, "record"), key, wireFix(16, 1), val, wireAny(17, uint64(1))), wireFix(99, 3)), []delta.Record{plain}},
-		{"ping", AppendPing(nil, Ping{Id: 1, Origin: wireOrigin, Seq: 300, Wall: testkit.Wall}), Ping{Id: 1, Origin: wireOrigin, Seq: 300, Wall: testkit.Wall}},
-		{"pong", AppendPong(nil, Pong{Id: 1, Origin: wireOther, From: 5, To: 300, Wall: testkit.Wall}), Pong{Id: 1, Origin: wireOther, From: 5, To: 300, Wall: testkit.Wall}},
+		{"ping", AppendPing(nil, Ping{ID: 1, Origin: wireOrigin, Seq: 300, Wall: testkit.Wall}), Ping{ID: 1, Origin: wireOrigin, Seq: 300, Wall: testkit.Wall}},
+		{"pong", AppendPong(nil, Pong{ID: 1, Origin: wireOther, From: 5, To: 300, Wall: testkit.Wall}), Pong{ID: 1, Origin: wireOther, From: 5, To: 300, Wall: testkit.Wall}},
 		{"delta-newest", MarkRepair(AppendDelta(nil, wireOrigin, 7, wireRecords[:2]), delta.StampOf(testkit.Wall)+9), wireRecords[:2]},
 		{"ping-context", AppendPing(nil, wirePing), wirePing},
 		{"pong-full", AppendPong(nil, wirePong), wirePong},
@@ -273,10 +273,10 @@ func TestWireRefused(t *testing.T) {
 		frame []byte
 		want  error
 	}{
-		"ping without origin":   {AppendPing(nil, Ping{Id: 1, Seq: 1}), ErrMalformed},
+		"ping without origin":   {AppendPing(nil, Ping{ID: 1, Seq: 1}), ErrMalformed},
 		"ping with field 10":    {append(AppendPing(nil, Ping{Origin: 1}), wireAny(10, "")...), ErrUnsupported},
 		"ping with field 1 bad": {append(AppendPing(nil, Ping{Origin: 1}), wireAny(1, "")...), ErrMalformed},
-		"pong without origin":   {AppendPong(nil, Pong{Id: 1, To: 1}), ErrMalformed},
+		"pong without origin":   {AppendPong(nil, Pong{ID: 1, To: 1}), ErrMalformed},
 		"pong with from > to":   {AppendPong(nil, Pong{Origin: 1, From: 2, To: 1}), ErrMalformed},
 		"pong with field 9":     {append(AppendPong(nil, Pong{Origin: 1}), wireAny(9, "")...), ErrUnsupported},
 		"pong with to twice":    {append(AppendPong(nil, Pong{Origin: 1, To: 1}), wireAny(4, uint64(2))...), ErrMalformed},

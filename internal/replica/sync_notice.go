@@ -13,11 +13,3 @@ type SyncNotice struct {
 	Others int           // nodes that were connected
 	Took   time.Duration // it, or the wait for another node
 }
-
-// TakeNotices returns what is to be logged.
-func (r *Replica) TakeNotices() (ns []SyncNotice) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ns, r.out.notices = r.out.notices, nil
-	return ns
-}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
-	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // Pulls: a node asks a neighbour for the dots that it lacks, and the neighbour answers with deltas
@@ -96,78 +95,4 @@ func (p *pulls) mustSurvey(now delta.Instant) bool {
 	}
 	p.surveyed, p.lastSurvey = true, now.Mono
 	return true
-}
-
-// pullFrom asks a neighbour for what this node lacks, unless something of the kind is
-// under way.
-func (r *Replica) pullFrom(now delta.Instant, id uint64) {
-	if r.pulls.current != nil || r.client.session != nil || r.closed || r.neighbours.byID[id] == nil {
-		return
-	}
-	r.ping(now, id, wire.PingPull)
-	r.pulls.begin(now, id, r.neighbours.byID[id].pingID)
-	r.counts.RepairsAsked++
-}
-
-// pullFromOne asks one of some neighbours, another one each time.
-func (r *Replica) pullFromOne(now delta.Instant, ids []uint64) {
-	r.pullFrom(now, r.neighbours.choose(ids, 0))
-}
-
-// gap is called when a frame has left a gap in the dots of origin. What is missing was
-// lost, most likely; only a frame that took another way may still come.
-func (r *Replica) gap(now delta.Instant, origin uint64) {
-	if r.pulls.early(now) || !r.ready.synced {
-		return
-	}
-	if r.dropArrivals(now); r.arrivals.fill(origin, r.vector) {
-		return
-	}
-	candidates := r.neighbours.where(func(p *neighbour) bool { return p.origin == origin })
-	if len(candidates) == 0 {
-		candidates = r.neighbours.where(isSynced)
-	}
-	if len(candidates) > 0 {
-		r.pullFromOne(now, candidates)
-	}
-}
-
-// advance starts what is to be done next to catch up with the others: a full sync for who
-// needs one in any case; otherwise pulls, from one neighbour after the other; and a full
-// sync if no log has what is missing. One thing at a time.
-func (r *Replica) advance(now delta.Instant) {
-	if r.pulls.current != nil || r.client.session != nil || r.closed || r.local {
-		return
-	}
-	if !r.ready.synced || r.client.unvouched {
-		if r.startSync(now, anyone) || len(r.neighbours.where(isSynced)) > 0 {
-			return
-		}
-	}
-	if r.startSync(now, func(p *neighbour) bool { return p.diverged }) {
-		return
-	}
-	if ids := r.neighbours.where(func(p *neighbour) bool { return p.offer&wire.PongLog != 0 }); len(ids) > 0 {
-		r.pullFromOne(now, ids)
-		return
-	}
-	old := func(p *neighbour) bool { return p.offer&wire.PongOld != 0 }
-	switch {
-	case len(r.neighbours.where(isUnknown)) > 0:
-		// Somebody may still have it.
-	case len(r.neighbours.where(old)) == 0:
-		r.pulls.surveyed = false
-	case r.pulls.mustSurvey(now):
-		r.askAgain(now, anyone)
-	case r.pulls.surveyed && r.startSync(now, old):
-		r.pulls.surveyed = false
-	}
-}
-
-// pullTick gives up a pull that isn't answered.
-func (r *Replica) pullTick(now delta.Instant) {
-	peer, expired := r.pulls.expire(now)
-	if p := r.neighbours.byID[peer]; expired && p != nil {
-		p.doubt() // until the next round
-	}
 }

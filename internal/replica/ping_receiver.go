@@ -1,0 +1,132 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/wire"
+)
+
+// A pingReceiver deals with the pings and pongs that come in: what the neighbours have processed, and
+// hold.
+type pingReceiver struct {
+	mu         *lock
+	state      *state
+	neighbours *neighbours
+	pinger     *pinger
+	answers    *pullAnswers
+	repair     *repair
+	standing   *standing
+	out        *outgoing
+	counts     pingCounts
+}
+
+type pingCounts struct {
+	RefusedSkewPeers uint64
+	disbelieved      uint64
+}
+
+func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.neighbours.hear(now, from, q.Origin, q.Echo)
+	if p != nil && q.Origin == p.origin {
+		p.owe(r.state.vector.Get(q.Origin), q.Seq, now.Mono)
+	}
+	if p != nil {
+		p.claim(q.Origin, q.Seq)
+	}
+	if p != nil && q.Flags&wire.PingContext != 0 {
+		p.diverged = r.state.vector.Reconcile(q.Horizon, r.state.latest(now))
+		p.synced, p.held = q.Flags&wire.PingSynced != 0, q.Held
+		if q.Flags&wire.PingPull != 0 {
+			r.answers.request(p, &q)
+			return
+		}
+	}
+	flags := uint64(0)
+	if q.Flags&wire.PingContext != 0 && q.Flags&wire.PingPull == 0 {
+		flags = wire.PongContext
+		if q.Flags&wire.PingAll == 0 && r.state.vector.RestOf(q.Entries) != q.Rest {
+			flags |= wire.PongAll
+		}
+		const everything = wire.PongLog | wire.PongOld // then there is no more to say
+		for c := r.state.vector.Compare(q.Claim(), false); flags&everything != everything && c.Next(); {
+			if c.Due(r.mu.stepWork) {
+				r.mu.letOthers()
+			}
+			m := c.Lacking()
+			flags |= r.state.answerable(&m)
+		}
+	}
+	r.pinger.pong(now, from, &q, flags)
+	if q.Flags&wire.PingClosing != 0 && r.state.vector.Get(q.Origin).Covered < q.Seq {
+		r.repair.pullFrom(now, from)
+	}
+	r.repair.advance(now)
+}
+
+func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.neighbours.byID[from]
+	if p == nil || p.origin != a.Origin {
+		return
+	}
+	r.neighbours.hear(now, from, a.Origin, a.Echo)
+	p.confirm(a.From, min(a.To, r.state.seq))
+	if a.ID == p.pingID {
+		r.compareClocks(now, from, p, a.Wall)
+	}
+	p.diverged = r.state.vector.Reconcile(a.Horizon, r.state.latest(now))
+	p.synced, p.held = a.Flags&wire.PongSynced != 0, a.Held
+	p.claim(a.Origin, a.Seq)
+	if a.ID == p.pingID && a.Seq < p.listed {
+		r.disbelieve(p)
+	}
+	done, got := r.repair.pulls.endedBy(from, a.ID)
+	if a.Flags&wire.PongContext != 0 && (done || a.ID == p.pingID) { // otherwise it may be out of date
+		p.known = a.Flags&wire.PongAll == 0
+		p.offer = a.Flags & (wire.PongLog | wire.PongOld)
+		if done && !got {
+			p.offer &^= wire.PongLog // it can't be had, this time
+		} else {
+			p.holds = p.offer != 0
+		}
+	}
+	if done {
+		if r.repair.pulls.end(now, got); got {
+			others := func(q *neighbour) bool { return q != p && (q.offer != 0 || !q.known) }
+			r.pinger.askAgain(now, others)
+		}
+	}
+	if a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full { // what wasn't asked is worth no list
+		p.listAll = true
+		r.pinger.ping(now, from, 0)
+	}
+	r.repair.advance(now)
+	r.standing.noteComplete(now)
+}
+
+// disbelieve is called when a neighbour has written less than what this node's vector had of it when
+// it was asked. So that was wrong, whoever told it, and what the neighbour writes next would be taken
+// for known. All that is believed to be processed of it is forgotten, and got again.
+func (r *pingReceiver) disbelieve(p *neighbour) {
+	r.state.vector.Forget(p.origin)
+	p.listed = 0
+	r.counts.disbelieved++
+	r.neighbours.doubt() // what they said was about that vector
+	r.pinger.rounds.soon()
+}
+
+// compareClocks cuts a neighbour whose clock provably differs too much: it was read after
+// the ping left, and before the pong came (compare RFC 5905, section 8).
+func (r *pingReceiver) compareClocks(now delta.Instant, id uint64, p *neighbour, wall int64) {
+	if bound := r.state.maxSkew + 1; wall-now.Wall > bound || p.wall-wall > bound {
+		const layout = "2006-01-02T15:04:05.000Z07:00"
+		r.out.cut(id, fmt.Sprintf("clocks differ by more than %d ms: %s there, %s here", r.state.maxSkew,
+			time.UnixMilli(wall).UTC().Format(layout), time.UnixMilli(now.Wall).UTC().Format(layout)))
+		r.counts.RefusedSkewPeers++
+	}
+}

@@ -1,0 +1,143 @@
+package replica
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/dots"
+	"github.com/iwanbk/bcache/internal/wire"
+)
+
+// A pinger sends pings and pongs: they tell the neighbours what this node has processed. It isn't
+// locked.
+type pinger struct {
+	state      *state
+	neighbours *neighbours
+	arrivals   *arrivals
+	standing   *standing
+	out        *outgoing
+
+	rounds rounds
+	nonces uint64 // drawn so far
+	counts pingerCounts
+}
+
+type pingerCounts struct {
+	Stuck uint64 // neighbours that were silent for too long
+}
+
+// A listing is what a ping says of the vector.
+type listing struct {
+	entries []dots.Entry
+	rest    uint64
+}
+
+// nonce returns a number that no other call, of any node, is likely to return.
+func (s *pinger) nonce() uint64 {
+	s.nonces++
+	b := binary.LittleEndian.AppendUint64(nil, s.state.Origin)
+	return xxhash.Sum64(binary.LittleEndian.AppendUint64(b, s.nonces))
+}
+
+// listing lists the dots of origins that were active since a time.
+func (s *pinger) listing(now delta.Instant, since time.Duration) *listing {
+	var l listing
+	l.entries, l.rest = s.state.vector.List(since)
+	s.dropArrivals(now)
+	s.arrivals.claim(&l, s.state.vector)
+	return &l
+}
+
+// dropArrivals forgets what has come, or doesn't come any more: then others say in the next round
+// whether they have it.
+func (s *pinger) dropArrivals(now delta.Instant) {
+	if s.arrivals.drop(now, s.state.vector) {
+		s.rounds.active = true
+	}
+}
+
+// ping sends a neighbour this node's vector.
+func (s *pinger) ping(now delta.Instant, id uint64, flags uint64) {
+	s.pingWith(now, id, flags, nil)
+}
+
+// pingWith is ping with a listing of what is recent, if there is one.
+func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *listing) {
+	p := s.neighbours.byID[id]
+	q := &wire.Ping{
+		ID: s.nonce(), Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall,
+		Flags: flags | wire.PingContext, Horizon: s.state.vector.Horizon,
+		Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo(),
+	}
+	if p.full = p.listAll || flags&wire.PingPull != 0; p.full {
+		p.listAll = false
+		q.Flags |= wire.PingAll
+		recent = s.listing(now, dots.LongAgo)
+		recent.rest = 0
+	} else if recent == nil {
+		recent = s.listing(now, now.Mono-dots.ActiveFor)
+	}
+	q.Entries, q.Rest = recent.entries, recent.rest
+	if s.standing.whole(now) {
+		q.Flags |= wire.PingSynced
+	}
+	p.wall, p.pingID, p.listed = now.Wall, q.ID, s.state.vector.Get(p.origin).Last()
+	s.out.sendPing(pingTo{id, q})
+}
+
+// pingAll sends it to all of them.
+func (s *pinger) pingAll(now delta.Instant) {
+	for id := range s.neighbours.all() {
+		s.ping(now, id, 0)
+	}
+}
+
+// pong answers a ping.
+func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64) {
+	a := wire.Pong{ID: q.ID, Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Flags: flags,
+		Horizon: s.state.vector.Horizon, Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}
+	run := s.state.vector.Get(q.Origin).Run(q.Seq)
+	a.From, a.To = run.From, run.To
+	if s.standing.whole(now) {
+		a.Flags |= wire.PongSynced
+	}
+	bulk := q.Flags&wire.PingPull != 0 // after what it answers
+	s.out.send(message{To: to, Frame: wire.AppendPong(nil, a), Bulk: bulk})
+}
+
+// askAgain has neighbours say again what they have more than this node.
+func (s *pinger) askAgain(now delta.Instant, whom func(*neighbour) bool) {
+	for id, p := range s.neighbours.all() {
+		if whom(p) {
+			p.doubt()
+			s.ping(now, id, 0)
+		}
+	}
+}
+
+// round pings all neighbours, if it is time. Who was silent for too long is cut: mesh itself
+// never notices a node that takes nothing any more while there is something to send.
+func (s *pinger) round(now delta.Instant, busy bool) {
+	quiet := !s.rounds.active && !busy && s.standing.ready.synced
+	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
+	quiet = quiet && !s.neighbours.exists(restless)
+	if !s.rounds.due(now, quiet) {
+		return
+	}
+	recent := s.listing(now, now.Mono-dots.ActiveFor)
+	for id, p := range s.neighbours.all() {
+		if p.heard >= s.rounds.last {
+			p.missed = 0
+		} else if p.missed++; p.missed >= 2 && now.Mono-p.heard+TickEvery/2 >= SilentMost {
+			silent := (now.Mono - p.heard).Round(100 * time.Millisecond)
+			s.out.cut(id, fmt.Sprintf("nothing has come from it for %v", silent))
+			s.counts.Stuck++
+			continue
+		}
+		s.pingWith(now, id, 0, recent)
+	}
+	s.rounds.end(now, quiet)
+}

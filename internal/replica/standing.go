@@ -1,0 +1,49 @@
+package replica
+
+import (
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// A standing says what this node's state is worth: whether it is synced and complete, and whether others
+// become so by a full sync from it. It isn't locked.
+type standing struct {
+	id         uint64 // PeerID
+	state      *state
+	neighbours *neighbours
+	arrivals   *arrivals
+	client     *syncClient
+	repaired   *deltaCounts
+	out        *outgoing
+	became     func() // complete
+
+	ready readiness
+}
+
+// whole reports whether a full sync from this node would make another one complete: it is synced,
+// vouches for all that it holds, and its stamps aren't ahead of what others accept.
+func (s *standing) whole(now delta.Instant) bool {
+	return s.ready.synced && !s.client.unvouched && !s.state.future(now, s.state.clock.Last.Load())
+}
+
+// mayDeclare reports whether the time has come for the node to declare itself synced.
+func (s *standing) mayDeclare(now delta.Instant) bool {
+	busy := s.client.session != nil || s.client.vouching
+	leads := !s.neighbours.outdone(s.id, uint64(s.state.Store.Len()))
+	return s.ready.mayDeclare(now, s.client.unvouched, busy, leads)
+}
+
+// declare makes the node synced on its own authority. The neighbours are to be told.
+func (s *standing) declare(now delta.Instant) {
+	if !s.ready.synced {
+		s.out.notice(SyncNotice{Others: len(s.neighbours.byID), Took: now.Mono - s.ready.aloneSince})
+	}
+	s.ready.synced = true
+}
+
+// noteComplete notes that the node is complete, if it is so.
+func (s *standing) noteComplete(now delta.Instant) {
+	fed := s.repaired.RecordsRepaired + s.client.counts.RecordsSynced
+	if s.ready.note(now, fed, len(*s.arrivals) > 0, s.client.session != nil) {
+		s.became()
+	}
+}
