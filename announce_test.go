@@ -56,8 +56,10 @@ func TestSyncedIsLogged(t *testing.T) {
 		says(1)
 		is(a, true, 0)
 
+		net.Delay(time.Second) // so that nothing has come when New returns
 		b := start(2, peers)
 		is(b, false, 0)
+		net.Delay(0)
 		waitSynced(t, b, time.Minute)
 		testkit.Advance(10 * time.Second)
 		says(2, "P bcache: synced with node 1: 300 keys in ")

@@ -189,7 +189,9 @@ func warnIfOpen(cfg *Config, addr string, log *linelog.Log) {
 }
 
 // newTransport is the production transport.
-func newTransport(cfg Config, origin uint64, log *linelog.Log, now func() time.Time) (transport.Transport, error) {
+func newTransport(
+	cfg Config, origin uint64, log *linelog.Log, now func() time.Time,
+) (transport.Transport, error) {
 	key, err := cfg.key()
 	if err != nil {
 		return nil, fmt.Errorf("bcache: can't stretch the Secret: %w", err)

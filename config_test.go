@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/env"
 )
 
 const confSecret = "0123456789abcdef"
@@ -232,7 +234,7 @@ func TestConfigWithDefaults(t *testing.T) {
 	own := Config{
 		PeerID: 7, ListenAddr: ":1", Peers: []string{"a:1"}, MaxKeys: 2, Logger: NewSlogLogger(nil), DeletionDelay: 3, MaxBytes: 400,
 		AdvertiseAddr: ":5", Secret: confSecret, ClusterName: "c", MaxClockSkew: 6, SyncTimeout: 7, MaxConns: 8, LogSize: 9,
-		Settle: 10, MinPeers: 11, MaxPending: 12,
+		Settle: 10, MinPeers: 11, MaxPending: 12, Env: env.New(time.Now, nil, nil),
 	}
 	for i, v := 0, reflect.ValueOf(own); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {

@@ -102,7 +102,8 @@ func (b *Bcache) deleteMany(prefix string, keys []string) error {
 	recs := make([]delta.Record, 0, min(len(keys), replica.ApplyBatch))
 	for len(keys) > 0 {
 		recs = recs[:0]
-		for bytes := 0; len(keys) > 0 && len(recs) < replica.ApplyBatch && bytes < replica.ApplyBytes; keys = keys[1:] {
+		room := func(bytes int) bool { return len(recs) < replica.ApplyBatch && bytes < replica.ApplyBytes }
+		for bytes := 0; len(keys) > 0 && room(bytes); keys = keys[1:] {
 			key := keys[0]
 			if len(prefix)+len(key) > MaxRecordSize {
 				tooLarge[key] = ErrTooLarge

@@ -14,7 +14,7 @@ import (
 // nodes, and nobody waits for more than that.
 func TestLeaseUpdateCostsOneQuery(t *testing.T) {
 	for _, nodes := range []int{3, 5, 10} {
-		for _, clear := range []bool{false, true} {
+		for _, cleared := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				const times, every, query = 10, 400 * time.Millisecond, 20 * time.Millisecond
 				db := &testDB{took: query}
@@ -38,7 +38,7 @@ func TestLeaseUpdateCostsOneQuery(t *testing.T) {
 					})
 				}
 				for i := range times {
-					if clear {
+					if cleared {
 						testkit.Must(t, bs[i%nodes].Clear())
 					} else {
 						testkit.Must(t, bs[i%nodes].Delete("k"))
@@ -46,7 +46,7 @@ func TestLeaseUpdateCostsOneQuery(t *testing.T) {
 					testkit.Advance(every)
 				}
 				wg.Wait()
-				what := fmt.Sprintf("%d nodes, Clear %v", nodes, clear)
+				what := fmt.Sprintf("%d nodes, Clear %v", nodes, cleared)
 				n := float64(db.asked()-before) / times
 				t.Logf("%s: %.1f queries each time, the slowest Get %v", what, n, slowest)
 				if n > 1.3 {

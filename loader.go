@@ -224,7 +224,9 @@ func (l *Loader) held(full string) (res Result, v fill.Verdict, answered bool) {
 }
 
 // answer returns what can be said without waiting for a fill.
-func (l *Loader) answer(full string, rec *delta.Record, v fill.Verdict, now time.Duration) (res Result, ok bool) {
+func (l *Loader) answer(
+	full string, rec *delta.Record, v fill.Verdict, now time.Duration,
+) (res Result, ok bool) {
 	switch v {
 	case fill.VerdictServe, fill.VerdictRefresh:
 		return Result{Value: rec.Val}, true

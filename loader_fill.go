@@ -128,7 +128,8 @@ func (k *keyFill) settle(got brought) Result {
 		return k.bring(got.Loaded)
 	case got.missing:
 		return k.miss(got.err)
-	case err != nil && err != fill.ErrOverdue: // it was cancelled as nobody waits: the database hasn't failed
+	// it was cancelled as nobody waits: the database hasn't failed
+	case err != nil && err != fill.ErrOverdue:
 		return Result{Err: got.err}
 	}
 	k.loader.cache.fills.failed.Add(1)

@@ -125,7 +125,8 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 		l.waitEach(ctx, full, put)
 		return
 	}
-	var rest []*fill.Load // that others fill, or that wait for a place: the next batch needn't wait for them
+	// that others fill, or that wait for a place: the next batch needn't wait for them
+	var rest []*fill.Load
 	for batch := range slices.Chunk(full, l.cfg.BatchSize) {
 		if err := ctx.Err(); err != nil {
 			for _, key := range batch {

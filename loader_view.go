@@ -45,7 +45,9 @@ func (v *loaderView) look(full string) (delta.Record, fill.Verdict) {
 
 // inspect is look that says too whether something is held that would be served if it could be decoded.
 // Of what is held and what stands beside it on this node, it takes what this Loader can use.
-func (v *loaderView) inspect(full string, wall int64) (rec delta.Record, todo fill.Verdict, garbled bool) {
+func (v *loaderView) inspect(
+	full string, wall int64,
+) (rec delta.Record, todo fill.Verdict, garbled bool) {
 	rec, held := v.store.Entry(full, wall)
 	todo = v.policy.Judge(&rec, held, wall)
 	if v.decodes == nil || todo == fill.VerdictMissing || todo != fill.VerdictFill && v.decodes(rec.Val) {

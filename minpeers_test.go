@@ -86,8 +86,10 @@ func TestMinPeersIsComplete(t *testing.T) {
 			testkit.Must(t, a.Set(key, "v", 3600))
 		}
 		net.Relink = 2 * time.Minute
+		net.Delay(time.Second) // so that nothing has come when New returns
 		b := memNode(t, net, 2, 0, peers, func(c *Config) { c.MinPeers = 1 })
-		b.peer.transport.Disconnect(1) // before anything came
+		b.peer.transport.Disconnect(1)
+		net.Delay(0)
 		testkit.Advance(time.Minute)
 		notReady(t, b, "it waits until one is")
 		waitSynced(t, b, 5*time.Minute)

@@ -15,9 +15,11 @@ type Stats struct {
 
 	Clears uint64 // counter: Clears issued here
 
-	Fills         uint64 // counter: Fillers and Fills called; FillMany counts once per key
-	FillErrors    uint64 // counter: fills that failed, panics included, except those that nobody waited for any more
-	FillsRefused  uint64 // counter: fills returned but not cached: something newer may be known, or Close came
+	Fills uint64 // counter: Fillers and Fills called; FillMany counts once per key
+	// counter: fills that failed, panics included, except those that nobody waited for any more
+	FillErrors uint64
+	// counter: fills returned but not cached: something newer may be known, or Close came
+	FillsRefused  uint64
 	FillsTooLarge uint64 // counter: fills returned but not cached because they exceed a limit
 
 	// counter: Fills that a caller's deadline has given up, so that later callers don't join them, see
@@ -28,16 +30,19 @@ type Stats struct {
 	ProvisionalKept     uint64 // counter: those of this node
 	ProvisionalOffered  uint64 // counter: those offered to other nodes, once per node
 	ProvisionalAccepted uint64 // counter: those of other nodes that are held here too
-	ProvisionalRefused  uint64 // counter: those that aren't: this node may know something newer, or has a value
-	ProvisionalDropped  uint64 // counter: those that a write, or a full sync, has ended here
+	// counter: those that aren't: this node may know something newer, or has a value
+	ProvisionalRefused uint64
+	ProvisionalDropped uint64 // counter: those that a write, or a full sync, has ended here
 
-	Refreshes     uint64 // counter: fills of Loaders begun in the background
-	StaleServed   uint64 // counter: values that Loaders returned after their deadline
-	StaleFailures uint64 // counter: fills of Loaders that failed while there was an old value to serve; FillErrors has them too
+	Refreshes   uint64 // counter: fills of Loaders begun in the background
+	StaleServed uint64 // counter: values that Loaders returned after their deadline
+	// counter: fills of Loaders that failed while there was an old value to serve; FillErrors has them too
+	StaleFailures uint64
 	NotFound      uint64 // counter: times that Loaders returned the ErrNotFound that was remembered
 	LeasesGranted uint64 // counter: leases that this node granted, to itself or others, see ClusterWide
 	LeasesMissed  uint64 // counter: fills for which no lease was to be had, see docs/operations.md
-	Undecodable   uint64 // counter: Gets of a Typed that missed as it can't decode what is held; values its All left out
+	// counter: Gets of a Typed that missed as it can't decode what is held; values its All left out
+	Undecodable uint64
 
 	EventsLost    uint64 // counter: events that subscribers were too slow for, see Bcache.Subscribe
 	OnStaleMissed uint64 // counter: failures that an OnStale was too slow to be told of
@@ -57,8 +62,9 @@ type Stats struct {
 	BytesIn, BytesOut     uint64 // counters: their bytes
 	RecordsIn, RecordsOut uint64 // counters: writes of others received for the first time, own writes sent
 
-	Duplicates        uint64 // counter: writes received again, and ignored
-	RefusedFuture     uint64 // counter: writes stamped more than MaxClockSkew ahead, not applied yet; again each time that they come
+	Duplicates uint64 // counter: writes received again, and ignored
+	// counter: writes stamped more than MaxClockSkew ahead, not applied yet; again each time that they come
+	RefusedFuture     uint64
 	RefusedFloor      uint64 // counter: writes no newer than something forgotten here, not applied
 	RefusedTooLarge   uint64 // counter: writes of others above MaxBytes, not applied
 	Malformed         uint64 // counter: frames dropped because they can't be decoded
@@ -79,8 +85,10 @@ type Stats struct {
 	SyncBytesIn   uint64        // counter: bytes of those received to the end
 	SyncTook      time.Duration // gauge: how long the last one that was received took
 
-	Synced     bool   // gauge: the node is synced; Bcache.Ready may want more, see Config.MinPeers
-	SyncedFrom uint64 // gauge: PeerID of the node that the last full sync came from; 0: none, it is synced by itself, or isn't
+	Synced bool // gauge: the node is synced; Bcache.Ready may want more, see Config.MinPeers
+	// gauge: PeerID of the node that the last full sync came from; 0: none, it is synced by itself, or
+	// isn't
+	SyncedFrom uint64
 
 	Syncing  bool   // gauge: a full sync was asked for, or is being received
 	Serving  int    // gauge: full syncs being sent
@@ -90,8 +98,9 @@ type Stats struct {
 	Peers []PeerStats // the directly connected nodes, by PeerID
 
 	// What is dropped is repaired, or costs misses.
-	DroppedOutbox     uint64 // counter: writes not sent at once because the outbox was full
-	DroppedFrames     uint64 // counter: frames not sent: a neighbour's queue was full, they were old, or it was gone
+	DroppedOutbox uint64 // counter: writes not sent at once because the outbox was full
+	// counter: frames not sent: a neighbour's queue was full, they were old, or it was gone
+	DroppedFrames     uint64
 	DroppedMessages   uint64 // counter: messages not sent because their queue was full
 	DroppedTombstones uint64 // counter: tombstones collected before DeletionDelay, at their bound
 	DroppedIntervals  uint64 // counter: gaps beyond what is kept track of per origin
@@ -100,12 +109,14 @@ type Stats struct {
 
 // PeerStats are figures about a directly connected node.
 type PeerStats struct {
-	ID     uint64        // its PeerID
-	Lag    time.Duration // age of the newest write of it that this node has, by this node's clock; -1 if there is none
+	ID uint64 // its PeerID
+	// age of the newest write of it that this node has, by this node's clock; -1 if there is none
+	Lag    time.Duration
 	Silent time.Duration // since something came from it
 	Synced bool          // it says that it is
 	Behind bool          // it has something that this node lacks
-	Late   time.Duration // for how long a write of it has been lacking here, as far as is known; 0 if none has
+	// for how long a write of it has been lacking here, as far as is known; 0 if none has
+	Late time.Duration
 }
 
 // fillCounters count the fills of a node, and what Loaders do.

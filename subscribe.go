@@ -17,10 +17,12 @@ type EventKind uint8
 const (
 	EventSet    EventKind = iota + 1 // the key has this value now
 	EventDelete                      // the key was deleted, or is known to have no value
-	EventExpire                      // the entry was removed because its time was over, as stale too: up to some 5 seconds after that
-	EventEvict                       // the entry was given up: for room, or because it may not be current any more
-	EventClear                       // all keys are gone; there are no events for each
-	EventLost                        // N events before this one were lost: anything may have changed
+	// the entry was removed because its time was over, as stale too: up to some 5 seconds after that
+	EventExpire
+	// the entry was given up: for room, or because it may not be current any more
+	EventEvict
+	EventClear // all keys are gone; there are no events for each
+	EventLost  // N events before this one were lost: anything may have changed
 )
 
 var eventNames = [...]string{"?", "set", "delete", "expire", "evict", "clear", "lost"}
@@ -150,7 +152,8 @@ func (w *watchers) close() {
 
 // changeEvents are the kinds of the events that tell of changes.
 var changeEvents = [...]EventKind{
-	store.ChangeSet: EventSet, store.ChangeDelete: EventDelete, store.ChangeExpire: EventExpire, store.ChangeEvict: EventEvict,
+	store.ChangeSet: EventSet, store.ChangeDelete: EventDelete,
+	store.ChangeExpire: EventExpire, store.ChangeEvict: EventEvict,
 	store.ChangeClear: EventClear,
 }
 

@@ -1,6 +1,6 @@
-// Package bcachetest runs a cluster of bcache nodes in memory, for the tests of services that use bcache:
-// what becomes of your code when a node is cut off, dies, restarts, has a wrong clock, or loses what
-// others send.
+// Package bcachetest runs a cluster of bcache nodes in memory, for the tests of services that use
+// bcache: what becomes of your code when a node is cut off, dies, restarts, has a wrong clock, or loses
+// what others send.
 //
 // It needs no ports and works under the race detector. Within a bubble of testing/synctest time is
 // virtual, so a test that waits an hour takes a millisecond; create the cluster inside the bubble then.
@@ -35,8 +35,8 @@ const (
 	waitEvery = 10 * time.Millisecond // to look again
 )
 
-// A Cluster is a number of nodes in one process. Its methods may be called from several goroutines; those
-// that fail a test, only from the test's own.
+// A Cluster is a number of nodes in one process. Its methods may be called from several goroutines;
+// those that fail a test, only from the test's own.
 type Cluster struct {
 	t   testing.TB
 	cfg bcache.Config
@@ -55,10 +55,10 @@ type member struct {
 	seen  env.Node
 }
 
-// New starts n nodes, of PeerIDs 1 to n, and waits until all are connected and synced. They are closed when
-// the test ends. cfg is that of every node; what says who and where a node is (PeerID, ListenAddr,
-// AdvertiseAddr, Peers, Secret, ClusterName) is replaced or has no effect. A cfg that isn't valid fails the
-// test.
+// New starts n nodes, of PeerIDs 1 to n, and waits until all are connected and synced. They are closed
+// when the test ends. cfg is that of every node; what says who and where a node is (PeerID, ListenAddr,
+// AdvertiseAddr, Peers, Secret, ClusterName) is replaced or has no effect. A cfg that isn't valid fails
+// the test.
 func New(t testing.TB, n int, cfg bcache.Config) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, cfg: cfg, net: memnet.New()}
@@ -79,7 +79,7 @@ func (c *Cluster) close() {
 	for _, m := range c.nodes {
 		if m.alive {
 			m.alive = false
-			m.cache.Close()
+			_ = m.cache.Close() // who is still there doesn't matter any more
 		}
 	}
 }
@@ -118,8 +118,8 @@ func (c *Cluster) Node(i int) *bcache.Bcache {
 	return c.nodes[i].cache
 }
 
-// Kill ends node i as if its process had died: nothing more of what it wrote arrives, and it says goodbye to
-// nobody. Its cache is closed for those who still use it.
+// Kill ends node i as if its process had died: nothing more of what it wrote arrives, and it says
+// goodbye to nobody. Its cache is closed for those who still use it.
 func (c *Cluster) Kill(i int) {
 	c.mu.Lock()
 	m := c.nodes[i]
@@ -128,12 +128,12 @@ func (c *Cluster) Kill(i int) {
 	c.mu.Unlock()
 	if was {
 		c.net.Kill(m.id)
-		m.cache.Close()
+		_ = m.cache.Close()
 	}
 }
 
-// Restart starts node i again, with an empty cache, its PeerID and its clock; one that is alive is killed
-// first. Loaders belong to a life of a node: make new ones.
+// Restart starts node i again, with an empty cache, its PeerID and its clock; one that is alive is
+// killed first. Loaders belong to a life of a node: make new ones.
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
 	c.Kill(i)
@@ -143,8 +143,8 @@ func (c *Cluster) Restart(i int) {
 // Skew sets by how much the clock of node i is ahead of the others'; a negative d is behind.
 func (c *Cluster) Skew(i int, d time.Duration) { c.nodes[i].skew.Store(int64(d)) }
 
-// Partition cuts the connections between nodes of different groups, until Heal or the next Partition. Nodes
-// that no group has form one together.
+// Partition cuts the connections between nodes of different groups, until Heal or the next Partition.
+// Nodes that no group has form one together.
 func (c *Cluster) Partition(groups ...[]int) {
 	side := map[uint64]int{}
 	for g, nodes := range groups {
@@ -167,8 +167,8 @@ func (c *Cluster) Delay(d time.Duration) { c.net.Delay(d) }
 // repaired within seconds once p is small enough.
 func (c *Cluster) Loss(p float64) { c.net.Loss(p) }
 
-// WaitConnected waits until every living node is connected to all that it can reach, and is ready. It fails
-// the test after a minute.
+// WaitConnected waits until every living node is connected to all that it can reach, and is ready. It
+// fails the test after a minute.
 func (c *Cluster) WaitConnected() {
 	c.t.Helper()
 	c.wait(func(alive []*member) error {
@@ -190,19 +190,19 @@ func (c *Cluster) WaitConnected() {
 	})
 }
 
-// WaitAll waits until all living nodes that reach each other have processed the same writes, of all nodes:
-// what one of them shows, all show. It fails the test after a minute. While nodes write, it may never come to
-// an end.
+// WaitAll waits until all living nodes that reach each other have processed the same writes, of all
+// nodes: what one of them shows, all show. It fails the test after a minute. While nodes write, it may
+// never come to an end.
 func (c *Cluster) WaitAll() {
 	c.t.Helper()
 	c.wait(func(alive []*member) error {
 		for i, m := range alive {
-			print, settled := m.seen.Processed()
+			sum, settled := m.seen.Processed()
 			if !settled {
 				return fmt.Errorf("node %d lacks writes that it has heard of", m.id-1)
 			}
 			for _, o := range alive[:i] {
-				if other, _ := o.seen.Processed(); c.net.Linked(m.id, o.id) && other != print {
+				if other, _ := o.seen.Processed(); c.net.Linked(m.id, o.id) && other != sum {
 					return fmt.Errorf("nodes %d and %d have processed different writes", o.id-1, m.id-1)
 				}
 			}

@@ -1,6 +1,6 @@
 package dots
 
-// An adoption merges another node's vector into this one's, origin by origin. There may be half a
+// An Adoption merges another node's vector into this one's, origin by origin. There may be half a
 // million gaps, so its caller lets others have the lock after each step: each dot may be adopted by
 // itself.
 //
@@ -8,7 +8,7 @@ package dots
 // latest that isn't: one that was wrong would otherwise stay the youngest, or as the horizon keep all
 // else out, for as long as it is ahead. Nor is a neighbour believed to have written more than it says
 // itself.
-type adoption struct {
+type Adoption struct {
 	vector  *Vector
 	entries []Entry
 	claimed map[uint64]uint64 // the last dot of an origin by its own word
@@ -17,30 +17,9 @@ type adoption struct {
 	Dropped int  // gaps too many
 }
 
-// Adopt begins an adoption; latest is the greatest stamp that isn't from the future.
-func (v *Vector) Adopt(
-	entries []Entry, h Horizon, latest uint64, claimed map[uint64]uint64,
-) *adoption {
-	h.Stamp = min(h.Stamp, latest)
-	a := &adoption{vector: v, entries: entries, claimed: claimed}
-	behind := v.Horizon.less(h)
-	a.Unique = behind && v.knowsBehind(h) && v.PrintUpTo(h.Stamp) != h.Print
-	for i := range entries {
-		e := &entries[i]
-		e.Newest = min(e.Newest, latest)
-		if s := v.Origins[e.Origin]; s != nil {
-			s.Newest = max(s.Newest, e.Newest)
-		}
-	}
-	if behind {
-		v.drop(h)
-	}
-	return a
-}
-
 // Step merges origins until it has compared about so many intervals. It reports whether there may be
 // more.
-func (a *adoption) Step(most int) bool {
+func (a *Adoption) Step(most int) bool {
 	for work := 0; len(a.entries) > 0; {
 		e := &a.entries[0]
 		a.entries = a.entries[1:]
@@ -52,7 +31,7 @@ func (a *adoption) Step(most int) bool {
 }
 
 // merge merges an origin, and returns how many intervals that took.
-func (a *adoption) merge(e *Entry) (work int) {
+func (a *Adoption) merge(e *Entry) (work int) {
 	v := a.vector
 	if most, says := a.claimed[e.Origin]; says && e.Last() > most {
 		e.Set = e.upTo(most)

@@ -1,10 +1,5 @@
 package dots
 
-import (
-	"maps"
-	"slices"
-)
-
 // A Claim is what another node says that it has processed.
 type Claim struct {
 	Origin  uint64 // its own: it lacks nothing of that
@@ -23,10 +18,10 @@ type OriginDots struct {
 	Crowded bool
 }
 
-// A comparison finds what another node lacks, origin by origin, ascending. There may be half a million
+// A Comparison finds what another node lacks, origin by origin, ascending. There may be half a million
 // gaps, so its caller lets others have the lock now and then, see Due. That does no harm: what changes
 // meanwhile is seen or isn't, as if it had come before or after.
-type comparison struct {
+type Comparison struct {
 	vector  *Vector
 	theirs  Claim
 	all     bool // what may still be on its way counts too
@@ -35,14 +30,8 @@ type comparison struct {
 	work    int    // intervals since others had the lock
 }
 
-// Compare begins a comparison. With all, also what may still be on its way is listed: who is sent a part
-// of it would have floors raised that the rest doesn't need.
-func (v *Vector) Compare(theirs Claim, all bool) *comparison {
-	return &comparison{vector: v, theirs: theirs, all: all, origins: slices.Sorted(maps.Keys(v.Origins))}
-}
-
 // Next goes on to the next origin, and reports whether there is one.
-func (c *comparison) Next() bool {
+func (c *Comparison) Next() bool {
 	if len(c.origins) == 0 {
 		return false
 	}
@@ -51,7 +40,7 @@ func (c *comparison) Next() bool {
 }
 
 // Due reports whether so much has been compared since the last time that others should have the lock.
-func (c *comparison) Due(most int) bool {
+func (c *Comparison) Due(most int) bool {
 	if c.work < most {
 		return false
 	}
@@ -60,7 +49,7 @@ func (c *comparison) Due(most int) bool {
 }
 
 // Lacking lists what the other node lacks of the origin, if anything.
-func (c *comparison) Lacking() (m OriginDots) {
+func (c *Comparison) Lacking() (m OriginDots) {
 	v, o := c.vector, c.origin
 	mine, theirs := v.Get(o), entryOf(c.theirs.Entries, o)
 	switch {

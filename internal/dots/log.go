@@ -18,9 +18,9 @@ import (
 // interval takes a binary search, however many dots there may be. The log isn't locked.
 type Log struct {
 	pageSize uint64
-	MaxPages int
+	maxPages int
 	origins  map[uint64]*logPages
-	order    []pageRef // a ring of MaxPages, in order of creation
+	order    []pageRef // a ring of maxPages, in order of creation
 	head     int       // the oldest
 	Records  int
 	keyBytes int64
@@ -58,7 +58,7 @@ func NewLog(size int) *Log {
 	pageSize := min(max(size/16, 1), maxPageSize)
 	return &Log{
 		pageSize: uint64(pageSize),
-		MaxPages: max(size/pageSize, 1),
+		maxPages: max(size/pageSize, 1),
 		origins:  map[uint64]*logPages{},
 	}
 }
@@ -191,7 +191,7 @@ func (l *Log) page(origin, number uint64) *logPage {
 		}
 	}
 	p := logPage{number: number}
-	if l.Pages() >= l.MaxPages {
+	if l.pages() >= l.maxPages {
 		p.slots = l.dropOldest() // their memory will do
 		clear(p.slots)
 		ps = l.origins[origin] // it may have been its last page
@@ -208,13 +208,13 @@ func (l *Log) page(origin, number uint64) *logPage {
 	return &(*ps)[i]
 }
 
-func (l *Log) Pages() int { return len(l.order) - l.head }
+func (l *Log) pages() int { return len(l.order) - l.head }
 
 // dropOldest forgets a page, of which there must be one, and returns its slots.
 func (l *Log) dropOldest() []LogSlot {
 	ref := l.order[l.head]
 	l.head++
-	if l.head > l.MaxPages { // amortised: half of the slice is spent
+	if l.head > l.maxPages { // amortised: half of the slice is spent
 		l.order = append(l.order[:0], l.order[l.head:]...)
 		l.head = 0
 	}
@@ -235,5 +235,5 @@ func (l *Log) dropOldest() []LogSlot {
 	return p.slots
 }
 
-// full reports whether the log has as many pages as it may have, so that the oldest are dropped.
-func (l *Log) full() bool { return l.Pages() >= l.MaxPages }
+// Full reports whether the log has as many pages as it may have, so that the oldest are dropped.
+func (l *Log) Full() bool { return l.pages() >= l.maxPages }

@@ -37,8 +37,8 @@ func TestDeltaLogIsTruthfulAndBounded(t *testing.T) {
 		if records != l.Records || int64(keyBytes) != l.keyBytes {
 			t.Fatalf("records %d, keyBytes %d, counted %d, %d", l.Records, l.keyBytes, records, keyBytes)
 		}
-		if records > size || l.Pages() > l.MaxPages {
-			t.Fatalf("%d records in %d pages, size %d", records, l.Pages(), size)
+		if records > size || l.pages() > l.maxPages {
+			t.Fatalf("%d records in %d pages, size %d", records, l.pages(), size)
 		}
 		if slot, ok := l.Get(9, 1); ok {
 			t.Fatalf("an unknown origin's dot is %v", slot)
@@ -56,8 +56,8 @@ func TestDeltaLogKeepsTheRecent(t *testing.T) {
 			t.Fatalf("dot %d of the last 1024 is gone", seq)
 		}
 	}
-	if cap(l.order) > 4*l.MaxPages+16 {
-		t.Errorf("the page order has grown to %d for %d pages", cap(l.order), l.MaxPages)
+	if cap(l.order) > 4*l.maxPages+16 {
+		t.Errorf("the page order has grown to %d for %d pages", cap(l.order), l.maxPages)
 	}
 }
 

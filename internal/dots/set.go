@@ -22,7 +22,8 @@ type Set struct {
 	Ahead   []Interval // ascending, disjoint, not adjacent, all beyond Covered+1
 	shared  bool       // somebody else reads Ahead: it must be copied before it is changed
 
-	Newest uint64        // the greatest stamp of its dots: how old it is, the same on all nodes that have it
+	// the greatest stamp of its dots: how old it is, the same on all nodes that have it
+	Newest uint64
 	Heard  time.Duration // when a dot was last processed
 
 	// The last dot as of the tick before the last, and as of the last: what is younger
@@ -50,7 +51,8 @@ func (s *Set) Has(seq uint64) bool {
 
 // search returns the index of the first interval that ends at seq or later.
 func (s *Set) search(seq uint64) int {
-	i, _ := slices.BinarySearchFunc(s.Ahead, seq, func(iv Interval, seq uint64) int { return cmp.Compare(iv.To, seq) })
+	byEnd := func(iv Interval, seq uint64) int { return cmp.Compare(iv.To, seq) }
+	i, _ := slices.BinarySearchFunc(s.Ahead, seq, byEnd)
 	return i
 }
 

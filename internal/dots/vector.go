@@ -2,6 +2,7 @@ package dots
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -121,13 +122,13 @@ func (v *Vector) Trim() (dropped int) {
 
 // PrintUpTo is what a horizon of this stamp would have as its print.
 func (v *Vector) PrintUpTo(stamp uint64) uint64 {
-	print := v.Horizon.Print
+	sum := v.Horizon.Print
 	for o, s := range v.Origins {
 		if s.Newest <= stamp && !v.live[o] {
-			print ^= s.Print(o)
+			sum ^= s.Print(o)
 		}
 	}
-	return print
+	return sum
 }
 
 // drop makes h the horizon and drops what is behind it.
@@ -152,9 +153,9 @@ func (v *Vector) matches(h Horizon) bool {
 	return true
 }
 
-// Reconcile takes over what a neighbour has dropped, if it is the same as what this node would drop. If it
-// isn't, they have diverged: one of the two lacks something for which there are no dots any more, and the
-// one with the lesser horizon needs a full sync. A horizon from the future, later than latest, isn't
+// Reconcile takes over what a neighbour has dropped, if it is the same as what this node would drop. If
+// it isn't, they have diverged: one of the two lacks something for which there are no dots any more, and
+// the one with the lesser horizon needs a full sync. A horizon from the future, later than latest, isn't
 // believed: it would keep all that is older out.
 func (v *Vector) Reconcile(h Horizon, latest uint64) (diverged bool) {
 	return !h.less(v.Horizon) && h.Stamp <= latest && !v.matches(h)
@@ -251,4 +252,31 @@ func (v *Vector) HasGaps() bool {
 		}
 	}
 	return false
+}
+
+// Adopt begins an adoption; latest is the greatest stamp that isn't from the future.
+func (v *Vector) Adopt(
+	entries []Entry, h Horizon, latest uint64, claimed map[uint64]uint64,
+) *Adoption {
+	h.Stamp = min(h.Stamp, latest)
+	a := &Adoption{vector: v, entries: entries, claimed: claimed}
+	behind := v.Horizon.less(h)
+	a.Unique = behind && v.knowsBehind(h) && v.PrintUpTo(h.Stamp) != h.Print
+	for i := range entries {
+		e := &entries[i]
+		e.Newest = min(e.Newest, latest)
+		if s := v.Origins[e.Origin]; s != nil {
+			s.Newest = max(s.Newest, e.Newest)
+		}
+	}
+	if behind {
+		v.drop(h)
+	}
+	return a
+}
+
+// Compare begins a comparison. With all, also what may still be on its way is listed: who is sent a part
+// of it would have floors raised that the rest doesn't need.
+func (v *Vector) Compare(theirs Claim, all bool) *Comparison {
+	return &Comparison{vector: v, theirs: theirs, all: all, origins: slices.Sorted(maps.Keys(v.Origins))}
 }

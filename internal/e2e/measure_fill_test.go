@@ -130,12 +130,12 @@ func TestMeasureFillHotKey(t *testing.T) {
 			testkit.Within(t, 30*time.Second, b.Ready)
 		}
 		<-time.After(3 * time.Second) // they tell each other that they are synced
-		for _, clear := range []bool{false, true} {
+		for _, cleared := range []bool{false, true} {
 			for _, wide := range []bool{false, true} {
 				h := &hotKey{nodes: nodes, db: &versionedDB{took: 20 * time.Millisecond}}
-				prefix, update := fmt.Sprint(clear, wide, ":"), "Delete"
+				prefix, update := fmt.Sprint(cleared, wide, ":"), "Delete"
 				h.end = func(b *bcache.Bcache) error { return b.Delete(prefix + "hot") }
-				if clear {
+				if cleared {
 					update, h.end = "Clear", (*bcache.Bcache).Clear
 				}
 				for _, b := range nodes {

@@ -26,7 +26,7 @@ type MakeTransport func(id, origin uint64, log *linelog.Log) (transport.Transpor
 type Node interface {
 	// Processed is a fingerprint of the writes that the node has processed: two nodes that have processed
 	// the same writes have the same. It is false while there is a gap among them.
-	Processed() (print uint64, settled bool)
+	Processed() (sum uint64, settled bool)
 }
 
 // New returns an Env. started is told of the node before New of the root returns; it may be nil.

@@ -33,7 +33,8 @@ func newLeaseAsks(net Net) *Asks {
 // something to say.
 func (s *Asks) Ask(now delta.Instant, key string, old bool, term time.Duration, wake func()) *Ask {
 	a := &Ask{wake: wake}
-	a.Want = wire.LeaseMsg{Op: wire.OpWant, Key: key, Term: min(max(delta.ToMs(term), 1), wire.MaxLeaseTerm)}
+	ms := min(max(delta.ToMs(term), 1), wire.MaxLeaseTerm)
+	a.Want = wire.LeaseMsg{Op: wire.OpWant, Key: key, Term: ms}
 	if old {
 		a.Want.Op = wire.OpWantOld
 	}
@@ -246,4 +247,17 @@ func (s *Asks) Left(now delta.Instant, peer uint64) func(yield func() bool) {
 			a.wake()
 		}
 	})
+}
+
+// AskedOf returns whom an ask has asked.
+func (a *Asks) AskedOf(id uint64) (peer uint64, ok bool) {
+	if ask := a.byID[id]; ask != nil {
+		return ask.peer, true
+	}
+	return 0, false
+}
+
+// Len is how many asks there are.
+func (a *Asks) Len() int {
+	return len(a.byID)
 }

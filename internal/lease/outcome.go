@@ -20,11 +20,11 @@ const (
 	Failed              // another node's fill has failed, and there is an old value to serve
 )
 
-// A tryEnd is how a fill that wanted a lease has ended.
-type tryEnd uint8
+// A TryEnd is how a fill that wanted a lease has ended.
+type TryEnd uint8
 
 const (
-	TryDeclined tryEnd = iota // it wasn't tried, or nobody wants it any more
+	TryDeclined TryEnd = iota // it wasn't tried, or nobody wants it any more
 	TryFilled                 // its value is on its way to the other nodes
 	TryUncached               // it has a value that others can't have
 	TryOffered                // it has a value that the neighbours are offered: they may have to refuse it
@@ -33,7 +33,7 @@ const (
 
 // A Outcome is what a fill says of its end. The zero value is a fill that was declined.
 type Outcome struct {
-	End      tryEnd
+	End      TryEnd
 	Stamp    uint64        // with TryFilled: of what was written,
 	Deadline int64         // and its deadline in Unix milliseconds; 0 = none
 	Retry    time.Duration // with TryFailed: for how long the key is better left alone

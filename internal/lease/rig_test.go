@@ -89,11 +89,11 @@ func (g *leaseRig) wantTurn(a *Ask, want Turn) {
 // wantLeft verifies how much node 1 still knows.
 func (g *leaseRig) wantLeft(leases, waiting, asks int) {
 	g.t.Helper()
-	got, want := [3]int{len(g.leases.ByKey), g.leases.waiting, len(g.asks.byID)}, [3]int{leases, waiting, asks}
+	got, want := [3]int{len(g.leases.byKey), g.leases.waiting, len(g.asks.byID)}, [3]int{leases, waiting, asks}
 	if got != want {
 		g.t.Errorf("leases, waiters and asks left: %d, want %d", got, want)
 	}
-	if len(g.asks.byKey) > len(g.asks.byID) || g.leases.idle.Len() > len(g.leases.ByKey) {
+	if len(g.asks.byKey) > len(g.asks.byID) || g.leases.idle.Len() > len(g.leases.byKey) {
 		g.t.Errorf("%d keys of asks, %d idle leases are left", len(g.asks.byKey), g.leases.idle.Len())
 	}
 }

@@ -28,7 +28,7 @@ const (
 
 // A Table has the leases that this node grants. Its caller has the lock.
 type Table struct {
-	ByKey   map[string]*lease
+	byKey   map[string]*lease
 	idle    *list.List // the leases without a holder, the one that has been so for longest first
 	waiting int        // waiters of all leases
 	Granted uint64     // leases so far
@@ -40,7 +40,7 @@ type Table struct {
 }
 
 func newLeaseTable() *Table {
-	return &Table{ByKey: map[string]*lease{}, idle: list.New()}
+	return &Table{byKey: map[string]*lease{}, idle: list.New()}
 }
 
 // Hear deals with what a node says about a lease.
@@ -49,7 +49,7 @@ func (t *Table) Hear(now delta.Instant, from uint64, m wire.LeaseMsg) {
 		t.want(now, from, m)
 		return
 	}
-	l, who := t.ByKey[m.Key], Asker{from, m.Id}
+	l, who := t.byKey[m.Key], Asker{from, m.Id}
 	switch {
 	case l == nil:
 	case l.holder(who) != nil:
@@ -84,7 +84,8 @@ func (t *Table) want(now delta.Instant, from uint64, m wire.LeaseMsg) {
 	over := h != nil && (h.suspect || h.Peer == from && !waits) && len(l.holders) < maxLeaseHolders
 	switch {
 	case own != nil: // it asks again: what it was told was lost
-		t.answer(now, who, wire.TurnMsg{Op: wire.TurnGranted, Key: l.key, Term: delta.ToMs(own.Until - now.Mono)})
+		term := delta.ToMs(own.Until - now.Mono)
+		t.answer(now, who, wire.TurnMsg{Op: wire.TurnGranted, Key: l.key, Term: term})
 	case l.hasFilled(now, m):
 		t.leaveQueue(l, who)
 		t.answer(now, who, wire.TurnMsg{Op: wire.TurnFilled})
@@ -123,11 +124,11 @@ func (t *Table) wait(now delta.Instant, l *lease, w waiter) {
 // open returns the lease of a key. At the bound one without a holder makes room for it; if there is
 // none, it is nil.
 func (t *Table) open(key string) *lease {
-	l := t.ByKey[key]
+	l := t.byKey[key]
 	if l != nil || t.Closed {
 		return l
 	}
-	if len(t.ByKey) >= maxLeases {
+	if len(t.byKey) >= maxLeases {
 		longest := t.idle.Front()
 		if longest == nil {
 			return nil
@@ -135,7 +136,7 @@ func (t *Table) open(key string) *lease {
 		t.drop(longest.Value.(*lease))
 	}
 	l = &lease{key: strings.Clone(key)}
-	t.ByKey[l.key] = l
+	t.byKey[l.key] = l
 	return l
 }
 
@@ -143,7 +144,7 @@ func (t *Table) open(key string) *lease {
 // nothing.
 func (t *Table) settle(now delta.Instant, l *lease) {
 	switch {
-	case t.ByKey[l.key] != l: // it is forgotten
+	case t.byKey[l.key] != l: // it is forgotten
 	case len(l.holders) > 0:
 		if l.idle != nil {
 			t.idle.Remove(l.idle)
@@ -157,7 +158,7 @@ func (t *Table) settle(now delta.Instant, l *lease) {
 }
 
 func (t *Table) drop(l *lease) {
-	delete(t.ByKey, l.key)
+	delete(t.byKey, l.key)
 	if l.idle != nil {
 		t.idle.Remove(l.idle)
 	}
@@ -186,15 +187,29 @@ func (t *Table) Tick(now delta.Instant) func(yield func() bool) {
 // comes.
 func (t *Table) each(wanted func(*lease) bool, do func(*lease)) func(yield func() bool) {
 	var keys []string
-	for key, l := range t.ByKey {
+	for key, l := range t.byKey {
 		if wanted(l) {
 			keys = append(keys, key)
 		}
 	}
 	slices.Sort(keys)
 	return inSteps(keys, func(key string) {
-		if l := t.ByKey[key]; l != nil {
+		if l := t.byKey[key]; l != nil {
 			do(l)
 		}
 	})
+}
+
+// Holder returns who has the lease of a key.
+func (t *Table) Holder(key string) (h Holder, ok bool) {
+	l := t.byKey[key]
+	if l == nil || l.current() == nil {
+		return Holder{}, false
+	}
+	return *l.current(), true
+}
+
+// Len is how many leases are granted or remembered; waiting, how many turns wait for them.
+func (t *Table) Len() (leases, waiting int) {
+	return len(t.byKey), t.waiting
 }

@@ -86,7 +86,7 @@ func TestLeaseSuspect(t *testing.T) {
 	g.leases.Hear(g.now, 5, wire.LeaseMsg{Id: 51, Op: wire.OpUncached, Key: "k"})
 	is("when that one has ended", g.turn(6), wire.TurnAlone)
 	g.leases.Hear(g.now, 3, wire.LeaseMsg{Id: 32, Op: wire.OpDeclined, Key: "k"})
-	if l := g.leases.ByKey["k"]; l != nil || g.leases.waiting > 0 {
+	if l := g.leases.byKey["k"]; l != nil || g.leases.waiting > 0 {
 		t.Errorf("left: %+v, %d wait", l, g.leases.waiting)
 	}
 }
@@ -135,14 +135,14 @@ func TestLeaseLingeringOnesMakeRoom(t *testing.T) {
 		}
 		g.leases.Hear(g.now, 2, m)
 	}
-	if n := len(g.leases.ByKey); n > maxLeases || n != g.leases.idle.Len() {
+	if n := len(g.leases.byKey); n > maxLeases || n != g.leases.idle.Len() {
 		t.Errorf("%d leases, %d idle", n, g.leases.idle.Len())
 	}
 	for range 2 {
 		g.now.Mono += delta.Ms(wire.MaxLeaseTerm)
 		finish(g.leases.Tick(g.now))
 	}
-	if n := len(g.leases.ByKey) + g.leases.idle.Len(); n != 0 {
+	if n := len(g.leases.byKey) + g.leases.idle.Len(); n != 0 {
 		t.Errorf("%d are left", n)
 	}
 }
@@ -161,7 +161,7 @@ func TestLeaseGrantedTooLate(t *testing.T) {
 	say(leaves, wire.OpDeclined, true) // so it may hang
 	say(granted, wire.OpWant, false)
 	say(waits, wire.OpWant, false)
-	l := g.leases.ByKey["k"]
+	l := g.leases.byKey["k"]
 	if !l.waits(Asker{waits, waits}) || l.current().Peer != granted {
 		t.Fatalf("%d waits for %+v", waits, l.current())
 	}
@@ -202,7 +202,7 @@ func TestLeasePassesOn(t *testing.T) {
 		t.Errorf("told %+v, %+v", g.turn(3), g.turn(4))
 	}
 	g.want(5, 50, "k")
-	if l := g.leases.ByKey["k"]; !l.waits(Asker{4, 40}) || l.queue[0].after != (Asker{3, 30}) {
+	if l := g.leases.byKey["k"]; !l.waits(Asker{4, 40}) || l.queue[0].after != (Asker{3, 30}) {
 		t.Errorf("the queue is %+v", l.queue)
 	}
 	g.now.Mono += Reach
@@ -288,7 +288,7 @@ func TestLeaseNodeLeavesInSteps(t *testing.T) {
 	}
 	pauses := 0
 	for range g.leases.Left(g.now, 2) {
-		for key, l := range g.leases.ByKey {
+		for key, l := range g.leases.byKey {
 			if h := l.current(); h.Peer == 2 {
 				g.leases.Hear(g.now, 2, wire.LeaseMsg{Id: h.Id, Op: wire.OpUncached, Key: key})
 				break
@@ -301,7 +301,7 @@ func TestLeaseNodeLeavesInSteps(t *testing.T) {
 		t.Errorf("%d pauses, %d leases granted", pauses, g.leases.Granted)
 	}
 	g.wantLeft(keys, 0, 0) // without three, and with three
-	for key, l := range g.leases.ByKey {
+	for key, l := range g.leases.byKey {
 		if h := l.current(); len(l.holders) != 1 || h.Peer != 3 {
 			t.Errorf("%s: %+v", key, l.holders)
 		}

@@ -36,7 +36,7 @@ var mutants = []mutant{
 		new: "\tsh.unlinkLocked(e)\n"}}},
 	{name: "no floor after a tombstone was collected", edits: []edit{{
 		old: "sh.forgetLocked(t.key, t.Version)\n",
-		new: "sh.removeLocked(w.hash.Of(t.key), t.key)\n", in: "func (w *sweeper) sweepSome("}}},
+		new: "sh.removeLocked(w.hash.Of(t.key), t.key)\n", in: "func (w *Sweeper) sweepSome("}}},
 	{name: "floors aren't asked", edits: []edit{{
 		old: "if !ok && rec.Stamp <= sh.floors.of(at.Bucket) {",
 		new: "if false {"}}},

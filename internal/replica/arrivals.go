@@ -8,7 +8,6 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
 	"github.com/iwanbk/bcache/internal/wire"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // A large record takes a while on a slow line, and what was written later passes it. Its first piece
@@ -30,7 +29,7 @@ type arrival struct {
 // Arriving notes that a piece of a large frame has come in. It is progress for what this node waits for
 // from that neighbour, too: bulk keeps its order.
 func (r *Replica) Arriving(now delta.Instant, from uint64, head []byte) {
-	d, isDelta := peekDelta(head)
+	d, isDelta := wire.PeekDelta(head)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.neighbours.byID[from]
@@ -130,29 +129,4 @@ func (a arrivals) fill(origin uint64, v *dots.Vector) bool {
 		}
 	}
 	return len(s.Ahead) == 0
-}
-
-// peekDelta returns the dot of a delta's first record from its beginning.
-func peekDelta(head []byte) (d delta.Dot, ok bool) {
-	if len(head) < 2 || head[0] != wire.Version || head[1] != wire.FrameDelta {
-		return d, false
-	}
-	for b := head[2:]; len(b) > 0; {
-		tag := b[0]
-		b = b[1:]
-		n := 0
-		switch tag {
-		case wire.DeltaOrigin:
-			d.Origin, n = protowire.ConsumeFixed64(b)
-		case wire.DeltaFirst:
-			d.Seq, n = protowire.ConsumeVarint(b)
-		default:
-			return d, d.Origin != 0 && d.Seq != 0
-		}
-		if n < 0 {
-			return d, false
-		}
-		b = b[n:]
-	}
-	return d, false
 }

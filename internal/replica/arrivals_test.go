@@ -111,15 +111,15 @@ func TestArrivingIsNotProcessed(t *testing.T) {
 func TestPeekDelta(t *testing.T) {
 	rec := delta.Record{Key: "k", Val: strings.Repeat("v", 1000), Version: delta.Version{Stamp: delta.StampOf(7), Origin: 9}}
 	frame := wire.AppendDelta(nil, 77, 1<<40, []delta.Record{rec})
-	if d, ok := peekDelta(frame[:100]); !ok || d != (delta.Dot{Origin: 77, Seq: 1 << 40}) {
+	if d, ok := wire.PeekDelta(frame[:100]); !ok || d != (delta.Dot{Origin: 77, Seq: 1 << 40}) {
 		t.Error(d, ok)
 	}
 	for n := range 20 {
-		if d, ok := peekDelta(frame[:n]); ok && d != (delta.Dot{Origin: 77, Seq: 1 << 40}) {
+		if d, ok := wire.PeekDelta(frame[:n]); ok && d != (delta.Dot{Origin: 77, Seq: 1 << 40}) {
 			t.Error(n, d)
 		}
 	}
-	if _, ok := peekDelta(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: 1})); ok {
+	if _, ok := wire.PeekDelta(wire.AppendPing(nil, wire.Ping{Id: 1, Origin: 1})); ok {
 		t.Error("a ping")
 	}
 }

@@ -142,8 +142,8 @@ func TestProvisionalOfferIsNoUse(t *testing.T) {
 	for i, ms := range []int{0, 10} {
 		val := delta.Record{Key: "k", Val: fmt.Sprint(i), Deadline: edge(ms + 5).Wall}
 		r.receiveOffer(edge(ms), 1, wire.Offer{Origin: 101, To: r.Origin, Seen: r.touches.Echo(), Rec: val})
-		if r.Store.Probation() != 1 || r.counts.ProvisionalAccepted != uint64(i+1) {
-			t.Errorf("offer %d: %d in probation, %d accepted", i, r.Store.Probation(), r.counts.ProvisionalAccepted)
+		if r.Store.Stats().Probation != 1 || r.counts.ProvisionalAccepted != uint64(i+1) {
+			t.Errorf("offer %d: %d in probation, %d accepted", i, r.Store.Stats().Probation, r.counts.ProvisionalAccepted)
 		}
 	}
 }

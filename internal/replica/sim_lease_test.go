@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/iwanbk/bcache/internal/fill"
@@ -121,7 +120,7 @@ func (s *sim) checkLeases(n *simNode) {
 	if leases, _ := n.r.leases.Len(); leases == 0 {
 		return
 	}
-	if err := n.r.leases.Check(); err != nil {
+	if err := lease.Check(n.r.leases, n.r.asks); err != nil {
 		s.fail("n%d: %v", n.id, err)
 	}
 	for _, key := range s.oracle.keys {
@@ -178,7 +177,7 @@ func (s *sim) checkLeasesEnded() {
 		if asks := n.r.asks.Len(); leases+waiting+asks+len(n.filling) > 0 {
 			s.fail("n%d is left with %d leases, %d asks, %d fills", n.id, leases, asks, len(n.filling))
 		}
-		if err := errors.Join(n.r.leases.Check(), n.r.asks.Check()); err != nil {
+		if err := lease.Check(n.r.leases, n.r.asks); err != nil {
 			s.fail("n%d: %v", n.id, err)
 		}
 	}

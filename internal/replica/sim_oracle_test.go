@@ -187,7 +187,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			}
 		}
 		for _, seq := range fresh { // whatever became of it, others may ask for it
-			if _, logged := to.r.log.Get(d.Origin, seq); !logged && to.r.vector.Get(d.Origin).Has(seq) && to.r.log.Pages() < to.r.log.MaxPages {
+			if _, logged := to.r.log.Get(d.Origin, seq); !logged && to.r.vector.Get(d.Origin).Has(seq) && !to.r.log.Full() {
 				s.fail("n%d has processed dot %d of %x and not logged it", to.id, seq, d.Origin)
 			}
 		}

@@ -14,6 +14,8 @@ type Stats struct {
 	TombstonesDropped   uint64 // earlier, at their bound
 	FloorRefusals       uint64 // records that a floor kept out
 	ProvisionalsDropped uint64 // provisional values that a write has ended
+
+	Probation int // entries that haven't been used again since they came
 }
 
 // counters are those of Stats that aren't counted in the shards.

@@ -22,7 +22,7 @@ type entries struct {
 }
 
 // find returns the entry of a key, or nil. Without the lock nil tells nothing, see index.
-func (x *entries) find(hash uint64, key string) *entry {
+func (x *entries) find(hash uint64, key string) *Entry {
 	if e := x.index.find(hash); e != nil && e.Key == key {
 		return e
 	}
@@ -30,7 +30,7 @@ func (x *entries) find(hash uint64, key string) *entry {
 }
 
 // insert holds an entry under a hash that has none. A local one is a use of it.
-func (x *entries) insert(hash uint64, e *entry, local bool) {
+func (x *entries) insert(hash uint64, e *Entry, local bool) {
 	used := x.tally.clock.Add(clockStep)
 	if !local {
 		used |= probationBit
@@ -43,7 +43,7 @@ func (x *entries) insert(hash uint64, e *entry, local bool) {
 }
 
 // replace holds an entry in place of another one of its key, and that is no use of it.
-func (x *entries) replace(hash uint64, old, e *entry) {
+func (x *entries) replace(hash uint64, old, e *Entry) {
 	e.Key = old.Key
 	e.used.Store(old.used.Load())
 	if grown := len(e.Val) - len(old.Val); grown != 0 {
@@ -52,7 +52,7 @@ func (x *entries) replace(hash uint64, old, e *entry) {
 	x.put(hash, e)
 }
 
-func (x *entries) put(hash uint64, e *entry) {
+func (x *entries) put(hash uint64, e *Entry) {
 	end := e.end()
 	x.index.put(hash, e, end)
 	if end == 0 {
@@ -67,7 +67,7 @@ func (x *entries) put(hash uint64, e *entry) {
 }
 
 // remove removes the entry of a hash.
-func (x *entries) remove(hash uint64, e *entry) {
+func (x *entries) remove(hash uint64, e *Entry) {
 	x.queue(e.inProbation()).remove(hash)
 	if e.inProbation() {
 		x.tally.inProbation.Add(-1)
@@ -76,7 +76,7 @@ func (x *entries) remove(hash uint64, e *entry) {
 	x.count(e, -1)
 }
 
-func (x *entries) count(e *entry, n int64) {
+func (x *entries) count(e *Entry, n int64) {
 	x.tally.add(e, n)
 	if e.isProvisional() {
 		x.provisional += n
@@ -84,14 +84,14 @@ func (x *entries) count(e *entry, n int64) {
 }
 
 // use makes an entry one of those used last.
-func (x *entries) use(hash uint64, e *entry) {
+func (x *entries) use(hash uint64, e *Entry) {
 	if !x.tally.noteUse(e) {
 		x.move(hash, e)
 	}
 }
 
 // move moves an entry to the front of main.
-func (x *entries) move(hash uint64, e *entry) {
+func (x *entries) move(hash uint64, e *Entry) {
 	if e.inProbation() {
 		x.probation.remove(hash)
 		x.main.add(hash, struct{}{})
@@ -111,7 +111,7 @@ func (x *entries) queue(probation bool) *queue[uint64, struct{}] {
 }
 
 // oldest returns the entry at the back of one of them, or nil.
-func (x *entries) oldest(probation bool) (uint64, *entry) {
+func (x *entries) oldest(probation bool) (uint64, *Entry) {
 	hash, _, ok := x.queue(probation).oldest()
 	if !ok {
 		return 0, nil
@@ -120,7 +120,7 @@ func (x *entries) oldest(probation bool) (uint64, *entry) {
 }
 
 // victim returns the entry that is to be given up of a queue, or nil if that is empty.
-func (x *entries) victim(probation bool) *entry {
+func (x *entries) victim(probation bool) *Entry {
 	for n := 0; ; n++ {
 		hash, e := x.oldest(probation)
 		if e == nil || n == sweepBatch || e.used.Load()&usedBit == 0 || !x.tally.near(e) {
@@ -131,8 +131,8 @@ func (x *entries) victim(probation bool) *entry {
 }
 
 // all lists the entries. They may be removed meanwhile.
-func (x *entries) all() []*entry {
-	all := make([]*entry, 0, x.index.n)
+func (x *entries) all() []*Entry {
+	all := make([]*Entry, 0, x.index.n)
 	for e := range x.index.all {
 		all = append(all, e)
 	}

@@ -20,7 +20,7 @@ func newEntriesRig() *entriesRig {
 	return r
 }
 
-func (r *entriesRig) add(hash uint64, local bool) *entry {
+func (r *entriesRig) add(hash uint64, local bool) *Entry {
 	e := newEntry(&delta.Record{Key: fmt.Sprint(hash), Val: "val", Version: delta.Version{Stamp: hash, Origin: 1}}, 7)
 	r.insert(hash, e, local)
 	return e

@@ -11,13 +11,13 @@ import (
 // bookkeeping takes.
 const EntryOverhead = 200
 
-// An entry is a live value or a negative: what counts for MaxKeys and MaxBytes.
+// An Entry is a live value or a negative: what counts for MaxKeys and MaxBytes.
 // With its places in the index and in its queue it takes some EntryOverhead bytes.
 //
 // Gets read it without a lock, so what they read of it never changes: another value is another
-// entry in its place. It fills a cache line, and with a deadline beside it a Get would wait for
+// Entry in its place. It fills a cache line, and with a deadline beside it a Get would wait for
 // two.
-type entry struct {
+type Entry struct {
 	Key, Val string // the store's own copies
 	delta.Version
 	deadline int64         // as in record
@@ -33,17 +33,17 @@ const (
 )
 
 // bucket is that of the key. It is kept, as a full sync looks at many entries for each that it sends.
-func (e *entry) bucket() int { return int(e.traits % delta.NumBuckets) }
+func (e *Entry) bucket() int { return int(e.traits % delta.NumBuckets) }
 
-func (e *entry) isSoft() bool { return e.traits&softTrait != 0 }
+func (e *Entry) isSoft() bool { return e.traits&softTrait != 0 }
 
-func (e *entry) isProvisional() bool { return e.traits&provisionalTrait != 0 }
+func (e *Entry) isProvisional() bool { return e.traits&provisionalTrait != 0 }
 
-func (e *entry) inProbation() bool { return e.used.Load()&probationBit != 0 }
+func (e *Entry) inProbation() bool { return e.used.Load()&probationBit != 0 }
 
 // A softEntry is an entry that has more times than its deadline, in one piece with them.
 type softEntry struct {
-	entry
+	Entry
 	softTimes
 }
 
@@ -51,18 +51,18 @@ type softEntry struct {
 // refreshing although it isn't.
 type softTimes struct{ staleUntil, refreshFrom int64 } // as in record
 
-func (e *entry) cost() int64 { return EntryCost(e.Key, e.Val) }
+func (e *Entry) cost() int64 { return EntryCost(e.Key, e.Val) }
 
 func EntryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
 
 // newEntry makes an entry of a record whose key is in a bucket.
-func newEntry(rec *delta.Record, bucket int) *entry {
-	var e *entry
+func newEntry(rec *delta.Record, bucket int) *Entry {
+	var e *Entry
 	if times := (softTimes{rec.StaleUntil, rec.RefreshFrom}); times == (softTimes{}) {
-		e = &entry{}
+		e = &Entry{}
 	} else {
 		soft := &softEntry{softTimes: times}
-		e = &soft.entry
+		e = &soft.Entry
 		e.traits = softTrait
 	}
 	e.fill(rec, bucket)
@@ -70,14 +70,14 @@ func newEntry(rec *delta.Record, bucket int) *entry {
 }
 
 // fill takes over what an entry has of a record.
-func (e *entry) fill(rec *delta.Record, bucket int) {
+func (e *Entry) fill(rec *delta.Record, bucket int) {
 	e.Key, e.Val, e.Version, e.deadline = rec.Key, rec.Val, rec.Version, rec.Deadline
 	e.kind, e.mark = rec.Kind, rec.Mark
 	e.traits |= uint16(bucket)
 }
 
 // soft returns the times that an entry has beside its deadline.
-func (e *entry) soft() softTimes {
+func (e *Entry) soft() softTimes {
 	if !e.isSoft() {
 		return softTimes{}
 	}
@@ -85,29 +85,29 @@ func (e *entry) soft() softTimes {
 }
 
 // Expired reports whether an entry's deadline has come.
-func (e *entry) Expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
+func (e *Entry) Expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
 
 // livesAt reports whether its deadline is known not to have come at a time; 0 is no time.
-func (e *entry) livesAt(now int64) bool { return e.deadline == 0 || now != 0 && now < e.deadline }
+func (e *Entry) livesAt(now int64) bool { return e.deadline == 0 || now != 0 && now < e.deadline }
 
 // aliveAt reports whether an entry's deadline hasn't come.
-func (e *entry) aliveAt(wall int64) bool { return e.deadline == 0 || wall < e.deadline }
+func (e *Entry) aliveAt(wall int64) bool { return e.deadline == 0 || wall < e.deadline }
 
 // endedAt reports whether it is of no use as stale any more either.
-func (e *entry) endedAt(wall int64) bool {
+func (e *Entry) endedAt(wall int64) bool {
 	end := e.end()
 	return end != 0 && wall >= end
 }
 
 // record returns what was put.
-func (e *entry) record() delta.Record {
+func (e *Entry) record() delta.Record {
 	rec := e.served()
 	rec.Mark = e.mark
 	return rec
 }
 
 // served is that without the mark, and needs no lock.
-func (e *entry) served() delta.Record {
+func (e *Entry) served() delta.Record {
 	soft := e.soft()
 	rec := delta.Record{
 		Key: e.Key, Val: e.Val, Version: e.Version, Kind: e.kind, Provisional: e.isProvisional(),
@@ -120,10 +120,10 @@ func (e *entry) served() delta.Record {
 }
 
 // end returns when the entry is of no more use; 0 is never.
-func (e *entry) end() int64 { return delta.EndOf(e.deadline, e.soft().staleUntil) }
+func (e *Entry) end() int64 { return delta.EndOf(e.deadline, e.soft().staleUntil) }
 
 // due is the deadline or the time to refresh, whichever comes first; 0 is never.
-func (e *entry) due() int64 {
+func (e *Entry) due() int64 {
 	at := e.deadline
 	if from := e.soft().refreshFrom; from != 0 && (at == 0 || from < at) {
 		at = from
@@ -133,6 +133,6 @@ func (e *entry) due() int64 {
 
 // freshAt reports whether an entry is a value that is known to be live, and not worth refreshing, at
 // a time; 0 is no time.
-func (e *entry) freshAt(now int64) bool {
+func (e *Entry) freshAt(now int64) bool {
 	return e.kind == delta.KindValue && (e.due() == 0 || now != 0 && now < e.due())
 }

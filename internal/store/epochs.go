@@ -20,7 +20,7 @@ func (x *epochs) next() { x.current.Add(1) }
 func (x *epochs) clear() { x.cleared.Store(x.current.Add(1)) }
 
 // stands reports whether a provisional value may still be served.
-func (x *epochs) stands(p *entry) bool { return p.epoch() == x.current.Load() }
+func (x *epochs) stands(p *Entry) bool { return p.epoch() == x.current.Load() }
 
 // told reports whether a Clear has told of the end of a provisional value.
-func (x *epochs) told(p *entry) bool { return p.epoch() < x.cleared.Load() }
+func (x *epochs) told(p *Entry) bool { return p.epoch() < x.cleared.Load() }

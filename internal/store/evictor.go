@@ -20,7 +20,7 @@ const (
 type evictor struct {
 	*shared
 	table   *table
-	sweeper *sweeper
+	sweeper *Sweeper
 	rng     *rand.PCG
 }
 

@@ -4,29 +4,29 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// A fillKeeper keeps what fills bring although the fence refuses it: provisional values. So it has to
+// A FillKeeper keeps what fills bring although the fence refuses it: provisional values. So it has to
 // know which fills are under way: a write of the key that comes meanwhile is noted with the fill.
 // Begin and Keep are serialised as Apply is.
-type fillKeeper struct {
+type FillKeeper struct {
 	*shared
 	table   *table
 	evictor *evictor
 }
 
 // Open returns a fill of a key, to be given to Begin.
-func (k *fillKeeper) Open(key string, now delta.Instant) OpenFill {
+func (k *FillKeeper) Open(key string, now delta.Instant) OpenFill {
 	return OpenFill{Key: key, hash: k.hash.Of(key), Begin: now.Mono}
 }
 
 // Begin has touches noted that come while a key is filled. It must be ended, by End.
-func (k *fillKeeper) Begin(f *OpenFill) {
+func (k *FillKeeper) Begin(f *OpenFill) {
 	sh := k.table.need(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.fills.add(f)
 }
 
-func (k *fillKeeper) End(f *OpenFill) {
+func (k *FillKeeper) End(f *OpenFill) {
 	sh := k.table.of(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -35,7 +35,7 @@ func (k *fillKeeper) End(f *OpenFill) {
 
 // GivenUp reports whether a write of the key couldn't be applied since the fill began: then the fence
 // knows nothing of it.
-func (k *fillKeeper) GivenUp(f *OpenFill) bool {
+func (k *FillKeeper) GivenUp(f *OpenFill) bool {
 	sh := k.table.of(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -43,7 +43,7 @@ func (k *fillKeeper) GivenUp(f *OpenFill) bool {
 }
 
 // EvictFor is that of the store for what Keep would hold.
-func (k *fillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool {
+func (k *FillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool {
 	return k.evictor.evictFor(now, rec, twin(k.hash.Of(rec.Key)), n)
 }
 
@@ -53,7 +53,9 @@ func (k *fillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool 
 // It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
 // stand beside that. Of two provisional values the first one stays, unless the second one was read later
 // for certain: by a fill that began here when the first one was there.
-func (k *fillKeeper) Keep(now delta.Instant, rec *delta.Record, f *OpenFill, beside bool) (held, isNew bool) {
+func (k *FillKeeper) Keep(
+	now delta.Instant, rec *delta.Record, f *OpenFill, beside bool,
+) (held, isNew bool) {
 	if k.closed.Load() || rec.Expired(now.Wall) || k.limits.tooBig(rec) {
 		return false, false
 	}
@@ -81,7 +83,7 @@ func (k *fillKeeper) Keep(now delta.Instant, rec *delta.Record, f *OpenFill, bes
 }
 
 // Wants reports whether Keep would hold a value now.
-func (k *fillKeeper) Wants(now delta.Instant, rec *delta.Record, f *OpenFill, beside bool) bool {
+func (k *FillKeeper) Wants(now delta.Instant, rec *delta.Record, f *OpenFill, beside bool) bool {
 	hash := k.hash.Of(rec.Key)
 	sh := k.table.of(hash)
 	if sh == nil {
@@ -95,9 +97,9 @@ func (k *fillKeeper) Wants(now delta.Instant, rec *delta.Record, f *OpenFill, be
 
 // wantsLocked reports whether a value is to be kept, and in place of which one, if there is one. If it
 // isn't, old is the one that stays, if there is one.
-func (k *fillKeeper) wantsLocked(
+func (k *FillKeeper) wantsLocked(
 	sh *shard, now delta.Instant, hash uint64, rec *delta.Record, f *OpenFill, beside bool,
-) (old *entry, wanted bool) {
+) (old *Entry, wanted bool) {
 	if f != nil && f.touched || !beside && sh.liveLocked(hash, rec.Key, now.Wall) {
 		return nil, false
 	}
@@ -107,8 +109,8 @@ func (k *fillKeeper) wantsLocked(
 }
 
 // putLocked holds it in place of old, if there is one. There is room for it.
-func (k *fillKeeper) putLocked(
-	sh *shard, now delta.Instant, at Place, rec *delta.Record, old *entry, local, beside bool,
+func (k *FillKeeper) putLocked(
+	sh *shard, now delta.Instant, at Place, rec *delta.Record, old *Entry, local, beside bool,
 ) {
 	kept := *rec
 	kept.Version, kept.Mark = delta.Version{Stamp: k.Epochs.Now(), Origin: rec.Origin}, 0
@@ -122,7 +124,7 @@ func (k *fillKeeper) putLocked(
 
 // Unkeep drops the provisional value of a key of which a fill that began when it was there says that
 // it has none any more. It reports whether there is none now.
-func (k *fillKeeper) Unkeep(f *OpenFill) bool {
+func (k *FillKeeper) Unkeep(f *OpenFill) bool {
 	sh := k.table.of(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -136,7 +138,7 @@ func (k *fillKeeper) Unkeep(f *OpenFill) bool {
 }
 
 // Len is the number of fills that have begun and not ended.
-func (k *fillKeeper) Len() (n int) {
+func (k *FillKeeper) Len() (n int) {
 	for sh := range k.table.all {
 		sh.mu.Lock()
 		n += len(sh.fills)
@@ -146,7 +148,7 @@ func (k *fillKeeper) Len() (n int) {
 }
 
 // Peek returns the provisional value of a key, without that being a use of it.
-func (k *fillKeeper) Peek(key string) (delta.Record, bool) {
+func (k *FillKeeper) Peek(key string) (delta.Record, bool) {
 	hash := k.hash.Of(key)
 	sh := k.table.of(hash)
 	if sh == nil {

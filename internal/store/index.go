@@ -24,7 +24,7 @@ type index struct {
 
 type slot struct {
 	hash atomic.Uint64
-	e    atomic.Pointer[entry] // nil: free
+	e    atomic.Pointer[Entry] // nil: free
 }
 
 const minSlots = 8
@@ -34,7 +34,7 @@ func home(hash uint64, slots []slot) int { return int(hash>>32) & (len(slots) - 
 
 // find returns the entry of a hash, or nil. Without the lock the entry may be that of another
 // hash.
-func (x *index) find(hash uint64) *entry {
+func (x *index) find(hash uint64) *Entry {
 	p := x.slots.Load()
 	if p == nil {
 		return nil
@@ -50,7 +50,7 @@ func (x *index) find(hash uint64) *entry {
 }
 
 // put makes e, which is of no more use at end, the entry of a hash.
-func (x *index) put(hash uint64, e *entry, end int64) {
+func (x *index) put(hash uint64, e *Entry, end int64) {
 	p := x.slots.Load()
 	if p == nil || (x.n+1)*4 > len(*p)*3 {
 		p = x.resize(max(2*x.len(), minSlots))
@@ -80,7 +80,7 @@ func free(slots []slot, hash uint64) int {
 }
 
 // at returns the entry in a place, or nil.
-func (x *index) at(i int) *entry { return (*x.slots.Load())[i].e.Load() }
+func (x *index) at(i int) *Entry { return (*x.slots.Load())[i].e.Load() }
 
 // remove removes a hash that is there.
 func (x *index) remove(hash uint64) {
@@ -142,7 +142,7 @@ func (x *index) resize(n int) *[]slot {
 
 // all yields every entry and its hash, in no order, but in the same one on every run. It needs
 // the lock.
-func (x *index) all(yield func(*entry, uint64) bool) {
+func (x *index) all(yield func(*Entry, uint64) bool) {
 	p := x.slots.Load()
 	if p == nil {
 		return

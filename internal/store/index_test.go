@@ -19,13 +19,13 @@ import (
 func TestIndexLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var x index
-		model := map[uint64]*entry{}
+		model := map[uint64]*Entry{}
 		hash := rapid.Custom(func(t *rapid.T) uint64 {
 			return rapid.Uint64Range(0, 40).Draw(t, "home")<<32 | rapid.Uint64Range(0, 3).Draw(t, "rest")
 		})
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
-				h, e := hash.Draw(t, "hash"), &entry{deadline: rapid.Int64Range(0, 2).Draw(t, "end")}
+				h, e := hash.Draw(t, "hash"), &Entry{deadline: rapid.Int64Range(0, 2).Draw(t, "end")}
 				x.put(h, e, e.deadline)
 				model[h] = e
 			},
@@ -78,7 +78,7 @@ func TestIndexConcurrently(t *testing.T) {
 	hash := func(i uint64) uint64 { return i << 32 }
 	const stay = 1000 // even hashes stay, odd ones come and go between them
 	for i := range uint64(stay) {
-		x.put(hash(2*i), &entry{Key: fmt.Sprint(2 * i)}, 0)
+		x.put(hash(2*i), &Entry{Key: fmt.Sprint(2 * i)}, 0)
 	}
 	var stop atomic.Bool
 	var looks, missed atomic.Int64
@@ -96,7 +96,7 @@ func TestIndexConcurrently(t *testing.T) {
 	}
 	for range 50 {
 		for i := range uint64(stay) {
-			x.put(hash(2*i+1), &entry{Key: fmt.Sprint(2*i + 1)}, 0)
+			x.put(hash(2*i+1), &Entry{Key: fmt.Sprint(2*i + 1)}, 0)
 		}
 		for i := range uint64(stay) {
 			x.remove(hash(2*(i*7%stay) + 1))

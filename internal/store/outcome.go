@@ -1,11 +1,11 @@
 package store
 
-// An outcome says what Apply did with a record. Whatever it was, the record's
+// An Outcome says what Apply did with a record. Whatever it was, the record's
 // version is covered from then on.
-type outcome uint8
+type Outcome uint8
 
 const (
-	outcomeApplied outcome = iota // it is what the store holds now
+	outcomeApplied Outcome = iota // it is what the store holds now
 	outcomeKept                   // the same version or a greater one was held
 	outcomeRefused                // the key isn't held, and the floor isn't below the stamp
 	outcomeCleared                // Clear isn't below the stamp

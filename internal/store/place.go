@@ -4,8 +4,8 @@ package store
 type Place struct {
 	hash   uint64 // of the key
 	Bucket int    // of the key
-	Fresh  *entry // made of the record; nil: not yet
-	found  *entry // what lay under the hash, maybe of another key: see Seek
+	Fresh  *Entry // made of the record; nil: not yet
+	found  *Entry // what lay under the hash, maybe of another key: see Seek
 }
 
 // OwnKey returns the store's own copy of a key that was sought, if it has one, or makes a copy.

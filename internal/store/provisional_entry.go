@@ -28,18 +28,18 @@ type provisionalEntry struct {
 }
 
 // newProvisional makes one of a record, which has the epoch for a version.
-func newProvisional(rec *delta.Record, bucket int, kept time.Duration, beside bool) *entry {
+func newProvisional(rec *delta.Record, bucket int, kept time.Duration, beside bool) *Entry {
 	p := &provisionalEntry{kept: kept, beside: beside}
 	p.fill(rec, bucket)
 	p.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
 	p.traits |= softTrait | provisionalTrait
-	return &p.entry
+	return &p.Entry
 }
 
-func (e *entry) ofProvisional() *provisionalEntry {
+func (e *Entry) ofProvisional() *provisionalEntry {
 	return (*provisionalEntry)(unsafe.Pointer(e)) // see newProvisional
 }
 
 // epoch is that in which a provisional value was kept: it has no version, but for the origin that filled
 // it.
-func (e *entry) epoch() uint64 { return e.Version.Stamp }
+func (e *Entry) epoch() uint64 { return e.Version.Stamp }

@@ -31,7 +31,7 @@ func newShard(of *shared) *shard {
 
 // heldLocked returns the version that a key is held at, as an entry or as a
 // tombstone.
-func (sh *shard) heldLocked(hash uint64, key string) (e *entry, v delta.Version, ok bool) {
+func (sh *shard) heldLocked(hash uint64, key string) (e *Entry, v delta.Version, ok bool) {
 	if e := sh.entries.find(hash, key); e != nil {
 		return e, e.Version, true
 	}
@@ -59,13 +59,13 @@ func (sh *shard) liveLocked(hash uint64, key string, wall int64) bool {
 // judgeLocked says whether a record is to be held, and if so returns the entry that its key
 // has, or nil. If its version is only to be remembered, what is older goes, and that is all there
 // is to do.
-func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*entry, outcome) {
-	clear := sh.lastClear.stamp.Load()
-	if rec.Stamp <= clear {
+func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*Entry, Outcome) {
+	cleared := sh.lastClear.stamp.Load()
+	if rec.Stamp <= cleared {
 		return nil, outcomeCleared
 	}
 	e, held, ok := sh.heldLocked(at.hash, rec.Key)
-	if ok && held.Stamp <= clear {
+	if ok && held.Stamp <= cleared {
 		sh.removeLocked(at.hash, rec.Key) // not swept yet
 		e, ok = nil, false
 	}
@@ -80,7 +80,7 @@ func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*
 		return nil, outcomeRefused
 	}
 
-	var o outcome
+	var o Outcome
 	switch {
 	case rec.Kind >= delta.KindForget:
 		o = outcomeForgot
@@ -97,7 +97,7 @@ func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*
 
 // fitsLocked reports whether there is room for what rec becomes: one entry or tombstone
 // more, or another length of one that is there; e is the key's entry, if it has one.
-func (sh *shard) fitsLocked(rec *delta.Record, e *entry) bool {
+func (sh *shard) fitsLocked(rec *delta.Record, e *Entry) bool {
 	most := &sh.limits
 	if rec.Kind == delta.KindTombstone {
 		_, held := sh.tombs.find(rec.Key)
@@ -114,7 +114,7 @@ func (sh *shard) fitsLocked(rec *delta.Record, e *entry) bool {
 
 // putLocked holds a value or a negative in place of old, the key's entry, or of a tombstone, if
 // there is one. There is room for it.
-func (sh *shard) putLocked(at Place, rec *delta.Record, old *entry, local bool) {
+func (sh *shard) putLocked(at Place, rec *delta.Record, old *Entry, local bool) {
 	e := at.Fresh
 	if e == nil {
 		e = newEntry(rec, at.Bucket)
@@ -171,7 +171,7 @@ func (sh *shard) removeLocked(hash uint64, key string) {
 }
 
 // unlinkLocked is removeLocked for an entry.
-func (sh *shard) unlinkLocked(e *entry) { sh.entries.remove(sh.hashOf(e), e) }
+func (sh *shard) unlinkLocked(e *Entry) { sh.entries.remove(sh.hashOf(e), e) }
 
 // forgetLocked drops what is held of a key: from now on the floor stands for it.
 func (sh *shard) forgetLocked(key string, v delta.Version) {
@@ -185,7 +185,7 @@ func (sh *shard) forgetLocked(key string, v delta.Version) {
 
 // endLocked removes an entry whose time is over, or that makes room for others, and tells of it. What
 // was a record the floor stands for from then on; a provisional value leaves nothing.
-func (sh *shard) endLocked(e *entry, why changeKind) {
+func (sh *shard) endLocked(e *Entry, why ChangeKind) {
 	if !e.isProvisional() {
 		sh.floors.raise(e.bucket(), e.Stamp)
 	}
@@ -194,14 +194,14 @@ func (sh *shard) endLocked(e *entry, why changeKind) {
 }
 
 // expireLocked ends an entry whose time is over.
-func (sh *shard) expireLocked(e *entry) {
+func (sh *shard) expireLocked(e *Entry) {
 	sh.endLocked(e, ChangeExpire)
 	sh.counters.expirations.Add(1)
 }
 
 // touchLocked notes that a write of a key is being processed, whatever comes of it: a provisional value
 // goes, and what is being filled may be older. It returns the value that has gone, or nil.
-func (sh *shard) touchLocked(hash uint64, key string) *entry {
+func (sh *shard) touchLocked(hash uint64, key string) *Entry {
 	sh.fills.touch(hash)
 	if sh.tally.provisional.Load() == 0 {
 		return nil
@@ -216,7 +216,7 @@ func (sh *shard) touchLocked(hash uint64, key string) *entry {
 }
 
 // endedLocked lists the provisional values that are none any more: another epoch has begun.
-func (sh *shard) endedLocked() (ended []*entry) {
+func (sh *shard) endedLocked() (ended []*Entry) {
 	if sh.entries.provisional == 0 { // as a rule
 		return nil
 	}
@@ -229,7 +229,7 @@ func (sh *shard) endedLocked() (ended []*entry) {
 }
 
 // dropEndedLocked drops one of them. After a Clear that was told there are no events for each.
-func (sh *shard) dropEndedLocked(e *entry) {
+func (sh *shard) dropEndedLocked(e *Entry) {
 	if !sh.Epochs.told(e) {
 		sh.Watch.tellGone(e, ChangeEvict)
 	}

@@ -8,7 +8,7 @@ import (
 // question, see store_read.go. What is read is marked as used, and what is found expired is removed.
 
 // twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
-func (sh *shard) twinOf(hash uint64, key string) *entry {
+func (sh *shard) twinOf(hash uint64, key string) *Entry {
 	if sh.tally.provisional.Load() == 0 {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (sh *shard) get(hash uint64, key string, wall func() int64) (string, bool) 
 }
 
 // readLocked uses an entry, and reports whether it is a live value.
-func (sh *shard) readLocked(hash uint64, e *entry, wall func() int64) bool {
+func (sh *shard) readLocked(hash uint64, e *Entry, wall func() int64) bool {
 	sh.entries.use(hash, e)
 	switch {
 	case e.kind != delta.KindValue:
@@ -99,7 +99,7 @@ func (sh *shard) beside(hash uint64, key string, wall int64) (delta.Record, bool
 }
 
 // servesLocked uses an entry, unless it is over: then it goes.
-func (sh *shard) servesLocked(e *entry, wall int64) bool {
+func (sh *shard) servesLocked(e *Entry, wall int64) bool {
 	if e.endedAt(wall) {
 		sh.expireLocked(e)
 		return false
@@ -127,12 +127,12 @@ func (sh *shard) peek(hash uint64, key string) (delta.Record, bool) {
 }
 
 // live is store.live for this shard.
-func (sh *shard) live(wall int64) (live []*entry) {
+func (sh *shard) live(wall int64) (live []*Entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	clear := sh.lastClear.stamp.Load()
-	is := func(e *entry) bool {
-		return e != nil && e.kind == delta.KindValue && e.Stamp > clear && e.aliveAt(wall)
+	cleared := sh.lastClear.stamp.Load()
+	is := func(e *Entry) bool {
+		return e != nil && e.kind == delta.KindValue && e.Stamp > cleared && e.aliveAt(wall)
 	}
 	for e, hash := range sh.entries.index.all {
 		switch {

@@ -27,7 +27,7 @@ type shared struct {
 }
 
 // hashOf returns the hash under which an entry lies.
-func (c *shared) hashOf(e *entry) uint64 {
+func (c *shared) hashOf(e *Entry) uint64 {
 	hash := c.hash.Of(e.Key)
 	if e.isProvisional() {
 		hash = twin(hash)

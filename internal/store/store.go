@@ -37,9 +37,9 @@ type Store struct {
 	shared
 	table   table
 	evictor evictor
-	Sweeper sweeper
-	Sync    syncer
-	Fills   fillKeeper
+	Sweeper Sweeper
+	Sync    Syncer
+	Fills   FillKeeper
 }
 
 // New returns an empty store. It takes 136 KiB, and 8 bytes for every
@@ -61,16 +61,16 @@ func New(c Config) *Store {
 		limits: limits{maxKeys: c.MaxKeys, maxBytes: c.MaxBytes, maxTombstones: c.MaxTombstones},
 	}}
 	s.table = newTable(c.Shards, &s.shared)
-	s.Sweeper = sweeper{shared: &s.shared, table: &s.table, deletionDelay: c.DeletionDelay}
+	s.Sweeper = Sweeper{shared: &s.shared, table: &s.table, deletionDelay: c.DeletionDelay}
 	s.evictor = evictor{
 		shared: &s.shared, table: &s.table, sweeper: &s.Sweeper, rng: rand.NewPCG(c.Seed, 0),
 	}
-	s.Sync = syncer{
+	s.Sync = Syncer{
 		shared: &s.shared, table: &s.table,
 		groupKeys:  cmp.Or(c.GroupKeys, defaultGroupKeys),
 		stepShards: cmp.Or(c.StepShards, defaultStepShards),
 	}
-	s.Fills = fillKeeper{shared: &s.shared, table: &s.table, evictor: &s.evictor}
+	s.Fills = FillKeeper{shared: &s.shared, table: &s.table, evictor: &s.evictor}
 	return s
 }
 
@@ -97,7 +97,7 @@ func (s *Store) Seek(key []byte) Place {
 // larger strings. Each copy is on its own: the key may be kept when the value isn't any more.
 func (s *Store) Approach(rec *delta.Record) Place {
 	at := s.PlaceOf(rec.Key)
-	var held *entry
+	var held *Entry
 	if sh := s.table.of(at.hash); sh != nil {
 		held = sh.entries.find(at.hash, rec.Key) // what it reads is near from now on
 	}
@@ -117,12 +117,12 @@ func (s *Store) Approach(rec *delta.Record) Place {
 // from elsewhere must not push out what is used here. The store keeps the record's key
 // and value, so they must be copies that keep nothing else alive. If the outcome is
 // outcomeApplied, rec.Key is the one that the store holds from then on.
-func (s *Store) Apply(now delta.Instant, rec *delta.Record, local bool) outcome {
+func (s *Store) Apply(now delta.Instant, rec *delta.Record, local bool) Outcome {
 	return s.ApplyAt(now, rec, local, s.PlaceOf(rec.Key))
 }
 
 // ApplyAt is Apply where something was done before.
-func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Place) outcome {
+func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Place) Outcome {
 	if s.closed.Load() {
 		return outcomeRefused
 	}
@@ -186,7 +186,7 @@ func (s *Store) Replace(now delta.Instant, rec *delta.Record, at Place) bool {
 	return true
 }
 
-func (s *Store) ApplyClear(v delta.Version) outcome {
+func (s *Store) ApplyClear(v delta.Version) Outcome {
 	if !s.ClearVersion().Less(v) {
 		s.TouchAll()
 		return outcomeKept
@@ -265,6 +265,7 @@ func (s *Store) Cleared(stamp uint64) bool { return s.lastClear.covers(stamp) }
 // Stats visits every shard.
 func (s *Store) Stats() Stats {
 	st := s.counters.load()
+	st.Probation = int(s.tally.inProbation.Load())
 	for sh := range s.table.all {
 		sh.mu.Lock()
 		st.Misses += sh.misses

@@ -136,13 +136,10 @@ func (s *Store) Admits(key string, v delta.Version) bool {
 
 // Live lists the values of shard i, 0 <= i < Shards(), that haven't expired; of a key that has a
 // record and a provisional value, the record.
-func (s *Store) Live(i int, wall int64) []*entry {
+func (s *Store) Live(i int, wall int64) []*Entry {
 	sh := s.table.at(i)
 	if sh == nil {
 		return nil
 	}
 	return sh.live(wall)
 }
-
-// Probation is how many entries haven't been used again since they came.
-func (s *Store) Probation() int { return int(s.tally.inProbation.Load()) }

@@ -28,7 +28,7 @@ func newStoreRig(c Config) *storeRig {
 	return &storeRig{Store: New(c), now: storeNow(0), stamp: delta.StampOf(storeWall)}
 }
 
-func (r *storeRig) write(rec delta.Record, local bool) outcome {
+func (r *storeRig) write(rec delta.Record, local bool) Outcome {
 	r.stamp++
 	rec.Version = delta.Version{Stamp: r.stamp, Origin: 1}
 	if local {
@@ -37,18 +37,18 @@ func (r *storeRig) write(rec delta.Record, local bool) outcome {
 	return r.Apply(r.now, &rec, false)
 }
 
-func (r *storeRig) set(key, val string) outcome {
+func (r *storeRig) set(key, val string) Outcome {
 	return r.write(delta.Record{Key: key, Val: val}, true)
 }
-func (r *storeRig) remote(key, val string) outcome {
+func (r *storeRig) remote(key, val string) Outcome {
 	return r.write(delta.Record{Key: key, Val: val}, false)
 }
 
-func (r *storeRig) setTTL(key, val string, ttl time.Duration) outcome {
+func (r *storeRig) setTTL(key, val string, ttl time.Duration) Outcome {
 	return r.write(delta.Record{Key: key, Val: val, Deadline: r.now.Wall + ttl.Milliseconds()}, true)
 }
 
-func (r *storeRig) del(key string) outcome {
+func (r *storeRig) del(key string) Outcome {
 	return r.write(delta.Record{Key: key, Kind: delta.KindTombstone}, true)
 }
 
@@ -87,7 +87,7 @@ func TestStoreOutcomes(t *testing.T) {
 		before []delta.Record
 		floor  uint64
 		rec    delta.Record
-		want   outcome
+		want   Outcome
 		held   delta.Version // afterwards; zero: nothing
 		floors uint64        // afterwards
 	}{

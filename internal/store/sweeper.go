@@ -9,9 +9,9 @@ import (
 // sweepBatch is how many entries are removed under one lock at most.
 const sweepBatch = 64
 
-// A sweeper removes what is dead: expired entries, provisional values of an earlier epoch, tombstones
+// A Sweeper removes what is dead: expired entries, provisional values of an earlier epoch, tombstones
 // that are older than deletionDelay, and whatever Clear is above.
-type sweeper struct {
+type Sweeper struct {
 	*shared
 	table         *table
 	deletionDelay time.Duration
@@ -19,7 +19,7 @@ type sweeper struct {
 
 // Sweep removes what is dead in shard i, 0 <= i < Shards(). It costs next to nothing when there is
 // none.
-func (w *sweeper) Sweep(now delta.Instant, i int) {
+func (w *Sweeper) Sweep(now delta.Instant, i int) {
 	sh := w.table.at(i)
 	if sh == nil {
 		return
@@ -30,7 +30,7 @@ func (w *sweeper) Sweep(now delta.Instant, i int) {
 }
 
 // sweepSome does what can be done under one lock, and returns how much it was.
-func (w *sweeper) sweepSome(sh *shard, now delta.Instant) int {
+func (w *Sweeper) sweepSome(sh *shard, now delta.Instant) int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	n := w.sweepLocked(sh, now)
@@ -48,14 +48,14 @@ func (w *sweeper) sweepSome(sh *shard, now delta.Instant) int {
 
 // dueLocked reports whether an entry may have expired, or something may be left
 // that Clear is above, or of an earlier epoch.
-func (w *sweeper) dueLocked(sh *shard, wall int64) bool {
+func (w *Sweeper) dueLocked(sh *shard, wall int64) bool {
 	next := sh.entries.nextExpiry
 	return sh.cleared < w.lastClear.stamp.Load() || sh.epoch < w.Epochs.Now() || next != 0 && wall >= next
 }
 
 // sweepLocked removes the entries that are dead, and whatever Clear is above, sweepBatch at most, and
 // returns how many it removed. With fewer nothing is left.
-func (w *sweeper) sweepLocked(sh *shard, now delta.Instant) int {
+func (w *Sweeper) sweepLocked(sh *shard, now delta.Instant) int {
 	if !w.dueLocked(sh, now.Wall) {
 		return 0
 	}
@@ -70,7 +70,7 @@ func (w *sweeper) sweepLocked(sh *shard, now delta.Instant) int {
 }
 
 // dropExpiredLocked removes the entries that have expired, sweepBatch at most.
-func (w *sweeper) dropExpiredLocked(sh *shard, wall int64) int {
+func (w *Sweeper) dropExpiredLocked(sh *shard, wall int64) int {
 	n, next, x := 0, int64(0), &sh.entries.index
 	for i := 0; i < len(x.ends); {
 		if end := x.ends[i]; end == 0 || wall < end {
@@ -94,7 +94,7 @@ func (w *sweeper) dropExpiredLocked(sh *shard, wall int64) int {
 }
 
 // dropEndedLocked removes the provisional values of an earlier epoch, most of them at most.
-func (w *sweeper) dropEndedLocked(sh *shard, most int) int {
+func (w *Sweeper) dropEndedLocked(sh *shard, most int) int {
 	epoch := w.Epochs.Now()
 	if sh.epoch >= epoch {
 		return 0
@@ -111,31 +111,31 @@ func (w *sweeper) dropEndedLocked(sh *shard, most int) int {
 }
 
 // dropClearedLocked removes what Clear is above, most of them at most.
-func (w *sweeper) dropClearedLocked(sh *shard, most int) int {
-	clear := w.lastClear.stamp.Load()
-	if sh.cleared >= clear {
+func (w *Sweeper) dropClearedLocked(sh *shard, most int) int {
+	cleared := w.lastClear.stamp.Load()
+	if sh.cleared >= cleared {
 		return 0
 	}
-	keys := clearedKeysLocked(sh, clear)
+	keys := clearedKeysLocked(sh, cleared)
 	for _, key := range keys[:min(len(keys), most)] {
 		sh.removeLocked(w.hash.Of(key), key)
 	}
 	if len(keys) >= most {
 		return most
 	}
-	sh.cleared = clear
+	sh.cleared = cleared
 	return len(keys)
 }
 
 // clearedKeysLocked lists the keys whose stamps Clear is not below.
-func clearedKeysLocked(sh *shard, clear uint64) (keys []string) {
+func clearedKeysLocked(sh *shard, cleared uint64) (keys []string) {
 	for e := range sh.entries.index.all {
-		if e.Stamp <= clear && !e.isProvisional() {
+		if e.Stamp <= cleared && !e.isProvisional() {
 			keys = append(keys, e.Key)
 		}
 	}
 	for _, t := range sh.tombs.all() {
-		if t.Stamp <= clear {
+		if t.Stamp <= cleared {
 			keys = append(keys, t.key)
 		}
 	}

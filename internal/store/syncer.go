@@ -16,13 +16,13 @@ const (
 	StepRecords       = 1024
 )
 
-// A syncer does what a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
+// A Syncer does what a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
 // to group b % groups. The number of groups is a power of two.
 //
 // Keys lie in shards by a hash of this node's own, so a group has some in all of them: each
 // group takes a look at all that is held. So there are few groups, and a group is made in
 // steps that lock a shard at a time, however many keys somebody has chosen for one group.
-type syncer struct {
+type Syncer struct {
 	*shared
 	table      *table
 	groupKeys  int // in a group, about
@@ -30,14 +30,14 @@ type syncer struct {
 }
 
 // Groups returns how many groups to stream the store in.
-func (s *syncer) Groups() int {
+func (s *Syncer) Groups() int {
 	n := int(s.tally.entries.Load()+s.tombSums.count.Load()) / s.groupKeys
 	return min(1<<bits.Len(uint(n)), delta.MaxGroups)
 }
 
 // GroupStep appends to recs, which is empty, what shards from one on hold of a group, sorted so that it
 // encodes well, and returns the shard with which to go on: Shards() after the last one.
-func (s *syncer) GroupStep(recs []delta.Record, groups, group, shard int) (_ []delta.Record, next int) {
+func (s *Syncer) GroupStep(recs []delta.Record, groups, group, shard int) (_ []delta.Record, next int) {
 	end := min(shard+s.stepShards, s.table.len())
 	for ; shard < end && len(recs) < StepRecords; shard++ {
 		if sh := s.table.at(shard); sh != nil {
@@ -52,13 +52,13 @@ func (s *syncer) GroupStep(recs []delta.Record, groups, group, shard int) (_ []d
 }
 
 // appendGroup appends what a shard holds of a group.
-func (s *syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) []delta.Record {
+func (s *Syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) []delta.Record {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	clear := s.lastClear.stamp.Load()
+	cleared := s.lastClear.stamp.Load()
 	for e := range sh.entries.index.all {
 		switch {
-		case e.bucket()%groups != group || e.Stamp <= clear:
+		case e.bucket()%groups != group || e.Stamp <= cleared:
 		case e.isProvisional(): // it is this node's own affair
 		case e.mark != 0:
 			// Nobody vouches for it, and the other node would take it for granted. To that one
@@ -69,7 +69,7 @@ func (s *syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) 
 		}
 	}
 	for _, t := range sh.tombs.all() {
-		if t.Stamp > clear && delta.BucketOf(t.key)%groups == group {
+		if t.Stamp > cleared && delta.BucketOf(t.key)%groups == group {
 			recs = append(recs, delta.Record{Key: t.key, Version: t.Version, Kind: delta.KindTombstone})
 		}
 	}
@@ -78,7 +78,7 @@ func (s *syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) 
 
 // GroupEnd returns Clear, and the floors of a group that are above it. It comes after the last step:
 // what went meanwhile is below one of them.
-func (s *syncer) GroupEnd(groups, group int) (after delta.Version, floors []delta.BucketFloor) {
+func (s *Syncer) GroupEnd(groups, group int) (after delta.Version, floors []delta.BucketFloor) {
 	after = s.lastClear.version()
 	for b := group; b < delta.NumBuckets; b += groups {
 		if f := s.floors.of(b); f > after.Stamp {
@@ -92,7 +92,7 @@ func (s *syncer) GroupEnd(groups, group int) (after delta.Version, floors []delt
 // streamed and isn't above the other node's floor may be older than what that one has
 // forgotten. This node's floors must have been raised before, so that nothing of the kind
 // comes in meanwhile. It returns the keys that it dropped.
-func (s *syncer) DropUnstreamed(
+func (s *Syncer) DropUnstreamed(
 	groups, group int, streamed *KeySet, floors []delta.BucketFloor,
 ) (dropped []string) {
 	if len(floors) == 0 {
@@ -112,7 +112,7 @@ func (s *syncer) DropUnstreamed(
 }
 
 // dropStale forgets what a shard holds that is stale, and appends its keys.
-func (s *syncer) dropStale(
+func (s *Syncer) dropStale(
 	sh *shard, dropped []string, stale func(key string, bucket int, stamp uint64) bool,
 ) []string {
 	sh.mu.Lock()
@@ -140,7 +140,7 @@ func (s *syncer) dropStale(
 }
 
 // Unmark has whatever a shard holds count like everything else. It returns how many entries that are.
-func (s *syncer) Unmark(shard int) int {
+func (s *Syncer) Unmark(shard int) int {
 	sh := s.table.at(shard)
 	if sh == nil {
 		return 0
@@ -156,7 +156,7 @@ func (s *syncer) Unmark(shard int) int {
 // Vouch ends a full sync: what was streamed in it, with this mark, counts like
 // everything else from now on; what is left of others, which didn't end, goes. It returns the
 // keys that went.
-func (s *syncer) Vouch(mark uint8) (dropped []string) {
+func (s *Syncer) Vouch(mark uint8) (dropped []string) {
 	for sh := range s.table.all {
 		sh.mu.Lock()
 		for _, e := range sh.entries.all() {

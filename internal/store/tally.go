@@ -32,7 +32,7 @@ const (
 )
 
 // add counts n entries like e.
-func (t *tally) add(e *entry, n int64) {
+func (t *tally) add(e *Entry, n int64) {
 	t.entries.Add(n)
 	t.bytes.Add(n * e.cost())
 	if e.isProvisional() {
@@ -41,17 +41,17 @@ func (t *tally) add(e *entry, n int64) {
 }
 
 // age returns how many inserts ago an entry was moved.
-func (t *tally) age(e *entry) int64 {
+func (t *tally) age(e *Entry) int64 {
 	return int64((t.clock.Load() - e.used.Load()&^useBits) / clockStep)
 }
 
 // near reports whether an entry needn't move: fewer inserts than a thirty-second of all entries
 // have come since it did. With fewer than 32 entries none is near, and the order of uses is exact.
-func (t *tally) near(e *entry) bool { return (t.age(e)+1)*nearPart <= t.entries.Load() }
+func (t *tally) near(e *Entry) bool { return (t.age(e)+1)*nearPart <= t.entries.Load() }
 
 // noteUse notes the use of an entry that needn't move, and reports whether it needn't. If it was
 // noted before it writes nothing.
-func (t *tally) noteUse(e *entry) bool {
+func (t *tally) noteUse(e *Entry) bool {
 	used := e.used.Load()
 	if used&probationBit != 0 || !t.near(e) {
 		return false

@@ -9,7 +9,7 @@ import (
 
 // A Change is what happens to the entries of a store, as a watcher is told of it.
 type Change struct {
-	Kind        changeKind
+	Kind        ChangeKind
 	Provisional bool   // the entry is, or was, a provisional value
 	Key, Val    string // "" with ChangeClear; val with ChangeSet only
 	Origin      uint64 // whose write it is, or was
@@ -18,10 +18,10 @@ type Change struct {
 	Stamp uint64
 }
 
-type changeKind uint8
+type ChangeKind uint8
 
 const (
-	ChangeSet    changeKind = iota // the key has this value now
+	ChangeSet    ChangeKind = iota // the key has this value now
 	ChangeDelete                   // the key was deleted, or is known to have no value
 	ChangeExpire                   // the entry's time was over
 	ChangeEvict                    // the entry was given up
@@ -57,7 +57,7 @@ func (w *watch) tell(c Change) {
 }
 
 // tellGone tells what becomes of an entry, unless it is nil.
-func (w *watch) tellGone(e *entry, kind changeKind) {
+func (w *watch) tellGone(e *Entry, kind ChangeKind) {
 	if w.none() || e == nil || e.kind != delta.KindValue || e.isProvisional() && e.ofProvisional().beside {
 		return
 	}

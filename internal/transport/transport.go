@@ -102,7 +102,7 @@ type Stats struct {
 // A DialFailure tells of an address that can't be reached.
 type DialFailure struct {
 	Addr       string         // host:port, as it was configured or learnt
-	Ip         netip.AddrPort // what addr stands for; not valid if it couldn't be resolved
+	IP         netip.AddrPort // what addr stands for; not valid if it couldn't be resolved
 	Configured bool           // it is one of Peers; otherwise other nodes told of it
 	Err        error          // why the last try failed
 	Lasting    time.Duration  // since the first try that failed
@@ -110,8 +110,8 @@ type DialFailure struct {
 
 // String says what failed, for people.
 func (f DialFailure) String() string {
-	if f.Ip.IsValid() && f.Ip.String() != f.Addr {
-		return fmt.Sprintf("%s (%s): %v", f.Addr, f.Ip, f.Err)
+	if f.IP.IsValid() && f.IP.String() != f.Addr {
+		return fmt.Sprintf("%s (%s): %v", f.Addr, f.IP, f.Err)
 	}
 	return fmt.Sprintf("%s: %v", f.Addr, f.Err)
 }

@@ -120,10 +120,11 @@ type Ping struct {
 // The flags of a ping.
 const (
 	PingContext = 1 << iota // it carries the sender's context
-	PingPull                // the receiver sends what the sender lacks, as far as its log knows it, before it answers
-	PingClosing             // the sender closes: whoever lacks writes of it should pull them now
-	PingSynced              // the sender is synced, and holds nothing that it can't vouch for
-	PingAll                 // every origin is listed
+	// the receiver sends what the sender lacks, as far as its log knows it, before it answers
+	PingPull
+	PingClosing // the sender closes: whoever lacks writes of it should pull them now
+	PingSynced  // the sender is synced, and holds nothing that it can't vouch for
+	PingAll     // every origin is listed
 )
 
 // A Pong answers a ping.

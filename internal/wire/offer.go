@@ -35,8 +35,9 @@ type Offer struct {
 	To     uint64       // the receiver's
 	Seen   uint64       // the receiver's echo that the sender had when the fill began
 	Rec    delta.Record // without a version
-	Dots   []delta.Dot  // of the writes in the key's bucket, and of Clears, that the sender has processed last
-	Echo   uint64       // the sender's
+	// of the writes in the key's bucket, and of Clears, that the sender has processed last
+	Dots []delta.Dot
+	Echo uint64 // the sender's
 }
 
 // AppendEcho appends to a whole frame how far its sender has counted its touches.

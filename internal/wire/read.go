@@ -13,7 +13,8 @@ import (
 type DeltaReader struct {
 	Origin uint64 // of every dot in the frame
 	First  uint64 // seq of the first record, >= 1
-	Newest uint64 // not 0: it answers a pull, and this is the newest stamp that the sender has of the origin
+	// not 0: it answers a pull, and this is the newest stamp that the sender has of the origin
+	Newest uint64
 	Count  uint64 // records, >= 1; first+count doesn't overflow
 	Echo   uint64 // its sender's
 
@@ -317,4 +318,29 @@ func (f *wireField) unknown(known protowire.Number) error {
 		return fmt.Errorf("%w: field %d", ErrUnsupported, f.num)
 	}
 	return nil
+}
+
+// PeekDelta returns the dot of a delta's first record from its beginning.
+func PeekDelta(head []byte) (d delta.Dot, ok bool) {
+	if len(head) < 2 || head[0] != Version || head[1] != FrameDelta {
+		return d, false
+	}
+	for b := head[2:]; len(b) > 0; {
+		tag := b[0]
+		b = b[1:]
+		n := 0
+		switch tag {
+		case DeltaOrigin:
+			d.Origin, n = protowire.ConsumeFixed64(b)
+		case DeltaFirst:
+			d.Seq, n = protowire.ConsumeVarint(b)
+		default:
+			return d, d.Origin != 0 && d.Seq != 0
+		}
+		if n < 0 {
+			return d, false
+		}
+		b = b[n:]
+	}
+	return d, false
 }

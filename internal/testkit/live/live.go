@@ -35,7 +35,8 @@ func Cluster(t testing.TB, n int, edit ...func(*bcache.Config)) []*bcache.Bcache
 	testkit.SkipIfMeshRaces(t)
 	nodes := []*bcache.Bcache{Node(t, edit...)}
 	for range n - 1 {
-		nodes = append(nodes, Node(t, append(edit, func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} })...))
+		first := func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} }
+		nodes = append(nodes, Node(t, append(edit, first)...))
 	}
 	Connected(t, nodes)
 	return nodes

@@ -33,7 +33,10 @@ type delivery struct {
 
 // Transport returns the place of a node: its PeerID, and the identity of this life.
 func (n *Net) Transport(id, origin uint64) *Transport {
-	return &Transport{net: n, id: id, origin: origin, more: make(chan struct{}, 1), done: make(chan struct{})}
+	return &Transport{
+		net: n, id: id, origin: origin,
+		more: make(chan struct{}, 1), done: make(chan struct{}),
+	}
 }
 
 // Start implements transport.Transport.

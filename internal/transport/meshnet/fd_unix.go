@@ -40,7 +40,7 @@ func cutListener(on netip.AddrPort) bool {
 //
 // A descriptor may be closed and given to another file at any time. So each one is
 // duplicated first, and what is checked and shut down is the duplicate.
-func shutDown(match func(fd int) bool) (any bool) {
+func shutDown(match func(fd int) bool) (every bool) {
 	dir, err := os.ReadDir("/dev/fd")
 	if err != nil {
 		return false
@@ -60,11 +60,11 @@ func shutDown(match func(fd int) bool) (any bool) {
 			continue
 		}
 		if match(dup) && syscall.Shutdown(dup, syscall.SHUT_RDWR) == nil {
-			any = true
+			every = true
 		}
 		_ = syscall.Close(dup)
 	}
-	return any
+	return every
 }
 
 func matchesTCP(fd int, match func(local, remote netip.AddrPort) bool) bool {

@@ -267,12 +267,16 @@ func (d *dialTargets) unreached(now time.Time) (fs []transport.DialFailure) {
 	for ap, g := range d.byAddr {
 		if g.trouble.err != nil && !(g.peer != 0 && d.peers.connected(g.peer)) {
 			lasting := now.Sub(g.trouble.since)
-			fs = append(fs, transport.DialFailure{Addr: g.name, Ip: ap, Configured: g.configured, Err: g.trouble.err, Lasting: lasting})
+			fs = append(fs, transport.DialFailure{
+				Addr: g.name, IP: ap, Configured: g.configured, Err: g.trouble.err, Lasting: lasting,
+			})
 		}
 	}
 	for name, trouble := range d.unresolved {
 		configured, lasting := slices.Contains(d.configured, name), now.Sub(trouble.since)
-		fs = append(fs, transport.DialFailure{Addr: name, Ip: netip.AddrPort{}, Configured: configured, Err: trouble.err, Lasting: lasting})
+		fs = append(fs, transport.DialFailure{
+			Addr: name, Configured: configured, Err: trouble.err, Lasting: lasting,
+		})
 	}
 	slices.SortFunc(fs, func(a, b transport.DialFailure) int {
 		switch {
@@ -281,7 +285,7 @@ func (d *dialTargets) unreached(now time.Time) (fs []transport.DialFailure) {
 		case b.Configured && !a.Configured:
 			return 1
 		}
-		return cmp.Or(cmp.Compare(a.Addr, b.Addr), a.Ip.Compare(b.Ip))
+		return cmp.Or(cmp.Compare(a.Addr, b.Addr), a.IP.Compare(b.IP))
 	})
 	return fs
 }
