@@ -74,21 +74,28 @@ func New(t testing.TB, n int, cfg bcache.Config) *Cluster {
 }
 
 func (c *Cluster) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, m := range c.nodes {
-		if m.alive {
-			m.alive = false
+	for i := range c.nodes {
+		if m := c.end(i); m != nil {
 			_ = m.cache.Close() // who is still there doesn't matter any more
 		}
 	}
 }
 
+// end notes that the life of node i is over, and returns the node if it was alive.
+func (c *Cluster) end(i int) *member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.nodes[i]
+	if !m.alive {
+		return nil
+	}
+	m.alive = false
+	return m
+}
+
 // start begins a life of node i.
 func (c *Cluster) start(i int) {
 	c.t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	m := c.nodes[i]
 	cfg := c.cfg
 	cfg.PeerID, cfg.ListenAddr, cfg.AdvertiseAddr, cfg.Secret = m.id, "mem:1", "", ""
@@ -100,12 +107,15 @@ func (c *Cluster) start(i int) {
 	place := func(id, origin uint64, _ *linelog.Log) (transport.Transport, error) {
 		return c.net.Transport(id, origin), nil
 	}
-	cfg.Env = env.New(clock, place, func(n env.Node) { m.seen = n })
+	var seen env.Node
+	cfg.Env = env.New(clock, place, func(n env.Node) { seen = n })
 	b, err := bcache.New(cfg)
 	if err != nil {
 		c.t.Fatalf("node %d doesn't start: %v", i, err)
 	}
-	m.cache, m.alive = b, true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m.cache, m.seen, m.alive = b, seen, true
 }
 
 // Len is the number of nodes, dead ones included.
@@ -121,12 +131,7 @@ func (c *Cluster) Node(i int) *bcache.Bcache {
 // Kill ends node i as if its process had died: nothing more of what it wrote arrives, and it says
 // goodbye to nobody. Its cache is closed for those who still use it.
 func (c *Cluster) Kill(i int) {
-	c.mu.Lock()
-	m := c.nodes[i]
-	was := m.alive
-	m.alive = false
-	c.mu.Unlock()
-	if was {
+	if m := c.end(i); m != nil {
 		c.net.Kill(m.id)
 		_ = m.cache.Close()
 	}

@@ -3,6 +3,10 @@
 package testkit
 
 const (
-	RaceDetector    = false
+	// RaceDetector reports whether the race detector is built in.
+	RaceDetector = false
+
+	// SimDefaultSeeds is how many seeds of the simulation a plain test run has: under the race detector
+	// they are ten times slower.
 	SimDefaultSeeds = 1000
 )

@@ -3,6 +3,10 @@
 package testkit
 
 const (
-	raceDetector    = true
-	simDefaultSeeds = 30 // ten times slower
+	// RaceDetector reports whether the race detector is built in.
+	RaceDetector = true
+
+	// SimDefaultSeeds is how many seeds of the simulation a plain test run has: under the race detector
+	// they are ten times slower.
+	SimDefaultSeeds = 30
 )
