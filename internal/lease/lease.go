@@ -47,7 +47,7 @@ type lease struct {
 	failedUntil time.Duration
 }
 
-// An Asker is a fill of a node: id is the one of its ask.
+// A Asker is a fill of a node: id is the one of its ask.
 type Asker struct{ Peer, Id uint64 }
 
 type Holder struct {
