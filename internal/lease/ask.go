@@ -7,7 +7,7 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// A Ask is a fill that waits for its lease, or has it.
+// An Ask is a fill that waits for its lease, or has it.
 type Ask struct {
 	Want  wire.LeaseMsg
 	peer  uint64          // whom it has asked

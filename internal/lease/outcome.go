@@ -31,7 +31,7 @@ const (
 	TryFailed
 )
 
-// A Outcome is what a fill says of its end. The zero value is a fill that was declined.
+// An Outcome is what a fill says of its end. The zero value is a fill that was declined.
 type Outcome struct {
 	End      TryEnd
 	Stamp    uint64        // with TryFilled: of what was written,

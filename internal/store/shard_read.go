@@ -108,7 +108,7 @@ func (sh *shard) servesLocked(e *Entry, wall int64) bool {
 	return true
 }
 
-// peek is store.peek. The entry isn't marked as used.
+// peek is Store.Peek. The entry isn't marked as used.
 func (sh *shard) peek(hash uint64, key string) (delta.Record, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

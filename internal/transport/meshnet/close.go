@@ -16,7 +16,7 @@ const (
 	patience2 = 50 // dialled ones: half a second
 )
 
-// Close implements transport. What was queued is lost. An error says what didn't end.
+// Close implements transport.Transport. What was queued is lost. An error says what didn't end.
 func (t *Transport) Close() error {
 	t.closing.Do(func() { t.closeErr = t.shutdown() })
 	return t.closeErr

@@ -109,7 +109,7 @@ func New(cfg Config) (*Transport, error) {
 	}, nil
 }
 
-// Start implements transport. After an error the transport can only be closed.
+// Start implements transport.Transport. After an error the transport can only be closed.
 func (t *Transport) Start(h transport.Handler) error {
 	t.starting.Lock()
 	defer t.starting.Unlock()
@@ -138,10 +138,10 @@ func (t *Transport) Start(h transport.Handler) error {
 	return nil
 }
 
-// Addr implements transport.
+// Addr implements transport.Transport.
 func (t *Transport) Addr() string { return t.router.listensOn() }
 
-// Broadcast implements transport.
+// Broadcast implements transport.Transport.
 func (t *Transport) Broadcast(frame []byte) {
 	if t.scope.enter() {
 		defer t.scope.leave()
@@ -149,7 +149,7 @@ func (t *Transport) Broadcast(frame []byte) {
 	}
 }
 
-// Send implements transport.
+// Send implements transport.Transport.
 func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
 	if !t.scope.enter() {
 		return transport.ErrClosed
@@ -162,21 +162,21 @@ func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
 	return t.sender.send(peer, lineItem{kind: itemFrame, bytes: frame, own: true}, lane)
 }
 
-// Supersede implements transport.
+// Supersede implements transport.Transport.
 func (t *Transport) Supersede(peer uint64) {
 	if l := t.peers.lineTo(peer); l != nil {
 		l.supersede()
 	}
 }
 
-// Disconnect implements transport.
+// Disconnect implements transport.Transport.
 func (t *Transport) Disconnect(peer uint64) { t.ends.disconnect(peer) }
 
-// Members implements transport.
+// Members implements transport.Transport.
 func (t *Transport) Members() []transport.Member { return t.peers.members(t.book.addrOf) }
 
-// Unreached implements transport.
+// Unreached implements transport.Transport.
 func (t *Transport) Unreached() []transport.DialFailure { return t.targets.unreached(time.Now()) }
 
-// Stats implements transport.
+// Stats implements transport.Transport.
 func (t *Transport) Stats() transport.Stats { return t.count.stats() }
