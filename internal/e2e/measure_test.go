@@ -22,7 +22,7 @@ import (
 // Measurements rather than tests: they take minutes and gigabytes, and their figures are for
 // people. They fail only where a bound is broken by far. They run with
 //
-//	go test -run Measure -measure -v -timeout 30m .
+//	go test -run Measure -v -timeout 30m ./internal/e2e -measure
 var measure = flag.Bool("measure", false, "run the measurements")
 
 func measuring(t *testing.T) {

@@ -44,7 +44,7 @@ func newNetwork(t *testing.T) *network {
 	t.Helper()
 	testkit.SkipIfMeshRaces(t)
 	if !*withNetns {
-		t.Skip("needs root and minutes: go test -run Netns -netns -v .")
+		t.Skip("needs root and minutes: go test -run Netns -v ./internal/e2e -netns")
 	}
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root")

@@ -47,7 +47,7 @@ type lease struct {
 	failedUntil time.Duration
 }
 
-// A Asker is a fill of a node: id is the one of its ask.
+// An Asker is a fill of a node: id is the one of its ask.
 type Asker struct{ Peer, ID uint64 }
 
 type Holder struct {

@@ -185,7 +185,7 @@ func TestMutantsFit(t *testing.T) {
 
 // TestMutants plants bugs on purpose. It takes minutes; CI runs it:
 //
-//	go test -run TestMutants -mutants -v -timeout 30m ./internal/mutants
+//	go test -run TestMutants -v -timeout 30m ./internal/mutants -mutants
 func TestMutants(t *testing.T) {
 	if !*mutantsRun {
 		t.Skip("it compiles a package once per bug and takes minutes; run it with -mutants, as .ci/run mutants does")

@@ -26,8 +26,8 @@ import (
 // nodes agree (sim_oracle_test.go). A seed replays exactly; one that fails prints what
 // happened in it:
 //
-//	go test -run Sim -seed=N -v .
-//	go test -run Sim -seeds=100000 .
+//	go test -run 'TestSim$' -v ./internal/replica -seed=N
+//	go test -run 'TestSim$' ./internal/replica -seeds=100000
 var (
 	simSeed  = flag.Uint64("seed", 0, "run this seed of the simulation only, and print its events")
 	simSeeds = flag.Uint64("seeds", testkit.SimDefaultSeeds, "run that many seeds of the simulation")
