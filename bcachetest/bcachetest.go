@@ -128,6 +128,15 @@ func (c *Cluster) Node(i int) *bcache.Bcache {
 	return c.nodes[i].cache
 }
 
+// Stop closes node i in an orderly way, and returns what Close returns: the others have what it wrote
+// last, or the error says that they may not.
+func (c *Cluster) Stop(i int) error {
+	if m := c.end(i); m != nil {
+		return m.cache.Close()
+	}
+	return nil
+}
+
 // Kill ends node i as if its process had died: nothing more of what it wrote arrives, and it says
 // goodbye to nobody. Its cache is closed for those who still use it.
 func (c *Cluster) Kill(i int) {
@@ -137,8 +146,8 @@ func (c *Cluster) Kill(i int) {
 	}
 }
 
-// Restart starts node i again, with an empty cache, its PeerID and its clock; one that is alive is
-// killed first. Loaders belong to a life of a node: make new ones.
+// Restart starts node i again after Kill or Stop, with an empty cache, its PeerID and its clock; one
+// that is alive is killed first. Loaders belong to a life of a node: make new ones.
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
 	c.Kill(i)

@@ -127,6 +127,27 @@ func TestKillAndRestart(t *testing.T) {
 	})
 }
 
+// What a node wrote last, the others have when it has stopped.
+func TestStop(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, c *bcachetest.Cluster) {
+		c.Delay(100 * time.Millisecond)
+		set(t, c.Node(2), "last", "v")
+		for range 2 { // the second time it is stopped
+			if err := c.Stop(2); err != nil {
+				t.Error(err)
+			}
+		}
+		get(t, c.Node(0), "last", "v")
+		c.Delay(0)
+		c.WaitConnected()
+		c.WaitAll()
+		c.Restart(2)
+		c.WaitConnected()
+		c.WaitAll()
+		get(t, c.Node(2), "last", "v")
+	})
+}
+
 func TestKillAllAndRestart(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, c *bcachetest.Cluster) {
 		set(t, c.Node(0), "k", "v")
