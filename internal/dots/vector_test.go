@@ -93,3 +93,24 @@ func TestVectorListIsOfItsMoment(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A vector of many gaps is adopted in steps, each of which does about as much as its caller asks for.
+func TestAdoptionGoesInSteps(t *testing.T) {
+	const origins, most = 100, 50
+	v := NewVector(1, 1000)
+	var entries []Entry
+	for o := range uint64(origins) {
+		entries = append(entries, Entry{o + 2, Set{Covered: 1, Newest: 1}})
+	}
+	a := v.Adopt(entries, Horizon{}, 1, nil)
+	steps := 1
+	for known := 0; a.Step(most); steps++ {
+		if n := len(v.Origins) - known; n > most {
+			t.Fatalf("a step merges %d origins", n)
+		}
+		known = len(v.Origins)
+	}
+	if steps < origins*8/most/2 || len(v.Origins) < origins {
+		t.Errorf("%d steps, %d origins", steps, len(v.Origins))
+	}
+}

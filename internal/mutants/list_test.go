@@ -100,7 +100,7 @@ var mutants = []mutant{
 		old: "\tr.state.Store.TouchAll()\n",
 		new: ""}}},
 	{name: "a fill during which a write was given up is written", test: "TestFillDuringAWriteThatIsGivenUp", edits: []edit{{
-		old: "f.epoch >= s.overtaken.epoch && !s.Store.Fills.GivenUp(&f.OpenFill) &&",
+		old: "f.stamp > s.overtaken.upTo(f.bucket) &&\n\t\tf.epoch >= s.overtaken.epoch && !s.Store.Fills.GivenUp(&f.OpenFill) &&",
 		new: "true &&"}}},
 	{name: "the time of the last touch goes back", test: "TestTouchTimesNeverFall", edits: []edit{{
 		old: "\tt.latest = max(t.latest, at)\n",
@@ -427,7 +427,7 @@ var mutants = []mutant{
 		edits: []edit{{
 			old: "if c.work < most {",
 			new: "if true {"}}},
-	{name: "nobody is let in while a vector is adopted", test: "TestLockIsntHeldForLong",
+	{name: "nobody is let in while a vector is adopted", test: "TestAdoptionGoesInSteps",
 		edits: []edit{{
 			old: "if work += a.merge(e); work >= most {",
 			new: "if work += a.merge(e); work < 0 {"}}},
@@ -502,6 +502,6 @@ var mutants = []mutant{
 // held and ok are what is held of its key.
 func touchOnlyIf(condition string) edit {
 	return edit{old: "\tgone := sh.touchLocked(hash, rec.Key)\n",
-		new: "\tvar gone *entry\n\tif _, held, ok := sh.heldLocked(hash, rec.Key); " + condition + " {\n" +
+		new: "\tvar gone *Entry\n\tif _, held, ok := sh.heldLocked(hash, rec.Key); " + condition + " {\n" +
 			"\t\tgone = sh.touchLocked(hash, rec.Key)\n\t}\n"}
 }

@@ -20,19 +20,24 @@ func edge(ms int) delta.Instant {
 func TestTouchTimesNeverFall(t *testing.T) {
 	const settle = 50 * time.Millisecond
 	tombstone := delta.Record{Key: "k", Kind: delta.KindTombstone, Version: delta.Version{Stamp: 5 << delta.StampShift, Origin: 9}}
-	for name, older := range map[string]func(r *Replica){
-		"a Delete": func(r *Replica) { testkit.Must(t, r.Delete(edge(0), "k")) },
-		"a record": func(r *Replica) {
+	del := func(at int) func(r *Replica) {
+		return func(r *Replica) { testkit.Must(t, r.Delete(edge(at), "k")) }
+	}
+	for name, touch := range map[string]struct{ newer, older func(r *Replica) }{
+		"a Delete": {del(60), del(0)},
+		"a record": {del(60), func(r *Replica) {
 			testkit.Must(t, r.Receive(edge(0), 1, wire.AppendDelta(nil, 9, 1, []delta.Record{tombstone})))
+		}},
+		"all keys": {
+			func(r *Replica) { testkit.Must(t, r.Clear(edge(60))) },
+			func(r *Replica) { r.state.touchAll(edge(0), delta.Dot{}) },
 		},
-		"all keys":   func(r *Replica) { r.state.touchAll(edge(0), delta.Dot{}) },
-		"only newer": func(r *Replica) {},
+		"only newer": {del(60), func(r *Replica) {}},
 	} {
 		for _, local := range []bool{false, true} {
 			r := newRig(t, 2, func(c *Config) { c.Local = local }).replicas[0]
-			testkit.Must(t, r.Clear(edge(60)))
-			testkit.Must(t, r.Delete(edge(60), "k")) // a replica of the database that is 50 ms behind shows it at 110
-			if older(r); local && name == "a record" {
+			touch.newer(r) // a replica of the database that is 50 ms behind shows it at 110
+			if touch.older(r); local && name == "a record" {
 				continue
 			}
 			f := r.Fills.Begin(edge(65), settle, "k")[0]
