@@ -29,7 +29,7 @@ func checkTable(t *Table) error {
 			if l.holder(w.after) == nil {
 				return fmt.Errorf("node %d waits for nobody's lease of %s", w.Peer, key)
 			}
-			if n := l.turnsOf(w.Peer); n > maxLeaseTurns {
+			if n := l.turnsOf(w.Peer); n > maxTurns {
 				return fmt.Errorf("node %d has %d turns for %s", w.Peer, n, key)
 			}
 		}

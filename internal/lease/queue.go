@@ -4,8 +4,8 @@ package lease
 // messages at once, for a GetMany, and pings mustn't be lost for them.
 
 const (
-	MaxLeaseSends     = 1 << 16
-	MaxLeaseSendBytes = 8 << 20
+	MaxSends     = 1 << 16
+	MaxSendBytes = 8 << 20
 )
 
 type Queue struct {
@@ -21,7 +21,7 @@ type Frame struct {
 
 // Put appends a frame, unless the queue is full.
 func (q *Queue) Put(f Frame) bool {
-	if len(q.Frames) >= MaxLeaseSends || q.Bytes+len(f.Frame) > MaxLeaseSendBytes {
+	if len(q.Frames) >= MaxSends || q.Bytes+len(f.Frame) > MaxSendBytes {
 		return false
 	}
 	q.Frames = append(q.Frames, f)

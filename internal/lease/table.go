@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	maxLeases     = 1 << 15 // of this node: as many as a bulk of GetManys may ask for at once
-	maxLeaseWaits = 1 << 16 // waiters of all leases
+	maxLeases = 1 << 15 // of this node: as many as a bulk of GetManys may ask for at once
+	maxWaits  = 1 << 16 // waiters of all leases
 
-	// maxLeaseTurns is how many turns a node has at a time for one key: a write has a node begin
+	// maxTurns is how many turns a node has at a time for one key: a write has a node begin
 	// another fill, while those before it go on.
-	maxLeaseTurns = 4
+	maxTurns = 4
 
-	// maxLeaseHolders is how many fill a key at a time, where holders seem to hang, or a write came.
-	maxLeaseHolders = 3
+	// maxHolders is how many fill a key at a time, where holders seem to hang, or a write came.
+	maxHolders = 3
 
 	// linger is for how long it is remembered that a key was filled: that may be heard
 	// before its value.
@@ -81,7 +81,7 @@ func (t *Table) want(now delta.Instant, from uint64, m wire.LeaseMsg) {
 	own, h := l.holder(who), l.current()
 	// Of a node's own fills the later one began after a write, or after a caller gave the earlier one
 	// up.
-	over := h != nil && (h.suspect || h.Peer == from && !waits) && len(l.holders) < maxLeaseHolders
+	over := h != nil && (h.suspect || h.Peer == from && !waits) && len(l.holders) < maxHolders
 	switch {
 	case own != nil: // it asks again: what it was told was lost
 		term := delta.ToMs(own.Until - now.Mono)
@@ -93,7 +93,7 @@ func (t *Table) want(now delta.Instant, from uint64, m wire.LeaseMsg) {
 		t.wait(now, l, w)
 	case h == nil && w.old && now.Mono < l.failedUntil:
 		t.answer(now, who, wire.TurnMsg{Op: wire.TurnFailed, Term: delta.ToMs(l.failedUntil - now.Mono)})
-	case !waits && l.turnsOf(from) >= maxLeaseTurns:
+	case !waits && l.turnsOf(from) >= maxTurns:
 		t.answer(now, who, wire.TurnMsg{Op: wire.TurnAlone})
 	default:
 		t.leaveQueue(l, who)
@@ -107,10 +107,10 @@ func (t *Table) wait(now delta.Instant, l *lease, w waiter) {
 	switch {
 	case i >= 0:
 		w = l.queue[i]
-	case l.turnsOf(w.Peer) >= maxLeaseTurns:
+	case l.turnsOf(w.Peer) >= maxTurns:
 		t.answer(now, w.Asker, wire.TurnMsg{Op: wire.TurnAlone})
 		return
-	case t.waiting >= maxLeaseWaits:
+	case t.waiting >= maxWaits:
 		t.answer(now, w.Asker, wire.TurnMsg{Op: wire.TurnAlone, Full: true})
 		return
 	default:

@@ -95,7 +95,7 @@ func TestLeaseSuspect(t *testing.T) {
 func TestLeaseTurnsAreBounded(t *testing.T) {
 	g := newLeaseRig(t, 2, 3)
 	g.want(2, 20, "k")
-	for i := range uint64(maxLeaseTurns) {
+	for i := range uint64(maxTurns) {
 		if m := g.want(3, 30+i, "k"); m.Op != wire.TurnWait {
 			t.Errorf("ask %d: %+v", i, m)
 		}
@@ -103,7 +103,7 @@ func TestLeaseTurnsAreBounded(t *testing.T) {
 	if m := g.want(3, 40, "k"); m.Op != wire.TurnAlone || m.Full {
 		t.Errorf("one more: %+v", m)
 	}
-	for i := uint64(1); i < maxLeaseHolders; i++ {
+	for i := uint64(1); i < maxHolders; i++ {
 		if m := g.want(2, 20+i, "k"); m.Op != wire.TurnGranted {
 			t.Errorf("its own: %+v", m)
 		}
@@ -111,7 +111,7 @@ func TestLeaseTurnsAreBounded(t *testing.T) {
 	if m := g.want(2, 29, "k"); m.Op != wire.TurnWait {
 		t.Errorf("its own, one more: %+v", m)
 	}
-	g.leases.waiting += maxLeaseWaits
+	g.leases.waiting += maxWaits
 	if m := g.want(3, 50, "k"); m.Op != wire.TurnAlone || m.Full {
 		t.Errorf("beyond its own bound: %+v", m)
 	}

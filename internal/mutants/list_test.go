@@ -179,7 +179,7 @@ var mutants = []mutant{
 		new: "over := h != nil && (h.suspect || len(l.queue) == 0 ||"}}},
 	{name: "a lease is granted as often as somebody is late", test: "TestLeaseSuspect$",
 		edits: []edit{{
-			old: "!waits) && len(l.holders) < maxLeaseHolders",
+			old: "!waits) && len(l.holders) < maxHolders",
 			new: "!waits)"}}},
 	{name: "a lease's holder is suspect at once", test: "TestLeaseSuspect$",
 		edits: []edit{{

@@ -140,19 +140,19 @@ func TestLeaseQueueIsBounded(t *testing.T) {
 		if a.Heard == wire.TurnAlone {
 			break
 		}
-		if i > 2*lease.MaxLeaseSends {
+		if i > 2*lease.MaxSends {
 			t.Fatal("there is no bound")
 		}
 	}
 	q := r.Leases.sends
-	if q.Bytes > lease.MaxLeaseSendBytes || len(q.Frames) > lease.MaxLeaseSends || r.Leases.asks.Missed != 1 ||
+	if q.Bytes > lease.MaxSendBytes || len(q.Frames) > lease.MaxSends || r.Leases.asks.Missed != 1 ||
 		r.out.counts.DroppedSends != 1 {
 		t.Errorf("%d bytes, %d messages, %d missed", q.Bytes, len(q.Frames), r.Leases.asks.Missed)
 	}
-	for range lease.MaxLeaseSends + 1 {
+	for range lease.MaxSends + 1 {
 		q.Put(lease.Frame{To: 2, Frame: []byte{1}})
 	}
-	if len(q.Frames) > lease.MaxLeaseSends {
+	if len(q.Frames) > lease.MaxSends {
 		t.Errorf("%d messages", len(q.Frames))
 	}
 	r.mu.Lock()

@@ -143,7 +143,8 @@ func DecodeLease(frame []byte) (m LeaseMsg, err error) {
 		}
 	}
 	switch {
-	case m.ID == 0 || m.Op == 0 || len(key) > MaxLeaseKey || m.Stamp > delta.MaxStamp || m.Term > MaxLeaseTerm:
+	case m.ID == 0 || m.Op == 0 || len(key) > MaxLeaseKey ||
+		m.Stamp > delta.MaxStamp || m.Term > MaxLeaseTerm:
 		return LeaseMsg{}, fmt.Errorf("%w: lease %d, op %d, a key of %d bytes, stamp %d, term %d",
 			ErrMalformed, m.ID, m.Op, len(key), m.Stamp, m.Term)
 	case m.Op > maxLeaseOp:
@@ -209,7 +210,8 @@ func DecodeTurn(frame []byte) (m TurnMsg, err error) {
 	}
 	switch {
 	case m.ID == 0 || m.Op == 0 || len(key) > MaxLeaseKey || m.Term > MaxLeaseTerm:
-		return TurnMsg{}, fmt.Errorf("%w: turn %d, op %d, a key of %d bytes, term %d", ErrMalformed, m.ID, m.Op, len(key), m.Term)
+		return TurnMsg{}, fmt.Errorf("%w: turn %d, op %d, a key of %d bytes, term %d",
+			ErrMalformed, m.ID, m.Op, len(key), m.Term)
 	case m.Op > maxTurnOp:
 		return TurnMsg{}, fmt.Errorf("%w: turn op %d", ErrUnsupported, m.Op)
 	}

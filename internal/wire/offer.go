@@ -133,7 +133,8 @@ func DecodeOffer(frame []byte) (o Offer, err error) {
 		o.Rec.Val = string(val)
 	}
 	for ; len(dotBytes) > 0; dotBytes = dotBytes[offerDotSize:] {
-		o.Dots = append(o.Dots, delta.Dot{Origin: binary.LittleEndian.Uint64(dotBytes), Seq: binary.LittleEndian.Uint64(dotBytes[8:])})
+		origin, seq := binary.LittleEndian.Uint64(dotBytes), binary.LittleEndian.Uint64(dotBytes[8:])
+		o.Dots = append(o.Dots, delta.Dot{Origin: origin, Seq: seq})
 	}
 	return o, nil
 }

@@ -199,7 +199,8 @@ func DecodePong(frame []byte) (p Pong, err error) {
 		}
 	}
 	if p.Origin == 0 || p.From > p.To || p.Horizon.Stamp > delta.MaxStamp {
-		return Pong{}, fmt.Errorf("%w: origin %d, dots (%d, %d], horizon %d", ErrMalformed, p.Origin, p.From, p.To, p.Horizon.Stamp)
+		return Pong{}, fmt.Errorf("%w: origin %d, dots (%d, %d], horizon %d",
+			ErrMalformed, p.Origin, p.From, p.To, p.Horizon.Stamp)
 	}
 	return p, nil
 }

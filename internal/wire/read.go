@@ -49,7 +49,8 @@ func OpenDelta(frame []byte) (DeltaReader, error) {
 		case deltaRecord:
 			if d.Count == 0 { // the header is complete, or never will be
 				if d.Origin == 0 || d.First == 0 || d.stamp == 0 || d.stamp > delta.MaxStamp {
-					return DeltaReader{}, fmt.Errorf("%w: origin %d, seq %d, base stamp %d", ErrMalformed, d.Origin, d.First, d.stamp)
+					return DeltaReader{}, fmt.Errorf("%w: origin %d, seq %d, base stamp %d",
+						ErrMalformed, d.Origin, d.First, d.stamp)
 				}
 				newest, echo := start.Newest, start.Echo
 				start = d

@@ -233,7 +233,8 @@ func (c *SyncChunk) check(noRecords bool) error {
 	case c.Number == 0 && c.Groups == 0:
 		return fmt.Errorf("%w: no groups", ErrMalformed)
 	case c.Number > 0 && c.Flags&ChunkDone == 0 && (noRecords || c.Flags&ChunkLast != 0):
-		return fmt.Errorf("%w: chunk %d has flags %d, records: %v", ErrMalformed, c.Number, c.Flags, !noRecords)
+		return fmt.Errorf("%w: chunk %d has flags %d, records: %v",
+			ErrMalformed, c.Number, c.Flags, !noRecords)
 	}
 	return nil
 }
