@@ -2,6 +2,8 @@ package lease
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -288,8 +290,8 @@ func TestLeaseNodeLeavesInSteps(t *testing.T) {
 	}
 	pauses := 0
 	for range g.leases.Left(g.now, 2) {
-		for key, l := range g.leases.byKey {
-			if h := l.current(); h.Peer == 2 {
+		for _, key := range slices.Sorted(maps.Keys(g.leases.byKey)) { // the next one that is to be ended
+			if h := g.leases.byKey[key].current(); h.Peer == 2 {
 				g.leases.Hear(g.now, 2, wire.LeaseMsg{ID: h.ID, Op: wire.OpUncached, Key: key})
 				break
 			}
