@@ -163,6 +163,10 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	}, t, log, now)
 	b.store, b.wall = b.peer.replica.Store, b.peer.wall
 	b.watchers.store = b.store
+	if cfg.Env != nil {
+		start := time.Now()
+		b.peer.elapsed = func() time.Duration { return time.Since(start) }
+	}
 	if err := b.peer.run(); err != nil {
 		return nil, err
 	}
@@ -258,6 +262,9 @@ func (b *Bcache) Members() []Member {
 		return nil
 	}
 	members := b.peer.transport.Members()
+	if len(members) == 0 {
+		return nil
+	}
 	list := make([]Member, len(members))
 	for i, m := range members {
 		list[i] = Member(m)

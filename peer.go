@@ -30,6 +30,7 @@ type peer struct {
 	log       *linelog.Log
 	now       func() time.Time
 	start     time.Time
+	elapsed   func() time.Duration // since start, if now is a clock that can be set: that sets the wall only
 
 	wake chan struct{} // the flusher has work
 	ping chan struct{} // a pong or a departure may have confirmed something
@@ -71,7 +72,11 @@ func (p *peer) run() error {
 func (p *peer) instant() delta.Instant { return p.instantOf(p.now()) }
 
 func (p *peer) instantOf(t time.Time) delta.Instant {
-	return delta.Instant{Wall: t.UnixMilli(), Mono: t.Sub(p.start)}
+	mono := t.Sub(p.start)
+	if p.elapsed != nil {
+		mono = p.elapsed()
+	}
+	return delta.Instant{Wall: t.UnixMilli(), Mono: mono}
 }
 
 // wall is the clock that a Get of an entry with a deadline reads.

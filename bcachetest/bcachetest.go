@@ -31,6 +31,7 @@ import (
 )
 
 const (
+	loopback  = "127.0.0.1:1"         // where nodes listen, by their Config: nobody is warned of strangers
 	waitLimit = time.Minute           // after which a wait fails the test
 	waitEvery = 10 * time.Millisecond // to look again
 )
@@ -48,6 +49,7 @@ type Cluster struct {
 
 // A member is a node over all its lives.
 type member struct {
+	life  chan struct{} // holds one while a life begins or ends; a mutex would stop a bubble's time
 	id    uint64
 	skew  atomic.Int64 // what its clock is ahead, in ns
 	cache *bcache.Bcache
@@ -63,7 +65,7 @@ func New(t testing.TB, n int, cfg bcache.Config) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, cfg: cfg, net: memnet.New()}
 	for i := range n {
-		c.nodes = append(c.nodes, &member{id: uint64(i + 1)})
+		c.nodes = append(c.nodes, &member{id: uint64(i + 1), life: make(chan struct{}, 1)})
 	}
 	t.Cleanup(c.close)
 	for i := range n {
@@ -75,33 +77,27 @@ func New(t testing.TB, n int, cfg bcache.Config) *Cluster {
 
 func (c *Cluster) close() {
 	for i := range c.nodes {
-		if m := c.end(i); m != nil {
-			_ = m.cache.Close() // who is still there doesn't matter any more
-		}
+		_ = c.Stop(i) // who is still there doesn't matter any more
 	}
 }
 
-// end notes that the life of node i is over, and returns the node if it was alive.
-func (c *Cluster) end(i int) *member {
+// end notes that the life of a node is over, and returns the node if it was alive. Its life is held.
+func (c *Cluster) end(m *member) (b *bcache.Bcache, was bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.nodes[i]
-	if !m.alive {
-		return nil
-	}
-	m.alive = false
-	return m
+	was, m.alive = m.alive, false
+	return m.cache, was
 }
 
-// start begins a life of node i.
+// start begins a life of node i, which is held.
 func (c *Cluster) start(i int) {
 	c.t.Helper()
 	m := c.nodes[i]
 	cfg := c.cfg
-	cfg.PeerID, cfg.ListenAddr, cfg.AdvertiseAddr, cfg.Secret = m.id, "mem:1", "", ""
+	cfg.PeerID, cfg.ListenAddr, cfg.AdvertiseAddr, cfg.Secret = m.id, loopback, "", ""
 	cfg.Peers = nil
 	if len(c.nodes) > 1 {
-		cfg.Peers = []string{"mem:1"} // there are others: it waits for them before it is synced
+		cfg.Peers = []string{loopback} // there are others: it waits for them before it is synced
 	}
 	clock := func() time.Time { return time.Now().Add(time.Duration(m.skew.Load())) }
 	place := func(id, origin uint64, _ *linelog.Log) (transport.Transport, error) {
@@ -128,11 +124,14 @@ func (c *Cluster) Node(i int) *bcache.Bcache {
 	return c.nodes[i].cache
 }
 
-// Stop closes node i in an orderly way, and returns what Close returns: the others have what it wrote
-// last, or the error says that they may not.
+// Stop closes node i, and returns what Close returns: the nodes that it is connected with have what it
+// wrote last, or the error says that they may not.
 func (c *Cluster) Stop(i int) error {
-	if m := c.end(i); m != nil {
-		return m.cache.Close()
+	m := c.nodes[i]
+	m.life <- struct{}{}
+	defer func() { <-m.life }()
+	if b, was := c.end(m); was {
+		return b.Close()
 	}
 	return nil
 }
@@ -140,9 +139,16 @@ func (c *Cluster) Stop(i int) error {
 // Kill ends node i as if its process had died: nothing more of what it wrote arrives, and it says
 // goodbye to nobody. Its cache is closed for those who still use it.
 func (c *Cluster) Kill(i int) {
-	if m := c.end(i); m != nil {
+	m := c.nodes[i]
+	m.life <- struct{}{}
+	defer func() { <-m.life }()
+	c.kill(m)
+}
+
+func (c *Cluster) kill(m *member) {
+	if b, was := c.end(m); was {
 		c.net.Kill(m.id)
-		_ = m.cache.Close()
+		_ = b.Close()
 	}
 }
 
@@ -150,7 +156,10 @@ func (c *Cluster) Kill(i int) {
 // that is alive is killed first. Loaders belong to a life of a node: make new ones.
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
-	c.Kill(i)
+	m := c.nodes[i]
+	m.life <- struct{}{}
+	defer func() { <-m.life }()
+	c.kill(m)
 	c.start(i)
 }
 
@@ -205,8 +214,9 @@ func (c *Cluster) WaitConnected() {
 }
 
 // WaitAll waits until all living nodes that reach each other have processed the same writes, of all
-// nodes: what one of them shows, all show. It fails the test after a minute. While nodes write, it may
-// never come to an end.
+// nodes: what one of them shows, all show, but for provisional values, which are no writes, and for what
+// a node had no room for. It fails the test after a minute. While nodes write, it may never come to an
+// end.
 func (c *Cluster) WaitAll() {
 	c.t.Helper()
 	c.wait(func(alive []*member) error {

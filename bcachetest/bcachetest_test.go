@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -266,3 +267,52 @@ func TestConfigThatIsWrong(t *testing.T) {
 		t.Errorf("it says %q", f.says)
 	}
 }
+
+// A clock that is set sets no timeouts: what is lost is repaired as soon as ever.
+func TestSkewIsNoTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := bcachetest.New(t, 2, bcache.Config{MaxKeys: 1000, MaxClockSkew: time.Hour})
+		c.Skew(1, -10*time.Minute)
+		c.Loss(1)
+		set(t, c.Node(0), "k", "v")
+		synctest.Wait()
+		c.Loss(0)
+		start := time.Now()
+		if c.WaitAll(); time.Since(start) > 20*time.Second {
+			t.Errorf("it takes %v", time.Since(start))
+		}
+	})
+}
+
+// Whoever begins or ends lives of a node, does so one at a time.
+func TestLivesDontOverlap(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, c *bcachetest.Cluster) {
+		c.Delay(50 * time.Millisecond)
+		set(t, c.Node(0), "k", "v")
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = c.Stop(0) })
+		wg.Go(func() { c.Kill(0) })
+		wg.Go(func() { c.Restart(0) })
+		wg.Wait()
+		c.Restart(0)
+		c.WaitConnected()
+		c.WaitAll()
+		if m := c.Node(0).Members(); len(m) != 2 {
+			t.Errorf("node 0 knows %v", m)
+		}
+	})
+}
+
+// Nobody is warned of what a test can't help.
+func TestNothingIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &errorLog{t: t}
+		bcachetest.New(t, 2, bcache.Config{MaxKeys: 1000, Logger: log, Secret: strings.Repeat("s", 32)})
+	})
+}
+
+type errorLog struct{ t *testing.T }
+
+func (l *errorLog) Errorf(format string, v ...any) { l.t.Errorf(format, v...) }
+func (l *errorLog) Printf(string, ...any)          {}
+func (l *errorLog) Debugf(string, ...any)          {}

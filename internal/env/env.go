@@ -36,7 +36,7 @@ func New(clock func() time.Time, transport MakeTransport, started func(Node)) *E
 
 // Clock returns the node's clock.
 func (e *Env) Clock() func() time.Time {
-	if e == nil {
+	if e == nil || e.clock == nil {
 		return time.Now
 	}
 	return e.clock

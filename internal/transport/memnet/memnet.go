@@ -110,6 +110,10 @@ func (n *Net) Heal() { n.Partition(map[uint64]int{}) }
 func (n *Net) Kill(id uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.killLocked(id)
+}
+
+func (n *Net) killLocked(id uint64) {
 	t := n.nodes[id]
 	if t == nil {
 		return
@@ -190,6 +194,7 @@ func (n *Net) forgetTimer(p pair) bool {
 func (n *Net) add(t *Transport) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.killLocked(t.id) // another life of the node, whose place this is
 	for _, o := range n.nodes {
 		n.connect(t, o)
 	}
