@@ -17,6 +17,7 @@ type Instant struct {
 // "Logical Physical Clocks", 2014). The counter carries into the time, so it can't overflow.
 const StampShift = 16
 
+// StampOf is the first stamp of a millisecond, in Unix time; StampWall is the millisecond of a stamp.
 func StampOf(wall int64) uint64    { return uint64(max(wall, 0)) << StampShift }
 func StampWall(stamp uint64) int64 { return int64(stamp >> StampShift) }
 

@@ -28,8 +28,10 @@ type Hash struct {
 	Replay uint64
 }
 
+// New draws a hash.
 func New() Hash { return Hash{seed: maphash.MakeSeed()} }
 
+// Of is the hash of a key.
 func (h Hash) Of(key string) uint64 {
 	if h.Replay != 0 {
 		return h.again(xxhash.Sum64String(key))
@@ -37,6 +39,7 @@ func (h Hash) Of(key string) uint64 {
 	return maphash.String(h.seed, key)
 }
 
+// OfBytes is Of.
 func (h Hash) OfBytes(key []byte) uint64 {
 	if h.Replay != 0 {
 		return h.again(xxhash.Sum64(key))

@@ -107,8 +107,8 @@ func TestFutureOfOnesOwn(t *testing.T) {
 	rec := delta.Record{Key: "x", Val: "v", Version: delta.Version{Stamp: delta.StampOf(w.now.Wall), Origin: 666}}
 	newest := delta.StampOf(w.ahead().Wall)
 	testkit.Must(t, b.Receive(w.ahead(), 1, wire.MarkRepair(wire.AppendDelta(nil, 666, 1, []delta.Record{rec}), newest)))
-	print := b.state.vector.PrintUpTo(newest - 1)
-	poison := wire.Pong{ID: 1, Origin: 101, Horizon: dots.Horizon{Stamp: newest - 1, Print: print}}
+	sum := b.state.vector.PrintUpTo(newest - 1)
+	poison := wire.Pong{ID: 1, Origin: 101, Horizon: dots.Horizon{Stamp: newest - 1, Print: sum}}
 	testkit.Must(t, b.Receive(w.ahead(), 1, wire.AppendPong(nil, poison)))
 	if b.state.vector.Get(666).Newest != newest || b.state.vector.Horizon.Stamp != newest-1 {
 		t.Fatalf("newest %x, horizon %x: the test is broken", b.state.vector.Get(666).Newest, b.state.vector.Horizon.Stamp)

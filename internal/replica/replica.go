@@ -265,7 +265,7 @@ func (r *Replica) allCounts() Counts {
 
 // Processed is a fingerprint of all dots that were processed. It is false while there are gaps among
 // them.
-func (r *Replica) Processed() (print uint64, settled bool) {
+func (r *Replica) Processed() (sum uint64, settled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state.vector.RestOf(nil) ^ r.state.vector.Horizon.Print, !r.state.vector.HasGaps()

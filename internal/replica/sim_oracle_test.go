@@ -244,9 +244,9 @@ func (s *sim) checkNode(n *simNode) {
 	wall := s.now(n).Wall
 	n.oracle.maxWall = max(n.oracle.maxWall, wall)
 	s.checkStamps(n, n.oracle.maxWall)
-	clear := st.ClearVersion()
-	if clear.Less(n.oracle.best[""]) {
-		s.fail("COVER: n%d has processed Clear %v and has %v", n.id, n.oracle.best[""], clear)
+	latest := st.ClearVersion()
+	if latest.Less(n.oracle.best[""]) {
+		s.fail("COVER: n%d has processed Clear %v and has %v", n.id, n.oracle.best[""], latest)
 	}
 	for i, key := range s.oracle.keys {
 		best := n.oracle.best[key]
@@ -254,7 +254,7 @@ func (s *sim) checkNode(n *simNode) {
 		held, ok := st.Peek(key)
 		floor := st.FloorOf(s.oracle.buckets[i])
 		switch {
-		case best.Stamp <= clear.Stamp:
+		case best.Stamp <= latest.Stamp:
 		case ok && held.Version.Less(best):
 			s.fail("COVER: n%d holds %s at %v and has processed %v", n.id, key, held.Version, best)
 		case !ok && best.Stamp > floor:

@@ -212,8 +212,8 @@ func TestSyncContextFromTheFuture(t *testing.T) {
 	}
 	t.Run("ping", func(t *testing.T) {
 		h := newHostileRig(t, func(c *Config) { c.First = true })
-		print := h.state.vector.PrintUpTo(delta.MaxStamp)
-		for _, hor := range []dots.Horizon{{Stamp: delta.MaxStamp, Print: print}, {Stamp: delta.MaxStamp, Print: print + 1}, {Stamp: late, Print: print}} {
+		sum := h.state.vector.PrintUpTo(delta.MaxStamp)
+		for _, hor := range []dots.Horizon{{Stamp: delta.MaxStamp, Print: sum}, {Stamp: delta.MaxStamp, Print: sum + 1}, {Stamp: late, Print: sum}} {
 			if err := h.get(wire.AppendPing(nil, wire.Ping{ID: 1, Origin: hostileOrigin, Flags: wire.PingContext | wire.PingSynced, Horizon: hor})); err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ type Bell struct {
 	rung chan struct{} // nil: nobody waits
 }
 
+// Next is closed at the next ring.
 func (b *Bell) Next() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -19,6 +20,7 @@ func (b *Bell) Next() <-chan struct{} {
 	return b.rung
 }
 
+// Ring wakes all who wait.
 func (b *Bell) Ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

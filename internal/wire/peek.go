@@ -13,7 +13,7 @@ func PeekDelta(head []byte) (d delta.Dot, ok bool) {
 	for b := head[2:]; len(b) > 0; {
 		tag := b[0]
 		b = b[1:]
-		n := 0
+		var n int
 		switch tag {
 		case DeltaOrigin:
 			d.Origin, n = protowire.ConsumeFixed64(b)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/signal"
 	"github.com/iwanbk/bcache/internal/transport"
 )
 
@@ -158,12 +159,7 @@ func (t *Transport) enqueue(delay time.Duration, f func()) {
 	t.wake()
 }
 
-func (t *Transport) wake() {
-	select {
-	case t.more <- struct{}{}:
-	default:
-	}
-}
+func (t *Transport) wake() { signal.Notify(t.more) }
 
 // deliver hands out the queue, one by one, until the node closes.
 func (t *Transport) deliver() {

@@ -19,19 +19,7 @@ import (
 func TestMeshAllAtOnce(t *testing.T) {
 	leaks(t)
 	const n = 12
-	var addrs []string
-	for range n {
-		addrs = append(addrs, freeAddr(t))
-	}
-	var nodes []*testNode
-	for i, addr := range addrs {
-		nodes = append(nodes, start(t, uint64(i+1), func(c *Config) {
-			c.ListenAddr, c.Peers = addr, addrs
-		}))
-	}
-	begin := time.Now()
-	linked(t, nodes...)
-	t.Logf("linked after %v", time.Since(begin))
+	nodes := mutual(t, n)
 	for _, node := range nodes {
 		if joined, left := node.h.Count("+"), node.h.Count("-"); joined != n-1 || left > 0 {
 			t.Errorf("node %x: %d joined, %d left", node.cfg.PeerID, joined, left)

@@ -279,7 +279,7 @@ func TestMeshDeadAreRare(t *testing.T) {
 			t.Errorf("%.1f dials/s to %d dead nodes", rate, dead)
 		}
 		n.book.learn(7, 7, "10.0.0.7:7000", time.Now())
-		n.targets.heardOf(7, time.Now())
+		n.targets.heardOf(7)
 		n.targets.mu.Lock()
 		g := n.targets.byAddr[netip.MustParseAddrPort("10.0.0.7:7000")]
 		if wait := time.Until(g.next); wait > dialHeard {

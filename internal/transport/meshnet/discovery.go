@@ -91,7 +91,7 @@ func (d *discovery) receive(from uint64, msg []byte) {
 		for _, e := range m.entries {
 			if e.id != d.self && !d.peers.connected(e.id) {
 				d.book.learn(e.id, e.origin, e.addr, time.Now())
-				d.targets.heardOf(e.id, time.Now())
+				d.targets.heardOf(e.id)
 			}
 		}
 		d.resolver.resolveNow()

@@ -234,13 +234,13 @@ func TestMeshThreeNodes(t *testing.T) {
 	closeAll(t, a, b, c)
 }
 
-func TestMeshMutualListing(t *testing.T) {
-	leaks(t)
+// mutual starts n nodes, each of which lists all of them, and waits until they are connected.
+func mutual(t *testing.T, n int) (nodes []*testNode) {
+	t.Helper()
 	var addrs []string
-	for range 4 {
+	for range n {
 		addrs = append(addrs, freeAddr(t))
 	}
-	var nodes []*testNode
 	for i, addr := range addrs {
 		nodes = append(nodes, start(t, uint64(i+1), func(c *Config) {
 			c.ListenAddr, c.Peers = addr, addrs
@@ -249,6 +249,12 @@ func TestMeshMutualListing(t *testing.T) {
 	begin := time.Now()
 	linked(t, nodes...)
 	t.Logf("linked after %v", time.Since(begin))
+	return nodes
+}
+
+func TestMeshMutualListing(t *testing.T) {
+	leaks(t)
+	nodes := mutual(t, 4)
 	quiet(t, nodes...)
 	for _, n := range nodes {
 		if n.log.count("E", "") > 0 {

@@ -116,7 +116,7 @@ func (d *dialTargets) failing(addr netip.AddrPort) (peer uint64, name string, ok
 
 // heardOf has a node dialled again soon that others are connected with, however often it
 // wasn't reached.
-func (d *dialTargets) heardOf(peer uint64, now time.Time) {
+func (d *dialTargets) heardOf(peer uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, g := range d.byAddr {
