@@ -61,9 +61,6 @@ func (x *entries) put(hash uint64, e *Entry) {
 	if x.nextExpiry == 0 || end < x.nextExpiry {
 		x.nextExpiry = end
 	}
-	if !x.tally.mortal.Load() { // every Get reads it, so it is written once
-		x.tally.mortal.Store(true)
-	}
 }
 
 // remove removes the entry of a hash.

@@ -3,6 +3,7 @@ package store
 import (
 	"sync/atomic"
 
+	"github.com/iwanbk/bcache/internal/coarse"
 	"github.com/iwanbk/bcache/internal/keyhash"
 )
 
@@ -19,12 +20,16 @@ type shared struct {
 	_         [64]byte
 	lastClear lastClear
 	Epochs    epochs
+	Clock     coarse.Clock // what is written to it is written a hundred times a second at most
 	tally     tally
 
 	tombSums tombSums
 	counters counters
 	floors   floors
 }
+
+// before reports whether a time of an entry hasn't come; 0 never comes.
+func (c *shared) before(t int64, wall func() int64) bool { return t == 0 || c.Clock.Before(t, wall) }
 
 // hashOf returns the hash under which an entry lies.
 func (c *shared) hashOf(e *Entry) uint64 {

@@ -10,7 +10,6 @@ type tally struct {
 	entries     atomic.Int64
 	provisional atomic.Int64  // of them
 	clock       atomic.Uint32 // clockStep times the inserts so far. It may wrap.
-	mortal      atomic.Bool   // an entry has had a deadline
 
 	_           [64]byte     // Gets only read what is above
 	inProbation atomic.Int64 // of the entries
