@@ -59,33 +59,32 @@ func (c *Clock) ask(t int64, wall func() int64) bool {
 // Run stores the time while there are readers that use it, until done is closed. wall is the real clock.
 // It is called once.
 func (c *Clock) Run(done <-chan struct{}, wall func() int64) {
-	tick := time.NewTicker(Every)
-	defer tick.Stop()
+	p := pulse{tick: time.NewTicker(Every), done: done}
+	defer p.tick.Stop()
+	trusted := true
 	for {
-		tick.Stop()
+		p.tick.Stop()
 		select {
 		case <-done:
 			return
 		case <-c.wake:
 		}
-		tick.Reset(Every)
-		c.keep(tick.C, done, wall)
+		p.start()
+		trusted = (trusted || p.steady()) && c.keep(&p, wall)
 	}
 }
 
-// keep stores the time at each tick, until there was one without a reader before it. Whatever ends it,
-// the real clock is asked from then on.
-func (c *Clock) keep(tick <-chan time.Time, done <-chan struct{}, wall func() int64) {
+// keep stores the time at each tick. It returns true when there was no reader before one, and false when
+// one was late. Whatever ends it, the real clock is asked from then on.
+func (c *Clock) keep(p *pulse, wall func() int64) bool {
 	defer c.now.Store(0)
 	for {
 		c.now.Store(wall())
-		select {
-		case <-done:
-			return
-		case <-tick:
+		if !p.next() {
+			return false
 		}
 		if !c.used.Swap(false) {
-			return
+			return true
 		}
 	}
 }

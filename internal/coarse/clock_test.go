@@ -24,6 +24,7 @@ var errNotYet = errors.New("no time is stored")
 type rig struct {
 	Clock
 	set   atomic.Int64 // ms that the real clock is ahead
+	late  atomic.Int64 // for so many ms nobody runs who stores the time
 	reads atomic.Int64
 	stop  func()
 }
@@ -32,7 +33,12 @@ func newRig(t *testing.T) *rig {
 	r := &rig{Clock: New()}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { r.Run(done, r.wall) })
+	wg.Go(func() {
+		r.Run(done, func() int64 {
+			testkit.Advance(time.Duration(r.late.Swap(0)) * time.Millisecond)
+			return r.wall()
+		})
+	})
 	r.stop = sync.OnceFunc(func() {
 		close(done)
 		wg.Wait()
@@ -203,6 +209,68 @@ func TestClockIsSet(t *testing.T) {
 	})
 }
 
+// Once the stored time was older than Margin, the real clock is asked, until the ticks have come in time
+// for a second.
+func TestLateTicks(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		at := r.real() + hour
+		use := func(d time.Duration) (stored int) {
+			for range d / time.Millisecond {
+				r.before(t, at)
+				if testkit.Advance(time.Millisecond); r.now.Load() != 0 {
+					stored++
+				}
+			}
+			return stored
+		}
+		use(time.Second)
+		r.late.Store(marginMs - 2*Every.Milliseconds())
+		if n := use(time.Second); n != 1000 {
+			t.Errorf("a tick that is a little late: the time is stored in %d ms of 1000", n)
+		}
+		for range 3 {
+			r.late.Store(marginMs + 2*Every.Milliseconds())
+			use(150 * time.Millisecond)
+			if n := use(900 * time.Millisecond); n != 0 {
+				t.Errorf("after a tick that is late: the time is stored in %d ms of 900", n)
+			}
+			use(time.Second)
+			if n := use(time.Second); n != 1000 {
+				t.Errorf("a second later: the time is stored in %d ms of 1000", n)
+			}
+		}
+	})
+}
+
+func TestPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done := make(chan struct{})
+		p := pulse{tick: time.NewTicker(Every), done: done}
+		defer p.tick.Stop()
+		begin := func(late time.Duration) time.Time {
+			p.start()
+			p.last = p.last.Add(-late)
+			return time.Now()
+		}
+		if start := begin(Margin - Every); !p.next() || time.Since(start) != Every {
+			t.Error("a tick in time")
+		}
+		if start := begin(Margin - Every + 1); p.next() || time.Since(start) != Every {
+			t.Error("a tick that is late")
+		}
+		if start := begin(0); !p.steady() || time.Since(start) != steadyTicks*Every {
+			t.Error("all ticks are in time")
+		}
+		if start := begin(Margin); p.steady() || time.Since(start) != Every {
+			t.Error("one is late")
+		}
+		close(done)
+		if start := begin(0); p.next() || p.steady() || time.Since(start) != 0 {
+			t.Error("it goes on when done is closed")
+		}
+	})
+}
+
 // When Run has ended, readers ask the real clock.
 func TestDone(t *testing.T) {
 	for _, used := range []bool{false, true} {
@@ -246,7 +314,7 @@ func TestReadersInABubble(t *testing.T) {
 		}
 		return nil
 	}
-	testkit.Within(t, 10*time.Second, running)
+	testkit.Within(t, time.Minute, running)
 	for range 3 {
 		synctest.Test(t, func(t *testing.T) {
 			at := r.real() + hour
@@ -256,6 +324,6 @@ func TestReadersInABubble(t *testing.T) {
 				testkit.Advance(time.Minute)
 			}
 		})
-		testkit.Within(t, 10*time.Second, running)
+		testkit.Within(t, time.Minute, running)
 	}
 }

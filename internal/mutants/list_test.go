@@ -90,6 +90,12 @@ var mutants = []mutant{
 	{name: "coarse: no reader is noted", test: "TestReadersReadNoClock", edits: []edit{{
 		old: "\t\tc.used.Store(true)\n",
 		new: ""}}},
+	{name: "coarse: it is trusted after a tick that was late", test: "TestLateTicks", edits: []edit{{
+		old: "(trusted || p.steady()) && c.keep(",
+		new: "(trusted || true) && c.keep("}}},
+	{name: "coarse: no tick is late", test: "TestLateTicks", edits: []edit{{
+		old: "return since <= Margin",
+		new: "return true"}}},
 	{name: "coarse: deadlines that are close have it stored", test: "TestCloseDeadlinesStartNothing", edits: []edit{{
 		old: "if t > now+marginMs {\n\t\tsignal",
 		new: "if true {\n\t\tsignal"}}},
