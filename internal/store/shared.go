@@ -15,12 +15,12 @@ type shared struct {
 	Watch  watch
 	closed atomic.Bool
 
-	// What every Get reads. It changes with Clears, inserts and removals only, so it lies apart from
-	// what changes more often: the upper part of a tally.
+	// What every Get reads. It changes with Clears, inserts and removals, and what Clock stores a few
+	// hundred times a second. So it lies apart from what changes more often: the upper part of a tally.
 	_         [64]byte
 	lastClear lastClear
 	Epochs    epochs
-	Clock     coarse.Clock // what is written to it is written a hundred times a second at most
+	Clock     coarse.Clock
 	tally     tally
 
 	tombSums tombSums
