@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// ends says in 32 bits about when an entry is of no more use: in units of endUnit from a time on that the
-// first end of all sets. 0 is never. It is a hint, so that a sweep knows which entries to ask.
+// ends says in 32 bits about when an entry is of no more use: in units of endUnit from a time on that
+// the first end of all sets. 0 is never. It is a hint, so that a sweep knows which entries to ask.
 type ends struct {
 	base atomic.Int64 // Unix milliseconds; 0 until an entry has an end
 }

@@ -39,6 +39,19 @@ func (e *Entry) isSoft() bool { return e.traits&softTrait != 0 }
 
 func (e *Entry) isProvisional() bool { return e.traits&provisionalTrait != 0 }
 
+// queue is the one that it is in by S3-FIFO.
+func (e *Entry) queue() int { return int(e.used.Load() & queueBits >> queueShift) }
+
+// countUse notes a use by S3-FIFO. If that was noted often enough it writes nothing.
+func (e *Entry) countUse() {
+	if used := e.used.Load(); used&countBits < countBits {
+		e.used.CompareAndSwap(used, used+1) // it may fail: then others use it too, or it was moved
+	}
+}
+
+// inProbation reports whether LRU has it in the queue of that name.
+func (e *Entry) inProbation() bool { return e.used.Load()&probationBit != 0 }
+
 // A softEntry is an entry that has more times than its deadline, in one piece with them.
 type softEntry struct {
 	Entry

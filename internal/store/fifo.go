@@ -24,16 +24,6 @@ const (
 	placeBits  = ^uint32(countBits) // queue and number
 )
 
-// queue is the one that an entry is in.
-func (e *Entry) queue() int { return int(e.used.Load() & queueBits >> queueShift) }
-
-// countUse notes a use of an entry. If that was noted often enough it writes nothing.
-func (e *Entry) countUse() {
-	if used := e.used.Load(); used&countBits < countBits {
-		e.used.CompareAndSwap(used, used+1) // it may fail: then others use it too, or it was moved
-	}
-}
-
 // add queues a new entry: what went unused, and came back soon, was taken for worse than it is.
 func (f *fifo) add(hash uint64, e *Entry, local bool) {
 	queue := inRemote
@@ -81,8 +71,8 @@ func (f *fifo) remove(_ tag, e *Entry) {
 	f.policy.queued[queue].Add(-1)
 }
 
-// step looks at the entry that is next in a queue, which isn't empty. If it was used it goes to the end of
-// main, unless it is to be given up anyway; if not, it is the victim.
+// step looks at the entry that is next in a queue, which isn't empty. If it was used it goes to the end
+// of main, unless it is to be given up anyway; if not, it is the victim.
 func (f *fifo) step(queue int, anyway bool) (victim *Entry, t tag) {
 	r := &f.rings[queue]
 	t = *r.cell(r.head)

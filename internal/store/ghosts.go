@@ -12,7 +12,8 @@ type ghosts struct {
 }
 
 const (
-	ghostBucket = 32                 // cells, the latest first; 0 is free. They fill a line of the processor's cache
+	// cells, the latest first; 0 is free. They fill a line of the processor's cache
+	ghostBucket = 32
 	ghostChunk  = 1 << 11            // buckets
 	ghostPart   = .9                 // so many keys are remembered for each entry
 	ghostFactor = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio (Knuth's multiplicative hashing)

@@ -6,12 +6,12 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// lru is the policy that gives up the entry that was used longest ago. While all entries lie in one shard,
-// that is exact. Where there are more, it compares some of them, and doesn't move each entry that is
-// used: that would take the shard's lock, and touch the entry's neighbours. So one that was moved not long ago is
-// only marked as used since, and stays where it is. Should it come to the back meanwhile, because all
-// others were moved in that short time, it is moved then instead of evicted: the second chance of the CLOCK
-// algorithm (Corbató, "A Paging Experiment with the Multics System", 1968).
+// lru is the policy that gives up the entry that was used longest ago. While all entries lie in one
+// shard, that is exact. Where there are more, it compares some of them, and doesn't move each entry that
+// is used: that would take the shard's lock, and touch the entry's neighbours. So one that was moved not
+// long ago is only marked as used since, and stays where it is. Should it come to the back meanwhile,
+// because all others were moved in that short time, it is moved then instead of evicted: the second
+// chance of the CLOCK algorithm (Corbató, "A Paging Experiment with the Multics System", 1968).
 type lru struct {
 	*evictor
 	clock       atomic.Uint32 // clockStep times the inserts so far. It may wrap.

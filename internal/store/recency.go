@@ -16,8 +16,6 @@ type lruKey struct {
 
 func lruKeyOf(e *Entry) lruKey { return lruKey{e.Key, e.isProvisional()} }
 
-func (e *Entry) inProbation() bool { return e.used.Load()&probationBit != 0 }
-
 func (x *recency) add(hash uint64, e *Entry, local bool) {
 	used := x.policy.clock.Add(clockStep)
 	if !local {

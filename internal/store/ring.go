@@ -1,7 +1,8 @@
 package store
 
-// A ring is a queue of tags. The place of each has a number, which only grows, modulo 2^28; what is taken
-// out of its midst leaves a hole. It holds no pointers, so that the collector has nothing to do for it.
+// A ring is a queue of tags. The place of each has a number, which only grows, modulo 2^28; what is
+// taken out of its midst leaves a hole. It holds no pointers, so that the collector has nothing to do
+// for it.
 //
 // Its memory is a power of two of cells, and a number modulo that is its cell: so no number changes when
 // it grows.

@@ -8,8 +8,8 @@ import (
 
 // s3fifo is the policy S3-FIFO (Yang et al., "FIFO Queues are All You Need for Cache Eviction", SOSP
 // 2023), in every shard. Most keys are asked for once, and never again. So what is new waits in a small
-// queue, and goes at its end unless it was used meanwhile: then it moves on to the main one, where what is
-// used goes round. A Get only counts; it never moves anything, and takes no lock.
+// queue, and goes at its end unless it was used meanwhile: then it moves on to the main one, where what
+// is used goes round. A Get only counts; it never moves anything, and takes no lock.
 //
 // What other nodes write waits in a queue of its own. So a flood of it replaces itself: neither what is
 // read here, nor what was just written here. It is no use of its key, it asks no ghosts and leaves none.
@@ -116,8 +116,8 @@ func (p *s3fifo) thin() bool {
 	return p.timed && p.tally.entries.Load() < int64(p.table.len())*ownShare
 }
 
-// oldest takes the queues of all shards for one, as well as it can: of some shards it returns the one whose
-// next entry in a queue came first. Which queue that is is decided for all.
+// oldest takes the queues of all shards for one, as well as it can: of some shards it returns the one
+// whose next entry in a queue came first. Which queue that is is decided for all.
 func (p *s3fifo) oldest() (sh *shard, queue int) {
 	queue = nextQueue(p.queued[inSmall].Load(), p.queued[inRemote].Load(), p.queued[inMain].Load())
 	now := p.clock.Load()

@@ -67,8 +67,7 @@ func New(c Config) *Store {
 		shared: &s.shared, table: &s.table, sweeper: &s.Sweeper, rng: rand.NewPCG(c.Seed, 0),
 	}
 	if c.LRU {
-		s.lru = &lru{evictor: &s.evictor}
-		s.policy = s.lru
+		s.policy = &lru{evictor: &s.evictor}
 	} else {
 		s.policy = newS3FIFO(&s.evictor)
 	}
