@@ -29,11 +29,11 @@ var mutants = []mutant{
 
 	// Forgetting.
 	{name: "no floor after an eviction", edits: []edit{{
-		old: "sh.endLocked(e, ChangeEvict)\n\tv.counters.evictions",
-		new: "sh.unlinkLocked(e)\n\tv.counters.evictions"}}},
+		old: "\t\t\tsh.endLocked(t, e, ChangeEvict)\n",
+		new: "\t\t\tsh.entries.remove(t, e)\n"}}},
 	{name: "no floor after an expiry", edits: []edit{{
-		old: "\tsh.endLocked(e, ChangeExpire)\n",
-		new: "\tsh.unlinkLocked(e)\n"}}},
+		old: "\tsh.endLocked(t, e, ChangeExpire)\n",
+		new: "\tsh.entries.remove(t, e)\n"}}},
 	{name: "no floor after a tombstone was collected", edits: []edit{{
 		old: "sh.forgetLocked(t.key, t.Version)\n",
 		new: "sh.removeLocked(w.hash.Of(t.key), t.key)\n", in: "func (w *Sweeper) sweepSome("}}},
@@ -43,6 +43,38 @@ var mutants = []mutant{
 	{name: "one entry too many", edits: []edit{{
 		old: "entries.Load()+n <= int64(most.maxKeys) &&",
 		new: "entries.Load()+n <= int64(most.maxKeys)+1 &&"}}},
+
+	// Whose entry goes.
+	{name: "S3-FIFO: another node's write waits with what was written here", test: "TestFloodSparesWhatIsNew", edits: []edit{{
+		old: "queue := inRemote\n\tif local {",
+		new: "queue := inSmall\n\tif local {"}}},
+	{name: "S3-FIFO: another node's write asks the ghosts", test: "TestFIFORemoteWrites", edits: []edit{{
+		old: "queue := inRemote\n\tif local {\n\t\tqueue = inSmall\n",
+		new: "queue := inRemote\n\tif local {\n\t\tqueue = inSmall\n\t}\n\t{\n"}}},
+	{name: "S3-FIFO: another node's write is a use", test: "TestFIFORemoteWrites", edits: []edit{{
+		old: "if local && e != nil {",
+		new: "if e != nil {"}}},
+	{name: "S3-FIFO: a hit isn't counted", test: "TestFIFOScan", edits: []edit{{
+		old: "if used := e.used.Load(); used&countBits < countBits {",
+		new: "if used := e.used.Load(); false {"}}},
+	{name: "S3-FIFO: a victim is looked for until there is one", test: "TestFIFOWhenAllIsUsed", edits: []edit{{
+		old: "if count == 0 || anyway {",
+		new: "if count == 0 {"}}},
+	{name: "S3-FIFO: a queue that closes its holes tells nobody", test: "TestFIFOLaws", edits: []edit{{
+		old: "\t\t\tmoved(t, number, to)\n",
+		new: "\t\t\t_ = moved\n"}}},
+	{name: "S3-FIFO: thin shards have queues of their own", test: "TestFIFOThinShards", edits: []edit{{
+		old: "return p.timed && p.tally",
+		new: "return false && p.tally"}}},
+	{name: "a sweep ends what ends in the unit that runs", test: "TestSweepIsExact", edits: []edit{{
+		old: "if unit <= now { // it may have ended",
+		new: "if unit < now {"}}},
+	{name: "LRU: one shard isn't exact", test: "TestStoreIsExactLRU", edits: []edit{{
+		old: "return p.table.len() > 1 && (p.age",
+		new: "return (p.age"}}},
+	{name: "touches count as known before they are noted", test: "TestLocalTouches", edits: []edit{{
+		old: "\ttimes.since.Store(unknown)\n",
+		new: ""}}},
 
 	// Fills.
 	{name: "a fill is stamped when it ends", edits: []edit{{
@@ -71,10 +103,10 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case !s.lastClear.covers(e.Stamp) && s.tally.noteUse(e):",
-		new: "case !s.lastClear.covers(e.Stamp) && s.tally.near(e):"}}},
+		old: "case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):",
+		new: "case !s.lastClear.covers(e.Stamp) && e != nil:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
-		old: "\t\tsh.expireLocked(e)\n\t\treturn false\n",
+		old: "\t\tsh.expireLocked(t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
 
 	// The time that Gets go by.
@@ -138,8 +170,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "p.kind == delta.KindValue && s.before(p.deadline, wall) && s.tally",
-		new: "p.kind == delta.KindValue && s.tally"}}},
+		old: "p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy",
+		new: "p.kind == delta.KindValue && s.policy"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},

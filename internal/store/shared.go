@@ -12,6 +12,7 @@ import (
 type shared struct {
 	hash   keyhash.Hash
 	limits limits
+	policy policy
 	Watch  watch
 	closed atomic.Bool
 
@@ -26,16 +27,17 @@ type shared struct {
 	tombSums tombSums
 	counters counters
 	floors   floors
+	ends     ends
 }
 
 // before reports whether a time of an entry hasn't come; 0 never comes.
 func (c *shared) before(t int64, wall func() int64) bool { return t == 0 || c.Clock.Before(t, wall) }
 
-// hashOf returns the hash under which an entry lies.
-func (c *shared) hashOf(e *Entry) uint64 {
+// tagOf returns the tag under which an entry lies.
+func (c *shared) tagOf(e *Entry) tag {
 	hash := c.hash.Of(e.Key)
 	if e.isProvisional() {
 		hash = twin(hash)
 	}
-	return hash
+	return tagOf(hash)
 }

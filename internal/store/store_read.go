@@ -19,13 +19,13 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	}
 	e := sh.entries.find(hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
-	if live && !s.lastClear.covers(e.Stamp) && s.tally.noteUse(e) {
+	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
 		s.counters.hits.add1()
 		return e.Val, true
 	}
 	if !live {
 		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.tally.noteUse(p) {
+		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy.noteUse(p) {
 			s.counters.hits.add1()
 			return p.Val, true
 		}
@@ -47,12 +47,12 @@ func (s *Store) Fresh(key string, wall func() int64) (string, bool) {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return "", false // entry looks closer
-	case !s.lastClear.covers(e.Stamp) && s.tally.noteUse(e):
+	case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):
 		return e.Val, true
 	}
 	if e == nil {
 		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) && s.tally.noteUse(p) {
+		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) && s.policy.noteUse(p) {
 			return p.Val, true
 		}
 	}
@@ -71,10 +71,10 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	}
 	e := sh.entries.find(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && s.tally.noteUse(p) {
+		if !p.endedAt(wall) && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && !s.lastClear.covers(e.Stamp) && !e.endedAt(wall) && s.tally.noteUse(e) {
+	} else if e != nil && !s.lastClear.covers(e.Stamp) && !e.endedAt(wall) && s.policy.noteUse(e) {
 		return e.served(), true
 	}
 	return sh.entry(hash, key, wall)
