@@ -79,6 +79,16 @@ func Local() []Kind {
 	}
 }
 
+// Bounded are those that have a capacity, without variants.
+func Bounded() (bounded []Kind) {
+	for _, k := range Main(Local()) {
+		if !k.Unbounded {
+			bounded = append(bounded, k)
+		}
+	}
+	return bounded
+}
+
 // Main leaves out variants, of which there is no need to see each figure.
 func Main(kinds []Kind) (main []Kind) {
 	for _, k := range kinds {

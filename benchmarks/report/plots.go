@@ -147,10 +147,20 @@ func drawGoroutines(r *measure.Results) (*figure, error) {
 }
 
 func drawHitRatio(r *measure.Results) (*figure, error) {
-	p := newPlot(fmt.Sprintf("Hit ratio of a Zipf(%.2f) trace over %s keys", workload.Exponent, comma(r.Plan.Universe)),
-		"capacity, entries", "hits, %")
-	list := against(r.Plan.Capacities, func(c int, cache string) float64 { return 100 * r.HitRatio[c].Median(cache) })
-	logX(p, r.Plan.Capacities)
+	title := fmt.Sprintf("Hit ratio of a Zipf(%.2f) trace over %s keys",
+		workload.Exponent, comma(r.Plan.Universe))
+	return drawHits(title, r.Plan.Capacities, func(c int, cache string) float64 {
+		return r.HitRatio[c].Median(cache)
+	})
+}
+
+// drawHits draws shares of hits against capacities.
+func drawHits(
+	title string, capacities []int, share func(capacity int, cache string) float64,
+) (*figure, error) {
+	p := newPlot(title, "capacity, entries", "hits, %")
+	list := against(capacities, func(c int, cache string) float64 { return 100 * share(c, cache) })
+	logX(p, capacities)
 	p.Y.Tick.Marker = evenTicks{}
 	return lines(p, list)
 }
