@@ -24,7 +24,7 @@ var (
 		New:   func(capacity int) (Cache, error) { return newBcache(bcache.Config{MaxKeys: capacity}, TTL) },
 	}
 	bcacheNoTTL = Kind{
-		Name: BcacheNoTTL, Module: bcacheModule, Variant: true,
+		Name: BcacheNoTTL, Module: bcacheModule, Variant: true, NoTTL: true,
 		Setup: "a local node, no TTL",
 		New: func(capacity int) (Cache, error) {
 			return newBcache(bcache.Config{MaxKeys: capacity}, bcache.NoExpiry)

@@ -64,6 +64,7 @@ type Kind struct {
 	MinCapacity int
 
 	Unbounded bool // it has no capacity
+	NoTTL     bool // its entries have no deadline
 	Immortal  bool // its goroutine can't be ended, so that what it took is never free again
 	Remote    bool // it is a server, and takes part in the measures of speed only
 	Variant   bool // of another kind: it takes part where the variation matters

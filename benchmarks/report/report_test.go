@@ -112,7 +112,9 @@ func TestCheckNames(t *testing.T) {
 
 // good has a figure for every ratio: bcache takes 10 and all else 100.
 func good() *measure.Results {
-	r := &measure.Results{Speeds: make(map[string]*measure.Speed), Filler: &measure.Speed{}}
+	r := &measure.Results{
+		Kinds: caches.Local(), Speeds: make(map[string]*measure.Speed), Filler: &measure.Speed{},
+	}
 	for _, name := range speedOrder {
 		r.Speeds[name] = speedOf(10)
 	}
@@ -127,6 +129,8 @@ func good() *measure.Results {
 	r.Latency.Add(measure.RawTCP, 100)
 	r.GCShare.Add(caches.Bcache, 10)
 	r.GCShare.Add(caches.Otter, 100)
+	r.Overhead.Add(caches.Bcache, 10)
+	r.Overhead.Add(caches.Otter, 100)
 	return r
 }
 
