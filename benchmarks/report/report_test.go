@@ -134,6 +134,33 @@ func good() *measure.Results {
 	return r
 }
 
+// The fastest is one of the others, and has a TTL.
+func TestFastestOther(t *testing.T) {
+	r := good()
+	s := &r.Speeds[measure.GetHit].Ns
+	fastest := fastestTarget(measure.GetHit, .95)
+	for _, tt := range []struct {
+		cache string
+		ns    float64
+		want  float64
+	}{
+		{"theine", 50, .2}, // otter takes 100
+		{caches.GolangLRU, 1, .2},
+		{"sturdyc", 20, .5},
+		{"go-cache", 40, .5},
+	} {
+		s.Add(tt.cache, tt.ns)
+		if v := fastest.value(r); v != tt.want {
+			t.Errorf("with %s it is %v", tt.cache, v)
+		}
+	}
+	if v := fastest.value(&measure.Results{Kinds: r.Kinds, Speeds: map[string]*measure.Speed{
+		measure.GetHit: {},
+	}}); !math.IsNaN(v) {
+		t.Errorf("without figures it is %v", v)
+	}
+}
+
 func speedOf(bcache float64) *measure.Speed {
 	s := &measure.Speed{}
 	s.Ns.Add(caches.Bcache, bcache)
