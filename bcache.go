@@ -157,6 +157,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 			MaxKeys:       cfg.MaxKeys,
 			MaxBytes:      cfg.MaxBytes,
 			DeletionDelay: time.Duration(cfg.DeletionDelay) * time.Second,
+			LRU:           cfg.Eviction == LRU,
 			Seed:          origin,
 			Hash:          hash,
 		},

@@ -49,7 +49,7 @@ func confProblems(t *testing.T, c Config) []string {
 func TestConfigValid(t *testing.T) {
 	for _, c := range []Config{
 		{MaxKeys: 1},
-		{MaxKeys: math.MaxInt, PeerID: 1, MaxBytes: EntryOverhead + 1, DeletionDelay: 1, MaxClockSkew: 1, MaxConns: 1, LogSize: 1},
+		{MaxKeys: math.MaxInt, PeerID: 1, MaxBytes: EntryOverhead + 1, DeletionDelay: 1, MaxClockSkew: 1, MaxConns: 1, LogSize: 1, Eviction: LRU},
 		{MaxKeys: 1, PeerID: maxPeerID, MaxBytes: math.MaxInt64, MaxClockSkew: maxMaxClockSkew},
 		{MaxKeys: 1, ListenAddr: ":0"},
 		{MaxKeys: 1, ListenAddr: ":7000", AdvertiseAddr: ":7001", Secret: confSecret, ClusterName: "\x00"},
@@ -89,6 +89,7 @@ func TestConfigInvalid(t *testing.T) {
 		{func(c *Config) { c.MinPeers = -1 }, []string{"MinPeers is -1:", "0 for"}},
 		{func(c *Config) { c.MinPeers = 257 }, []string{"MinPeers is 257:", "MaxConns, 256", "never ready"}},
 		{func(c *Config) { c.MinPeers, c.MaxConns = 3, 2 }, []string{"MinPeers is 3:", "MaxConns, 2"}},
+		{func(c *Config) { c.Eviction = 2 }, []string{"Eviction is 2:", "S3FIFO", "LRU"}},
 		{func(c *Config) { c.LogSize = math.MinInt }, []string{"LogSize is -", "1 or more", "MaxKeys"}},
 		{func(c *Config) { c.MaxPending = 1 << 20 }, []string{"MaxPending is 1048576", "2097152 or more", "0 for 67108864"}},
 		{func(c *Config) { c.ListenAddr = "host" }, []string{`ListenAddr is "host":`, "missing port", "host:port"}},
@@ -234,7 +235,7 @@ func TestConfigWithDefaults(t *testing.T) {
 	own := Config{
 		PeerID: 7, ListenAddr: ":1", Peers: []string{"a:1"}, MaxKeys: 2, Logger: NewSlogLogger(nil), DeletionDelay: 3, MaxBytes: 400,
 		AdvertiseAddr: ":5", Secret: confSecret, ClusterName: "c", MaxClockSkew: 6, SyncTimeout: 7, MaxConns: 8, LogSize: 9,
-		Settle: 10, MinPeers: 11, MaxPending: 12, Env: env.New(time.Now, nil, nil),
+		Settle: 10, MinPeers: 11, MaxPending: 12, Eviction: LRU, Env: env.New(time.Now, nil, nil),
 	}
 	for i, v := 0, reflect.ValueOf(own); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {

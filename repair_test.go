@@ -72,7 +72,7 @@ func TestRepairOfAGap(t *testing.T) {
 func TestRepairOfWhatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := memnet.New()
-		a := memNode(t, net, 1, 0, func(c *Config) { c.MaxKeys = 4 })
+		a := memNode(t, net, 1, 0, func(c *Config) { c.MaxKeys, c.Eviction = 4, LRU })
 		b := memNode(t, net, 2, 0)
 		synctest.Wait()
 		lose := losing(net, 2)

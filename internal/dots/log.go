@@ -42,15 +42,8 @@ type logPages []logPage
 type logPage struct {
 	number   uint64
 	known    uint64 // a bit for each of its dots
-	slots    []LogSlot
+	slots    logSlots
 	keyBytes int64
-}
-
-// A LogSlot is what is known of one dot.
-type LogSlot struct {
-	Key string
-	delta.Version
-	Kind delta.Kind
 }
 
 // NewLog makes a log of at most size records.
@@ -86,15 +79,16 @@ func (l *Log) pagesOf(origin uint64) logPages {
 // Put remembers the dot (origin, seq).
 func (l *Log) Put(origin, seq uint64, rec *delta.Record) {
 	p := l.page(origin, seq/l.pageSize)
-	slot, bit := &p.slots[seq%l.pageSize], uint64(1)<<(seq%l.pageSize)
+	i := seq % l.pageSize
+	bit := uint64(1) << i
 	if p.known&bit == 0 {
 		p.known |= bit
 		l.Records++
 	}
-	grown := int64(len(rec.Key) - len(slot.Key))
+	grown := int64(len(rec.Key) - len(p.slots.keys[i]))
 	p.keyBytes += grown
 	l.keyBytes += grown
-	*slot = LogSlot{Key: rec.Key, Version: rec.Version, Kind: rec.Kind}
+	p.slots.put(i, rec)
 	for l.keyBytes > maxLogKeyBytes && len(l.origins) > 0 {
 		l.dropOldest()
 	}
@@ -104,7 +98,7 @@ func (l *Log) Put(origin, seq uint64, rec *delta.Record) {
 func (l *Log) Get(origin, seq uint64) (slot LogSlot, ok bool) {
 	ps := l.pagesOf(origin)
 	if i, found := ps.search(seq / l.pageSize); found && ps[i].known>>(seq%l.pageSize)&1 != 0 {
-		return ps[i].slots[seq%l.pageSize], true
+		return ps[i].slots.get(seq % l.pageSize), true
 	}
 	return slot, false
 }
@@ -127,7 +121,7 @@ func (l *Log) Next(origin, seq, to uint64) (at uint64, slot LogSlot, ok bool) {
 	if at = ps[i].number*l.pageSize + first; at > to {
 		return 0, slot, false
 	}
-	return at, ps[i].slots[first], true
+	return at, ps[i].slots.get(first), true
 }
 
 // Last returns the last dot of an interval that is known.
@@ -149,7 +143,7 @@ func (l *Log) Last(origin uint64, iv Interval) (at uint64, slot LogSlot, ok bool
 	if at = ps[i].number*l.pageSize + n; at <= iv.From {
 		return 0, slot, false
 	}
-	return at, ps[i].slots[n], true
+	return at, ps[i].slots.get(n), true
 }
 
 // upTo is a mask of the bits 0 to n.
@@ -192,11 +186,11 @@ func (l *Log) page(origin, number uint64) *logPage {
 	}
 	p := logPage{number: number}
 	if l.pages() >= l.maxPages {
-		p.slots = l.dropOldest() // their memory will do
-		clear(p.slots)
+		old := l.dropOldest()
+		p.slots = newLogSlots(origin, l.pageSize, &old)
 		ps = l.origins[origin] // it may have been its last page
 	} else {
-		p.slots = make([]LogSlot, l.pageSize)
+		p.slots = newLogSlots(origin, l.pageSize, nil)
 	}
 	if ps == nil {
 		ps = new(logPages)
@@ -211,7 +205,7 @@ func (l *Log) page(origin, number uint64) *logPage {
 func (l *Log) pages() int { return len(l.order) - l.head }
 
 // dropOldest forgets a page, of which there must be one, and returns its slots.
-func (l *Log) dropOldest() []LogSlot {
+func (l *Log) dropOldest() logSlots {
 	ref := l.order[l.head]
 	l.head++
 	if l.head > l.maxPages { // amortised: half of the slice is spent

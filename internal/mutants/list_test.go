@@ -29,11 +29,11 @@ var mutants = []mutant{
 
 	// Forgetting.
 	{name: "no floor after an eviction", edits: []edit{{
-		old: "sh.endLocked(e, ChangeEvict)\n\tv.counters.evictions",
-		new: "sh.unlinkLocked(e)\n\tv.counters.evictions"}}},
+		old: "\t\t\tsh.endLocked(t, e, ChangeEvict)\n",
+		new: "\t\t\tsh.entries.remove(t, e)\n"}}},
 	{name: "no floor after an expiry", edits: []edit{{
-		old: "\tsh.endLocked(e, ChangeExpire)\n",
-		new: "\tsh.unlinkLocked(e)\n"}}},
+		old: "\tsh.endLocked(t, e, ChangeExpire)\n",
+		new: "\tsh.entries.remove(t, e)\n"}}},
 	{name: "no floor after a tombstone was collected", edits: []edit{{
 		old: "sh.forgetLocked(t.key, t.Version)\n",
 		new: "sh.removeLocked(w.hash.Of(t.key), t.key)\n", in: "func (w *Sweeper) sweepSome("}}},
@@ -71,10 +71,10 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case !s.lastClear.covers(e.Stamp) && s.tally.noteUse(e):",
-		new: "case !s.lastClear.covers(e.Stamp) && s.tally.near(e):"}}},
+		old: "case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):",
+		new: "case !s.lastClear.covers(e.Stamp) && e != nil:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
-		old: "\t\tsh.expireLocked(e)\n\t\treturn false\n",
+		old: "\t\tsh.expireLocked(t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
 
 	// Provisional fills: what ends them.
@@ -106,8 +106,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "p.kind == delta.KindValue && p.livesAt(now) && s.tally",
-		new: "p.kind == delta.KindValue && s.tally"}}},
+		old: "p.kind == delta.KindValue && p.livesAt(now) && s.policy",
+		new: "p.kind == delta.KindValue && s.policy"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},

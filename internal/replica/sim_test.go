@@ -314,7 +314,8 @@ func (s *sim) newNode(id, life int) *simNode {
 		Wake:     func() { s.wake(n) }, Changed: n.forget,
 		Store: store.Config{MaxKeys: s.c.maxKeys[id], MaxBytes: s.c.maxBytes, MaxTombstones: s.c.tombstones,
 			DeletionDelay: s.c.deletionDelay, GroupKeys: s.c.groupKeys, Seed: uint64(id),
-			Hash: keyhash.Hash{Replay: origin}, Shards: 1 << (id % 3), StepShards: 1}, // a sync takes several steps
+			Hash: keyhash.Hash{Replay: origin}, Shards: 1 << (id % 3), StepShards: 1, // a sync takes several steps
+			LRU: origin&2 != 0},
 	})
 	n.r.standing.ready.aloneSince, n.r.standing.ready.unsyncedSince = s.mono(), s.mono()
 	if s.c.stepWork > 0 {

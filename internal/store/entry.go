@@ -21,7 +21,7 @@ type Entry struct {
 	Key, Val string // the store's own copies
 	delta.Version
 	deadline int64         // as in record
-	used     atomic.Uint32 // the store's clock when it was last moved, plus useBits
+	used     atomic.Uint32 // its place in the order, and how it was used: see fifo and lru
 	traits   uint16        // the key's bucket, and the bits below
 	kind     delta.Kind
 	mark     uint8 // as in record; guarded by the shard's lock
@@ -39,6 +39,17 @@ func (e *Entry) isSoft() bool { return e.traits&softTrait != 0 }
 
 func (e *Entry) isProvisional() bool { return e.traits&provisionalTrait != 0 }
 
+// queue is the one that it is in by S3-FIFO.
+func (e *Entry) queue() int { return int(e.used.Load() & queueBits >> queueShift) }
+
+// countUse notes a use by S3-FIFO. If that was noted often enough it writes nothing.
+func (e *Entry) countUse() {
+	if used := e.used.Load(); used&countBits < countBits {
+		e.used.CompareAndSwap(used, used+1) // it may fail: then others use it too, or it was moved
+	}
+}
+
+// inProbation reports whether LRU has it in the queue of that name.
 func (e *Entry) inProbation() bool { return e.used.Load()&probationBit != 0 }
 
 // A softEntry is an entry that has more times than its deadline, in one piece with them.

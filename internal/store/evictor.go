@@ -15,8 +15,8 @@ const (
 	maxProbes = 64
 )
 
-// An evictor makes room: it compares some shards, and removes the entry that was used longest ago. Its
-// methods are serialised as Apply is.
+// An evictor makes room. What goes for an entry its policy decides. Its methods are serialised as Apply
+// is.
 type evictor struct {
 	*shared
 	table   *table
@@ -31,7 +31,7 @@ func (v *evictor) evictFor(now delta.Instant, rec *delta.Record, hash uint64, n 
 		EntryCost(rec.Key, rec.Val) <= int64(n)*EntryOverhead {
 		return false // Apply itself won't need more
 	}
-	for ; n > 0; n-- {
+	for nth := range n {
 		if sh := v.table.of(hash); sh != nil {
 			sh.mu.Lock()
 			fits := sh.fitsLocked(rec, sh.entries.find(hash, rec.Key))
@@ -42,44 +42,8 @@ func (v *evictor) evictFor(now delta.Instant, rec *delta.Record, hash uint64, n 
 		} else if v.tally.bytes.Load()+EntryCost(rec.Key, rec.Val) <= v.limits.maxBytes {
 			return false
 		}
-		v.evict(now)
+		v.policy.evict(now, hash, nth)
 	}
-	return true
-}
-
-// evict drops an entry that hasn't been used for long, or several dead ones.
-//
-// While what only others wrote makes up more than a quarter, it goes first: a
-// flood of remote writes replaces itself, not what is read here.
-func (v *evictor) evict(now delta.Instant) {
-	probation := v.tally.inProbation.Load()*4 > v.tally.entries.Load()
-	if !v.evictFrom(now, probation) {
-		v.evictFrom(now, !probation)
-	}
-}
-
-func (v *evictor) evictFrom(now delta.Instant, probation bool) bool {
-	sh := v.eldest(func(sh *shard) (int64, bool) {
-		_, e := sh.entries.oldest(probation)
-		if e == nil {
-			return 0, false
-		}
-		return v.tally.age(e), true
-	})
-	if sh == nil {
-		return false
-	}
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if v.sweeper.sweepLocked(sh, now) > 0 {
-		return true
-	}
-	e := sh.entries.victim(probation)
-	if e == nil {
-		return false // a get or a sweep was faster
-	}
-	sh.endLocked(e, ChangeEvict)
-	v.counters.evictions.Add(1)
 	return true
 }
 

@@ -11,10 +11,18 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-func TestStoreCapacityIsExact(t *testing.T) {
+// bothPolicies runs a test with either policy.
+func bothPolicies(t *testing.T, test func(t *testing.T, lru bool)) {
+	t.Run("S3-FIFO", func(t *testing.T) { test(t, false) })
+	t.Run("LRU", func(t *testing.T) { test(t, true) })
+}
+
+func TestStoreCapacityIsExact(t *testing.T) { bothPolicies(t, testStoreCapacityIsExact) }
+
+func testStoreCapacityIsExact(t *testing.T, lru bool) {
 	for _, n := range []int{1, 2, 100, 1024, 1025, 5000, 100_000} {
 		for _, local := range []bool{true, false} {
-			r := newStoreRig(Config{MaxKeys: n})
+			r := newStoreRig(Config{MaxKeys: n, LRU: lru})
 			for i := range n {
 				r.write(delta.Record{Key: fmt.Sprint(i), Val: "v"}, local)
 			}
@@ -48,9 +56,11 @@ func TestStoreCapacityIsExact(t *testing.T) {
 }
 
 // Whatever the shards, an eviction raises the floor of exactly what went.
-func TestStoreEvictionRaisesTheFloor(t *testing.T) {
+func TestStoreEvictionRaisesTheFloor(t *testing.T) { bothPolicies(t, testStoreEvictionRaisesTheFloor) }
+
+func testStoreEvictionRaisesTheFloor(t *testing.T, lru bool) {
 	for _, n := range []int{10, 5000} {
-		r := newStoreRig(Config{MaxKeys: n})
+		r := newStoreRig(Config{MaxKeys: n, LRU: lru})
 		versions := map[string]delta.Version{}
 		for i := range 2 * n {
 			key := fmt.Sprint(i)
@@ -65,9 +75,11 @@ func TestStoreEvictionRaisesTheFloor(t *testing.T) {
 	}
 }
 
-func TestStoreMaxBytes(t *testing.T) {
+func TestStoreMaxBytes(t *testing.T) { bothPolicies(t, testStoreMaxBytes) }
+
+func testStoreMaxBytes(t *testing.T, lru bool) {
 	cost := func(val int) int64 { return int64(val) + 2 + EntryOverhead }
-	r := newStoreRig(Config{MaxKeys: 1000, MaxBytes: 10 * cost(100)})
+	r := newStoreRig(Config{MaxKeys: 1000, MaxBytes: 10 * cost(100), LRU: lru})
 	key := func(i int) string { return fmt.Sprintf("%02d", i) }
 	val := func(n int) string { return strings.Repeat("v", n) }
 	for i := range 10 {
@@ -105,8 +117,10 @@ func TestStoreMaxBytes(t *testing.T) {
 	storeCheck(t, r.Store)
 }
 
-func TestStoreMaxBytesOfManyShards(t *testing.T) {
-	r := newStoreRig(Config{MaxKeys: 1 << 30, MaxBytes: 4 << 20})
+func TestStoreMaxBytesOfManyShards(t *testing.T) { bothPolicies(t, testStoreMaxBytesOfManyShards) }
+
+func testStoreMaxBytesOfManyShards(t *testing.T, lru bool) {
+	r := newStoreRig(Config{MaxKeys: 1 << 30, MaxBytes: 4 << 20, LRU: lru})
 	rng := rand.New(rand.NewSource(1))
 	for i := range 20_000 {
 		n := rng.Intn(300)
@@ -125,8 +139,10 @@ func TestStoreMaxBytesOfManyShards(t *testing.T) {
 }
 
 // The dead go before the living.
-func TestStoreEvictsTheDeadFirst(t *testing.T) {
-	r := newStoreRig(Config{MaxKeys: 1000})
+func TestStoreEvictsTheDeadFirst(t *testing.T) { bothPolicies(t, testStoreEvictsTheDeadFirst) }
+
+func testStoreEvictsTheDeadFirst(t *testing.T, lru bool) {
+	r := newStoreRig(Config{MaxKeys: 1000, LRU: lru})
 	for i := range 500 {
 		r.set(fmt.Sprint("live", i), "")
 	}
@@ -149,9 +165,12 @@ func TestStoreEvictsTheDeadFirst(t *testing.T) {
 	}
 }
 
-func TestStoreRemoteFlood(t *testing.T) {
+// A flood of what others write doesn't push out what is read here.
+func TestStoreRemoteFlood(t *testing.T) { bothPolicies(t, testStoreRemoteFlood) }
+
+func testStoreRemoteFlood(t *testing.T, lru bool) {
 	for _, maxKeys := range []int{1000, 5000} {
-		r := newStoreRig(Config{MaxKeys: maxKeys})
+		r := newStoreRig(Config{MaxKeys: maxKeys, LRU: lru})
 		hot := maxKeys / 2
 		for i := range maxKeys {
 			r.remote(fmt.Sprint("old", i), "")
@@ -186,45 +205,14 @@ func TestStoreRemoteFlood(t *testing.T) {
 	}
 }
 
-func TestStoreProbation(t *testing.T) {
-	r := newStoreRig(Config{MaxKeys: 4})
-	r.remote("a", "")
-	r.remote("b", "")
-	r.remote("c", "")
-	r.has("a")         // a use
-	r.set("b", "")     // a use
-	r.remote("c", "2") // none
-	r.Peek("c")        // none
-	if n := r.tally.inProbation.Load(); n != 1 {
-		t.Errorf("%d in probation", n)
-	}
-	r.remote("a", "2") // stays where it is
-	if n := r.tally.inProbation.Load(); n != 1 {
-		t.Errorf("%d in probation", n)
-	}
-	r.remote("d", "") // d and c are half of all
-	r.set("e", "")
-	if _, ok := r.Peek("c"); ok {
-		t.Error("c had to go")
-	}
-	r.set("f", "") // d is no more than a quarter: a is the oldest of the others
-	if _, ok := r.Peek("a"); ok {
-		t.Error("a had to go")
-	}
-	for _, key := range []string{"b", "d", "e", "f"} {
-		if _, ok := r.Peek(key); !ok {
-			t.Errorf("%s is gone", key)
-		}
-	}
-	storeCheck(t, r.Store)
-}
-
 // Hit ratio against golang-lru, on what a cache sees: few keys are asked for most
 // of the time, and what is missing is loaded and set.
-func TestStoreHitRatio(t *testing.T) {
+func TestStoreHitRatio(t *testing.T) { bothPolicies(t, testStoreHitRatio) }
+
+func testStoreHitRatio(t *testing.T, isLRU bool) {
 	const requests = 400_000
 	for _, maxKeys := range []int{4096, 16_384, 65_536} {
-		r := newStoreRig(Config{MaxKeys: maxKeys})
+		r := newStoreRig(Config{MaxKeys: maxKeys, LRU: isLRU})
 		exact, _ := simplelru.NewLRU[string, bool](maxKeys, nil)
 		zipf := rand.NewZipf(rand.New(rand.NewSource(1)), 1.01, 1, 1<<17-1)
 		var hits, want int

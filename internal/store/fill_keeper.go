@@ -64,20 +64,20 @@ func (k *FillKeeper) Keep(
 	at := Place{hash: twin(hash), Bucket: delta.BucketOf(rec.Key)}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for {
+	for nth := 0; ; nth++ {
 		old, wanted := k.wantsLocked(sh, now, hash, rec, f, beside)
 		if !wanted {
 			return old != nil, false
 		}
 		if old != nil && f != nil {
-			sh.entries.use(at.hash, old) // it mustn't be the victim itself
+			sh.entries.order.use(tagOf(at.hash), old) // it mustn't be the victim itself
 		}
 		if sh.fitsLocked(rec, old) {
 			k.putLocked(sh, now, at, rec, old, f != nil, beside)
 			return true, true
 		}
 		sh.mu.Unlock() // see ApplyAt
-		k.evictor.evict(now)
+		k.policy.evict(now, at.hash, nth)
 		sh.mu.Lock()
 	}
 }
@@ -132,7 +132,7 @@ func (k *FillKeeper) Unkeep(f *OpenFill) bool {
 	if p == nil || f.touched || f.Begin <= p.ofProvisional().kept {
 		return false
 	}
-	sh.endLocked(p, ChangeEvict)
+	sh.endLocked(tagOf(twin(f.hash)), p, ChangeEvict)
 	k.counters.provisionalsDropped.Add(1)
 	return true
 }

@@ -37,7 +37,7 @@ func longestSearch(x *index) (longest int) {
 	slots := *p
 	for i := range slots {
 		if slots[i].e.Load() != nil {
-			longest = max(longest, (i-home(slots[i].hash.Load(), slots))&(len(slots)-1)+1)
+			longest = max(longest, distance(home(slots[i].tag(), slots), i, slots)+1)
 		}
 	}
 	return longest

@@ -1,10 +1,11 @@
 package store
 
 import (
+	"slices"
 	"sync/atomic"
 )
 
-// An index finds the entries of a shard by the hash of their keys. Reads take no lock and
+// An index finds the entries of a shard by their keys. Reads take no lock and
 // write nothing, so that they cost the same on all processors at once; whoever changes it holds
 // the shard's lock.
 //
@@ -13,101 +14,130 @@ import (
 // the lock may look where an entry no longer is and not yet where it is now. So what it finds is
 // there, but what it doesn't find may be there too: only a look under the lock tells.
 type index struct {
-	slots atomic.Pointer[[]slot] // nil, or a power of two of them; at most three quarters are taken
+	slots atomic.Pointer[[]slot] // nil, or at most three quarters of them are taken
 	n     int                    // entries
-
-	// ends is when the entry of each slot is of no more use; 0 is never. It is nil until one has
-	// an end, and for those who hold the lock. They lie side by side in memory: a sweep doesn't
-	// have to fetch a thousand scattered entries to find the few that have expired.
-	ends []int64
 }
 
+// A slot has what a search and a sweep need to know of an entry, so that they needn't fetch a thousand
+// scattered entries to find the few that they look for. It takes 16 bytes of the memory of each entry.
 type slot struct {
-	hash atomic.Uint64
+	word atomic.Uint64         // its tag, and in the lower half its end, see ends
 	e    atomic.Pointer[Entry] // nil: free
 }
 
+func (s *slot) tag() tag { return tag(s.word.Load() >> 32) }
+
+func (s *slot) end() uint32 { return uint32(s.word.Load()) }
+
+// A tag is what a shard knows of a hash, never 0. Two keys may have the same one.
+type tag uint32
+
+// tagOf is the tag of a hash. The low bits of the hash have chosen the shard.
+func tagOf(hash uint64) tag { return tag(max(hash>>32, 1)) }
+
 const minSlots = 8
 
-// home is where the search for a hash begins. The low bits have chosen the shard.
-func home(hash uint64, slots []slot) int { return int(hash>>32) & (len(slots) - 1) }
+// home is where the search for a tag begins.
+func home(t tag, slots []slot) int { return int(uint64(t) * uint64(len(slots)) >> 32) }
 
-// find returns the entry of a hash, or nil. Without the lock the entry may be that of another
-// hash.
-func (x *index) find(hash uint64) *Entry {
+// after is the place that follows a place.
+func after(i int, slots []slot) int {
+	if i++; i < len(slots) {
+		return i
+	}
+	return 0
+}
+
+// find returns the entry of a key, or nil. What lies under the twin of its tag has the same key.
+func (x *index) find(t tag, key string) *Entry {
 	p := x.slots.Load()
 	if p == nil {
 		return nil
 	}
 	slots := *p
-	for i := home(hash, slots); ; i = (i + 1) & (len(slots) - 1) {
-		s := &slots[i&(len(slots)-1)]
+	for i := home(t, slots); ; i = after(i, slots) {
+		s := &slots[i]
 		e := s.e.Load()
-		if e == nil || s.hash.Load() == hash {
+		if e == nil || s.tag() == t && e.Key == key {
 			return e
 		}
 	}
 }
 
-// put makes e, which is of no more use at end, the entry of a hash.
-func (x *index) put(hash uint64, e *Entry, end int64) {
+// first returns an entry with a tag, or nil. As a rule that is the one of the key.
+func (x *index) first(t tag) *Entry {
+	return x.search(t, func(*Entry) bool { return true })
+}
+
+// at returns the entry with a tag that has a place in the order, or nil. It needs the lock.
+func (x *index) at(t tag, place uint32) *Entry {
+	return x.search(t, func(e *Entry) bool { return e.used.Load()&placeBits == place })
+}
+
+func (x *index) search(t tag, is func(*Entry) bool) *Entry {
 	p := x.slots.Load()
-	if p == nil || (x.n+1)*4 > len(*p)*3 {
-		p = x.resize(max(2*x.len(), minSlots))
+	if p == nil {
+		return nil
 	}
-	i := free(*p, hash)
-	s := &(*p)[i]
-	if s.e.Load() == nil {
+	slots := *p
+	for i := home(t, slots); ; i = after(i, slots) {
+		s := &slots[i]
+		e := s.e.Load()
+		if e == nil || s.tag() == t && is(e) {
+			return e
+		}
+	}
+}
+
+// put holds e, which has this end, in place of old, or as a new entry if that is nil.
+func (x *index) put(t tag, old, e *Entry, end uint32) {
+	p := x.slots.Load()
+	if old == nil {
+		if p == nil || (x.n+1)*4 > len(*p)*3 {
+			p = x.resize(max(x.len()+x.len()/4, minSlots))
+		}
 		x.n++
 	}
-	s.hash.Store(hash) // first: a free slot's hash isn't looked at
+	s := &(*p)[placeOf(t, old, *p)]
+	s.word.Store(uint64(t)<<32 | uint64(end)) // first: that of a free slot isn't looked at
 	s.e.Store(e)
-	if x.ends == nil && end != 0 {
-		x.ends = make([]int64, len(*p))
-	}
-	if x.ends != nil {
-		x.ends[i] = end
-	}
 }
 
-// free returns the place of a hash, or the one that it would take.
-func free(slots []slot, hash uint64) int {
-	for i := home(hash, slots); ; i = (i + 1) & (len(slots) - 1) {
-		if s := &slots[i]; s.e.Load() == nil || s.hash.Load() == hash {
-			return i
-		}
+// placeOf returns where an entry is; for nil, the place that it would take.
+func placeOf(t tag, e *Entry, slots []slot) int {
+	i := home(t, slots)
+	for slots[i].e.Load() != e {
+		i = after(i, slots)
 	}
+	return i
 }
 
-// at returns the entry in a place, or nil.
-func (x *index) at(i int) *Entry { return (*x.slots.Load())[i].e.Load() }
-
-// remove removes a hash that is there.
-func (x *index) remove(hash uint64) {
+// remove removes an entry that is there.
+func (x *index) remove(t tag, e *Entry) {
 	slots := *x.slots.Load()
-	gap := home(hash, slots)
-	for slots[gap].hash.Load() != hash {
-		gap = (gap + 1) & (len(slots) - 1)
-	}
-	for i := (gap + 1) & (len(slots) - 1); slots[i].e.Load() != nil; i = (i + 1) & (len(slots) - 1) {
-		h := slots[i].hash.Load()
-		if (i-home(h, slots))&(len(slots)-1) < (i-gap)&(len(slots)-1) {
+	gap := placeOf(t, e, slots)
+	for i := after(gap, slots); slots[i].e.Load() != nil; i = after(i, slots) {
+		from := home(slots[i].tag(), slots)
+		if distance(from, i, slots) < distance(gap, i, slots) {
 			continue // its search begins behind the gap
 		}
-		slots[gap].hash.Store(h)
+		slots[gap].word.Store(slots[i].word.Load())
 		slots[gap].e.Store(slots[i].e.Load())
-		if x.ends != nil {
-			x.ends[gap] = x.ends[i]
-		}
 		gap = i
 	}
 	slots[gap].e.Store(nil)
-	if x.ends != nil {
-		x.ends[gap] = 0
-	}
-	if x.n--; x.n*8 < len(slots) && len(slots) > minSlots {
+	slots[gap].word.Store(0)
+	if x.n--; x.n*8 < len(slots) && len(slots) > 2*minSlots {
 		x.resize(len(slots) / 2)
 	}
+}
+
+// distance is how many steps of a search lead from one place to another.
+func distance(from, to int, slots []slot) int {
+	if to < from {
+		to += len(slots)
+	}
+	return to - from
 }
 
 func (x *index) len() int {
@@ -117,39 +147,32 @@ func (x *index) len() int {
 	return 0
 }
 
+// resize makes room for n slots, and for those that the allocator would waste.
 func (x *index) resize(n int) *[]slot {
-	slots := make([]slot, n)
-	var ends []int64
-	if x.ends != nil {
-		ends = make([]int64, n)
-	}
+	slots := slices.Grow([]slot(nil), n)
+	slots = slots[:cap(slots)]
 	for i := range x.len() {
 		old := &(*x.slots.Load())[i]
-		if old.e.Load() == nil {
-			continue
-		}
-		at := free(slots, old.hash.Load())
-		slots[at].hash.Store(old.hash.Load())
-		slots[at].e.Store(old.e.Load())
-		if ends != nil {
-			ends[at] = x.ends[i]
+		if e := old.e.Load(); e != nil {
+			s := &slots[placeOf(old.tag(), nil, slots)]
+			s.word.Store(old.word.Load())
+			s.e.Store(e)
 		}
 	}
-	x.ends = ends
 	x.slots.Store(&slots)
 	return &slots
 }
 
-// all yields every entry and its hash, in no order, but in the same one on every run. It needs
+// all yields every entry and its tag, in no order, but in the same one on every run. It needs
 // the lock.
-func (x *index) all(yield func(*Entry, uint64) bool) {
+func (x *index) all(yield func(*Entry, tag) bool) {
 	p := x.slots.Load()
 	if p == nil {
 		return
 	}
 	for i := range *p {
 		s := &(*p)[i]
-		if e := s.e.Load(); e != nil && !yield(e, s.hash.Load()) {
+		if e := s.e.Load(); e != nil && !yield(e, s.tag()) {
 			return
 		}
 	}
@@ -158,7 +181,7 @@ func (x *index) all(yield func(*Entry, uint64) bool) {
 // clear removes everything.
 func (x *index) clear() {
 	x.slots.Store(nil)
-	x.n, x.ends = 0, nil
+	x.n = 0
 }
 
 // trim gives an empty index' memory back.

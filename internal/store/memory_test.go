@@ -135,11 +135,9 @@ func TestStoreAllocs(t *testing.T) {
 // at the same time.
 func TestStoreConcurrently(t *testing.T) {
 	const keys, writes = 200, 20_000
-	for _, maxKeys := range []int{50, 3000} {
-		r := newStoreRig(Config{MaxKeys: maxKeys, MaxTombstones: 20})
-		if maxKeys > keysPerShard {
-			r.limits.maxKeys = 100 // more keys than room, in several shards
-		}
+	for _, c := range []Config{{MaxKeys: 50}, {MaxKeys: 100, Shards: 4}, {MaxKeys: 50, LRU: true}, {MaxKeys: 100, Shards: 4, LRU: true}} {
+		c.MaxTombstones = 20
+		r := newStoreRig(c)
 		var wall atomic.Int64
 		wall.Store(r.now.Wall)
 		var done atomic.Bool

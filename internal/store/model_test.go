@@ -26,6 +26,57 @@ func (q *queue[K, V]) keys() []K {
 	return q.lru.Keys()
 }
 
+// storeOrder lists the entries of a shard as its order has them, and checks that order.
+func storeOrder(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, sh *shard) (es []*Entry) {
+	t.Helper()
+	switch x := sh.entries.order.(type) {
+	case *recency:
+		for _, isProbation := range []bool{false, true} {
+			for _, k := range x.queue(isProbation).keys() {
+				i, _ := x.queue(isProbation).peek(k)
+				e := x.index.find(i, k.key)
+				if e == nil || e.inProbation() != isProbation || sh.tagOf(e) != i || lruKeyOf(e) != k {
+					t.Errorf("%q is in the wrong queue, or has a wrong tag", k.key)
+				}
+				es = append(es, e)
+			}
+		}
+	case *fifo:
+		for queue := range x.rings {
+			r := &x.rings[queue]
+			n := 0
+			for number := r.head; number != r.tail; number = next(number) {
+				i := *r.cell(number)
+				if i == 0 {
+					continue
+				}
+				e := x.index.at(i, place(queue, number))
+				if e == nil || e.queue() != queue || sh.tagOf(e) != i {
+					t.Errorf("place %d of queue %d has %v", number, queue, e)
+					continue
+				}
+				es = append(es, e)
+				n++
+			}
+			if n != r.n || r.span() > len(r.cells) || r.n == 0 && r.span() != 0 || r.n > 0 && *r.cell(r.head) == 0 {
+				t.Errorf("queue %d: %d entries, counted %d, %d of %d cells", queue, n, r.n, r.span(), len(r.cells))
+			}
+		}
+	}
+	return es
+}
+
+// storeInProbation tells whether an entry waits to be used.
+func storeInProbation(sh *shard, e *Entry) bool {
+	if _, ok := sh.entries.order.(*recency); ok {
+		return e.inProbation()
+	}
+	return e.queue() != inMain
+}
+
 // storeCheck compares what a store says about itself with what it holds.
 func storeCheck(t interface {
 	Helper()
@@ -45,32 +96,31 @@ func storeCheck(t interface {
 		if sh == nil {
 			continue
 		}
-		for i, end := range sh.entries.index.ends {
-			if e := sh.entries.index.at(i); e == nil && end != 0 || e != nil && end != e.end() {
-				t.Errorf("place %d ends at %d, its entry is %v", i, end, e)
+		for i := range sh.entries.index.len() {
+			sl := &(*sh.entries.index.slots.Load())[i]
+			e := sl.e.Load()
+			if e == nil && sl.word.Load() != 0 || e != nil && (sl.end() != s.ends.of(e.end()) || sl.tag() != sh.tagOf(e)) {
+				t.Errorf("place %d has %x, its entry is %v", i, sl.word.Load(), e)
 			}
 		}
-		if n := len(sh.entries.main.keys()) + len(sh.entries.probation.keys()); n != sh.entries.index.n {
-			t.Errorf("%d entries in the queues, %d in the index", n, sh.entries.index.n)
+		es := storeOrder(t, sh)
+		if n := len(es); n != sh.entries.index.n {
+			t.Errorf("%d entries in order, %d in the index", n, sh.entries.index.n)
 		}
-		for _, isProbation := range []bool{false, true} {
-			for _, hash := range sh.entries.queue(isProbation).keys() {
-				e := sh.entries.index.find(hash)
-				if s.hash.Of(e.Key) != hash || e.inProbation() != isProbation {
-					t.Errorf("%q is in the wrong queue, or has a wrong hash", e.Key)
-				}
+		for _, e := range es {
+			if !e.isProvisional() {
 				own(i, e.Key)
-				entries++
-				bytes += e.cost()
-				if isProbation {
-					probation++
-				}
-				if d := e.end(); d != 0 && (sh.entries.nextExpiry == 0 || sh.entries.nextExpiry > d || sh.entries.index.ends == nil) {
-					t.Errorf("end %d, hint %d, %d ends", d, sh.entries.nextExpiry, len(sh.entries.index.ends))
-				}
-				if e.Stamp <= sh.cleared {
-					t.Errorf("%q is at %d, cleared up to %d", e.Key, e.Stamp, sh.cleared)
-				}
+			}
+			entries++
+			bytes += e.cost()
+			if storeInProbation(sh, e) {
+				probation++
+			}
+			if d := e.end(); d != 0 && (sh.entries.nextExpiry == 0 || sh.entries.nextExpiry > d) {
+				t.Errorf("end %d, hint %d", d, sh.entries.nextExpiry)
+			}
+			if e.Stamp <= sh.cleared && !e.isProvisional() {
+				t.Errorf("%q is at %d, cleared up to %d", e.Key, e.Stamp, sh.cleared)
 			}
 		}
 		for _, d := range sh.tombs.all() {
@@ -79,7 +129,7 @@ func storeCheck(t interface {
 			tombBytes += int64(len(d.key))
 		}
 	}
-	got := [...]int64{s.tally.entries.Load(), s.tally.inProbation.Load(), s.Bytes(), s.tombSums.count.Load(), s.tombSums.bytes.Load()}
+	got := [...]int64{s.tally.entries.Load(), int64(s.policy.probation()), s.Bytes(), s.tombSums.count.Load(), s.tombSums.bytes.Load()}
 	want := [...]int64{entries, probation, bytes, tombs, tombBytes}
 	if got != want {
 		t.Errorf("entries, in probation, bytes, tombstones, their bytes: counted %v, there are %v", got, want)
@@ -98,6 +148,7 @@ func TestStoreCover(t *testing.T) {
 			MaxBytes:      rapid.SampledFrom([]int64{0, 800, 2000}).Draw(t, "maxBytes"),
 			DeletionDelay: 20 * time.Millisecond,
 			MaxTombstones: rapid.IntRange(1, 4).Draw(t, "maxTombstones"),
+			LRU:           rapid.Bool().Draw(t, "lru"),
 			Shards:        rapid.SampledFrom([]int{1, 2, 16, 1 << 15}).Draw(t, "shards"),
 			Seed:          rapid.Uint64().Draw(t, "seed"),
 			Hash:          keyhash.Hash{Replay: rapid.Uint64Min(1).Draw(t, "hash")},
@@ -221,9 +272,10 @@ func TestStoreCover(t *testing.T) {
 
 // The same calls with the same seed lead to the same state.
 func TestStoreIsDeterministic(t *testing.T) {
-	run := func() string {
-		r := newStoreRig(Config{MaxKeys: 3000, MaxTombstones: 50, Seed: 7, Hash: keyhash.Hash{Replay: 7}})
-		r.limits.maxKeys = 300
+	run := func(lru bool) string {
+		r := newStoreRig(Config{
+			MaxKeys: 300, Shards: 4, MaxTombstones: 50, LRU: lru, Seed: 7, Hash: keyhash.Hash{Replay: 7},
+		})
 		for i := range 5000 {
 			key := fmt.Sprint(i * 7919 % 1000)
 			switch {
@@ -242,8 +294,7 @@ func TestStoreIsDeterministic(t *testing.T) {
 		var held []string
 		for i := range r.Shards() {
 			if sh := r.table.at(i); sh != nil {
-				for _, hash := range append(sh.entries.main.keys(), sh.entries.probation.keys()...) {
-					e := sh.entries.index.find(hash)
+				for _, e := range storeOrder(t, sh) {
 					held = append(held, e.Key)
 				}
 				for _, d := range sh.tombs.all() {
@@ -253,16 +304,18 @@ func TestStoreIsDeterministic(t *testing.T) {
 		}
 		return fmt.Sprint(held, r.Stats())
 	}
-	if a, b := run(), run(); a != b {
-		t.Errorf("%s\n%s", a, b)
+	for _, lru := range []bool{false, true} {
+		if a, b := run(lru), run(lru); a != b {
+			t.Errorf("%s\n%s", a, b)
+		}
 	}
 }
 
-// With fewer than 32 keys, and without remote writes, the store is golang-lru.
+// Up to 1,024 keys, and without remote writes, the policy LRU is golang-lru.
 func TestStoreIsExactLRU(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		maxKeys := rapid.SampledFrom([]int{1, 2, 3, 10, 31}).Draw(t, "maxKeys")
-		r := newStoreRig(Config{MaxKeys: maxKeys})
+		maxKeys := rapid.SampledFrom([]int{1, 2, 3, 10, 31, 100, 1024}).Draw(t, "maxKeys")
+		r := newStoreRig(Config{MaxKeys: maxKeys, LRU: true})
 		model, _ := simplelru.NewLRU[string, string](maxKeys, nil)
 		key := rapid.Custom(func(t *rapid.T) string {
 			return fmt.Sprint(rapid.IntRange(0, 2*maxKeys).Draw(t, "key"))
@@ -289,8 +342,8 @@ func TestStoreIsExactLRU(t *testing.T) {
 			"": func(t *rapid.T) {
 				var got []string
 				if sh := r.table.at(0); sh != nil {
-					for _, hash := range sh.entries.main.keys() {
-						got = append(got, sh.entries.index.find(hash).Key)
+					for _, e := range storeOrder(t, sh) {
+						got = append(got, e.Key)
 					}
 				}
 				if want := model.Keys(); !slices.Equal(got, want) {
@@ -301,52 +354,8 @@ func TestStoreIsExactLRU(t *testing.T) {
 	})
 }
 
-// Up to 1,024 keys, what goes was used no later than what was used longest ago, but for as many
-// inserts as a sixteenth of the keys.
-func TestStoreIsNearlyLRU(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		maxKeys := rapid.SampledFrom([]int{32, 50, 200, 1024}).Draw(t, "maxKeys")
-		r := newStoreRig(Config{MaxKeys: maxKeys})
-		inserts, used := 0, map[string]int{}
-		key := func(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(0, 2*maxKeys).Draw(t, "key")) }
-		set := func(k string) {
-			evictions := r.Stats().Evictions
-			if r.set(k, ""); used[k] == 0 {
-				inserts++
-			}
-			used[k] = inserts
-			if r.Stats().Evictions == evictions {
-				return
-			}
-			oldest, victim := inserts, 0
-			for k, at := range used {
-				oldest = min(oldest, at)
-				if _, ok := r.Peek(k); !ok {
-					victim = at
-					delete(used, k)
-				}
-			}
-			if victim == 0 || victim > oldest+maxKeys/16 {
-				t.Fatalf("after %d inserts a key went that was used after %d; another one was used after %d", inserts, victim, oldest)
-			}
-		}
-		for i := range maxKeys {
-			set(fmt.Sprint(i))
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"set": func(t *rapid.T) { set(key(t)) },
-			"get": func(t *rapid.T) {
-				k := key(t)
-				if _, ok := r.Get(k, storeNoWall); ok {
-					used[k] = inserts
-				}
-			},
-		})
-	})
-}
-
 // What was read again and again before the first insert stays, although nothing told by then
-// which was used last: when it comes to the back it is moved.
+// which was used last: when its turn comes it goes round instead. All ways to read are uses.
 func TestStoreSecondChance(t *testing.T) {
 	const maxKeys, kept = 1000, 20
 	for name, get := range map[string]func(*Store, string) bool{
@@ -354,15 +363,15 @@ func TestStoreSecondChance(t *testing.T) {
 		"fresh": func(s *Store, key string) bool { _, ok := s.Fresh(key, storeNoWall); return ok },
 		"entry": func(s *Store, key string) bool { _, ok := s.Entry(key, 0); return ok },
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := newStoreRig(Config{MaxKeys: maxKeys})
+		for _, lru := range []bool{false, true} {
+			r := newStoreRig(Config{MaxKeys: maxKeys, Shards: 2, LRU: lru})
 			for i := range maxKeys {
 				r.set(fmt.Sprint(i), "")
 			}
 			read := func(from, to int) {
 				for i := from; i < to; i++ {
 					if !get(r.Store, fmt.Sprint(i)) && i >= maxKeys-kept {
-						t.Fatalf("%d is gone, which was read after all others", i)
+						t.Fatalf("%s, LRU %v: %d is gone, which was read after all others", name, lru, i)
 					}
 				}
 			}
@@ -372,6 +381,6 @@ func TestStoreSecondChance(t *testing.T) {
 				r.set(fmt.Sprint(maxKeys+i), "")
 			}
 			storeCheck(t, r.Store)
-		})
+		}
 	}
 }

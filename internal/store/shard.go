@@ -9,6 +9,7 @@ import (
 // A shard holds the keys of one part of the hash space.
 type shard struct {
 	*shared         // with all others
+	number  uint64  // its place in the table
 	entries entries // their index is read without the lock
 
 	mu sync.Mutex // guards all else
@@ -23,9 +24,10 @@ type shard struct {
 	misses, replaced uint64
 }
 
-func newShard(of *shared) *shard {
-	sh := &shard{shared: of, cleared: of.lastClear.stamp.Load(), epoch: of.Epochs.Now()}
-	sh.entries.tally, sh.tombs.sums = &of.tally, &of.tombSums
+func newShard(of *shared, number uint64) *shard {
+	sh := &shard{shared: of, number: number, cleared: of.lastClear.stamp.Load(), epoch: of.Epochs.Now()}
+	sh.entries.tally, sh.entries.ends, sh.tombs.sums = &of.tally, &of.ends, &of.tombSums
+	sh.entries.order = of.policy.newOrder(&sh.entries.index)
 	return sh
 }
 
@@ -123,7 +125,6 @@ func (sh *shard) putLocked(at Place, rec *delta.Record, old *Entry, local bool) 
 	if old != nil {
 		sh.entries.replace(at.hash, old, e)
 	} else {
-		sh.makeWayLocked(at.hash)
 		if !e.isProvisional() {
 			e.Key = sh.takeKeyLocked(at.hash, rec.Key)
 		}
@@ -132,15 +133,6 @@ func (sh *shard) putLocked(at Place, rec *delta.Record, old *Entry, local bool) 
 	rec.Key = e.Key
 	if !e.isProvisional() {
 		sh.Watch.tellHeld(rec)
-	}
-}
-
-// makeWayLocked drops the entry of another key of the same hash: the index and the queues know
-// one. Nobody can choose keys for which that happens.
-func (sh *shard) makeWayLocked(hash uint64) {
-	if other := sh.entries.index.find(hash); other != nil {
-		sh.endLocked(other, ChangeEvict)
-		sh.counters.evictions.Add(1)
 	}
 }
 
@@ -164,14 +156,11 @@ func (sh *shard) takeKeyLocked(hash uint64, key string) string {
 // the caller's business.
 func (sh *shard) removeLocked(hash uint64, key string) {
 	if e := sh.entries.find(hash, key); e != nil {
-		sh.entries.remove(hash, e)
+		sh.entries.remove(tagOf(hash), e)
 	} else {
 		sh.tombs.remove(key)
 	}
 }
-
-// unlinkLocked is removeLocked for an entry.
-func (sh *shard) unlinkLocked(e *Entry) { sh.entries.remove(sh.hashOf(e), e) }
 
 // forgetLocked drops what is held of a key: from now on the floor stands for it.
 func (sh *shard) forgetLocked(key string, v delta.Version) {
@@ -185,17 +174,17 @@ func (sh *shard) forgetLocked(key string, v delta.Version) {
 
 // endLocked removes an entry whose time is over, or that makes room for others, and tells of it. What
 // was a record the floor stands for from then on; a provisional value leaves nothing.
-func (sh *shard) endLocked(e *Entry, why ChangeKind) {
+func (sh *shard) endLocked(t tag, e *Entry, why ChangeKind) {
 	if !e.isProvisional() {
 		sh.floors.raise(e.bucket(), e.Stamp)
 	}
 	sh.Watch.tellGone(e, why)
-	sh.unlinkLocked(e)
+	sh.entries.remove(t, e)
 }
 
 // expireLocked ends an entry whose time is over.
-func (sh *shard) expireLocked(e *Entry) {
-	sh.endLocked(e, ChangeExpire)
+func (sh *shard) expireLocked(t tag, e *Entry) {
+	sh.endLocked(t, e, ChangeExpire)
 	sh.counters.expirations.Add(1)
 }
 
@@ -210,7 +199,7 @@ func (sh *shard) touchLocked(hash uint64, key string) *Entry {
 	if p == nil {
 		return nil
 	}
-	sh.unlinkLocked(p)
+	sh.entries.remove(tagOf(twin(hash)), p)
 	sh.counters.provisionalsDropped.Add(1)
 	return p
 }
@@ -233,7 +222,7 @@ func (sh *shard) dropEndedLocked(e *Entry) {
 	if !sh.Epochs.told(e) {
 		sh.Watch.tellGone(e, ChangeEvict)
 	}
-	sh.unlinkLocked(e)
+	sh.entries.remove(sh.tagOf(e), e)
 	sh.counters.provisionalsDropped.Add(1)
 }
 

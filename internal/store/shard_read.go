@@ -38,13 +38,13 @@ func (sh *shard) get(hash uint64, key string, wall func() int64) (string, bool) 
 
 // readLocked uses an entry, and reports whether it is a live value.
 func (sh *shard) readLocked(hash uint64, e *Entry, wall func() int64) bool {
-	sh.entries.use(hash, e)
+	sh.entries.order.use(tagOf(hash), e)
 	switch {
 	case e.kind != delta.KindValue:
 		return false
 	case e.Expired(wall):
 		if e.endedAt(wall()) { // now, so that it isn't back when the clock is set back
-			sh.expireLocked(e)
+			sh.expireLocked(tagOf(hash), e)
 		}
 		return false
 	}
@@ -65,7 +65,7 @@ func (sh *shard) fresh(hash uint64, key string, wall func() int64) (string, bool
 	if e.kind != delta.KindValue || e.due() != 0 && wall() >= e.due() {
 		return "", false
 	}
-	sh.entries.use(hash, e)
+	sh.entries.order.use(tagOf(hash), e)
 	return e.Val, true
 }
 
@@ -100,11 +100,12 @@ func (sh *shard) beside(hash uint64, key string, wall int64) (delta.Record, bool
 
 // servesLocked uses an entry, unless it is over: then it goes.
 func (sh *shard) servesLocked(e *Entry, wall int64) bool {
+	t := sh.tagOf(e)
 	if e.endedAt(wall) {
-		sh.expireLocked(e)
+		sh.expireLocked(t, e)
 		return false
 	}
-	sh.entries.use(sh.hashOf(e), e)
+	sh.entries.order.use(t, e)
 	return true
 }
 
@@ -134,14 +135,14 @@ func (sh *shard) live(wall int64) (live []*Entry) {
 	is := func(e *Entry) bool {
 		return e != nil && e.kind == delta.KindValue && e.Stamp > cleared && e.aliveAt(wall)
 	}
-	for e, hash := range sh.entries.index.all {
+	for e := range sh.entries.index.all {
 		switch {
 		case !e.isProvisional():
 			if is(e) {
 				live = append(live, e)
 			}
 		case sh.Epochs.stands(e) && e.kind == delta.KindValue && e.aliveAt(wall):
-			if !is(sh.entries.find(twin(hash), e.Key)) {
+			if !is(sh.entries.find(sh.hash.Of(e.Key), e.Key)) {
 				live = append(live, e)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 type shared struct {
 	hash   keyhash.Hash
 	limits limits
+	policy policy
 	Watch  watch
 	closed atomic.Bool
 
@@ -24,13 +25,14 @@ type shared struct {
 	tombSums tombSums
 	counters counters
 	floors   floors
+	ends     ends
 }
 
-// hashOf returns the hash under which an entry lies.
-func (c *shared) hashOf(e *Entry) uint64 {
+// tagOf returns the tag under which an entry lies.
+func (c *shared) tagOf(e *Entry) tag {
 	hash := c.hash.Of(e.Key)
 	if e.isProvisional() {
 		hash = twin(hash)
 	}
-	return hash
+	return tagOf(hash)
 }

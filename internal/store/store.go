@@ -17,6 +17,7 @@ type Config struct {
 	DeletionDelay time.Duration // how long a tombstone is kept
 	MaxTombstones int           // 0 = MaxKeys, but no less than 1,024 and no more than 1<<20
 	Shards        int           // a power of two; 0 = as many as it takes
+	LRU           bool          // the policy: lru, not s3fifo
 	GroupKeys     int           // in a group of a full sync, about; 0 = 131,072
 	StepShards    int           // looked at in a step of a full sync; 0 = 64
 	Seed          uint64        // of the choice of shards to evict from
@@ -65,6 +66,11 @@ func New(c Config) *Store {
 	s.evictor = evictor{
 		shared: &s.shared, table: &s.table, sweeper: &s.Sweeper, rng: rand.NewPCG(c.Seed, 0),
 	}
+	if c.LRU {
+		s.policy = &lru{evictor: &s.evictor}
+	} else {
+		s.policy = newS3FIFO(&s.evictor)
+	}
 	s.Sync = Syncer{
 		shared: &s.shared, table: &s.table,
 		groupKeys:  cmp.Or(c.GroupKeys, defaultGroupKeys),
@@ -84,7 +90,7 @@ func (s *Store) PlaceOf(key string) Place {
 func (s *Store) Seek(key []byte) Place {
 	at := Place{hash: s.hash.OfBytes(key), Bucket: delta.BucketOfBytes(key)}
 	if sh := s.table.of(at.hash); sh != nil {
-		at.found = sh.entries.index.find(at.hash)
+		at.found = sh.entries.index.first(tagOf(at.hash))
 	}
 	return at
 }
@@ -134,14 +140,14 @@ func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Pla
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	gone := sh.touchLocked(hash, rec.Key)
-	for {
+	for nth := 0; ; nth++ {
 		e, o := sh.judgeLocked(now, rec, &at)
 		if o != outcomeApplied {
 			s.Watch.tellGone(gone, ChangeEvict)
 			return o
 		}
 		if local && e != nil {
-			sh.entries.use(hash, e) // before there has to be room: it mustn't be the victim itself
+			sh.entries.order.use(tagOf(hash), e) // before there has to be room: it mustn't be the victim itself
 		}
 		if sh.fitsLocked(rec, e) {
 			if rec.Kind == delta.KindTombstone {
@@ -157,7 +163,7 @@ func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Pla
 		if rec.Kind == delta.KindTombstone {
 			s.evictor.dropTombstone()
 		} else {
-			s.evictor.evict(now)
+			s.policy.evict(now, hash, nth)
 		}
 		sh.mu.Lock()
 	}
@@ -180,7 +186,7 @@ func (s *Store) Replace(now delta.Instant, rec *delta.Record, at Place) bool {
 		return false
 	}
 	sh.touchLocked(at.hash, rec.Key)
-	sh.entries.use(at.hash, e)
+	sh.entries.order.use(tagOf(at.hash), e)
 	sh.putLocked(at, rec, e, true)
 	sh.replaced++
 	return true
@@ -265,7 +271,7 @@ func (s *Store) Cleared(stamp uint64) bool { return s.lastClear.covers(stamp) }
 // Stats visits every shard.
 func (s *Store) Stats() Stats {
 	st := s.counters.load()
-	st.Probation = int(s.tally.inProbation.Load())
+	st.Probation = s.policy.probation()
 	for sh := range s.table.all {
 		sh.mu.Lock()
 		st.Misses += sh.misses
@@ -283,5 +289,6 @@ func (s *Store) Close() {
 		sh.clear()
 	}
 	s.tally.reset()
+	s.policy.reset()
 	s.tombSums.reset()
 }

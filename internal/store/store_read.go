@@ -20,13 +20,13 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	now := s.glance(wall)
 	e := sh.entries.find(hash, key)
 	if e != nil && e.kind == delta.KindValue &&
-		!s.lastClear.covers(e.Stamp) && e.livesAt(now) && s.tally.noteUse(e) {
+		!s.lastClear.covers(e.Stamp) && e.livesAt(now) && s.policy.noteUse(e) {
 		s.counters.hits.add1()
 		return e.Val, true
 	}
 	if e == nil || e.kind != delta.KindValue || !e.livesAt(now) {
 		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && p.livesAt(now) && s.tally.noteUse(p) {
+		if p != nil && p.kind == delta.KindValue && p.livesAt(now) && s.policy.noteUse(p) {
 			s.counters.hits.add1()
 			return p.Val, true
 		}
@@ -60,11 +60,11 @@ func (s *Store) Fresh(key string, wall func() int64) (string, bool) {
 	case e.due() != 0 && now == 0: // it is the first one with a deadline
 	case e.kind != delta.KindValue || e.due() != 0 && now >= e.due():
 		return "", false // entry looks closer
-	case !s.lastClear.covers(e.Stamp) && s.tally.noteUse(e):
+	case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):
 		return e.Val, true
 	}
 	if e == nil {
-		if p := sh.twinOf(hash, key); p != nil && p.freshAt(now) && s.tally.noteUse(p) {
+		if p := sh.twinOf(hash, key); p != nil && p.freshAt(now) && s.policy.noteUse(p) {
 			return p.Val, true
 		}
 	}
@@ -83,10 +83,10 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	}
 	e := sh.entries.find(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && s.tally.noteUse(p) {
+		if !p.endedAt(wall) && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && !s.lastClear.covers(e.Stamp) && !e.endedAt(wall) && s.tally.noteUse(e) {
+	} else if e != nil && !s.lastClear.covers(e.Stamp) && !e.endedAt(wall) && s.policy.noteUse(e) {
 		return e.served(), true
 	}
 	return sh.entry(hash, key, wall)

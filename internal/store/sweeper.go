@@ -72,17 +72,28 @@ func (w *Sweeper) sweepLocked(sh *shard, now delta.Instant) int {
 // dropExpiredLocked removes the entries that have expired, sweepBatch at most.
 func (w *Sweeper) dropExpiredLocked(sh *shard, wall int64) int {
 	n, next, x := 0, int64(0), &sh.entries.index
-	for i := 0; i < len(x.ends); {
-		if end := x.ends[i]; end == 0 || wall < end {
-			if end != 0 && (next == 0 || end < next) {
+	now := w.ends.of(wall)
+	for i := 0; i < x.len(); {
+		s := &(*x.slots.Load())[i]
+		unit := s.end()
+		if unit == 0 {
+			i++
+			continue
+		}
+		end, e := w.ends.from(unit), s.e.Load()
+		if unit <= now { // it may have ended
+			end = e.end()
+		}
+		if wall < end {
+			if next == 0 || end < next {
 				next = end
 			}
 			i++
 			continue
 		}
-		size := len(x.ends)
-		sh.expireLocked(x.at(i)) // another entry may take this place
-		if len(x.ends) != size {
+		size := x.len()
+		sh.expireLocked(s.tag(), e) // another entry may take this place
+		if x.len() != size {
 			i = 0 // all places are others
 		}
 		if n++; n == sweepBatch {

@@ -34,8 +34,11 @@ func (t *table) len() int { return len(t.slots) }
 
 // of returns the shard of a hash, or nil while no key has needed it.
 func (t *table) of(hash uint64) *shard {
-	return t.slots[hash&uint64(len(t.slots)-1)].Load()
+	return t.slots[t.number(hash)].Load()
 }
+
+// number is that of the shard of a hash.
+func (t *table) number(hash uint64) uint64 { return hash & uint64(len(t.slots)-1) }
 
 // at returns shard i, 0 <= i < len, or nil.
 func (t *table) at(i int) *shard { return t.slots[i].Load() }
@@ -44,8 +47,8 @@ func (t *table) at(i int) *shard { return t.slots[i].Load() }
 func (t *table) need(hash uint64) *shard {
 	sh := t.of(hash)
 	if sh == nil {
-		sh = newShard(t.shared)
-		t.slots[hash&uint64(len(t.slots)-1)].Store(sh)
+		sh = newShard(t.shared, t.number(hash))
+		t.slots[sh.number].Store(sh)
 	}
 	return sh
 }
