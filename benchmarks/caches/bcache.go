@@ -12,6 +12,7 @@ import (
 const (
 	Bcache      = "bcache"
 	BcacheNoTTL = "bcache, no TTL"
+	BcacheLRU   = "bcache, LRU"
 	BcacheNet   = "bcache, replicating"
 )
 
@@ -28,6 +29,13 @@ var (
 		Setup: "a local node, no TTL",
 		New: func(capacity int) (Cache, error) {
 			return newBcache(bcache.Config{MaxKeys: capacity}, bcache.NoExpiry)
+		},
+	}
+	bcacheLRU = Kind{
+		Name: BcacheLRU, Module: bcacheModule, Variant: true,
+		Setup: "a local node, Eviction of LRU, TTL of an hour",
+		New: func(capacity int) (Cache, error) {
+			return newBcache(bcache.Config{MaxKeys: capacity, Eviction: bcache.LRU}, TTL)
 		},
 	}
 )

@@ -73,17 +73,17 @@ type Kind struct {
 // Local are the caches that live in the process.
 func Local() []Kind {
 	return []Kind{
-		bcacheKind, bcacheNoTTL,
+		bcacheKind, bcacheNoTTL, bcacheLRU,
 		otterKind, otterNoTTL,
 		ristrettoKind, theineKind, freecacheKind, sturdycKind,
 		goCacheKind, golangLRU, expirableLRU,
 	}
 }
 
-// Bounded are those that have a capacity, without variants.
+// Bounded are those that have a capacity, without variants that evict alike.
 func Bounded() (bounded []Kind) {
-	for _, k := range Main(Local()) {
-		if !k.Unbounded {
+	for _, k := range Local() {
+		if !k.Unbounded && (!k.Variant || k.Name == BcacheLRU) {
 			bounded = append(bounded, k)
 		}
 	}

@@ -144,7 +144,7 @@ func (d *doc) hitRatio() {
 		}
 	}
 	var rows [][]string
-	for _, k := range caches.Main(caches.Local()) {
+	for _, k := range caches.Bounded() {
 		if !names[k.Name] {
 			continue
 		}
