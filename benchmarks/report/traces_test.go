@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -100,6 +101,8 @@ func TestTracesSummary(t *testing.T) {
 // Nothing is measured if something can't be.
 func TestTraceArguments(t *testing.T) {
 	good, out := write(t, "good", 10, 1), t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
 	for says, args := range map[string][]string{
 		"bad: the trace is empty":           {"-trace", good, write(t, "bad", 0, 0)},
 		"would be named good":               {"-trace", good, "-trace", write(t, "good.trace", 10, 1)},
@@ -111,7 +114,7 @@ func TestTraceArguments(t *testing.T) {
 		"missing: no such file":             {"-trace", filepath.Join(out, "missing")},
 		"what is [\"" + good + "\"]? There": {good},
 	} {
-		err := run(t.Context(), append([]string{"-out", out}, args...), io.Discard, io.Discard)
+		err := run(ctx, append([]string{"-out", out}, args...), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: it doesn't say %q: %v", args, says, err)
 		}

@@ -34,9 +34,20 @@ func drawn(number func(key uint64) uint64) []uint64 {
 }
 
 func itself(key uint64) uint64   { return key }
+func tiny(key uint64) uint64     { return key % 100 }
 func fromOne(key uint64) uint64  { return key + 1 }
 func hashed(key uint64) uint64   { return (key + 1) * 0x9e3779b97f4a7c15 }
 func hashed32(key uint64) uint64 { return hashed(key) >> 32 }
+
+// inTurn are keys of 4 bytes where no key comes both at an even place and at an odd one.
+func inTurn() (list []uint64) {
+	even, odd := drawn(itself), drawn(itself)
+	slices.Reverse(odd)
+	for i := range even {
+		list = append(list, even[i], odd[i]+1000)
+	}
+	return list
+}
 
 func text(list []uint64) (keys []string) {
 	for _, n := range list {
@@ -74,10 +85,12 @@ func TestFormats(t *testing.T) {
 		keys    []string
 	}{
 		{"4 bytes", numbers(4, drawn(itself)...), BE32, true, text(drawn(itself))},
+		{"4 bytes, tiny numbers", numbers(4, drawn(tiny)...), BE32, true, text(drawn(tiny))},
 		{"4 bytes, large numbers", numbers(4, drawn(hashed32)...), BE32, true, text(drawn(hashed32))},
 		{"4 bytes, a few", numbers(4, 1, 1<<32-1, 1), BE32, false, []string{"1", "4294967295", "1"}},
 		{"8 bytes", numbers(8, drawn(hashed)...), BE64, true, text(drawn(hashed))},
 		{"8 bytes, small numbers", numbers(8, drawn(fromOne)...), BE64, true, text(drawn(fromOne))},
+		{"4 bytes, two kinds of keys in turn", numbers(4, inTurn()...), BE32, false, text(inTurn())},
 		{"8 bytes, a few", numbers(8, 1, 1<<64-1, 1), BE64, false, []string{"1", "18446744073709551615", "1"}},
 		{"blocks", []byte("7 3 0 0\n8 1 0 1\n18446744073709551615 1\n"), ARC, true,
 			[]string{"7", "8", "9", "8", "18446744073709551615"}},
@@ -85,6 +98,7 @@ func TestFormats(t *testing.T) {
 		{"keys", []byte("user:1\nuser 2\nuser:1\n"), Keys, true, []string{"user:1", "user 2", "user:1"}},
 		{"keys that are numbers", []byte("1\r\n002\n1"), Keys, true, []string{"1", "002", "1"}},
 		{"keys beyond ASCII", []byte("é\n日本\n"), Keys, true, []string{"é", "日本"}},
+		{"long text", []byte(strings.Repeat("é\n", 5000)), Keys, true, slices.Repeat([]string{"é"}, 5000)},
 		{"keys of bytes", []byte("\xff\x00\n\x01\n"), Keys, false, []string{"\xff\x00", "\x01"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,7 +165,7 @@ func TestErrors(t *testing.T) {
 		{"no number", []byte("1 1\nx 1\n"), ARC, `line 2: "x" isn't a number`},
 		{"no count", []byte("1 1\n2 -1\n"), ARC, `line 2: "-1" isn't a number`},
 		{"one number", []byte("1 1\n2\n"), ARC, `line 2: "2" isn't "first-block count ..."`},
-		{"no blocks", []byte("1 1\n1 0\n"), ARC, "line 2: there aren't 0 blocks from 1 on"},
+		{"no blocks", []byte("1 1\n0 0\n"), ARC, "line 2: there aren't 0 blocks from 0 on"},
 		{"too many blocks", []byte("18446744073709551615 2\n"), ARC,
 			"line 1: there aren't 2 blocks from 18446744073709551615 on"},
 		{"an empty line", []byte("a\n\nb\n"), Keys, "line 2: it is empty"},
