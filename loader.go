@@ -68,6 +68,9 @@ func newLoaderOf(
 		stales: newStaleTeller(cache, &cfg),
 	}
 	l.refreshes.loader = l
+	if l.lag > 0 {
+		cache.peer.replica.Fills.Lag(func() time.Duration { return cache.peer.instant().Mono })
+	}
 	return l, nil
 }
 

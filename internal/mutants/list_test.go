@@ -44,6 +44,38 @@ var mutants = []mutant{
 		old: "entries.Load()+n <= int64(most.maxKeys) &&",
 		new: "entries.Load()+n <= int64(most.maxKeys)+1 &&"}}},
 
+	// Whose entry goes.
+	{name: "S3-FIFO: another node's write waits with what was written here", test: "TestFloodSparesWhatIsNew", edits: []edit{{
+		old: "queue := inRemote\n\tif local {",
+		new: "queue := inSmall\n\tif local {"}}},
+	{name: "S3-FIFO: another node's write asks the ghosts", test: "TestFIFORemoteWrites", edits: []edit{{
+		old: "queue := inRemote\n\tif local {\n\t\tqueue = inSmall\n",
+		new: "queue := inRemote\n\tif local {\n\t\tqueue = inSmall\n\t}\n\t{\n"}}},
+	{name: "S3-FIFO: another node's write is a use", test: "TestFIFORemoteWrites", edits: []edit{{
+		old: "if local && e != nil {",
+		new: "if e != nil {"}}},
+	{name: "S3-FIFO: a hit isn't counted", test: "TestFIFOScan", edits: []edit{{
+		old: "if used := e.used.Load(); used&countBits < countBits {",
+		new: "if used := e.used.Load(); false {"}}},
+	{name: "S3-FIFO: a victim is looked for until there is one", test: "TestFIFOWhenAllIsUsed", edits: []edit{{
+		old: "if count == 0 || anyway {",
+		new: "if count == 0 {"}}},
+	{name: "S3-FIFO: a queue that closes its holes tells nobody", test: "TestFIFOLaws", edits: []edit{{
+		old: "\t\t\tmoved(t, number, to)\n",
+		new: "\t\t\t_ = moved\n"}}},
+	{name: "S3-FIFO: thin shards have queues of their own", test: "TestFIFOThinShards", edits: []edit{{
+		old: "return p.timed && p.tally",
+		new: "return false && p.tally"}}},
+	{name: "a sweep ends what ends in the unit that runs", test: "TestSweepIsExact", edits: []edit{{
+		old: "if unit <= now { // it may have ended",
+		new: "if unit < now {"}}},
+	{name: "LRU: one shard isn't exact", test: "TestStoreIsExactLRU", edits: []edit{{
+		old: "return p.table.len() > 1 && (p.age",
+		new: "return (p.age"}}},
+	{name: "touches count as known before they are noted", test: "TestLocalTouches", edits: []edit{{
+		old: "\ttimes.since.Store(unknown)\n",
+		new: ""}}},
+
 	// Fills.
 	{name: "a fill is stamped when it ends", edits: []edit{{
 		old: "rec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}\n\tat :=",

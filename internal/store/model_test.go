@@ -320,6 +320,10 @@ func TestStoreIsExactLRU(t *testing.T) {
 		key := rapid.Custom(func(t *rapid.T) string {
 			return fmt.Sprint(rapid.IntRange(0, 2*maxKeys).Draw(t, "key"))
 		})
+		for i := range maxKeys {
+			r.set(fmt.Sprint(i), "")
+			model.Add(fmt.Sprint(i), "")
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) {
 				k, v := key.Draw(t, "key"), rapid.StringN(0, 5, -1).Draw(t, "val")

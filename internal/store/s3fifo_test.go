@@ -19,7 +19,7 @@ func TestFloodSparesWhatIsNew(t *testing.T) {
 		for i := range maxKeys {
 			r.remote(fmt.Sprint("old", i), "")
 		}
-		filled := maxKeys / 20
+		filled := maxKeys / 2
 		for i := range filled {
 			r.set(fmt.Sprint("filled", i), "")
 		}

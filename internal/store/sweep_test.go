@@ -159,3 +159,22 @@ func TestStoreTombstoneBounds(t *testing.T) {
 		}
 	}
 }
+
+// What has ended goes with the next sweep, and not a millisecond before: the index knows ends less exactly.
+func TestSweepIsExact(t *testing.T) {
+	const n = 3 * endUnit
+	r := newStoreRig(Config{MaxKeys: 10 * n})
+	for i := range n {
+		r.setTTL(fmt.Sprint(i), "", time.Duration(i+1)*time.Millisecond)
+	}
+	for left := n - 1; left >= 0; left-- {
+		if r.pass(time.Millisecond); left%5 == 0 {
+			r.set("evicts nothing", "")
+			r.del("evicts nothing")
+		}
+		if r.sweep(); r.Len() != left {
+			t.Fatalf("%d entries, want %d", r.Len(), left)
+		}
+	}
+	storeCheck(t, r.Store)
+}

@@ -68,3 +68,27 @@ func TestTouchLaws(t *testing.T) {
 		}
 	})
 }
+
+// On a local node nothing is known until touches are tracked, and from then on nothing of what was before.
+func TestLocalTouches(t *testing.T) {
+	log := NewTouches(true, 0)
+	if log.Note(7, 100); log.Last(7) != unknown {
+		t.Errorf("untracked: last touched at %v", log.Last(7))
+	}
+	for _, now := range []time.Duration{200, 400} { // the second time it has begun
+		log.Track(func() time.Duration {
+			if log.Last(7) != unknown {
+				t.Errorf("while it begins: last touched at %v", log.Last(7))
+			}
+			return now
+		})
+	}
+	if log.Last(7) != 200 {
+		t.Errorf("touched before: last touched at %v", log.Last(7))
+	}
+	log.Note(7, 300)
+	log.Note(7, 250)
+	if log.Last(7) != 300 || log.Last(8) != 200 {
+		t.Errorf("last touched at %v, another bucket at %v", log.Last(7), log.Last(8))
+	}
+}

@@ -31,8 +31,14 @@ type Touches struct {
 	latest time.Duration
 
 	// On a local node, which has no log: when a bucket was last touched. Its writes don't always take
-	// the replica's lock.
-	at []atomic.Uint64
+	// the replica's lock. nil: nobody asks.
+	at atomic.Pointer[touchTimes]
+}
+
+// touchTimes are when each bucket was last touched, as far as that was noted.
+type touchTimes struct {
+	last  [delta.NumBuckets]atomic.Uint64
+	since atomic.Int64 // all touches since then are noted; at first none are for certain
 }
 
 // touchLog is how many touches are remembered. They have to reach back as far as what neighbours have
@@ -45,11 +51,24 @@ type loggedTouch struct {
 	at        time.Duration // monotonic; no earlier than that of the touch before
 }
 
+// unknown is a time that hasn't come.
+const unknown = 1 << 62
+
 func NewTouches(local bool, size int) Touches {
 	if local {
-		return Touches{at: make([]atomic.Uint64, delta.NumBuckets)}
+		return Touches{}
 	}
 	return Touches{size: cmp.Or(size, touchLog), Heads: make([]uint64, delta.NumBuckets)}
+}
+
+// Track has the touches of a local node noted from now on, for fills whose reads lag. since is asked when
+// that has begun: who noted nothing had read the clock before. Track may be called at any time.
+func (t *Touches) Track(since func() time.Duration) {
+	times := &touchTimes{}
+	times.since.Store(unknown)
+	if t.at.CompareAndSwap(nil, times) {
+		times.since.Store(int64(since()))
+	}
 }
 
 // Echo is the count that goes with most frames: it is greater than those of all touches before.
@@ -69,7 +88,11 @@ func (t *Touches) Add(head *uint64, d delta.Dot, at time.Duration) {
 }
 
 // Note notes when a bucket of a local node was touched.
-func (t *Touches) Note(bucket int, at time.Duration) { delta.Raise(&t.at[bucket], uint64(at)) }
+func (t *Touches) Note(bucket int, at time.Duration) {
+	if times := t.at.Load(); times != nil {
+		delta.Raise(&times.last[bucket], uint64(at))
+	}
+}
 
 // get returns the touch with a count, if it is remembered.
 func (t *Touches) get(count uint64) (x loggedTouch, ok bool) {
@@ -107,11 +130,14 @@ func (t *Touches) AppendDots(dots []delta.Dot, head uint64) []delta.Dot {
 	return dots
 }
 
-// Last returns when a bucket was last touched; of what isn't remembered any more, when the oldest touch
-// was that is.
+// Last returns when a bucket was last touched, but no time before which nothing is remembered.
 func (t *Touches) Last(bucket int) time.Duration {
-	if t.at != nil {
-		return time.Duration(t.at[bucket].Load())
+	if t.Heads == nil {
+		times := t.at.Load()
+		if times == nil {
+			return unknown
+		}
+		return time.Duration(max(int64(times.last[bucket].Load()), times.since.Load()))
 	}
 	head := t.Heads[bucket]
 	if head == 0 {
