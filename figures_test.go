@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/coarse"
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
 	"github.com/iwanbk/bcache/internal/fill"
@@ -25,6 +26,11 @@ func TestFiguresInDocuments(t *testing.T) {
 		{"promises", "at most " + thousands(maxFillsOfMany) + " `Fill`s at a time"},
 		{"promises", fmt.Sprintf("waits %v seconds for the answers at most", confirmTimeout.Seconds())},
 		{"promises", fmt.Sprintf("until it is cut, %v to 25 seconds", replica.SilentMost.Seconds())}, // TestStuckNeighbourIsCut
+		{"promises", fmt.Sprintf("stores every %d ms, and ask the clock when a deadline is within %d ms of it",
+			coarse.Every.Milliseconds(), coarse.Margin.Milliseconds())},
+		{"design", fmt.Sprintf("stores the time every %d ms,", coarse.Every.Milliseconds())},
+		{"design", fmt.Sprintf("more than %d ms after the stored time", coarse.Margin.Milliseconds())},
+		{"testing", fmt.Sprintf("follow a `Skew` within %d ms", coarse.Every.Milliseconds())},
 		{"configuration", fmt.Sprintf("`EntryOverhead` (%d bytes)", EntryOverhead)},
 		{"configuration", fmt.Sprintf("`MaxClockSkew` is %v unless", defaultMaxClockSkew)},
 		{"limits", thousands(dots.MaxOrigins) + " lives of nodes, with up to " + thousands(2*dots.MaxIntervals) + " gaps each"},

@@ -20,10 +20,10 @@ const (
 )
 
 // A peer is this node as a member of its cluster: the thin shell that gives
-// the replica time, goroutines and a transport. There are two goroutines: a
-// ticker, and a flusher that sends what the replica has queued. While the
-// flusher is busy, writes gather in the outbox and leave in one frame; while it
-// is idle, a write leaves at once.
+// the replica time, goroutines and a transport. There are three goroutines: a
+// ticker, the one that stores the time for Gets, and a flusher that sends what
+// the replica has queued. While the flusher is busy, writes gather in the outbox
+// and leave in one frame; while it is idle, a write leaves at once.
 type peer struct {
 	replica   *replica.Replica
 	transport transport.Transport // nil: local only
@@ -65,6 +65,7 @@ func (p *peer) run() error {
 		p.wg.Go(p.flusher)
 	}
 	p.wg.Go(p.ticker)
+	p.wg.Go(func() { p.replica.Store.Clock.Run(p.done, p.wall) })
 	return nil
 }
 
@@ -79,7 +80,7 @@ func (p *peer) instantOf(t time.Time) delta.Instant {
 	return delta.Instant{Wall: t.UnixMilli(), Mono: mono}
 }
 
-// wall is the clock that a Get of an entry with a deadline reads.
+// wall is the real clock of Gets, see package coarse.
 func (p *peer) wall() int64 { return p.now().UnixMilli() }
 
 func (p *peer) ticker() {

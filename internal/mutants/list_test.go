@@ -109,6 +109,38 @@ var mutants = []mutant{
 		old: "\t\tsh.expireLocked(t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
 
+	// The time that Gets go by.
+	{name: "coarse: it is trusted up to the deadline", test: "TestBeforeWithinMargin", edits: []edit{{
+		old: "if now == 0 || t <= now+marginMs {",
+		new: "if now == 0 || t <= now {"}}},
+	{name: "coarse: it stays when it isn't stored any more", test: "TestIdle$", edits: []edit{{
+		old: "\tdefer c.now.Store(0)\n",
+		new: ""}}},
+	{name: "coarse: it is stored for ever", test: "TestIdle$", edits: []edit{{
+		old: "c.used.Swap(false)",
+		new: "c.used.Load()"}}},
+	{name: "coarse: no reader is noted", test: "TestReadersReadNoClock", edits: []edit{{
+		old: "\t\tc.used.Store(true)\n",
+		new: ""}}},
+	{name: "coarse: it is trusted after a tick that was late", test: "TestLateTicks", edits: []edit{{
+		old: "(trusted || p.steady()) && c.keep(",
+		new: "(trusted || true) && c.keep("}}},
+	{name: "coarse: no tick is late", test: "TestLateTicks", edits: []edit{{
+		old: "return since <= Margin",
+		new: "return true"}}},
+	{name: "coarse: deadlines that are close have it stored", test: "TestCloseDeadlinesStartNothing", edits: []edit{{
+		old: "if t > now+marginMs {\n\t\tsignal",
+		new: "if true {\n\t\tsignal"}}},
+	{name: "coarse: a Get under the lock looks at no deadline", test: "TestStoreReadsDeadlines", edits: []edit{{
+		old: "case !sh.before(e.deadline, wall):",
+		new: "case !sh.before(e.deadline, wall) && e.due() == 0:"}}},
+	{name: "coarse: a Loader's value isn't refreshed while it is stored", test: "TestStoreReadsDeadlines", edits: []edit{{
+		old: "e.kind != delta.KindValue || !s.before(e.due(), wall):",
+		new: "e.kind != delta.KindValue || !s.before(e.deadline, wall):"}}},
+	{name: "coarse: a miss reads the clock", test: "TestStoreMissReadsNoClock", edits: []edit{{
+		old: "\tlive := e != nil && e.kind",
+		new: "\twall()\n\tlive := e != nil && e.kind"}}},
+
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
 	{name: "provisional: a write that is refused doesn't end it", edits: []edit{
@@ -138,7 +170,7 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "p.kind == delta.KindValue && p.livesAt(now) && s.policy",
+		old: "p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy",
 		new: "p.kind == delta.KindValue && s.policy"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",

@@ -42,9 +42,6 @@ func (x *entries) put(t tag, old, e *Entry) {
 	if x.nextExpiry == 0 || end < x.nextExpiry {
 		x.nextExpiry = end
 	}
-	if !x.tally.mortal.Load() { // every Get reads it, so it is written once
-		x.tally.mortal.Store(true)
-	}
 }
 
 // remove removes an entry that is there.

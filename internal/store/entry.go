@@ -98,9 +98,6 @@ func (e *Entry) soft() softTimes {
 // Expired reports whether an entry's deadline has come.
 func (e *Entry) Expired(wall func() int64) bool { return e.deadline != 0 && wall() >= e.deadline }
 
-// livesAt reports whether its deadline is known not to have come at a time; 0 is no time.
-func (e *Entry) livesAt(now int64) bool { return e.deadline == 0 || now != 0 && now < e.deadline }
-
 // aliveAt reports whether an entry's deadline hasn't come.
 func (e *Entry) aliveAt(wall int64) bool { return e.deadline == 0 || wall < e.deadline }
 
@@ -140,10 +137,4 @@ func (e *Entry) due() int64 {
 		at = from
 	}
 	return at
-}
-
-// freshAt reports whether an entry is a value that is known to be live, and not worth refreshing, at
-// a time; 0 is no time.
-func (e *Entry) freshAt(now int64) bool {
-	return e.kind == delta.KindValue && (e.due() == 0 || now != 0 && now < e.due())
 }

@@ -42,7 +42,7 @@ func (sh *shard) readLocked(hash uint64, e *Entry, wall func() int64) bool {
 	switch {
 	case e.kind != delta.KindValue:
 		return false
-	case e.Expired(wall):
+	case !sh.before(e.deadline, wall):
 		if e.endedAt(wall()) { // now, so that it isn't back when the clock is set back
 			sh.expireLocked(tagOf(hash), e)
 		}
@@ -62,7 +62,7 @@ func (sh *shard) fresh(hash uint64, key string, wall func() int64) (string, bool
 			return "", false
 		}
 	}
-	if e.kind != delta.KindValue || e.due() != 0 && wall() >= e.due() {
+	if e.kind != delta.KindValue || !sh.before(e.due(), wall) {
 		return "", false
 	}
 	sh.entries.order.use(tagOf(hash), e)

@@ -3,6 +3,7 @@ package store
 import (
 	"sync/atomic"
 
+	"github.com/iwanbk/bcache/internal/coarse"
 	"github.com/iwanbk/bcache/internal/keyhash"
 )
 
@@ -15,11 +16,12 @@ type shared struct {
 	Watch  watch
 	closed atomic.Bool
 
-	// What every Get reads. It changes with Clears, inserts and removals only, so it lies apart from
-	// what changes more often: the upper part of a tally.
+	// What every Get reads. It changes with Clears, inserts and removals, and what Clock stores a few
+	// hundred times a second. So it lies apart from what changes more often: the upper part of a tally.
 	_         [64]byte
 	lastClear lastClear
 	Epochs    epochs
+	Clock     coarse.Clock
 	tally     tally
 
 	tombSums tombSums
@@ -27,6 +29,9 @@ type shared struct {
 	floors   floors
 	ends     ends
 }
+
+// before reports whether a time of an entry hasn't come; 0 never comes.
+func (c *shared) before(t int64, wall func() int64) bool { return t == 0 || c.Clock.Before(t, wall) }
 
 // tagOf returns the tag under which an entry lies.
 func (c *shared) tagOf(e *Entry) tag {

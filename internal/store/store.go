@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/coarse"
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/keyhash"
 )
@@ -59,6 +60,7 @@ func New(c Config) *Store {
 	}
 	s := &Store{shared: shared{
 		hash:   c.Hash,
+		Clock:  coarse.New(),
 		limits: limits{maxKeys: c.MaxKeys, maxBytes: c.MaxBytes, maxTombstones: c.MaxTombstones},
 	}}
 	s.table = newTable(c.Shards, &s.shared)

@@ -8,8 +8,8 @@ import (
 // entry, which finds all else that may be served. Most hits take no lock and write to no memory that
 // processors share. Where that isn't possible, the shard looks again under its lock (shard_read.go).
 
-// Get returns the live value of a key, and that is a use of it. wall, in Unix
-// milliseconds, isn't called while no entry has a deadline.
+// Get returns the live value of a key, and that is a use of it. wall is the clock, in Unix milliseconds.
+// It is called only if a value is found whose deadline is close, or if Clock doesn't run.
 func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	hash := s.hash.Of(key)
 	sh := s.table.of(hash)
@@ -17,31 +17,20 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		s.counters.misses.Add(1)
 		return "", false
 	}
-	now := s.glance(wall)
 	e := sh.entries.find(hash, key)
-	if e != nil && e.kind == delta.KindValue &&
-		!s.lastClear.covers(e.Stamp) && e.livesAt(now) && s.policy.noteUse(e) {
+	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
+	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
 		s.counters.hits.add1()
 		return e.Val, true
 	}
-	if e == nil || e.kind != delta.KindValue || !e.livesAt(now) {
+	if !live {
 		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && p.livesAt(now) && s.policy.noteUse(p) {
+		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy.noteUse(p) {
 			s.counters.hits.add1()
 			return p.Val, true
 		}
 	}
 	return sh.get(hash, key, wall)
-}
-
-// glance reads the clock, unless no entry has ever had a deadline. It comes before the lookup: the
-// processor doesn't read a clock before it has all memory that it waits for, and waits for none
-// while it does. So an entry isn't found first to be asked whether it needs the time. 0 is no time.
-func (s *Store) glance(wall func() int64) int64 {
-	if !s.tally.mortal.Load() {
-		return 0
-	}
-	return wall()
 }
 
 // Fresh returns the live value of a key unless it is worth refreshing, and costs what Get costs.
@@ -53,18 +42,17 @@ func (s *Store) Fresh(key string, wall func() int64) (string, bool) {
 	if sh == nil {
 		return "", false
 	}
-	now := s.glance(wall)
 	e := sh.entries.find(hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
-	case e.due() != 0 && now == 0: // it is the first one with a deadline
-	case e.kind != delta.KindValue || e.due() != 0 && now >= e.due():
+	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return "", false // entry looks closer
 	case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):
 		return e.Val, true
 	}
 	if e == nil {
-		if p := sh.twinOf(hash, key); p != nil && p.freshAt(now) && s.policy.noteUse(p) {
+		p := sh.twinOf(hash, key)
+		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) && s.policy.noteUse(p) {
 			return p.Val, true
 		}
 	}

@@ -332,14 +332,3 @@ func (s *Store) holds(key string) bool {
 	_, ok := s.Peek(key)
 	return ok
 }
-
-// A Get that didn't read the clock, because no entry had a deadline when it began, may find one.
-func TestEntryLivesAt(t *testing.T) {
-	mortal, immortal := newEntry(&delta.Record{Deadline: 5}, 0), newEntry(&delta.Record{}, 0)
-	if !mortal.livesAt(4) || mortal.livesAt(5) || mortal.livesAt(0) {
-		t.Error("a deadline isn't kept")
-	}
-	if !immortal.livesAt(0) || !immortal.livesAt(5) {
-		t.Error("a deadline that there isn't")
-	}
-}

@@ -8,7 +8,6 @@ import (
 type tally struct {
 	entries     atomic.Int64
 	provisional atomic.Int64 // of them
-	mortal      atomic.Bool  // an entry has had a deadline
 
 	_     [64]byte     // Gets only read what is above
 	bytes atomic.Int64 // see EntryOverhead
