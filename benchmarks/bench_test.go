@@ -57,6 +57,20 @@ func BenchmarkSetOneGoroutine(b *testing.B) {
 	})
 }
 
+// A full cache: each Set evicts another key. Working off what is queued is part of it.
+func BenchmarkSetNew(b *testing.B) {
+	fresh := workload.NewFresh()
+	next := 0
+	eachOf(b, caches.Bounded(), keys, func(b *testing.B, c caches.Cache) {
+		for ; b.Loop(); next++ {
+			c.Set(fresh.Key(next), load.Val(next))
+			if next%256 == 255 {
+				c.Settle()
+			}
+		}
+	})
+}
+
 func BenchmarkMixed(b *testing.B) {
 	each(b, func(b *testing.B, c caches.Cache) {
 		parallel(b, func(i int) {
@@ -69,17 +83,22 @@ func BenchmarkMixed(b *testing.B) {
 	})
 }
 
-// each runs a benchmark for every cache, which holds all keys.
+// each runs a benchmark for every cache, which has room for all keys.
 func each(b *testing.B, f func(*testing.B, caches.Cache)) {
 	kinds := caches.Local()
 	if path, _ := caches.FindRedis(); path != "" {
 		kinds = append(kinds, caches.RedisKinds(path)...)
 	}
+	eachOf(b, kinds, keys*5/4, f)
+}
+
+// eachOf runs a benchmark for these, of that capacity, which all keys have been written to.
+func eachOf(b *testing.B, kinds []caches.Kind, capacity int, f func(*testing.B, caches.Cache)) {
 	for _, k := range kinds {
 		var c caches.Cache // of all runs, which testing makes longer and longer
 		b.Run("cache="+strings.NewReplacer(" ", "_", ",", "").Replace(k.Name), func(b *testing.B) {
 			if c == nil {
-				c = filled(b, k)
+				c = filled(b, k, capacity)
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -94,8 +113,8 @@ func each(b *testing.B, f func(*testing.B, caches.Cache)) {
 	}
 }
 
-func filled(b *testing.B, k caches.Kind) caches.Cache {
-	c, err := k.New(keys * 5 / 4)
+func filled(b *testing.B, k caches.Kind, capacity int) caches.Cache {
+	c, err := k.New(capacity)
 	if err != nil {
 		b.Fatal(err)
 	}

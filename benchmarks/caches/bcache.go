@@ -12,6 +12,7 @@ import (
 const (
 	Bcache      = "bcache"
 	BcacheNoTTL = "bcache, no TTL"
+	BcacheLRU   = "bcache, LRU"
 	BcacheNet   = "bcache, replicating"
 )
 
@@ -24,10 +25,17 @@ var (
 		New:   func(capacity int) (Cache, error) { return newBcache(bcache.Config{MaxKeys: capacity}, TTL) },
 	}
 	bcacheNoTTL = Kind{
-		Name: BcacheNoTTL, Module: bcacheModule, Variant: true,
+		Name: BcacheNoTTL, Module: bcacheModule, Variant: true, NoTTL: true,
 		Setup: "a local node, no TTL",
 		New: func(capacity int) (Cache, error) {
 			return newBcache(bcache.Config{MaxKeys: capacity}, bcache.NoExpiry)
+		},
+	}
+	bcacheLRU = Kind{
+		Name: BcacheLRU, Module: bcacheModule, Variant: true,
+		Setup: "a local node, Eviction of LRU, TTL of an hour",
+		New: func(capacity int) (Cache, error) {
+			return newBcache(bcache.Config{MaxKeys: capacity, Eviction: bcache.LRU}, TTL)
 		},
 	}
 )

@@ -64,6 +64,7 @@ type Kind struct {
 	MinCapacity int
 
 	Unbounded bool // it has no capacity
+	NoTTL     bool // its entries have no deadline
 	Immortal  bool // its goroutine can't be ended, so that what it took is never free again
 	Remote    bool // it is a server, and takes part in the measures of speed only
 	Variant   bool // of another kind: it takes part where the variation matters
@@ -72,11 +73,21 @@ type Kind struct {
 // Local are the caches that live in the process.
 func Local() []Kind {
 	return []Kind{
-		bcacheKind, bcacheNoTTL,
+		bcacheKind, bcacheNoTTL, bcacheLRU,
 		otterKind, otterNoTTL,
 		ristrettoKind, theineKind, freecacheKind, sturdycKind,
 		goCacheKind, golangLRU, expirableLRU,
 	}
+}
+
+// Bounded are those that have a capacity, without variants that evict alike.
+func Bounded() (bounded []Kind) {
+	for _, k := range Local() {
+		if !k.Unbounded && (!k.Variant || k.Name == BcacheLRU) {
+			bounded = append(bounded, k)
+		}
+	}
+	return bounded
 }
 
 // Main leaves out variants, of which there is no need to see each figure.

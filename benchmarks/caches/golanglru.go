@@ -10,7 +10,7 @@ const GolangLRU = "golang-lru"
 
 var (
 	golangLRU = Kind{
-		Name: GolangLRU, Module: "github.com/hashicorp/golang-lru/v2",
+		Name: GolangLRU, Module: "github.com/hashicorp/golang-lru/v2", NoTTL: true,
 		Setup: "lru.Cache; it has no counters and no TTL",
 		New: func(capacity int) (Cache, error) {
 			c, err := lru.New[string, string](capacity)

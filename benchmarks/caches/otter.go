@@ -23,7 +23,7 @@ var (
 		},
 	}
 	otterNoTTL = Kind{
-		Name: OtterNoTTL, Module: "github.com/maypok86/otter/v2", Variant: true,
+		Name: OtterNoTTL, Module: "github.com/maypok86/otter/v2", Variant: true, NoTTL: true,
 		Setup: "MaximumSize, StatsRecorder",
 		New:   func(capacity int) (Cache, error) { return newOtter(capacity, nil) },
 	}

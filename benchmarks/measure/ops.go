@@ -54,6 +54,20 @@ func sets(c caches.Cache, w *workload.Workload) chunk {
 	}
 }
 
+// evicting goes on where it ended, so that no key comes twice; only one goroutine may call it. Working
+// off what is queued is part of what a Set costs: a full queue makes the next ones wait, or drops them.
+func evicting(c caches.Cache, w *workload.Workload, fresh *workload.Fresh) chunk {
+	next := 0
+	return func(int) int {
+		for range chunkSize {
+			c.Set(fresh.Key(next), w.Val(next))
+			next++
+		}
+		c.Settle()
+		return 0
+	}
+}
+
 func mixed(c caches.Cache, w *workload.Workload) chunk {
 	return func(at int) (missed int) {
 		for i, key := range w.Slice(at, chunkSize) {

@@ -14,6 +14,7 @@ const (
 	GetMiss = "Get miss, parallel"
 	SetOne  = "Set overwrite, one goroutine"
 	SetAll  = "Set overwrite, parallel"
+	SetNew  = "Set of a new key that evicts, one goroutine"
 	Mixed   = "90 % Get and 10 % Set, parallel"
 )
 
@@ -53,6 +54,7 @@ type Results struct {
 
 	Overhead    Series // bytes per entry beyond key and value
 	AfterChurn  Series // the same when every entry was replaced by one of another key
+	SmallCache  Series // the same of SmallEntries in a cache for no more
 	GCShare     Series // of all CPU time, under the mixed load
 	GCPerOp     Series // CPU ns of the collector per operation
 	LoadNs      Series // ns per operation of the mixed load

@@ -45,6 +45,7 @@ func Run(ctx context.Context, plan Plan, progress Progress) (*Results, error) {
 		do     func(context.Context) error
 	}{
 		{"speed", 25, r.speeds},
+		{"evictions", 3, r.evictions},
 		{"memory", 8, r.memory},
 		{"collector", 20, r.collector},
 		{"expiry", 6, r.expiry},

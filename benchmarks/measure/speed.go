@@ -30,22 +30,26 @@ var (
 	}
 )
 
-// An entrant is a cache that holds all keys.
+// An entrant is a cache that is ready to be measured.
 type entrant struct {
 	caches.Kind
 	cache caches.Cache
 }
 
+func closeAll(all []entrant) error {
+	var errs []error
+	for _, e := range all {
+		if err := e.cache.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", e.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // speeds measures all caches in turns, all of them filled and alive all the time.
 func (r *run) speeds(ctx context.Context) (err error) {
 	var all []entrant
-	defer func() {
-		for _, e := range all {
-			if cerr := e.cache.Close(); cerr != nil {
-				err = errors.Join(err, fmt.Errorf("%s: %w", e.Name, cerr))
-			}
-		}
-	}()
+	defer func() { err = errors.Join(err, closeAll(all)) }()
 	for _, k := range r.Kinds {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 
 var speedOrder = []string{
 	measure.GetHit, measure.GetOne, measure.GetHot, measure.GetMiss,
-	measure.SetOne, measure.SetAll, measure.Mixed,
+	measure.SetOne, measure.SetAll, measure.SetNew, measure.Mixed,
 }
 
 // document is the whole report.
@@ -117,6 +117,7 @@ func (d *doc) notBest() {
 	}
 	better("memory beyond key and value", &d.r.Overhead, "B per entry")
 	better("the same after churn", &d.r.AfterChurn, "B per entry")
+	better("the same in a small cache", &d.r.SmallCache, "B per entry")
 	better("collector's share of CPU", shares(&d.r.GCShare), "%")
 	better("longest sixteen operations", &d.r.LongestStep, "ms")
 	for _, capacity := range d.r.Plan.Capacities {

@@ -3,6 +3,10 @@
 //
 //	go run ./benchmarks/report          # about 12 minutes; writes docs/benchmarks.md
 //	go run ./benchmarks/report -short   # less than 2
+//
+// or what their hit ratios are on somebody's traces:
+//
+//	go run ./benchmarks/report -out DIR -trace FILE...
 package main
 
 import (
@@ -14,9 +18,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/iwanbk/bcache/benchmarks/measure"
+	"github.com/iwanbk/bcache/benchmarks/trace"
 )
 
 func main() {
@@ -34,13 +40,36 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("report", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	short := flags.Bool("short", false, "measure less, in under 2 minutes")
-	out := flags.String("out", "docs", "the `directory` to write benchmarks.md to, and its plots below it")
+	out := flags.String("out", "docs", "the `directory` to write to, and the plots below it")
 	check := flags.Bool("check", false, "fail if a ratio is worse than three times its target, twice in a row")
+	var traces []string
+	flags.Func("trace", "only play the trace in this `file`, and in those that follow, and write traces.md",
+		func(file string) error {
+			traces = append(traces, file)
+			return nil
+		})
+	format := flags.String("trace-format", string(trace.Auto), "of traces: auto, be32, be64, arc or keys")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
+	f, err := trace.ParseFormat(*format)
+	switch {
+	case err != nil:
+		return err
+	case len(traces) > 0:
+		if *short || *check {
+			return errors.New("traces have no targets and no short mode: give -trace without -short and -check")
+		}
+		for _, file := range flags.Args() {
+			if strings.HasPrefix(file, "-") {
+				return fmt.Errorf("%s comes too late: flags stand before the files", file)
+			}
+		}
+		return reportTraces(ctx, append(traces, flags.Args()...), f, *out, stdout, stderr)
+	case flags.NArg() > 0:
 		return fmt.Errorf("what is %q? There are only flags", flags.Args())
+	case f != trace.Auto:
+		return errors.New("there is a -trace-format, but no -trace")
 	}
 	plan := measure.Full
 	if *short {

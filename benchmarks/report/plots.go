@@ -122,8 +122,8 @@ func drawIdle(r *measure.Results) (*figure, error) {
 }
 
 // against are the lines of caches over some number of something.
-func against(xs []int, y func(x int, cache string) float64) (list []line) {
-	for _, k := range caches.Main(caches.Local()) {
+func against(kinds []caches.Kind, xs []int, y func(x int, cache string) float64) (list []line) {
+	for _, k := range kinds {
 		l := line{name: k.Name, marks: true}
 		for _, x := range xs {
 			if v := y(x, k.Name); !math.IsNaN(v) {
@@ -139,7 +139,10 @@ func against(xs []int, y func(x int, cache string) float64) (list []line) {
 
 func drawGoroutines(r *measure.Results) (*figure, error) {
 	p := newPlot("Get hit against goroutines", "goroutines", "ns per Get over all of them, less is better")
-	list := against(r.Plan.Goroutines, func(n int, cache string) float64 { return r.Goroutines[n].Median(cache) })
+	kinds := caches.Main(caches.Local())
+	list := against(kinds, r.Plan.Goroutines, func(n int, cache string) float64 {
+		return r.Goroutines[n].Median(cache)
+	})
 	logX(p, r.Plan.Goroutines)
 	f, err := lines(p, list)
 	fromZero(&p.Y, highest(list))
@@ -147,10 +150,22 @@ func drawGoroutines(r *measure.Results) (*figure, error) {
 }
 
 func drawHitRatio(r *measure.Results) (*figure, error) {
-	p := newPlot(fmt.Sprintf("Hit ratio of a Zipf(%.2f) trace over %s keys", workload.Exponent, comma(r.Plan.Universe)),
-		"capacity, entries", "hits, %")
-	list := against(r.Plan.Capacities, func(c int, cache string) float64 { return 100 * r.HitRatio[c].Median(cache) })
-	logX(p, r.Plan.Capacities)
+	title := fmt.Sprintf("Hit ratio of a Zipf(%.2f) trace over %s keys",
+		workload.Exponent, comma(r.Plan.Universe))
+	return drawHits(title, r.Plan.Capacities, func(c int, cache string) float64 {
+		return r.HitRatio[c].Median(cache)
+	})
+}
+
+// drawHits draws shares of hits against capacities.
+func drawHits(
+	title string, capacities []int, share func(capacity int, cache string) float64,
+) (*figure, error) {
+	p := newPlot(title, "capacity, entries", "hits, %")
+	list := against(caches.Bounded(), capacities, func(c int, cache string) float64 {
+		return 100 * share(c, cache)
+	})
+	logX(p, capacities)
 	p.Y.Tick.Marker = evenTicks{}
 	return lines(p, list)
 }

@@ -112,7 +112,9 @@ func TestCheckNames(t *testing.T) {
 
 // good has a figure for every ratio: bcache takes 10 and all else 100.
 func good() *measure.Results {
-	r := &measure.Results{Speeds: make(map[string]*measure.Speed), Filler: &measure.Speed{}}
+	r := &measure.Results{
+		Kinds: caches.Local(), Speeds: make(map[string]*measure.Speed), Filler: &measure.Speed{},
+	}
 	for _, name := range speedOrder {
 		r.Speeds[name] = speedOf(10)
 	}
@@ -127,7 +129,36 @@ func good() *measure.Results {
 	r.Latency.Add(measure.RawTCP, 100)
 	r.GCShare.Add(caches.Bcache, 10)
 	r.GCShare.Add(caches.Otter, 100)
+	r.Overhead.Add(caches.Bcache, 10)
+	r.Overhead.Add(caches.Otter, 100)
 	return r
+}
+
+// The fastest is one of the others, and has a TTL.
+func TestFastestOther(t *testing.T) {
+	r := good()
+	s := &r.Speeds[measure.GetHit].Ns
+	fastest := fastestTarget(measure.GetHit, .95)
+	for _, tt := range []struct {
+		cache string
+		ns    float64
+		want  float64
+	}{
+		{"theine", 50, .2}, // otter takes 100
+		{caches.GolangLRU, 1, .2},
+		{"sturdyc", 20, .5},
+		{"go-cache", 40, .5},
+	} {
+		s.Add(tt.cache, tt.ns)
+		if v := fastest.value(r); v != tt.want {
+			t.Errorf("with %s it is %v", tt.cache, v)
+		}
+	}
+	if v := fastest.value(&measure.Results{Kinds: r.Kinds, Speeds: map[string]*measure.Speed{
+		measure.GetHit: {},
+	}}); !math.IsNaN(v) {
+		t.Errorf("without figures it is %v", v)
+	}
 }
 
 func speedOf(bcache float64) *measure.Speed {

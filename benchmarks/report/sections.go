@@ -26,7 +26,8 @@ func textTable(header []string, rows [][]string) string {
 func (d *doc) speed() {
 	d.p("## Get and Set")
 	d.p("%s keys of %d bytes with values of %d; everything fits. Nanoseconds of wall time per operation: where several "+
-		"goroutines work, that is the time divided by the operations of all of them.",
+		"goroutines work, that is the time divided by the operations of all of them. Only where each new key "+
+		"evicts another one, caches are full, and working off what they queue is part of the time.",
 		comma(d.r.Plan.Keys), workload.KeySize, workload.ValSize)
 	d.plot(plotGet, "Get by cache")
 	d.plot(plotSet, "Set by cache")
@@ -96,17 +97,20 @@ func (d *doc) long() {
 	entries := comma(d.r.Plan.Entries)
 	d.p("Each cache alone in the process with %s entries. Overhead is what the heap grows by for an entry, "+
 		"less the %d bytes of its key and value: what the allocator rounds up is part of it. *After churn* is the same after "+
-		"every entry has made room for others. The collector's share is of all CPU time, under the 90/10 load with new values, while "+
+		"every entry has made room for others. *Small cache* is that of %s entries in a cache for %s. "+
+		"The collector's share is of all CPU time, under the 90/10 load with new values, while "+
 		"GOGC is %d: so there is something to measure within seconds. By default, with 100, it runs a tenth as often.",
-		entries, workload.Payload, measure.EagerGC)
+		entries, workload.Payload, comma(measure.SmallEntries), comma(measure.SmallEntries), measure.EagerGC)
 	d.plot(plotMemory, "Memory per entry")
 	var rows [][]string
 	for _, cache := range ranking(&d.r.Overhead) {
 		rows = append(rows, rowOf(cache, number(d.r.Overhead.Median(cache)), number(d.r.AfterChurn.Median(cache)),
+			number(d.r.SmallCache.Median(cache)),
 			percent(d.r.GCShare.Median(cache)), number(d.r.GCPerOp.Median(cache)), number(d.r.LoadNs.Median(cache)), number(d.r.LongestStep.Median(cache))))
 	}
-	d.table([]string{"cache", "overhead, B per entry", "after churn", "collector, share of CPU", "collector, ns per operation",
-		"load, ns per operation", "longest 16 operations, ms"}, rows)
+	d.table([]string{"cache", "overhead, B per entry", "after churn", "small cache",
+		"collector, share of CPU", "collector, ns per operation", "load, ns per operation",
+		"longest 16 operations, ms"}, rows)
 	d.p("The log of writes that a node keeps which others could connect to is the difference between "+
 		"*%s* and *%s*: %s bytes per entry. The floors are 128 KiB in all. There were no tombstones: nothing was deleted. "+
 		"The longest operations include what the system does with other processes. expirable is left out under load: "+
@@ -140,7 +144,7 @@ func (d *doc) hitRatio() {
 		}
 	}
 	var rows [][]string
-	for _, k := range caches.Main(caches.Local()) {
+	for _, k := range caches.Bounded() {
 		if !names[k.Name] {
 			continue
 		}

@@ -39,6 +39,7 @@ var (
 
 	looks = map[string]look{
 		caches.Bcache:    {highlight, draw.CircleGlyph{}, nil},
+		caches.BcacheLRU: {tint, draw.RingGlyph{}, dashed},
 		caches.Otter:     {rgb(0x1c4e80), draw.SquareGlyph{}, nil},
 		caches.Ristretto: {rgb(0x2a9d8f), draw.TriangleGlyph{}, nil},
 		"theine":         {rgb(0x7b4ea3), draw.PyramidGlyph{}, nil},
