@@ -20,6 +20,8 @@ type Log struct {
 	pageSize uint64
 	maxPages int
 	origins  map[uint64]*logPages
+	latest   *logPages // of the origin below, which was put last, and mostly is again; nil if there is none
+	latestOf uint64
 	order    []pageRef // a ring of maxPages, in order of creation
 	head     int       // the oldest
 	Records  int
@@ -178,7 +180,11 @@ func (l *Log) Knows(origin uint64, iv Interval) (some, all bool) {
 
 // page returns a page, made if it isn't there. The pointer holds until the next change.
 func (l *Log) page(origin, number uint64) *logPage {
-	ps := l.origins[origin]
+	ps := l.latest
+	if ps == nil || l.latestOf != origin {
+		ps = l.origins[origin]
+		l.latest, l.latestOf = ps, origin
+	}
 	if ps != nil {
 		if i, found := ps.search(number); found {
 			return &(*ps)[i]
@@ -225,6 +231,9 @@ func (l *Log) dropOldest() logSlots {
 	}
 	if len(*ps) == 0 {
 		delete(l.origins, ref.origin)
+		if l.latestOf == ref.origin {
+			l.latest = nil
+		}
 	}
 	return p.slots
 }
