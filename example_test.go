@@ -399,6 +399,39 @@ func ExampleTyped_GetResult() {
 	// Output: {Value:250 Stale:true Err:the database is down}
 }
 
+// A value is decoded once, and all callers get the same one, which they mustn't alter.
+func ExampleTypedConfig_shared() {
+	type User struct{ Name string }
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	users, err := bcache.NewTyped(cache, bcache.TypedConfig[*User]{
+		Fill: func(context.Context, string) (bcache.TypedLoaded[*User], error) {
+			return bcache.TypedLoaded[*User]{Value: &User{"Ada"}}, nil
+		},
+		Shared: true,
+		Loader: bcache.LoaderConfig{Prefix: "user:", TTL: time.Minute},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	one, _ := users.Get(ctx, "1")
+	two, _ := users.Get(ctx, "1")
+	fmt.Println(one.Name, one == two)
+
+	if err := users.Delete("1"); err != nil { // after a commit: the next one is another
+		log.Fatal(err)
+	}
+	three, _ := users.Get(ctx, "1")
+	fmt.Println(three.Name, one == three)
+	// Output:
+	// Ada true
+	// Ada false
+}
+
 // What is too large is named; everything else is deleted.
 func ExampleBcache_DeleteMany() {
 	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})

@@ -48,7 +48,7 @@ func NewLoader(cache *Bcache, cfg LoaderConfig) (*Loader, error) {
 }
 
 func newLoaderOf(
-	cache *Bcache, cfg LoaderConfig, layout any, decodes func(string) bool,
+	cache *Bcache, cfg LoaderConfig, layout any, decodes func(full, val string) bool,
 ) (*Loader, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -92,9 +92,9 @@ func newLoaderOf(
 // A hit allocates nothing. With a Prefix that is so as long as the two have no more than 128 bytes
 // together.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
-	if val, ok := l.view.fresh(key); ok {
+	if e := l.view.fresh(key); e != nil {
 		l.cache.store.Count(true)
-		return val, nil
+		return e.Val, nil
 	}
 	r := l.get(ctx, key)
 	if r.Stale {
@@ -118,11 +118,11 @@ type Result struct {
 
 // GetResult is [Loader.Get] for a caller that wants to know whether the value is stale, and why.
 func (l *Loader) GetResult(ctx context.Context, key string) Result {
-	if val, ok := l.view.fresh(key); ok {
+	if e := l.view.fresh(key); e != nil {
 		l.cache.store.Count(true)
-		return Result{Value: val}
+		return Result{Value: e.Val}
 	}
-	return l.get(ctx, key)
+	return l.get(ctx, key).Result
 }
 
 // Set writes a value on all nodes, with the times that it would have if a Fill had brought it: Jitter
@@ -154,23 +154,33 @@ func (l *Loader) Delete(key string) error { return l.cache.Delete(l.cfg.Prefix +
 // DeleteMany is [Bcache.DeleteMany].
 func (l *Loader) DeleteMany(keys []string) error { return l.cache.deleteMany(l.cfg.Prefix, keys) }
 
+// A reply is a Result, and the load that it is the result of; nil if it is that of none.
+type reply struct {
+	Result
+	load *fill.Load
+}
+
+func failed(err error) reply { return reply{Result: Result{Err: err}} }
+
 // get deals with all other cases.
-func (l *Loader) get(ctx context.Context, key string) Result {
+func (l *Loader) get(ctx context.Context, key string) reply {
 	full := l.cfg.Prefix + key
 	res, v, answered := l.held(full)
 	if answered {
 		if v.Refreshes() {
 			l.refreshes.start(ctx, full)
 		}
-		return l.counted(res)
+		return reply{Result: l.counted(res)}
 	}
-	return l.counted(l.wait(ctx, full))
+	r := l.wait(ctx, full)
+	l.counted(r.Result)
+	return r
 }
 
 // wait waits for the fill of a key, and begins one if need be.
-func (l *Loader) wait(ctx context.Context, full string) Result {
+func (l *Loader) wait(ctx context.Context, full string) reply {
 	if err := ctx.Err(); err != nil {
-		return Result{Err: err}
+		return failed(err)
 	}
 	ld, _ := l.join(ctx, full)
 	return l.outcome(ctx, ld)
@@ -187,15 +197,15 @@ func (l *Loader) join(ctx context.Context, full string) (ld *fill.Load, isNew bo
 }
 
 // outcome waits for what becomes of a load; nil is one that waits for the caller.
-func (l *Loader) outcome(ctx context.Context, ld *fill.Load) Result {
+func (l *Loader) outcome(ctx context.Context, ld *fill.Load) reply {
 	if ld == nil {
-		return Result{Err: ErrFillCycle}
+		return failed(ErrFillCycle)
 	}
 	res := Result(l.cache.loads.Wait(ctx, ld))
 	if res.Err == fill.ErrOverdue {
-		return l.overdue(ld.Key)
+		return reply{Result: l.overdue(ld.Key)}
 	}
-	return res
+	return reply{res, ld}
 }
 
 // overdue is failed for who doesn't wait any longer for a Fill that ignores its context.

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/store"
 )
 
 // KeyErrors is the error of GetMany and DeleteMany, and may be that of a FillMany. For each key it says
@@ -57,19 +58,22 @@ const maxFillsOfMany = 16
 // The error is nil or a [KeyErrors]: for each other key it has what Get would return. If ctx ends first,
 // the keys that had no value by then have its error. A key that is given twice counts once.
 func (l *Loader) GetMany(ctx context.Context, keys []string) (map[string]string, error) {
-	return getMany(ctx, l, keys, func(_, val string) (string, error) { return val, nil })
+	return getMany(ctx, l, keys,
+		func(e *store.Entry) (string, error) { return e.Val, nil },
+		func(_ string, r reply) (string, error) { return r.Value, nil })
 }
 
-// getMany is GetMany of a Loader whose values are decoded.
+// getMany is GetMany of a Loader whose values are decoded: those that are fresh, and all others.
 func getMany[V any](
-	ctx context.Context, l *Loader, keys []string, decode func(key, val string) (V, error),
+	ctx context.Context, l *Loader, keys []string,
+	decodeFresh func(*store.Entry) (V, error), decode func(key string, r reply) (V, error),
 ) (map[string]V, error) {
 	values := make(map[string]V, len(keys))
 	errs := KeyErrors{}
-	put := func(key string, r Result) {
-		l.counted(r)
+	put := func(key string, r reply) {
+		l.counted(r.Result)
 		if r.Err == nil || r.Stale {
-			v, err := decode(key, r.Value)
+			v, err := decode(key, r)
 			if err == nil {
 				values[key] = v
 				return
@@ -89,8 +93,8 @@ func getMany[V any](
 		if _, twice := others[key]; twice {
 			continue
 		}
-		if val, ok := l.view.fresh(key); ok {
-			if v, err := decode(key, val); err == nil {
+		if e := l.view.fresh(key); e != nil {
+			if v, err := decodeFresh(e); err == nil {
 				l.cache.store.Count(true)
 				values[key] = v
 				continue
@@ -105,13 +109,13 @@ func getMany[V any](
 			due = append(due, full)
 			fallthrough
 		default:
-			put(key, res)
+			put(key, reply{Result: res})
 		}
 	}
 	if len(due) > 0 {
 		l.refreshes.start(ctx, due...)
 	}
-	l.waitMany(ctx, missing, func(full string, r Result) { put(l.unprefixed(full), r) })
+	l.waitMany(ctx, missing, func(full string, r reply) { put(l.unprefixed(full), r) })
 	if len(errs) > 0 {
 		return values, errs
 	}
@@ -120,7 +124,7 @@ func getMany[V any](
 
 // waitMany waits for the fills of many keys, all different, and begins those that are needed. A key's
 // load begins with its batch, so that who asks for that key alone needn't wait for those before it.
-func (l *Loader) waitMany(ctx context.Context, full []string, put func(full string, r Result)) {
+func (l *Loader) waitMany(ctx context.Context, full []string, put func(full string, r reply)) {
 	if l.cfg.FillMany == nil {
 		l.waitEach(ctx, full, put)
 		return
@@ -130,7 +134,7 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 	for batch := range slices.Chunk(full, l.cfg.BatchSize) {
 		if err := ctx.Err(); err != nil {
 			for _, key := range batch {
-				put(key, Result{Err: err})
+				put(key, failed(err))
 			}
 			continue
 		}
@@ -139,7 +143,7 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 		for _, key := range batch {
 			switch ld := b.join(key); {
 			case ld == nil:
-				put(key, Result{Err: ErrFillCycle})
+				put(key, failed(ErrFillCycle))
 			case ld.Run == b.run && ld.HasPlace():
 				own = append(own, ld)
 			default:
@@ -157,11 +161,11 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 }
 
 // waitEach does so where there is a Fill for each key.
-func (l *Loader) waitEach(ctx context.Context, full []string, put func(full string, r Result)) {
+func (l *Loader) waitEach(ctx context.Context, full []string, put func(full string, r reply)) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var rest []*fill.Load
-	tell := func(key string, r Result) {
+	tell := func(key string, r reply) {
 		mu.Lock()
 		defer mu.Unlock()
 		put(key, r)
@@ -171,7 +175,7 @@ func (l *Loader) waitEach(ctx context.Context, full []string, put func(full stri
 		wg.Go(func() {
 			for keys := next.take(1); len(keys) > 0; keys = next.take(1) {
 				if err := ctx.Err(); err != nil {
-					tell(keys[0], Result{Err: err})
+					tell(keys[0], failed(err))
 					continue
 				}
 				ld, isNew := l.join(ctx, keys[0])

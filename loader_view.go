@@ -17,14 +17,14 @@ type loaderView struct {
 	policy fill.Policy
 
 	// Of a Typed: how it writes values, which is compared, so that a caller never gets what another
-	// layout's Fill brought; and whether it can read one. nil, and all, of other Loaders.
+	// layout's Fill brought; and whether it can read the value of a key. nil, and all, of other Loaders.
 	layout  any
-	decodes func(val string) bool
+	decodes func(full, val string) bool
 }
 
-// fresh returns a value about which there is nothing to do, if it is one of the Loader's layout. That it
-// is a hit isn't counted.
-func (v *loaderView) fresh(key string) (string, bool) {
+// fresh returns the entry of a value about which there is nothing to do, if it is one of the Loader's
+// layout; nil if there is none. That it is a hit isn't counted.
+func (v *loaderView) fresh(key string) *store.Entry {
 	if v.prefix == "" {
 		return v.store.Fresh(key, v.wall)
 	}
@@ -50,12 +50,12 @@ func (v *loaderView) inspect(
 ) (rec delta.Record, todo fill.Verdict, garbled bool) {
 	rec, held := v.store.Entry(full, wall)
 	todo = v.policy.Judge(&rec, held, wall)
-	if v.decodes == nil || todo == fill.VerdictMissing || todo != fill.VerdictFill && v.decodes(rec.Val) {
+	if v.decodes == nil || todo == fill.VerdictMissing || todo != fill.VerdictFill && v.decodes(full, rec.Val) {
 		return rec, todo, false
 	}
 	garbled = todo != fill.VerdictFill
 	rec, held = v.store.Beside(full, wall)
-	todo = v.policy.Judge(&rec, held && (rec.Kind != delta.KindValue || v.decodes(rec.Val)), wall)
+	todo = v.policy.Judge(&rec, held && (rec.Kind != delta.KindValue || v.decodes(full, rec.Val)), wall)
 	return rec, todo, garbled && todo == fill.VerdictFill
 }
 
@@ -71,14 +71,14 @@ func (v *loaderView) foreign(full string) bool {
 		return false
 	}
 	rec, ok := v.store.Peek(full)
-	return ok && rec.Kind == delta.KindValue && !rec.Expired(v.wall()) && !v.decodes(rec.Val)
+	return ok && rec.Kind == delta.KindValue && !rec.Expired(v.wall()) && !v.decodes(full, rec.Val)
 }
 
 // replaces reports whether a value is there that a fill that finds nothing ends: be it stale, or
 // provisional, but not that of another layout.
 func (v *loaderView) replaces(full string) bool {
 	ours := func(rec delta.Record, ok bool) bool {
-		return ok && rec.Kind == delta.KindValue && (v.decodes == nil || v.decodes(rec.Val))
+		return ok && rec.Kind == delta.KindValue && (v.decodes == nil || v.decodes(full, rec.Val))
 	}
 	return ours(v.store.Peek(full)) || ours(v.store.Beside(full, v.wall()))
 }

@@ -48,7 +48,7 @@ type Stats struct {
 	OnStaleMissed uint64 // counter: failures that an OnStale was too slow to be told of
 
 	Keys       int   // gauge: entries held, see Len
-	Bytes      int64 // gauge: their keys, values and EntryOverhead each
+	Bytes      int64 // gauge: their keys, values and EntryOverhead each, and what is shared
 	Tombstones int   // gauge: deleted keys remembered as such
 
 	Evictions   uint64 // counter: entries that made room for others

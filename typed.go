@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/store"
 )
 
 // A Codec turns values into the strings that the cache holds, and back. Both methods are called
@@ -80,17 +81,47 @@ type TypedConfig[V any] struct {
 	// ends the values of both. Whoever reads the key without a Typed sees the mark before the value.
 	Version string
 
+	// Shared keeps the decoded value beside the encoded one, so that a hit needn't decode it: it costs what
+	// a hit of a Loader costs, and allocates nothing. All callers get the same value, and mustn't alter it:
+	// neither what it points to, nor elements of its slices or maps, however deep, nor by append to a slice
+	// that has spare capacity. Fields of a struct that is returned by value are the caller's own.
+	//
+	// It is always what Decode made, never what a Fill brought or a Set was given, and never another
+	// Typed's. It goes with the value that it was decoded from, however that goes. Of Typeds that read the
+	// same key, the one that reads a value first keeps it decoded; the others decode it with each hit. Where
+	// a value can't be kept, see Size, callers get values of their own. [Typed.All] keeps none.
+	//
+	// Not worth it where Decode costs next to nothing, as with Raw strings. Without it, each caller gets a
+	// value of its own.
+	Shared bool
+
+	// Clone copies a shared value, for callers that alter what they get: each gets a copy of its own. It is
+	// called concurrently, mustn't alter its argument, and must return. A panic is an error, as with the
+	// Codec; it wraps ErrDecode. nil: callers promise to alter nothing. It needs Shared.
+	Clone func(V) V
+
+	// Size says what a decoded value counts for MaxBytes, in bytes, beside the entry's own count. nil is
+	// the length of the encoded value. A value that needs more room than there is isn't kept: a Get never
+	// evicts. Nor is one whose Size is negative. Without MaxBytes only MaxKeys bounds what they take. It is
+	// called concurrently and must return; a panic is an error, as with Clone. It needs Shared.
+	Size func(V) int
+
 	// Loader is everything else. Its Fill and FillMany must be nil.
 	Loader LoaderConfig
 }
 
 // A Typed is a [Loader] of values of a type. [NewTyped] makes one. All methods are safe for concurrent
 // use. The cache holds a value as its Codec has encoded it. Each hit decodes it, and gets a value of its
-// own.
+// own, unless TypedConfig.Shared is set.
 type Typed[V any] struct {
 	loader  *Loader
 	codec   Codec[V]
 	version string
+
+	shares bool
+	owner  store.Owner // of what is shared
+	clone  func(V) V   // nil: it is lent as it is
+	size   func(V) int // nil: the length of what is held
 }
 
 // NewTyped returns a [Typed] for a cache. The error wraps [ErrConfig], as that of [NewLoader] does.
@@ -103,7 +134,14 @@ func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 		return nil, fmt.Errorf("%w: typed: Version has %d bytes: must have at most %d",
 			ErrConfig, n, maxVersion)
 	}
-	t := &Typed[V]{codec: cfg.Codec, version: strings.Clone(cfg.Version)}
+	if !cfg.Shared && (cfg.Clone != nil || cfg.Size != nil) {
+		return nil, fmt.Errorf("%w: typed: there is a Clone or a Size, which are for shared values: set Shared",
+			ErrConfig)
+	}
+	t := &Typed[V]{
+		codec: cfg.Codec, version: strings.Clone(cfg.Version),
+		shares: cfg.Shared, clone: cfg.Clone, size: cfg.Size,
+	}
 	if t.codec == nil {
 		t.codec = JSON[V]{}
 	}
@@ -135,7 +173,8 @@ func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 func (t *Typed[V]) loaded(key string, v TypedLoaded[V]) (Loaded, error) {
 	s, err := t.encode(key, v.Value)
 	if err == nil {
-		_, err = t.decode(key, s)
+		_, err = t.read(s)
+		err = decodeError(key, err)
 	}
 	return Loaded{Value: s, TTL: v.TTL}, err
 }
@@ -168,32 +207,45 @@ func (t *Typed[V]) loadedMany(values map[string]TypedLoaded[V], err error) (map[
 
 // encode returns what the cache is to hold for a value.
 func (t *Typed[V]) encode(key string, v V) (string, error) {
-	s, err := guard(func() (string, error) { return t.codec.Encode(v) })
+	s, err := guard("the Codec", func() (string, error) { return t.codec.Encode(v) })
 	if err != nil {
 		return "", fmt.Errorf("%w of %q: %w", ErrEncode, key, err)
 	}
 	return markVersion(t.version, s), nil
 }
 
-func (t *Typed[V]) decode(key, held string) (V, error) {
-	v, err := t.read(held)
+// decode returns the value of a reply.
+func (t *Typed[V]) decode(key string, r reply) (V, error) {
+	v, err := t.valueOf(key, r)
 	if err != nil {
 		var none V
-		return none, fmt.Errorf("%w of %q: %w", ErrDecode, key, err)
+		return none, decodeError(key, err)
 	}
 	return v, nil
 }
 
-// read is decode whose error says less, and costs less.
+// decodeError says of which key a value can't be decoded. It isn't made where nobody reads it.
+func decodeError(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w of %q: %w", ErrDecode, key, err)
+}
+
+// read decodes what is held.
 func (t *Typed[V]) read(held string) (v V, err error) {
 	s, err := unmarkVersion(t.version, held)
 	if err != nil {
 		return v, err
 	}
-	return guard(func() (V, error) { return t.codec.Decode(s) })
+	return guard("the Codec", func() (V, error) { return t.codec.Decode(s) })
 }
 
-func (t *Typed[V]) decodes(held string) bool {
+// decodes reports whether a value of a key of the cache can be decoded.
+func (t *Typed[V]) decodes(full, held string) bool {
+	if _, ok := t.sharedOf(full, held); ok {
+		return true
+	}
 	_, err := t.read(held)
 	return err == nil
 }
@@ -205,7 +257,11 @@ func (t *Typed[V]) decodes(held string) bool {
 // If a Fill brings a value that the Codec can't decode, the error wraps [ErrDecode]. That counts as a
 // failure of the Fill, and isn't cached.
 func (t *Typed[V]) Get(ctx context.Context, key string) (V, error) {
-	if v, ok := t.fresh(key); ok {
+	e, shared := t.fresh(key)
+	if shared != nil {
+		return *shared, nil
+	}
+	if v, ok := t.fromFresh(e); ok {
 		return v, nil
 	}
 	r := t.get(ctx, key)
@@ -224,19 +280,36 @@ type TypedResult[V any] struct {
 
 // GetResult is [Typed.Get] for a caller that wants to know whether the value is stale, and why.
 func (t *Typed[V]) GetResult(ctx context.Context, key string) TypedResult[V] {
-	if v, ok := t.fresh(key); ok {
+	e, shared := t.fresh(key)
+	if shared != nil {
+		return TypedResult[V]{Value: *shared}
+	}
+	if v, ok := t.fromFresh(e); ok {
 		return TypedResult[V]{Value: v}
 	}
 	return t.get(ctx, key)
 }
 
-// fresh is fresh of the Loader's view, and counts the hit.
-func (t *Typed[V]) fresh(key string) (v V, ok bool) {
-	s, ok := t.loader.view.fresh(key)
-	if !ok {
+// fresh is fresh of the Loader's view. If what its value is decoded to is shared as it is, fresh returns a
+// pointer to that too, and counts the hit. To copy a struct from call to call costs a fifth of a hit.
+func (t *Typed[V]) fresh(key string) (e *store.Entry, shared *V) {
+	e = t.loader.view.fresh(key)
+	if e == nil || !t.shares || t.clone != nil {
+		return e, nil
+	}
+	if x, ok := e.Shared(&t.owner); ok {
+		t.loader.cache.store.Count(true)
+		shared = x.(*V)
+	}
+	return e, shared
+}
+
+// fromFresh returns the value of what fresh has returned, nil included, and counts the hit.
+func (t *Typed[V]) fromFresh(e *store.Entry) (v V, ok bool) {
+	if e == nil {
 		return v, false
 	}
-	v, err := t.read(s)
+	v, err := t.value(e)
 	if err != nil {
 		return v, false
 	}
@@ -250,7 +323,7 @@ func (t *Typed[V]) get(ctx context.Context, key string) TypedResult[V] {
 	if r.Err != nil && !r.Stale {
 		return TypedResult[V]{Err: r.Err}
 	}
-	v, err := t.decode(key, r.Value)
+	v, err := t.decode(key, r)
 	if err != nil {
 		return TypedResult[V]{Err: err}
 	}
@@ -260,7 +333,7 @@ func (t *Typed[V]) get(ctx context.Context, key string) TypedResult[V] {
 // GetMany is [Loader.GetMany]. Values that can't be decoded are filled again, together with those that
 // are missing.
 func (t *Typed[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
-	return getMany(ctx, t.loader, keys, t.decode)
+	return getMany(ctx, t.loader, keys, t.value, t.decode)
 }
 
 // Set is [Loader.Set]: a ttl of 0 is LoaderConfig.TTL, and a negative one deletes. The errors are the
@@ -292,7 +365,7 @@ func (t *Typed[V]) All() iter.Seq2[string, V] {
 			if !ok {
 				continue
 			}
-			v, err := t.read(s)
+			v, err := t.listed(full, s)
 			if err != nil {
 				v, err = t.beside(full)
 			}
@@ -312,7 +385,7 @@ func (t *Typed[V]) beside(full string) (v V, err error) {
 	if !ok || rec.Kind != delta.KindValue || rec.Expired(b.wall()) {
 		return v, ErrNotFound
 	}
-	return t.read(rec.Val)
+	return t.listed(full, rec.Val)
 }
 
 // Keys iterates over the keys that have the Prefix, without the Prefix, whether or not their values can
@@ -383,8 +456,8 @@ type versionError struct{ is, want string }
 
 func (e *versionError) Error() string { return fmt.Sprintf("its Version is %q, not %q", e.is, e.want) }
 
-// guard calls a Codec, and makes an error of a panic.
-func guard[T any](call func() (T, error)) (v T, err error) {
+// guard calls a Codec, or another function of the user's, and makes an error of a panic.
+func guard[T any](what string, call func() (T, error)) (v T, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -393,9 +466,9 @@ func guard[T any](call func() (T, error)) (v T, err error) {
 		switch p := recover().(type) {
 		case nil: // runtime.Goexit
 		case error:
-			err = fmt.Errorf("the Codec panicked: %w", p)
+			err = fmt.Errorf("%s panicked: %w", what, p)
 		default:
-			err = fmt.Errorf("the Codec panicked: %v", p)
+			err = fmt.Errorf("%s panicked: %v", what, p)
 		}
 	}()
 	v, err = call()

@@ -57,6 +57,8 @@ type Load struct {
 	result Result
 
 	late atomic.Bool // somebody waited for it until a deadline
+
+	shared atomic.Pointer[shared] // nil: nothing yet
 }
 
 // A Result is what those get who wait for a load.

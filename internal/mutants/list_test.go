@@ -560,6 +560,64 @@ var mutants = []mutant{
 	{name: "ready: the lowest PeerID serves, however little it has", test: "TestTheFullestServes", edits: []edit{{
 		old: "cmp.Or(cmp.Compare(p.held, held), cmp.Compare(id, other)) > 0",
 		new: "cmp.Compare(id, other) > 0 && p != nil"}}},
+
+	// What a Typed has decoded, and shares.
+	{name: "shared: whoever decoded it", test: "TestSharingOwners", edits: []edit{{
+		old: "if s == nil || s.Owner != owner {",
+		new: "if s == nil {"}}},
+	{name: "shared: the last who decodes it keeps it", test: "TestTypedSharedByOne", edits: []edit{
+		{old: "bool { return sharingOf(e) == nil && s.fits(size) }",
+			new: "bool { return s.fits(size) }"},
+		{old: "case held != e || sharingOf(e) != nil:",
+			new: "case held != e:"}}},
+	{name: "shared: whatever is held of the key", test: "TestSharingOwners", edits: []edit{{
+		old: "case held == nil || held.Val != e.Val:",
+		new: "case held == nil:"}}},
+	{name: "shared: it counts nothing", test: "TestTypedSharedMaxBytes", edits: []edit{{
+		old: "\t\tcost += s.Size\n",
+		new: ""}}},
+	{name: "shared: another value goes on counting it", test: "TestSharingGoesWithItsValue", edits: []edit{{
+		old: "if grown := e.cost() - old.cost(); grown != 0 {",
+		new: "if grown := int64(len(e.Val) - len(old.Val)); grown != 0 || e.traits < old.traits {"}}},
+	{name: "shared: there is always room", test: "TestSharingNeverEvicts", edits: []edit{{
+		old: "size <= s.limits.maxBytes-s.tally.bytes.Load()",
+		new: "size <= s.limits.maxBytes"}}},
+	{name: "shared: in the room that a write has made", test: "TestSharingNeverEvicts", edits: []edit{{
+		old: "\ts.room.claim()\n\tdefer s.room.release()\n",
+		new: ""}}},
+	{name: "shared: in the room that a fill has made", test: "TestSharingNeverEvicts", edits: []edit{{
+		old: "\tk.room.claim()\n\tdefer k.room.release()\n",
+		new: ""}}},
+	{name: "shared: a provisional value is one no more", test: "TestSharingProvisional", edits: []edit{{
+		old: "s.kept, s.beside, s.is = of.kept, of.beside, true",
+		new: "s.kept, s.beside, s.is = of.kept, of.beside, false"}}},
+	{name: "shared: a stale value is one no more", test: "TestTypedSharedWhateverIsServed", edits: []edit{{
+		old: "\ts.softTimes = e.soft()\n",
+		new: ""}}},
+	{name: "shared: what nobody vouched for counts", test: "TestSharingGoesWithItsValue", edits: []edit{{
+		old: "s.kind, s.mark = e.kind, e.mark",
+		new: "s.kind = e.kind"}}},
+	{name: "shared: a Get is counted, and its hit isn't", test: "TestTypedSharedIsNobodysBusiness", edits: []edit{{
+		old: "\t\tt.loader.cache.store.Count(true)\n\t\tshared = x.(*V)\n",
+		new: "\t\tshared = x.(*V)\n"}}},
+	{name: "shared: the waiters of a fill decode for themselves", test: "TestTypedSharedByWaiters", edits: []edit{{
+		old: "\tld.shared.CompareAndSwap(nil, &shared{owner, made})\n",
+		new: "\tld.shared.Store(&shared{owner, made})\n"}}},
+	{name: "shared: a Clone isn't asked", test: "TestTypedSharedClone", edits: []edit{{
+		old: "if e == nil || !t.shares || t.clone != nil {",
+		new: "if e == nil || !t.shares {"}}},
+	{name: "shared: a negative Size is one", test: "TestTypedSharedMaxBytes", edits: []edit{{
+		old: "if err != nil || size < 0 {",
+		new: "if size = max(size, 0); err != nil {"}}},
+	{name: "shared: All decodes", test: "TestTypedShared$", edits: []edit{{
+		old: "\tif x, ok := t.sharedOf(full, held); ok {\n\t\treturn t.lend(x)\n\t}\n\treturn t.read(held)",
+		new: "\treturn t.read(held)"}}},
+	{name: "shared: All shares", test: "TestTypedShared$", edits: []edit{{
+		old: "\t\treturn t.lend(x)\n\t}\n\treturn t.read(held)",
+		new: "\t\treturn t.lend(x)\n\t}\n\treturn t.valueOf(full, reply{Result: Result{Value: held}})"}}},
+	{name: "shared: what is due or stale is decoded to see that it can be", test: "TestTypedSharedWhateverIsServed", edits: []edit{{
+		old: "\tif _, ok := t.sharedOf(full, held); ok {\n\t\treturn true\n\t}\n",
+		new: ""}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -7,6 +7,7 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/lease"
+	"github.com/iwanbk/bcache/internal/store"
 )
 
 // Loads in the simulation: what a Loader does, driven in virtual time. Even seeds have them, so
@@ -57,13 +58,26 @@ func (s *sim) load() {
 	}
 }
 
-// fresh is what a Loader looks at first. It must be no more than what get would serve.
+// simOwner shares what it decodes, as a Typed does: each value is decoded to itself.
+var simOwner store.Owner
+
+// fresh is what a Loader looks at first. It must be no more than what get would serve, and what is shared
+// with it must be its own.
 func (s *sim) fresh(n *simNode, key string) {
 	now := s.now(n)
 	held, ok := n.r.Store.Peek(key)
-	val, hit := n.r.Store.Fresh(key, func() int64 { return now.Wall })
-	if !hit {
+	e := n.r.Store.Fresh(key, func() int64 { return now.Wall })
+	if e == nil {
 		return
+	}
+	val := e.Val
+	if x, ok := e.Shared(&simOwner); ok && x != any(val) {
+		s.fail("n%d: with %q of %s %q is shared", n.id, val, key, x)
+	} else if sharer := &n.r.Store.Sharer; !ok && sharer.Wants(e, int64(len(val))) {
+		with := &store.Sharing{Owner: &simOwner, Decoded: val, Size: int64(len(val))}
+		if x, ok := sharer.Keep(e, with); !ok || x != any(val) {
+			s.fail("n%d: with %q of %s %q can't be shared: %v", n.id, val, key, x, ok)
+		}
 	}
 	live := ok && held.Kind == delta.KindValue && !held.Expired(now.Wall)
 	if p, has := n.r.Store.Fills.Peek(key); has && !live {

@@ -57,7 +57,7 @@ func (r *clockRig) put() {
 func TestStoreReadsDeadlines(t *testing.T) {
 	find := map[string]func(r *clockRig, key string) bool{
 		"Get":   func(r *clockRig, key string) bool { _, ok := r.Get(key, r.wall); return ok },
-		"Fresh": func(r *clockRig, key string) bool { _, ok := r.Fresh(key, r.wall); return ok },
+		"Fresh": func(r *clockRig, key string) bool { return r.Fresh(key, r.wall) != nil },
 	}
 	for name, found := range find {
 		for key, fresh := range map[string]time.Duration{
@@ -109,7 +109,7 @@ func TestStoreMissReadsNoClock(t *testing.T) {
 	}
 	for _, key := range []string{"none", "deleted", "immortal"} {
 		_, hit := r.Get(key, wall)
-		_, fresh := r.Fresh(key, wall)
+		fresh := r.Fresh(key, wall) != nil
 		if want := key == "immortal"; hit != want || fresh != want {
 			t.Errorf("%s is found: %v, %v", key, hit, fresh)
 		}

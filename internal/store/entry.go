@@ -22,22 +22,27 @@ type Entry struct {
 	delta.Version
 	deadline int64         // as in record
 	used     atomic.Uint32 // its place in the order, and how it was used: see fifo and lru
-	traits   uint16        // the key's bucket, and the bits below
+	traits   uint16        // the key's bucket, and one of the traits below
 	kind     delta.Kind
 	mark     uint8 // as in record; guarded by the shard's lock
 }
 
+// What an entry is a part of, in its traits; 0 is none.
 const (
-	softTrait        = delta.NumBuckets << iota // it is part of a softEntry
-	provisionalTrait                            // see provisionalEntry
+	softTrait        = (iota + 1) * delta.NumBuckets // a softEntry
+	sharingTrait                                     // a Sharing
+	provisionalTrait                                 // a provisionalEntry
 )
 
 // bucket is that of the key. It is kept, as a full sync looks at many entries for each that it sends.
 func (e *Entry) bucket() int { return int(e.traits % delta.NumBuckets) }
 
-func (e *Entry) isSoft() bool { return e.traits&softTrait != 0 }
+// isSoft reports whether it is a part of something that has softTimes.
+func (e *Entry) isSoft() bool { return e.traits >= softTrait }
 
-func (e *Entry) isProvisional() bool { return e.traits&provisionalTrait != 0 }
+func (e *Entry) isProvisional() bool {
+	return e.traits >= sharingTrait && (e.traits >= provisionalTrait || e.ofProvisional().is)
+}
 
 // queue is the one that it is in by S3-FIFO.
 func (e *Entry) queue() int { return int(e.used.Load() & queueBits >> queueShift) }
@@ -62,9 +67,24 @@ type softEntry struct {
 // refreshing although it isn't.
 type softTimes struct{ staleUntil, refreshFrom int64 } // as in record
 
-func (e *Entry) cost() int64 { return EntryCost(e.Key, e.Val) }
+func (e *Entry) cost() int64 {
+	cost := EntryCost(e.Key, e.Val)
+	if s := sharingOf(e); s != nil {
+		cost += s.Size
+	}
+	return cost
+}
 
 func EntryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
+
+// Shared returns what an owner has decoded of the entry's value, if that is kept.
+func (e *Entry) Shared(owner *Owner) (decoded any, ok bool) {
+	s := sharingOf(e)
+	if s == nil || s.Owner != owner {
+		return nil, false
+	}
+	return s.Decoded, true
+}
 
 // newEntry makes an entry of a record whose key is in a bucket.
 func newEntry(rec *delta.Record, bucket int) *Entry {

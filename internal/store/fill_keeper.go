@@ -62,6 +62,8 @@ func (k *FillKeeper) Keep(
 	hash := k.hash.Of(rec.Key)
 	sh := k.table.need(hash)
 	at := Place{hash: twin(hash), Bucket: delta.BucketOf(rec.Key)}
+	k.room.claim()
+	defer k.room.release()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for nth := 0; ; nth++ {

@@ -219,10 +219,10 @@ func TestStoreCover(t *testing.T) {
 			"fresh": func(t *rapid.T) {
 				key := keys.Draw(t, "key")
 				rec, held := s.Peek(key)
-				v, ok := s.Fresh(key, func() int64 { return now.Wall })
+				e := s.Fresh(key, func() int64 { return now.Wall })
 				due := rec.RefreshFrom != 0 && now.Wall >= rec.RefreshFrom
-				if want := held && rec.Kind == delta.KindValue && !rec.Expired(now.Wall) && !due; ok != want || ok && v != rec.Val {
-					t.Fatalf("%s: got %q %v, held: %+v", key, v, ok, rec)
+				if want := held && rec.Kind == delta.KindValue && !rec.Expired(now.Wall) && !due; (e != nil) != want || want && e.Val != rec.Val {
+					t.Fatalf("%s: got %+v, held: %+v", key, e, rec)
 				}
 			},
 			"entry": func(t *rapid.T) {
@@ -364,7 +364,7 @@ func TestStoreSecondChance(t *testing.T) {
 	const maxKeys, kept = 1000, 20
 	for name, get := range map[string]func(*Store, string) bool{
 		"get":   func(s *Store, key string) bool { _, ok := s.Get(key, storeNoWall); return ok },
-		"fresh": func(s *Store, key string) bool { _, ok := s.Fresh(key, storeNoWall); return ok },
+		"fresh": func(s *Store, key string) bool { return s.Fresh(key, storeNoWall) != nil },
 		"entry": func(s *Store, key string) bool { _, ok := s.Entry(key, 0); return ok },
 	} {
 		for _, lru := range []bool{false, true} {

@@ -25,19 +25,20 @@ type provisionalEntry struct {
 	softEntry
 	kept   time.Duration // when, by the monotonic clock
 	beside bool          // it stands beside a live record; nobody is told of it
+	is     bool          // it is one: a Sharing that is none has this part too
 }
 
 // newProvisional makes one of a record, which has the epoch for a version.
 func newProvisional(rec *delta.Record, bucket int, kept time.Duration, beside bool) *Entry {
-	p := &provisionalEntry{kept: kept, beside: beside}
+	p := &provisionalEntry{kept: kept, beside: beside, is: true}
 	p.fill(rec, bucket)
 	p.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
-	p.traits |= softTrait | provisionalTrait
+	p.traits |= provisionalTrait
 	return &p.Entry
 }
 
 func (e *Entry) ofProvisional() *provisionalEntry {
-	return (*provisionalEntry)(unsafe.Pointer(e)) // see newProvisional
+	return (*provisionalEntry)(unsafe.Pointer(e)) // see newProvisional and Sharing
 }
 
 // epoch is that in which a provisional value was kept: it has no version, but for the origin that filled

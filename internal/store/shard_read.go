@@ -53,20 +53,20 @@ func (sh *shard) readLocked(hash uint64, e *Entry, wall func() int64) bool {
 }
 
 // fresh is store.fresh under the lock.
-func (sh *shard) fresh(hash uint64, key string, wall func() int64) (string, bool) {
+func (sh *shard) fresh(hash uint64, key string, wall func() int64) *Entry {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := sh.entries.find(hash, key)
 	if e == nil || sh.lastClear.covers(e.Stamp) {
 		if e, hash = sh.twinOf(hash, key), twin(hash); e == nil {
-			return "", false
+			return nil
 		}
 	}
 	if e.kind != delta.KindValue || !sh.before(e.due(), wall) {
-		return "", false
+		return nil
 	}
 	sh.entries.order.use(tagOf(hash), e)
-	return e.Val, true
+	return e
 }
 
 // entry is store.entry under the lock.

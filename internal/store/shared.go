@@ -13,6 +13,7 @@ type shared struct {
 	hash   keyhash.Hash
 	limits limits
 	policy policy
+	room   room
 	Watch  watch
 	closed atomic.Bool
 
@@ -34,10 +35,13 @@ type shared struct {
 func (c *shared) before(t int64, wall func() int64) bool { return t == 0 || c.Clock.Before(t, wall) }
 
 // tagOf returns the tag under which an entry lies.
-func (c *shared) tagOf(e *Entry) tag {
+func (c *shared) tagOf(e *Entry) tag { return tagOf(c.hashOf(e)) }
+
+// hashOf returns the hash under which an entry lies.
+func (c *shared) hashOf(e *Entry) uint64 {
 	hash := c.hash.Of(e.Key)
 	if e.isProvisional() {
 		hash = twin(hash)
 	}
-	return tagOf(hash)
+	return hash
 }

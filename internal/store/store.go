@@ -34,7 +34,7 @@ type Config struct {
 // stands for goes, so that this is true at every moment.
 //
 // Apply, Fills.Keep, Fills.Begin and Close are serialised by the caller; everything else, Replace
-// included, may run at any time. At most one shard is locked at a time.
+// and Sharer.Keep included, may run at any time. At most one shard is locked at a time.
 type Store struct {
 	shared
 	table   table
@@ -42,6 +42,7 @@ type Store struct {
 	Sweeper Sweeper
 	Sync    Syncer
 	Fills   FillKeeper
+	Sharer  Sharer
 }
 
 // New returns an empty store. It takes 136 KiB, and 8 bytes for every
@@ -63,6 +64,7 @@ func New(c Config) *Store {
 		Clock:  coarse.New(),
 		limits: limits{maxKeys: c.MaxKeys, maxBytes: c.MaxBytes, maxTombstones: c.MaxTombstones},
 	}}
+	s.room.limited = s.CountsBytes()
 	s.table = newTable(c.Shards, &s.shared)
 	s.Sweeper = Sweeper{shared: &s.shared, table: &s.table, deletionDelay: c.DeletionDelay}
 	s.evictor = evictor{
@@ -79,6 +81,7 @@ func New(c Config) *Store {
 		stepShards: cmp.Or(c.StepShards, defaultStepShards),
 	}
 	s.Fills = FillKeeper{shared: &s.shared, table: &s.table, evictor: &s.evictor}
+	s.Sharer = Sharer{shared: &s.shared, table: &s.table}
 	return s
 }
 
@@ -138,6 +141,8 @@ func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Pla
 		return s.ApplyClear(rec.Version)
 	}
 	hash := at.hash
+	s.room.claim()
+	defer s.room.release()
 	sh := s.table.need(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

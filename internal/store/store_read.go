@@ -33,27 +33,27 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	return sh.get(hash, key, wall)
 }
 
-// Fresh returns the live value of a key unless it is worth refreshing, and costs what Get costs.
-// It isn't counted: a value may be of no use to a Typed, and where there is none entry may have
-// something to serve. See Count.
-func (s *Store) Fresh(key string, wall func() int64) (string, bool) {
+// Fresh returns the entry of a key's live value unless that is worth refreshing, otherwise nil, and
+// costs what Get costs. It isn't counted: a value may be of no use to a Typed, and where there is none
+// entry may have something to serve. See Count.
+func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	hash := s.hash.Of(key)
 	sh := s.table.of(hash)
 	if sh == nil {
-		return "", false
+		return nil
 	}
 	e := sh.entries.find(hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
-		return "", false // entry looks closer
+		return nil // entry looks closer
 	case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):
-		return e.Val, true
+		return e
 	}
 	if e == nil {
 		p := sh.twinOf(hash, key)
 		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) && s.policy.noteUse(p) {
-			return p.Val, true
+			return p
 		}
 	}
 	return sh.fresh(hash, key, wall)

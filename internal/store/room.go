@@ -1,0 +1,28 @@
+package store
+
+import (
+	"sync"
+)
+
+// A room is the room for bytes. A writer has it from before its first look whether its record fits until
+// the record is counted: what it evicts others for, nobody else may take. Writers are serialised anyway,
+// and lock shards meanwhile. So who has locked a shard only tries to get the room. Where bytes aren't
+// limited it costs nothing.
+type room struct {
+	limited bool
+	writing sync.Mutex
+}
+
+func (r *room) claim() {
+	if r.limited {
+		r.writing.Lock()
+	}
+}
+
+func (r *room) tryClaim() bool { return !r.limited || r.writing.TryLock() }
+
+func (r *room) release() {
+	if r.limited {
+		r.writing.Unlock()
+	}
+}
