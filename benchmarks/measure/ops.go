@@ -81,7 +81,9 @@ func mixed(c caches.Cache, w *workload.Workload) chunk {
 	}
 }
 
-func loaderHits(ctx context.Context, get func(context.Context, string) (string, error), w *workload.Workload) chunk {
+func loaderHits[V any](
+	ctx context.Context, get func(context.Context, string) (V, error), w *workload.Workload,
+) chunk {
 	return func(at int) (missed int) {
 		for _, key := range w.Slice(at, chunkSize) {
 			if _, err := get(ctx, key); err != nil {

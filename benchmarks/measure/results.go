@@ -22,6 +22,7 @@ const (
 const (
 	Get           = "Get"
 	GetWithFiller = "GetWithFiller"
+	TypedShared   = "bcache, a Typed with Shared"
 
 	Paced     = "bcache, two peers, paced"
 	Saturated = "bcache, two peers, saturated"

@@ -113,9 +113,11 @@ func (r *run) goroutines(ctx context.Context, all []entrant, n int) error {
 	})
 }
 
+var errAbsent = errors.New("the cache lacks a key that was written")
+
 // fillers compares the ways to Get a key that is there, with something to fall back on if it
 // weren't.
-func (r *run) fillers(ctx context.Context, all []entrant) error {
+func (r *run) fillers(ctx context.Context, all []entrant) (err error) {
 	c, ok := all[0].cache.(caches.Filling)
 	if !ok {
 		return fmt.Errorf("%s has no fillers", all[0].Name)
@@ -125,12 +127,13 @@ func (r *run) fillers(ctx context.Context, all []entrant) error {
 		if val, ok := database[key]; ok {
 			return val, nil
 		}
-		return "", errors.New("the cache lacks a key that was written")
+		return "", errAbsent
 	}
-	subjects := []struct {
+	type subject struct {
 		name string
 		do   chunk
-	}{
+	}
+	subjects := []subject{
 		{Get, getHits(c, r.load)},
 		{GetWithFiller, fillerHits(c, r.load, absent)},
 	}
@@ -143,11 +146,14 @@ func (r *run) fillers(ctx context.Context, all []entrant) error {
 		if err != nil {
 			return err
 		}
-		subjects = append(subjects, struct {
-			name string
-			do   chunk
-		}{LoaderOf(e.Name), loaderHits(ctx, get, r.load)})
+		subjects = append(subjects, subject{LoaderOf(e.Name), loaderHits(ctx, get, r.load)})
 	}
+	typed, err := newSharing(ctx, r.load)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, typed.node.Close()) }()
+	subjects = append(subjects, subject{TypedShared, loaderHits(ctx, typed.Get, r.load)})
 	r.Filler = &Speed{}
 	return r.rounds(ctx, 2*r.plan.Rounds, len(subjects), func(i, _ int) error {
 		r.Filler.add(subjects[i].name, drive(1, r.plan.Slot, subjects[i].do))

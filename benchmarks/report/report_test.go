@@ -120,6 +120,7 @@ func good() *measure.Results {
 	}
 	r.Filler.Ns.Add(measure.Get, 10)
 	r.Filler.Ns.Add(measure.GetWithFiller, 10)
+	r.Filler.Ns.Add(measure.TypedShared, 10)
 	for _, cache := range []string{caches.Bcache, "sturdyc", caches.Otter} {
 		r.Filler.Ns.Add(measure.LoaderOf(cache), 10)
 	}

@@ -83,7 +83,8 @@ func (d *doc) goroutines() {
 func (d *doc) filler() {
 	d.p("## Hits of caches that know how to fill themselves")
 	d.p("One goroutine, every key is there. A loader is told once, or with each Get, how to look up what isn't: bcache's `Loader.Get`, " +
-		"otter's `Get`, sturdyc's `GetOrFetch`, which wants a new function for each key.")
+		"otter's `Get`, sturdyc's `GetOrFetch`, which wants a new function for each key. A Typed is a " +
+		"Loader of decoded values, here of JSON; with Shared it keeps them decoded.")
 	s := d.r.Filler
 	var rows [][]string
 	for _, name := range s.Ns.Subjects {

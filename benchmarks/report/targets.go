@@ -89,7 +89,7 @@ func getTargets() []target {
 		speedTarget(measure.GetHot, .4), noTTLTarget(measure.GetHot, .4),
 		speedTarget(measure.GetMiss, .8),
 		{
-			measure: "Get hit, Get miss, GetWithFiller hit, Loader.Get hit: the most allocations",
+			measure: "hits of Get, GetWithFiller, Loader.Get and Typed.Get, Get miss: the most allocations",
 			limit:   0, unit: "per call", value: getAllocs,
 		},
 		ratioTarget("GetWithFiller hit / Get hit", 1.1, func(r *measure.Results) float64 {
@@ -98,6 +98,9 @@ func getTargets() []target {
 		loaderTarget(measure.Get, 1.15),
 		loaderTarget(measure.LoaderOf("sturdyc"), 1),
 		loaderTarget(measure.LoaderOf(caches.Otter), 1),
+		ratioTarget("Typed.Get hit, with Shared / Loader.Get hit", 1.3, func(r *measure.Results) float64 {
+			return r.Filler.Ns.Ratio(measure.TypedShared, measure.LoaderOf(caches.Bcache))
+		}),
 	}
 }
 
@@ -174,6 +177,7 @@ func getAllocs(r *measure.Results) float64 {
 		r.Speeds[measure.GetMiss].Allocs.Median(caches.Bcache),
 		r.Filler.Allocs.Median(measure.GetWithFiller),
 		r.Filler.Allocs.Median(measure.LoaderOf(caches.Bcache)),
+		r.Filler.Allocs.Median(measure.TypedShared),
 	})
 }
 
