@@ -614,7 +614,7 @@ var mutants = []mutant{
 		new: "\treturn t.read(held)"}}},
 	{name: "shared: All shares", test: "TestTypedShared$", edits: []edit{{
 		old: "\t\treturn t.lend(x)\n\t}\n\treturn t.read(held)",
-		new: "\t\treturn t.lend(x)\n\t}\n\treturn t.valueOf(full, reply{Result: Result{Value: held}})"}}},
+		new: "\t\treturn t.lend(x)\n\t}\n\treturn t.valueOf(t.loader.unprefixed(full), reply{Result: Result{Value: held}})"}}},
 	{name: "shared: what is due or stale is decoded to see that it can be", test: "TestTypedSharedWhateverIsServed", edits: []edit{{
 		old: "\tif _, ok := t.sharedOf(full, held); ok {\n\t\treturn true\n\t}\n",
 		new: ""}}},
