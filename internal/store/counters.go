@@ -21,7 +21,7 @@ type Stats struct {
 // counters are those of Stats that aren't counted in the shards.
 type counters struct {
 	hits                stripedCounter
-	misses              atomic.Uint64 // of shards that aren't there
+	misses              stripedCounter
 	evictions           atomic.Uint64
 	expirations         atomic.Uint64
 	tombstonesCollected atomic.Uint64
@@ -33,7 +33,7 @@ type counters struct {
 func (c *counters) load() Stats {
 	return Stats{
 		Hits:                c.hits.load(),
-		Misses:              c.misses.Load(),
+		Misses:              c.misses.load(),
 		Evictions:           c.evictions.Load(),
 		Expirations:         c.expirations.Load(),
 		tombstonesCollected: c.tombstonesCollected.Load(),

@@ -12,11 +12,16 @@ import (
 // It is a hash table with linear probing. What is removed leaves no mark: what lies behind it
 // moves up (Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithm R). A reader without
 // the lock may look where an entry no longer is and not yet where it is now. So what it finds is
-// there, but what it doesn't find may be there too: only a look under the lock tells.
+// there, but what it doesn't find may be there too, if something moved meanwhile: see still.
 type index struct {
 	slots atomic.Pointer[[]slot] // nil, or at most three quarters of them are taken
+	moves atomic.Uint32          // times that something was removed, twice; odd: it is being done
 	n     int                    // entries
 }
+
+// still reports whether nothing has moved since moves was read: then what a search in between didn't find
+// wasn't there.
+func (x *index) still(moves uint32) bool { return moves&1 == 0 && x.moves.Load() == moves }
 
 // A slot has what a search and a sweep need to know of an entry, so that they needn't fetch a thousand
 // scattered entries to find the few that they look for. It takes 16 bytes of the memory of each entry.
@@ -48,7 +53,7 @@ func after(i int, slots []slot) int {
 	return 0
 }
 
-// find returns the entry of a key, or nil. What lies under the twin of its tag has the same key.
+// find returns the entry of a key, or nil.
 func (x *index) find(t tag, key string) *Entry {
 	p := x.slots.Load()
 	if p == nil {
@@ -114,6 +119,8 @@ func placeOf(t tag, e *Entry, slots []slot) int {
 
 // remove removes an entry that is there.
 func (x *index) remove(t tag, e *Entry) {
+	x.moves.Add(1)
+	defer x.moves.Add(1)
 	slots := *x.slots.Load()
 	gap := placeOf(t, e, slots)
 	for i := after(gap, slots); slots[i].e.Load() != nil; i = after(i, slots) {

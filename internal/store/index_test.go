@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/iwanbk/bcache/internal/delta"
@@ -117,6 +118,50 @@ func TestIndexConcurrently(t *testing.T) {
 	}
 }
 
+// If a reader without the lock misses what is there, because it moves, it knows that it may have.
+func TestIndexKnowsWhatItMisses(t *testing.T) {
+	const before, rounds = 50, 3000
+	var x index
+	var there atomic.Int64 // odd: the key is there, and what lies before it is being removed
+	var stop atomic.Bool
+	var missed, wrong atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() {
+			was, moves := there.Load(), x.moves.Load()
+			if x.find(1, "key") != nil {
+				continue
+			}
+			still := x.still(moves)
+			if was%2 == 1 && there.Load() == was {
+				if missed.Add(1); still {
+					wrong.Add(1)
+				}
+			}
+		}
+	})
+	e, others := &Entry{Key: "key"}, [before]*Entry{}
+	for range rounds {
+		for i := range others { // all have one home
+			others[i] = &Entry{Key: fmt.Sprint(i)}
+			x.put(tag(2+i), nil, others[i], 0)
+		}
+		x.put(1, nil, e, 0)
+		there.Add(1)
+		for i := range others {
+			x.remove(tag(2+i), others[i])
+		}
+		there.Add(1)
+		x.remove(1, e)
+	}
+	stop.Store(true)
+	wg.Wait()
+	t.Logf("%d were missed", missed.Load())
+	if wrong.Load() != 0 {
+		t.Errorf("of %d entries that were missed %d were taken for absent", missed.Load(), wrong.Load())
+	}
+}
+
 // sameHash returns a string of 16 bytes, other than key, which has 16, of the same xxHash64: its
 // first half is taken anywhere, and the second one such that the state after it is the same (the
 // rounds can be inverted).
@@ -195,4 +240,24 @@ func TestStripedCounter(t *testing.T) {
 	if n := c.load(); n != 8000 {
 		t.Errorf("counted %d, want 8000", n)
 	}
+}
+
+// A miss takes no lock, unless something is being removed.
+func TestMissTakesNoLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newStoreRig(Config{MaxKeys: 1000})
+		r.set("there", "v")
+		sh := r.table.at(0)
+		locked := make(chan struct{})
+		defer close(locked)
+		r.Watch.Set(func(Change) { <-locked }) // under the shard's lock
+		go r.set("other", "v")
+		synctest.Wait()
+		if _, ok := r.Get("none", storeNoWall); ok || r.counters.misses.load() != 1 {
+			t.Errorf("%d misses are counted, want 1", r.counters.misses.load())
+		}
+		if x := &sh.entries.index; !x.still(x.moves.Load()) || x.still(x.moves.Load()+2) || x.still(x.moves.Load()|1) {
+			t.Error("whether something moved isn't known")
+		}
+	})
 }

@@ -60,6 +60,11 @@ func (r *ring) remove(number uint32) {
 	for r.head != r.tail && *r.cell(r.head) == 0 {
 		r.head = next(r.head)
 	}
+	r.shrink()
+}
+
+// shrink gives memory back of which hardly any is in use.
+func (r *ring) shrink() {
 	n := len(r.cells)
 	for n > minCells && r.span()*4 <= n {
 		n /= 2
@@ -107,4 +112,5 @@ func (r *ring) close(moved func(t tag, from, to uint32)) {
 		to = next(to)
 	}
 	r.tail = to
+	r.shrink()
 }

@@ -21,7 +21,7 @@ type shard struct {
 	cleared uint64 // no entry or tombstone has a stamp up to this one
 	epoch   uint64 // no provisional value is of one before this
 
-	misses, replaced uint64
+	replaced uint64
 }
 
 func newShard(of *shared, number uint64) *shard {

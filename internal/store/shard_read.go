@@ -32,7 +32,7 @@ func (sh *shard) get(hash uint64, key string, wall func() int64) (string, bool) 
 			return p.Val, true
 		}
 	}
-	sh.misses++
+	sh.counters.misses.add1()
 	return "", false
 }
 

@@ -281,7 +281,6 @@ func (s *Store) Stats() Stats {
 	st.Probation = s.policy.probation()
 	for sh := range s.table.all {
 		sh.mu.Lock()
-		st.Misses += sh.misses
 		st.Replaced += sh.replaced
 		sh.mu.Unlock()
 	}

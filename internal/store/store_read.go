@@ -5,7 +5,7 @@ import (
 )
 
 // How the store is read. A Get of the cache calls get. A Loader calls fresh, which is as fast, and then
-// entry, which finds all else that may be served. Most hits take no lock and write to no memory that
+// entry, which finds all else that may be served. Most Gets take no lock and write to no memory that
 // processors share. Where that isn't possible, the shard looks again under its lock (shard_read.go).
 
 // Get returns the live value of a key, and that is a use of it. wall is the clock, in Unix milliseconds.
@@ -14,9 +14,10 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	hash := s.hash.Of(key)
 	sh := s.table.of(hash)
 	if sh == nil {
-		s.counters.misses.Add(1)
+		s.counters.misses.add1()
 		return "", false
 	}
+	moves := sh.entries.index.moves.Load()
 	e := sh.entries.find(hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
 	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
@@ -28,6 +29,10 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy.noteUse(p) {
 			s.counters.hits.add1()
 			return p.Val, true
+		}
+		if e == nil && p == nil && sh.entries.index.still(moves) {
+			s.counters.misses.add1()
+			return "", false
 		}
 	}
 	return sh.get(hash, key, wall)
@@ -96,7 +101,7 @@ func (s *Store) Count(hit bool) {
 	if hit {
 		s.counters.hits.add1()
 	} else {
-		s.counters.misses.Add(1)
+		s.counters.misses.add1()
 	}
 }
 
