@@ -130,7 +130,7 @@ const (
 
 	// LRU gives up the key that was used longest ago. Up to a MaxKeys of 1,024 that is exact, and then
 	// every read takes a lock. It takes some 150 bytes more per key than S3FIFO, and on most real traces it
-	// has fewer hits; see docs/benchmarks.md.
+	// has fewer hits; see docs/traces.md.
 	LRU
 )
 
