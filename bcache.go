@@ -171,8 +171,8 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	if err := b.peer.run(); err != nil {
 		return nil, err
 	}
-	if b.settle > 0 { // nothing was written before
-		b.peer.replica.Fills.Lag(func() time.Duration { return 0 })
+	if b.settle > 0 {
+		b.peer.replica.Fills.Lag()
 	}
 	if t != nil {
 		warnIfOpen(&cfg, t.Addr(), log)

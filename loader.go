@@ -69,7 +69,7 @@ func newLoaderOf(
 	}
 	l.refreshes.loader = l
 	if l.lag > 0 {
-		cache.peer.replica.Fills.Lag(func() time.Duration { return cache.peer.instant().Mono })
+		cache.peer.replica.Fills.Lag()
 	}
 	return l, nil
 }

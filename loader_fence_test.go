@@ -219,3 +219,26 @@ func TestLoaderKept(t *testing.T) {
 		}
 	})
 }
+
+// A Loader whose reads lag caches what nobody has written for long, from its first fill on.
+func TestLoaderSettleOfALateLoader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		testkit.Must(t, b.Set("written", "v", 3600))
+		testkit.Advance(time.Hour)
+		fills := 0
+		l, err := NewLoader(b, LoaderConfig{
+			TTL: time.Hour, Settle: time.Minute,
+			Fill: func(context.Context, string) (Loaded, error) { fills++; return Loaded{Value: "v"}, nil },
+		})
+		testkit.Must(t, err)
+		for range 50 {
+			_, err := l.Get(t.Context(), "never written")
+			testkit.Must(t, err)
+			testkit.Advance(time.Second)
+		}
+		if fills != 1 {
+			t.Errorf("%d fills, want 1", fills)
+		}
+	})
+}

@@ -21,9 +21,9 @@ const marginMs = int64(Margin / time.Millisecond)
 // A Clock stores the time, so that readers compare a deadline with a number in memory. All times are in
 // Unix milliseconds. Its methods may be called concurrently.
 //
-// A timer belongs to the synctest bubble of the goroutine that sets it. Readers may be in another bubble
-// than the Clock, or in none, so they never touch its ticker: they wake the goroutine in Run, which
-// was started where the Clock was made.
+// A timer belongs to the synctest bubble of the goroutine that sets it. A Clock that was made outside of
+// bubbles may have readers in some, so they never touch its ticker: they wake the goroutine in Run, which
+// was started where the Clock was made. One that was made in a bubble is for readers in there.
 //
 // The zero Clock, and one that nobody runs, leave all to the real clock.
 type Clock struct {

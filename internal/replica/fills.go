@@ -47,11 +47,10 @@ func (x *Fills) Begin(now delta.Instant, settle time.Duration, keys ...string) [
 	return fills
 }
 
-// Lag has a local node prepare for fills whose reads lag behind what is committed. A fill of the kind that
-// begins sooner after that than its reads lag is refused. since is asked for the time once that has begun.
-func (x *Fills) Lag(since func() time.Duration) {
+// Lag has the node prepare for fills whose reads lag behind what is committed.
+func (x *Fills) Lag() {
 	if x.state.local {
-		x.state.touches.Track(since)
+		x.state.touches.Track()
 	}
 }
 

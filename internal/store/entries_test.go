@@ -47,10 +47,12 @@ func TestStoreEntries(t *testing.T) {
 // A sweep is told no later that an entry has ended than it has, and no more than a unit too early.
 func TestEnds(t *testing.T) {
 	var x ends
+	x.begin(storeWall)
+	x.begin(storeWall * 2) // too late
 	if x.of(0) != 0 {
 		t.Error("never isn't never")
 	}
-	for _, end := range []int64{storeWall, storeWall + 1, storeWall + endUnit, storeWall - 5*endUnit, 1, 1 << 61, storeWall + 3} {
+	for _, end := range []int64{storeWall + 20*365*24*3600*1000, storeWall, storeWall + 1, storeWall + endUnit, storeWall - 5*endUnit, 1, 1 << 61, storeWall + 3} {
 		unit := x.of(end)
 		if from := x.from(unit); unit == 0 || from > end {
 			t.Errorf("%d is in unit %d, in which nothing ends before %d", end, unit, from)

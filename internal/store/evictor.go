@@ -31,6 +31,7 @@ func (v *evictor) evictFor(now delta.Instant, rec *delta.Record, hash uint64, n 
 		EntryCost(rec.Key, rec.Val) <= int64(n)*EntryOverhead {
 		return false // Apply itself won't need more
 	}
+	v.room.wanted.Store(EntryCost(rec.Key, rec.Val))
 	for nth := range n {
 		if sh := v.table.of(hash); sh != nil {
 			sh.mu.Lock()

@@ -236,3 +236,25 @@ func testStoreHitRatio(t *testing.T, isLRU bool) {
 		}
 	}
 }
+
+// What is held may go on its own before a victim is chosen: then there is none, and the write goes on.
+func TestEvictFromAnEmptyStore(t *testing.T) { bothPolicies(t, testEvictFromAnEmptyStore) }
+
+func testEvictFromAnEmptyStore(t *testing.T, lru bool) {
+	for _, c := range []Config{{MaxKeys: 1}, {MaxKeys: 1024}, {MaxKeys: 5000}, {MaxKeys: 1000, MaxBytes: 100_000}, {MaxKeys: 1 << 20, MaxBytes: 1 << 20, Shards: 64}} {
+		c.LRU = lru
+		r := newStoreRig(c)
+		r.set("a", "")
+		r.del("a")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.policy.evict(r.now, r.hash.Of("a"), 0)
+		}()
+		select {
+		case <-done:
+		case <-time.After(time.Minute):
+			t.Fatalf("%+v: it looks for a victim for ever", c)
+		}
+	}
+}

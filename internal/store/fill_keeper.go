@@ -62,6 +62,7 @@ func (k *FillKeeper) Keep(
 	hash := k.hash.Of(rec.Key)
 	sh := k.table.need(hash)
 	at := Place{hash: twin(hash), Bucket: delta.BucketOf(rec.Key)}
+	k.ends.begin(now.Wall)
 	k.room.claim()
 	defer k.room.release()
 	sh.mu.Lock()

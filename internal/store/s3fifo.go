@@ -73,6 +73,7 @@ func (p *s3fifo) noteUse(e *Entry) bool {
 func (p *s3fifo) probation() int { return int(p.queued[inSmall].Load() + p.queued[inRemote].Load()) }
 
 func (p *s3fifo) reset() {
+	p.ghosts = ghosts{}
 	for i := range p.queued {
 		p.queued[i].Store(0)
 	}
@@ -134,8 +135,8 @@ func (p *s3fifo) oldest() (sh *shard, queue int) {
 func (p *s3fifo) hasShare(sh *shard) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	shards := int64(p.table.len())
-	return shards == 1 || int64(sh.entries.index.n)*shards*8 >= p.tally.entries.Load()*7
+	n, shards := int64(sh.entries.index.n), int64(p.table.len())
+	return n > 0 && (shards == 1 || n*shards*8 >= p.tally.entries.Load()*7)
 }
 
 // fullest returns, of some shards, the one that has most entries.

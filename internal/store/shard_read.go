@@ -7,6 +7,15 @@ import (
 // How a shard is read under its lock. A reader comes here if a look without the lock didn't answer its
 // question, see store_read.go. What is read is marked as used, and what is found expired is removed.
 
+// recordOf returns the entry of a key's record without the lock, where nil tells nothing. While something
+// moves in the index, a search may come upon the provisional value, which has the same key.
+func (sh *shard) recordOf(hash uint64, key string) *Entry {
+	if e := sh.entries.find(hash, key); e != nil && !e.isProvisional() {
+		return e
+	}
+	return nil
+}
+
 // twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
 func (sh *shard) twinOf(hash uint64, key string) *Entry {
 	if sh.tally.provisional.Load() == 0 {

@@ -16,7 +16,8 @@ func (s *Sharer) Wants(e *Entry, size int64) bool { return sharingOf(e) == nil &
 
 // fits reports whether there is room for some more bytes.
 func (s *Sharer) fits(size int64) bool {
-	return s.limits.maxBytes <= 0 || size <= s.limits.maxBytes-s.tally.bytes.Load()
+	free := s.limits.maxBytes - s.tally.bytes.Load() - s.room.wanted.Load()
+	return s.limits.maxBytes <= 0 || size <= free
 }
 
 // Keep keeps what was decoded of the value of e, an entry of the store, as long as that value is held.

@@ -423,3 +423,34 @@ func TestSharingConcurrently(t *testing.T) {
 		t.Errorf("%d were shared, %d kept", shared.Load(), kept.Load())
 	}
 }
+
+// What a large record has evicted others for, in steps, isn't shared meanwhile.
+func TestSharingLeavesRoomForALargeRecord(t *testing.T) {
+	const n = 1000
+	r := newStoreRig(Config{MaxKeys: 1 << 20, MaxBytes: n * 1010, Shards: 1})
+	key := func(i int) string { return fmt.Sprintf("%04d", i) }
+	for i := range n {
+		r.set(key(i), strings.Repeat("v", 800))
+	}
+	big := delta.Record{Key: "big", Val: strings.Repeat("v", 500_000)}
+	var owner Owner
+	share := func() (kept int) {
+		for i := range n {
+			if e := r.Fresh(key(i), storeNoWall); e != nil {
+				if _, ok := r.keep(e, &owner, "d", 5000); ok {
+					kept++
+				}
+			}
+		}
+		return kept
+	}
+	for r.EvictFor(r.now, &big, 64) {
+		if kept := share(); kept > 0 {
+			t.Fatalf("%d were shared in the room that was made for a record", kept)
+		}
+	}
+	if r.write(big, true); share() == 0 && r.Bytes()+10_000 < r.limits.maxBytes {
+		t.Error("nothing is shared though there is room")
+	}
+	storeCheck(t, r.Store)
+}

@@ -141,6 +141,7 @@ func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Pla
 		return s.ApplyClear(rec.Version)
 	}
 	hash := at.hash
+	s.ends.begin(now.Wall)
 	s.room.claim()
 	defer s.room.release()
 	sh := s.table.need(hash)

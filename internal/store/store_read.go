@@ -18,7 +18,7 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	moves := sh.entries.index.moves.Load()
-	e := sh.entries.find(hash, key)
+	e := sh.recordOf(hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
 	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
 		s.counters.hits.add1()
@@ -47,7 +47,7 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	if sh == nil {
 		return nil
 	}
-	e := sh.entries.find(hash, key)
+	e := sh.recordOf(hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
@@ -74,7 +74,7 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	if sh == nil {
 		return delta.Record{}, false
 	}
-	e := sh.entries.find(hash, key)
+	e := sh.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
 		if !p.endedAt(wall) && s.policy.noteUse(p) {
 			return p.served(), true

@@ -178,3 +178,18 @@ func TestSweepIsExact(t *testing.T) {
 	}
 	storeCheck(t, r.Store)
 }
+
+// A lifetime of decades doesn't make sweeps ask everything.
+func TestSweepAsksFew(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 1000})
+	r.setTTL("first", "", 20*365*24*time.Hour)
+	for i := range 900 {
+		r.setTTL(fmt.Sprint(i), "", time.Hour+time.Duration(i)*time.Second)
+	}
+	now := r.ends.of(r.now.Wall)
+	for e := range r.table.at(0).entries.index.all {
+		if r.ends.of(e.end()) <= now {
+			t.Fatalf("%q is asked in each sweep", e.Key)
+		}
+	}
+}

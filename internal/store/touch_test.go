@@ -69,26 +69,38 @@ func TestTouchLaws(t *testing.T) {
 	})
 }
 
-// On a local node nothing is known until touches are tracked, and from then on nothing of what was before.
+// A local node notes touches of buckets once somebody asks. Of what was before it knows when the last one
+// was, within a tenth of a second.
 func TestLocalTouches(t *testing.T) {
+	const ms = time.Millisecond
 	log := NewTouches(true, 0)
-	if log.Note(7, 100); log.Last(7) != unknown {
-		t.Errorf("untracked: last touched at %v", log.Last(7))
+	if log.Last(7) != unknown {
+		t.Errorf("before anybody asked, last touched at %v", log.Last(7))
 	}
-	for _, now := range []time.Duration{200, 400} { // the second time it has begun
-		log.Track(func() time.Duration {
-			if log.Last(7) != unknown {
-				t.Errorf("while it begins: last touched at %v", log.Last(7))
-			}
-			return now
-		})
+	log.Note(7, 0)
+	log.Note(7, 1000*ms)
+	log.Note(7, 1099*ms)
+	log.Track()
+	if got := log.Last(8); got < 1099*ms || got > 1200*ms {
+		t.Errorf("last touched at %v, not about 1.099s", got)
 	}
-	if log.Last(7) != 200 {
-		t.Errorf("touched before: last touched at %v", log.Last(7))
-	}
-	log.Note(7, 300)
-	log.Note(7, 250)
-	if log.Last(7) != 300 || log.Last(8) != 200 {
+	before := log.Last(8)
+	log.Note(7, 3000*ms)
+	log.Note(7, 2500*ms)
+	log.Track() // again: nothing changes
+	if log.Last(7) != 3000*ms || log.Last(8) != before {
 		t.Errorf("last touched at %v, another bucket at %v", log.Last(7), log.Last(8))
+	}
+
+	for _, at := range []time.Duration{0, 50 * ms} { // soon after the beginning
+		log := NewTouches(true, 0)
+		log.Note(7, at)
+		if log.Track(); log.Last(8) < at || log.Last(8) == 0 {
+			t.Errorf("touched at %v, it says %v", at, log.Last(8))
+		}
+	}
+	untouched := NewTouches(true, 0)
+	if untouched.Track(); untouched.Last(8) != 0 {
+		t.Errorf("never touched, it says %v", untouched.Last(8))
 	}
 }

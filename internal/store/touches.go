@@ -31,15 +31,19 @@ type Touches struct {
 	latest time.Duration
 
 	// On a local node, which has no log: when a bucket was last touched. Its writes don't always take
-	// the replica's lock. nil: nobody asks.
-	at atomic.Pointer[touchTimes]
+	// the replica's lock. nil: nobody asks. rough is when any was, see roughly; 0 is never.
+	at    atomic.Pointer[touchTimes]
+	rough atomic.Uint64
 }
 
 // touchTimes are when each bucket was last touched, as far as that was noted.
 type touchTimes struct {
 	last  [delta.NumBuckets]atomic.Uint64
-	since atomic.Int64 // all touches since then are noted; at first none are for certain
+	since atomic.Int64 // all touches after that are noted
 }
+
+// roughly is by how much the last touch of all may be later than rough. So hardly any write changes that.
+const roughly = 100 * time.Millisecond
 
 // touchLog is how many touches are remembered. They have to reach back as far as what neighbours have
 // last heard of this node, which is two seconds while there are writes.
@@ -61,14 +65,22 @@ func NewTouches(local bool, size int) Touches {
 	return Touches{size: cmp.Or(size, touchLog), Heads: make([]uint64, delta.NumBuckets)}
 }
 
-// Track has the touches of a local node noted from now on, for fills whose reads lag. since is asked when
-// that has begun: who noted nothing had read the clock before. Track may be called at any time.
-func (t *Touches) Track(since func() time.Duration) {
+// Track has the times of a local node's touches noted from now on, for fills whose reads lag. It may be
+// called at any time. Who notes nothing has raised rough before.
+func (t *Touches) Track() {
+	if t.at.Load() != nil {
+		return
+	}
 	times := &touchTimes{}
 	times.since.Store(unknown)
-	if t.at.CompareAndSwap(nil, times) {
-		times.since.Store(int64(since()))
+	if !t.at.CompareAndSwap(nil, times) {
+		return
 	}
+	since := int64(t.rough.Load())
+	if since != 0 {
+		since += int64(roughly)
+	}
+	times.since.Store(since)
 }
 
 // Echo is the count that goes with most frames: it is greater than those of all touches before.
@@ -89,6 +101,9 @@ func (t *Touches) Add(head *uint64, d delta.Dot, at time.Duration) {
 
 // Note notes when a bucket of a local node was touched.
 func (t *Touches) Note(bucket int, at time.Duration) {
+	if rough := t.rough.Load(); rough == 0 || uint64(at) > rough+uint64(roughly) {
+		delta.Raise(&t.rough, max(uint64(at), 1))
+	}
 	if times := t.at.Load(); times != nil {
 		delta.Raise(&times.last[bucket], uint64(at))
 	}
