@@ -11,16 +11,18 @@ import (
 // limited it costs nothing.
 //
 // For a large record a writer evicts in steps before that, between which others may write. Until the next
-// record is counted, wanted is what the last one of them needs: sharing leaves that much free.
+// writer has the room, wanted is what the last one of them needs: sharing leaves that much free.
 type room struct {
 	limited bool
 	writing sync.Mutex
 	wanted  atomic.Int64
 }
 
+// claim is for writers, tryClaim for those who share. Either ends with release.
 func (r *room) claim() {
 	if r.limited {
 		r.writing.Lock()
+		r.wanted.Store(0)
 	}
 }
 
@@ -28,7 +30,6 @@ func (r *room) tryClaim() bool { return !r.limited || r.writing.TryLock() }
 
 func (r *room) release() {
 	if r.limited {
-		r.wanted.Store(0)
 		r.writing.Unlock()
 	}
 }

@@ -449,6 +449,15 @@ func TestSharingLeavesRoomForALargeRecord(t *testing.T) {
 			t.Fatalf("%d were shared in the room that was made for a record", kept)
 		}
 	}
+	for i := range n { // what is shared in the room that is left doesn't open the rest to others
+		if e := r.Fresh(key(i), storeNoWall); e != nil {
+			r.keep(e, &owner, "d", 1)
+			break
+		}
+	}
+	if kept := share(); kept > 1 {
+		t.Errorf("%d were shared in the room that was made for a record", kept)
+	}
 	if r.write(big, true); share() == 0 && r.Bytes()+10_000 < r.limits.maxBytes {
 		t.Error("nothing is shared though there is room")
 	}
