@@ -179,6 +179,18 @@ func TestRoomsSayWhatTheyAre(t *testing.T) {
 	}
 }
 
+// A user of the API finds each part of the root by the name of its file: so there are few.
+func TestRootHasFewFiles(t *testing.T) {
+	all, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := slices.DeleteFunc(all, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
+	if len(files) == 0 || len(files) > 20 {
+		t.Errorf("%d files: %v", len(files), files)
+	}
+}
+
 // No type has more than 30 methods or 20 fields, nor methods in more than two files.
 func TestRoomsHaveNoGodTypes(t *testing.T) {
 	// Of figures and options there are as many as there are: each is one line for its reader.

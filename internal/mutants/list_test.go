@@ -29,8 +29,8 @@ var mutants = []mutant{
 
 	// Forgetting.
 	{name: "no floor after an eviction", edits: []edit{{
-		old: "\t\t\tsh.endLocked(t, e, ChangeEvict)\n",
-		new: "\t\t\tsh.entries.remove(t, e)\n"}}},
+		old: "\tsh.endLocked(t, e, ChangeEvict)\n",
+		new: "\tsh.entries.remove(t, e)\n"}}},
 	{name: "no floor after an expiry", edits: []edit{{
 		old: "\tsh.endLocked(t, e, ChangeExpire)\n",
 		new: "\tsh.entries.remove(t, e)\n"}}},

@@ -43,7 +43,7 @@ func (f *fifo) push(t tag, e *Entry, queue int, count uint32) {
 		f.makeCell(queue)
 	}
 	number := r.push(t, f.policy.clock.Add(1))
-	e.used.Store(number<<placeShift | uint32(queue)<<queueShift | count)
+	e.used.Store(place(queue, number) | count)
 	f.policy.queued[queue].Add(1)
 }
 

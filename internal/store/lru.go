@@ -92,7 +92,6 @@ func (p *lru) evictFrom(now delta.Instant, probation bool) bool {
 	if e == nil {
 		return false // a get or a sweep was faster
 	}
-	sh.endLocked(t, e, ChangeEvict)
-	p.counters.evictions.Add(1)
+	sh.evictLocked(t, e)
 	return true
 }

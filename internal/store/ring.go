@@ -15,8 +15,7 @@ type ring struct {
 }
 
 const (
-	numberBits = 28
-	numberMask = 1<<numberBits - 1
+	numberMask = 1<<28 - 1
 	minCells   = 8
 )
 
@@ -28,8 +27,16 @@ func (r *ring) span() int { return int((r.tail - r.head) & numberMask) }
 
 func (r *ring) cell(number uint32) *tag { return &r.cells[number&uint32(len(r.cells)-1)] }
 
-// bornAt returns when the oldest came.
-func (r *ring) bornAt() uint32 { return r.born[r.head&uint32(len(r.born)-1)] }
+// bornAt returns when the oldest came, if the ring is timed.
+func (r *ring) bornAt() uint32 { return r.bornOf(r.head) }
+
+// bornOf returns when what has a number came, or 0.
+func (r *ring) bornOf(number uint32) uint32 {
+	if !r.timed {
+		return 0
+	}
+	return r.born[number&uint32(len(r.born)-1)]
+}
 
 // full reports whether all cells are in use, be it by holes.
 func (r *ring) full() bool { return r.span() == len(r.cells) }
@@ -84,11 +91,7 @@ func (r *ring) resize(n int) {
 		r.born = make([]uint32, n)
 	}
 	for number := old.head; number != old.tail; number = next(number) {
-		born := uint32(0)
-		if r.timed {
-			born = old.born[number&uint32(len(old.born)-1)]
-		}
-		r.set(number, *old.cell(number), born)
+		r.set(number, *old.cell(number), old.bornOf(number))
 	}
 }
 
@@ -101,12 +104,8 @@ func (r *ring) close(moved func(t tag, from, to uint32)) {
 			continue
 		}
 		if number != to {
-			born := uint32(0)
-			if r.timed {
-				born = r.born[number&uint32(len(r.born)-1)]
-			}
 			*r.cell(number) = 0
-			r.set(to, t, born)
+			r.set(to, t, r.bornOf(number))
 			moved(t, number, to)
 		}
 		to = next(to)

@@ -168,8 +168,7 @@ func (p *s3fifo) evictFrom(now delta.Instant, sh *shard, queue int, anyway bool)
 			if from == inSmall {
 				p.ghosts.add(sh.number, t, p.tally.entries.Load())
 			}
-			sh.endLocked(t, e, ChangeEvict)
-			p.counters.evictions.Add(1)
+			sh.evictLocked(t, e)
 			return steps, true
 		}
 		if queue != anyQueue || steps == sweepBatch {

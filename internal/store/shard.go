@@ -182,6 +182,12 @@ func (sh *shard) endLocked(t tag, e *Entry, why ChangeKind) {
 	sh.entries.remove(t, e)
 }
 
+// evictLocked ends an entry that makes room for others.
+func (sh *shard) evictLocked(t tag, e *Entry) {
+	sh.endLocked(t, e, ChangeEvict)
+	sh.counters.evictions.Add(1)
+}
+
 // expireLocked ends an entry whose time is over.
 func (sh *shard) expireLocked(t tag, e *Entry) {
 	sh.endLocked(t, e, ChangeExpire)
