@@ -625,7 +625,7 @@ var mutants = []mutant{
 		old: "s.kind, s.mark = e.kind, e.mark",
 		new: "s.kind = e.kind"}}},
 	{name: "shared: a Get is counted, and its hit isn't", test: "TestTypedSharedIsNobodysBusiness", edits: []edit{{
-		old: "\t\tt.loader.cache.store.Count(true)\n\t\tshared = x.(*V)\n",
+		old: "\t\tt.loader.figures.Count(true)\n\t\tshared = x.(*V)\n",
 		new: "\t\tshared = x.(*V)\n"}}},
 	{name: "shared: the waiters of a fill decode for themselves", test: "TestTypedSharedByWaiters", edits: []edit{{
 		old: "\tld.shared.CompareAndSwap(nil, &shared{owner, made})\n",
