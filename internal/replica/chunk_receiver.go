@@ -117,7 +117,7 @@ func (r *chunkReceiver) end(now delta.Instant, in *syncIn) {
 	}
 	r.state.Store.TouchAll()
 	r.state.touchAll(now, delta.Dot{})
-	r.standing.ready.synced = true
+	r.standing.ready.become(now)
 	r.client.adopted(now, in)
 	r.out.notice(SyncNotice{From: in.peer, Keys: r.state.Store.Len(), Took: now.Mono - in.began})
 	r.mu.Unlock()

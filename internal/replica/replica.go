@@ -33,6 +33,7 @@ type Replica struct {
 	writes   localWrites
 	Fills    Fills
 	Leases   Leases
+	Asked    Inquiries
 	standing standing
 	arrivals arrivals
 	deltas   deltaReceiver
@@ -244,6 +245,7 @@ func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 		Syncing: r.repair.client.session != nil, Serving: len(r.server.sessions),
 	}
 	g.Synced, g.SyncedFrom = r.standing.ready.complete, r.repair.client.syncedFrom
+	g.SyncedAt = r.standing.ready.syncedAt
 	for id, p := range r.neighbours.all() {
 		of := Peer{
 			ID: id, Lag: r.state.vector.Lag(now, p.origin), Silent: now.Mono - p.heard,
