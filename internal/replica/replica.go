@@ -131,6 +131,7 @@ func (r *Replica) Clear(now delta.Instant) error {
 // entries, old tombstones.
 func (r *Replica) Tick(now delta.Instant) {
 	r.tend(now)
+	r.Store.Hot.Tick(now.Mono)
 	n := r.Store.Shards()
 	for range (n + sweepTurns - 1) / sweepTurns {
 		r.Store.Sweeper.Sweep(now, r.swept)

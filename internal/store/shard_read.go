@@ -58,6 +58,7 @@ func (sh *shard) readLocked(hash uint64, e *Entry, wall func() int64) bool {
 		return false
 	}
 	sh.counters.hits.add1()
+	sh.sample(e)
 	return true
 }
 
@@ -75,6 +76,7 @@ func (sh *shard) fresh(hash uint64, key string, wall func() int64) *Entry {
 		return nil
 	}
 	sh.entries.order.use(tagOf(hash), e)
+	sh.sample(e)
 	return e
 }
 

@@ -43,6 +43,7 @@ type Store struct {
 	Sync    Syncer
 	Fills   FillKeeper
 	Sharer  Sharer
+	Hot     Hot
 }
 
 // New returns an empty store. It takes 136 KiB, and 8 bytes for every
@@ -82,6 +83,7 @@ func New(c Config) *Store {
 	}
 	s.Fills = FillKeeper{shared: &s.shared, table: &s.table, evictor: &s.evictor}
 	s.Sharer = Sharer{shared: &s.shared, table: &s.table}
+	s.Hot.shared = &s.shared
 	return s
 }
 
@@ -298,4 +300,5 @@ func (s *Store) Close() {
 	s.tally.reset()
 	s.policy.reset()
 	s.tombSums.reset()
+	s.Hot.end()
 }

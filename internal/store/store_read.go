@@ -22,12 +22,14 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
 	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
 		s.counters.hits.add1()
+		s.sample(e)
 		return e.Val, true
 	}
 	if !live {
 		p := sh.twinOf(hash, key)
 		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy.noteUse(p) {
 			s.counters.hits.add1()
+			s.sample(p)
 			return p.Val, true
 		}
 		if e == nil && p == nil && sh.entries.index.still(moves) {
@@ -53,11 +55,13 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
 	case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):
+		s.sample(e)
 		return e
 	}
 	if e == nil {
 		p := sh.twinOf(hash, key)
 		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) && s.policy.noteUse(p) {
+			s.sample(p)
 			return p
 		}
 	}
