@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
-	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/ranking"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/signal"
+	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
@@ -385,11 +385,16 @@ func wallTime(ms int64) time.Time {
 
 func decisionText(what uint64) string {
 	texts := [...]string{
-		1: "evicted, to make room", 2: "expired", 3: "forgotten: its value isn't known any more",
-		4: "dropped: a write of the key came", 5: "refused: no newer than something that was forgotten",
-		6: "refused: from before a Clear", 7: "refused: older than what is held", 8: "refused: too large",
-		9:  "a fill wasn't cached: something newer may be known",
-		10: "another node's fill wasn't taken: something newer may be known",
+		store.DecisionEvicted:      "evicted, to make room",
+		store.DecisionExpired:      "expired",
+		store.DecisionForgotten:    "forgotten: its value isn't known any more",
+		store.DecisionOverwritten:  "dropped: a write of the key came",
+		store.DecisionRefusedFloor: "refused: no newer than something that was forgotten",
+		store.DecisionRefusedClear: "refused: from before a Clear",
+		store.DecisionOlder:        "refused: older than what is held",
+		store.DecisionTooBig:       "refused: too large for MaxBytes",
+		store.DecisionFillRefused:  "a fill wasn't cached: something newer may be known",
+		store.DecisionOfferRefused: "another node's fill wasn't taken: something newer may be known",
 	}
 	if what == 0 || what >= uint64(len(texts)) {
 		return "unknown to this version"
