@@ -2,16 +2,21 @@ package bcache
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 	"github.com/sirupsen/logrus"
 	logrustest "github.com/sirupsen/logrus/hooks/test"
 )
@@ -169,6 +174,46 @@ func TestLoggersThatPanic(t *testing.T) {
 type hostileLogger struct{ Logger }
 
 func (hostileLogger) LogFields(slog.Level, string, ...slog.Attr) { panic("user") }
+
+// The lines of a node, and of its Loaders, name what an operator looks for.
+func TestLinesOfANodeHaveFields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := memnet.New()
+		var lines fieldLines
+		b := memNode(t, net, 0xb, 0, func(c *Config) { c.Logger = &lines })
+		var failure error
+		l := newLoader(t, b, func(context.Context, string) (Loaded, error) {
+			return Loaded{Value: "old"}, failure
+		}, func(c *LoaderConfig) { c.Prefix, c.StaleOnErrorFor = "u:", time.Hour })
+		loaded(t, l, "k", "old")
+		testkit.Advance(2 * time.Minute)
+		lines.Take()
+
+		failure = errors.New("the database is down")
+		loaded(t, l, "k", "old")
+		b.peer.Receive(0xc, []byte("junk"))
+		b.peer.announce([]replica.SyncNotice{{From: 0xa, Keys: 3, Took: 1234567 * time.Microsecond}})
+		warnIfOpen(&Config{ListenAddr: ":1", ClusterName: "c"}, "10.0.0.1:1", b.peer.log)
+		b.newSubscription(func(Event) { panic("boom") }).put(Event{Kind: EventSet}, nil)
+		synctest.Wait()
+		got := lines.Take()
+		want := []string{
+			"[key=u:k err=the database is down]", "[bytes=4 err=", "[keys=3 took=1.235s peer=a]",
+			"[addr=10.0.0.1:1]", "[err=boom]",
+		}
+		if len(got) != len(want) {
+			t.Fatalf("got %q", got)
+		}
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) {
+				t.Errorf("got %q, want %q", got[i], want[i])
+			}
+		}
+		if !strings.HasSuffix(got[1], " peer=c]") {
+			t.Errorf("got %q", got[1])
+		}
+	})
+}
 
 // What a node logs has fields of the names that docs/operations.md has, and no other ones.
 func TestFieldNamesAreDocumented(t *testing.T) {

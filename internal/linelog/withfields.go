@@ -3,10 +3,7 @@ package linelog
 import "reflect"
 
 // withFields is a Logger with a method WithFields as in logrus, which isn't imported for that.
-type withFields struct {
-	call   reflect.Value // the method,
-	fields reflect.Type  // and what it takes
-}
+type withFields struct{ method reflect.Value }
 
 // findWithFields looks for the method: of a map of anything by names it makes another Logger.
 //
@@ -21,9 +18,9 @@ func findWithFields(out Logger) (withFields, bool) {
 	if t.NumIn() != 1 || t.NumOut() != 1 || !t.Out(0).Implements(reflect.TypeFor[Logger]()) {
 		return withFields{}, false
 	}
-	fields := t.In(0)
-	ok := fields.Kind() == reflect.Map && reflect.TypeFor[map[string]any]().ConvertibleTo(fields)
-	return withFields{m, fields}, ok
+	takes := t.In(0)
+	ok := takes.Kind() == reflect.Map && reflect.TypeFor[map[string]any]().AssignableTo(takes)
+	return withFields{m}, ok
 }
 
 // embedsWithFields reports whether a struct has the method of what is embedded in it, or could have.
@@ -50,14 +47,10 @@ func embedsWithFields(t reflect.Type) bool {
 }
 
 func (w withFields) write(n line) {
-	out := reflect.ValueOf(fieldMap(n)).Convert(w.fields)
-	tell(w.call.Call([]reflect.Value{out})[0].Interface().(Logger), n.level, n.format, n.args)
-}
-
-func fieldMap(n line) map[string]any {
-	m := make(map[string]any, len(n.fields))
+	fields := make(map[string]any, len(n.fields))
 	for _, f := range n.fields {
-		m[f.Key] = f.Value.Any()
+		fields[f.Key] = f.Value.Any()
 	}
-	return m
+	out := w.method.Call([]reflect.Value{reflect.ValueOf(fields)})[0].Interface().(Logger)
+	tell(out, n.level, n.format, n.args)
 }

@@ -17,10 +17,15 @@ type (
 	logger  struct{ *testkit.Log }
 	anyone  struct{ *testkit.Log }
 	onPoint struct{ *testkit.Log }
+	holds   struct {
+		*testkit.Log
+		inner logger // not embedded
+	}
 )
 
 func (l logger) WithFields(f names) *entry              { l.Printf("%v", f); return &entry{l.Log} }
 func (l anyone) WithFields(f map[string]any) Logger     { l.Printf("%v", f); return l }
+func (h holds) WithFields(f map[string]any) Logger      { return h.inner.WithFields(f) }
 func (l *onPoint) WithFields(f map[string]any) *onPoint { l.Printf("%v", f); return l }
 
 // Loggers whose WithFields is something else.
@@ -73,6 +78,7 @@ func TestWithFields(t *testing.T) {
 		{&logger{&log}, fields},
 		{anyone{&log}, fields},
 		{&onPoint{&log}, fields},
+		{holds{&log, logger{&log}}, fields},
 
 		{texts{&log}, sentence},
 		{keyed{&log}, sentence},
