@@ -192,11 +192,12 @@ func warnIfOpen(cfg *Config, addr string, log *linelog.Log) {
 	}
 	if cfg.Secret == "" {
 		log.Errorf(0, "no Secret is set and %s isn't a loopback address: "+
-			"whoever reaches it can read and write the cache", addr)
+			"whoever reaches it can read and write the cache", linelog.Field("addr", addr))
 	}
 	if cfg.ClusterName == "" {
 		log.Errorf(0, "no ClusterName is set and %s isn't a loopback address: "+
-			"the nodes of another service that reach it become part of this cluster", addr)
+			"the nodes of another service that reach it become part of this cluster",
+			linelog.Field("addr", addr))
 	}
 }
 

@@ -674,6 +674,17 @@ var mutants = []mutant{
 	{name: "an inspection counts fills of other keys", test: "TestInspect$", edits: []edit{{
 		old: "if f.Key == key {",
 		new: "if f != nil {"}}},
+
+	// Log lines.
+	{name: "log: fields take nothing", test: "TestFieldsAreBounded", edits: []edit{{
+		old: "return fieldOverhead + size",
+		new: "return 0"}}},
+	{name: "log: who embeds a logger with fields isn't called", test: "TestLogrusEmbedded", edits: []edit{{
+		old: "if !m.IsValid() || embedsWithFields(reflect.TypeOf(out)) {",
+		new: "if !m.IsValid() {"}}},
+	{name: "log: the peer is what tells lines apart", test: "TestMeshLinesHaveFields", edits: []edit{{
+		old: "if !l.fields || slices.ContainsFunc(n.fields, same) {",
+		new: "if n.fields = slices.DeleteFunc(n.fields, same); !l.fields {"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
