@@ -113,7 +113,7 @@ var mutants = []mutant{
 		old: "case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):",
 		new: "case !s.lastClear.covers(e.Stamp) && e != nil:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
-		old: "\t\tsh.expireLocked(t, e)\n\t\treturn false\n",
+		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
 
 	// The time that Gets go by.
@@ -159,7 +159,7 @@ var mutants = []mutant{
 	{name: "provisional: a local write doesn't end it", edits: []edit{touchOnlyIf("!local || ok && held.Origin == 0")}},
 	{name: "provisional: a remote write doesn't end it", edits: []edit{touchOnlyIf("local || ok && held.Origin == 0")}},
 	{name: "provisional: a write from the future doesn't end it", edits: []edit{{
-		old: "\ts.Watch.tellGone(sh.touchLocked(hash, key), ChangeEvict)\n",
+		old: "\ts.Watch.tellGone(sh.touchLocked(now.Wall, hash, key), ChangeEvict)\n",
 		new: ""}}},
 	{name: "provisional: a Clear doesn't end it", edits: []edit{{
 		old: "x.cleared.Store(x.current.Add(1))",
@@ -419,7 +419,7 @@ var mutants = []mutant{
 		old: "\tif in.spoiled {\n\t\tr.client.abort",
 		new: "\tif in.spoiled && false {\n\t\tr.client.abort"}}},
 	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{
-		old: "\t\t\tdefault:\n\t\t\t\tsh.forgetLocked(e.Key, e.Version)\n\t\t\t\tdropped = append(dropped, e.Key)",
+		old: "\t\t\tdefault:\n\t\t\t\tsh.giveUpLocked(now.Wall, e.Key, e.Version)\n\t\t\t\tdropped = append(dropped, e.Key)",
 		new: "\t\t\tdefault:\n\t\t\t\te.mark = 0"}}},
 
 	// Stamps from the future.
@@ -625,12 +625,41 @@ var mutants = []mutant{
 	{name: "shared: what is due or stale is decoded to see that it can be", test: "TestTypedSharedWhateverIsServed", edits: []edit{{
 		old: "\tif _, ok := t.sharedOf(full, held); ok {\n\t\treturn true\n\t}\n",
 		new: ""}}},
+
+	// What is told of keys.
+	{name: "hot keys: a count is said to be exact", test: "TestFrequentLaws", edits: []edit{{
+		old: "keep(key, c.key), c.count\n",
+		new: "keep(key, c.key), 0\n"}}},
+	{name: "hot keys: not the rarest makes room", test: "TestFrequentLaws", edits: []edit{{
+		old: "\tf.sink(f.counters[i].place)\n",
+		new: ""}}},
+	{name: "hot keys: keys are told apart by their beginnings", test: "TestFrequentKeys", edits: []edit{{
+		old: "maphash.String(f.seed, key)",
+		new: "maphash.String(f.seed, string(keep(key, nil)))"}}},
+	{name: "hot keys: sampling never ends", test: "TestTickEndsSampling", edits: []edit{{
+		old: "\tr.Store.Hot.Tick(now.Mono)\n",
+		new: ""}}},
+	{name: "longest: what comes after the longest goes with it", test: "TestLongest$", edits: []edit{{
+		old: "longest := map[uint64]Span{}\n\tfor i := range l.panes {",
+		new: "longest := map[uint64]Span{}\n\tfor i := range l.panes[:1] {"}}},
+	{name: "decisions: what comes once more counts as older", test: "TestDecisions$", edits: []edit{{
+		old: "held == rec.Version {\n\t\t\treturn\n",
+		new: "held == rec.Version && hash == 0 {\n\t\t\treturn\n"}}},
+	{name: "decisions: an epoch is taken for a stamp", test: "TestDecisions$", edits: []edit{{
+		old: "\t\tstamp = 0 // it is an epoch\n",
+		new: "\t\tstamp = e.epoch()\n"}}},
+	{name: "decisions: a fill that is kept counts as refused", test: "TestRefusalsAreRemembered", edits: []edit{{
+		old: "if o == FillRefused {",
+		new: "if o != FillWritten {"}}},
+	{name: "an inspection counts fills of other keys", test: "TestInspect$", edits: []edit{{
+		old: "if f.Key == key {",
+		new: "if f != nil {"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
 // held and ok are what is held of its key.
 func touchOnlyIf(condition string) edit {
-	return edit{old: "\tgone := sh.touchLocked(hash, rec.Key)\n",
+	return edit{old: "\tgone := sh.touchLocked(now.Wall, hash, rec.Key)\n",
 		new: "\tvar gone *Entry\n\tif _, held, ok := sh.heldLocked(hash, rec.Key); " + condition + " {\n" +
-			"\t\tgone = sh.touchLocked(hash, rec.Key)\n\t}\n"}
+			"\t\tgone = sh.touchLocked(now.Wall, hash, rec.Key)\n\t}\n"}
 }

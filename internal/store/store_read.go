@@ -120,6 +120,19 @@ func (s *Store) Peek(key string) (delta.Record, bool) {
 	return sh.peek(hash, key)
 }
 
+// Inspect tells what is known of a key. That is no use of it, and isn't counted. Values aren't copied.
+func (s *Store) Inspect(key string) Inspection {
+	hash, in := s.hash.Of(key), Inspection{}
+	sh := s.table.of(hash)
+	if sh != nil {
+		sh.mu.Lock() // a floor rises under it, before what it stands for goes
+		defer sh.mu.Unlock()
+		in.inspectLocked(sh, hash, key)
+	}
+	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.lastClear.version()
+	return in
+}
+
 // Admits reports whether Apply would accept this version of a key.
 func (s *Store) Admits(key string, v delta.Version) bool {
 	if s.Cleared(v.Stamp) {

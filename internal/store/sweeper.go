@@ -92,7 +92,7 @@ func (w *Sweeper) dropExpiredLocked(sh *shard, wall int64) int {
 			continue
 		}
 		size := x.len()
-		sh.expireLocked(s.tag(), e) // another entry may take this place
+		sh.expireLocked(wall, s.tag(), e) // another entry may take this place
 		if x.len() != size {
 			i = 0 // all places are others
 		}
