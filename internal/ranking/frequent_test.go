@@ -101,7 +101,8 @@ func TestFrequentKeys(t *testing.T) {
 			f.Add(key)
 		}
 	}
-	want := []Count{{long + cutMark, 4, 0}, {long + cutMark, 3, 0}, {long, 2, 0}, {long[1:] + cutMark, 1, 0}}
+	cut := long + cutMark
+	want := []Count{{cut, 4, 0}, {cut, 3, 0}, {long, 2, 0}, {long[1:] + cutMark, 1, 0}}
 	if got := f.Top(9); !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}

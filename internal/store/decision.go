@@ -21,8 +21,8 @@ const (
 	DecisionRefusedClear                         // a write from before a Clear
 	DecisionOlder                                // a write that is older than what is held
 	DecisionTooBig                               // a write that wouldn't fit even if nothing else were held
-	DecisionFillRefused                          // what a fill brought here, see Fills
-	DecisionOfferRefused                         // what a fill brought at another node
+	DecisionFillRefused                          // what a fill brought here: it is neither written nor kept
+	DecisionOfferRefused                         // what a fill brought at another node, and that offered
 )
 
 // decisionOf says what is decided of a record by what becomes of it. An Outcome that isn't here is none.

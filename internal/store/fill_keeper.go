@@ -125,8 +125,8 @@ func (k *FillKeeper) putLocked(
 	}
 }
 
-// Refuse notes of a key that what a fill brought isn't kept. The fill had this stamp, 0 if it was another
-// node's.
+// Refuse notes of a key that what a fill brought isn't kept. The fill had this stamp; 0 if it was
+// another node's.
 func (k *FillKeeper) Refuse(now delta.Instant, key string, kind DecisionKind, stamp uint64) {
 	if k.closed.Load() {
 		return

@@ -8,9 +8,9 @@ import (
 	"github.com/iwanbk/bcache/internal/ranking"
 )
 
-// A Hot says which keys are read most, of what was found by Get and Fresh. Hits are sampled only while
-// somebody asks, so that otherwise they cost nothing more. It may be called at any time; now is
-// monotonic.
+// A Hot says which keys are read most, of what was found by Get and Fresh. (What only Entry may serve,
+// being stale or due, isn't counted.) Hits are sampled only while somebody asks, so that otherwise they
+// cost nothing more. It may be called at any time; now is monotonic.
 type Hot struct {
 	*shared
 	mu    sync.Mutex // guards until, and what samples is set to
@@ -49,8 +49,8 @@ func (h *Hot) Tick(now time.Duration) {
 }
 
 // Top returns the k keys that had most hits since sampling began, 512 at most, and about how many hits
-// all keys had. Each sample counts as the 64 hits that it stands for. While hits aren't sampled there is
-// nothing.
+// all keys had since. Who goes on asking gets the sums of all that time. Each sample counts as the 64
+// hits that it stands for. While hits aren't sampled there is nothing.
 func (h *Hot) Top(k int) (top []ranking.Count, hits uint64) {
 	s := h.samples.Load()
 	if s == nil {
@@ -79,8 +79,9 @@ type samples struct {
 	frequent *ranking.Frequent
 }
 
-// take takes one hit of some as a sample: by chance, as what is read in turns would have a pattern. It
-// runs with every hit, so it doesn't wait for others that do the same.
+// take takes one hit of some as a sample: by chance, as what is read in turns would have a pattern. That
+// differs from run to run, and nothing that a node does depends on it. It runs with every hit, so it
+// doesn't wait for others that do the same.
 func (s *samples) take(e *Entry) {
 	if rand.Uint32()%sampledOne != 0 || !s.mu.TryLock() {
 		return
