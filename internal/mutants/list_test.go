@@ -575,12 +575,14 @@ var mutants = []mutant{
 	{name: "propagation: what others pass on counts", test: "TestPropagationOfOthers", edits: []edit{{
 		old: "d.Newest == 0 && d.Origin == p.origin {",
 		new: "d.Newest == 0 {"}}},
-	{name: "propagation: what comes twice counts twice", test: "TestPropagationWithoutRepairs", edits: []edit{{
-		old: "if news && d.Newest == 0 &&",
-		new: "if d.Newest == 0 &&"}}},
-	{name: "clocks: the last pong counts, however long it took", test: "TestClockFilterLaws", edits: []edit{{
-		old: "bound <= least && s.holds(",
-		new: "(bound <= least || at >= 0) && s.holds("}}},
+	{name: "propagation: what comes twice counts twice", test: "TestPropagationWithoutRepairs",
+		edits: []edit{{
+			old: "if news && d.Newest == 0 &&",
+			new: "if d.Newest == 0 &&"}}},
+	{name: "clocks: the last pong counts, however long it took", test: "TestClockFilterLaws",
+		edits: []edit{{
+			old: "bound <= least && s.holds(",
+			new: "(bound <= least || at >= 0) && s.holds("}}},
 	{name: "clocks: nobody sets this node's", test: "TestPropagationWhenAClockIsSet", edits: []edit{{
 		old: "now-s.at <= clockMostAge && (steady-s.steady).Abs() <= clockStep",
 		new: "now-s.at <= clockMostAge"}}},
