@@ -91,7 +91,8 @@ type Bcache struct {
 	wall     func() int64
 	flights  *flights
 	loads    *fill.Loads
-	fills    fillCounters
+	fillers  *fill.Figures // of Fillers
+	ledger   fill.Ledger   // of Loaders
 
 	watchers  watchers
 	calls     callqueue.Group // of subscribers and OnStales
@@ -141,7 +142,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	hash := keyhash.New()
 	b = &Bcache{
 		maxBytes: cfg.MaxBytes, settle: cfg.Settle,
-		flights: newFlights(hash), loads: fill.NewLoads(hash.Of),
+		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{},
 	}
 	b.peer = newPeer(replica.Config{
 		ID:          cfg.PeerID,

@@ -76,34 +76,42 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 		return val, nil
 	}
 	f := b.peer.replica.Fills.Begin(b.peer.instant(), b.settle, key)[0]
-	b.fills.called.Add(1)
+	b.fillers.Begin(fill.Foreground, 1)
+	began := b.peer.instant().Mono
 	val, err := callFiller(filler, key)
+	outcome := fill.Uncached
 	switch {
 	case err != nil:
-		b.fills.failed.Add(1)
+		val, outcome = "", fill.Failed
 	case ttl > 0 && b.tooLarge(key, val):
-		b.fills.tooLarge.Add(1)
+		outcome = fill.TooLarge
 	case ttl > 0:
-		return b.filled(f, val, seconds(ttl)), nil
+		val, outcome = b.filled(f, val, seconds(ttl))
+		f = nil
 	}
-	b.peer.replica.Fills.Drop(f)
-	if err != nil {
-		return "", err
+	if f != nil {
+		b.peer.replica.Fills.Drop(f)
 	}
-	return val, nil
+	var outcomes [fill.NumOutcomes]int
+	outcomes[outcome] = 1
+	b.fillers.End(b.peer.instant().Mono-began, &outcomes)
+	return val, err
 }
 
 // filled caches what a fill brought, unless something newer is known. It returns what is known then.
-func (b *Bcache) filled(f *replica.Fill, val string, ttl time.Duration) string {
+func (b *Bcache) filled(f *replica.Fill, val string, ttl time.Duration) (string, fill.Outcome) {
 	now := b.peer.now()
 	rec := &delta.Record{Key: f.Key, Val: val, Deadline: delta.DeadlineAt(now, ttl)}
-	if b.peer.replica.Fills.End(b.peer.instantOf(now), f, rec, false) == replica.FillRefused {
-		b.fills.refused.Add(1)
+	switch b.peer.replica.Fills.End(b.peer.instantOf(now), f, rec, false) {
+	case replica.FillWritten:
+		return val, fill.Found
+	case replica.FillRefused:
 		if newer, ok := b.held(f.Key); ok {
-			return newer
+			val = newer
 		}
+		return val, fill.Refused
 	}
-	return val
+	return val, fill.Provisional
 }
 
 // callFiller calls filler, and survives that.

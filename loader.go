@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/view"
 )
 
 // A Loader is a cache that fills itself, and protects the database behind it. It says in one place how
@@ -28,7 +30,9 @@ import (
 type Loader struct {
 	cache     *Bcache
 	cfg       LoaderConfig
-	view      loaderView
+	view      view.View
+	figures   *fill.Figures
+	witness   witness
 	lag       time.Duration // Settle
 	slots     slots
 	failures  fill.Failures
@@ -59,15 +63,19 @@ func newLoaderOf(
 	cfg = cfg.withDefaults()
 	l := &Loader{
 		cache: cache, cfg: cfg,
-		view: loaderView{
-			store: cache.store, wall: cache.wall, prefix: cfg.Prefix, policy: newLoadPolicy(&cfg),
-			layout: layout, decodes: decodes,
+		view: view.View{
+			Store: cache.store, Wall: cache.wall, Prefix: cfg.Prefix, Policy: newLoadPolicy(&cfg),
+			Layout: layout, Decodes: decodes,
 		},
-		lag:    max(cmp.Or(cfg.Settle, cache.settle), 0),
-		slots:  newSlots(cfg.MaxConcurrent),
-		stales: newStaleTeller(cache, &cfg),
+		witness: witness{cfg.Observer, cache.peer.log},
+		lag:     max(cmp.Or(cfg.Settle, cache.settle), 0),
+		slots:   newSlots(cfg.MaxConcurrent),
 	}
 	l.refreshes.loader = l
+	var left func()
+	l.figures, left = cache.ledger.Enter(cfg.Prefix)
+	runtime.AddCleanup(l, func(leave func()) { leave() }, left)
+	l.stales = newStaleTeller(l)
 	if l.lag > 0 {
 		cache.peer.replica.Fills.Lag()
 	}
@@ -92,8 +100,8 @@ func newLoaderOf(
 // A hit allocates nothing. With a Prefix that is so as long as the two have no more than 128 bytes
 // together.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
-	if e := l.view.fresh(key); e != nil {
-		l.cache.store.Count(true)
+	if e := l.view.Fresh(key); e != nil {
+		l.figures.Count(true)
 		return e.Val, nil
 	}
 	r := l.get(ctx, key)
@@ -118,8 +126,8 @@ type Result struct {
 
 // GetResult is [Loader.Get] for a caller that wants to know whether the value is stale, and why.
 func (l *Loader) GetResult(ctx context.Context, key string) Result {
-	if e := l.view.fresh(key); e != nil {
-		l.cache.store.Count(true)
+	if e := l.view.Fresh(key); e != nil {
+		l.figures.Count(true)
 		return Result{Value: e.Val}
 	}
 	return l.get(ctx, key).Result
@@ -144,7 +152,7 @@ func (l *Loader) Set(key, val string, ttl time.Duration) error {
 		return b.refuse(full)
 	}
 	now := b.peer.now()
-	rec, _ := l.view.policy.Value(now, full, val, ttl, rand.Float64())
+	rec, _ := l.view.Policy.Value(now, full, val, ttl, rand.Float64())
 	return b.peer.replica.SetRecord(b.peer.instantOf(now), &rec)
 }
 
@@ -153,6 +161,12 @@ func (l *Loader) Delete(key string) error { return l.cache.Delete(l.cfg.Prefix +
 
 // DeleteMany is [Bcache.DeleteMany].
 func (l *Loader) DeleteMany(keys []string) error { return l.cache.deleteMany(l.cfg.Prefix, keys) }
+
+// Stats returns the figures of this Loader alone.
+func (l *Loader) Stats() LoaderStats {
+	sums := l.figures.Sums()
+	return newLoaderStats(l.cfg.Prefix, &sums)
+}
 
 // A reply is a Result, and the load that it is the result of; nil if it is that of none.
 type reply struct {
@@ -170,10 +184,10 @@ func (l *Loader) get(ctx context.Context, key string) reply {
 		if v.Refreshes() {
 			l.refreshes.start(ctx, full)
 		}
-		return reply{Result: l.counted(res)}
+		return reply{Result: l.counted(ctx, res)}
 	}
 	r := l.wait(ctx, full)
-	l.counted(r.Result)
+	l.counted(ctx, r.Result)
 	return r
 }
 
@@ -189,7 +203,7 @@ func (l *Loader) wait(ctx context.Context, full string) reply {
 // join has the caller wait for the load of a key, and begins one if need be; nil is one that waits for
 // the caller.
 func (l *Loader) join(ctx context.Context, full string) (ld *fill.Load, isNew bool) {
-	ld, isNew = l.cache.loads.Join(full, l.view.layout, fill.NewRun(ctx, false), make(chan struct{}, 1))
+	ld, isNew = l.cache.loads.Join(full, l.view.Layout, fill.NewRun(ctx, false), make(chan struct{}, 1))
 	if isNew {
 		go newKeyFill(l, ld).work()
 	}
@@ -212,7 +226,7 @@ func (l *Loader) outcome(ctx context.Context, ld *fill.Load) reply {
 func (l *Loader) overdue(full string) Result {
 	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context", full)
 	l.rest(full, knownError{kept: fill.ErrOverdue})
-	switch rec, v := l.view.look(full); v {
+	switch rec, v := l.view.Look(full); v {
 	case fill.VerdictServe, fill.VerdictRefresh:
 		return Result{Value: rec.Val}
 	case fill.VerdictStale, fill.VerdictFallback:
@@ -227,12 +241,12 @@ func (l *Loader) overdue(full string) Result {
 // waiting for a fill, and counts whether something can.
 func (l *Loader) held(full string) (res Result, v fill.Verdict, answered bool) {
 	now := l.cache.peer.instant()
-	rec, v, garbled := l.view.inspect(full, now.Wall)
+	rec, v, garbled := l.view.Inspect(full, now.Wall)
 	if garbled {
-		l.cache.fills.undecodable.Add(1)
+		l.figures.Undecodable.Add(1)
 	}
 	res, answered = l.answer(full, &rec, v, now.Mono)
-	l.cache.store.Count(answered && v != fill.VerdictFill)
+	l.figures.Count(answered && v != fill.VerdictFill)
 	return res, v, answered
 }
 
@@ -244,7 +258,7 @@ func (l *Loader) answer(
 	case fill.VerdictServe, fill.VerdictRefresh:
 		return Result{Value: rec.Val}, true
 	case fill.VerdictMissing:
-		l.cache.fills.notFound.Add(1)
+		l.figures.Missing.Add(1)
 		return Result{Err: ErrNotFound}, true
 	}
 	err, rests := l.failures.Of(now, full, v == fill.VerdictFallback)
@@ -257,10 +271,13 @@ func (l *Loader) answer(
 	return Result{}, false
 }
 
-// counted counts a stale value.
-func (l *Loader) counted(r Result) Result {
+// counted counts a stale value, and tells of it.
+func (l *Loader) counted(ctx context.Context, r Result) Result {
 	if r.Stale {
-		l.cache.fills.stale.Add(1)
+		l.figures.Stale.Add(1)
+		l.witness.tell("StaleServed", func(o Observer) {
+			o.StaleServed(ctx, StaleInfo{Prefix: l.cfg.Prefix, Err: r.Err})
+		})
 	}
 	return r
 }

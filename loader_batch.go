@@ -33,7 +33,7 @@ func newLoadBatch(ctx context.Context, l *Loader, background bool) *loadBatch {
 
 // join has the caller wait for the load of a key, which is the batch's if it is new.
 func (b *loadBatch) join(full string) *fill.Load {
-	ld, isNew := b.loader.cache.loads.Join(full, b.loader.view.layout, b.run, b.arrived)
+	ld, isNew := b.loader.cache.loads.Join(full, b.loader.view.Layout, b.run, b.arrived)
 	if isNew {
 		b.add(ld)
 	}
@@ -225,22 +225,32 @@ func (b *loadBatch) fill(ready []*batchKey) {
 	if len(missing) == 0 {
 		return
 	}
-	beginAll(missing...)
+	call := beginAll(missing...)
 	ctx, cancel := b.run.FillContext(l.cfg.FillTimeout)
 	defer cancel()
+	defer call.end()
 	got, err := contain(func() ([]brought, error) {
-		values, err := l.cfg.FillMany(ctx, slices.Clone(keys))
+		values, err := l.cfg.FillMany(call.begin(ctx), slices.Clone(keys))
+		call.err = err
 		got := make([]brought, len(keys))
 		for i, key := range keys {
 			got[i] = newBrought(pick(values, err, key))
 		}
 		return got, nil
 	})
+	if err != nil {
+		call.err = err
+	}
+	results := make([]Result, len(missing))
 	for i, k := range missing {
 		if err != nil {
-			k.end(k.settle(brought{err: err}))
+			results[i] = k.settle(brought{err: err})
 		} else {
-			k.end(k.settle(got[i]))
+			results[i] = k.settle(got[i])
 		}
+	}
+	call.end()
+	for i, k := range missing {
+		k.end(results[i])
 	}
 }

@@ -150,6 +150,9 @@ type LoaderConfig struct {
 	// queued, and 4 MiB; beyond that they are left out (Stats.OnStaleMissed). A panic in it is logged.
 	// docs/callbacks.md says what it may call.
 	OnStale func(key string, err error)
+
+	// Observer, if set, is told of fills, of stale values that are served, and of waits for leases.
+	Observer Observer
 }
 
 // ErrNotFound is what a Fill returns for a key that has no value. Then Get of the Loader returns it too.

@@ -116,7 +116,8 @@ const (
 )
 
 // newStaleTeller returns nil if there is no OnStale.
-func newStaleTeller(b *Bcache, cfg *LoaderConfig) *staleTeller {
+func newStaleTeller(l *Loader) *staleTeller {
+	b, cfg := l.cache, &l.cfg
 	onStale := cfg.OnStale
 	if onStale == nil {
 		return nil
@@ -126,7 +127,7 @@ func newStaleTeller(b *Bcache, cfg *LoaderConfig) *staleTeller {
 		name += " of " + linelog.CutText(cfg.Prefix, 100)
 	}
 	log := b.peer.log
-	return &staleTeller{missed: &b.fills.staleMissed, calls: callqueue.Queue[staleCall]{
+	return &staleTeller{missed: &l.figures.StaleMissed, calls: callqueue.Queue[staleCall]{
 		Name: name, Call: func(c staleCall) { onStale(c.key, c.err) },
 		Most: staleQueue, MostBytes: staleQueueBytes, Group: &b.calls,
 		Panicked: func(value any, stack []byte) {

@@ -19,29 +19,31 @@ type keyFill struct {
 	loader *Loader
 	claim  claim         // to the key's lease
 	fence  *replica.Fill // from the call of the Fill until what that returned is written; otherwise nil
-	ended  bool
+
+	outcome fill.Outcome // of the Fill, once it has returned
+	ended   bool
 }
 
 func newKeyFill(l *Loader, ld *fill.Load) *keyFill {
 	return &keyFill{Load: ld, loader: l, claim: newClaim(l.cache.peer)}
 }
 
-// beginAll raises the fences of some keys of one run, right before the caller calls their Fill.
-func beginAll(fills ...*keyFill) {
-	l, background := fills[0].loader, fills[0].Run.Background
+// beginAll raises the fences of some keys of one run, right before the caller calls their Fill. What it
+// returns has to be ended.
+func beginAll(fills ...*keyFill) *fillCall {
+	l := fills[0].loader
 	keys := make([]string, len(fills))
 	for i, k := range fills {
 		keys[i] = k.Key
 		l.cache.loads.Begin(k.Load)
+		k.endWait(true)
 	}
-	l.cache.fills.called.Add(uint64(len(fills)))
-	if background {
-		l.cache.fills.refreshes.Add(uint64(len(fills)))
-	}
+	call := newFillCall(fills)
 	p := l.cache.peer
 	for i, f := range p.replica.Fills.Begin(p.instant(), l.lag, keys...) {
 		fills[i].fence = f
 	}
+	return call
 }
 
 // work fills the key alone, not as one of a batch.
@@ -55,6 +57,7 @@ func (k *keyFill) work() {
 func (k *keyFill) end(res Result) {
 	k.ended = true
 	k.dropFence()
+	k.endWait(false)
 	k.loader.cache.loads.End(k.Load, fill.Result(res))
 	k.claim.end(errors.Is(context.Cause(k.Run.Ctx), context.DeadlineExceeded))
 }
@@ -71,15 +74,17 @@ func (k *keyFill) fill() Result {
 	if res, ok := k.found(); ok {
 		return res
 	}
-	beginAll(k)
+	call := beginAll(k)
 	ctx, cancel := k.Run.FillContext(l.cfg.FillTimeout)
 	defer cancel()
+	defer call.end()
 	got, err := contain(func() (brought, error) {
-		return newBrought(k.call(ctx)), nil
+		return newBrought(k.call(call.begin(ctx))), nil
 	})
 	if err != nil {
 		got = brought{err: err}
 	}
+	call.err = got.err
 	return k.settle(got)
 }
 
@@ -107,7 +112,7 @@ func newBrought(v Loaded, err error) brought { return brought{v, err, errors.Is(
 func (k *keyFill) found() (res Result, ok bool) {
 	l := k.loader
 	ok = l.cache.loads.LookUp(k.Load, func() bool {
-		rec, v := l.view.look(k.Key)
+		rec, v := l.view.Look(k.Key)
 		switch {
 		case v == fill.VerdictServe, v == fill.VerdictRefresh && !k.Run.Background:
 			res = Result{Value: rec.Val}
@@ -117,6 +122,7 @@ func (k *keyFill) found() (res Result, ok bool) {
 			return false
 		}
 		k.claim.filled(&rec)
+		k.claim.ends = fill.WaitFilled
 		l.recovered(k.Key)
 		return true
 	})
@@ -132,9 +138,10 @@ func (k *keyFill) settle(got brought) Result {
 		return k.miss(got.err)
 	// it was cancelled as nobody waits: the database hasn't failed
 	case err != nil && err != fill.ErrOverdue:
+		k.outcome = fill.Abandoned
 		return Result{Err: got.err}
 	}
-	k.loader.cache.fills.failed.Add(1)
+	k.outcome = fill.Failed
 	k.claim.failed(k.loader.cfg.RetryAfter)
 	return k.fallBack(got.err)
 }
@@ -143,17 +150,18 @@ func (k *keyFill) settle(got brought) Result {
 func (k *keyFill) bring(v Loaded) Result {
 	l, b := k.loader, k.loader.cache
 	now := b.peer.now()
-	rec, cache := l.view.policy.Value(now, k.Key, v.Value, v.TTL, rand.Float64())
+	rec, cache := l.view.Policy.Value(now, k.Key, v.Value, v.TTL, rand.Float64())
 	k.claim.uncached(false)
 	switch {
 	case !cache:
+		k.outcome = fill.Uncached
 	case b.tooLarge(k.Key, v.Value):
-		b.fills.tooLarge.Add(1)
+		k.outcome = fill.TooLarge
 	case k.write(now, &rec):
 		l.recovered(k.Key)
 		return Result{Value: v.Value}
 	default:
-		if newer, ok := l.view.live(k.Key); ok {
+		if newer, ok := l.view.Live(k.Key); ok {
 			return Result{Value: newer}
 		}
 	}
@@ -164,18 +172,19 @@ func (k *keyFill) bring(v Loaded) Result {
 // miss caches that there is no value.
 func (k *keyFill) miss(err error) Result {
 	l, b := k.loader, k.loader.cache
+	k.outcome = fill.NotFound
 	k.claim.uncached(false)
 	l.recovered(k.Key)
-	if l.cfg.NegativeTTL == 0 && !l.view.replaces(k.Key) || b.tooLarge(k.Key, "") {
+	if l.cfg.NegativeTTL == 0 && !l.view.Replaces(k.Key) || b.tooLarge(k.Key, "") {
 		return Result{Err: err}
 	}
 	now := b.peer.now()
-	rec := l.view.policy.Missing(now, k.Key, rand.Float64())
+	rec := l.view.Policy.Missing(now, k.Key, rand.Float64())
 	if k.write(now, &rec) {
 		return Result{Err: err}
 	}
 	k.unchanged()
-	if newer, ok := l.view.live(k.Key); ok {
+	if newer, ok := l.view.Live(k.Key); ok {
 		return Result{Value: newer}
 	}
 	return Result{Err: err}
@@ -184,22 +193,33 @@ func (k *keyFill) miss(err error) Result {
 // write writes what the Fill returned, unless the fence refuses it, and reports whether the key has that
 // now. Where a value of another layout is held, it is kept beside that.
 func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
-	beside := k.loader.view.foreign(k.Key) // the fence isn't lost if a Codec calls runtime.Goexit
+	beside := k.loader.view.Foreign(k.Key) // the fence isn't lost if a Codec calls runtime.Goexit
 	f := k.fence
 	k.fence = nil
 	p := k.loader.cache.peer
 	switch p.replica.Fills.End(p.instantOf(now), f, rec, beside) {
 	case replica.FillRefused:
-		k.loader.cache.fills.refused.Add(1)
+		k.outcome = fill.Refused
 		return false
+	case replica.FillKept:
+		k.brings(rec, fill.Provisional)
 	case replica.FillOffered:
+		k.brings(rec, fill.Provisional)
 		k.claim.uncached(true)
 	case replica.FillWritten:
+		k.brings(rec, fill.Found)
 		if rec.Kind != delta.KindTombstone {
 			k.claim.filled(rec)
 		}
 	}
 	return true
+}
+
+// brings notes how a value is cached. Where there is none, that is what counts.
+func (k *keyFill) brings(rec *delta.Record, as fill.Outcome) {
+	if rec.Kind == delta.KindValue {
+		k.outcome = as
+	}
 }
 
 // dropFence lowers the fence: nothing will be written.
@@ -213,7 +233,7 @@ func (k *keyFill) dropFence() {
 // fallBack returns what the waiters get after a Fill that failed: an old value, if one may be served.
 func (k *keyFill) fallBack(err error) Result {
 	l := k.loader
-	rec, v := l.view.look(k.Key)
+	rec, v := l.view.Look(k.Key)
 	if v == fill.VerdictServe { // somebody else was more successful meanwhile
 		return Result{Value: rec.Val}
 	}
@@ -222,7 +242,7 @@ func (k *keyFill) fallBack(err error) Result {
 	if v == fill.VerdictMissing || v == fill.VerdictFill {
 		return Result{Err: err}
 	}
-	l.cache.fills.staleFailures.Add(1)
+	l.figures.StaleFailures.Add(1)
 	l.cache.peer.log.Errorf(0, "a fill of %q failed, the old value is served: %s", k.Key, known.text)
 	l.stales.tell(l.unprefixed(k.Key), known)
 	if v == fill.VerdictRefresh {
@@ -257,7 +277,7 @@ func (r *refresher) start(ctx context.Context, full ...string) {
 	now := l.cache.peer.instant().Mono
 	var due []string
 	for _, key := range full {
-		if _, rests := l.failures.Of(now, key, false); !rests && !l.cache.loads.Runs(key, l.view.layout) {
+		if _, rests := l.failures.Of(now, key, false); !rests && !l.cache.loads.Runs(key, l.view.Layout) {
 			due = append(due, key)
 		}
 	}
@@ -304,7 +324,7 @@ func (r *refresher) nextBatch(ctx context.Context, keys *cursor, size int) *load
 	for taken := keys.take(size); len(taken) > 0 && !l.cache.closed.Load(); taken = keys.take(size) {
 		b := newLoadBatch(ctx, l, true)
 		for _, key := range taken {
-			if ld := l.cache.loads.Background(key, l.view.layout, b.run, b.arrived); ld != nil {
+			if ld := l.cache.loads.Background(key, l.view.Layout, b.run, b.arrived); ld != nil {
 				b.add(ld)
 			}
 		}

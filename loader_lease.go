@@ -153,7 +153,7 @@ func (k *keyFill) ask() {
 	case k.claim.lease != nil:
 		k.claim.wantAgain()
 	default:
-		_, v := k.loader.view.look(k.Key)
+		_, v := k.loader.view.Look(k.Key)
 		term := defaultLease
 		if timeout := k.loader.cfg.FillTimeout; timeout > 0 {
 			term = timeout + fill.FillSlack
@@ -171,7 +171,7 @@ func (k *keyFill) failedElsewhere(wait time.Duration) (res Result, ok bool) {
 	l := k.loader
 	now := l.cache.peer.instant().Mono
 	ok = l.cache.loads.LookUp(k.Load, func() bool {
-		rec, v := l.view.look(k.Key)
+		rec, v := l.view.Look(k.Key)
 		switch v {
 		case fill.VerdictStale, fill.VerdictFallback:
 			res = Result{Value: rec.Val, Stale: true, Err: ErrFillElsewhere}
@@ -181,9 +181,30 @@ func (k *keyFill) failedElsewhere(wait time.Duration) (res Result, ok bool) {
 			return false
 		}
 		l.failures.Add(now, k.Key, ErrFillElsewhere, 0, wait)
+		k.claim.ends = fill.WaitFailed
 		return true
 	})
 	return res, ok
+}
+
+// endWait notes that the fill doesn't wait for a lease any more, if it has asked for one: its Fill is
+// about to be called, or it needn't be.
+func (k *keyFill) endWait(fills bool) {
+	c, l := &k.claim, k.loader
+	switch {
+	case c.lease == nil || c.told:
+		return
+	case fills && c.granted:
+		c.ends = fill.WaitGranted
+	case fills:
+		c.ends = fill.WaitAlone
+	}
+	c.told = true
+	took := c.peer.instant().Mono - c.since
+	l.figures.EndWait(took, c.ends)
+	l.witness.tell("LeaseWaited", func(o Observer) {
+		o.LeaseWaited(k.Run.Ctx, LeaseWait{Prefix: l.cfg.Prefix, Took: took, End: LeaseEnd(c.ends)})
+	})
 }
 
 // A claim is a fill's claim to the lease of its key.
@@ -192,6 +213,11 @@ type claim struct {
 	lease   *lease.Ask    // nil: it hasn't asked for one
 	asked   bool          // it has, or it is alone
 	outcome lease.Outcome // what is said of the fill in the end
+
+	since   time.Duration // when it asked first
+	granted bool          // when turn was called last
+	ends    fill.WaitEnd  // with what the wait ends, as far as is known
+	told    bool          // that it has ended
 }
 
 func newClaim(p *peer) claim { return claim{peer: p} }
@@ -199,7 +225,8 @@ func newClaim(p *peer) claim { return claim{peer: p} }
 // want asks for the lease; old means that there is an old value to serve if others fail. wake is called
 // when turn has something new to say.
 func (c *claim) want(key string, old bool, term time.Duration, wake func()) {
-	c.lease = c.peer.replica.Leases.Ask(c.peer.instant(), key, old, term, wake)
+	now := c.peer.instant()
+	c.lease, c.since = c.peer.replica.Leases.Ask(now, key, old, term, wake), now.Mono
 	c.asked = true
 }
 
@@ -219,7 +246,9 @@ func (c *claim) turn(suspect bool) (lease.Turn, time.Duration) {
 	if suspect {
 		c.peer.replica.Leases.Suspect(now, c.lease)
 	}
-	return c.peer.replica.Leases.TurnOf(now, c.lease)
+	turn, wait := c.peer.replica.Leases.TurnOf(now, c.lease)
+	c.granted = turn == lease.Granted
+	return turn, wait
 }
 
 // filled, uncached and failed note how the fill ends, for end to tell the other nodes. A fill that notes

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -112,7 +113,9 @@ func TestLeaseDeclinedForASlot(t *testing.T) {
 		})
 		synctest.Wait()
 		testkit.Advance(query - 50*time.Millisecond)
-		ls2 := &Loader{cache: ls[2].cache, cfg: ls[2].cfg, view: ls[2].view, slots: ls[2].slots}
+		ls2 := &Loader{
+			cache: ls[2].cache, cfg: ls[2].cfg, view: ls[2].view, slots: ls[2].slots, figures: &fill.Figures{},
+		}
 		ls2.cfg.ClusterWide = false     // the same slots, no leases
 		go ls2.Get(t.Context(), "slot") // has the slot when the turn comes, for 100 ms
 		synctest.Wait()

@@ -71,7 +71,7 @@ func getMany[V any](
 	values := make(map[string]V, len(keys))
 	errs := KeyErrors{}
 	put := func(key string, r reply) {
-		l.counted(r.Result)
+		l.counted(ctx, r.Result)
 		if r.Err == nil || r.Stale {
 			v, err := decode(key, r)
 			if err == nil {
@@ -93,9 +93,9 @@ func getMany[V any](
 		if _, twice := others[key]; twice {
 			continue
 		}
-		if e := l.view.fresh(key); e != nil {
+		if e := l.view.Fresh(key); e != nil {
 			if v, err := decodeFresh(e); err == nil {
-				l.cache.store.Count(true)
+				l.figures.Count(true)
 				values[key] = v
 				continue
 			}

@@ -67,7 +67,7 @@ func TestLoaderRefreshNeedsAPlace(t *testing.T) {
 			testkit.Must(t, b.Delete("k"))
 		}
 		now := b.peer.now()
-		rec, _ := l.view.policy.Value(now, "k", "old", 0, 0)
+		rec, _ := l.view.Policy.Value(now, "k", "old", 0, 0)
 		testkit.Must(t, b.peer.replica.SetRecord(b.peer.instantOf(now), &rec))
 		testkit.Advance(time.Minute)
 		for range 10 {

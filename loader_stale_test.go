@@ -247,7 +247,7 @@ func TestLoaderRefusedNotFoundIsLimited(t *testing.T) {
 		db := &testDB{}
 		l := newLoader(t, nodes[0], db.fill, func(c *LoaderConfig) { c.TTL, c.RefreshAhead = time.Minute, 0.999 })
 		now := nodes[0].peer.now()
-		rec, _ := l.view.policy.Value(now, "k", "v", 0, 0)
+		rec, _ := l.view.Policy.Value(now, "k", "v", 0, 0)
 		testkit.Must(t, nodes[0].peer.replica.SetRecord(nodes[0].peer.instantOf(now), &rec))
 		for range 40 { // 400 ms
 			testkit.Advance(10 * time.Millisecond)

@@ -293,12 +293,12 @@ func (t *Typed[V]) GetResult(ctx context.Context, key string) TypedResult[V] {
 // fresh is fresh of the Loader's view. If what its value is decoded to is shared as it is, fresh returns a
 // pointer to that too, and counts the hit. To copy a struct from call to call costs a fifth of a hit.
 func (t *Typed[V]) fresh(key string) (e *store.Entry, shared *V) {
-	e = t.loader.view.fresh(key)
+	e = t.loader.view.Fresh(key)
 	if e == nil || !t.shares || t.clone != nil {
 		return e, nil
 	}
 	if x, ok := e.Shared(&t.owner); ok {
-		t.loader.cache.store.Count(true)
+		t.loader.figures.Count(true)
 		shared = x.(*V)
 	}
 	return e, shared
@@ -313,7 +313,7 @@ func (t *Typed[V]) fromFresh(e *store.Entry) (v V, ok bool) {
 	if err != nil {
 		return v, false
 	}
-	t.loader.cache.store.Count(true)
+	t.loader.figures.Count(true)
 	return v, true
 }
 
@@ -355,6 +355,9 @@ func (t *Typed[V]) Delete(key string) error { return t.loader.Delete(key) }
 // DeleteMany is [Loader.DeleteMany].
 func (t *Typed[V]) DeleteMany(keys []string) error { return t.loader.DeleteMany(keys) }
 
+// Stats is [Loader.Stats].
+func (t *Typed[V]) Stats() LoaderStats { return t.loader.Stats() }
+
 // All is [Bcache.All] for the keys that have the Prefix, without the Prefix. If a value can't be
 // decoded, All has the one that stands beside it on this node. If that can't be decoded either, or there
 // is none, the key is left out, and counted.
@@ -370,7 +373,7 @@ func (t *Typed[V]) All() iter.Seq2[string, V] {
 				v, err = t.beside(full)
 			}
 			if err != nil {
-				t.loader.cache.fills.undecodable.Add(1)
+				t.loader.figures.Undecodable.Add(1)
 			} else if !yield(key, v) {
 				return
 			}

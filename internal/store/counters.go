@@ -2,6 +2,8 @@ package store
 
 import (
 	"sync/atomic"
+
+	"github.com/iwanbk/bcache/internal/striped"
 )
 
 // Stats are counters since the start.
@@ -20,8 +22,8 @@ type Stats struct {
 
 // counters are those of Stats that aren't counted in the shards.
 type counters struct {
-	hits                stripedCounter
-	misses              stripedCounter
+	hits                striped.Counter
+	misses              striped.Counter
 	evictions           atomic.Uint64
 	expirations         atomic.Uint64
 	tombstonesCollected atomic.Uint64
@@ -32,8 +34,8 @@ type counters struct {
 
 func (c *counters) load() Stats {
 	return Stats{
-		Hits:                c.hits.load(),
-		Misses:              c.misses.load(),
+		Hits:                c.hits.Load(),
+		Misses:              c.misses.Load(),
 		Evictions:           c.evictions.Load(),
 		Expirations:         c.expirations.Load(),
 		tombstonesCollected: c.tombstonesCollected.Load(),

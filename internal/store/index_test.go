@@ -248,22 +248,6 @@ func TestStoreSameHash(t *testing.T) {
 	}
 }
 
-func TestStripedCounter(t *testing.T) {
-	var c stripedCounter
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 1000 {
-				c.add1()
-			}
-		})
-	}
-	wg.Wait()
-	if n := c.load(); n != 8000 {
-		t.Errorf("counted %d, want 8000", n)
-	}
-}
-
 // A miss takes no lock, unless something is being removed.
 func TestMissTakesNoLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -275,8 +259,8 @@ func TestMissTakesNoLock(t *testing.T) {
 		r.Watch.Set(func(Change) { <-locked }) // under the shard's lock
 		go r.set("other", "v")
 		synctest.Wait()
-		if _, ok := r.Get("none", storeNoWall); ok || r.counters.misses.load() != 1 {
-			t.Errorf("%d misses are counted, want 1", r.counters.misses.load())
+		if _, ok := r.Get("none", storeNoWall); ok || r.counters.misses.Load() != 1 {
+			t.Errorf("%d misses are counted, want 1", r.counters.misses.Load())
 		}
 		if x := &sh.entries.index; !x.still(x.moves.Load()) || x.still(x.moves.Load()+2) || x.still(x.moves.Load()|1) {
 			t.Error("whether something moved isn't known")

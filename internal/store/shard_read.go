@@ -41,7 +41,7 @@ func (sh *shard) get(hash uint64, key string, wall func() int64) (string, bool) 
 			return p.Val, true
 		}
 	}
-	sh.counters.misses.add1()
+	sh.counters.misses.Add1()
 	return "", false
 }
 
@@ -57,7 +57,7 @@ func (sh *shard) readLocked(hash uint64, e *Entry, wall func() int64) bool {
 		}
 		return false
 	}
-	sh.counters.hits.add1()
+	sh.counters.hits.Add1()
 	return true
 }
 

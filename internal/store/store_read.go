@@ -14,24 +14,24 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	hash := s.hash.Of(key)
 	sh := s.table.of(hash)
 	if sh == nil {
-		s.counters.misses.add1()
+		s.counters.misses.Add1()
 		return "", false
 	}
 	moves := sh.entries.index.moves.Load()
 	e := sh.recordOf(hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
 	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
-		s.counters.hits.add1()
+		s.counters.hits.Add1()
 		return e.Val, true
 	}
 	if !live {
 		p := sh.twinOf(hash, key)
 		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy.noteUse(p) {
-			s.counters.hits.add1()
+			s.counters.hits.Add1()
 			return p.Val, true
 		}
 		if e == nil && p == nil && sh.entries.index.still(moves) {
-			s.counters.misses.add1()
+			s.counters.misses.Add1()
 			return "", false
 		}
 	}
@@ -40,7 +40,7 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 
 // Fresh returns the entry of a key's live value unless that is worth refreshing, otherwise nil, and
 // costs what Get costs. It isn't counted: a value may be of no use to a Typed, and where there is none
-// entry may have something to serve. See Count.
+// entry may have something to serve.
 func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	hash := s.hash.Of(key)
 	sh := s.table.of(hash)
@@ -94,15 +94,6 @@ func (s *Store) Beside(key string, wall int64) (delta.Record, bool) {
 		return delta.Record{}, false
 	}
 	return sh.beside(hash, key, wall)
-}
-
-// Count counts a Get of a Loader: whether something was served in the end.
-func (s *Store) Count(hit bool) {
-	if hit {
-		s.counters.hits.add1()
-	} else {
-		s.counters.misses.add1()
-	}
 }
 
 // Peek returns what is held of a key, expired or not: a value, a negative or

@@ -1,4 +1,4 @@
-package store
+package striped
 
 import (
 	"sync/atomic"
@@ -9,7 +9,7 @@ import (
 // have to travel between them each time, which costs more than all else that a Get does.
 // Goroutines that run at the same time have different stacks, so where its stack lies tells a
 // goroutine which word to use. Two that use the same one are slower, no more.
-type stripedCounter [64]stripe
+type Counter [64]stripe
 
 // A stripe is two cache lines long: processors fetch them in pairs.
 type stripe struct {
@@ -17,7 +17,8 @@ type stripe struct {
 	_ [120]byte
 }
 
-func (c *stripedCounter) add1() {
+// Add1 counts one.
+func (c *Counter) Add1() {
 	var here byte
 	// A stack has 2 KiB at least; the factor is 2^64 divided by the golden ratio (Knuth's
 	// multiplicative hashing), of which the upper bits are spread best.
@@ -25,7 +26,8 @@ func (c *stripedCounter) add1() {
 	c[i].n.Add(1)
 }
 
-func (c *stripedCounter) load() (n uint64) {
+// Load returns how many were counted.
+func (c *Counter) Load() (n uint64) {
 	for i := range c {
 		n += c[i].n.Load()
 	}
