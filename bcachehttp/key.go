@@ -63,10 +63,8 @@ func (p params) key() (key string, ok bool, err error) {
 		key, ok = string(bytes), true
 	}
 	if len(key) > bcache.MaxWhyKey {
-		return "", false, problem{
-			status: http.StatusRequestURITooLong,
-			text:   fmt.Sprintf("the key has %d bytes: at most %d can be handled here", len(key), bcache.MaxWhyKey),
-		}
+		text := fmt.Sprintf("the key has %d bytes: at most %d can be handled here", len(key), bcache.MaxWhyKey)
+		return "", false, problem{status: http.StatusRequestURITooLong, text: text}
 	}
 	return key, ok, nil
 }

@@ -178,8 +178,9 @@ func nodes(ids []uint64) string {
 
 func newSummaryJSON(s *summary) summaryJSON {
 	return summaryJSON{
-		Text: s.text, Agree: s.agree(), Answered: s.answered, Nodes: len(s.states), Newest: newVersionJSON(s.newest),
-		Older: hexIDs(s.older), None: hexIDs(s.none), Silent: hexIDs(s.silent),
+		Text: s.text, Agree: s.agree(), Answered: s.answered, Nodes: len(s.states),
+		Newest: newVersionJSON(s.newest), Older: hexIDs(s.older), None: hexIDs(s.none),
+		Silent: hexIDs(s.silent),
 	}
 }
 
