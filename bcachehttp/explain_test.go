@@ -112,7 +112,7 @@ func TestSummary(t *testing.T) {
 		reports      []bcache.KeyReport
 	}{
 		{true, "none", "The only node has no record of the key.", []bcache.KeyReport{nothing(1)}},
-		{true, "newest", "The only node has the same: a value.",
+		{true, "newest", "The only node has this: a value.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer)}},
 		{true, "none none", "All 2 nodes have no record of the key.", []bcache.KeyReport{nothing(1), nothing(2)}},
 		{true, "newest newest", "All 2 nodes have the same: that there is no value (ErrNotFound).",
@@ -128,7 +128,7 @@ func TestSummary(t *testing.T) {
 		{false, "newest older older", differ + "a value. Nodes 2 and 3 have an older one. That should pass " +
 			"within seconds, unless the writes can't reach them.", []bcache.KeyReport{
 			report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, older), report(3, bcache.KeyValue, older)}},
-		{true, "newest unknown unknown", "The one node that answered has the same: a value. " +
+		{true, "newest unknown unknown", "The one node that answered has this: a value. " +
 			"Of nodes 2 and 3 nothing is known.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), silent(2), silent(3)}},
 		{true, "newest newest unknown", "All 2 nodes that answered have the same: a value. Of node 3 nothing is known.",

@@ -118,7 +118,7 @@ func (s *summary) words() string {
 	case s.agree() && s.kind == bcache.KeyDeleted && len(s.none) > 0:
 		said = append(said, all+" "+has("agree", "says")+" that there is no value: it was deleted.")
 	case s.agree():
-		said = append(said, all+" "+has("have", "has")+" the same: "+kindText(s.kind)+".")
+		said = append(said, all+" "+has("have the same", "has this")+": "+kindText(s.kind)+".")
 	default:
 		said = append(said, "Not all nodes have the same. The newest version is "+kindText(s.kind)+".")
 		if len(s.older) > 0 {

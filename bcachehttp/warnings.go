@@ -131,8 +131,8 @@ func syncWarnings(c *condition) (all []warning) {
 	joined := len(c.node.Config.Peers) > 0 && len(c.members) > 0
 	if c.node.Synced && c.node.SyncedFrom == 0 && joined && c.now.at.Sub(c.node.SyncedAt) < firstTime {
 		all = append(all, warning{"synced_alone", false,
-			"The node declared itself synced, alone: what nodes held that it didn't reach then, it lacks.",
-			"Nothing, if it was the first of its cluster. Otherwise see why it didn't reach the others."})
+			"The node declared itself synced: it reached no synced one. What it didn't reach then, it lacks.",
+			"Nothing, if the cluster was new. Otherwise see why it didn't reach the others."})
 	}
 	return all
 }

@@ -23,7 +23,7 @@ func ask(h *handler, r *http.Request) (question, error) {
 		return question{}, err
 	}
 	q := question{}
-	if q.key, q.asked, err = p.key(); err != nil {
+	if q.key, q.asked, err = p.key(http.StatusRequestURITooLong); err != nil {
 		return question{}, err
 	}
 	if q.values, err = p.is("values"); err != nil {
