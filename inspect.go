@@ -182,8 +182,8 @@ type KeyReport struct {
 	Granter uint64 // the node that it would ask for the key's lease; 0: none
 	Holder  uint64 // the node that has the lease, if this one has granted it; 0: none
 
-	// What became of other values and writes of the key there, the latest first. The last 16 of some 1,000
-	// keys together are remembered.
+	// What became of other values and writes of the key there, the latest first. Of some 1,000 keys
+	// together the last 8 that were evicted or expired are remembered, and the last 8 others.
 	Decisions []KeyDecision
 }
 
