@@ -625,6 +625,11 @@ var mutants = []mutant{
 	{name: "shared: what is due or stale is decoded to see that it can be", test: "TestTypedSharedWhateverIsServed", edits: []edit{{
 		old: "\tif _, ok := t.sharedOf(full, held); ok {\n\t\treturn true\n\t}\n",
 		new: ""}}},
+
+	// What is counted.
+	{name: "count: every stale value is a hit", test: "TestLoaderStaleOnError", edits: []edit{{
+		old: "\t\tl.figures.Stale.Add(1)\n",
+		new: "\t\tl.figures.Stale.Add(1)\n\t\tl.figures.StaleHits.Add(1)\n"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
