@@ -86,3 +86,16 @@ func TestLeaseWaitOfTheThreshold(t *testing.T) {
 	}
 	r.one("bcache.lease.wait")
 }
+
+// The wait of a fill in the background, which its caller doesn't wait for, is the root of a trace.
+func TestLeaseWaitInTheBackground(t *testing.T) {
+	r := newRig(t)
+	o := r.observer()
+	ctx, request := r.tracer.Start(t.Context(), "GET /users")
+	request.End()
+	o.LeaseWaited(ctx, bcache.LeaseWait{Took: time.Second, Background: true})
+	wait := r.one("bcache.lease.wait")
+	if wait.Parent().IsValid() || len(wait.Links()) != 1 || !wait.Links()[0].SpanContext.Equal(request.SpanContext()) {
+		t.Errorf("it is below %v, and has the links %v", wait.Parent(), wait.Links())
+	}
+}

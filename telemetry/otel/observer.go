@@ -80,13 +80,20 @@ func (o *observer) FillBegun(ctx context.Context, f bcache.FillInfo) context.Con
 		keyCause.String(f.Cause.String()),
 	)...)}
 	if f.Cause == bcache.FillRefresh {
-		opts = append(opts, trace.WithNewRoot())
-		if caller := trace.SpanContextFromContext(ctx); caller.IsValid() {
-			opts = append(opts, trace.WithLinks(trace.Link{SpanContext: caller}))
-		}
+		opts = append(opts, outlives(ctx)...)
 	}
 	ctx, span := o.tracer.Start(ctx, fillSpan, opts...)
 	return context.WithValue(ctx, o, span)
+}
+
+// outlives makes a span of work in the background, which its caller doesn't wait for, the root of a trace
+// that is linked to the caller's.
+func outlives(ctx context.Context) []trace.SpanStartOption {
+	opts := []trace.SpanStartOption{trace.WithNewRoot()}
+	if caller := trace.SpanContextFromContext(ctx); caller.IsValid() {
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: caller}))
+	}
+	return opts
 }
 
 // FillEnded measures the fill, and ends its span.
@@ -152,7 +159,13 @@ func (o *observer) LeaseWaited(ctx context.Context, w bcache.LeaseWait) {
 		return
 	}
 	now := time.Now()
-	_, span := o.tracer.Start(ctx, leaseSpan, trace.WithTimestamp(now.Add(-w.Took)),
-		trace.WithAttributes(o.opts.with(keyLoader.String(name), end)...))
+	opts := []trace.SpanStartOption{
+		trace.WithTimestamp(now.Add(-w.Took)),
+		trace.WithAttributes(o.opts.with(keyLoader.String(name), end)...),
+	}
+	if w.Background {
+		opts = append(opts, outlives(ctx)...)
+	}
+	_, span := o.tracer.Start(ctx, leaseSpan, opts...)
 	span.End(trace.WithTimestamp(now))
 }
