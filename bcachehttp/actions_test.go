@@ -27,7 +27,8 @@ func TestDelete(t *testing.T) {
 					if page := pageOf(t, w.Body.String()); all(page, "h1")[0].text != "Deleted" {
 						t.Errorf("the page is %s", w.Body)
 					}
-				} else if v := object(t, w); v["done"] != "deleted" || v["key"] != strings.ToValidUTF8(key, "\ufffd") {
+				} else if v := object(t, w); v["done"] != "deleted" ||
+					v["key"] != strings.ToValidUTF8(key, "\ufffd") {
 					t.Errorf("the answer is %v", v)
 				}
 			}
@@ -74,7 +75,8 @@ func TestClear(t *testing.T) {
 			t.Errorf("by the address: %d", w.Code)
 		}
 		w := post(h, path, url.Values{"confirm": {"clear"}})
-		if _, ok := cache.Get("k"); ok || w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "leared") {
+		if _, ok := cache.Get("k"); ok || w.Code != http.StatusOK ||
+			!strings.Contains(w.Body.String(), "leared") {
 			t.Errorf("%d: %s", w.Code, w.Body)
 		}
 	}

@@ -74,7 +74,7 @@ func inHTML(t *template.Template, v any) (answer, error) {
 	if err := t.Execute(&body, v); err != nil {
 		return answer{}, err
 	}
-	return answer{typ: typeHTML, body: body.Bytes()}, nil
+	return answer{typ: typeHTML, body: bytes.ToValidUTF8(body.Bytes(), []byte("\ufffd"))}, nil
 }
 
 // A problem is why there is no answer.

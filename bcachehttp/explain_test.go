@@ -100,7 +100,9 @@ func TestSummary(t *testing.T) {
 	sameCount := newer
 	sameCount.Origin++
 	nothing := func(node uint64) bcache.KeyReport { return bcache.KeyReport{Node: node} }
-	silent := func(node uint64) bcache.KeyReport { return bcache.KeyReport{Node: node, Err: bcache.ErrNoAnswer} }
+	silent := func(node uint64) bcache.KeyReport {
+		return bcache.KeyReport{Node: node, Err: bcache.ErrNoAnswer}
+	}
 	cleared := report(3, bcache.KeyValue, newer)
 	cleared.Cleared = true
 	fill := bcache.KeyReport{Node: 3, Provisional: &bcache.HeldKey{Kind: bcache.KeyValue}}
@@ -114,12 +116,14 @@ func TestSummary(t *testing.T) {
 		{true, "none", "The only node has no record of the key.", []bcache.KeyReport{nothing(1)}},
 		{true, "newest", "The only node has this: a value.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer)}},
-		{true, "none none", "All 2 nodes have no record of the key.", []bcache.KeyReport{nothing(1), nothing(2)}},
+		{true, "none none", "All 2 nodes have no record of the key.",
+			[]bcache.KeyReport{nothing(1), nothing(2)}},
 		{true, "newest newest", "All 2 nodes have the same: that there is no value (ErrNotFound).",
 			[]bcache.KeyReport{report(1, bcache.KeyMissing, newer), report(2, bcache.KeyMissing, newer)}},
 		{true, "newest none", "All 2 nodes agree that there is no value: it was deleted.",
 			[]bcache.KeyReport{report(1, bcache.KeyDeleted, newer), nothing(2)}},
-		{false, "newest older none", differ + "a value. Node 2" + passes + " Node 3 has nothing: Gets there miss.",
+		{false, "newest older none", differ + "a value. Node 2" + passes +
+			" Node 3 has nothing: Gets there miss.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, older), cleared}},
 		{false, "newest older", differ + "that the key is deleted. Node 2" + passes,
 			[]bcache.KeyReport{report(1, bcache.KeyDeleted, sameTime), report(2, bcache.KeyValue, newer)}},
@@ -127,11 +131,13 @@ func TestSummary(t *testing.T) {
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, sameCount)}},
 		{false, "newest older older", differ + "a value. Nodes 2 and 3 have an older one. That should pass " +
 			"within seconds, unless the writes can't reach them.", []bcache.KeyReport{
-			report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, older), report(3, bcache.KeyValue, older)}},
+			report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, older),
+			report(3, bcache.KeyValue, older)}},
 		{true, "newest unknown unknown", "The one node that answered has this: a value. " +
 			"Of nodes 2 and 3 nothing is known.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), silent(2), silent(3)}},
-		{true, "newest newest unknown", "All 2 nodes that answered have the same: a value. Of node 3 nothing is known.",
+		{true, "newest newest unknown", "All 2 nodes that answered have the same: a value. " +
+			"Of node 3 nothing is known.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, newer), silent(3)}},
 		{true, "unknown", "No node answered. Of node 1 nothing is known.", []bcache.KeyReport{silent(1)}},
 		{true, "none none", "All 2 nodes have no record of the key. 1 node has a value without a version, " +

@@ -29,9 +29,12 @@ func TestNumbers(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{whole(0), "0"}, {whole(999), "999"}, {whole(1000), "1,000"}, {whole(uint64(12345678)), "12,345,678"},
 		{whole(-3), "0"}, {size(0), "0 B"}, {size(1023), "1023 B"}, {size(1024), "1 KiB"},
-		{size(1.5 * (1 << 20)), "1.5 MiB"}, {size(1 << 60), "1024 PiB"}, {percent(0), "0 %"}, {percent(1), "100 %"},
-		{percent(0.99999), "99.9 %"}, {percent(0.00001), "0.1 %"}, {percent(0.5), "50 %"}, {percent(0.1234), "12.3 %"},
-		{perSecond(0.04), "0"}, {perSecond(9.94), "9.9"}, {perSecond(1234.4), "1,234"}, {count(1, "node"), "1 node"},
+		{size(1.5 * (1 << 20)), "1.5 MiB"}, {size(1 << 60), "1024 PiB"},
+		{percent(0), "0 %"}, {percent(1), "100 %"},
+		{percent(0.99999), "99.9 %"}, {percent(0.00001), "0.1 %"}, {percent(0.5), "50 %"},
+		{percent(0.1234), "12.3 %"},
+		{perSecond(0.04), "0"}, {perSecond(9.94), "9.9"}, {perSecond(1234.4), "1,234"},
+		{count(1, "node"), "1 node"},
 		{count(0, "node"), "0 nodes"}, {count(1200, "node"), "1,200 nodes"},
 	} {
 		if c.got != c.want {
@@ -68,7 +71,8 @@ func TestVisible(t *testing.T) {
 		a := string(rapid.SliceOf(rapid.Byte()).Draw(t, "a"))
 		b := string(rapid.SliceOf(rapid.Byte()).Draw(t, "b"))
 		va, vb := visible(a), visible(b)
-		if !utf8.ValidString(va) || strings.ContainsFunc(va, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		control := func(r rune) bool { return r < ' ' || r == 0x7f }
+		if !utf8.ValidString(va) || strings.ContainsFunc(va, control) {
 			t.Fatalf("%q is %q", a, va)
 		}
 		if a != b && va == vb {

@@ -84,7 +84,9 @@ func TestRates(t *testing.T) {
 		Hits: 40, Misses: 20, Sets: 9, Deletes: 2, Fills: 8, BytesIn: 1100, BytesOut: 10, Keys: 7,
 	}}
 	r := rates([]*sample{a, b})
-	want := rate{at: b.at, hitRatio: 0.75, gets: 20, sets: 2, deletes: 1, fills: 4, in: 500, out: 5, keys: 7}
+	want := rate{
+		at: b.at, hitRatio: 0.75, gets: 20, sets: 2, deletes: 1, fills: 4, in: 500, out: 5, keys: 7,
+	}
 	if len(r) != 1 || r[0] != want {
 		t.Errorf("got %+v", r)
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 // hostile is what nobody should be able to write into a page.
-const hostile = `</title></main><script>alert(1)</script>"><img src=x onerror=alert(1)>' onclick='x' javascript:x`
+const hostile = `</title></main><script>alert(1)</script>"><img src=x onerror=alert(1)>' ` +
+	`onclick='x' javascript:x`
 
 // FuzzWhy asks about any key, with any value.
 func FuzzWhy(f *testing.F) {
@@ -101,11 +102,12 @@ func TestHostileTexts(t *testing.T) {
 	now := time.Now()
 	held := &bcache.HeldKey{Kind: hostile, Value: hostile, Version: bcache.KeyVersion{Time: now, Origin: 1}}
 	report := bcache.KeyReport{
-		Node: 1, At: now, Held: held, Provisional: &bcache.HeldKey{Kind: bcache.KeyValue, Value: hostile + "\x00\xff"},
-		Decisions: []bcache.KeyDecision{{What: hostile + "\xff", At: now}},
+		Node: 1, At: now, Held: held,
+		Provisional: &bcache.HeldKey{Kind: bcache.KeyValue, Value: hostile + "\x00\xff"},
+		Decisions:   []bcache.KeyDecision{{What: hostile + "\xff", At: now}},
 	}
-	why := whyView{Title: hostile, Asked: true, Key: newKeyView(hostile), Text: hostile, Word: hostile, Delete: true,
-		Coded: hostile, Again: whyLink(hostile, true), ValuesLink: whyLink(hostile, true)}
+	why := whyView{Title: hostile, Asked: true, Key: newKeyView(hostile), Text: hostile, Word: hostile,
+		Delete: true, Coded: hostile, Again: whyLink(hostile, true), ValuesLink: whyLink(hostile, true)}
 	rv := newReportView(&report, stateNewest, true)
 	rv.Values = append(rv.Values, valueView{hostile, hostile})
 	why.Reports = append(why.Reports, rv)
@@ -116,17 +118,18 @@ func TestHostileTexts(t *testing.T) {
 	loaders, _ := loaderViews([]bcache.LoaderStats{{Prefix: hostile, Hits: 1}})
 	page := pageView{
 		Title: hostile, Node: node, Config: settings(&node.Config), Members: []memberView{m}, Loaders: loaders,
-		Status: statusView{Word: hostile, Class: hostile, Text: hostile}, Toggle: pageLink(true, true), HotLink: "./",
+		Status: statusView{Word: hostile, Class: hostile, Text: hostile}, Toggle: pageLink(true, true),
+		HotLink:  "./",
 		Warnings: []warningView{{hostile, hostile, hostile, hostile}}, Clear: true,
 		Slow:    []slowView{{newKeyView(hostile), hostile, timeView{hostile, hostile, hostile}}},
 		Refused: []countView{{newKeyView(hostile + "\xff"), hostile}}, Hot: &hotView{Hits: hostile},
-		Plots:  []plot{{ID: "x", Name: hostile, Now: hostile, Says: hostile, Top: hostile, Runs: []run{{hostile, hostile}}}},
+		Plots:  []plot{{"x", hostile, hostile, hostile, hostile, []run{{hostile, hostile}}}},
 		Bounds: []bound{{Name: hostile, Class: hostile}},
 	}
 	for _, made := range []func() (answer, error){
 		func() (answer, error) { return inHTML(keyPage, &why) },
 		func() (answer, error) { return inHTML(mainPage, &page) },
-		func() (answer, error) { return inHTML(donePage, doneView{hostile, hostile, newKeyView(hostile), true}) },
+		func() (answer, error) { return inHTML(donePage, doneView{hostile, hostile, page.Slow[0].Key, true}) },
 		func() (answer, error) { return failure("/", errors.New(hostile)), nil },
 	} {
 		a, err := made()
@@ -134,7 +137,8 @@ func TestHostileTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := pageOf(t, string(a.body))
-		if text := all(list, "html")[0].text; !strings.Contains(text, "<script>") && !strings.Contains(text, "&lt;script") {
+		if text := all(list, "html")[0].text; !strings.Contains(text, "<script>") &&
+			!strings.Contains(text, "&lt;script") {
 			t.Errorf("nothing is shown of it: %s", text)
 		}
 	}

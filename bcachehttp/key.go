@@ -43,8 +43,8 @@ func (p params) is(name string) (bool, error) {
 	return value == "1", err
 }
 
-// key is the one that is asked for, by its bytes as key, or as key_base64. tooLong is the status if it is
-// longer than what can be asked about.
+// key is the one that is asked for, by its bytes as key, or as key_base64. tooLong is the status if it
+// is longer than what can be asked about.
 func (p params) key(tooLong int) (key string, ok bool, err error) {
 	key, ok, err = p.one("key")
 	if err != nil {

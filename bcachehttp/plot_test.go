@@ -31,10 +31,12 @@ func TestPlots(t *testing.T) {
 	if n := strings.Count(gets.Runs[0].Line, ","); n != 150 {
 		t.Errorf("%d points", n)
 	}
-	if line := gets.Runs[0].Line; !strings.HasPrefix(line, "2.0,0.0 ") || !strings.HasSuffix(line, " 300.0,0.0") {
+	if line := gets.Runs[0].Line; !strings.HasPrefix(line, "2.0,0.0 ") ||
+		!strings.HasSuffix(line, " 300.0,0.0") {
 		t.Errorf("the line is %s", line)
 	}
-	if area := gets.Runs[0].Area; !strings.HasPrefix(area, "2.0,60 ") || !strings.HasSuffix(area, " 300.0,60") {
+	if area := gets.Runs[0].Area; !strings.HasPrefix(area, "2.0,60 ") ||
+		!strings.HasSuffix(area, " 300.0,60") {
 		t.Errorf("the area is %s", area)
 	}
 	if in.Now != "1 KiB/s" {

@@ -24,8 +24,8 @@ func TestWhyOfManyNodes(t *testing.T) {
 		c.WaitAll()
 		time.Sleep(3 * time.Second)
 		v := whyIn(t, h, "k", 0)
-		if s := v["summary"].(map[string]any); s["agree"] != true || s["answered"] != 20.0 || s["nodes"] != 20.0 ||
-			s["text"] != "All 20 nodes have the same: a value." {
+		if s := v["summary"].(map[string]any); s["agree"] != true || s["answered"] != 20.0 ||
+			s["nodes"] != 20.0 || s["text"] != "All 20 nodes have the same: a value." {
 			t.Errorf("the summary is %v", s)
 		}
 
@@ -65,8 +65,10 @@ func TestWhyOfManyNodes(t *testing.T) {
 			}
 		}
 		page := pageOf(t, get(t, h, "/why?key=k", 200).Body.String())
-		if cards := all(page, "article"); len(cards) != 20 || !strings.Contains(cards[19].text, "It doesn't answer") ||
-			!strings.Contains(cards[0].text, "this one") || !strings.Contains(cards[0].text, "Deleted by node 2") {
+		cards := all(page, "article")
+		if len(cards) != 20 || !strings.Contains(cards[19].text, "It doesn't answer") ||
+			!strings.Contains(cards[0].text, "this one") ||
+			!strings.Contains(cards[0].text, "Deleted by node 2") {
 			t.Errorf("%d cards, the last one %q", len(cards), cards[len(cards)-1].text)
 		}
 		c.Loss(0)
@@ -106,7 +108,7 @@ func TestWhyIsBounded(t *testing.T) {
 		for range 100 {
 			n[<-codes]++
 		}
-		if n[http.StatusOK] < maxAnswers || n[http.StatusServiceUnavailable]+n[http.StatusTooManyRequests] == 0 {
+		if n[http.StatusOK] < maxAnswers || n[503]+n[429] == 0 {
 			t.Errorf("the answers are %v", n)
 		}
 		c.Loss(0)
@@ -126,19 +128,26 @@ func TestWhyValues(t *testing.T) {
 	}
 	page := pageOf(t, get(t, h, "/why?key=k&values=1", 200).Body.String())
 	pre := all(page, "pre")
-	if len(pre) != 1 || !strings.HasPrefix(pre[0].text, `<b>\x00\xffvvv`) || len(pre[0].text) > mostOfValue+3 {
+	if len(pre) != 1 || !strings.HasPrefix(pre[0].text, `<b>\x00\xffvvv`) ||
+		len(pre[0].text) > mostOfValue+3 {
 		t.Fatalf("the value is %v", pre)
 	}
-	held := getJSON(t, h, "/api/why?key=k&values=1", 200)["reports"].([]any)[0].(map[string]any)["held"].(map[string]any)
+	held := heldIn(getJSON(t, h, "/api/why?key=k&values=1", 200))
 	if !strings.HasPrefix(held["value_base64"].(string), "PGI+AP92") || held["kind"] != "value" {
 		t.Errorf("held is %v", held)
 	}
-	page = pageOf(t, get(t, h, "/why?key=k", 200).Body.String())
-	if len(all(page, "pre")) != 0 || !strings.Contains(get(t, h, "/why?key=k", 200).Body.String(), "values=1") {
+	without := get(t, h, "/why?key=k", 200).Body.String()
+	if len(all(pageOf(t, without), "pre")) != 0 || !strings.Contains(without, "values=1") {
 		t.Error("the value is shown, or can't be asked for")
 	}
-	held = getJSON(t, h, "/api/why?key=k", 200)["reports"].([]any)[0].(map[string]any)["held"].(map[string]any)
+	held = heldIn(getJSON(t, h, "/api/why?key=k", 200))
 	if _, ok := held["value"]; ok {
 		t.Errorf("held is %v", held)
 	}
+}
+
+// heldIn is what the first node holds.
+func heldIn(why map[string]any) map[string]any {
+	first := why["reports"].([]any)[0].(map[string]any)
+	return first["held"].(map[string]any)
 }
