@@ -98,6 +98,17 @@ func attack(to, key string) string {
 		base64.StdEncoding.EncodeToString([]byte(key)))
 }
 
+// elsewhere serves a page of somebody else.
+func elsewhere(t *testing.T, page string) (url string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, page)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
 // A page of somebody else can't have the browser of an operator change anything.
 func TestCrossOrigin(t *testing.T) {
 	s := newSite(t, bcachehttp.Options{Actions: true})
@@ -106,14 +117,10 @@ func TestCrossOrigin(t *testing.T) {
 	s.hold(t, "k")
 	for _, path := range []string{"delete", "clear", "api/delete", "api/clear"} {
 		page := attack(s.urls[0]+path, "k")
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			fmt.Fprint(w, page)
-		}))
-		t.Cleanup(server.Close)
+		other := elsewhere(t, page)
 		for _, from := range []string{
-			server.URL, // the same site for a browser, of another origin
-			strings.Replace(server.URL, "127.0.0.1", "localhost", 1),
+			other, // the same site for a browser, of another origin
+			strings.Replace(other, "127.0.0.1", "localhost", 1),
 			"data:text/html," + url.PathEscape(page),
 		} {
 			tb.open(from)
@@ -132,7 +139,7 @@ func TestFrames(t *testing.T) {
 	t.Parallel()
 	tb := newTab(t)
 	s.hold(t, "k")
-	tb.open("data:text/html," + url.PathEscape(`<!DOCTYPE html><html lang="en"><title>Kittens</title>`+
-		`<iframe src="`+html.EscapeString(s.why(0, "k"))+`"></iframe>`))
+	tb.open(elsewhere(t, `<!DOCTYPE html><html lang="en"><title>Kittens</title><iframe src="`+
+		html.EscapeString(s.why(0, "k"))+`"></iframe>`))
 	tb.expect("frame-ancestors")
 }

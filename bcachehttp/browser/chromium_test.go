@@ -19,6 +19,12 @@ import (
 // limit is how long anything may take that the tests wait for.
 const limit = 2 * time.Minute
 
+// mode is "required" where a missing browser is an error.
+var (
+	drive = flag.Bool("browser", false, "run the tests that need a browser")
+	mode  = os.Getenv("BCACHE_BROWSER")
+)
+
 // errMissing says that there is no browser to test with.
 var errMissing = errors.New("there is no Chromium")
 
@@ -132,10 +138,13 @@ var shared struct {
 // browser is the browser of this run, which is started for the first test that wants it.
 func browser(t *testing.T) *chromium {
 	t.Helper()
+	if !*drive && *shots == "" && mode != "required" {
+		t.Skip("a browser is a load that isn't for every change: -browser")
+	}
 	shared.once.Do(func() { shared.chromium, shared.err = startChromium() })
 	switch {
 	case shared.err == nil:
-	case verdict(shared.err, os.Getenv("BCACHE_BROWSER")):
+	case verdict(shared.err, mode):
 		t.Skip(shared.err)
 	default:
 		t.Fatal(shared.err)

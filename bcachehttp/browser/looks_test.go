@@ -2,7 +2,6 @@ package browser
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -55,7 +54,6 @@ func busySite(t *testing.T) *site {
 		_, err := tb.points("fills")
 		return err
 	})
-	_ = url.QueryEscape
 	return s
 }
 
