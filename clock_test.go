@@ -12,6 +12,7 @@ import (
 	"github.com/iwanbk/bcache/internal/env"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
+	"pgregory.net/rapid"
 )
 
 var (
@@ -35,6 +36,18 @@ func clockNode(t *testing.T) (*Bcache, *setClock) {
 	testkit.Must(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b, c
+}
+
+// What the core is given of a time is exact to the microsecond.
+func TestInstantIsExact(t *testing.T) {
+	p := &peer{}
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(rapid.Int64Range(-1e10, 1e11).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns"))
+		now := p.instantOf(at)
+		if now.UnixMicro() != at.UnixMicro() || now.Wall != at.UnixMilli() || now.Micros > 999 {
+			t.Fatalf("%v is %+v", at, now)
+		}
+	})
 }
 
 // A value is served until its deadline and no longer, whoever looks, while the time is stored and while

@@ -77,7 +77,7 @@ func (p *peer) instantOf(t time.Time) delta.Instant {
 	if p.elapsed != nil {
 		mono = p.elapsed()
 	}
-	return delta.Instant{Wall: t.UnixMilli(), Mono: mono}
+	return delta.Instant{Wall: t.UnixMilli(), Mono: mono, Micros: uint16(t.Nanosecond() / 1000 % 1000)}
 }
 
 // wall is the real clock of Gets, see package coarse.

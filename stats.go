@@ -10,6 +10,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/histogram"
+	"github.com/iwanbk/bcache/internal/replica"
 )
 
 // Stats are a node's figures. A counter counts since New and never goes back; a gauge tells the present.
@@ -107,6 +108,9 @@ type Stats struct {
 	SkewCut  uint64 `stat:"counter"` // connections cut because the clocks had come to differ
 
 	Peers []PeerStats // the directly connected nodes, by PeerID
+	// how long writes took from other nodes to this one, see PeerStats.Propagation; of all neighbours, those
+	// that have left too
+	Propagation Histogram `stat:"counter"`
 
 	// What is dropped is repaired, or costs misses.
 	DroppedOutbox uint64 `stat:"counter"` // writes not sent at once because the outbox was full
@@ -128,6 +132,21 @@ type PeerStats struct {
 	Behind bool          // it has something that this node lacks
 	// for how long a write of it has been lacking here, as far as is known; 0 if none has
 	Late time.Duration
+
+	// By how much its clock is ahead of this node's, negative if it is behind. It is measured by pings, as
+	// NTP does it, and may be wrong by half of their RoundTrip; -1 of that if it isn't known, as right
+	// after the node was connected, or after one of the two clocks was set. Then ClockOffset is 0.
+	ClockOffset, RoundTrip time.Duration
+
+	// How long its writes took to this node since it connected: from when they left it until they had come,
+	// one duration for each frame, which has a write or up to 1,024. Both nodes read their wall clocks,
+	// and ClockOffset is allowed for. What a write waits in its node until others before it are sent isn't
+	// in it; what the network and its queues take is. Writes that came as a repair or in a full sync don't
+	// count, nor do those that another node passed on, nor any while ClockOffset isn't known. If the
+	// other node's clock is set, up to 10 seconds of figures may be wrong by as much.
+	Propagation Histogram
+	// Half of the frames, and 99 of 100, of the last minute took no longer; -1 if none has come.
+	PropagationP50, PropagationP99 time.Duration
 }
 
 // Stats returns the node's figures. It costs Get and Set hardly anything. A call looks at every 1,024th
@@ -168,15 +187,28 @@ func (b *Bcache) Stats() Stats {
 		DroppedOutbox: n.DroppedOutbox, DroppedMessages: n.DroppedSends,
 		DroppedTombstones: c.TombstonesDropped,
 		DroppedIntervals:  n.DroppedIntervals, DroppedOrigins: n.DroppedOrigins,
+		Propagation: newHistogram(n.Propagation),
 	}
-	for _, p := range g.Peers {
-		s.Peers = append(s.Peers, PeerStats(p))
+	for i := range g.Peers {
+		s.Peers = append(s.Peers, newPeerStats(&g.Peers[i]))
 	}
 	if t := b.peer.transport; t != nil {
 		ts := t.Stats()
 		s.FramesIn, s.FramesOut, s.BytesIn, s.BytesOut = ts.FramesIn, ts.FramesOut, ts.BytesIn, ts.BytesOut
 		s.DroppedFrames = ts.DroppedFrames
 		s.HandshakesSkew, s.HandshakesRefused = ts.RefusedSkew, ts.RefusedOther
+	}
+	return s
+}
+
+func newPeerStats(p *replica.Peer) PeerStats {
+	s := PeerStats{
+		ID: p.ID, Lag: p.Lag, Silent: p.Silent, Synced: p.Synced, Behind: p.Behind, Late: p.Late,
+		ClockOffset: p.Offset, RoundTrip: p.RoundTrip,
+		Propagation: newHistogram(p.Propagation), PropagationP50: -1, PropagationP99: -1,
+	}
+	if minute := &p.PropagationMinute; minute.Total() > 0 {
+		s.PropagationP50, s.PropagationP99 = minute.Quantile(0.5), minute.Quantile(0.99)
 	}
 	return s
 }

@@ -8,9 +8,13 @@ import (
 // An Instant is a point in time as the core is given it; it never reads a clock
 // itself. The wall clock may jump, Mono never does.
 type Instant struct {
-	Wall int64         // Unix milliseconds
-	Mono time.Duration // since an arbitrary start
+	Wall   int64         // Unix milliseconds
+	Mono   time.Duration // since an arbitrary start
+	Micros uint16        // within the millisecond of Wall; 0 where nobody needs them
 }
+
+// UnixMicro is the wall clock in Unix microseconds.
+func (i Instant) UnixMicro() int64 { return i.Wall*1000 + int64(i.Micros) }
 
 // StampShift is the bit of a stamp at which its time begins. A stamp is a hybrid logical clock reading
 // in one uint64: Unix milliseconds in the upper 48 bits, a counter in the lower 16 (Kulkarni et al.,

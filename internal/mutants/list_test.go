@@ -568,6 +568,26 @@ var mutants = []mutant{
 		old: "cmp.Or(cmp.Compare(p.held, held), cmp.Compare(id, other)) > 0",
 		new: "cmp.Compare(id, other) > 0 && p != nil"}}},
 
+	// How long writes take, and how far clocks differ.
+	{name: "propagation: clocks don't differ", test: "TestPropagationIsMeasured", edits: []edit{{
+		old: "time.Duration(micros)*time.Microsecond + s.offset\n",
+		new: "time.Duration(micros) * time.Microsecond\n"}}},
+	{name: "propagation: what others pass on counts", test: "TestPropagationOfOthers", edits: []edit{{
+		old: "d.Newest == 0 && d.Origin == p.origin {",
+		new: "d.Newest == 0 {"}}},
+	{name: "propagation: what comes twice counts twice", test: "TestPropagationWithoutRepairs", edits: []edit{{
+		old: "if news && d.Newest == 0 &&",
+		new: "if d.Newest == 0 &&"}}},
+	{name: "clocks: the last pong counts, however long it took", test: "TestClockFilterLaws", edits: []edit{{
+		old: "bound <= least && s.holds(",
+		new: "(bound <= least || at >= 0) && s.holds("}}},
+	{name: "clocks: nobody sets this node's", test: "TestPropagationWhenAClockIsSet", edits: []edit{{
+		old: "now-s.at <= clockMostAge && (steady-s.steady).Abs() <= clockStep",
+		new: "now-s.at <= clockMostAge"}}},
+	{name: "clocks: nobody sets another one", test: "TestClockFilterPrefersShortTrips", edits: []edit{{
+		old: "|| (s.offset-old.offset).Abs() > most\n",
+		new: "|| most < 0\n"}}},
+
 	// What a Typed has decoded, and shares.
 	{name: "shared: whoever decoded it", test: "TestSharingOwners", edits: []edit{{
 		old: "if s == nil || s.Owner != owner {",

@@ -17,8 +17,8 @@ func (s *pinger) askUnconfirmed(now delta.Instant) []uint64 {
 	missing := s.neighbours.unconfirmed(s.state.seq)
 	for _, id := range missing {
 		q := wire.Ping{
-			Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Flags: wire.PingClosing,
-			Echo: s.state.touches.Echo(),
+			Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Micros: now.Micros,
+			Flags: wire.PingClosing, Echo: s.state.touches.Echo(),
 		}
 		s.out.send(message{To: id, Frame: wire.AppendPing(nil, q)})
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/histogram"
 	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/wire"
 )
@@ -20,12 +21,15 @@ type deltaReceiver struct {
 	counts     deltaCounts
 }
 
-type deltaCounts struct{ RecordsIn, RecordsRepaired uint64 }
+type deltaCounts struct {
+	RecordsIn, RecordsRepaired uint64
+	Propagation                histogram.Counts // from whichever neighbour
+}
 
 // receive applies the records whose dots are new, a batch per lock so that
 // local callers never wait for a whole frame.
 func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaReader) error {
-	ahead, refused := int64(0), 0
+	ahead, refused, news := int64(0), 0, false
 	batch := newBatch(d.Count)
 	pass := func(d wire.DeltaReader, but delta.Kind) {
 		for batch.fill(&d, r.state.Store) {
@@ -45,7 +49,9 @@ func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaRea
 				if evicts && r.state.duplicate(dot) {
 					continue // it came a second time while the lock was free
 				}
-				if !r.apply(now, &d, seq, rec, batch.places[i]) {
+				if r.apply(now, &d, seq, rec, batch.places[i]) {
+					news = true
+				} else {
 					ahead = max(ahead, delta.StampWall(rec.Stamp)-now.Wall)
 					refused++
 				}
@@ -58,7 +64,7 @@ func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaRea
 	}
 	pass(*d, delta.KindNone)
 	r.mu.Lock()
-	r.end(now, from, d)
+	r.end(now, from, d, news)
 	r.mu.Unlock()
 	if refused > 0 {
 		by := time.Duration(ahead) * time.Millisecond
@@ -67,13 +73,18 @@ func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaRea
 	return nil
 }
 
-// end notes who sent it, and looks for gaps.
-func (r *deltaReceiver) end(now delta.Instant, from uint64, d *wire.DeltaReader) {
+// end notes who sent it, and how long it took if it brought news, and looks for gaps.
+func (r *deltaReceiver) end(now delta.Instant, from uint64, d *wire.DeltaReader, news bool) {
 	if d.Count == 1 {
 		r.arrivals.endOf(from, delta.Dot{Origin: d.Origin, Seq: d.First})
 	}
 	if p := r.neighbours.hear(now, from, d.Origin, d.Echo); p != nil {
 		p.claim(d.Origin, d.First+d.Count-1)
+		if news && d.Newest == 0 && d.Origin == p.origin {
+			if took, ok := p.delays.arrive(now, d.Sent); ok {
+				r.counts.Propagation.Add(took)
+			}
+		}
 	}
 	if d.Newest != 0 {
 		r.repair.pulls.moved(from, now.Mono)

@@ -20,6 +20,7 @@ type neighbour struct {
 	heard  time.Duration // the last sign of life; connecting is one
 	missed int           // rounds without one
 	echoes echoLog       // echo.go
+	delays propagation   // propagation.go
 
 	probe
 	report
@@ -30,11 +31,12 @@ type neighbour struct {
 
 // A probe is the last ping that a neighbour was sent.
 type probe struct {
-	wall    int64  // our clock when it left
-	pingID  uint64 // its id,
-	listed  uint64 // and how far this node's vector of the neighbour went then
-	full    bool   // all origins were listed in it
-	listAll bool   // the neighbour wants them listed in the next one
+	left    delta.Instant // when it left
+	pingID  uint64        // its id,
+	listed  uint64        // and how far this node's vector of the neighbour went then
+	full    bool          // all origins were listed in it
+	pull    bool          // it has a long answer, behind which the pong comes
+	listAll bool          // the neighbour wants them listed in the next one
 }
 
 // A report is what a neighbour has said of itself.

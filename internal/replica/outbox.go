@@ -85,8 +85,8 @@ func (o *outbox) recycle(chunks [][]delta.Record) {
 	}
 }
 
-// cutDelta encodes consecutive records as frames of about CutFrame at most.
-func cutDelta(origin, first, echo uint64, records []delta.Record) (frames [][]byte) {
+// cutDelta encodes consecutive records as frames of about CutFrame at most, which are sent now.
+func cutDelta(origin, first, echo uint64, now int64, records []delta.Record) (frames [][]byte) {
 	for len(records) > 0 {
 		n, size := 0, 0
 		for n < len(records) && (n == 0 || size+wire.RecordSize(&records[n]) <= wire.CutFrame) {
@@ -94,7 +94,7 @@ func cutDelta(origin, first, echo uint64, records []delta.Record) (frames [][]by
 			n++
 		}
 		frame := wire.AppendDelta(make([]byte, 0, size+64), origin, first, records[:n])
-		frames = append(frames, wire.AppendEcho(frame, echo))
+		frames = append(frames, wire.AppendSent(wire.AppendEcho(frame, echo), now))
 		first += uint64(n)
 		records = records[n:]
 	}

@@ -33,6 +33,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 	p := r.neighbours.hear(now, from, q.Origin, q.Echo)
 	if p != nil && q.Origin == p.origin {
 		p.owe(r.state.vector.Get(q.Origin), q.Seq, now.Mono)
+		p.delays.clock.check(now, delta.Instant{Wall: q.Wall, Micros: q.Micros}.UnixMicro())
 	}
 	if p != nil {
 		p.claim(q.Origin, q.Seq)
@@ -77,7 +78,7 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 	r.neighbours.hear(now, from, a.Origin, a.Echo)
 	p.confirm(a.From, min(a.To, r.state.seq))
 	if a.ID == p.pingID {
-		r.compareClocks(now, from, p, a.Wall)
+		r.compareClocks(now, from, p, delta.Instant{Wall: a.Wall, Micros: a.Micros})
 	}
 	p.diverged = r.state.vector.Reconcile(a.Horizon, r.state.latest(now))
 	p.synced, p.held = a.Flags&wire.PongSynced != 0, a.Held
@@ -120,10 +121,14 @@ func (r *pingReceiver) disbelieve(p *neighbour) {
 	r.pinger.rounds.soon()
 }
 
-// compareClocks cuts a neighbour whose clock provably differs too much: it was read after
-// the ping left, and before the pong came (compare RFC 5905, section 8).
-func (r *pingReceiver) compareClocks(now delta.Instant, id uint64, p *neighbour, wall int64) {
-	if bound := r.state.maxSkew + 1; wall-now.Wall > bound || p.wall-wall > bound {
+// compareClocks measures how far a neighbour's clock is from this node's, and cuts it if they provably
+// differ too much: it was read after the ping left, and before the pong came.
+func (r *pingReceiver) compareClocks(now delta.Instant, id uint64, p *neighbour, theirs delta.Instant) {
+	if s, ok := sampleOf(p.left, now, theirs); ok && !p.pull {
+		p.delays.clock.add(s)
+	}
+	wall := theirs.Wall
+	if bound := r.state.maxSkew + 1; wall-now.Wall > bound || p.left.Wall-wall > bound {
 		const layout = "2006-01-02T15:04:05.000Z07:00"
 		r.out.cut(id, fmt.Sprintf("clocks differ by more than %d ms: %s there, %s here", r.state.maxSkew,
 			time.UnixMilli(wall).UTC().Format(layout), time.UnixMilli(now.Wall).UTC().Format(layout)))

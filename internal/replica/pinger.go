@@ -68,7 +68,7 @@ func (s *pinger) ping(now delta.Instant, id uint64, flags uint64) {
 func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *listing) {
 	p := s.neighbours.byID[id]
 	q := &wire.Ping{
-		ID: s.nonce(), Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall,
+		ID: s.nonce(), Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Micros: now.Micros,
 		Flags: flags | wire.PingContext, Horizon: s.state.vector.Horizon,
 		Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo(),
 	}
@@ -84,7 +84,8 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 	if s.standing.whole(now) {
 		q.Flags |= wire.PingSynced
 	}
-	p.wall, p.pingID, p.listed = now.Wall, q.ID, s.state.vector.Get(p.origin).Last()
+	p.left, p.pingID, p.listed = now, q.ID, s.state.vector.Get(p.origin).Last()
+	p.pull = flags&wire.PingPull != 0
 	s.out.sendPing(pingTo{id, q})
 }
 
@@ -97,8 +98,8 @@ func (s *pinger) pingAll(now delta.Instant) {
 
 // pong answers a ping.
 func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64) {
-	a := wire.Pong{ID: q.ID, Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Flags: flags,
-		Horizon: s.state.vector.Horizon, Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}
+	a := wire.Pong{ID: q.ID, Origin: s.state.Origin, Seq: s.state.seq, Flags: flags,
+		Wall: now.Wall, Micros: now.Micros, Horizon: s.state.vector.Horizon, Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}
 	run := s.state.vector.Get(q.Origin).Run(q.Seq)
 	a.From, a.To = run.From, run.To
 	if s.standing.whole(now) {

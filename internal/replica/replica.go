@@ -202,7 +202,7 @@ func (r *Replica) Flush(now delta.Instant) (broadcasts [][]byte, sends []message
 	}
 	sends = offers.appendTo(sends, r.state.Origin, echo)
 	for _, records := range chunks {
-		broadcasts = append(broadcasts, cutDelta(r.state.Origin, first, echo, records)...)
+		broadcasts = append(broadcasts, cutDelta(r.state.Origin, first, echo, now.UnixMicro(), records)...)
 		first += uint64(len(records))
 	}
 	if len(chunks) > 0 {
@@ -245,11 +245,13 @@ func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 	}
 	g.Synced, g.SyncedFrom = r.standing.ready.complete, r.repair.client.syncedFrom
 	for id, p := range r.neighbours.all() {
-		g.Peers = append(g.Peers, Peer{
+		of := Peer{
 			ID: id, Lag: r.state.vector.Lag(now, p.origin), Silent: now.Mono - p.heard,
 			Synced: p.synced, Behind: p.offer != 0,
 			Late: p.lateBy(r.state.vector.Get(p.origin), now.Mono),
-		})
+		}
+		p.delays.tell(now, &of)
+		g.Peers = append(g.Peers, of)
 	}
 	return r.allCounts(), g
 }

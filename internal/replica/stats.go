@@ -2,6 +2,8 @@ package replica
 
 import (
 	"time"
+
+	"github.com/iwanbk/bcache/internal/histogram"
 )
 
 // Peer are figures about a directly connected node.
@@ -12,6 +14,12 @@ type Peer struct {
 	Synced bool          // it says that it is
 	Behind bool          // it has something that this node lacks
 	Late   time.Duration // for how long a write of it is known to be lacking here; 0: none is
+
+	Offset    time.Duration // by how much its clock is ahead of this node's
+	RoundTrip time.Duration // of the ping by which that was measured; -1: it isn't known
+
+	// How long frames of its writes took, since it connected, and in the last minute.
+	Propagation, PropagationMinute histogram.Counts
 }
 
 // Gauges are figures about a replica as it is now.

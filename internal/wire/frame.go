@@ -113,8 +113,9 @@ type Ping struct {
 	Rest    uint64
 	Horizon dots.Horizon
 
-	Held uint64 // entries that the sender holds
-	Echo uint64 // the sender's
+	Held   uint64 // entries that the sender holds
+	Echo   uint64 // the sender's
+	Micros uint16 // of the sender's clock, within the millisecond of Wall
 }
 
 // The flags of a ping.
@@ -141,8 +142,9 @@ type Pong struct {
 	Flags   uint64
 	Horizon dots.Horizon
 
-	Held uint64 // entries that the sender holds
-	Echo uint64 // the sender's
+	Held   uint64 // entries that the sender holds
+	Echo   uint64 // the sender's
+	Micros uint16 // of the sender's clock, within the millisecond of Wall
 }
 
 // The flags of a pong.
@@ -270,7 +272,7 @@ func AppendPing(dst []byte, p Ping) []byte {
 	dst = AppendFixed64(dst, pingRest, p.Rest)
 	dst = AppendFixed64(dst, pingStamp, p.Horizon.Stamp)
 	dst = AppendFixed64(dst, pingPrint, p.Horizon.Print)
-	return AppendEcho(appendHeld(dst, p.Held), p.Echo)
+	return appendMicros(AppendEcho(appendHeld(dst, p.Held), p.Echo), p.Micros)
 }
 
 const (
@@ -326,7 +328,7 @@ func AppendPong(dst []byte, p Pong) []byte {
 	if p.Seq != 0 {
 		dst = protowire.AppendVarint(protowire.AppendVarint(dst, uint64(pongSeq)), p.Seq)
 	}
-	return AppendEcho(appendHeld(dst, p.Held), p.Echo)
+	return appendMicros(AppendEcho(appendHeld(dst, p.Held), p.Echo), p.Micros)
 }
 
 func appendHeld(dst []byte, held uint64) []byte {

@@ -63,6 +63,8 @@ func DecodePing(frame []byte) (p Ping, err error) {
 			p.Held = f.x
 		case echoCount:
 			p.Echo = f.x
+		case wallMicros:
+			p.Micros = microsOf(f.x)
 		default:
 			if err := f.unknown(pingKnown); err != nil {
 				return Ping{}, err
@@ -192,6 +194,8 @@ func DecodePong(frame []byte) (p Pong, err error) {
 			p.Held = f.x
 		case echoCount:
 			p.Echo = f.x
+		case wallMicros:
+			p.Micros = microsOf(f.x)
 		default:
 			if err := f.unknown(pongKnown); err != nil {
 				return Pong{}, err

@@ -89,6 +89,13 @@ func TestWireRoundTrip(t *testing.T) {
 		if err != nil || d.Newest != newest || d.Origin != origin || d.First != first || !reflect.DeepEqual(got, recs) {
 			t.Fatalf("with newest %d: got origin %d, first %d, newest %d, %+v, %v", newest, d.Origin, d.First, d.Newest, got, err)
 		}
+
+		// So is one that says when it was sent.
+		sent := rapid.Int64().Draw(t, "sent")
+		d, got, err = wireReadAll(AppendSent(frame, sent))
+		if err != nil || d.Sent != max(sent, 0) || d.Origin != origin || d.First != first || !reflect.DeepEqual(got, recs) {
+			t.Fatalf("sent at %d: got origin %d, first %d, sent %d, %+v, %v", sent, d.Origin, d.First, d.Sent, got, err)
+		}
 	})
 }
 
@@ -138,8 +145,9 @@ func FuzzDelta(f *testing.F) {
 		if d.Newest != 0 {
 			encoded = MarkRepair(encoded, d.Newest)
 		}
+		encoded = AppendSent(encoded, d.Sent)
 		d2, again, err := wireReadAll(encoded)
-		if err != nil || d2.Origin != d.Origin || d2.First != d.First || d2.Newest != d.Newest || !reflect.DeepEqual(again, recs) {
+		if err != nil || d2.Origin != d.Origin || d2.First != d.First || d2.Newest != d.Newest || d2.Sent != d.Sent || !reflect.DeepEqual(again, recs) {
 			t.Fatalf("%+v, encoded and decoded again: %+v, %v", recs, again, err)
 		}
 	})

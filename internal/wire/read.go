@@ -17,6 +17,7 @@ type DeltaReader struct {
 	Newest uint64
 	Count  uint64 // records, >= 1; first+count doesn't overflow
 	Echo   uint64 // its sender's
+	Sent   int64  // when it left, in Unix microseconds by its sender's clock; 0: it isn't said
 
 	fields fieldReader // what comes next
 	stamp  uint64      // of the record before; the base stamp at first
@@ -52,9 +53,9 @@ func OpenDelta(frame []byte) (DeltaReader, error) {
 					return DeltaReader{}, fmt.Errorf("%w: origin %d, seq %d, base stamp %d",
 						ErrMalformed, d.Origin, d.First, d.stamp)
 				}
-				newest, echo := start.Newest, start.Echo
+				newest, echo, sent := start.Newest, start.Echo, start.Sent
 				start = d
-				start.fields, start.Newest, start.Echo = before, newest, echo
+				start.fields, start.Newest, start.Echo, start.Sent = before, newest, echo, sent
 			}
 			var r WireRecord
 			if err := r.parse(f.data, d.Origin, d.stamp); err != nil {
@@ -69,6 +70,8 @@ func OpenDelta(frame []byte) (DeltaReader, error) {
 			start.Newest = f.x
 		case echoCount:
 			start.Echo = f.x
+		case deltaSent:
+			start.Sent = sentOf(f.x)
 		default:
 			if err := f.unknown(deltaKnown); err != nil {
 				return DeltaReader{}, err

@@ -153,6 +153,9 @@ func TestWireGolden(t *testing.T) {
 		{"lease-late", AppendLease(nil, wireLate), wireLate},
 		{"turn-offered", AppendTurn(nil, wireOnOffer), wireOnOffer},
 		{"turn-full", AppendTurn(nil, wireNoLeases), wireNoLeases},
+		{"delta-sent", AppendSent(AppendEcho(AppendDelta(nil, wireOrigin, 7, wireRecords[:2]), 5), wireSent), wireRecords[:2]},
+		{"ping-micros", AppendPing(nil, wirePingMicros), wirePingMicros},
+		{"pong-micros", AppendPong(nil, wirePongMicros), wirePongMicros},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
@@ -192,6 +195,9 @@ func TestWireGolden(t *testing.T) {
 				}
 				if echo := g.name == "delta-echo"; echo != (d.Echo == 300) {
 					t.Errorf("echo %d", d.Echo)
+				}
+				if sent := g.name == "delta-sent"; sent != (d.Sent == wireSent) || !sent && d.Sent != 0 {
+					t.Errorf("sent %d", d.Sent)
 				}
 				if repair := g.name == "delta-newest"; repair != (d.Newest == delta.StampOf(testkit.Wall)+9) || !repair && d.Newest != 0 {
 					t.Errorf("newest %d", d.Newest)

@@ -106,7 +106,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	if s.SyncedFrom != 0 {
 		o.number(syncedFrom, 1, peerLabel(s.SyncedFrom))
 	}
-	c.peers(&o, &s)
+	o.peers(&s)
 	c.loaders(&o)
 	for result, n := range c.gets.next("", gets{s.Hits, s.Misses, s.NotFound, s.StaleServed, s.StaleHits}) {
 		o.number(requests, n, result)

@@ -83,10 +83,12 @@ func busyNode() *fakeNode {
 			s.Undecodable += l.Undecodable
 		}
 	}
+	s.Propagation = someTook(6)
 	s.Peers = []bcache.PeerStats{
 		{ID: 0xabc, Lag: 3 * time.Second, Silent: 4 * time.Second, Late: 5 * time.Second, Synced: true,
-			Behind: true},
-		{ID: 0xdef, Lag: -1},
+			Behind: true, ClockOffset: -6 * time.Second, RoundTrip: 7 * time.Second,
+			Propagation: someTook(5), PropagationP50: 8 * time.Second, PropagationP99: 9 * time.Second},
+		{ID: 0xdef, Lag: -1, RoundTrip: -1, PropagationP50: -1, PropagationP99: -1},
 	}
 	n.members = make([]bcache.Member, 4)
 	return n
@@ -232,7 +234,8 @@ func TestFieldsOfLeases(t *testing.T) {
 func TestFieldsOfPeers(t *testing.T) {
 	n := busyNode()
 	s := scrapeOf(t, n)
-	shown := []string{"ID", "Lag", "Silent", "Synced", "Behind", "Late"}
+	shown := []string{"ID", "Lag", "Silent", "Synced", "Behind", "Late", "ClockOffset", "RoundTrip",
+		"Propagation", "PropagationP50", "PropagationP99"}
 	for i := range reflect.TypeFor[bcache.PeerStats]().NumField() {
 		if name := reflect.TypeFor[bcache.PeerStats]().Field(i).Name; !slices.Contains(shown, name) {
 			t.Errorf("no metric shows %s", name)
@@ -247,6 +250,16 @@ func TestFieldsOfPeers(t *testing.T) {
 	s.is(t, 1, "bcache_peer_synced", first...)
 	s.is(t, 1, "bcache_peer_behind", first...)
 	s.is(t, 5, "bcache_peer_late_seconds", first...)
+	s.is(t, -6, "bcache_peer_clock_offset_seconds", first...)
+	s.is(t, 7, "bcache_peer_round_trip_seconds", first...)
+	took := s.series("bcache_peer_propagation_seconds", first...)[0].GetSummary()
+	checkHistogram(t, took, 5)
+	for i, q := range []struct{ at, is float64 }{{0.5, 8}, {0.99, 9}} {
+		if got := took.GetQuantile()[i]; got.GetQuantile() != q.at || got.GetValue() != q.is {
+			t.Errorf("quantile %v is %v", got.GetQuantile(), got.GetValue())
+		}
+	}
+	checkHistogram(t, s.series("bcache_propagation_seconds")[0].GetHistogram(), 6)
 	s.is(t, 0, "bcache_peer_synced", second...)
 	for _, of := range []string{"lag", "clock_offset", "round_trip"} {
 		name := "bcache_peer_" + of + "_seconds"

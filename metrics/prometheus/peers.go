@@ -8,11 +8,11 @@ import (
 )
 
 // peers shows the figures of the directly connected nodes.
-func (c *Collector) peers(o *output, s *bcache.Stats) {
+func (o *output) peers(s *bcache.Stats) {
 	o.number(peers, float64(len(s.Peers)))
-	o.histogram(propagation, c.node.Propagation(s))
+	o.histogram(propagation, s.Propagation)
 	for i := range s.Peers {
-		p := c.node.Peer(&s.Peers[i])
+		p := &s.Peers[i]
 		name := peerLabel(p.ID)
 		o.duration(peerLag, p.Lag, name)
 		o.number(peerLate, p.Late.Seconds(), name)
