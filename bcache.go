@@ -45,6 +45,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,6 +85,7 @@ const (
 
 // Bcache is one node's cache. [New] makes one.
 type Bcache struct {
+	cfg      Config // with its defaults, and without what is secret
 	maxBytes int64
 	settle   time.Duration
 	peer     *peer
@@ -93,6 +95,7 @@ type Bcache struct {
 	loads    *fill.Loads
 	fillers  *fill.Figures // of Fillers
 	ledger   fill.Ledger   // of Loaders
+	fillKeys *fill.Keys
 
 	watchers  watchers
 	calls     callqueue.Group // of subscribers and OnStales
@@ -141,8 +144,8 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	}
 	hash := keyhash.New()
 	b = &Bcache{
-		maxBytes: cfg.MaxBytes, settle: cfg.Settle,
-		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{},
+		cfg: cfg.shown(), maxBytes: cfg.MaxBytes, settle: cfg.Settle,
+		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{}, fillKeys: fill.NewKeys(),
 	}
 	b.peer = newPeer(replica.Config{
 		ID:          cfg.PeerID,
@@ -189,11 +192,12 @@ func warnIfOpen(cfg *Config, addr string, log *linelog.Log) {
 	}
 	if cfg.Secret == "" {
 		log.Errorf(0, "no Secret is set and %s isn't a loopback address: "+
-			"whoever reaches it can read and write the cache", addr)
+			"whoever reaches it can read and write the cache", linelog.Field("addr", addr))
 	}
 	if cfg.ClusterName == "" {
 		log.Errorf(0, "no ClusterName is set and %s isn't a loopback address: "+
-			"the nodes of another service that reach it become part of this cluster", addr)
+			"the nodes of another service that reach it become part of this cluster",
+			linelog.Field("addr", addr))
 	}
 }
 
@@ -334,6 +338,16 @@ func (b *Bcache) endLog() bool {
 	ctx, cancel := context.WithDeadline(context.Background(), by)
 	defer cancel()
 	return b.peer.log.Close(ctx)
+}
+
+// shown is what may be shown of a configuration: not the Secret, nor what isn't a setting.
+func (c Config) shown() Config {
+	if c.Secret != "" {
+		c.Secret = "(set)"
+	}
+	c.Peers = slices.Clone(c.Peers)
+	c.Logger, c.Env = nil, nil
+	return c
 }
 
 // key is what the transport encrypts with; nil: it doesn't.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/env"
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/transport/meshnet"
 )
@@ -144,6 +146,47 @@ func (e Eviction) String() string {
 	}
 	return fmt.Sprintf("Eviction(%d)", uint8(e))
 }
+
+// Logger receives what a node has to say. A *logrus.Logger or *logrus.Entry is one as it is;
+// [NewSlogLogger] makes one of a *slog.Logger.
+//
+// Errorf means that an operator must act. Printf is for joins, leaves, start and stop, Debugf for
+// everything else. Lines begin with "bcache: " and don't end in a newline. A line that repeats is logged
+// at most once per 10 seconds and peer, with a count. No line holds a value or the Secret. Texts in it
+// are cut after 4 KiB.
+//
+// A Logger that takes fields gets a sentence without "bcache: " and the count, and beside it fields such
+// as peer and addr; docs/operations.md has a table of them. These are: a [FieldLogger], as that of
+// NewSlogLogger is, and a type with a method WithFields like those of logrus. The method takes a map of
+// interface{} values by strings, and returns a Logger, which gets the line. A type that embeds another
+// one with such a method gets no fields, so that its own methods are called.
+//
+// Nobody waits for the methods but Close. They are called one at a time, on a goroutine that lasts while
+// there are lines. 256 lines are queued at most, and 1 MiB; if more are dropped, a line in their place
+// says how many. Close waits until the last lines are logged, for 2 seconds at most; none comes after
+// it. A panic in a method is dropped. docs/callbacks.md says what they may call.
+type Logger interface {
+	Errorf(format string, v ...interface{})
+	Printf(format string, v ...interface{})
+	Debugf(format string, v ...interface{})
+}
+
+// FieldLogger is a [Logger] of yours that takes fields. A node calls none of its methods but LogFields,
+// and that as it would call the others: from the same queue, one line at a time, and a panic is dropped.
+//
+// The level is slog.LevelError for an Errorf, slog.LevelInfo for a Printf, slog.LevelDebug for a Debugf.
+// A field's value is a text (slog.KindString), an integer (slog.KindInt64 or slog.KindUint64), or a
+// time.Duration (slog.KindDuration). No two fields of a line have one name. Texts are cut after 4 KiB.
+// LogFields may keep the fields.
+type FieldLogger interface {
+	Logger
+	LogFields(level slog.Level, msg string, fields ...slog.Attr)
+}
+
+// NewSlogLogger returns a Logger that logs to l: Errorf at slog.LevelError, Printf at
+// slog.LevelInfo, Debugf at slog.LevelDebug. It is a [FieldLogger], whose fields are attributes. A line
+// whose level is disabled isn't formatted. A nil l logs nothing.
+func NewSlogLogger(l *slog.Logger) Logger { return linelog.NewSlog(l) }
 
 const (
 	maxPeerID      = 1<<48 - 1 // a mesh.PeerName has six bytes

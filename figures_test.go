@@ -46,6 +46,8 @@ func TestFiguresInDocuments(t *testing.T) {
 		{"design", fmt.Sprintf("| gaps per origin | %d; %d where vectors are merged", dots.MaxIntervals, 2*dots.MaxIntervals)},
 		{"design", fmt.Sprintf("at most %d, or %d of two vectors", dots.MaxIntervals, 2*dots.MaxIntervals)},
 		{"design", "up to " + words[replica.SyncWindow] + " chunks are under way"},
+		{"design", fmt.Sprintf("a round, %v s while there are writes, %v s at most",
+			replica.RoundMin.Seconds(), replica.RoundMax.Seconds())},
 		{"wire.proto", fmt.Sprintf("up to %d ahead of what", replica.SyncWindow)},
 		{"loader", fmt.Sprintf("gets at most: %s, unless", thousands(defaultBatchSize))},
 		{"loader", thousands(fill.MaxFailures) + " keys, and 32 MiB of keys and errors; beyond that"},

@@ -94,7 +94,12 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 	}
 	var outcomes [fill.NumOutcomes]int
 	outcomes[outcome] = 1
-	b.fillers.End(b.peer.instant().Mono-began, &outcomes)
+	now := b.peer.instant().Mono
+	b.fillers.End(now-began, &outcomes)
+	b.fillKeys.Took(now, key, now-began)
+	if outcome == fill.Refused {
+		b.fillKeys.Refused(key)
+	}
 	return val, err
 }
 

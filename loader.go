@@ -11,6 +11,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/view"
 )
 
@@ -224,7 +225,8 @@ func (l *Loader) outcome(ctx context.Context, ld *fill.Load) reply {
 
 // overdue is failed for who doesn't wait any longer for a Fill that ignores its context.
 func (l *Loader) overdue(full string) Result {
-	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context", full)
+	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context",
+		linelog.Field("key", full))
 	l.rest(full, knownError{kept: fill.ErrOverdue})
 	switch rec, v := l.view.Look(full); v {
 	case fill.VerdictServe, fill.VerdictRefresh:

@@ -131,7 +131,7 @@ func newStaleTeller(l *Loader) *staleTeller {
 		Name: name, Call: func(c staleCall) { onStale(c.key, c.err) },
 		Most: staleQueue, MostBytes: staleQueueBytes, Group: &b.calls,
 		Panicked: func(value any, stack []byte) {
-			log.Errorf(0, "OnStale panicked: %v\n\n%s", value, stack)
+			log.Errorf(0, "OnStale panicked: %v\n\n%s", linelog.Field("err", value), stack)
 		},
 	}}
 }

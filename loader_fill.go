@@ -10,6 +10,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/fill"
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/replica"
 )
 
@@ -243,7 +244,8 @@ func (k *keyFill) fallBack(err error) Result {
 		return Result{Err: err}
 	}
 	l.figures.StaleFailures.Add(1)
-	l.cache.peer.log.Errorf(0, "a fill of %q failed, the old value is served: %s", k.Key, known.text)
+	l.cache.peer.log.Errorf(0, "a fill of %q failed, the old value is served: %s",
+		linelog.Field("key", k.Key), linelog.Field("err", known.text))
 	l.stales.tell(l.unprefixed(k.Key), known)
 	if v == fill.VerdictRefresh {
 		return Result{Value: rec.Val}

@@ -204,9 +204,12 @@ func (c *fillCall) end() {
 	took := l.cache.peer.instant().Mono - c.began
 	var outcomes [fill.NumOutcomes]int
 	for _, k := range c.fills {
-		outcomes[k.outcome]++
+		if outcomes[k.outcome]++; k.outcome == fill.Refused {
+			l.cache.fillKeys.Refused(k.Key)
+		}
 	}
 	l.figures.End(took, &outcomes)
+	l.cache.fillKeys.Took(c.began+took, c.fills[0].Key, took)
 	if c.ctx == nil {
 		return // it ended before it was told of
 	}

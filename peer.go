@@ -95,11 +95,12 @@ func (p *peer) ticker() {
 			p.replica.Tick(now)
 			for _, l := range p.replica.Late(now) {
 				p.log.Errorf(l.Peer, "this node still lacks what node %x wrote %v ago: the line between them "+
-					"is too slow, one of them is overloaded, or a clock is wrong", l.Peer, l.By.Round(time.Second))
+					"is too slow, one of them is overloaded, or a clock is wrong",
+					l.Peer, linelog.Field("took", l.By.Round(time.Second)))
 			}
 			if ahead := p.replica.Ahead(now); ahead > 0 {
 				p.log.Errorf(0, "this node's clock was set back: "+
-					"for %v the other nodes won't accept what it writes", ahead)
+					"for %v the other nodes won't accept what it writes", linelog.Field("took", ahead))
 			}
 		}
 	}
@@ -127,11 +128,11 @@ func (p *peer) flush() {
 			p.transport.Supersede(m.To)
 		}
 		if err := p.transport.Send(m.To, m.Frame, m.Bulk); err != nil {
-			p.log.Debugf(m.To, "a message to node %x wasn't sent: %v", m.To, err)
+			p.log.Debugf(m.To, "a message to node %x wasn't sent: %v", m.To, linelog.Field("err", err))
 		}
 	}
 	for _, c := range p.replica.TakeCuts() {
-		p.log.Errorf(c.Peer, "the connection to node %x is cut: %s", c.Peer, c.Reason)
+		p.log.Errorf(c.Peer, "the connection to node %x is cut: %s", c.Peer, linelog.Field("reason", c.Reason))
 		p.transport.Disconnect(c.Peer)
 	}
 	p.announce(p.replica.TakeNotices())
@@ -142,8 +143,8 @@ func (p *peer) announce(notices []replica.SyncNotice) {
 	for _, n := range notices {
 		switch failed := p.transport.Unreached(); {
 		case n.From != 0:
-			took := n.Took.Round(time.Millisecond)
-			p.log.Printf(n.From, "synced with node %x: %d keys in %v", n.From, n.Keys, took)
+			p.log.Printf(n.From, "synced with node %x: %d keys in %v", n.From, linelog.Field("keys", n.Keys),
+				linelog.Field("took", n.Took.Round(time.Millisecond)))
 		case n.Others > 0:
 			p.log.Printf(0, "declares itself synced, as the first of those that are reached: %d other nodes",
 				n.Others)
@@ -151,7 +152,8 @@ func (p *peer) announce(notices []replica.SyncNotice) {
 			p.log.Printf(0, "declares itself synced: its Peers lead to no other node")
 		default:
 			p.log.Errorf(0, "declares itself synced: no other node is reached for %v: %s",
-				n.Took.Round(time.Second), transport.FailureList(failed, 8, "and %d more"))
+				linelog.Field("took", n.Took.Round(time.Second)),
+				linelog.Field("reason", transport.FailureList(failed, 8, "and %d more")))
 		}
 	}
 }
@@ -162,9 +164,10 @@ func (p *peer) announce(notices []replica.SyncNotice) {
 func (p *peer) Receive(from uint64, frame []byte) {
 	switch err := p.replica.Receive(p.instant(), from, frame); {
 	case errors.Is(err, replica.ErrFuture):
-		p.log.Errorf(from, "refused writes from node %x, check the clocks: %v", from, err)
+		p.log.Errorf(from, "refused writes from node %x, check the clocks: %v", from, linelog.Field("err", err))
 	case err != nil:
-		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v", len(frame), from, err)
+		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v",
+			linelog.Field("bytes", len(frame)), from, linelog.Field("err", err))
 	}
 	signal.Notify(p.ping)
 }

@@ -133,19 +133,22 @@ type PeerStats struct {
 	// for how long a write of it has been lacking here, as far as is known; 0 if none has
 	Late time.Duration
 
-	// By how much its clock is ahead of this node's, negative if it is behind. It is measured by pings, as
-	// NTP does it, and may be wrong by half of their RoundTrip; -1 of that if it isn't known, as right
-	// after the node was connected, or after one of the two clocks was set. Then ClockOffset is 0.
+	// By how much its clock is ahead of this node's; negative if it is behind. Pings measure it, as NTP
+	// does, give or take half of RoundTrip, which is that of the best of the last pings. While nothing is
+	// known, ClockOffset is 0 and RoundTrip -1: until a ping is answered after the node was connected, or
+	// after one of the two clocks was set.
 	ClockOffset, RoundTrip time.Duration
 
-	// How long its writes took to this node since it connected: from when they left it until they had come,
-	// one duration for each frame, which has a write or up to 1,024. Both nodes read their wall clocks,
-	// and ClockOffset is allowed for. What a write waits in its node until others before it are sent isn't
-	// in it; what the network and its queues take is. Writes that came as a repair or in a full sync don't
-	// count, nor do those that another node passed on, nor any while ClockOffset isn't known. If the
-	// other node's clock is set, up to 10 seconds of figures may be wrong by as much.
+	// How long its writes took to this node, since it connected: one duration for each frame, which has
+	// from 1 to 1,024 writes. It begins when the other node sends them, by its wall clock, and ends when
+	// they have come, by that of this node; the difference of the two, ClockOffset, is taken off. What a
+	// write waits until the node has sent those before it isn't in it; what queues of the network take is.
+	//
+	// Not counted are writes that come as a repair (RecordsRepaired) or in a full sync, those that another
+	// node passes on, and all while ClockOffset isn't known. If the other node's clock is set, the figures
+	// of up to 10 seconds may be wrong by as much.
 	Propagation Histogram
-	// Half of the frames, and 99 of 100, of the last minute took no longer; -1 if none has come.
+	// What half, and 99 of 100, of the last minute's frames didn't exceed; -1 if none has come.
 	PropagationP50, PropagationP99 time.Duration
 }
 

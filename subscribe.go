@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/iwanbk/bcache/internal/callqueue"
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/store"
 )
 
@@ -182,7 +183,7 @@ func (b *Bcache) newSubscription(fn func(Event)) *subscription {
 		Name: "a subscriber", Call: fn, Most: eventQueue, MostBytes: eventQueueBytes, Group: &b.calls,
 		Lost: func(n int) Event { return Event{Kind: EventLost, N: n} },
 		Panicked: func(value any, stack []byte) {
-			log.Errorf(0, "a subscriber panicked: %v\n\n%s", value, stack)
+			log.Errorf(0, "a subscriber panicked: %v\n\n%s", linelog.Field("err", value), stack)
 		},
 	}}
 }

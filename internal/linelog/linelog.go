@@ -9,8 +9,9 @@ package linelog
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"reflect"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +28,8 @@ const (
 
 	lineQueue      = 256     // lines that wait for a slow Logger,
 	lineQueueBytes = 1 << 20 // and what they may take
-	lineOverhead   = 100     // each, beside its texts
+	lineOverhead   = 100     // each, beside its texts,
+	fieldOverhead  = 50      // and each of its fields
 	maxLineText    = 4 << 10 // bytes of an argument
 )
 
@@ -36,13 +38,16 @@ const (
 // level, peer or format don't hold each other back. What was held back is told by the next
 // line that passes, or never.
 //
+// A Logger that takes fields gets them: the peer, and the arguments that have a name, see Field.
+//
 // All methods are safe for concurrent use, and none but Close waits for the Logger: lines are queued.
 // What one is about may be large or change, so it is made text before that, but for numbers; the format
 // is left to the Logger.
 type Log struct {
-	out   Logger // nil logs nothing
-	now   func() time.Time
-	lines callqueue.Queue[line]
+	out    sink // nil logs nothing
+	fields bool // it takes fields
+	now    func() time.Time
+	lines  callqueue.Queue[line]
 
 	mu      sync.Mutex
 	history *simplelru.LRU[lineKey, *lineHistory] // by when they were logged; the oldest is forgotten
@@ -56,21 +61,15 @@ type Logger interface {
 }
 
 type line struct {
-	level  lineLevel
+	level  slog.Level // an Errorf, an Info for Printf, or a Debug
 	format string
 	args   []any
+	held   int         // lines like it before it
+	fields []slog.Attr // nil if the Logger doesn't take any
 }
 
-type lineLevel uint8
-
-const (
-	lineError lineLevel = iota
-	linePrint
-	lineDebug
-)
-
 type lineKey struct {
-	level  lineLevel
+	level  slog.Level
 	peer   uint64
 	format string
 }
@@ -83,11 +82,17 @@ type lineHistory struct {
 func New(out Logger, now func() time.Time) *Log {
 	// It fails only for a size below 1.
 	history, _ := simplelru.NewLRU[lineKey, *lineHistory](maxLineKeys, nil)
-	log := &Log{out: out, now: now, history: history}
+	log := &Log{now: now, history: history}
+	if out != nil {
+		log.out, log.fields = sinkOf(out)
+	}
 	log.lines = callqueue.Queue[line]{
 		Name: "the Logger", Call: log.write, Most: lineQueue, MostBytes: lineQueueBytes,
 		Lost: func(n int) line {
-			return line{lineError, "bcache: %d lines were dropped, as the Logger was too slow", []any{n}}
+			return line{
+				level: slog.LevelError, format: "%d lines were dropped, as the Logger was too slow",
+				args: []any{n}, fields: []slog.Attr{slog.Int("dropped", n)},
+			}
 		},
 	}
 	return log
@@ -95,10 +100,19 @@ func New(out Logger, now func() time.Time) *Log {
 
 // Errorf, Printf and Debugf log a line about peer, 0 for none, as Logger says. The
 // format is what identifies the line: it must be a constant, it holds no
-// "bcache: ", and it names the peer if the line should.
-func (l *Log) Errorf(peer uint64, format string, v ...any) { l.logf(lineError, peer, format, v...) }
-func (l *Log) Printf(peer uint64, format string, v ...any) { l.logf(linePrint, peer, format, v...) }
-func (l *Log) Debugf(peer uint64, format string, v ...any) { l.logf(lineDebug, peer, format, v...) }
+// "bcache: ", and it names the peer if the line should. The peer is a field, unless an argument has that
+// name; so is an argument that has one.
+func (l *Log) Errorf(peer uint64, format string, v ...any) {
+	l.logf(slog.LevelError, peer, nil, format, v...)
+}
+
+func (l *Log) Printf(peer uint64, format string, v ...any) {
+	l.logf(slog.LevelInfo, peer, nil, format, v...)
+}
+
+func (l *Log) Debugf(peer uint64, format string, v ...any) {
+	l.logf(slog.LevelDebug, peer, nil, format, v...)
+}
 
 // Close has no line taken any more, and waits until those before are logged. If ctx ends first it
 // returns false: the others are dropped, and one is being logged.
@@ -109,7 +123,7 @@ func (l *Log) Close(ctx context.Context) bool {
 	return done
 }
 
-func (l *Log) logf(level lineLevel, peer uint64, format string, v ...any) {
+func (l *Log) logf(level slog.Level, peer uint64, beside []Named, format string, v ...any) {
 	if false {
 		_ = fmt.Sprintf(format, v...) // has go vet check the callers' formats
 	}
@@ -123,20 +137,46 @@ func (l *Log) logf(level lineLevel, peer uint64, format string, v ...any) {
 	if !ok {
 		return
 	}
-	format = "bcache: " + format
-	if held > 0 {
-		// Not as an argument: the format may number its own.
-		format += " (repeated " + strconv.Itoa(held) + " times)"
-	}
+	n := line{level: level, format: format, args: make([]any, len(v)), held: held}
 	size := lineOverhead + len(format)
-	args := make([]any, len(v))
 	for i, a := range v {
-		args[i] = lineArg(a)
-		if text, ok := args[i].(string); ok {
+		named, ok := a.(Named)
+		if ok {
+			a = named.value
+		}
+		n.args[i] = lineArg(a)
+		if text, ok := n.args[i].(string); ok {
 			size += len(text)
 		}
+		if ok {
+			size += l.addField(&n, named.name, n.args[i])
+		}
 	}
-	l.lines.Put(line{level, format, args}, size, nil)
+	for _, f := range beside {
+		size += l.addField(&n, f.name, lineArg(f.value))
+	}
+	if peer != 0 {
+		size += l.addField(&n, "peer", peer)
+	}
+	if held > 0 {
+		size += l.addField(&n, "repeated", held)
+	}
+	l.lines.Put(n, size, nil)
+}
+
+// addField adds a field to a line, and returns the bytes that it takes. It does nothing if the Logger
+// takes no fields, or if there is one of that name.
+func (l *Log) addField(n *line, name string, arg any) (size int) {
+	same := func(f slog.Attr) bool { return f.Key == name }
+	if !l.fields || slices.ContainsFunc(n.fields, same) {
+		return 0
+	}
+	f := slog.Attr{Key: name, Value: fieldValue(name, arg)}
+	n.fields = append(n.fields, f)
+	if f.Value.Kind() == slog.KindString {
+		size = len(f.Value.String())
+	}
+	return fieldOverhead + size
 }
 
 // lineArg returns what is logged of an argument: numbers as they are, and the beginning of its text
@@ -167,16 +207,7 @@ func CutText(text string, most int) string {
 }
 
 // write calls the Logger. Close looks for it on the stack.
-func (l *Log) write(n line) {
-	switch n.level {
-	case lineError:
-		l.out.Errorf(n.format, n.args...)
-	case linePrint:
-		l.out.Printf(n.format, n.args...)
-	case lineDebug:
-		l.out.Debugf(n.format, n.args...)
-	}
-}
+func (l *Log) write(n line) { l.out.write(n) }
 
 // begin decides whether a line is logged now. If so, held is how many like it were held back
 // before.

@@ -113,7 +113,7 @@ var mutants = []mutant{
 		old: "case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):",
 		new: "case !s.lastClear.covers(e.Stamp) && e != nil:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
-		old: "\t\tsh.expireLocked(t, e)\n\t\treturn false\n",
+		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
 
 	// The time that Gets go by.
@@ -159,7 +159,7 @@ var mutants = []mutant{
 	{name: "provisional: a local write doesn't end it", edits: []edit{touchOnlyIf("!local || ok && held.Origin == 0")}},
 	{name: "provisional: a remote write doesn't end it", edits: []edit{touchOnlyIf("local || ok && held.Origin == 0")}},
 	{name: "provisional: a write from the future doesn't end it", edits: []edit{{
-		old: "\ts.Watch.tellGone(sh.touchLocked(hash, key), ChangeEvict)\n",
+		old: "\ts.Watch.tellGone(sh.touchLocked(now.Wall, hash, key), ChangeEvict)\n",
 		new: ""}}},
 	{name: "provisional: a Clear doesn't end it", edits: []edit{{
 		old: "x.cleared.Store(x.current.Add(1))",
@@ -419,7 +419,7 @@ var mutants = []mutant{
 		old: "\tif in.spoiled {\n\t\tr.client.abort",
 		new: "\tif in.spoiled && false {\n\t\tr.client.abort"}}},
 	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{
-		old: "\t\t\tdefault:\n\t\t\t\tsh.forgetLocked(e.Key, e.Version)\n\t\t\t\tdropped = append(dropped, e.Key)",
+		old: "\t\t\tdefault:\n\t\t\t\tsh.giveUpLocked(now.Wall, e.Key, e.Version)\n\t\t\t\tdropped = append(dropped, e.Key)",
 		new: "\t\t\tdefault:\n\t\t\t\te.mark = 0"}}},
 
 	// Stamps from the future.
@@ -575,12 +575,14 @@ var mutants = []mutant{
 	{name: "propagation: what others pass on counts", test: "TestPropagationOfOthers", edits: []edit{{
 		old: "d.Newest == 0 && d.Origin == p.origin {",
 		new: "d.Newest == 0 {"}}},
-	{name: "propagation: what comes twice counts twice", test: "TestPropagationWithoutRepairs", edits: []edit{{
-		old: "if news && d.Newest == 0 &&",
-		new: "if d.Newest == 0 &&"}}},
-	{name: "clocks: the last pong counts, however long it took", test: "TestClockFilterLaws", edits: []edit{{
-		old: "bound <= least && s.holds(",
-		new: "(bound <= least || at >= 0) && s.holds("}}},
+	{name: "propagation: what comes twice counts twice", test: "TestPropagationWithoutRepairs",
+		edits: []edit{{
+			old: "if news && d.Newest == 0 &&",
+			new: "if d.Newest == 0 &&"}}},
+	{name: "clocks: the last pong counts, however long it took", test: "TestClockFilterLaws",
+		edits: []edit{{
+			old: "bound <= least && s.holds(",
+			new: "(bound <= least || at >= 0) && s.holds("}}},
 	{name: "clocks: nobody sets this node's", test: "TestPropagationWhenAClockIsSet", edits: []edit{{
 		old: "now-s.at <= clockMostAge && (steady-s.steady).Abs() <= clockStep",
 		new: "now-s.at <= clockMostAge"}}},
@@ -625,7 +627,7 @@ var mutants = []mutant{
 		old: "s.kind, s.mark = e.kind, e.mark",
 		new: "s.kind = e.kind"}}},
 	{name: "shared: a Get is counted, and its hit isn't", test: "TestTypedSharedIsNobodysBusiness", edits: []edit{{
-		old: "\t\tt.loader.cache.store.Count(true)\n\t\tshared = x.(*V)\n",
+		old: "\t\tt.loader.figures.Count(true)\n\t\tshared = x.(*V)\n",
 		new: "\t\tshared = x.(*V)\n"}}},
 	{name: "shared: the waiters of a fill decode for themselves", test: "TestTypedSharedByWaiters", edits: []edit{{
 		old: "\tld.shared.CompareAndSwap(nil, &shared{owner, made})\n",
@@ -650,12 +652,52 @@ var mutants = []mutant{
 	{name: "count: every stale value is a hit", test: "TestLoaderStaleOnError", edits: []edit{{
 		old: "\t\tl.figures.Stale.Add(1)\n",
 		new: "\t\tl.figures.Stale.Add(1)\n\t\tl.figures.StaleHits.Add(1)\n"}}},
+
+	// What is told of keys.
+	{name: "hot keys: a count is said to be exact", test: "TestFrequentLaws", edits: []edit{{
+		old: "keep(key, c.key), c.count\n",
+		new: "keep(key, c.key), 0\n"}}},
+	{name: "hot keys: not the rarest makes room", test: "TestFrequentLaws", edits: []edit{{
+		old: "\tf.sink(f.counters[i].place)\n",
+		new: ""}}},
+	{name: "hot keys: keys are told apart by their beginnings", test: "TestFrequentKeys", edits: []edit{{
+		old: "maphash.String(f.seed, key)",
+		new: "maphash.String(f.seed, string(keep(key, nil)))"}}},
+	{name: "hot keys: sampling never ends", test: "TestTickEndsSampling", edits: []edit{{
+		old: "\tr.Store.Hot.Tick(now.Mono)\n",
+		new: ""}}},
+	{name: "longest: what comes after the longest goes with it", test: "TestLongest$", edits: []edit{{
+		old: "longest := map[uint64]Span{}\n\tfor i := range l.panes {",
+		new: "longest := map[uint64]Span{}\n\tfor i := range l.panes[:1] {"}}},
+	{name: "decisions: what comes once more counts as older", test: "TestDecisions$", edits: []edit{{
+		old: "held == rec.Version {\n\t\t\treturn\n",
+		new: "held == rec.Version && hash == 0 {\n\t\t\treturn\n"}}},
+	{name: "decisions: an epoch is taken for a stamp", test: "TestDecisions$", edits: []edit{{
+		old: "\t\tstamp = 0 // it is an epoch\n",
+		new: "\t\tstamp = e.epoch()\n"}}},
+	{name: "decisions: a fill that is kept counts as refused", test: "TestRefusalsAreRemembered", edits: []edit{{
+		old: "if o == FillRefused {",
+		new: "if o != FillWritten {"}}},
+	{name: "an inspection counts fills of other keys", test: "TestInspect$", edits: []edit{{
+		old: "if f.Key == key {",
+		new: "if f != nil {"}}},
+
+	// Log lines.
+	{name: "log: fields take nothing", test: "TestFieldsAreBounded", edits: []edit{{
+		old: "return fieldOverhead + size",
+		new: "return 0"}}},
+	{name: "log: who embeds a logger with fields isn't called", test: "TestLogrusEmbedded", edits: []edit{{
+		old: "if !m.IsValid() || embedsWithFields(reflect.TypeOf(out)) {",
+		new: "if !m.IsValid() {"}}},
+	{name: "log: the peer is what tells lines apart", test: "TestMeshLinesHaveFields", edits: []edit{{
+		old: "if !l.fields || slices.ContainsFunc(n.fields, same) {",
+		new: "if n.fields = slices.DeleteFunc(n.fields, same); !l.fields {"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
 // held and ok are what is held of its key.
 func touchOnlyIf(condition string) edit {
-	return edit{old: "\tgone := sh.touchLocked(hash, rec.Key)\n",
+	return edit{old: "\tgone := sh.touchLocked(now.Wall, hash, rec.Key)\n",
 		new: "\tvar gone *Entry\n\tif _, held, ok := sh.heldLocked(hash, rec.Key); " + condition + " {\n" +
-			"\t\tgone = sh.touchLocked(hash, rec.Key)\n\t}\n"}
+			"\t\tgone = sh.touchLocked(now.Wall, hash, rec.Key)\n\t}\n"}
 }

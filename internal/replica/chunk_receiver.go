@@ -75,7 +75,7 @@ func (r *chunkReceiver) apply(
 	if r.client.session == in && ends && in.applyFloors(now, r.state, c) {
 		r.mu.Unlock()
 		groups, group := int(in.head.Groups), int(c.Group)
-		for _, key := range r.state.Store.Sync.DropUnstreamed(groups, group, in.streamed, c.Floors) {
+		for _, key := range r.state.Store.Sync.DropUnstreamed(now, groups, group, in.streamed, c.Floors) {
 			r.state.changed(key, delta.KindForget)
 		}
 		r.mu.Lock()
@@ -117,11 +117,11 @@ func (r *chunkReceiver) end(now delta.Instant, in *syncIn) {
 	}
 	r.state.Store.TouchAll()
 	r.state.touchAll(now, delta.Dot{})
-	r.standing.ready.synced = true
+	r.standing.ready.become(now)
 	r.client.adopted(now, in)
 	r.out.notice(SyncNotice{From: in.peer, Keys: r.state.Store.Len(), Took: now.Mono - in.began})
 	r.mu.Unlock()
-	for _, key := range r.state.Store.Sync.Vouch(in.mark) {
+	for _, key := range r.state.Store.Sync.Vouch(now, in.mark) {
 		r.state.changed(key, delta.KindForget)
 	}
 	r.mu.Lock()

@@ -8,17 +8,17 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// How far a neighbour's clock is from this node's is measured as NTP does it (RFC 5905): the pong's clock
-// was read after the ping left and before the pong came, so in the middle of that, give or take half of
-// it (section 8). Of the last eight samples the best one counts: the one that can be wrong by least
-// (section 10).
+// How far a neighbour's clock is from this node's is measured as NTP does it (RFC 5905): the clock in a
+// pong was read after the ping left and before the pong came, so in the middle of that, give or take
+// half of it (section 8). Of the last eight samples the best one counts: the one that can be wrong by
+// least (section 10).
 
 const (
 	clockSamples = 8
 	clockMostAge = 5 * time.Minute      // of a sample that counts
 	clockMost    = time.Hour            // what differs by more isn't measured
-	clockStep    = 5 * time.Millisecond // what is less may be resolution and drift; more, and a clock was set
-	clockDrift   = 15                   // millionths, by which clocks may drift apart: the PHI of RFC 5905
+	clockStep    = 5 * time.Millisecond // beyond that it isn't resolution and drift: a clock was set
+	clockDrift   = 15                   // millionths by which clocks may drift apart; PHI in RFC 5905
 )
 
 // A clockSample is what one ping and its pong say.
@@ -87,12 +87,12 @@ func (f *clockFilter) best(now delta.Instant) (clockSample, bool) {
 	return f.samples[at], true
 }
 
-// check compares a time of the neighbour's clock, in Unix microseconds, that has come in a frame. If that
+// check compares a time of the neighbour's clock, in Unix microseconds, that has come in a frame. If it
 // is later than now, a clock was set, and the samples go.
 func (f *clockFilter) check(now delta.Instant, theirs int64) { f.elapsed(now, theirs) }
 
-// elapsed is check, and returns how much time has passed since: 0 at least. It is false if that isn't
-// known, or can't be true.
+// elapsed is check, and returns how much time has passed since then: 0 at least. It is false if that
+// isn't known, or can't be true.
 func (f *clockFilter) elapsed(now delta.Instant, theirs int64) (time.Duration, bool) {
 	const most = 2 * int64(clockMost/time.Microsecond) // far below where durations overflow
 	micros := now.UnixMicro() - theirs

@@ -10,8 +10,8 @@ import (
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
-// A clockRig is a number of replicas, all connected, in virtual time: each has a clock of its own, which can
-// be set, and frames take a while.
+// A clockRig is a number of replicas, all connected, in virtual time: each has a clock of its own, which
+// can be set, and frames take a while.
 type clockRig struct {
 	t      *testing.T
 	at     time.Duration // true time, since the start

@@ -73,6 +73,10 @@ func New(c Config) *Replica {
 		pinger: &r.pinger, out: &r.out,
 	}
 	r.Leases.table, r.Leases.asks = lease.New(c.ID, leaseLink{&r.Leases}, c.Local)
+	r.Asked = Inquiries{
+		mu: &r.mu, state: &r.state, neighbours: &r.neighbours, leases: &r.Leases,
+		pinger: &r.pinger, out: &r.out,
+	}
 	r.deltas = deltaReceiver{
 		mu: &r.mu, state: &r.state, neighbours: &r.neighbours, arrivals: &r.arrivals,
 		rounds: &r.pinger.rounds, repair: &r.repair,

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
@@ -62,12 +63,17 @@ func (x *Fills) Drop(f *Fill) { x.state.Store.Fills.End(&f.OpenFill) }
 // Clear and no vector that was adopted can be newer than what was read: no clock of another node
 // decides that. With beside, it isn't written, but kept beside the record that the key has, on this
 // node only.
-func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) FillOutcome {
+func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) (o FillOutcome) {
 	rec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}
 	at := x.state.Store.Approach(rec)
 	defer x.state.Store.Fills.End(&f.OpenFill)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	defer func() {
+		if o == FillRefused {
+			x.state.Store.Fills.Refuse(now, f.Key, store.DecisionFillRefused, f.stamp)
+		}
+	}()
 	for x.state.makeRoom(now, rec) {
 		x.mu.Unlock()
 		x.mu.Lock()
@@ -164,5 +170,6 @@ func (x *Fills) receiveOffer(now delta.Instant, from uint64, o wire.Offer) {
 // refuse has who waits for a value that can't be accepted ask for another one.
 func (x *Fills) refuse(now delta.Instant, o *wire.Offer) {
 	x.counts.ProvisionalRefused++
+	x.state.Store.Fills.Refuse(now, o.Rec.Key, store.DecisionOfferRefused, 0)
 	x.leases.asks.OfferRefused(now, o.Rec.Key)
 }

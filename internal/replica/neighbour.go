@@ -43,6 +43,7 @@ type probe struct {
 type report struct {
 	known    bool // it has answered a ping, and the fields below say what
 	synced   bool
+	answers  bool   // Inquiries
 	holds    bool   // it had more when it last said so, whether or not that could be had
 	held     uint64 // entries
 	offer    uint64 // PongLog, PongOld: it has more

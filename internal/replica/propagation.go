@@ -7,18 +7,18 @@ import (
 	"github.com/iwanbk/bcache/internal/histogram"
 )
 
-// propagation is how long what a neighbour writes takes to this node: from when Flush took it there until
-// its frame has come, one duration for each frame. Only the neighbour's own writes count, and only when
-// they come for the first time. What it resends in answer to a pull has been lost before, and what is
-// adopted in a full sync was written whenever. It isn't locked.
+// propagation is how long what a neighbour writes takes to this node: from when Flush takes it there
+// until its frame has come, one duration for each frame. Only the neighbour's own writes count, and only
+// when they come for the first time. What it sends in answer to a pull was lost before, and what comes
+// in a full sync was written whenever. It isn't locked.
 type propagation struct {
 	clock  clockFilter
 	all    histogram.Counts // since it connected
 	minute histogram.Window
 }
 
-// arrive counts a frame that the neighbour says to have sent at a time, in Unix microseconds by its clock.
-// It is false if nobody can tell how long that took.
+// arrive counts a frame that the neighbour has sent at a time, in Unix microseconds by its clock. It is
+// false if nobody can tell how long that took.
 func (p *propagation) arrive(now delta.Instant, sent int64) (took time.Duration, ok bool) {
 	if took, ok = p.clock.elapsed(now, sent); ok {
 		p.all.Add(took)

@@ -27,15 +27,18 @@ func tookAbout(t *testing.T, c histogram.Counts, n int, d time.Duration) {
 
 // How long writes take is measured though the clocks differ by much more, and so are the clocks.
 func TestPropagationIsMeasured(t *testing.T) {
-	const trip = 14*time.Millisecond + 2*time.Microsecond
-	w := newClockRig(t, trip/2, 0, 300*time.Millisecond+123*time.Microsecond)
+	const (
+		trip  = 14*time.Millisecond + 2*time.Microsecond
+		ahead = 300*time.Millisecond + 123*time.Microsecond
+	)
+	w := newClockRig(t, trip/2, 0, ahead)
 	w.write(0, 100)
 	w.write(1, 50)
 	w.run(time.Second)
 	for i, want := range []struct {
 		offset time.Duration
 		frames int
-	}{{300*time.Millisecond + 123*time.Microsecond, 50}, {-300*time.Millisecond - 123*time.Microsecond, 100}} {
+	}{{ahead, 50}, {-ahead, 100}} {
 		p := w.of(i, 1-i)
 		if (p.Offset-want.offset).Abs() > 2*time.Microsecond || p.RoundTrip != trip {
 			t.Errorf("node %d: the other clock is %v ahead, %v there and back", i, p.Offset, p.RoundTrip)
@@ -95,8 +98,8 @@ func TestPropagationWithoutRepairs(t *testing.T) {
 	tookAbout(t, w.of(0, 1).Propagation, 3, 7*time.Millisecond)
 }
 
-// Pings and pongs have the sender's clock to the microsecond. A ping that comes before it left shows that a
-// clock was set.
+// Pings have the sender's clock to the microsecond. One that comes before it left shows that a clock was
+// set.
 func TestPropagationByPings(t *testing.T) {
 	w := newClockRig(t, 7*time.Millisecond, 0, 123*time.Microsecond)
 	usual, seen := w.delay, [2]int{}
@@ -115,7 +118,8 @@ func TestPropagationByPings(t *testing.T) {
 	}
 	ping := func(ahead time.Duration) time.Duration {
 		at := w.now(1).Wall + ahead.Milliseconds()
-		testkit.Must(t, w.nodes[0].Receive(w.now(0), 1, wire.AppendPing(nil, wire.Ping{Origin: 101, Wall: at})))
+		frame := wire.AppendPing(nil, wire.Ping{Origin: 101, Wall: at})
+		testkit.Must(t, w.nodes[0].Receive(w.now(0), 1, frame))
 		return w.of(0, 1).RoundTrip
 	}
 	for _, ahead := range []time.Duration{-time.Second, 0, 10 * time.Millisecond} {
@@ -128,8 +132,8 @@ func TestPropagationByPings(t *testing.T) {
 	}
 }
 
-// What a neighbour passes on of others isn't its own, and an answer to a pull isn't broadcast, whatever it
-// says.
+// What a neighbour passes on of others isn't its own, and an answer to a pull isn't broadcast, whatever
+// it says.
 func TestPropagationOfOthers(t *testing.T) {
 	w := newClockRig(t, 7*time.Millisecond, 0, 0)
 	send := func(origin uint64, mark func([]byte) []byte) {
@@ -169,8 +173,8 @@ func TestPropagationWithoutOffset(t *testing.T) {
 	tookAbout(t, w.of(0, 1).Propagation, 10, 7*time.Millisecond)
 }
 
-// After a clock was set, on either side and to either side, the offset is the new one within a round, and
-// nothing is counted by the old one for longer. What this node can see itself isn't counted at all.
+// After a clock was set, on either side and to either side, the offset is the new one within a round,
+// and nothing is counted by the old one for longer. What this node can see itself isn't counted at all.
 func TestPropagationWhenAClockIsSet(t *testing.T) {
 	for name, c := range map[string]struct {
 		node  int
@@ -262,16 +266,17 @@ func TestPropagationOfHostileTimes(t *testing.T) {
 		now() + 1<<61, // so many microseconds are 0 nanoseconds in 64 bits
 	} {
 		seq++
-		rec := delta.Record{Key: "k", Val: "v", Version: delta.Version{Stamp: delta.StampOf(w.now(1).Wall), Origin: 101}}
-		w.send(1, 0, wire.AppendSent(wire.AppendDelta(nil, 101, seq, []delta.Record{rec}), sent))
+		version := delta.Version{Stamp: delta.StampOf(w.now(1).Wall), Origin: 101}
+		frame := wire.AppendDelta(nil, 101, seq, []delta.Record{{Key: "k", Val: "v", Version: version}})
+		w.send(1, 0, wire.AppendSent(frame, sent))
 		w.run(RoundMax)
 	}
 	if n, _ := w.nodes[0].Stats(w.now(0)); n.RecordsIn != seq || n.Propagation.Total() != 0 || n.Malformed != 0 {
-		t.Errorf("%d of %d records came, %d frames count: %v", n.RecordsIn, seq, n.Propagation.Total(), n.Propagation)
+		t.Errorf("%d of %d records came, of which count: %v", n.RecordsIn, seq, n.Propagation)
 	}
 	for _, wall := range []int64{
-		math.MinInt64, math.MinInt64 / 1000, -1, 0, 1, w.now(0).Wall - 2*hour/1000, w.now(0).Wall + 2*hour/1000,
-		math.MaxInt64 / 1000, math.MaxInt64,
+		math.MinInt64, math.MinInt64 / 1000, -1, 0, 1, math.MaxInt64 / 1000, math.MaxInt64,
+		w.now(0).Wall - 2*hour/1000, w.now(0).Wall + 2*hour/1000,
 	} {
 		p := w.nodes[0].neighbours.byID[1]
 		w.nodes[0].pinger.ping(w.now(0), 1, 0)
@@ -302,7 +307,7 @@ func TestPropagationForHowLong(t *testing.T) {
 	}
 	w.run(20 * time.Second)
 	if p := w.of(0, 1); p.PropagationMinute.Total() != 0 || p.Propagation.Total() != 10 {
-		t.Errorf("after a minute: %d of the last minute, %d in all", p.PropagationMinute.Total(), p.Propagation.Total())
+		t.Errorf("after a minute: %d of it, %d in all", p.PropagationMinute.Total(), p.Propagation.Total())
 	}
 	for i := range 2 {
 		w.nodes[i].Left(w.now(i), uint64(1-i))

@@ -43,6 +43,7 @@ type readiness struct {
 	minPeers      int           // neighbours, or it isn't ready
 
 	synced        bool
+	syncedAt      time.Duration // when it last became so
 	complete      bool
 	fed           uint64        // records that came of what it lacked,
 	fedAt         time.Duration // when there were more of them
@@ -66,6 +67,9 @@ func newReadiness(near *neighbours, c *Config) readiness {
 	r.complete = r.synced
 	return r
 }
+
+// become makes the node synced, or synced again.
+func (r *readiness) become(now delta.Instant) { r.synced, r.syncedAt = true, now.Mono }
 
 // mayDeclare reports whether the time has come for the node to declare itself synced. One that was
 // synced before, and is unsure of what a full sync brought that didn't end, doesn't wait for others: it

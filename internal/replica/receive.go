@@ -83,6 +83,18 @@ func (r *Replica) dispatch(now delta.Instant, from uint64, frame []byte) error {
 			return err
 		}
 		r.Fills.receiveOffer(now, from, o)
+	case wire.FrameInquiry:
+		q, err := wire.DecodeInquiry(frame)
+		if err != nil {
+			return err
+		}
+		r.Asked.receiveInquiry(now, from, q)
+	case wire.FrameReport:
+		a, err := wire.DecodeReport(frame)
+		if err != nil {
+			return err
+		}
+		r.Asked.receiveReport(from, a)
 	default:
 		return fmt.Errorf("%w: frame type %d", wire.ErrUnsupported, typ)
 	}

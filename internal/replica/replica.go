@@ -25,7 +25,6 @@ type Replica struct {
 	state state        // what it holds and has processed
 
 	mu         lock // of all below, and of state but for its store
-	swept      int  // the next shard to sweep
 	neighbours neighbours
 	out        outgoing
 	counts     frameCounts
@@ -33,6 +32,7 @@ type Replica struct {
 	writes   localWrites
 	Fills    Fills
 	Leases   Leases
+	Asked    Inquiries
 	standing standing
 	arrivals arrivals
 	deltas   deltaReceiver
@@ -131,11 +131,8 @@ func (r *Replica) Clear(now delta.Instant) error {
 // entries, old tombstones.
 func (r *Replica) Tick(now delta.Instant) {
 	r.tend(now)
-	n := r.Store.Shards()
-	for range (n + sweepTurns - 1) / sweepTurns {
-		r.Store.Sweeper.Sweep(now, r.swept)
-		r.swept = (r.swept + 1) % n
-	}
+	r.Store.Hot.Tick(now.Mono)
+	r.Store.Sweeper.Turn(now, sweepTurns)
 }
 
 // tend is the tick of everything but the store.
@@ -244,6 +241,7 @@ func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 		Syncing: r.repair.client.session != nil, Serving: len(r.server.sessions),
 	}
 	g.Synced, g.SyncedFrom = r.standing.ready.complete, r.repair.client.syncedFrom
+	g.SyncedAt = r.standing.ready.syncedAt
 	for id, p := range r.neighbours.all() {
 		of := Peer{
 			ID: id, Lag: r.state.vector.Lag(now, p.origin), Silent: now.Mono - p.heard,

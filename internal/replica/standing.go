@@ -37,7 +37,7 @@ func (s *standing) declare(now delta.Instant) {
 	if !s.ready.synced {
 		s.out.notice(SyncNotice{Others: len(s.neighbours.byID), Took: now.Mono - s.ready.aloneSince})
 	}
-	s.ready.synced = true
+	s.ready.become(now)
 }
 
 // noteComplete notes that the node is complete, if it is so.

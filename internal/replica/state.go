@@ -221,7 +221,7 @@ func (s *state) giveUp(now delta.Instant, rec *delta.Record) {
 	if rec.Kind == delta.KindClear {
 		s.giveUpAll(now, rec)
 	} else {
-		s.Store.GiveUp(rec.Key, rec.Version)
+		s.Store.GiveUp(now, rec.Key, rec.Version)
 		s.overtaken.write(bucket, s.past(now, rec.Stamp))
 	}
 	s.touch(now, rec, bucket, delta.Dot{})

@@ -124,7 +124,7 @@ func TestApplyWhileFloorsRise(t *testing.T) {
 		wg.Go(func() { s.Apply(now, &delta.Record{Key: "k", Version: delta.Version{Stamp: 2, Origin: 1}}, false) })
 		wg.Go(func() {
 			s.RaiseFloor(delta.BucketOf("k"), 3)
-			s.GiveUp("k", delta.Version{Stamp: 3, Origin: 9})
+			s.GiveUp(now, "k", delta.Version{Stamp: 3, Origin: 9})
 		})
 		wg.Wait()
 		if held, ok := s.Peek("k"); ok {

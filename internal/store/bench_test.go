@@ -51,6 +51,20 @@ func BenchmarkStoreGet(b *testing.B) {
 			r.Get("none", wall)
 		}
 	})
+	b.Run("1000,parallel", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for i := rand.Int(); pb.Next(); i++ {
+				small.Get(keys[i%1000], wall)
+			}
+		})
+	})
+	b.Run("1000,sampled", func(b *testing.B) { // somebody asks which keys are hot
+		small.Hot.Ask(0)
+		defer small.Hot.Tick(hotFor)
+		for i := 0; b.Loop(); i++ {
+			small.Get(keys[i%1000], wall)
+		}
+	})
 }
 
 func BenchmarkStoreApply(b *testing.B) {

@@ -6,7 +6,7 @@ import (
 
 // A FillKeeper keeps what fills bring although the fence refuses it: provisional values. So it has to
 // know which fills are under way: a write of the key that comes meanwhile is noted with the fill.
-// Begin and Keep are serialised as Apply is.
+// Begin, Keep and Refuse are serialised as Apply is.
 type FillKeeper struct {
 	*shared
 	table   *table
@@ -123,6 +123,19 @@ func (k *FillKeeper) putLocked(
 	if !beside {
 		k.Watch.tellProvisional(rec)
 	}
+}
+
+// Refuse notes of a key that what a fill brought isn't kept. The fill had this stamp; 0 if it was
+// another node's.
+func (k *FillKeeper) Refuse(now delta.Instant, key string, kind DecisionKind, stamp uint64) {
+	if k.closed.Load() {
+		return
+	}
+	hash := k.hash.Of(key)
+	sh := k.table.need(hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.decisions.note(tagOf(hash), kind, stamp, now.Wall)
 }
 
 // Unkeep drops the provisional value of a key of which a fill that began when it was there says that

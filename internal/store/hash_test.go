@@ -117,7 +117,7 @@ func BenchmarkCraftedBucket(b *testing.B) {
 		for i := range r.Shards() {
 			if sh := r.table.at(i); sh != nil {
 				timed("drop", func() {
-					r.Sync.dropStale(sh, nil, func(key string, bucket int, stamp uint64) bool {
+					r.Sync.dropStale(r.now, sh, nil, func(key string, bucket int, stamp uint64) bool {
 						return bucket == 77 && stamp <= floors[0].Stamp && !streamed.has(key)
 					})
 				})

@@ -92,6 +92,6 @@ func (p *lru) evictFrom(now delta.Instant, probation bool) bool {
 	if e == nil {
 		return false // a get or a sweep was faster
 	}
-	sh.evictLocked(t, e)
+	sh.evictLocked(now.Wall, t, e)
 	return true
 }

@@ -168,7 +168,7 @@ func (p *s3fifo) evictFrom(now delta.Instant, sh *shard, queue int, anyway bool)
 			if from == inSmall {
 				p.ghosts.add(sh.number, t, p.tally.entries.Load())
 			}
-			sh.evictLocked(t, e)
+			sh.evictLocked(now.Wall, t, e)
 			return steps, true
 		}
 		if queue != anyQueue || steps == sweepBatch {

@@ -14,8 +14,9 @@ type shard struct {
 
 	mu sync.Mutex // guards all else
 
-	tombs tombs
-	fills openFills
+	tombs     tombs
+	fills     openFills
+	decisions decisions
 
 	// Whether something is due is known without looking further.
 	cleared uint64 // no entry or tombstone has a stamp up to this one
@@ -172,6 +173,22 @@ func (sh *shard) forgetLocked(key string, v delta.Version) {
 	sh.removeLocked(hash, key)
 }
 
+// giveUpLocked forgets what is held of a key, as it isn't known whether that is true.
+func (sh *shard) giveUpLocked(wall int64, key string, v delta.Version) {
+	sh.forgetLocked(key, v)
+	sh.decisions.note(tagOf(sh.hash.Of(key)), DecisionForgotten, v.Stamp, wall)
+}
+
+// noteLocked notes what becomes of a record that isn't put. That what is held came once more is no news.
+func (sh *shard) noteLocked(wall int64, hash uint64, rec *delta.Record, o Outcome) {
+	if o == outcomeKept {
+		if _, held, _ := sh.heldLocked(hash, rec.Key); held == rec.Version {
+			return
+		}
+	}
+	sh.decisions.note(tagOf(hash), decisionOf[o], rec.Stamp, wall)
+}
+
 // endLocked removes an entry whose time is over, or that makes room for others, and tells of it. What
 // was a record the floor stands for from then on; a provisional value leaves nothing.
 func (sh *shard) endLocked(t tag, e *Entry, why ChangeKind) {
@@ -183,20 +200,22 @@ func (sh *shard) endLocked(t tag, e *Entry, why ChangeKind) {
 }
 
 // evictLocked ends an entry that makes room for others.
-func (sh *shard) evictLocked(t tag, e *Entry) {
+func (sh *shard) evictLocked(wall int64, t tag, e *Entry) {
+	sh.decisions.noteGone(t, e, DecisionEvicted, wall)
 	sh.endLocked(t, e, ChangeEvict)
 	sh.counters.evictions.Add(1)
 }
 
 // expireLocked ends an entry whose time is over.
-func (sh *shard) expireLocked(t tag, e *Entry) {
+func (sh *shard) expireLocked(wall int64, t tag, e *Entry) {
+	sh.decisions.noteGone(t, e, DecisionExpired, wall)
 	sh.endLocked(t, e, ChangeExpire)
 	sh.counters.expirations.Add(1)
 }
 
 // touchLocked notes that a write of a key is being processed, whatever comes of it: a provisional value
 // goes, and what is being filled may be older. It returns the value that has gone, or nil.
-func (sh *shard) touchLocked(hash uint64, key string) *Entry {
+func (sh *shard) touchLocked(wall int64, hash uint64, key string) *Entry {
 	sh.fills.touch(hash)
 	if sh.tally.provisional.Load() == 0 {
 		return nil
@@ -205,6 +224,7 @@ func (sh *shard) touchLocked(hash uint64, key string) *Entry {
 	if p == nil {
 		return nil
 	}
+	sh.decisions.noteGone(tagOf(twin(hash)), p, DecisionOverwritten, wall)
 	sh.entries.remove(tagOf(twin(hash)), p)
 	sh.counters.provisionalsDropped.Add(1)
 	return p
@@ -244,4 +264,5 @@ func (sh *shard) clear() {
 	defer sh.mu.Unlock()
 	sh.entries.clear()
 	sh.tombs.clear()
+	sh.decisions = decisions{}
 }

@@ -52,12 +52,13 @@ func (sh *shard) readLocked(hash uint64, e *Entry, wall func() int64) bool {
 	case e.kind != delta.KindValue:
 		return false
 	case !sh.before(e.deadline, wall):
-		if e.endedAt(wall()) { // now, so that it isn't back when the clock is set back
-			sh.expireLocked(tagOf(hash), e)
+		if now := wall(); e.endedAt(now) { // now, so that it isn't back when the clock is set back
+			sh.expireLocked(now, tagOf(hash), e)
 		}
 		return false
 	}
 	sh.counters.hits.Add1()
+	sh.sample(e)
 	return true
 }
 
@@ -75,6 +76,7 @@ func (sh *shard) fresh(hash uint64, key string, wall func() int64) *Entry {
 		return nil
 	}
 	sh.entries.order.use(tagOf(hash), e)
+	sh.sample(e)
 	return e
 }
 
@@ -111,7 +113,7 @@ func (sh *shard) beside(hash uint64, key string, wall int64) (delta.Record, bool
 func (sh *shard) servesLocked(e *Entry, wall int64) bool {
 	t := sh.tagOf(e)
 	if e.endedAt(wall) {
-		sh.expireLocked(t, e)
+		sh.expireLocked(wall, t, e)
 		return false
 	}
 	sh.entries.order.use(t, e)

@@ -20,6 +20,7 @@ type shared struct {
 	// What every Get reads. It changes with Clears, inserts and removals, and what Clock stores a few
 	// hundred times a second. So it lies apart from what changes more often: the upper part of a tally.
 	_         [64]byte
+	samples   atomic.Pointer[samples] // nil: nobody asks which keys are hot
 	lastClear lastClear
 	Epochs    epochs
 	Clock     coarse.Clock
@@ -33,6 +34,13 @@ type shared struct {
 
 // before reports whether a time of an entry hasn't come; 0 never comes.
 func (c *shared) before(t int64, wall func() int64) bool { return t == 0 || c.Clock.Before(t, wall) }
+
+// sample takes note of a hit, if somebody asks.
+func (c *shared) sample(e *Entry) {
+	if s := c.samples.Load(); s != nil {
+		s.take(e)
+	}
+}
 
 // tagOf returns the tag under which an entry lies.
 func (c *shared) tagOf(e *Entry) tag { return tagOf(c.hashOf(e)) }

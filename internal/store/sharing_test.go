@@ -72,9 +72,9 @@ func TestSharingGoesWithItsValue(t *testing.T) {
 		"a read after it":    {func(r *storeRig) { r.pass(time.Hour); r.has(key) }, 0},
 		"an eviction":        {func(r *storeRig) { r.crowdOut(key, val) }, 2 * plain},
 		"Clear":              {func(r *storeRig) { r.write(delta.Record{Kind: delta.KindClear}, true); r.sweep() }, 0},
-		"giving up":          {func(r *storeRig) { r.GiveUp(key, delta.Version{Stamp: r.stamp + 1}) }, 0},
-		"a full sync":        {func(r *storeRig) { r.Sync.DropUnstreamed(1, 0, NewKeySet(), r.allFloors()) }, 0},
-		"one that isn't its": {func(r *storeRig) { r.remark(key); r.Sync.Vouch(8) }, 0},
+		"giving up":          {func(r *storeRig) { r.GiveUp(r.now, key, delta.Version{Stamp: r.stamp + 1}) }, 0},
+		"a full sync":        {func(r *storeRig) { r.Sync.DropUnstreamed(r.now, 1, 0, NewKeySet(), r.allFloors()) }, 0},
+		"one that isn't its": {func(r *storeRig) { r.remark(key); r.Sync.Vouch(r.now, 8) }, 0},
 		"Close":              {func(r *storeRig) { r.Close() }, 0},
 	}
 	for name, door := range doors {

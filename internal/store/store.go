@@ -33,7 +33,7 @@ type Config struct {
 // Clear isn't. A floor is raised under the same lock under which what it
 // stands for goes, so that this is true at every moment.
 //
-// Apply, Fills.Keep, Fills.Begin and Close are serialised by the caller; everything else, Replace
+// Apply, Fills.Keep, Begin and Refuse, and Close are serialised by the caller; everything else, Replace
 // and Sharer.Keep included, may run at any time. At most one shard is locked at a time.
 type Store struct {
 	shared
@@ -43,6 +43,7 @@ type Store struct {
 	Sync    Syncer
 	Fills   FillKeeper
 	Sharer  Sharer
+	Hot     Hot
 }
 
 // New returns an empty store. It takes 136 KiB, and 8 bytes for every
@@ -82,6 +83,7 @@ func New(c Config) *Store {
 	}
 	s.Fills = FillKeeper{shared: &s.shared, table: &s.table, evictor: &s.evictor}
 	s.Sharer = Sharer{shared: &s.shared, table: &s.table}
+	s.Hot.shared = &s.shared
 	return s
 }
 
@@ -147,11 +149,12 @@ func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Pla
 	sh := s.table.need(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	gone := sh.touchLocked(hash, rec.Key)
+	gone := sh.touchLocked(now.Wall, hash, rec.Key)
 	for nth := 0; ; nth++ {
 		e, o := sh.judgeLocked(now, rec, &at)
 		if o != outcomeApplied {
 			s.Watch.tellGone(gone, ChangeEvict)
+			sh.noteLocked(now.Wall, hash, rec, o)
 			return o
 		}
 		if local && e != nil {
@@ -193,7 +196,7 @@ func (s *Store) Replace(now delta.Instant, rec *delta.Record, at Place) bool {
 	if o != outcomeApplied || e == nil || s.CountsBytes() && len(rec.Val) > len(e.Val) {
 		return false
 	}
-	sh.touchLocked(at.hash, rec.Key)
+	sh.touchLocked(now.Wall, at.hash, rec.Key)
 	sh.entries.order.use(tagOf(at.hash), e)
 	sh.putLocked(at, rec, e, true)
 	sh.replaced++
@@ -212,7 +215,7 @@ func (s *Store) ApplyClear(v delta.Version) Outcome {
 }
 
 // GiveUp touches a key, and gives up what is held of it if its version is smaller than below.
-func (s *Store) GiveUp(key string, below delta.Version) {
+func (s *Store) GiveUp(now delta.Instant, key string, below delta.Version) {
 	hash := s.hash.Of(key)
 	sh := s.table.of(hash)
 	if sh == nil {
@@ -220,10 +223,10 @@ func (s *Store) GiveUp(key string, below delta.Version) {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s.Watch.tellGone(sh.touchLocked(hash, key), ChangeEvict)
+	s.Watch.tellGone(sh.touchLocked(now.Wall, hash, key), ChangeEvict)
 	sh.fills.giveUp(hash)
 	if _, held, ok := sh.heldLocked(hash, key); ok && held.Less(below) {
-		sh.forgetLocked(key, held)
+		sh.giveUpLocked(now.Wall, key, held)
 	}
 }
 
@@ -298,4 +301,5 @@ func (s *Store) Close() {
 	s.tally.reset()
 	s.policy.reset()
 	s.tombSums.reset()
+	s.Hot.end()
 }

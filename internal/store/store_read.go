@@ -22,12 +22,14 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
 	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
 		s.counters.hits.Add1()
+		s.sample(e)
 		return e.Val, true
 	}
 	if !live {
 		p := sh.twinOf(hash, key)
 		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy.noteUse(p) {
 			s.counters.hits.Add1()
+			s.sample(p)
 			return p.Val, true
 		}
 		if e == nil && p == nil && sh.entries.index.still(moves) {
@@ -53,11 +55,13 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
 	case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):
+		s.sample(e)
 		return e
 	}
 	if e == nil {
 		p := sh.twinOf(hash, key)
 		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) && s.policy.noteUse(p) {
+			s.sample(p)
 			return p
 		}
 	}
@@ -105,6 +109,19 @@ func (s *Store) Peek(key string) (delta.Record, bool) {
 		return delta.Record{}, false
 	}
 	return sh.peek(hash, key)
+}
+
+// Inspect tells what is known of a key. That is no use of it, and isn't counted. Values aren't copied.
+func (s *Store) Inspect(key string) Inspection {
+	hash, in := s.hash.Of(key), Inspection{}
+	sh := s.table.of(hash)
+	if sh != nil {
+		sh.mu.Lock() // a floor rises under it, before what it stands for goes
+		defer sh.mu.Unlock()
+		in.inspectLocked(sh, hash, key)
+	}
+	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.lastClear.version()
+	return in
 }
 
 // Admits reports whether Apply would accept this version of a key.

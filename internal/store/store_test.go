@@ -313,17 +313,17 @@ func TestStoreGiveUp(t *testing.T) {
 		key := fmt.Sprint("k", i)
 		s.Apply(delta.Instant{}, &delta.Record{Key: key, Version: delta.Version{Stamp: 5, Origin: 1}, Kind: kind}, true)
 		for _, below := range []delta.Version{{Stamp: 4, Origin: 9}, {Stamp: 5, Origin: 1}} {
-			if s.GiveUp(key, below); !s.holds(key) {
+			if s.GiveUp(delta.Instant{}, key, below); !s.holds(key) {
 				t.Errorf("gave up %v below %v", kind, below)
 			}
 		}
-		s.GiveUp(key, delta.Version{Stamp: 5, Origin: 2})
-		s.GiveUp(key, delta.Version{Stamp: 9, Origin: 9})
+		s.GiveUp(delta.Instant{}, key, delta.Version{Stamp: 5, Origin: 2})
+		s.GiveUp(delta.Instant{}, key, delta.Version{Stamp: 9, Origin: 9})
 		if _, ok := s.Peek(key); ok || s.FloorOf(delta.BucketOf(key)) != 5 {
 			t.Errorf("%v: held %v, floor %d", kind, ok, s.FloorOf(delta.BucketOf(key)))
 		}
 	}
-	if s.GiveUp("unknown", delta.Version{Stamp: 9, Origin: 9}); s.FloorOf(delta.BucketOf("unknown")) != 0 {
+	if s.GiveUp(delta.Instant{}, "unknown", delta.Version{Stamp: 9, Origin: 9}); s.FloorOf(delta.BucketOf("unknown")) != 0 {
 		t.Error("gave up what isn't there")
 	}
 }

@@ -15,6 +15,17 @@ type Sweeper struct {
 	*shared
 	table         *table
 	deletionDelay time.Duration
+	next          int // the shard that Turn goes on with
+}
+
+// Turn sweeps the shards that come next, so many that after a number of turns all were swept. Only one
+// goroutine may call it.
+func (w *Sweeper) Turn(now delta.Instant, turns int) {
+	n := w.table.len()
+	for range (n + turns - 1) / turns {
+		w.Sweep(now, w.next)
+		w.next = (w.next + 1) % n
+	}
 }
 
 // Sweep removes what is dead in shard i, 0 <= i < Shards(). It costs next to nothing when there is
@@ -92,7 +103,7 @@ func (w *Sweeper) dropExpiredLocked(sh *shard, wall int64) int {
 			continue
 		}
 		size := x.len()
-		sh.expireLocked(s.tag(), e) // another entry may take this place
+		sh.expireLocked(wall, s.tag(), e) // another entry may take this place
 		if x.len() != size {
 			i = 0 // all places are others
 		}

@@ -93,7 +93,7 @@ func (s *Syncer) GroupEnd(groups, group int) (after delta.Version, floors []delt
 // forgotten. This node's floors must have been raised before, so that nothing of the kind
 // comes in meanwhile. It returns the keys that it dropped.
 func (s *Syncer) DropUnstreamed(
-	groups, group int, streamed *KeySet, floors []delta.BucketFloor,
+	now delta.Instant, groups, group int, streamed *KeySet, floors []delta.BucketFloor,
 ) (dropped []string) {
 	if len(floors) == 0 {
 		return nil
@@ -106,14 +106,14 @@ func (s *Syncer) DropUnstreamed(
 		return bucket%groups == group && stamp <= above[bucket/groups] && !streamed.has(key)
 	}
 	for sh := range s.table.all {
-		dropped = s.dropStale(sh, dropped, stale)
+		dropped = s.dropStale(now, sh, dropped, stale)
 	}
 	return dropped
 }
 
 // dropStale forgets what a shard holds that is stale, and appends its keys.
 func (s *Syncer) dropStale(
-	sh *shard, dropped []string, stale func(key string, bucket int, stamp uint64) bool,
+	now delta.Instant, sh *shard, dropped []string, stale func(key string, bucket int, stamp uint64) bool,
 ) []string {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -134,7 +134,7 @@ func (s *Syncer) dropStale(
 		}
 	}
 	for i, v := range versions { // not while the index is gone through
-		sh.forgetLocked(dropped[first+i], v)
+		sh.giveUpLocked(now.Wall, dropped[first+i], v)
 	}
 	return dropped
 }
@@ -156,7 +156,7 @@ func (s *Syncer) Unmark(shard int) int {
 // Vouch ends a full sync: what was streamed in it, with this mark, counts like
 // everything else from now on; what is left of others, which didn't end, goes. It returns the
 // keys that went.
-func (s *Syncer) Vouch(mark uint8) (dropped []string) {
+func (s *Syncer) Vouch(now delta.Instant, mark uint8) (dropped []string) {
 	for sh := range s.table.all {
 		sh.mu.Lock()
 		for _, e := range sh.entries.all() {
@@ -165,7 +165,7 @@ func (s *Syncer) Vouch(mark uint8) (dropped []string) {
 			case mark:
 				e.mark = 0
 			default:
-				sh.forgetLocked(e.Key, e.Version)
+				sh.giveUpLocked(now.Wall, e.Key, e.Version)
 				dropped = append(dropped, e.Key)
 			}
 		}

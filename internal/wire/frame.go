@@ -25,6 +25,9 @@ const (
 	FrameTurn  byte = 7
 	FrameOffer byte = 8 // offer.go
 
+	FrameInquiry byte = 9 // inquiry.go
+	FrameReport  byte = 10
+
 	// CutFrame is what frames are cut at: others wait for one no longer than its line takes for
 	// that. A single record may make one that is larger, up to MaxFrame and less than FrameSlack; more
 	// than that isn't taken from a peer.
@@ -126,6 +129,7 @@ const (
 	PingClosing // the sender closes: whoever lacks writes of it should pull them now
 	PingSynced  // the sender is synced, and holds nothing that it can't vouch for
 	PingAll     // every origin is listed
+	PingAnswers // the sender answers Inquiries
 )
 
 // A Pong answers a ping.
@@ -154,6 +158,7 @@ const (
 	PongOld                 // some of it isn't any more
 	PongAll                 // the origins that weren't listed differ: list all
 	PongSynced              // the sender is synced, and holds nothing that it can't vouch for
+	PongAnswers             // the sender answers Inquiries
 )
 
 // FrameType returns what kind of frame it is, after a check of its version and size. The
@@ -165,7 +170,7 @@ func FrameType(frame []byte) (byte, error) {
 	if frame[0] != Version {
 		return 0, fmt.Errorf("%w: version %d", ErrUnsupported, frame[0])
 	}
-	if t := frame[1]; t < FrameDelta || t > FrameOffer {
+	if t := frame[1]; t < FrameDelta || t > FrameReport {
 		return t, fmt.Errorf("%w: type %d", ErrUnsupported, t)
 	}
 	return frame[1], nil

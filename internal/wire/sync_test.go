@@ -205,7 +205,7 @@ func TestWireSyncRefused(t *testing.T) {
 		"ask, flags twice":       {wireFrame(FrameAsk, wireAny(3, u(1)), wireAny(3, u(1))), ErrMalformed},
 		"ask, group":             {wireFrame(FrameAsk, protoGroup), ErrMalformed},
 		"ask, garbage":           {wireFrame(FrameAsk, []byte{0xff}), ErrMalformed},
-		"ask of an unknown type": {[]byte{Version, 9}, ErrUnsupported},
+		"ask of an unknown type": {[]byte{Version, 11}, ErrUnsupported},
 
 		"head":                {head, nil},
 		"head, groups 1":      {wireFrame(FrameChunk, wireAny(4, u(1))), nil},

@@ -153,6 +153,9 @@ func TestWireGolden(t *testing.T) {
 		{"lease-late", AppendLease(nil, wireLate), wireLate},
 		{"turn-offered", AppendTurn(nil, wireOnOffer), wireOnOffer},
 		{"turn-full", AppendTurn(nil, wireNoLeases), wireNoLeases},
+		{"inquiry", AppendInquiry(nil, &wireInquiry), wireInquiry},
+		{"report", AppendReport(nil, &wireReport), wireReport},
+		{"report-busy", AppendReport(nil, &wireReportBusy), wireReportBusy},
 		{"delta-sent", AppendSent(AppendEcho(AppendDelta(nil, wireOrigin, 7, wireRecords[:2]), 5), wireSent), wireRecords[:2]},
 		{"ping-micros", AppendPing(nil, wirePingMicros), wirePingMicros},
 		{"pong-micros", AppendPong(nil, wirePongMicros), wirePongMicros},
@@ -175,6 +178,10 @@ func TestWireGolden(t *testing.T) {
 			switch g.want.(type) {
 			case Ping:
 				got, err = DecodePing(frame)
+			case Inquiry:
+				got, err = DecodeInquiry(frame)
+			case Report:
+				got, err = DecodeReport(frame)
 			case Pong:
 				got, err = DecodePong(frame)
 			case SyncAsk:
@@ -226,7 +233,7 @@ func TestWireRefused(t *testing.T) {
 		"version only":          {[]byte{Version}, ErrMalformed},
 		"version 2":             {[]byte{2, FrameDelta}, ErrUnsupported},
 		"type 0":                {[]byte{Version, 0}, ErrUnsupported},
-		"type 9":                {[]byte{Version, 9}, ErrUnsupported},
+		"type 11":               {[]byte{Version, 11}, ErrUnsupported},
 		"another type":          {AppendPing(nil, Ping{Origin: 1}), ErrMalformed},
 		"no body":               {wireDelta(), ErrMalformed},
 		"no records":            {wireDelta(head), ErrMalformed},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,16 @@ import (
 // use has three nodes write, read and fill, and returns an endpoint for each.
 func use(t *testing.T, nodes []*bcache.Bcache) (urls []string) {
 	t.Helper()
+	for _, b := range nodes { // how long writes take is known when the clocks have been compared
+		testkit.Within(t, 20*time.Second, func() error {
+			for _, p := range b.Stats().Peers {
+				if p.RoundTrip < 0 {
+					return fmt.Errorf("the clock of %x isn't known", p.ID)
+				}
+			}
+			return nil
+		})
+	}
 	down := errors.New("down")
 	for i, b := range nodes {
 		c, err := New(b, Options{Cache: "users"})
@@ -24,10 +35,10 @@ func use(t *testing.T, nodes []*bcache.Bcache) (urls []string) {
 		l, err := bcache.NewLoader(b, bcache.LoaderConfig{Prefix: "user:", TTL: time.Hour,
 			NegativeTTL: time.Hour,
 			Fill: func(_ context.Context, key string) (bcache.Loaded, error) {
-				switch key {
-				case "none":
+				switch {
+				case strings.HasPrefix(key, "none"):
 					return bcache.Loaded{}, bcache.ErrNotFound
-				case "down":
+				case key == "down":
 					return bcache.Loaded{}, down
 				}
 				return bcache.Loaded{Value: key}, nil
@@ -40,7 +51,7 @@ func use(t *testing.T, nodes []*bcache.Bcache) (urls []string) {
 		_, _ = b.Get("absent")
 		for range 2 { // a miss, and what is remembered
 			_, _ = l.Get(t.Context(), fmt.Sprint(i))
-			if _, err := l.Get(t.Context(), "none"); !errors.Is(err, bcache.ErrNotFound) {
+			if _, err := l.Get(t.Context(), fmt.Sprint("none", i)); !errors.Is(err, bcache.ErrNotFound) {
 				t.Fatal(err)
 			}
 		}
@@ -70,10 +81,41 @@ func check(t *testing.T, urls []string) []scrape {
 		s.is(t, 0, "bcache_refused_records_total")
 		s.is(t, 1, "bcache_info")
 		s.is(t, 2, "bcache_peer_synced")
-		if got := len(s.series("bcache_peer_silence_seconds")); got != 2 {
-			t.Errorf("%d peers have series", got)
+		for _, name := range []string{"bcache_peer_silence_seconds", "bcache_peer_clock_offset_seconds"} {
+			if got := len(s.series(name)); got != 2 {
+				t.Errorf("%s has %d series", name, got)
+			}
+		}
+		if n, _ := s.sum("bcache_propagation_seconds"); n == 0 {
+			t.Error("no write has been timed")
+		}
+		for _, p := range s.series("bcache_peer_propagation_seconds") {
+			q := p.GetSummary().GetQuantile()
+			if p.GetSummary().GetSampleCount() == 0 || len(q) != 2 || !(q[0].GetValue() <= q[1].GetValue()) {
+				t.Errorf("of a peer writes were timed so: %v", p.GetSummary())
+			}
 		}
 	}
+	sum := func(want float64, name string, labels ...string) {
+		t.Helper()
+		got := 0.0
+		for _, s := range all {
+			n, _ := s.sum(name, labels...)
+			got += n
+		}
+		if got != want {
+			t.Errorf("%s%v of all nodes is %v, want %v", name, labels, got, want)
+		}
+	}
+	sum(3, "bcache_fills_total", "loader", "user:", "result", "found")
+	sum(3, "bcache_fills_total", "loader", "user:", "result", "failed")
+	sum(3, "bcache_fills_total", "loader", "(fillers)", "result", "found")
+	sum(9, "bcache_fills_started_total", "loader", "user:")
+	sum(9, "bcache_fill_duration_seconds", "loader", "user:")
+	sum(3, "bcache_fill_duration_seconds", "loader", "(fillers)")
+	sum(3, "bcache_fills_total", "loader", "user:", "result", "not_found")
+	sum(3, "bcache_requests_total", "result", "negative")
+	sum(3*1000, "bcache_max_entries")
 	return all
 }
 

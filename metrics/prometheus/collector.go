@@ -1,6 +1,7 @@
 package bcacheprom
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,6 +35,7 @@ type Options struct {
 // Config.MaxConns, and of the Loaders' prefixes, of which the first 1,024 have series of their own.
 type Collector struct {
 	node  node
+	about bcache.NodeInfo // it never changes
 	descs map[*family]*prometheus.Desc
 	gets  getCounts
 }
@@ -53,7 +55,7 @@ func newCollector(n node, opts Options) (*Collector, error) {
 	}
 	labels := prometheus.Labels{"cache": strings.Clone(opts.Cache)}
 	maps.Copy(labels, opts.ConstLabels)
-	c := &Collector{node: n, descs: map[*family]*prometheus.Desc{}}
+	c := &Collector{node: n, about: n.Node(), descs: map[*family]*prometheus.Desc{}}
 	for _, f := range families {
 		c.descs[f] = prometheus.NewDesc(f.name, f.help, f.labels, labels)
 	}
@@ -100,7 +102,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			o.number(at.family, m.Value, at.labels...)
 		}
 	}
-	o.number(info, 1, version(), goVersion())
+	o.number(info, 1, peerLabel(c.about.ID), cmp.Or(c.about.Version, "unknown"), c.about.Go)
+	o.number(maxEntries, float64(c.about.Config.MaxKeys))
+	if most := c.about.Config.MaxBytes; most > 0 {
+		o.number(maxSize, float64(most))
+	}
 	o.number(ready, number(c.node.Ready() == nil))
 	o.number(members, float64(len(c.node.Members())))
 	if s.SyncedFrom != 0 {

@@ -77,6 +77,10 @@ var (
 		"Entries held.")
 	size = define("size_bytes", gauge,
 		"Bytes of the entries held, with an overhead each, and of what Typed Loaders share.")
+	maxEntries = define("max_entries", gauge,
+		"How many entries are held at most, as it is configured.")
+	maxSize = define("max_size_bytes", gauge,
+		"How many bytes the entries have at most, as it is configured. There is none without a limit.")
 	tombstones = define("tombstones", gauge,
 		"Deleted keys that are remembered as such.")
 	evictions = define("evictions_total", counter,
@@ -173,5 +177,5 @@ var (
 		"Connections that this node has cut, by reason: stuck if nothing came any more, clock_skew if "+
 			"the clocks had come to differ.", "reason")
 	info = define("info", gauge,
-		"1, with the versions of bcache and of Go.", "version", "go_version")
+		"1, with the PeerID of this node, and the versions of bcache and of Go.", "node", "version", "go_version")
 )

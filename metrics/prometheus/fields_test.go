@@ -91,6 +91,8 @@ func busyNode() *fakeNode {
 		{ID: 0xdef, Lag: -1, RoundTrip: -1, PropagationP50: -1, PropagationP99: -1},
 	}
 	n.members = make([]bcache.Member, 4)
+	n.about = bcache.NodeInfo{ID: 0x123, Version: "v0.1.0", Go: "go1.25",
+		Config: bcache.Config{MaxKeys: 10_000, MaxBytes: 20_000}}
 	return n
 }
 
@@ -243,6 +245,9 @@ func TestFieldsOfPeers(t *testing.T) {
 	}
 	first, second := []string{"peer", "abc"}, []string{"peer", "def"}
 	s.is(t, 2, "bcache_peers")
+	s.is(t, 1, "bcache_info", "node", "123", "version", "v0.1.0", "go_version", "go1.25")
+	s.is(t, 10_000, "bcache_max_entries")
+	s.is(t, 20_000, "bcache_max_size_bytes")
 	s.is(t, 4, "bcache_members")
 	s.is(t, 1, "bcache_synced_from_info", first...)
 	s.is(t, 3, "bcache_peer_lag_seconds", first...)

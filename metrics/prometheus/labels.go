@@ -2,12 +2,9 @@ package bcacheprom
 
 import (
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/iwanbk/bcache"
@@ -60,29 +57,3 @@ func ownLabels() []string {
 	}
 	return slices.Compact(slices.Sorted(slices.Values(names)))
 }
-
-// version is that of bcache in this program.
-var version = sync.OnceValue(func() string {
-	if b, ok := debug.ReadBuildInfo(); ok {
-		return versionIn(b)
-	}
-	return "unknown"
-})
-
-func versionIn(b *debug.BuildInfo) string {
-	const path = "github.com/iwanbk/bcache"
-	for _, m := range append(b.Deps, &b.Main) {
-		if m.Path != path {
-			continue
-		}
-		if m.Replace != nil {
-			m = m.Replace
-		}
-		if m.Version != "" {
-			return m.Version
-		}
-	}
-	return "unknown"
-}
-
-func goVersion() string { return runtime.Version() }

@@ -1,7 +1,6 @@
 package bcacheprom
 
 import (
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -88,20 +87,5 @@ func TestLoaderLabelsOverTheWire(t *testing.T) {
 	}
 	if got := len(s.series("bcache_fills_running")); got != len(n.loaders) {
 		t.Errorf("%d series of %d Loaders", got, len(n.loaders))
-	}
-}
-
-func TestVersion(t *testing.T) {
-	const path = "github.com/iwanbk/bcache"
-	for want, b := range map[string]debug.BuildInfo{
-		"unknown": {},
-		"v0.1.0":  {Deps: []*debug.Module{{Path: "x", Version: "v9"}, {Path: path, Version: "v0.1.0"}}},
-		"v0.2.0": {Deps: []*debug.Module{{Path: path, Version: "v0.1.0",
-			Replace: &debug.Module{Path: "y", Version: "v0.2.0"}}}},
-		"(devel)": {Main: debug.Module{Path: path, Version: "(devel)"}},
-	} {
-		if got := versionIn(&b); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	}
 }

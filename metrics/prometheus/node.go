@@ -8,9 +8,12 @@ type node interface {
 	Members() []bcache.Member
 	Ready() error
 	Loaders() []bcache.LoaderStats
+	Node() bcache.NodeInfo
 }
 
 // liveNode is that of a cache.
 type liveNode struct{ *bcache.Bcache }
 
-func (liveNode) Loaders() []bcache.LoaderStats { return nil }
+func (n liveNode) Loaders() []bcache.LoaderStats { return n.Inspect().Loaders() }
+
+func (n liveNode) Node() bcache.NodeInfo { return n.Inspect().Node() }

@@ -25,6 +25,7 @@ type fakeNode struct {
 	loaders []bcache.LoaderStats
 	members []bcache.Member
 	unready error
+	about   bcache.NodeInfo
 	asked   int // for Stats
 }
 
@@ -36,6 +37,7 @@ func (n *fakeNode) Stats() bcache.Stats {
 func (n *fakeNode) Loaders() []bcache.LoaderStats { return n.loaders }
 func (n *fakeNode) Members() []bcache.Member      { return n.members }
 func (n *fakeNode) Ready() error                  { return n.unready }
+func (n *fakeNode) Node() bcache.NodeInfo         { return n.about }
 
 // A scrape is what an endpoint has answered, by the names of the metrics.
 type scrape map[string]*dto.MetricFamily

@@ -10,7 +10,8 @@ import (
 // workspace is where this module's parent is.
 const workspace = "../.."
 
-// The list has every module of this repository, and what is public could be released.
+// The list has every module of this repository, and what is public could be released. The cache of tests
+// doesn't see these files: use -count=1, as .ci/run does.
 func TestModules(t *testing.T) {
 	modules, err := readModules(workspace)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/linelog"
 )
 
 const (
@@ -65,7 +67,8 @@ func (t *Transport) shutdown() error {
 	})
 	t.router.stopActors(run)
 	t.upcalls.to = nil // goroutines of mesh that are left may hold all the rest
-	t.scope.log.Printf(0, "node %x has stopped listening on %s", t.cfg.PeerID, t.Addr())
+	t.scope.log.Printf(0, "node %x has stopped listening on %s",
+		t.cfg.PeerID, linelog.Field("addr", t.Addr()))
 	if err == nil && left != nil {
 		err = fmt.Errorf("bcache: %d goroutines of mesh are left", t.router.goroutines())
 	}

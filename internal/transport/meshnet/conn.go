@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/weaveworks/mesh"
 )
 
@@ -86,7 +87,7 @@ func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 	switch {
 	case err != nil:
 		c.hub.scope.log.Debugf(c.peer, "node %x (%s) sent a malformed control message: %v",
-			c.peer, c.addr, err)
+			c.peer, linelog.Field("addr", c.addr), linelog.Field("err", err))
 	case m.kind == controlReady:
 		c.line.resume(m.transfer, m.has)
 		c.hub.peers.ready(c)
@@ -98,7 +99,8 @@ func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 	case m.kind == controlRefused:
 		reason := m.reason
 		c.refused.Store(&reason)
-		c.hub.scope.log.Errorf(c.peer, "node %x (%s) refuses this node: %s", c.peer, c.addr, reason)
+		c.hub.scope.log.Errorf(c.peer, "node %x (%s) refuses this node: %s",
+			c.peer, linelog.Field("addr", c.addr), linelog.Field("reason", reason))
 	}
 }
 

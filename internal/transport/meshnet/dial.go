@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/weaveworks/mesh"
 )
 
@@ -74,9 +75,9 @@ func (d *dialer) dial(addr netip.AddrPort, configured bool) {
 	d.targets.tried(addr, configured, err)
 	d.complain(addr, err)
 	if errors.Is(err, errNotBcache) {
-		d.scope.log.Errorf(0, "can't connect to %s: %v", addr, err)
+		d.scope.log.Errorf(0, "can't connect to %s: %v", linelog.Field("addr", addr), linelog.Field("err", err))
 	} else if err != nil {
-		d.scope.log.Debugf(0, "can't connect to %s: %v", addr, err)
+		d.scope.log.Debugf(0, "can't connect to %s: %v", linelog.Field("addr", addr), linelog.Field("err", err))
 	}
 }
 
@@ -91,7 +92,7 @@ func (d *dialer) complain(addr netip.AddrPort, err error) {
 		return
 	}
 	d.scope.log.Errorf(peer, "node %x can't be reached at %s, which it advertises, only through others: "+
-		"%v; is its AdvertiseAddr right?", peer, name, err)
+		"%v; is its AdvertiseAddr right?", peer, linelog.Field("addr", name), linelog.Field("err", err))
 	it := lineItem{kind: itemMember, bytes: encodeNoWay(name, err.Error())}
 	_ = d.sender.send(peer, it, laneFirst)
 }

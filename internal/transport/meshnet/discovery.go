@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/linelog"
 )
 
 const (
@@ -62,7 +64,7 @@ func (d *discovery) tell(peer uint64, about []uint64) {
 	}
 	it := lineItem{kind: itemMember, bytes: encodeMembers(entries)}
 	if err := d.sender.send(peer, it, laneFirst); err != nil {
-		d.scope.log.Debugf(peer, "node %x isn't told of others: %v", peer, err)
+		d.scope.log.Debugf(peer, "node %x isn't told of others: %v", peer, linelog.Field("err", err))
 	}
 }
 
@@ -74,7 +76,8 @@ func (d *discovery) receive(from uint64, msg []byte) {
 	defer d.scope.leave()
 	m, err := decodeMembers(msg)
 	if err != nil {
-		d.scope.log.Debugf(from, "node %x sent a malformed message about members: %v", from, err)
+		d.scope.log.Debugf(from, "node %x sent a malformed message about members: %v",
+			from, linelog.Field("err", err))
 		return
 	}
 	switch m.kind {
@@ -86,7 +89,7 @@ func (d *discovery) receive(from uint64, msg []byte) {
 		d.asker.answered(m.nonce, m.origin)
 	case membersNoWay:
 		d.scope.log.Errorf(from, "node %x can't connect to %s, which this node advertises: %s; "+
-			"is AdvertiseAddr right?", from, m.addr, m.why)
+			"is AdvertiseAddr right?", from, linelog.Field("addr", m.addr), linelog.Field("reason", m.why))
 	case membersAddrs:
 		for _, e := range m.entries {
 			if e.id != d.self && !d.peers.connected(e.id) {

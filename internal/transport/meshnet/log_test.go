@@ -1,10 +1,71 @@
 package meshnet
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
+
+// fieldLog is a meshLog whose lines have fields.
+type fieldLog struct{ meshLog }
+
+func (l *fieldLog) LogFields(level slog.Level, msg string, fields ...slog.Attr) {
+	l.Printf("%v %s %v", level, msg, fields)
+}
+
+// A line of a node that joins or leaves has its PeerID, its address and its origin; mesh's own have the
+// address.
+func TestMeshLinesHaveFields(t *testing.T) {
+	leaks(t)
+	a := start(t, 0xa, nil)
+	at := a.Addr()
+	log := &fieldLog{}
+	b, err := New(Config{
+		PeerID: 0xb, Origin: 0xb01, ListenAddr: "127.0.0.1:0", Peers: []string{at},
+		MaxClockSkew: 500 * time.Millisecond, MaxConns: 256, Log: linelog.New(log, time.Now),
+	})
+	testkit.Must(t, err)
+	t.Cleanup(func() { testkit.Must(t, b.Close()) })
+	testkit.Must(t, b.Start(&testkit.Handler{}))
+	says := func(line string) {
+		t.Helper()
+		wait(t, line, func() bool { return log.count("P", line) > 0 })
+	}
+	says(fmt.Sprintf("INFO node b listens on %s [addr=%[1]s]", b.Addr()))
+	says(fmt.Sprintf("INFO node a (%s) joined [peer=a addr=%[1]s origin=a01]", at))
+	says(fmt.Sprintf("DEBUG mesh: ->[%s] attempting connection [addr=%[1]s]", at))
+	says(fmt.Sprintf("]: connection ready; using protocol version 2 [addr=%s]", at))
+	closeAll(t, a)
+	says(fmt.Sprintf("INFO node a (%s) left: it closed [addr=%[1]s reason=it closed origin=a01 peer=a]", at))
+}
+
+func TestMeshLinesHaveAnAddress(t *testing.T) {
+	for _, tt := range []struct {
+		format string
+		args   []any
+		want   string
+	}{
+		{"->[%s] connection accepted", []any{"1.2.3.4:5"}, "1.2.3.4:5"},
+		{"->[%s] error during connection attempt: %v", []any{"1.2.3.4:5", errors.New("e")}, "1.2.3.4:5"},
+		{"->[%s] without arguments", nil, ""},
+		{"->[[::1]:5|00:00:00:00:00:0a(a|b)]: connection added", nil, "[::1]:5"},
+		{"->[whoever]: something", nil, ""},
+		{"[gossip topology]: ->[1.2.3.4:5|a]: x", nil, ""},
+		{"%v", []any{errors.New("e")}, ""},
+		{"", nil, ""},
+	} {
+		if got := addrOf(tt.format, tt.args); got != tt.want {
+			t.Errorf("%q %v: got %q, want %q", tt.format, tt.args, got, tt.want)
+		}
+	}
+}
 
 // A node that finds no room is told so, and who has none says so.
 func TestMeshMaxConnsIsSaid(t *testing.T) {

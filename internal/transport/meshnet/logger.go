@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/iwanbk/bcache/internal/linelog"
 )
 
 // What mesh says when a connection fails. It has no other way to tell.
@@ -29,22 +31,35 @@ type logger struct {
 
 // Printf implements mesh.Logger.
 func (l *logger) Printf(format string, args ...interface{}) {
-	l.translate(format, args)
-	l.debug(format, args)
+	addr := addrOf(format, args)
+	l.translate(addr, format, args)
+	l.debug(addr, format, args)
 	l.router.reap(format)
 }
 
-func (l *logger) translate(format string, args []any) {
+// addrOf returns the other end of the connection that a line is about; "" is none.
+func addrOf(format string, args []any) string {
+	switch {
+	case strings.HasPrefix(format, "->[%s]") && len(args) > 0:
+		return fmt.Sprint(args[0])
+	case strings.HasPrefix(format, "->["):
+		if addr, _, ok := strings.Cut(format[len("->["):], "|"); ok {
+			return addr
+		}
+	}
+	return ""
+}
+
+func (l *logger) translate(addr, format string, args []any) {
 	const ended = "]: connection shutting down due to error: %v"
 	switch {
 	case format == "->[%s] connection accepted" && len(args) == 1:
-		l.scope.pause(l.accepts.begin(fmt.Sprint(args[0]), time.Now()))
+		l.scope.pause(l.accepts.begin(addr, time.Now()))
 	case format == "->[%s] error during connection attempt: %v" && len(args) == 2:
-		l.failed(fmt.Sprint(args[0]), args[1], false)
+		l.failed(addr, args[1], false)
 	case format == "->[%s] connection shutting down due to error during handshake: %v" && len(args) == 2:
-		l.failed(fmt.Sprint(args[0]), args[1], true)
+		l.failed(addr, args[1], true)
 	case strings.HasPrefix(format, "->[") && strings.HasSuffix(format, ended) && len(args) == 1:
-		addr, _, _ := strings.Cut(format[len("->["):], "|")
 		l.failed(addr, args[0], false)
 	}
 }
@@ -63,34 +78,35 @@ func (l *logger) failed(addr string, cause any, handshake bool) {
 	if l.router.phase.Load() != running {
 		return
 	}
+	at := linelog.Field("addr", addr)
 	switch {
 	case contains("Unable to decrypt TCP msg"):
 		l.count.refusedOther.Add(1)
-		l.scope.log.Errorf(0, "no connection with %s: its Secret differs from this node's", addr)
+		l.scope.log.Errorf(0, "no connection with %s: its Secret differs from this node's", at)
 	case contains("no password specificed, but peer"): // errExpectedNoCrypto
 		l.count.refusedOther.Add(1)
-		l.scope.log.Errorf(0, "no connection with %s: it has a Secret, this node has none", addr)
+		l.scope.log.Errorf(0, "no connection with %s: it has a Secret, this node has none", at)
 	case contains("password specified, but peer"): // errExpectedCrypto
 		l.count.refusedOther.Add(1)
-		l.scope.log.Errorf(0, "no connection with %s: it has no Secret, this node has one", addr)
+		l.scope.log.Errorf(0, "no connection with %s: it has no Secret, this node has one", at)
 	case brokenOff && l.secret:
 		l.scope.log.Errorf(0, "no connection with %s: it broke off the handshake; "+
-			"maybe its Secret differs, or it has none", addr)
+			"maybe its Secret differs, or it has none", at)
 	case brokenOff:
 		l.scope.log.Errorf(0, "no connection with %s: it broke off the handshake; "+
-			"maybe it has a Secret, this node has none", addr)
+			"maybe it has a Secret, this node has none", at)
 	case strings.HasSuffix(text, collision):
 		l.count.refusedOther.Add(1)
 		l.scope.log.Errorf(0, "no connection with %s: another node uses the PeerID of this one, %x",
-			addr, l.self)
+			at, l.self)
 	case dialled && handshake && contains("is incompatible with ours"):
-		l.scope.log.Errorf(0, "no connection with %s: it isn't a bcache node", addr)
+		l.scope.log.Errorf(0, "no connection with %s: it isn't a bcache node", at)
 	}
 }
 
 // debug passes a line on. mesh puts addresses and names into its formats: what is
 // behind them is what tells lines apart. Parts of it may come from strangers.
-func (l *logger) debug(format string, args []any) {
+func (l *logger) debug(addr, format string, args []any) {
 	safe := make([]any, 0, len(args)+1)
 	named := strings.HasPrefix(format, "->[") || strings.HasPrefix(format, "[gossip ")
 	if i := strings.LastIndex(format, "]: "); i >= 0 && named {
@@ -104,5 +120,9 @@ func (l *logger) debug(format string, args []any) {
 		}
 		safe = append(safe, a)
 	}
-	l.scope.log.Debugf(0, "mesh: "+format, safe...)
+	var beside []linelog.Named
+	if addr != "" {
+		beside = append(beside, linelog.Field("addr", printable([]byte(addr))))
+	}
+	l.scope.log.With(beside...).Debugf(0, "mesh: "+format, safe...)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/transport"
 )
 
@@ -134,7 +135,7 @@ func (t *Transport) Start(h transport.Handler) error {
 	}
 	t.scope.spawn(t.dials.loop)
 	t.scope.spawn(t.resolver.loop)
-	t.scope.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, t.Addr())
+	t.scope.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, linelog.Field("addr", t.Addr()))
 	return nil
 }
 

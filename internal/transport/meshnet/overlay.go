@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/wire"
 	"github.com/weaveworks/mesh"
 )
@@ -97,7 +98,8 @@ func (o *overlay) refuse(p mesh.OverlayConnectionParams, r *refusal) {
 		o.count.refusedOther.Add(1)
 	}
 	peer := uint64(p.RemotePeer.Name)
-	o.scope.log.Errorf(peer, "node %x (%s) is refused: %s", peer, p.RemoteAddr, r.reason)
+	o.scope.log.Errorf(peer, "node %x (%s) is refused: %s",
+		peer, linelog.Field("addr", p.RemoteAddr), linelog.Field("reason", r.reason))
 	if p.SendControlMessage(mesh.ProtocolOverlayControlMsg, encodeRefused(r.reason)) == nil {
 		o.scope.pause(farewell)
 	}

@@ -189,7 +189,9 @@ func (t *peerTable) compare(relayed map[uint64]uint64) (events []event) {
 		// What was pending dies with a connection: another one is another Joined, also
 		// when it is to the same life of the node.
 		if p.joined != nil && !slices.Contains(p.conns, p.joined) {
-			events = append(events, event{peer: id, addr: p.joined.addr, why: p.joined.farewell()})
+			events = append(events, event{
+				peer: id, origin: p.joined.origin, addr: p.joined.addr, why: p.joined.farewell(),
+			})
 			p.joined, p.told = nil, false
 		}
 		if c := p.current(); c != nil && p.joined == nil {

@@ -1,5 +1,7 @@
 package meshnet
 
+import "github.com/iwanbk/bcache/internal/linelog"
+
 // A meshReceiver deals with what comes in by lines, on the goroutine of mesh that received it.
 type meshReceiver struct {
 	self      uint64 // PeerID
@@ -21,7 +23,8 @@ func (r *meshReceiver) message(c *meshConn, msg []byte) {
 	}
 	defer c.line.received(len(msg)) // whatever it is
 	if err != nil {
-		r.scope.log.Debugf(c.peer, "node %x (%s) sent a malformed message: %v", c.peer, c.addr, err)
+		r.scope.log.Debugf(c.peer, "node %x (%s) sent a malformed message: %v",
+			c.peer, linelog.Field("addr", c.addr), linelog.Field("err", err))
 		return
 	}
 	switch m.kind {
@@ -67,7 +70,7 @@ func (r *meshReceiver) frame(from uint64, frame []byte) {
 func (r *meshReceiver) relay(from uint64, b []byte) {
 	m, err := decodeRelay(b)
 	if err != nil {
-		r.scope.log.Debugf(from, "node %x sent a malformed relay: %v", from, err)
+		r.scope.log.Debugf(from, "node %x sent a malformed relay: %v", from, linelog.Field("err", err))
 		return
 	}
 	if m.source == r.self {

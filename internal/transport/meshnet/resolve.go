@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/signal"
 )
 
@@ -90,7 +91,8 @@ func (r *resolver) resolve(known map[string][]netip.AddrPort) {
 	for i, name := range names {
 		wg.Go(func() {
 			if found[i], errs[i] = r.lookup(name); errs[i] != nil {
-				r.scope.log.Debugf(0, "can't resolve %s: %v", name, errs[i])
+				r.scope.log.Debugf(0, "can't resolve %s: %v",
+					linelog.Field("addr", name), linelog.Field("err", errs[i]))
 			}
 		})
 	}
@@ -127,7 +129,7 @@ func (r *resolver) checkLoopback(known map[string][]netip.AddrPort) {
 			aps, err := r.lookup(own)
 			if r.checked = err == nil; r.checked && allLoopback(aps) {
 				r.scope.log.Errorf(0, "%s means %s, where only its own machine reaches this node, "+
-					"but %s of Peers is %s, elsewhere", name, aps[0], peer, ap)
+					"but %s of Peers is %s, elsewhere", name, linelog.Field("addr", aps[0]), peer, ap)
 			}
 			return
 		}

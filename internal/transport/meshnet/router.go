@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/weaveworks/mesh"
 )
 
@@ -101,7 +102,8 @@ func (r *router) listen(overlay mesh.Overlay, logger mesh.Logger, changed func()
 func (r *router) open(run *meshRun) error {
 	guts, err := openMeshGuts(run.router)
 	if err != nil {
-		r.scope.log.Errorf(0, "mesh isn't as expected, Close will leave goroutines behind: %v", err)
+		r.scope.log.Errorf(0, "mesh isn't as expected, Close will leave goroutines behind: %v",
+			linelog.Field("err", err))
 		return nil
 	}
 	guts.accept.disable()

@@ -72,6 +72,6 @@ func (s *scope) pause(d time.Duration) {
 // recovered keeps a panic from ending the process.
 func (s *scope) recovered(where string) {
 	if p := recover(); p != nil {
-		s.log.Errorf(0, "panic in %s: %v", where, p)
+		s.log.Errorf(0, "panic in %s: %v", where, linelog.Field("err", p))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/stack"
 )
 
@@ -76,7 +77,7 @@ func (r *router) stopActors(run *meshRun) {
 		err = until(ctx, func() bool { return r.goroutines() == 0 })
 	}
 	if err != nil {
-		r.scope.log.Debugf(0, "goroutines of mesh stay parked: %v", err)
+		r.scope.log.Debugf(0, "goroutines of mesh stay parked: %v", linelog.Field("err", err))
 	}
 	r.run.Store(&meshRun{router: run.router})
 }

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/signal"
 	"github.com/iwanbk/bcache/internal/transport"
 )
@@ -62,7 +63,7 @@ func (w *watcher) sayAlone() {
 	if fs := w.targets.unreached(time.Now()); len(fs) > 0 {
 		why = transport.FailureList(fs, maxAloneAddrs, "%d more")
 	}
-	w.scope.log.Printf(0, "no other node is reached: %s", why)
+	w.scope.log.Printf(0, "no other node is reached: %s", linelog.Field("reason", why))
 }
 
 // reconcile compares who is there with what the handler knows.
@@ -73,13 +74,15 @@ func (w *watcher) reconcile() {
 	for _, e := range events {
 		if e.joined {
 			// Another life of a node is another line: none is held back as a repetition.
-			w.scope.log.Printf(e.peer^e.origin, "node %x (%s) joined", e.peer, e.addr)
+			w.scope.log.With(linelog.Field("origin", e.origin)).Printf(e.peer^e.origin, "node %x (%s) joined",
+				linelog.Field("peer", e.peer), linelog.Field("addr", e.addr))
 			w.upcalls.Joined(e.peer, e.origin)
 			w.peers.told(e.peer)
 			newcomers = append(newcomers, e.peer)
 			continue
 		}
-		w.scope.log.Printf(e.peer, "node %x (%s) left: %s", e.peer, e.addr, e.why)
+		w.scope.log.With(linelog.Field("origin", e.origin)).Printf(e.peer, "node %x (%s) left: %s",
+			e.peer, linelog.Field("addr", e.addr), linelog.Field("reason", e.why))
 		w.upcalls.Left(e.peer)
 	}
 	w.discovery.introduce(newcomers)

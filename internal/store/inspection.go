@@ -1,0 +1,46 @@
+package store
+
+import (
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// An Inspection is all that a store knows of a key at a moment.
+type Inspection struct {
+	// What is held of it, be it a value, a negative or a tombstone, expired or not. If Cleared, Clear
+	// isn't below it: it counts as not held, and goes with a sweep.
+	Record        delta.Record
+	Held, Cleared bool
+
+	// Its provisional value, or negative, expired or not. If Beside, it was kept to stand beside a live
+	// record.
+	Provisional           delta.Record
+	IsProvisional, Beside bool
+
+	Floor uint64        // of its bucket: not held, it may have had any version up to this stamp
+	Clear delta.Version // the greatest one
+	Fills int           // of this very key that have begun here and not ended
+
+	// The last ones, the latest first. The keys of a shard, some 1,000, share 16 places. They are told
+	// apart by 32 bits: one in some billions may be of another key.
+	Decisions []Decision
+}
+
+// inspectLocked fills in what a shard knows.
+func (in *Inspection) inspectLocked(sh *shard, hash uint64, key string) {
+	if e := sh.entries.find(hash, key); e != nil {
+		in.Held, in.Record = true, e.record()
+	} else if t, ok := sh.tombs.find(key); ok {
+		in.Held = true
+		in.Record = delta.Record{Key: t.key, Version: t.Version, Kind: delta.KindTombstone}
+	}
+	in.Cleared = in.Held && sh.lastClear.covers(in.Record.Stamp)
+	if p := sh.twinOf(hash, key); p != nil {
+		in.IsProvisional, in.Provisional, in.Beside = true, p.served(), p.ofProvisional().beside
+	}
+	for f := sh.fills[hash]; f != nil; f = f.next {
+		if f.Key == key {
+			in.Fills++
+		}
+	}
+	in.Decisions = sh.decisions.about(hash)
+}
