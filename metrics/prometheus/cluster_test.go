@@ -20,8 +20,8 @@ func use(t *testing.T, nodes []*bcache.Bcache) (urls []string) {
 	for _, b := range nodes { // how long writes take is known when the clocks have been compared
 		testkit.Within(t, 20*time.Second, func() error {
 			for _, p := range b.Stats().Peers {
-				if p.RoundTrip < 0 {
-					return fmt.Errorf("the clock of %x isn't known", p.ID)
+				if p.RoundTrip < 0 || !p.Synced {
+					return fmt.Errorf("the clock of %x isn't known, or it isn't synced", p.ID)
 				}
 			}
 			return nil
