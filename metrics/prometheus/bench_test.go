@@ -15,7 +15,8 @@ import (
 
 // A scrape with everything that HTTP takes, but for the connection.
 func BenchmarkScrape(b *testing.B) {
-	for _, bm := range []struct{ entries, loaders int }{{1000, 1}, {1_000_000, 1}, {1_000_000, 50}, {1_000_000, 1024}} {
+	const million = 1_000_000
+	for _, bm := range []struct{ entries, loaders int }{{1000, 1}, {million, 1}, {million, 50}, {million, 1024}} {
 		b.Run(fmt.Sprintf("entries=%d/loaders=%d", bm.entries, bm.loaders), func(b *testing.B) {
 			cache, err := bcache.New(bcache.Config{MaxKeys: bm.entries})
 			testkit.Ok(b, err)
@@ -24,8 +25,9 @@ func BenchmarkScrape(b *testing.B) {
 				testkit.Ok(b, cache.SetWithTTL(fmt.Sprintf("key:%d", i), "value", time.Hour))
 			}
 			for i := range bm.loaders {
-				l, err := bcache.NewLoader(cache, bcache.LoaderConfig{Prefix: fmt.Sprint("p", i, ":"), TTL: time.Hour,
-					Fill: fillWithKey})
+				l, err := bcache.NewLoader(cache, bcache.LoaderConfig{
+					Prefix: fmt.Sprint("p", i, ":"), TTL: time.Hour, Fill: fillWithKey,
+				})
 				testkit.Ok(b, err)
 				_, err = l.Get(b.Context(), "k")
 				testkit.Ok(b, err)

@@ -177,5 +177,6 @@ var (
 		"Connections that this node has cut, by reason: stuck if nothing came any more, clock_skew if "+
 			"the clocks had come to differ.", "reason")
 	info = define("info", gauge,
-		"1, with the PeerID of this node, and the versions of bcache and of Go.", "node", "version", "go_version")
+		"1, with the PeerID of this node, and the versions of bcache and of Go.",
+		"node", "version", "go_version")
 )

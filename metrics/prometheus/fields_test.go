@@ -4,6 +4,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +130,24 @@ func TestFieldsAreShown(t *testing.T) {
 	}
 	if figures != len(byField)+len(sums)+len(derived) {
 		t.Errorf("%d figures, but %d fields are named here", figures, len(byField)+len(sums)+len(derived))
+	}
+}
+
+// Of what comes and goes, in is what comes.
+func TestFieldsHaveTheirDirection(t *testing.T) {
+	n := 0
+	for name, at := range byField {
+		if !slices.Equal(at.family.labels, []string{"direction"}) {
+			continue
+		}
+		n++
+		in := strings.HasSuffix(name, "In") || name == "RecordsRepaired"
+		if (at.labels[0] == "in") != in || (at.labels[0] == "out") == in {
+			t.Errorf("%s has the direction %s", name, at.labels[0])
+		}
+	}
+	if n != 10 {
+		t.Errorf("%d fields have one", n)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/iwanbk/bcache"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -44,5 +46,38 @@ func TestReadmeProgram(t *testing.T) {
 	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	if !ok || !strings.Contains(flat(string(example)), flat(shown)) {
 		t.Errorf("example_test.go doesn't have\n%s", shown)
+	}
+}
+
+// The numbers of series are what README.md says.
+func TestReadmeSeries(t *testing.T) {
+	b := localCache(t)
+	c, err := New(b, Options{Cache: "c"})
+	testkit.Ok(t, err)
+	alone := lines(t, endpoint(t, c))
+
+	n := &fakeNode{liveNode: liveNode{b}, stats: b.Stats(), loaders: liveNode{b}.Loaders()}
+	count := func() int {
+		c, err := newCollector(n, Options{Cache: "c"})
+		testkit.Ok(t, err)
+		return lines(t, endpoint(t, c))
+	}
+	before := count()
+	n.stats.Peers = []bcache.PeerStats{{ID: 1}}
+	peer := count() - before
+	n.stats.Peers = nil
+	l, err := bcache.NewLoader(b, bcache.LoaderConfig{Prefix: "p:", TTL: time.Hour, Fill: fillWithKey})
+	testkit.Ok(t, err)
+	n.loaders = append(n.loaders, l.Stats())
+	loader := count() - before
+	n.loaders[1].LeaseTook.Counts[0]++
+	lease := count() - before - loader
+
+	says := fmt.Sprintf("There are %d for a cache. For each directly connected node, at most `MaxConns`, "+
+		"there are %d more. For each prefix of Loaders there are %d more, and %d if it has ever waited for a lease",
+		alone, peer, loader, lease)
+	text := strings.Join(strings.Fields(testkit.Document(t, "README.md")), " ")
+	if !strings.Contains(text, says) {
+		t.Errorf("README.md doesn't say %q", says)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/iwanbk/bcache"
@@ -64,6 +65,22 @@ func get(t testing.TB, url string) scrape {
 		t.Fatalf("the endpoint answers %s", resp.Status)
 	}
 	return parse(t, resp.Body)
+}
+
+// lines is how many lines of figures an endpoint shows: those are its series.
+func lines(t testing.TB, url string) (n int) {
+	t.Helper()
+	resp, err := http.Get(url)
+	testkit.Ok(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	testkit.Ok(t, err)
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			n++
+		}
+	}
+	return n
 }
 
 // parse reads the text format as Prometheus does.

@@ -16,7 +16,7 @@ import (
 	"go.yaml.in/yaml/v2"
 )
 
-var needsPromtool = flag.Bool("promtool", false, "fail if there is no promtool, instead of skipping its tests")
+var needsPromtool = flag.Bool("promtool", false, "fail without promtool, instead of skipping its tests")
 
 // promtool runs that program of Prometheus.
 func promtool(t *testing.T, args ...string) {
@@ -162,7 +162,8 @@ func TestRulesOfDashboard(t *testing.T) {
 				t.Errorf("panel %q has the data source %q", p.Title, target.Datasource.UID)
 			}
 			for _, s := range strings.SplitAfter(target.Expr, "bcache_")[1:] {
-				if _, rest, _ := strings.Cut(s, "{"); !strings.HasPrefix(rest, `cache=~"$cache",instance=~"$instance"`) {
+				_, rest, _ := strings.Cut(s, "{")
+				if !strings.HasPrefix(rest, `cache=~"$cache",instance=~"$instance"`) {
 					t.Errorf("panel %q doesn't go by the variables: %s", p.Title, target.Expr)
 				}
 			}
@@ -206,7 +207,8 @@ func TestRulesOfDashboardParse(t *testing.T) {
 			records = append(records, record{fmt.Sprintf("panel:%d:%d", p.ID, i), expr})
 		}
 	}
-	b, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "panels", "rules": records}}})
+	group := map[string]any{"name": "panels", "rules": records}
+	b, err := yaml.Marshal(map[string]any{"groups": []any{group}})
 	testkit.Ok(t, err)
 	file := filepath.Join(t.TempDir(), "panels.yaml")
 	testkit.Ok(t, os.WriteFile(file, b, 0o600))
@@ -244,7 +246,8 @@ func TestRulesOfAlerts(t *testing.T) {
 			t.Errorf("alerts_test.yaml doesn't have %s both fire and not", r.Alert)
 		}
 	}
-	for _, name := range regexp.MustCompile("`(Bcache[A-Z]\\w+)`").FindAllStringSubmatch(string(operations), -1) {
+	named := regexp.MustCompile("`(Bcache[A-Z]\\w+)`")
+	for _, name := range named.FindAllStringSubmatch(string(operations), -1) {
 		if !slices.ContainsFunc(readRules(t), func(r rule) bool { return r.Alert == name[1] }) {
 			t.Errorf("docs/operations.md names %s, which isn't an alert", name[1])
 		}
