@@ -1,0 +1,83 @@
+package bcachehttp
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"unicode/utf8"
+
+	"github.com/iwanbk/bcache"
+)
+
+// params are those of a request: of its address, or of the form that is its body.
+type params url.Values
+
+// query reads the parameters of an address.
+func query(r *http.Request) (params, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badRequest("the address isn't well-formed: %v", err)
+	}
+	return params(values), nil
+}
+
+// one is the value of a parameter that there is once at most.
+func (p params) one(name string) (value string, ok bool, err error) {
+	switch values := p[name]; len(values) {
+	case 0:
+		return "", false, nil
+	case 1:
+		return values[0], true, nil
+	default:
+		return "", false, badRequest("there is more than one %s", name)
+	}
+}
+
+// is reports whether a parameter is "1"; it is "0", or not there, otherwise.
+func (p params) is(name string) (bool, error) {
+	value, ok, err := p.one(name)
+	if err == nil && ok && value != "0" && value != "1" {
+		err = badRequest("%s must be 0 or 1", name)
+	}
+	return value == "1", err
+}
+
+// key is the one that is asked for, by its bytes as key, or as key_base64. tooLong is the status if it
+// is longer than what can be asked about.
+func (p params) key(tooLong int) (key string, ok bool, err error) {
+	key, ok, err = p.one("key")
+	if err != nil {
+		return "", false, err
+	}
+	coded, isCoded, err := p.one("key_base64")
+	switch {
+	case err != nil:
+		return "", false, err
+	case ok && isCoded:
+		return "", false, badRequest("there are both a key and a key_base64")
+	case isCoded:
+		bytes, err := base64.StdEncoding.DecodeString(coded)
+		if err != nil {
+			return "", false, badRequest("key_base64 must be in base64")
+		}
+		key, ok = string(bytes), true
+	}
+	if len(key) > bcache.MaxWhyKey {
+		text := fmt.Sprintf("the key has %d bytes: at most %d can be handled here", len(key), bcache.MaxWhyKey)
+		return "", false, problem{status: tooLong, text: text}
+	}
+	return key, ok, nil
+}
+
+func badRequest(format string, v ...any) error {
+	return problem{status: http.StatusBadRequest, text: fmt.Sprintf(format, v...)}
+}
+
+// bytesJSON is a string of any bytes: as text and, if it isn't UTF-8, exactly.
+func bytesJSON(s string) (text, coded string) {
+	if utf8.ValidString(s) {
+		return s, ""
+	}
+	return string([]rune(s)), base64.StdEncoding.EncodeToString([]byte(s))
+}
