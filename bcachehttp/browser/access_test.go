@@ -9,10 +9,11 @@ import (
 	"github.com/chromedp/cdproto/accessibility"
 )
 
-// stops are what people can use, in the order of the page: what can be seen of it. Each remembers its number.
+// stops are what people can use, as far as it can be seen, in the order of the page. Each remembers its
+// number.
 const stops = `(() => {
-	const all = [...document.querySelectorAll('a[href], button, input:not([type="hidden"]), summary, [tabindex="0"]')]
-		.filter(e => e.checkVisibility());
+	const usable = 'a[href], button, input:not([type="hidden"]), summary, [tabindex="0"]';
+	const all = [...document.querySelectorAll(usable)].filter(e => e.checkVisibility());
 	all.forEach((e, i) => e.stop = i);
 	return all.map(e => e.outerHTML.slice(0, 80));
 })()`
@@ -21,7 +22,7 @@ const stops = `(() => {
 type focus struct {
 	Stop    int // its number; -1: nothing that has one
 	Style   string
-	Width   string
+	Width   float64 // CSS pixels
 	Colour  string
 	Grounds []string
 	InView  bool
@@ -31,8 +32,10 @@ const focused = `(() => {
 	const e = document.activeElement, look = getComputedStyle(e), box = e.getBoundingClientRect();
 	const grounds = [];
 	for (let p = e.parentElement; p; p = p.parentElement) grounds.push(getComputedStyle(p).backgroundColor);
-	return {Stop: e.stop ?? -1, Style: look.outlineStyle, Width: look.outlineWidth, Colour: look.outlineColor,
-		Grounds: grounds, InView: box.bottom > 0 && box.top < innerHeight};
+	return {
+		Stop: e.stop ?? -1, Style: look.outlineStyle, Width: parseFloat(look.outlineWidth),
+		Colour: look.outlineColor, Grounds: grounds, InView: box.bottom > 0 && box.top < innerHeight,
+	};
 })()`
 
 // Whatever can be used is reached by the Tab key, in the order of the page, and can be seen to be.
@@ -48,7 +51,7 @@ func TestKeyboard(t *testing.T) {
 				t.Fatalf("Tab leads to number %d, not %d: %s", f.Stop, i, what)
 			}
 			ratio, err := contrastOn(f.Colour, f.Grounds)
-			if f.Style == "none" || f.Width < "2px" || err != nil || ratio < 3 || !f.InView {
+			if f.Style == "none" || f.Width < 2 || err != nil || ratio < 3 || !f.InView {
 				t.Errorf("that %s has the focus can't be seen: %+v, a contrast of %.2f, %v", what, f, ratio, err)
 			}
 		}

@@ -57,7 +57,8 @@ func TestNoActions(t *testing.T) {
 	s.settle(t, "k", true)
 }
 
-// A key that is deleted by the button is deleted at all nodes, and all is cleared once that is confirmed.
+// A key that is deleted by the button is deleted at all nodes, and all is cleared once that is
+// confirmed.
 func TestActions(t *testing.T) {
 	s := newSite(t, bcachehttp.Options{Actions: true})
 	t.Parallel()
@@ -84,7 +85,8 @@ func TestActions(t *testing.T) {
 		t.Error("a clear that isn't confirmed is sent")
 	}
 	confirm("r")
-	if status := tb.click(`form[action="clear"] button`); status != http.StatusOK || tb.text("h1") != "Cleared" {
+	status := tb.click(`form[action="clear"] button`)
+	if status != http.StatusOK || tb.text("h1") != "Cleared" {
 		t.Errorf("the status is %d, the page %q", status, tb.text("body"))
 	}
 	s.settle(t, "other", false)
@@ -92,8 +94,9 @@ func TestActions(t *testing.T) {
 
 // attack is a page that sends a form somewhere.
 func attack(to, key string) string {
-	return fmt.Sprintf(`<!DOCTYPE html><html lang="en"><title>Kittens</title><form method="post" action="%s">`+
-		`<input type="hidden" name="key_base64" value="%s"><input type="hidden" name="confirm" value="clear">`+
+	return fmt.Sprintf(`<!DOCTYPE html><html lang="en"><title>Kittens</title>`+
+		`<form method="post" action="%s"><input type="hidden" name="key_base64" value="%s">`+
+		`<input type="hidden" name="confirm" value="clear">`+
 		`<button>More kittens</button></form>`, html.EscapeString(to),
 		base64.StdEncoding.EncodeToString([]byte(key)))
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/iwanbk/bcache"
 )
 
-// A load is what a service does with its caches, at some 600 requests a second: most of them for few keys.
-// Its database is slow for some keys, and fails for others.
+// A load is what a service does with its caches, at some 700 requests a second: most of them for few
+// keys. Its database is slow for some, and fails for others.
 type load struct {
 	loaders [][]*bcache.Loader // of each node
 	done    chan struct{}

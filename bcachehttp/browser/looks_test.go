@@ -13,7 +13,8 @@ import (
 // pages are addresses of all kinds of pages, with long keys and short ones.
 func (s *site) pages() map[string]string {
 	return map[string]string{
-		"node": s.urls[0] + "?refresh=0&hot=1", "form": s.urls[0] + "why", "key": s.why(0, "user:0") + "&values=1",
+		"node": s.urls[0] + "?refresh=0&hot=1", "node that goes on": s.urls[0],
+		"form": s.urls[0] + "why", "key": s.why(0, "user:0") + "&values=1",
 		"long key": s.why(0, strings.Repeat("w", 3000)), "none": s.urls[0] + "nothing",
 	}
 }
@@ -57,15 +58,13 @@ func busySite(t *testing.T) *site {
 	return s
 }
 
-// sideways is what sticks out of the page, which then can be scrolled sideways.
+// sideways is what sticks out of the page, if that can be scrolled sideways.
 const sideways = `(() => {
-	const root = document.documentElement, out = [];
-	if (root.scrollWidth <= root.clientWidth && root.scrollWidth <= innerWidth) return out;
-	for (const e of document.querySelectorAll("body *")) {
-		const right = e.getBoundingClientRect().right;
-		if (right > root.clientWidth && !e.parentElement.closest(".scroll")) out.push(e.outerHTML.slice(0, 80));
-	}
-	return [root.scrollWidth + " of " + root.clientWidth, ...out];
+	const root = document.documentElement, width = Math.min(root.clientWidth, innerWidth);
+	if (root.scrollWidth <= width) return [];
+	const out = [...document.querySelectorAll("body *")].filter(e =>
+		e.getBoundingClientRect().right > width && !e.parentElement.closest(".scroll"));
+	return [root.scrollWidth + " of " + width, ...out.map(e => e.outerHTML.slice(0, 80))];
 })()`
 
 // No page can be scrolled sideways: on a desk, on phones, at 200 %, and with letters of twice the size.
@@ -111,23 +110,27 @@ type paint struct {
 
 // paints are texts, and what else has to be seen.
 const paints = `(() => {
-	const grounds = e => { const all = []; for (; e; e = e.parentElement) all.push(getComputedStyle(e).backgroundColor); return all; };
-	const seen = e => e.checkVisibility({visibilityProperty: true, opacityProperty: true});
+	const grounds = e => {
+		const all = [];
+		for (; e; e = e.parentElement) all.push(getComputedStyle(e).backgroundColor);
+		return all;
+	};
 	const texts = [], others = [];
+	const add = (to, what, colour, on) => to.push({What: what, Colour: colour, Grounds: on});
 	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	while (walker.nextNode()) {
 		const text = walker.currentNode.textContent.trim(), e = walker.currentNode.parentElement;
-		if (text && seen(e)) texts.push({What: text.slice(0, 60), Colour: getComputedStyle(e).color, Grounds: grounds(e)});
+		if (text && e.checkVisibility()) add(texts, text.slice(0, 60), getComputedStyle(e).color, grounds(e));
 	}
 	for (const e of document.querySelectorAll('input:not([type="hidden"])')) {
-		texts.push({What: "placeholder", Colour: getComputedStyle(e, "::placeholder").color, Grounds: grounds(e)});
-		texts.push({What: "input", Colour: getComputedStyle(e).color, Grounds: grounds(e)});
-		others.push({What: "edge of input", Colour: getComputedStyle(e).borderTopColor, Grounds: grounds(e.parentElement)});
+		add(texts, "placeholder", getComputedStyle(e, "::placeholder").color, grounds(e));
+		add(texts, "input", getComputedStyle(e).color, grounds(e));
+		add(others, "edge of input", getComputedStyle(e).borderTopColor, grounds(e.parentElement));
 	}
 	for (const e of document.querySelectorAll("polyline"))
-		others.push({What: "line", Colour: getComputedStyle(e).stroke, Grounds: grounds(e.closest("figure"))});
+		add(others, "line", getComputedStyle(e).stroke, grounds(e.closest("figure")));
 	for (const e of document.querySelectorAll("rect.fill"))
-		others.push({What: "bar", Colour: getComputedStyle(e).fill, Grounds: [getComputedStyle(e.previousElementSibling).fill]});
+		add(others, "bar", getComputedStyle(e).fill, [getComputedStyle(e.previousElementSibling).fill]);
 	return {texts, others};
 })()`
 
@@ -138,14 +141,14 @@ func TestContrast(t *testing.T) {
 	for _, scheme := range []string{"light", "dark"} {
 		tb.scheme(scheme)
 		s.each(tb, func(t *testing.T) {
-			if dark := eval[bool](tb, `matchMedia("(prefers-color-scheme: dark)").matches`); dark != (scheme == "dark") {
+			if !eval[bool](tb, fmt.Sprintf(`matchMedia("(prefers-color-scheme: %s)").matches`, scheme)) {
 				t.Fatal("the scheme isn't set")
 			}
 			found := eval[struct{ Texts, Others []paint }](tb, paints)
 			check := func(list []paint, least float64) {
 				for _, p := range list {
 					if got, err := contrastOn(p.Colour, p.Grounds); err != nil || got < least {
-						t.Errorf("%s: %q has a contrast of %.2f: %s on %q: %v", scheme, p.What, got, p.Colour, p.Grounds, err)
+						t.Errorf("%s: a contrast of %.2f: %+v, %v", scheme, got, p, err)
 					}
 				}
 			}

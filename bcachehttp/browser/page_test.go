@@ -150,7 +150,8 @@ func TestHealth(t *testing.T) {
 	}
 	for _, path := range []string{"healthz", "readyz", "", "why?key=k"} {
 		status := tb.open(s.urls[0] + path)
-		if text := tb.text("body"); status != http.StatusServiceUnavailable || !strings.Contains(text, "closed") {
+		text := tb.text("body")
+		if status != http.StatusServiceUnavailable || !strings.Contains(text, "closed") {
 			t.Errorf("%q of a closed node: %d, %q", path, status, text)
 		}
 		tb.expect("503")

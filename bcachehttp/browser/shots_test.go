@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,27 +20,28 @@ import (
 	"github.com/iwanbk/bcache/bcachehttp"
 )
 
-var shots = flag.String("shots", "", "a folder for pictures of the page after five minutes; docs/page has them")
+var shots = flag.String("shots", "", "a folder for pictures of the page under load, after five minutes")
 
-// A shot is a picture of a page.
+// A shot is a picture of a page, from its top until the end of an element.
 type shot struct {
-	name          string
-	why           bool // of the page of a key
-	scheme        string
-	width, height int64 // of what is seen of the page, at most
-	scale         float64
+	name   string
+	why    bool // of the page of a key
+	scheme string
+	width  int64
+	until  string
 }
 
 var allShots = []shot{
-	{"desktop-light", false, "light", 1280, 1120, 1},
-	{"desktop-dark", false, "dark", 1280, 1120, 1},
-	{"phone-light", false, "light", 390, 1400, 1.5},
-	{"phone-dark", false, "dark", 390, 1400, 1.5},
-	{"why-desktop-light", true, "light", 1280, 1120, 1},
-	{"why-phone-dark", true, "dark", 390, 1400, 1.5},
+	{"desktop-light", false, "light", 1280, `section[aria-labelledby="h-members"]`},
+	{"desktop-dark", false, "dark", 1280, `section[aria-labelledby="h-members"]`},
+	{"phone-light", false, "light", 390, ".plots figure:nth-child(3)"},
+	{"phone-dark", false, "dark", 390, ".plots figure:nth-child(3)"},
+	{"why-desktop-light", true, "light", 1280, "article:nth-of-type(2)"},
+	{"why-phone-dark", true, "dark", 390, "article"},
 }
 
-// The pages under load can be seen: their pictures have many colours. They are small, as documents have them.
+// The pages under load can be seen: their pictures have many colours. They are small, as documents have
+// them.
 func TestShots(t *testing.T) {
 	s := newSite(t, bcachehttp.Options{Actions: true})
 	t.Parallel()
@@ -59,7 +61,11 @@ func TestShots(t *testing.T) {
 	tb := newTab(t)
 	for _, shot := range allShots {
 		tb.scheme(shot.scheme)
-		tb.size(shot.width, 800, shot.scale)
+		scale := 1.0
+		if shot.width < 500 {
+			scale = 2
+		}
+		tb.size(shot.width, 800, scale)
 		url := s.urls[0] + "?refresh=0&hot=1"
 		if shot.why {
 			url = s.why(0, key)
@@ -99,11 +105,12 @@ func (s *site) sampled(n int) error {
 // shoot takes a picture of the upper part of the page.
 func (tb *tab) shoot(s shot) []byte {
 	tb.t.Helper()
-	height := eval[float64](tb, `document.documentElement.scrollHeight`)
+	const end = `document.querySelector(%q).getBoundingClientRect().bottom`
+	height := math.Ceil(eval[float64](tb, fmt.Sprintf(end, s.until))) + 20
 	yes := true
 	return call(tb, page.CaptureScreenshot, page.CaptureScreenshotParams{
 		CaptureBeyondViewport: &yes,
-		Clip:                  &page.Viewport{Width: float64(s.width), Height: min(height, float64(s.height)), Scale: 1},
+		Clip:                  &page.Viewport{Width: float64(s.width), Height: height, Scale: 1},
 	}).Data
 }
 

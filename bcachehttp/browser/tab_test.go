@@ -20,8 +20,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// A tab is one of the browser, with a profile of its own. Whatever the browser complains of in it, such as
-// an error of the page or a violation of its policy, fails the test at its end, unless it is expected.
+// A tab is one of the browser, with a profile of its own. Whatever the browser complains of in it, such
+// as an error of the page or a violation of its policy, fails the test at its end, if it isn't expected.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
@@ -189,7 +189,8 @@ func (tb *tab) scheme(name string) {
 // texts are those of the elements that a selector finds, with single spaces.
 func (tb *tab) texts(selector string) []string {
 	tb.t.Helper()
-	list := eval[[]string](tb, fmt.Sprintf(`[...document.querySelectorAll(%q)].map(e => e.textContent)`, selector))
+	const of = `[...document.querySelectorAll(%q)].map(e => e.textContent)`
+	list := eval[[]string](tb, fmt.Sprintf(of, selector))
 	for i, text := range list {
 		list[i] = strings.Join(strings.Fields(text), " ")
 	}
