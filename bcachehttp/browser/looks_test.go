@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -19,16 +20,23 @@ func (s *site) pages() map[string]string {
 	}
 }
 
-// each opens all pages.
+// each opens all pages, which stay as they are then.
 func (s *site) each(tb *tab, look func(t *testing.T)) {
 	for name, url := range s.pages() {
 		tb.t.Run(name, func(t *testing.T) {
 			outer := tb.t
 			tb.t = t
 			defer func() { tb.t = outer }()
-			if tb.open(url) == 404 {
-				tb.expect("404")
-			}
+			tb.wait(func() error {
+				if tb.open(url) == http.StatusNotFound {
+					tb.expect("404")
+				}
+				state, err := try[string](tb, `stop(), document.readyState`)
+				if err == nil && state != "complete" {
+					err = fmt.Errorf("it is %s", state)
+				}
+				return err
+			})
 			look(t)
 		})
 	}

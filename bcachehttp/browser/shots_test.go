@@ -106,7 +106,7 @@ func (s *site) sampled(n int) error {
 func (tb *tab) shoot(s shot) []byte {
 	tb.t.Helper()
 	const end = `document.querySelector(%q).getBoundingClientRect().bottom`
-	height := math.Ceil(eval[float64](tb, fmt.Sprintf(end, s.until))) + 20
+	height := math.Ceil(eval[float64](tb, fmt.Sprintf(end, s.until))) + 10
 	yes := true
 	return call(tb, page.CaptureScreenshot, page.CaptureScreenshotParams{
 		CaptureBeyondViewport: &yes,
