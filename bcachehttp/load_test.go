@@ -13,7 +13,7 @@ import (
 )
 
 // Many look at it while the cache is used, and closed.
-func TestLoad(t *testing.T) {
+func TestManyLook(t *testing.T) {
 	c := bcachetest.New(t, 3, bcache.Config{MaxKeys: 1000})
 	h := Handler(c.Node(0), Options{Values: true, Actions: true})
 	paths := []string{
@@ -37,16 +37,16 @@ func TestLoad(t *testing.T) {
 	}
 	for i := range 8 {
 		readers.Go(func() {
-			for n := range 40 {
+			for n := range 20 {
 				r := httptest.NewRequest(http.MethodGet, paths[(i+n)%len(paths)], nil)
 				w := httptest.NewRecorder()
 				if h.ServeHTTP(w, r); w.Code != http.StatusOK && w.Code != http.StatusServiceUnavailable {
 					t.Errorf("%s: %d", r.URL, w.Code)
 				}
-				if n == 20 {
+				if n == 10 {
 					post(h, "/api/delete", url.Values{"key": {"k1"}})
 				}
-				if n == 30 && i == 0 {
+				if n == 15 && i == 0 {
 					if err := c.Stop(0); err != nil {
 						t.Error(err)
 					}
