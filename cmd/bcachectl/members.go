@@ -1,0 +1,42 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func membersCommand(a *app) *cobra.Command {
+	cmd := asking(a, "members", "Lists the other nodes", "api/members", nil, func(m *membersAnswer) error {
+		a.showMembers(m.Members, m.Time)
+		return nil
+	})
+	cmd.Long = aboutMembers
+	return cmd
+}
+
+func (a *app) showMembers(members []memberInfo, now string) {
+	if len(members) == 0 {
+		a.out.line(plain, "No other node is known.")
+		return
+	}
+	t := &table{columns: []string{
+		"NODE", "ADDRESS", "LINK", "TLS", "SYNCED", ">LAG", ">SILENT", ">LATE", ">CLOCK", ">RTT",
+		">P50", ">P99", "SINCE",
+	}}
+	for _, m := range members {
+		link := "direct"
+		if !m.Direct {
+			link = "relayed"
+		}
+		p := m.Peer
+		if p == nil {
+			t.add(m.ID, orDash(m.Addr), link, "-", "-", "-", "-", "-", "-", "-", "-", "-", ago(m.Since, now))
+			continue
+		}
+		synced := yesNo(p.Synced)
+		if p.Behind {
+			synced += ", ahead" // it has something that this node lacks
+		}
+		t.add(m.ID, orDash(m.Addr), link, yesNo(m.Encrypted), synced, maybeSpan(p.Lag), span(p.Silent),
+			span(p.Late), maybeSpan(p.ClockOffset), maybeSpan(p.RoundTrip), maybeSpan(p.PropagationP50),
+			maybeSpan(p.PropagationP99), ago(m.Since, now))
+	}
+	a.out.table(t)
+}
