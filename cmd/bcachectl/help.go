@@ -18,7 +18,7 @@ const aboutMembers = `Lists the other nodes that the node knows. Of one that is 
 (LINK is relayed) less is known:
   LAG       the age of the newest write of it that is here
   SILENT    since something came from it
-  LATE      for how long a write of it has been lacking here
+  LACKING   whether it has writes that aren't here, and if known for how long
   CLOCK     by how much its clock is ahead
   RTT       the round trip of a ping
   P50, P99  how long its writes took to here in the last minute`

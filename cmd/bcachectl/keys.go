@@ -16,7 +16,7 @@ func hotCommand(a *app) *cobra.Command {
 				a.out.line(plain, "Nothing is sampled yet: ask again in some seconds.")
 				return nil
 			}
-			t := &table{columns: []string{">HITS", ">AT MOST LESS", ">OF ALL", "KEY"}}
+			t := &table{columns: []string{">HITS", ">OR LESS BY", ">OF ALL", "KEY"}}
 			for _, k := range h.Keys {
 				t.add(number(k.Count), number(k.Error), percent(k.Count, h.Hits), k.text())
 			}
@@ -50,7 +50,7 @@ func refusedCommand(a *app) *cobra.Command {
 				a.out.line(plain, "No fill was refused.")
 				return nil
 			}
-			t := &table{columns: []string{">REFUSED", ">AT MOST LESS", "KEY"}}
+			t := &table{columns: []string{">REFUSED", ">OR LESS BY", "KEY"}}
 			for _, k := range r.Keys {
 				t.add(number(k.Count), number(k.Error), k.text())
 			}

@@ -13,10 +13,6 @@ func loadersCommand(a *app) *cobra.Command {
 }
 
 func (a *app) showLoaders(loaders []loaderInfo) {
-	if len(loaders) == 0 {
-		a.out.line(plain, "There is no Loader.")
-		return
-	}
 	t := &table{columns: []string{
 		"PREFIX", ">HITS", ">MISSES", ">RATIO", ">RUNNING", ">FILLS", ">NONE", ">FAILED", ">REFUSED", ">STALE",
 		">P50", ">P99",
@@ -28,13 +24,20 @@ func (a *app) showLoaders(loaders []loaderInfo) {
 		if l.Fillers {
 			hits, misses, ratio = "-", "-", "-" // the cache counts those
 		}
-		var fills float64
+		fills := 0.0
 		for _, n := range l.Begun {
 			fills += n
+		}
+		if l.Fillers && fills == 0 {
+			continue // GetWithFiller isn't used
 		}
 		t.add(l.name(), hits, misses, ratio, number(l.Running), number(fills), number(l.Ended["not_found"]),
 			number(l.Ended["failed"]), number(l.Ended["refused"]), number(l.StaleServed),
 			maybeSpan(l.Took.P50), maybeSpan(l.Took.P99))
+	}
+	if len(t.rows) == 0 {
+		a.out.line(plain, "There is no Loader.")
+		return
 	}
 	a.out.table(t)
 }

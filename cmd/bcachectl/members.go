@@ -17,8 +17,8 @@ func (a *app) showMembers(members []memberInfo, now string) {
 		return
 	}
 	t := &table{columns: []string{
-		"NODE", "ADDRESS", "LINK", "TLS", "SYNCED", ">LAG", ">SILENT", ">LATE", ">CLOCK", ">RTT",
-		">P50", ">P99", "SINCE",
+		"NODE", "ADDRESS", "LINK", "ENCRYPTED", "SYNCED", ">LAG", ">SILENT", ">LACKING", ">CLOCK",
+		">RTT", ">P50", ">P99", "SINCE",
 	}}
 	for _, m := range members {
 		link := "direct"
@@ -30,13 +30,13 @@ func (a *app) showMembers(members []memberInfo, now string) {
 			t.add(m.ID, orDash(m.Addr), link, "-", "-", "-", "-", "-", "-", "-", "-", "-", ago(m.Since, now))
 			continue
 		}
-		synced := yesNo(p.Synced)
-		if p.Behind {
-			synced += ", ahead" // it has something that this node lacks
+		lacking := yesNo(p.Behind)
+		if p.Late > 0 {
+			lacking = span(p.Late)
 		}
-		t.add(m.ID, orDash(m.Addr), link, yesNo(m.Encrypted), synced, maybeSpan(p.Lag), span(p.Silent),
-			span(p.Late), maybeSpan(p.ClockOffset), maybeSpan(p.RoundTrip), maybeSpan(p.PropagationP50),
-			maybeSpan(p.PropagationP99), ago(m.Since, now))
+		t.add(m.ID, orDash(m.Addr), link, yesNo(m.Encrypted), yesNo(p.Synced), maybeSpan(p.Lag),
+			span(p.Silent), lacking, maybeSpan(p.ClockOffset), maybeSpan(p.RoundTrip),
+			maybeSpan(p.PropagationP50), maybeSpan(p.PropagationP99), ago(m.Since, now))
 	}
 	a.out.table(t)
 }

@@ -13,7 +13,7 @@ func (a *app) showOverview(o, last *overviewAnswer) {
 
 	held, of := o.Stats.Gauges, ratesSince(o, last)
 	t := &table{columns: []string{
-		">KEYS", ">BYTES", ">HITS", ">GETS/S", ">SETS/S", ">DELETES/S", ">FILLS/S", ">IN/S", ">OUT/S",
+		">KEYS", ">BYTES", ">HIT RATIO", ">GETS/S", ">SETS/S", ">DELETES/S", ">FILLS/S", ">IN/S", ">OUT/S",
 	}}
 	t.add(number(held["keys"]), bytesText(held["bytes"]), of.ratio(), of.rate(number, "hits", "misses"),
 		of.rate(number, "sets"), of.rate(number, "deletes"), of.rate(number, "fills"),
@@ -21,10 +21,8 @@ func (a *app) showOverview(o, last *overviewAnswer) {
 	a.out.table(t)
 	a.out.blank()
 	a.showMembers(o.Members, o.Time)
-	if len(o.Loaders) > 0 {
-		a.out.blank()
-		a.showLoaders(o.Loaders)
-	}
+	a.out.blank()
+	a.showLoaders(o.Loaders)
 	if len(o.Warnings) > 0 {
 		a.out.blank()
 		a.showWarnings(o.Warnings)

@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, s surroundings) int {
 	s.shows = s.shows && s.getenv("TERM") != "dumb"
 	a := &app{surroundings: s, out: newPrinter(s)}
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // nil would be those of the process
 	err := root.ExecuteContext(ctx)
 	if written := a.out.err; written != nil && (err == nil || !errors.Is(written, syscall.EPIPE)) {
 		err = written

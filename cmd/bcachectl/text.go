@@ -16,7 +16,7 @@ func clean(s string) string { return escape(s, false) }
 // visible is any bytes as text from which they can be told: backslashes are doubled, too.
 func visible(s string) string {
 	if s == "" {
-		return `""`
+		return "(empty)"
 	}
 	return escape(s, true)
 }

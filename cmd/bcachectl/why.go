@@ -58,6 +58,9 @@ func (a *app) showReport(r *reportInfo) {
 		if d.Provisional {
 			what = "a value without a version: " + what
 		}
-		a.out.line(dim, "  decided %s: %s", ago(d.At, r.At), what)
+		if d.At != "" {
+			what += ", " + ago(d.At, r.At)
+		}
+		a.out.line(dim, "  before: %s", what)
 	}
 }
