@@ -176,7 +176,7 @@ type Logger interface {
 //
 // The level is slog.LevelError for an Errorf, slog.LevelInfo for a Printf, slog.LevelDebug for a Debugf.
 // A field's value is a text (slog.KindString), an integer (slog.KindInt64 or slog.KindUint64), or a
-// time.Duration (slog.KindDuration). No two fields of a line have one name. Texts are cut after 4 KiB.
+// time.Duration (slog.KindDuration). No line has two fields of one name. Texts are cut after 4 KiB.
 // LogFields may keep the fields.
 type FieldLogger interface {
 	Logger

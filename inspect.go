@@ -182,8 +182,8 @@ type KeyReport struct {
 	Granter uint64 // the node that it would ask for the key's lease; 0: none
 	Holder  uint64 // the node that has the lease, if this one has granted it; 0: none
 
-	// What became of other values and writes of the key there, the latest first. The last 16 of some 1,000
-	// keys together are remembered.
+	// What became of other values and writes of the key there, the latest first. Of some 1,000 keys
+	// together the last 8 that were evicted or expired are remembered, and the last 8 others.
 	Decisions []KeyDecision
 }
 
@@ -329,7 +329,7 @@ func (of lives) add(id, origin uint64) { of[origin] = id }
 // report puts a report into the terms of operators.
 func (of lives) report(node uint64, r *wire.Report) KeyReport {
 	k := KeyReport{
-		Node: node, At: time.UnixMilli(r.Wall), Cleared: r.Flags&wire.ReportCleared != 0,
+		Node: node, At: wallTime(r.Wall), Cleared: r.Flags&wire.ReportCleared != 0,
 		Held: of.held(r.Held), Provisional: of.held(r.Beside), BesideLive: r.Flags&wire.ReportBeside != 0,
 		Floor: timeOf(r.Floor), Clear: of.version(r.ClearStamp, r.ClearOrigin),
 		Fills: int(min(r.Fills, 1<<20)), Granter: r.Granter, Holder: r.Holder,
@@ -370,14 +370,14 @@ func (of lives) version(stamp, origin uint64) KeyVersion {
 
 // timeOf is the time of a stamp; zero for none.
 func timeOf(stamp uint64) time.Time {
-	if stamp == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(delta.StampWall(stamp))
+	return wallTime(delta.StampWall(stamp))
 }
 
+// wallTime is a time in Unix milliseconds; zero for none, and for what no calendar has that programs
+// write: it may come from another node.
 func wallTime(ms int64) time.Time {
-	if ms == 0 {
+	const end = 253402300800000 // of the year 9999
+	if ms <= 0 || ms >= end {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms)

@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,8 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // why asks a node about a key, and expects a report of each node, in their order.
@@ -172,6 +175,36 @@ func TestWhyIsBounded(t *testing.T) {
 			t.Error("it isn't done after Close")
 		}
 	})
+}
+
+// What another node says makes no report that can't be shown.
+func TestWhyOfNonsense(t *testing.T) {
+	const most = 1<<64 - 1
+	for _, n := range []uint64{most, 1 << 63, 1<<63 - 1} {
+		h := &wire.Held{
+			Kind: 200, Version: delta.Version{Stamp: n, Origin: n},
+			Deadline: int64(n), StaleUntil: int64(n), RefreshFrom: int64(n), Size: n,
+		}
+		r := newLives(nil).report(1, &wire.Report{
+			Wall: int64(n), Held: h, Beside: h, Floor: n, ClearStamp: n, ClearOrigin: n, Fills: n,
+			Decisions: []wire.Decision{{What: n, Wall: int64(n), Stamp: n}},
+		})
+		if _, err := json.Marshal(r); err != nil || r.Fills < 0 || r.Held.Size < 0 {
+			t.Errorf("%x: %+v, %v", n, r, err)
+		}
+	}
+}
+
+// A local node has one report, and one that holds nothing says so.
+func TestWhyOfALocalNode(t *testing.T) {
+	b := localWith(t, Config{PeerID: 5, MaxKeys: 10})
+	testkit.Must(t, b.Set("k", "v", 60))
+	if r := why(t, b, "k", true, 5); r[0].Held == nil || r[0].Held.Value != "v" || r[0].Held.Version.Node != 5 {
+		t.Errorf("got %+v", r[0])
+	}
+	if r := why(t, b, "none", true, 5); r[0].Held != nil || r[0].Provisional != nil || len(r[0].Decisions) != 0 {
+		t.Errorf("got %+v", r[0])
+	}
 }
 
 // A node describes itself, and not its Secret.

@@ -248,6 +248,9 @@ func (l *Loader) held(full string) (res Result, v fill.Verdict, answered bool) {
 		l.figures.Undecodable.Add(1)
 	}
 	res, answered = l.answer(full, &rec, v, now.Mono)
+	if res.Stale {
+		l.figures.StaleHits.Add(1)
+	}
 	l.figures.Count(answered && v != fill.VerdictFill)
 	return res, v, answered
 }

@@ -135,7 +135,7 @@ func TestLoaderStaleOnError(t *testing.T) {
 		if want := []string{"k: the database is down", "k: the database is down"}; !slices.Equal(told, want) {
 			t.Errorf("OnStale was told %q", told)
 		}
-		if s := b.Stats(); s.FillErrors != 2 || s.StaleFailures != 2 || s.StaleServed != 101 {
+		if s := b.Stats(); s.FillErrors != 2 || s.StaleFailures != 2 || s.StaleServed != 101 || s.StaleHits != 100 {
 			t.Errorf("%+v", s)
 		}
 		synctest.Wait() // lines are queued

@@ -203,7 +203,9 @@ func (k *keyFill) endWait(fills bool) {
 	took := c.peer.instant().Mono - c.since
 	l.figures.EndWait(took, c.ends)
 	l.witness.tell("LeaseWaited", func(o Observer) {
-		o.LeaseWaited(k.Run.Ctx, LeaseWait{Prefix: l.cfg.Prefix, Took: took, End: LeaseEnd(c.ends)})
+		o.LeaseWaited(k.Run.Ctx, LeaseWait{
+			Prefix: l.cfg.Prefix, Background: k.Run.Background, Took: took, End: LeaseEnd(c.ends),
+		})
 	})
 }
 

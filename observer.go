@@ -74,9 +74,10 @@ type StaleInfo struct {
 
 // LeaseWait describes a wait for the lease of a key.
 type LeaseWait struct {
-	Prefix string
-	Took   time.Duration
-	End    LeaseEnd
+	Prefix     string // that of the Loader
+	Background bool   // the fill runs in the background: nobody waited when it began
+	Took       time.Duration
+	End        LeaseEnd
 }
 
 // FillCause says why a fill was begun.

@@ -211,7 +211,7 @@ func TestObserverOfStale(t *testing.T) {
 		if len(s.stales) != 2 || s.stales[0] != (StaleInfo{Prefix: "p:"}) || s.stales[1].Err != down {
 			t.Errorf("told %+v", s.stales)
 		}
-		if stats := l.Stats(); stats.StaleServed != 2 || stats.StaleFailures != 1 || stats.Begun[FillRefresh] != 1 {
+		if stats := l.Stats(); stats.StaleServed != 2 || stats.StaleHits != 2 || stats.StaleFailures != 1 || stats.Begun[FillRefresh] != 1 {
 			t.Errorf("counted %+v", stats)
 		}
 	})
@@ -249,7 +249,7 @@ func TestObserverOfLeases(t *testing.T) {
 				}
 			case LeaseFilled:
 				filled++
-				if w.Took < 40*time.Millisecond || len(s.begun) != 0 {
+				if w.Took < 40*time.Millisecond || len(s.begun) != 0 || w.Background {
 					t.Errorf("node %d waited %v, and began %d fills", i, w.Took, len(s.begun))
 				}
 			}

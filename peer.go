@@ -164,7 +164,8 @@ func (p *peer) announce(notices []replica.SyncNotice) {
 func (p *peer) Receive(from uint64, frame []byte) {
 	switch err := p.replica.Receive(p.instant(), from, frame); {
 	case errors.Is(err, replica.ErrFuture):
-		p.log.Errorf(from, "refused writes from node %x, check the clocks: %v", from, linelog.Field("err", err))
+		p.log.Errorf(from, "refused writes from node %x, check the clocks: %v",
+			from, linelog.Field("err", err))
 	case err != nil:
 		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v",
 			linelog.Field("bytes", len(frame)), from, linelog.Field("err", err))

@@ -46,6 +46,7 @@ type Stats struct {
 
 	Refreshes   uint64 `stat:"counter"` // fills of Loaders begun in the background
 	StaleServed uint64 `stat:"counter"` // values that Loaders returned after their deadline
+	StaleHits   uint64 `stat:"counter"` // of these, those that Hits has; Misses has the others
 	// fills of Loaders that failed while there was an old value to serve; FillErrors has them too
 	StaleFailures uint64 `stat:"counter"`
 	NotFound      uint64 `stat:"counter"` // times that Loaders returned the ErrNotFound that was remembered
@@ -166,7 +167,7 @@ func (b *Bcache) Stats() Stats {
 		Fills: fills.Fills(), FillErrors: fills.Ended[fill.Failed],
 		FillsRefused: fills.Ended[fill.Refused], FillsTooLarge: fills.Ended[fill.TooLarge],
 		FillsGivenUp: b.loads.GivenUp.Load(),
-		Refreshes:    fills.Begun[fill.Refresh], StaleServed: fills.Stale,
+		Refreshes:    fills.Begun[fill.Refresh], StaleServed: fills.Stale, StaleHits: fills.StaleHits,
 		StaleFailures: fills.StaleFailures, NotFound: fills.Missing,
 		LeasesGranted: n.LeasesGranted, LeasesMissed: n.LeasesMissed, Undecodable: fills.Undecodable,
 		ProvisionalKept: n.ProvisionalKept, ProvisionalOffered: n.ProvisionalOffered,
@@ -237,6 +238,7 @@ type LoaderStats struct {
 	LeaseTook  Histogram           `stat:"counter"` // and how long they took
 
 	StaleServed      uint64 `stat:"counter"` // values returned after their deadline
+	StaleHits        uint64 `stat:"counter"` // of these, those that Hits has; Misses has the others
 	StaleFailures    uint64 `stat:"counter"` // fills that failed while there was an old value to serve
 	OnStaleMissed    uint64 `stat:"counter"` // of those, what OnStale was too slow to be told of
 	NotFoundReturned uint64 `stat:"counter"` // times that the ErrNotFound that was remembered was returned
@@ -250,7 +252,8 @@ func newLoaderStats(prefix string, s *fill.Sums) LoaderStats {
 		Begun: byKind[FillCause](s.Begun[:]), Ended: byKind[FillOutcome](s.Ended[:]),
 		Running: int(s.Running), Took: newHistogram(s.Took),
 		LeaseWaits: byKind[LeaseEnd](s.Waits[:]), LeaseTook: newHistogram(s.Waited),
-		StaleServed: s.Stale, StaleFailures: s.StaleFailures, OnStaleMissed: s.StaleMissed,
+		StaleServed: s.Stale, StaleHits: s.StaleHits,
+		StaleFailures: s.StaleFailures, OnStaleMissed: s.StaleMissed,
 		NotFoundReturned: s.Missing, Undecodable: s.Undecodable,
 	}
 }

@@ -24,7 +24,7 @@ func deleteKey(h *handler, r *http.Request) (key string, err error) {
 	if err != nil {
 		return "", err
 	}
-	key, ok, err := p.key()
+	key, ok, err := p.key(http.StatusRequestEntityTooLarge)
 	if err != nil {
 		return "", err
 	}

@@ -30,8 +30,8 @@ const (
 )
 
 // policy allows the style sheet, forms to where they came from, and nothing else.
-const policy = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; " +
-	"frame-ancestors 'none'"
+const policy = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; " +
+	"base-uri 'none'; frame-ancestors 'none'"
 
 // write sends it.
 func (a answer) write(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +74,7 @@ func inHTML(t *template.Template, v any) (answer, error) {
 	if err := t.Execute(&body, v); err != nil {
 		return answer{}, err
 	}
-	return answer{typ: typeHTML, body: body.Bytes()}, nil
+	return answer{typ: typeHTML, body: bytes.ToValidUTF8(body.Bytes(), []byte("\ufffd"))}, nil
 }
 
 // A problem is why there is no answer.
@@ -114,7 +114,7 @@ func failure(to string, err error) answer {
 	case to == "/healthz", to == "/readyz":
 		a, err = plain(p.text), nil
 	default:
-		a, err = inHTML(errorPage, errorView{Title: http.StatusText(p.status), Text: p.text})
+		a, err = inHTML(errorPage, errorView{Title: http.StatusText(p.status), Text: sentence(p.text)})
 	}
 	if err != nil {
 		a = plain(p.text)

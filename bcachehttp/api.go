@@ -15,16 +15,21 @@ const (
 
 // views are what is at /api/ but for keys: the figures of a node, a part each.
 var views = map[string]func(*handler, *http.Request) (answer, error){
-	"node":     func(h *handler, _ *http.Request) (answer, error) { return inJSON(theNode(h)) },
-	"members":  func(h *handler, _ *http.Request) (answer, error) { return inJSON(theMembers(h)) },
-	"stats":    func(h *handler, _ *http.Request) (answer, error) { return inJSON(newStatsJSON(present(h))) },
-	"loaders":  func(h *handler, _ *http.Request) (answer, error) { return inJSON(theLoaders(h)) },
-	"warnings": func(h *handler, _ *http.Request) (answer, error) { return inJSON(theWarnings(h)) },
-	"history":  func(h *handler, _ *http.Request) (answer, error) { return inJSON(theRates(h)) },
-	"overview": func(h *handler, _ *http.Request) (answer, error) { return inJSON(theOverview(h)) },
+	"node":     of(theNode),
+	"members":  of(theMembers),
+	"stats":    of(func(h *handler) statsJSON { return newStatsJSON(present(h)) }),
+	"loaders":  of(theLoaders),
+	"warnings": of(theWarnings),
+	"history":  of(theRates),
+	"overview": of(theOverview),
 	"hot":      hotKeys,
 	"slow":     slowFills,
 	"refused":  refusedFills,
+}
+
+// of serves figures that need nothing of the request.
+func of[T any](figures func(*handler) T) func(*handler, *http.Request) (answer, error) {
+	return func(h *handler, _ *http.Request) (answer, error) { return inJSON(figures(h)) }
 }
 
 type membersJSON struct {

@@ -109,7 +109,7 @@ func lasts(h *bcache.HeldKey, now time.Time) string {
 	}
 	text := "It expires " + relative(h.Deadline, now)
 	if h.StaleUntil.After(h.Deadline) {
-		text += fmt.Sprintf(", and may be served, as stale, for %s after that", span(h.StaleUntil.Sub(h.Deadline)))
+		text += ", and may be served, as stale, for " + span(h.StaleUntil.Sub(h.Deadline)) + " after that"
 	}
 	switch {
 	case h.RefreshFrom.IsZero():

@@ -7,8 +7,8 @@
 // Mount it where only operators come: it shows keys and addresses. Options say what else may be seen
 // and done. docs/observing.md has the paths, and the fields of the JSON.
 //
-// The page needs no JavaScript and nothing from elsewhere. It costs the cache next to nothing: once in two
-// seconds its figures are read, for the plots.
+// The page needs no JavaScript and nothing from elsewhere. It costs the cache next to nothing: once in
+// two seconds its figures are read, for the plots.
 package bcachehttp
 
 import (
@@ -21,7 +21,8 @@ import (
 	"github.com/iwanbk/bcache"
 )
 
-// maxAnswers is how many answers are made at a time. Each takes milliseconds.
+// maxAnswers is how many answers are made at a time, to requests of each action. What the one want
+// doesn't hold up the others.
 const maxAnswers = 16
 
 // Handler serves the page of a node. It may be mounted under any prefix that is stripped: all links are
@@ -29,10 +30,12 @@ const maxAnswers = 16
 // make one Handler for a cache, not one for a request.
 func Handler(cache *bcache.Bcache, opts Options) http.Handler {
 	h := &handler{
-		cache: cache, opts: opts, history: &history{}, places: make(chan struct{}, maxAnswers),
+		cache: cache, opts: opts, history: &history{}, routes: routesOf(opts), places: map[Action]places{},
 		cross: http.NewCrossOriginProtection(),
 	}
-	h.routes = routesOf(opts)
+	for _, rt := range h.routes {
+		h.places[rt.action] = make(places, maxAnswers)
+	}
 	h.history.begin(cache)
 	return h
 }
@@ -42,9 +45,12 @@ type handler struct {
 	opts    Options
 	history *history
 	routes  map[string]route
-	places  chan struct{} // holds one for each answer that is being made
+	places  map[Action]places
 	cross   *http.CrossOriginProtection
 }
+
+// places hold one for each answer that is being made.
+type places chan struct{}
 
 // A route is what is done at a path.
 type route struct {
@@ -107,7 +113,7 @@ func redirected(w http.ResponseWriter, r *http.Request) bool {
 		to += "?" + query
 	}
 	w.Header().Set("Location", to)
-	w.WriteHeader(http.StatusPermanentRedirect)
+	w.WriteHeader(http.StatusTemporaryRedirect)
 	return true
 }
 
@@ -133,8 +139,8 @@ func (h *handler) answer(to string, r *http.Request) (answer, error) {
 		return rt.serve(h, r) // a probe is answered also by a node that has much to do
 	}
 	select {
-	case h.places <- struct{}{}:
-		defer func() { <-h.places }()
+	case h.places[rt.action] <- struct{}{}:
+		defer func() { <-h.places[rt.action] }()
 	default:
 		return answer{}, problem{
 			status: http.StatusServiceUnavailable, text: "too many pages are asked for at a time",

@@ -117,7 +117,7 @@ type peerJSON struct {
 
 	ClockOffset *float64      `json:"clock_offset,omitempty"` // by how much its clock is ahead
 	RoundTrip   *float64      `json:"round_trip,omitempty"`
-	Propagation histogramJSON `json:"propagation"` // since it connected
+	Propagation histogramJSON `json:"propagation"`               // since it connected
 	P50         *float64      `json:"propagation_p50,omitempty"` // of the last minute
 	P99         *float64      `json:"propagation_p99,omitempty"`
 }

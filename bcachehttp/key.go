@@ -43,8 +43,9 @@ func (p params) is(name string) (bool, error) {
 	return value == "1", err
 }
 
-// key is the one that is asked for, by its bytes as key, or as key_base64.
-func (p params) key() (key string, ok bool, err error) {
+// key is the one that is asked for, by its bytes as key, or as key_base64. tooLong is the status if it
+// is longer than what can be asked about.
+func (p params) key(tooLong int) (key string, ok bool, err error) {
 	key, ok, err = p.one("key")
 	if err != nil {
 		return "", false, err
@@ -63,10 +64,8 @@ func (p params) key() (key string, ok bool, err error) {
 		key, ok = string(bytes), true
 	}
 	if len(key) > bcache.MaxWhyKey {
-		return "", false, problem{
-			status: http.StatusRequestURITooLong,
-			text:   fmt.Sprintf("the key has %d bytes: at most %d can be handled here", len(key), bcache.MaxWhyKey),
-		}
+		text := fmt.Sprintf("the key has %d bytes: at most %d can be handled here", len(key), bcache.MaxWhyKey)
+		return "", false, problem{status: tooLong, text: text}
 	}
 	return key, ok, nil
 }

@@ -16,9 +16,9 @@ type Options struct {
 	// error, the answer is 403 Forbidden, which doesn't say why. It is called by several goroutines at a
 	// time. nil allows everything that Values and Actions do.
 	//
-	// A request that wants values is asked about twice: Why, and Value. It is also asked with the request of
-	// a page whether that page is to offer Value, Delete or Clear: so it shouldn't take being asked for being
-	// done. It isn't asked about a request whose path or method is wrong.
+	// A request that wants values is asked about twice: Why, and Value. It is also asked with the request
+	// of a page whether that page is to offer Value, Delete or Clear: so it shouldn't take being asked for
+	// being done. It isn't asked about a request whose path or method is wrong.
 	Authorize func(r *http.Request, action Action) error
 }
 

@@ -203,8 +203,8 @@ func loaderViews(list []bcache.LoaderStats) (all []loaderView, more int) {
 		l := &list[i]
 		v := loaderView{
 			Name: visible(l.Prefix), Prefix: true, Ratio: "–", Hits: whole(l.Hits), Misses: whole(l.Misses),
-			Running: whole(l.Running), P50: "–", P99: "–", Begun: kindViews(l.Begun), Ended: kindViews(l.Ended),
-			gets: l.Hits + l.Misses,
+			Running: whole(l.Running), P50: "–", P99: "–", gets: l.Hits + l.Misses,
+			Begun: kindViews(l.Begun), Ended: kindViews(l.Ended),
 		}
 		switch {
 		case l.Fillers:
@@ -257,8 +257,8 @@ type memberView struct {
 
 func newMemberView(m *member, now time.Time) memberView {
 	v := memberView{
-		ID: hexID(m.ID), Addr: visible(m.Addr), Since: newTimeView(m.Since, now), Connection: "relayed", State: "–",
-		Lag: "–", Silent: "–", Clock: "–", Trip: "–", Typical: "–", Slowly: "–",
+		ID: hexID(m.ID), Addr: visible(m.Addr), Since: newTimeView(m.Since, now), Connection: "relayed",
+		State: "–", Lag: "–", Silent: "–", Clock: "–", Trip: "–", Typical: "–", Slowly: "–",
 	}
 	if m.Direct {
 		v.Connection = "direct, out"

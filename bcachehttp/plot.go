@@ -36,7 +36,8 @@ type series struct {
 var allSeries = []series{
 	{"hits", "Hit ratio", func(r *rate) (float64, bool) { return r.hitRatio, r.gets > 0 }, percent, 1},
 	{"gets", "Gets", func(r *rate) (float64, bool) { return r.gets, true }, everySecond, 0},
-	{"writes", "Sets and Deletes", func(r *rate) (float64, bool) { return r.sets + r.deletes, true }, everySecond, 0},
+	{"writes", "Sets and Deletes", func(r *rate) (float64, bool) { return r.sets + r.deletes, true },
+		everySecond, 0},
 	{"fills", "Fills", func(r *rate) (float64, bool) { return r.fills, true }, everySecond, 0},
 	{"in", "Received", func(r *rate) (float64, bool) { return r.in, true }, bytesPerSecond, 0},
 	{"out", "Sent", func(r *rate) (float64, bool) { return r.out, true }, bytesPerSecond, 0},
@@ -78,7 +79,8 @@ func (s *series) plot(points []rate, latest *rate, now time.Time) plot {
 		p.Says = "There was none yet."
 		return p
 	}
-	p.Says = fmt.Sprintf("Now %s. In the last five minutes between %s and %s.", p.Now, s.text(low), s.text(high))
+	p.Says = fmt.Sprintf("Now %s. In the last five minutes between %s and %s.", p.Now, s.text(low),
+		s.text(high))
 	top := s.most
 	if top == 0 {
 		top = high

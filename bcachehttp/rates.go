@@ -24,13 +24,13 @@ func rates(list []*sample) []rate {
 func between(from, to *sample) rate {
 	took := max(to.at.Sub(from.at), time.Millisecond).Seconds()
 	a, b := &from.stats, &to.stats
-	per := func(from, to uint64) float64 { return float64(to-from) / took }
+	per := func(from, to uint64) float64 { return float64(gain(from, to)) / took }
 	r := rate{
 		at: to.at, gets: per(a.Hits+a.Misses, b.Hits+b.Misses), sets: per(a.Sets, b.Sets),
 		deletes: per(a.Deletes, b.Deletes), fills: per(a.Fills, b.Fills),
 		in: per(a.BytesIn, b.BytesIn), out: per(a.BytesOut, b.BytesOut), keys: b.Keys,
 	}
-	r.hitRatio = ratio(b.Hits-a.Hits, b.Misses-a.Misses)
+	r.hitRatio = ratio(gain(a.Hits, b.Hits), gain(a.Misses, b.Misses))
 	return r
 }
 
@@ -41,3 +41,7 @@ func ratio(hits, misses uint64) float64 {
 	}
 	return float64(hits) / float64(hits+misses)
 }
+
+// gain is by how much a counter has grown. Counters that are read while they are counted up may be a
+// little behind those that were read before.
+func gain(from, to uint64) uint64 { return max(to, from) - from }

@@ -118,7 +118,7 @@ func (s *summary) words() string {
 	case s.agree() && s.kind == bcache.KeyDeleted && len(s.none) > 0:
 		said = append(said, all+" "+has("agree", "says")+" that there is no value: it was deleted.")
 	case s.agree():
-		said = append(said, all+" "+has("have", "has")+" the same: "+kindText(s.kind)+".")
+		said = append(said, all+" "+has("have the same", "has this")+": "+kindText(s.kind)+".")
 	default:
 		said = append(said, "Not all nodes have the same. The newest version is "+kindText(s.kind)+".")
 		if len(s.older) > 0 {
@@ -178,8 +178,9 @@ func nodes(ids []uint64) string {
 
 func newSummaryJSON(s *summary) summaryJSON {
 	return summaryJSON{
-		Text: s.text, Agree: s.agree(), Answered: s.answered, Nodes: len(s.states), Newest: newVersionJSON(s.newest),
-		Older: hexIDs(s.older), None: hexIDs(s.none), Silent: hexIDs(s.silent),
+		Text: s.text, Agree: s.agree(), Answered: s.answered, Nodes: len(s.states),
+		Newest: newVersionJSON(s.newest), Older: hexIDs(s.older), None: hexIDs(s.none),
+		Silent: hexIDs(s.silent),
 	}
 }
 

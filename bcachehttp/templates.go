@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"unicode"
+	"unicode/utf8"
 )
 
 //go:embed templates
@@ -42,3 +44,9 @@ func style(*handler, *http.Request) (answer, error) {
 
 // An errorView is a problem for people.
 type errorView struct{ Title, Text string }
+
+// sentence writes the text of an error as people write.
+func sentence(text string) string {
+	first, n := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[n:] + "."
+}

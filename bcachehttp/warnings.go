@@ -36,8 +36,10 @@ const (
 // warningsOf lists the warnings, the grave ones first.
 func warningsOf(c *condition) []warning {
 	var grave, others []warning
-	for _, list := range [][]warning{neighbourWarnings(c), syncWarnings(c), growthWarnings(c), openWarnings(c)} {
-		for _, w := range list {
+	for _, about := range []func(*condition) []warning{
+		neighbourWarnings, syncWarnings, growthWarnings, openWarnings,
+	} {
+		for _, w := range about(c) {
 			if w.grave {
 				grave = append(grave, w)
 			} else {
@@ -89,13 +91,14 @@ func neighbourWarnings(c *condition) (all []warning) {
 	}
 	if len(late) > 0 {
 		all = append(all, warning{"late", true,
-			"Writes of " + lower(nodes(late)) + fmt.Sprintf(" have been lacking here for more than %s.", span(tooLate)),
+			fmt.Sprintf("Writes of %s have been lacking here for more than %s.", lower(nodes(late)),
+				span(tooLate)),
 			"Find out whether that node is frozen, or the line to it too slow."})
 	}
 	if len(skewed) > 0 {
 		all = append(all, warning{"clock_offset", true,
-			"The clock differs much from that of " + lower(nodes(skewed)) +
-				fmt.Sprintf(": by more than half of MaxClockSkew, which is %s.", span(cfg.MaxClockSkew)),
+			fmt.Sprintf("The clock differs from that of %s by more than half of MaxClockSkew, which is %s.",
+				lower(nodes(skewed)), span(cfg.MaxClockSkew)),
 			"Run NTP on both. Nodes whose clocks differ by more than MaxClockSkew are refused."})
 	}
 	if n := len(c.members); n > 0 && direct*10 >= cfg.MaxConns*9 {
@@ -114,7 +117,7 @@ func syncWarnings(c *condition) (all []warning) {
 	case !c.node.Synced && age > limit:
 		all = append(all, warning{"not_synced", true,
 			fmt.Sprintf("The node has existed for %s, and isn't synced.", span(age)),
-			"Look into its log: which nodes does it reach, and are those synced?"})
+			"See which nodes it reaches, and whether those are synced; its log says more."})
 	case c.ready != nil:
 		all = append(all, warning{"not_ready", false, "The node isn't ready: " + c.ready.Error() + ".",
 			"Wait: this is as it should be for seconds after a start."})
@@ -128,8 +131,8 @@ func syncWarnings(c *condition) (all []warning) {
 	joined := len(c.node.Config.Peers) > 0 && len(c.members) > 0
 	if c.node.Synced && c.node.SyncedFrom == 0 && joined && c.now.at.Sub(c.node.SyncedAt) < firstTime {
 		all = append(all, warning{"synced_alone", false,
-			"The node declared itself synced, alone: it has nothing of what nodes held that it didn't reach then.",
-			"Nothing, if it was the first of its cluster. Otherwise see why it didn't reach the others at first."})
+			"The node declared itself synced: it reached no synced one. What it didn't reach then, it lacks.",
+			"Nothing, if the cluster was new. Otherwise see why it didn't reach the others."})
 	}
 	return all
 }
@@ -219,7 +222,7 @@ func growthWarnings(c *condition) (all []warning) {
 
 // openWarnings are about a port that strangers may reach.
 func openWarnings(c *condition) (all []warning) {
-	if c.node.Addr == "" || local(c.node.Addr) || local(c.node.Config.ListenAddr) {
+	if c.node.Addr == "" || loopback(c.node.Addr) || loopback(c.node.Config.ListenAddr) {
 		return nil
 	}
 	if c.node.Config.Secret == "" {
@@ -235,8 +238,8 @@ func openWarnings(c *condition) (all []warning) {
 	return all
 }
 
-// local reports whether an address is reached from its own machine only.
-func local(addr string) bool {
+// loopback reports whether an address is reached from its own machine only.
+func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return false
@@ -247,7 +250,7 @@ func local(addr string) bool {
 
 // grown is by how much a counter has grown.
 func grown(c *condition, counter func(*bcache.Stats) uint64) int {
-	return int(counter(&c.now.stats) - counter(&c.then.stats))
+	return int(gain(counter(&c.then.stats), counter(&c.now.stats)))
 }
 
 // since says since when things have grown.

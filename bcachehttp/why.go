@@ -23,7 +23,7 @@ func ask(h *handler, r *http.Request) (question, error) {
 		return question{}, err
 	}
 	q := question{}
-	if q.key, q.asked, err = p.key(); err != nil {
+	if q.key, q.asked, err = p.key(http.StatusRequestURITooLong); err != nil {
 		return question{}, err
 	}
 	if q.values, err = p.is("values"); err != nil {
@@ -53,11 +53,11 @@ func whyAPI(h *handler, r *http.Request) (answer, error) {
 		return answer{}, badRequest("there is no key: give it as key, or as key_base64")
 	}
 	s := summarize(q.reports)
-	j := whyJSON{Time: moment(q.now), Summary: newSummaryJSON(&s), Reports: make([]reportJSON, len(q.reports))}
+	j := whyJSON{Time: moment(q.now), Summary: newSummaryJSON(&s)}
 	j.Key, j.KeyBase64 = bytesJSON(q.key)
 	for i := range q.reports {
 		r := &q.reports[i]
-		j.Reports[i] = newReportJSON(r, s.states[i], explain(r), q.values)
+		j.Reports = append(j.Reports, newReportJSON(r, s.states[i], explain(r), q.values))
 	}
 	return inJSON(j)
 }

@@ -116,8 +116,9 @@ func newReportView(r *bcache.KeyReport, state string, values bool) reportView {
 	look := stateViews[state]
 	v := reportView{
 		Node: hexID(r.Node), Answered: r.Err == nil, State: look[0], Class: look[1], Text: explain(r),
-		At: newTimeView(r.At, r.At), Held: newHeldView(r.Held, r.At), Provisional: newHeldView(r.Provisional, r.At),
-		Floor: newTimeView(r.Floor, r.At), Clear: newTimeView(r.Clear.Time, r.At), ClearBy: hexID(r.Clear.Node),
+		At: newTimeView(r.At, r.At), Held: newHeldView(r.Held, r.At),
+		Provisional: newHeldView(r.Provisional, r.At), Floor: newTimeView(r.Floor, r.At),
+		Clear: newTimeView(r.Clear.Time, r.At), ClearBy: hexID(r.Clear.Node),
 		Fills: r.Fills, Granter: hexID(r.Granter), Holder: hexID(r.Holder),
 	}
 	if values {
@@ -129,7 +130,8 @@ func newReportView(r *bcache.KeyReport, state string, values bool) reportView {
 		if d.Provisional {
 			what += " (a value without a version)"
 		}
-		v.Decisions = append(v.Decisions, decisionView{what, newTimeView(d.At, r.At), newTimeView(d.Version, r.At)})
+		at, version := newTimeView(d.At, r.At), newTimeView(d.Version, r.At)
+		v.Decisions = append(v.Decisions, decisionView{what, at, version})
 	}
 	return v
 }
@@ -148,6 +150,7 @@ func newHeldView(h *bcache.HeldKey, now time.Time) *heldView {
 	return &heldView{
 		Kind: kindText(h.Kind), Version: newTimeView(h.Version.Time, now), By: hexID(h.Version.Node),
 		Origin: hexID(h.Version.Origin), Count: h.Version.Count, Deadline: newTimeView(h.Deadline, now),
-		Stale: newTimeView(h.StaleUntil, now), Refresh: newTimeView(h.RefreshFrom, now), Size: size(float64(h.Size)),
+		Stale: newTimeView(h.StaleUntil, now), Refresh: newTimeView(h.RefreshFrom, now),
+		Size: size(float64(h.Size)),
 	}
 }

@@ -19,7 +19,8 @@ type Figures struct {
 	waits   [NumWaitEnds]atomic.Uint64 // for leases
 	waited  histogram.Histogram        // how long those were
 
-	Stale         atomic.Uint64 // values served after their deadline
+	Stale         atomic.Uint64 // values served after their deadline,
+	StaleHits     atomic.Uint64 // of which nobody had to wait for these
 	StaleFailures atomic.Uint64 // fills that failed while there was an old value,
 	StaleMissed   atomic.Uint64 // of which an OnStale was too slow to be told
 	Missing       atomic.Uint64 // times that a remembered ErrNotFound was returned
@@ -37,7 +38,7 @@ type Sums struct {
 	Waits   [NumWaitEnds]uint64
 	Waited  histogram.Counts
 
-	Stale, StaleFailures, StaleMissed, Missing, Undecodable uint64
+	Stale, StaleHits, StaleFailures, StaleMissed, Missing, Undecodable uint64
 }
 
 // Count counts a Get: whether something was served without a fill.
@@ -75,8 +76,8 @@ func (f *Figures) Sums() Sums {
 	s := Sums{
 		Hits: f.Hits.Load(), Misses: f.Misses.Load(),
 		Took: f.took.Counts(), Waited: f.waited.Counts(), Running: f.running.Load(),
-		Stale: f.Stale.Load(), StaleFailures: f.StaleFailures.Load(), StaleMissed: f.StaleMissed.Load(),
-		Missing: f.Missing.Load(), Undecodable: f.Undecodable.Load(),
+		Stale: f.Stale.Load(), StaleHits: f.StaleHits.Load(), StaleFailures: f.StaleFailures.Load(),
+		StaleMissed: f.StaleMissed.Load(), Missing: f.Missing.Load(), Undecodable: f.Undecodable.Load(),
 	}
 	for i := range f.begun {
 		s.Begun[i] = f.begun[i].Load()
@@ -115,6 +116,7 @@ func (s *Sums) Merge(o *Sums) {
 		s.Waits[i] += n
 	}
 	s.Stale += o.Stale
+	s.StaleHits += o.StaleHits
 	s.StaleFailures += o.StaleFailures
 	s.StaleMissed += o.StaleMissed
 	s.Missing += o.Missing

@@ -42,8 +42,9 @@ func (a Aside) Debugf(peer uint64, format string, v ...any) {
 	a.log.logf(slog.LevelDebug, peer, a.fields, format, v...)
 }
 
-// fieldValue is what a field has of an argument, as lineArg returns it: a text, an integer or a duration.
-// So no Logger calls methods of an argument. The numbers of nodes are hexadecimal, as in sentences.
+// fieldValue is what a field has of an argument, as lineArg returns it: a text, an integer or a
+// duration, so that no Logger calls methods of an argument. Numbers of nodes are hexadecimal, as in
+// sentences.
 func fieldValue(name string, arg any) slog.Value {
 	switch x := arg.(type) {
 	case string:

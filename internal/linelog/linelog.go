@@ -100,8 +100,8 @@ func New(out Logger, now func() time.Time) *Log {
 
 // Errorf, Printf and Debugf log a line about peer, 0 for none, as Logger says. The
 // format is what identifies the line: it must be a constant, it holds no
-// "bcache: ", and it names the peer if the line should. The peer is a field, unless an argument has that
-// name; so is an argument that has one.
+// "bcache: ", and it names the peer if the line should. A Named argument is a field, and so is peer,
+// unless one is named so.
 func (l *Log) Errorf(peer uint64, format string, v ...any) {
 	l.logf(slog.LevelError, peer, nil, format, v...)
 }
@@ -130,7 +130,7 @@ func (l *Log) logf(level slog.Level, peer uint64, beside []Named, format string,
 	if l.out == nil {
 		return
 	}
-	if len(format) > maxLineText { // mesh's may have names of other nodes in them
+	if len(format) > maxLineText { // mesh's may have names of other nodes in them; its fields are beside
 		format, v = "%s", []any{CutText(fmt.Sprintf(format, v...), maxLineText)}
 	}
 	held, ok := l.begin(lineKey{level, peer, format})
@@ -140,15 +140,15 @@ func (l *Log) logf(level slog.Level, peer uint64, beside []Named, format string,
 	n := line{level: level, format: format, args: make([]any, len(v)), held: held}
 	size := lineOverhead + len(format)
 	for i, a := range v {
-		named, ok := a.(Named)
-		if ok {
+		named, isField := a.(Named)
+		if isField {
 			a = named.value
 		}
 		n.args[i] = lineArg(a)
 		if text, ok := n.args[i].(string); ok {
 			size += len(text)
 		}
-		if ok {
+		if isField {
 			size += l.addField(&n, named.name, n.args[i])
 		}
 	}

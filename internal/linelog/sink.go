@@ -26,7 +26,7 @@ func sinkOf(out Logger) (s sink, fields bool) {
 	return plain{out}, false
 }
 
-// plain has lines in one piece, with what fields would say of them.
+// plain gets a line as one sentence, which says how many like it were held back.
 type plain struct{ out Logger }
 
 func (p plain) write(n line) {
@@ -38,7 +38,7 @@ func (p plain) write(n line) {
 	tell(p.out, n.level, format, n.args)
 }
 
-// fielded has sentence and fields apart.
+// fielded gets sentence and fields apart.
 type fielded struct{ out FieldLogger }
 
 func (f fielded) write(n line) {

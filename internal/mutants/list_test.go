@@ -648,6 +648,11 @@ var mutants = []mutant{
 		old: "\tif _, ok := t.sharedOf(full, held); ok {\n\t\treturn true\n\t}\n",
 		new: ""}}},
 
+	// What is counted.
+	{name: "count: every stale value is a hit", test: "TestLoaderStaleOnError", edits: []edit{{
+		old: "\t\tl.figures.Stale.Add(1)\n",
+		new: "\t\tl.figures.Stale.Add(1)\n\t\tl.figures.StaleHits.Add(1)\n"}}},
+
 	// What is told of keys.
 	{name: "hot keys: a count is said to be exact", test: "TestFrequentLaws", edits: []edit{{
 		old: "keep(key, c.key), c.count\n",

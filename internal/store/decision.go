@@ -1,5 +1,10 @@
 package store
 
+import (
+	"cmp"
+	"slices"
+)
+
 // A Decision is what became of a value or a write of a key, other than that it is held.
 type Decision struct {
 	Kind        DecisionKind
@@ -38,8 +43,14 @@ var decisionOf = [...]DecisionKind{
 // decisions are the last ones about the keys of a shard, of which it has the tags only. The shard's lock
 // guards them.
 type decisions struct {
-	ring *[decisionsKept]decision // nil until there is one
-	next uint32                   // its place, by %
+	rings *[2]decisionRing // nil until there is one
+}
+
+// A decisionRing has the last ones: of entries that went in the course of things, or of what is rare. In a
+// full cache something is evicted all the time, which would leave no room for the others.
+type decisionRing struct {
+	last [decisionsKept / 2]decision
+	next uint32 // its place, by %
 }
 
 // decisionsKept is a power of two, so that next may wrap.
@@ -54,11 +65,15 @@ type decision struct {
 
 // note remembers what was decided of what lies, or would lie, under a tag.
 func (x *decisions) note(t tag, kind DecisionKind, stamp uint64, wall int64) {
-	if x.ring == nil {
-		x.ring = new([decisionsKept]decision)
+	if x.rings == nil {
+		x.rings = &[2]decisionRing{}
 	}
-	x.ring[x.next%decisionsKept] = decision{t, kind, stamp, wall}
-	x.next++
+	r := &x.rings[0]
+	if kind == DecisionEvicted || kind == DecisionExpired {
+		r = &x.rings[1]
+	}
+	r.last[r.next%uint32(len(r.last))] = decision{t, kind, stamp, wall}
+	r.next++
 }
 
 // noteGone remembers why an entry goes.
@@ -72,15 +87,19 @@ func (x *decisions) noteGone(t tag, e *Entry, kind DecisionKind, wall int64) {
 
 // about lists those about a key that has this hash, the latest first.
 func (x *decisions) about(hash uint64) (list []Decision) {
-	if x.ring == nil {
+	if x.rings == nil {
 		return nil
 	}
-	for i := range uint32(decisionsKept) {
-		d := &x.ring[(x.next-1-i)%decisionsKept]
-		provisional := d.tag == tagOf(twin(hash))
-		if d.kind != 0 && (provisional || d.tag == tagOf(hash)) {
-			list = append(list, Decision{d.kind, provisional, d.stamp, d.wall})
+	for i := range x.rings {
+		r := &x.rings[i]
+		for back := range uint32(len(r.last)) {
+			d := &r.last[(r.next-1-back)%uint32(len(r.last))]
+			provisional := d.tag == tagOf(twin(hash))
+			if d.kind != 0 && (provisional || d.tag == tagOf(hash)) {
+				list = append(list, Decision{d.kind, provisional, d.stamp, d.wall})
+			}
 		}
 	}
+	slices.SortStableFunc(list, func(a, b Decision) int { return cmp.Compare(b.Wall, a.Wall) })
 	return list
 }

@@ -143,7 +143,7 @@ func (r *storeRig) local(rec *delta.Record) {
 	}
 }
 
-// A shard remembers its last 16, in memory that it takes with the first one.
+// A shard remembers its last 8 of each of the two sorts, in memory that it takes with the first one.
 func TestDecisionsAreBounded(t *testing.T) {
 	if size := unsafe.Sizeof(decision{}); size > 24 {
 		t.Errorf("one takes %d bytes", size)
@@ -151,16 +151,16 @@ func TestDecisionsAreBounded(t *testing.T) {
 	r := newStoreRig(Config{MaxKeys: 99})
 	r.set("k", "v")
 	sh := r.table.at(0)
-	if sh.decisions.ring != nil {
+	if sh.decisions.rings != nil {
 		t.Error("without decisions there is memory for them")
 	}
 	for _, next := range []uint32{0, 1<<32 - 5} { // it may wrap
-		sh.decisions = decisions{next: next}
+		sh.decisions = decisions{rings: &[2]decisionRing{{next: next}, {next: next}}}
 		for i := range uint64(50) {
 			r.Fills.Refuse(r.now, "k", DecisionFillRefused, i)
 			r.Fills.Refuse(r.now, "other", DecisionOfferRefused, i)
 			got := r.Inspect("k").Decisions
-			if len(got) != int(min(i+1, decisionsKept/2)) {
+			if len(got) != int(min(i+1, decisionsKept/4)) {
 				t.Fatalf("after %d there are %d", i+1, len(got))
 			}
 			for j, d := range got {
@@ -178,6 +178,28 @@ func TestDecisionsAreBounded(t *testing.T) {
 	again()
 	if got := r.Inspect("k"); got.Decisions != nil || got.Held {
 		t.Errorf("after Close: %+v", got)
+	}
+}
+
+// However much is evicted: what is rare stays, and all are in order.
+func TestEvictionsLeaveRoomForOtherDecisions(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 9})
+	r.Fills.Refuse(r.now, "k", DecisionFillRefused, 1)
+	for i := range 200 {
+		r.now.Wall++
+		r.set(fmt.Sprint("other", i), "v")
+	}
+	r.set("k", "v")
+	for i := range 12 {
+		r.now.Wall++
+		r.set(fmt.Sprint("another", i), "v")
+	}
+	var kinds []DecisionKind
+	for _, d := range r.Inspect("k").Decisions {
+		kinds = append(kinds, d.Kind)
+	}
+	if want := []DecisionKind{DecisionEvicted, DecisionFillRefused}; !slices.Equal(kinds, want) {
+		t.Errorf("got %v, want %v", kinds, want)
 	}
 }
 

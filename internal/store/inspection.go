@@ -20,7 +20,7 @@ type Inspection struct {
 	Clear delta.Version // the greatest one
 	Fills int           // of this very key that have begun here and not ended
 
-	// The last ones, the latest first. The keys of a shard, some 1,000, share 16 places. They are told
+	// The last ones, the latest first. The keys of a shard, some 1,000, share twice 8 places. They are told
 	// apart by 32 bits: one in some billions may be of another key.
 	Decisions []Decision
 }

@@ -74,10 +74,11 @@ func (d *dialer) dial(addr netip.AddrPort, configured bool) {
 	}
 	d.targets.tried(addr, configured, err)
 	d.complain(addr, err)
+	at, why := linelog.Field("addr", addr), linelog.Field("err", err)
 	if errors.Is(err, errNotBcache) {
-		d.scope.log.Errorf(0, "can't connect to %s: %v", linelog.Field("addr", addr), linelog.Field("err", err))
+		d.scope.log.Errorf(0, "can't connect to %s: %v", at, why)
 	} else if err != nil {
-		d.scope.log.Debugf(0, "can't connect to %s: %v", linelog.Field("addr", addr), linelog.Field("err", err))
+		d.scope.log.Debugf(0, "can't connect to %s: %v", at, why)
 	}
 }
 

@@ -43,7 +43,18 @@ func TestMeshLinesHaveFields(t *testing.T) {
 	says(fmt.Sprintf("DEBUG mesh: ->[%s] attempting connection [addr=%[1]s]", at))
 	says(fmt.Sprintf("]: connection ready; using protocol version 2 [addr=%s]", at))
 	closeAll(t, a)
-	says(fmt.Sprintf("INFO node a (%s) left: it closed [addr=%[1]s reason=it closed origin=a01 peer=a]", at))
+	left := fmt.Sprintf("INFO node a (%s) left: ", at)
+	says(left)
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	for _, line := range log.lines {
+		if _, rest, ok := strings.Cut(line, left); ok {
+			why, _, _ := strings.Cut(rest, " [")
+			if want := fmt.Sprintf("%s [addr=%s reason=%[1]s origin=a01 peer=a]", why, at); rest != want {
+				t.Errorf("got %q, want %q", rest, want)
+			}
+		}
+	}
 }
 
 func TestMeshLinesHaveAnAddress(t *testing.T) {
