@@ -56,6 +56,9 @@ func (a *app) confirm(ctx context.Context, stdin io.Reader) error {
 	said, err := interruptible(ctx, func() ([]byte, error) {
 		return bufio.NewReader(io.LimitReader(stdin, 1024)).ReadBytes('\n')
 	})
+	if ctx.Err() != nil {
+		_, _ = fmt.Fprintln(a.stderr) // the line of the question has no end yet
+	}
 	if err != nil || strings.TrimSpace(string(said)) != "clear" {
 		return failed(exitFailure, "nothing was deleted")
 	}

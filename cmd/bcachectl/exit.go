@@ -62,4 +62,10 @@ func verdict(ctx context.Context, err error) (text string, code int) {
 	return err.Error() + ": see bcachectl --help", exitUsage
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// maxMessage is how many runes a message has: a server's error may be long.
+const maxMessage = 1000
+
+// message is a text as it comes on stderr: one line.
+func message(text string) string {
+	return cut(clean(strings.Join(strings.Fields(text), " ")), maxMessage)
+}

@@ -93,6 +93,12 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 
+	words := strings.Repeat("no ", 100_000)
+	long := says(t, http.StatusInternalServerError, jsonType, `{"error": "`+words+`"}`)
+	if r := long.must(t, exitFailure, "members"); len(r.stderr) > 1100 {
+		t.Errorf("a message has %d bytes", len(r.stderr))
+	}
+
 	unready := says(t, http.StatusServiceUnavailable, "text/plain", "it syncs\n")
 	for _, name := range []string{"ready", "health"} {
 		if r := unready.must(t, exitNotReady, name); r.stdout != "it syncs\n" || r.stderr != "" {
@@ -256,6 +262,8 @@ func TestSecrets(t *testing.T) {
 func TestRedirects(t *testing.T) {
 	ctl := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case strings.HasSuffix(r.URL.Path, "/clear"):
+			http.Redirect(w, r, "/elsewhere", http.StatusFound) // asks for a GET, and so would do nothing
 		case strings.HasPrefix(r.URL.Path, "/cache/"):
 			http.Redirect(w, r, "/new"+r.URL.Path, http.StatusPermanentRedirect)
 		case strings.HasSuffix(r.URL.Path, "/loaders"):
@@ -268,6 +276,9 @@ func TestRedirects(t *testing.T) {
 	})
 	ctl.must(t, exitOK, "members")
 	ctl.must(t, exitOK, "delete", "k")
+	if r := ctl.must(t, exitFailure, "clear", "--yes"); !strings.Contains(r.stderr, "isn't followed") {
+		t.Errorf("it says %q", r.stderr)
+	}
 	if r := ctl.must(t, exitFailure, "loaders"); !strings.Contains(r.stderr, "again and again") {
 		t.Errorf("it says %q", r.stderr)
 	}

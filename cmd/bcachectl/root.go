@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, s surroundings) int {
 	}
 	text, code := verdict(ctx, err)
 	if text != "" {
-		_, _ = fmt.Fprintln(s.stderr, "bcachectl: "+clean(oneLine(text)))
+		_, _ = fmt.Fprintln(s.stderr, "bcachectl: "+message(text))
 	}
 	return code
 }

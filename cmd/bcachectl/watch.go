@@ -106,7 +106,7 @@ func (a *app) lost(err error) {
 	if errors.As(err, &f) {
 		text = f.text
 	}
-	text = clean(oneLine(text))
+	text = message(text)
 	if a.shows && !a.json() {
 		a.screen(func(b *app) { b.out.line(red, "%s", text) }, false)
 		return
