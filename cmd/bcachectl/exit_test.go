@@ -152,7 +152,8 @@ func TestHanging(t *testing.T) {
 	}()
 	var stdout, stderr bytes.Buffer
 	s := surroundings{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, getenv: os.Getenv}
-	if code := run(ctx, []string{"members", "--addr", ctl.addr}, s); code != exitInterrupted ||
+	args := []string{"members", "--addr", ctl.addr, "--timeout", "1h"}
+	if code := run(ctx, args, s); code != exitInterrupted ||
 		stderr.String() != "bcachectl: interrupted\n" {
 		t.Errorf("it ends with %d: %s", code, &stderr)
 	}
@@ -296,11 +297,15 @@ func TestTLS(t *testing.T) {
 	if r := ctl.must(t, exitUnreachable, "members"); !strings.Contains(r.stderr, "isn't trusted") {
 		t.Errorf("it says %q", r.stderr)
 	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pemOf(s.Certificate().Raw), 0o600); err != nil {
-		t.Fatal(err)
+	for code, certificate := range map[int][]byte{
+		exitOK: s.Certificate().Raw, exitUnreachable: anotherCertificate(t),
+	} {
+		file := filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(file, pemOf(certificate), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctl.must(t, code, "members", "--cacert", file)
 	}
-	ctl.must(t, exitOK, "members", "--cacert", file)
 }
 
 // A key is asked for by its bytes, wherever it comes from.
