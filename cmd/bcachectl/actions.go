@@ -31,7 +31,7 @@ func clearCommand(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes {
-				if err := a.confirm(cmd.Context(), cmd.InOrStdin()); err != nil {
+				if err := confirm(cmd.Context(), a); err != nil {
 					return err
 				}
 			}
@@ -43,7 +43,7 @@ func clearCommand(a *app) *cobra.Command {
 }
 
 // confirm asks whether all is to be deleted.
-func (a *app) confirm(ctx context.Context, stdin io.Reader) error {
+func confirm(ctx context.Context, a *app) error {
 	if !a.asks {
 		return usage("this deletes all keys on all nodes: --yes says that you mean it")
 	}
@@ -54,7 +54,7 @@ func (a *app) confirm(ctx context.Context, stdin io.Reader) error {
 	const question = "This deletes all keys on all nodes of the cluster of %s.\nType clear to do that: "
 	_, _ = fmt.Fprintf(a.stderr, question, clean(base.Redacted()))
 	said, err := interruptible(ctx, func() ([]byte, error) {
-		return bufio.NewReader(io.LimitReader(stdin, 1024)).ReadBytes('\n')
+		return bufio.NewReader(io.LimitReader(a.stdin, 1024)).ReadBytes('\n')
 	})
 	if ctx.Err() != nil {
 		_, _ = fmt.Fprintln(a.stderr) // the line of the question has no end yet
@@ -73,8 +73,8 @@ func act(cmd *cobra.Command, a *app, path string, form url.Values) error {
 	}
 	defer c.close()
 	got, err := c.post(cmd.Context(), path, form)
-	return answered(c, got, err, func(d *doneAnswer) error {
-		a.out.line(plain, "%s", d.Done)
+	return answered(c, got, err, func(out *printer, d *doneAnswer) error {
+		out.line(plain, "%s", d.Done)
 		return nil
 	})
 }

@@ -86,13 +86,6 @@ type tookInfo struct {
 	P99 *float64 `json:"p99"`
 }
 
-// A keyInfo is a key, exactly: as text if it is UTF-8.
-type keyInfo struct {
-	Key       string `json:"key"`
-	KeyBase64 string `json:"key_base64"`
-	Cut       bool   `json:"cut"`
-}
-
 type countInfo struct {
 	keyInfo
 	Count float64 `json:"count"`

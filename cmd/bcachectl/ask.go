@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
+	"io"
 	"net/url"
 
 	"github.com/spf13/cobra"
 )
 
-// asking is a command that asks for one thing and shows it, as the node has it or as show does.
+// A shower shows an answer, and says how the command ends.
+type shower[T any] func(out *printer, answer *T) error
+
+// asking is a command that asks for one thing and shows it.
 func asking[T any](
-	a *app, use, short, path string, query func() url.Values, show func(*T) error,
+	a *app, use, short, path string, query func() url.Values, show shower[T],
 ) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
@@ -24,8 +27,8 @@ func asking[T any](
 	}
 }
 
-// ask shows one answer.
-func ask[T any](ctx context.Context, a *app, path string, query url.Values, show func(*T) error) error {
+// ask asks for one thing and shows it.
+func ask[T any](ctx context.Context, a *app, path string, query url.Values, show shower[T]) error {
 	c, err := newClient(a)
 	if err != nil {
 		return err
@@ -35,39 +38,15 @@ func ask[T any](ctx context.Context, a *app, path string, query url.Values, show
 	return answered(c, got, err, show)
 }
 
-// answered shows an answer. show also says how the command ends, so it is called with -o json, too: what
-// it prints is dropped then.
-func answered[T any](c *client, got answer, err error, show func(*T) error) error {
+// answered shows an answer. With -o json it is printed as it came, and the command ends in the same way.
+func answered[T any](c *client, got answer, err error, show shower[T]) error {
 	var to T
 	if err := c.decode(got, err, &to); err != nil {
 		return err
 	}
-	a := c.app
-	if !a.json() {
-		return show(&to)
+	if !c.app.json() {
+		return show(c.app.out, &to)
 	}
-	a.out.document(got.body, false)
-	out := a.out
-	a.out = &printer{w: nowhere{}}
-	defer func() { a.out = out }()
-	return show(&to)
-}
-
-// nowhere is where what isn't shown goes.
-type nowhere struct{}
-
-func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
-
-// bytes are those of a key.
-func (k keyInfo) bytes() string { return exactly(k.Key, k.KeyBase64) }
-
-// text is a key for people. Of one that is cut it is the beginning.
-func (k keyInfo) text() string { return visible(k.bytes()) }
-
-// exactly is what was sent as text and, if it isn't UTF-8, in base64.
-func exactly(text, coded string) string {
-	if b, err := base64.StdEncoding.DecodeString(coded); err == nil && coded != "" {
-		return string(b)
-	}
-	return text
+	c.app.out.document(got.body, false)
+	return show(&printer{w: io.Discard}, &to)
 }

@@ -84,3 +84,20 @@ func keyParams(key string) url.Values {
 	}
 	return url.Values{"key": {key}}
 }
+
+// A keyInfo is a key as the page gives it: as text and, if it isn't UTF-8, exactly.
+type keyInfo struct {
+	Key       string `json:"key"`
+	KeyBase64 string `json:"key_base64"`
+}
+
+// text is the key for people.
+func (k keyInfo) text() string { return visible(exactly(k.Key, k.KeyBase64)) }
+
+// exactly is what came as text and, if that isn't UTF-8, in base64.
+func exactly(text, coded string) string {
+	if b, err := base64.StdEncoding.DecodeString(coded); err == nil && coded != "" {
+		return string(b)
+	}
+	return text
+}

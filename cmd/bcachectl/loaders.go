@@ -4,15 +4,15 @@ import "github.com/spf13/cobra"
 
 func loadersCommand(a *app) *cobra.Command {
 	cmd := asking(a, "loaders", "Shows the fills of the node, by Loader", "api/loaders", nil,
-		func(l *loadersAnswer) error {
-			a.showLoaders(l.Loaders)
+		func(out *printer, l *loadersAnswer) error {
+			showLoaders(out, l.Loaders)
 			return nil
 		})
 	cmd.Long = aboutLoaders
 	return cmd
 }
 
-func (a *app) showLoaders(loaders []loaderInfo) {
+func showLoaders(out *printer, loaders []loaderInfo) {
 	t := &table{columns: []string{
 		"PREFIX", ">HITS", ">MISSES", ">RATIO", ">RUNNING", ">FILLS", ">NONE", ">FAILED", ">REFUSED", ">STALE",
 		">P50", ">P99",
@@ -31,18 +31,18 @@ func (a *app) showLoaders(loaders []loaderInfo) {
 		if l.Fillers && fills == 0 {
 			continue // GetWithFiller isn't used
 		}
-		t.add(l.name(), hits, misses, ratio, number(l.Running), number(fills), number(l.Ended["not_found"]),
-			number(l.Ended["failed"]), number(l.Ended["refused"]), number(l.StaleServed),
-			maybeSpan(l.Took.P50), maybeSpan(l.Took.P99))
+		t.add(loaderName(l), hits, misses, ratio, number(l.Running), number(fills),
+			number(l.Ended["not_found"]), number(l.Ended["failed"]), number(l.Ended["refused"]),
+			number(l.StaleServed), maybeSpan(l.Took.P50), maybeSpan(l.Took.P99))
 	}
 	if len(t.rows) == 0 {
-		a.out.line(plain, "There is no Loader.")
+		out.line(plain, "There is no Loader.")
 		return
 	}
-	a.out.table(t)
+	out.table(t)
 }
 
-func (l *loaderInfo) name() string {
+func loaderName(l *loaderInfo) string {
 	switch {
 	case l.Fillers:
 		return "(GetWithFiller)"

@@ -3,17 +3,18 @@ package main
 import "github.com/spf13/cobra"
 
 func membersCommand(a *app) *cobra.Command {
-	cmd := asking(a, "members", "Lists the other nodes", "api/members", nil, func(m *membersAnswer) error {
-		a.showMembers(m.Members, m.Time)
+	show := func(out *printer, m *membersAnswer) error {
+		showMembers(out, m.Members, m.Time)
 		return nil
-	})
+	}
+	cmd := asking(a, "members", "Lists the other nodes", "api/members", nil, show)
 	cmd.Long = aboutMembers
 	return cmd
 }
 
-func (a *app) showMembers(members []memberInfo, now string) {
+func showMembers(out *printer, members []memberInfo, now string) {
 	if len(members) == 0 {
-		a.out.line(plain, "No other node is known.")
+		out.line(plain, "No other node is known.")
 		return
 	}
 	t := &table{columns: []string{
@@ -38,5 +39,5 @@ func (a *app) showMembers(members []memberInfo, now string) {
 			span(p.Silent), lacking, maybeSpan(p.ClockOffset), maybeSpan(p.RoundTrip),
 			maybeSpan(p.PropagationP50), maybeSpan(p.PropagationP99), ago(m.Since, now))
 	}
-	a.out.table(t)
+	out.table(t)
 }

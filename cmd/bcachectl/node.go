@@ -8,8 +8,8 @@ import (
 
 func nodeCommand(a *app) *cobra.Command {
 	return asking(a, "node", "Shows who the node is, and how it is configured", "api/node", nil,
-		func(n *nodeAnswer) error {
-			a.out.table(&table{columns: []string{"FIELD", "VALUE"}, rows: [][]string{
+		func(out *printer, n *nodeAnswer) error {
+			out.table(&table{columns: []string{"FIELD", "VALUE"}, rows: [][]string{
 				{"id", n.ID},
 				{"origin", n.Origin},
 				{"address", orDash(n.Addr)},

@@ -3,13 +3,13 @@ package main
 import "time"
 
 // showOverview shows a node in one block. last is what it was before, or nil.
-func (a *app) showOverview(o, last *overviewAnswer) {
+func showOverview(out *printer, o, last *overviewAnswer) {
 	n := &o.Node
-	a.out.line(bold, "node %s  %s  %s  began %s", n.ID, orDash(n.Addr), clock(o.Time), ago(n.Since, o.Time))
+	out.line(bold, "node %s  %s  %s  began %s", n.ID, orDash(n.Addr), clock(o.Time), ago(n.Since, o.Time))
 	if !n.Ready {
-		a.out.line(red, "not ready: %s", orDash(n.NotReady))
+		out.line(red, "not ready: %s", orDash(n.NotReady))
 	}
-	a.out.blank()
+	out.blank()
 
 	held, of := o.Stats.Gauges, ratesSince(o, last)
 	t := &table{columns: []string{
@@ -18,14 +18,14 @@ func (a *app) showOverview(o, last *overviewAnswer) {
 	t.add(number(held["keys"]), bytesText(held["bytes"]), of.ratio(), of.rate(number, "hits", "misses"),
 		of.rate(number, "sets"), of.rate(number, "deletes"), of.rate(number, "fills"),
 		of.rate(bytesText, "bytes_in"), of.rate(bytesText, "bytes_out"))
-	a.out.table(t)
-	a.out.blank()
-	a.showMembers(o.Members, o.Time)
-	a.out.blank()
-	a.showLoaders(o.Loaders)
+	out.table(t)
+	out.blank()
+	showMembers(out, o.Members, o.Time)
+	out.blank()
+	showLoaders(out, o.Loaders)
 	if len(o.Warnings) > 0 {
-		a.out.blank()
-		a.showWarnings(o.Warnings)
+		out.blank()
+		showWarnings(out, o.Warnings)
 	}
 }
 

@@ -47,8 +47,8 @@ var groups = []group{
 
 func statsCommand(a *app) *cobra.Command {
 	var all bool
-	show := func(s *statsAnswer) error {
-		a.showStats(s, all)
+	show := func(out *printer, s *statsAnswer) error {
+		showStats(out, s, all)
 		return nil
 	}
 	cmd := asking(a, "stats", "Shows the figures of the node", "api/stats", nil, show)
@@ -58,7 +58,7 @@ func statsCommand(a *app) *cobra.Command {
 }
 
 // showStats shows groups, and what a later version of bcache has beside them.
-func (a *app) showStats(s *statsAnswer, all bool) {
+func showStats(out *printer, s *statsAnswer, all bool) {
 	figures := maps.Clone(s.Counters)
 	if figures == nil {
 		figures = map[string]float64{}
@@ -93,7 +93,7 @@ func (a *app) showStats(s *statsAnswer, all bool) {
 			t.add(row...)
 		}
 	}
-	a.out.table(t)
+	out.table(t)
 }
 
 // figureText has the unit of a figure.

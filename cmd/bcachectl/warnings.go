@@ -4,11 +4,11 @@ import "github.com/spf13/cobra"
 
 func warningsCommand(a *app) *cobra.Command {
 	cmd := asking(a, "warnings", "Says what is wrong, and what to do about it", "api/warnings", nil,
-		func(w *warningsAnswer) error {
+		func(out *printer, w *warningsAnswer) error {
 			if len(w.Warnings) == 0 {
-				a.out.line(plain, "All is well.")
+				out.line(plain, "All is well.")
 			}
-			a.showWarnings(w.Warnings)
+			showWarnings(out, w.Warnings)
 			for _, warning := range w.Warnings {
 				if warning.Grave {
 					return failed(exitNotReady, "")
@@ -20,13 +20,13 @@ func warningsCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) showWarnings(warnings []warningInfo) {
+func showWarnings(out *printer, warnings []warningInfo) {
 	for _, w := range warnings {
 		if w.Grave {
-			a.out.line(red, "! %s: %s", w.Name, w.Text)
+			out.line(red, "! %s: %s", w.Name, w.Text)
 		} else {
-			a.out.line(plain, "- %s: %s", w.Name, w.Text)
+			out.line(plain, "- %s: %s", w.Name, w.Text)
 		}
-		a.out.line(plain, "  %s", w.Do)
+		out.line(plain, "  %s", w.Do)
 	}
 }

@@ -32,7 +32,12 @@ func watchCommand(a *app) *cobra.Command {
 			if times < 0 {
 				return usage("--times can't be negative")
 			}
-			return a.watch(cmd.Context(), every, times)
+			c, err := newClient(a)
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			return (&watcher{client: c}).run(cmd.Context(), every, times)
 		},
 	}
 	cmd.Flags().DurationVar(&every, "every", defaultEvery, "how often")
@@ -40,29 +45,26 @@ func watchCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// watch shows an overview on and on.
-func (a *app) watch(ctx context.Context, every time.Duration, times int) error {
-	c, err := newClient(a)
-	if err != nil {
-		return err
-	}
-	defer c.close()
+// A watcher shows an overview on and on.
+type watcher struct {
+	*client
+	last *overviewAnswer // that was shown
+}
+
+func (w *watcher) run(ctx context.Context, every time.Duration, times int) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var last *overviewAnswer
 	for n := 1; ; n++ {
-		next, err := a.watchOnce(ctx, c, last)
+		err := w.once(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case a.out.err != nil:
-			return a.out.err
-		case err != nil && last == nil:
+		case w.app.out.err != nil:
+			return w.app.out.err
+		case err != nil && w.last == nil:
 			return err // it has never worked: that won't mend itself
 		case err != nil:
-			a.lost(err)
-		default:
-			last = next
+			w.lost(err)
 		}
 		if n == times {
 			return silent(err)
@@ -75,19 +77,45 @@ func (a *app) watch(ctx context.Context, every time.Duration, times int) error {
 	}
 }
 
-// watchOnce shows one overview.
-func (a *app) watchOnce(ctx context.Context, c *client, last *overviewAnswer) (*overviewAnswer, error) {
-	got, err := c.get(ctx, "api/overview", nil)
+// once shows one overview.
+func (w *watcher) once(ctx context.Context) error {
+	got, err := w.get(ctx, "api/overview", nil)
 	next := new(overviewAnswer)
-	if err := c.decode(got, err, next); err != nil {
-		return nil, err
+	if err := w.decode(got, err, next); err != nil {
+		return err
 	}
-	if a.json() {
-		a.out.document(got.body, true)
-		return next, nil
+	if w.app.json() {
+		w.app.out.document(got.body, true)
+	} else {
+		w.block(func(out *printer) { showOverview(out, next, w.last) })
 	}
-	a.screen(func(b *app) { b.showOverview(next, last) }, last == nil)
-	return next, nil
+	w.last = next
+	return nil
+}
+
+// lost says that there was no answer this time.
+func (w *watcher) lost(err error) {
+	text := message(err.Error())
+	if w.app.shows && !w.app.json() {
+		w.block(func(out *printer) { out.line(red, "%s", text) })
+		return
+	}
+	_, _ = fmt.Fprintln(w.app.stderr, "bcachectl: "+text)
+}
+
+// block writes one at once: in the place of the one before if this is a terminal; otherwise below it,
+// after an empty line.
+func (w *watcher) block(show func(*printer)) {
+	var block bytes.Buffer
+	show(&printer{w: &block, colour: w.app.out.colour})
+	text := block.String()
+	switch {
+	case w.app.shows:
+		text = place(fit(text, w.app.size))
+	case w.last != nil:
+		text = "\n" + text
+	}
+	_, _ = io.WriteString(w.app.out.w, text)
 }
 
 // silent has the code of an error whose text was shown.
@@ -97,38 +125,6 @@ func silent(err error) error {
 		return &failure{code: f.code}
 	}
 	return err
-}
-
-// lost says that there was no answer this time.
-func (a *app) lost(err error) {
-	var f *failure
-	text := err.Error()
-	if errors.As(err, &f) {
-		text = f.text
-	}
-	text = message(text)
-	if a.shows && !a.json() {
-		a.screen(func(b *app) { b.out.line(red, "%s", text) }, false)
-		return
-	}
-	_, _ = fmt.Fprintln(a.stderr, "bcachectl: "+text)
-}
-
-// screen writes a block at once: in the place of the one before if this is a terminal; otherwise below
-// it, after an empty line.
-func (a *app) screen(show func(*app), first bool) {
-	var block bytes.Buffer
-	b := *a
-	b.out = &printer{w: &block, colour: a.out.colour}
-	show(&b)
-	text := block.String()
-	switch {
-	case a.shows:
-		text = place(fit(text, a.size))
-	case !first:
-		text = "\n" + text
-	}
-	_, _ = io.WriteString(a.out.w, text)
 }
 
 // place writes over what is on the screen: cleared first, it would flicker.

@@ -18,16 +18,16 @@ func whyCommand(a *app) *cobra.Command {
 		if values {
 			key.Set("values", "1")
 		}
-		return ask(cmd.Context(), a, "api/why", key, a.showWhy)
+		return ask(cmd.Context(), a, "api/why", key, showWhy)
 	})
 }
 
-func (a *app) showWhy(w *whyAnswer) error {
-	a.out.line(bold, "%s", w.text())
-	a.out.line(plain, "%s", w.Summary.Text)
+func showWhy(out *printer, w *whyAnswer) error {
+	out.line(bold, "%s", w.text())
+	out.line(plain, "%s", w.Summary.Text)
 	for i := range w.Reports {
-		a.out.blank()
-		a.showReport(&w.Reports[i])
+		out.blank()
+		showReport(out, &w.Reports[i])
 	}
 	if s := &w.Summary; !s.Agree || s.Answered < s.Nodes {
 		return failed(exitDisagree, "")
@@ -35,22 +35,22 @@ func (a *app) showWhy(w *whyAnswer) error {
 	return nil
 }
 
-func (a *app) showReport(r *reportInfo) {
+func showReport(out *printer, r *reportInfo) {
 	state := plain
 	if r.State == "older" || r.State == "unknown" {
 		state = red
 	}
-	a.out.line(state, "node %s: %s", r.Node, r.State)
-	a.out.line(plain, "  %s", r.Text)
+	out.line(state, "node %s: %s", r.Node, r.State)
+	out.line(plain, "  %s", r.Text)
 	for _, held := range []*heldInfo{r.Held, r.Provisional} {
 		if held == nil {
 			continue
 		}
 		if v := held.Version; v != nil {
-			a.out.line(plain, "  version: %s, origin %s, node %s", v.Time, v.Origin, orDash(v.Node))
+			out.line(plain, "  version: %s, origin %s, node %s", v.Time, v.Origin, orDash(v.Node))
 		}
 		if held.Value != nil {
-			a.out.line(plain, "  value: %s", visible(exactly(*held.Value, held.ValueBase64)))
+			out.line(plain, "  value: %s", visible(exactly(*held.Value, held.ValueBase64)))
 		}
 	}
 	for _, d := range r.Decisions {
@@ -61,6 +61,6 @@ func (a *app) showReport(r *reportInfo) {
 		if d.At != "" {
 			what += ", " + ago(d.At, r.At)
 		}
-		a.out.line(dim, "  before: %s", what)
+		out.line(dim, "  before: %s", what)
 	}
 }
