@@ -66,7 +66,7 @@ func explainNothing(r *bcache.KeyReport) string {
 	d := r.Decisions[0]
 	what := d.What
 	if d.Provisional {
-		what = "a value without a version was " + what
+		what += " (a value without a version)"
 	}
 	if !d.At.IsZero() {
 		what += ", " + relative(d.At, r.At)

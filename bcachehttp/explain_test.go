@@ -48,7 +48,7 @@ func TestExplain(t *testing.T) {
 		{"Has nothing: evicted, to make room, 12 s ago.", bcache.KeyReport{Decisions: []bcache.KeyDecision{
 			{What: "evicted, to make room", At: at(-12 * time.Second)}, {What: "expired"},
 		}}},
-		{"Has nothing: a value without a version was expired.", bcache.KeyReport{
+		{"Has nothing: expired (a value without a version).", bcache.KeyReport{
 			Decisions: []bcache.KeyDecision{{What: "expired", Provisional: true}}}},
 		{"Deleted by node 2 at 10:04:05, 3 s ago.", bcache.KeyReport{
 			Held: &bcache.HeldKey{Kind: bcache.KeyDeleted, Version: version(-3*time.Second, 2)}}},

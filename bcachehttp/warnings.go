@@ -19,6 +19,16 @@ type condition struct {
 	ready     error
 }
 
+// direct is how many other nodes are connected directly.
+func (c *condition) direct() (n int) {
+	for _, m := range c.members {
+		if m.Direct {
+			n++
+		}
+	}
+	return n
+}
+
 // A warning says in plain words what is wrong, and what to do.
 type warning struct {
 	name  string // for programs
@@ -54,13 +64,12 @@ func warningsOf(c *condition) []warning {
 func neighbourWarnings(c *condition) (all []warning) {
 	cfg := &c.node.Config
 	var relayed, late, skewed []uint64
-	direct := 0
+	direct := c.direct()
 	for _, m := range c.members {
 		if !m.Direct {
 			relayed = append(relayed, m.ID)
 			continue
 		}
-		direct++
 		p := m.Peer
 		if p == nil {
 			continue
@@ -118,7 +127,7 @@ func syncWarnings(c *condition) (all []warning) {
 		all = append(all, warning{"not_synced", true,
 			fmt.Sprintf("The node has existed for %s, and isn't synced.", span(age)),
 			"See which nodes it reaches, and whether those are synced; its log says more."})
-	case c.ready != nil:
+	case c.ready != nil && c.direct() >= c.node.Config.MinPeers: // that has a warning of its own
 		all = append(all, warning{"not_ready", false, "The node isn't ready: " + c.ready.Error() + ".",
 			"Wait: this is as it should be for seconds after a start."})
 	}

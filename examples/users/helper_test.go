@@ -50,7 +50,13 @@ func newTestService(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &service{store: st, users: users, cache: cache, log: slog.New(slog.DiscardHandler)}
+	watched, err := operators(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &service{
+		store: st, users: users, cache: cache, operators: watched, log: slog.New(slog.DiscardHandler),
+	}
 }
 
 // waitFor polls until cond holds.

@@ -43,13 +43,18 @@ func startNode(ctx context.Context, opts options, log *slog.Logger) (*node, erro
 	if err != nil {
 		return nil, errors.Join(err, cache.Close(), st.Close())
 	}
+	watched, err := operators(cache)
+	if err != nil {
+		return nil, errors.Join(err, cache.Close(), st.Close())
+	}
 	l, err := net.Listen("tcp", opts.http)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the HTTP server: %w", err), cache.Close(), st.Close())
 	}
 
 	n := &node{store: st, cache: cache, failed: make(chan error, 1), log: log}
-	n.server, n.url = serve(l, &service{store: st, users: users, cache: cache, log: log}, n.failed)
+	s := &service{store: st, users: users, cache: cache, operators: watched, log: log}
+	n.server, n.url = serve(l, s, n.failed)
 	return n, nil
 }
 

@@ -50,6 +50,9 @@ SQLite file or table is created and filled.
   curl -i -X PUT -d '{"name": "Ada"}' http://127.0.0.1:8002/users/7
   curl -i http://127.0.0.1:8003/users/7
   curl http://127.0.0.1:8003/stats
+  curl http://127.0.0.1:8003/metrics
+
+and in a browser http://127.0.0.1:8003/cache/
 
 Flags:
 `

@@ -44,10 +44,11 @@ type userCache interface {
 
 // A service serves users over HTTP.
 type service struct {
-	store *store
-	users users
-	cache userCache
-	log   *slog.Logger
+	store     *store
+	users     users
+	cache     userCache
+	operators http.Handler // nil: there is nothing to look at
+	log       *slog.Logger
 }
 
 // handler returns the service's routes.
@@ -62,8 +63,13 @@ func (s *service) handler() http.Handler {
 	mux.HandleFunc("/ready", methodNotAllowed("GET, HEAD"))
 	mux.HandleFunc("GET /stats", s.getStats)
 	mux.HandleFunc("/stats", methodNotAllowed("GET, HEAD"))
+	if s.operators != nil {
+		mux.Handle("/metrics", s.operators)
+		mux.Handle("/cache/", s.operators)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, "no such path; try /users/1, /healthz, /ready or /stats")
+		writeError(w, http.StatusNotFound,
+			"no such path; try /users/1, /healthz, /ready, /stats, /metrics or /cache/")
 	})
 	return mux
 }

@@ -182,3 +182,22 @@ func TestReady(t *testing.T) {
 		t.Errorf("the body is %s", w.Body)
 	}
 }
+
+func TestOperators(t *testing.T) {
+	s := newTestService(t)
+	wantUser(t, s, "/users/7", "User 7", "miss")
+	wantUser(t, s, "/users/7", "User 7", "hit")
+	w := call(t, s, "GET", "/metrics", "", http.StatusOK)
+	if want := `bcache_requests_total{cache="users",result="hit"} 1`; !strings.Contains(w.Body.String(), want) {
+		t.Errorf("the metrics lack %s:\n%s", want, w.Body)
+	}
+	w = call(t, s, "GET", "/cache/", "", http.StatusOK)
+	if !strings.Contains(w.Body.String(), "<h1") {
+		t.Errorf("the page is %s", w.Body)
+	}
+	w = call(t, s, "GET", "/cache/api/why?key=user:7", "", http.StatusOK)
+	if !strings.Contains(w.Body.String(), `"kind": "value"`) || strings.Contains(w.Body.String(), "User 7") {
+		t.Errorf("of a key it says %s", w.Body)
+	}
+	call(t, s, "GET", "/cache/readyz", "", http.StatusOK)
+}
