@@ -417,3 +417,18 @@ func TestReadme(t *testing.T) {
 		}
 	})
 }
+
+// Why ends with 0 only if all nodes answer, and agree.
+func TestWhyAgrees(t *testing.T) {
+	for summary, code := range map[string]int{
+		`{"agree": true, "answered": 3, "nodes": 3}`:  exitOK,
+		`{"agree": false, "answered": 3, "nodes": 3}`: exitDisagree,
+		`{"agree": true, "answered": 2, "nodes": 3}`:  exitDisagree,
+		`{"agree": true, "answered": 0, "nodes": 3}`:  exitDisagree,
+	} {
+		ctl := says(t, http.StatusOK, jsonType, `{"key": "k", "summary": `+summary+`}`)
+		for _, output := range []string{"table", "json"} {
+			ctl.must(t, code, "why", "k", "-o", output)
+		}
+	}
+}
