@@ -40,6 +40,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{ok, exitUsage, `unknown command "nothing"`, "nothing"},
 		{ok, exitUsage, "unknown flag: --nothing", "members --nothing"},
+		{ok, exitUsage, "Did you mean this? members: see", "member"},
 		{ok, exitUsage, "accepts 1 arg(s), received 0", "why"},
 		{ok, exitUsage, "accepts 1 arg(s), received 2", "delete a b"},
 		{ok, exitUsage, `unknown command "x"`, "members x"},
@@ -416,4 +417,19 @@ func TestReadme(t *testing.T) {
 			t.Errorf("README.md lacks --%s", f.Name)
 		}
 	})
+}
+
+// Why ends with 0 only if all nodes answer, and agree.
+func TestWhyAgrees(t *testing.T) {
+	for summary, code := range map[string]int{
+		`{"agree": true, "answered": 3, "nodes": 3}`:  exitOK,
+		`{"agree": false, "answered": 3, "nodes": 3}`: exitDisagree,
+		`{"agree": true, "answered": 2, "nodes": 3}`:  exitDisagree,
+		`{"agree": true, "answered": 0, "nodes": 3}`:  exitDisagree,
+	} {
+		ctl := says(t, http.StatusOK, jsonType, `{"key": "k", "summary": `+summary+`}`)
+		for _, output := range []string{"table", "json"} {
+			ctl.must(t, code, "why", "k", "-o", output)
+		}
+	}
 }
