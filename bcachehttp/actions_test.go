@@ -55,7 +55,7 @@ func TestDelete(t *testing.T) {
 }
 
 // Nothing is cleared by mistake.
-func TestClear(t *testing.T) {
+func TestClearAll(t *testing.T) {
 	cache, h := local(t, Options{Actions: true})
 	for _, path := range []string{"/clear", "/api/clear"} {
 		if err := cache.Set("k", "v", 60); err != nil {

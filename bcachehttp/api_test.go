@@ -128,7 +128,7 @@ func TestFieldNames(t *testing.T) {
 }
 
 // The figures are those of the cache.
-func TestFigures(t *testing.T) {
+func TestFiguresOfJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := used(t)
 		cache := c.Node(0)

@@ -37,13 +37,7 @@ func bounds(c *condition) []bound {
 	if c.node.Addr == "" {
 		return all
 	}
-	direct := 0
-	for _, m := range c.members {
-		if m.Direct {
-			direct++
-		}
-	}
-	connections := of("Connections", direct, cfg.MaxConns, "the next node is refused")
+	connections := of("Connections", c.direct(), cfg.MaxConns, "the next node is refused")
 	if connections.Part >= 90 {
 		connections.Class = "note"
 	}

@@ -22,7 +22,8 @@ func TestPaths(t *testing.T) {
 		{"/", typeHTML}, {"/?refresh=0&hot=1", typeHTML}, {"/style.css", typeCSS}, {"/why", typeHTML},
 		{"/why?key=k", typeHTML}, {"/healthz", typeText}, {"/readyz", typeText},
 		{"/api/node", typeJSON}, {"/api/members", typeJSON}, {"/api/stats", typeJSON},
-		{"/api/loaders", typeJSON}, {"/api/hot", typeJSON}, {"/api/slow", typeJSON}, {"/api/refused?n=3", typeJSON},
+		{"/api/loaders", typeJSON}, {"/api/hot", typeJSON}, {"/api/slow", typeJSON},
+		{"/api/refused?n=3", typeJSON},
 		{"/api/why?key=k", typeJSON}, {"/api/warnings", typeJSON}, {"/api/history", typeJSON},
 		{"/api/overview", typeJSON},
 	} {
@@ -69,7 +70,7 @@ func TestPaths(t *testing.T) {
 }
 
 // What is asked wrongly is refused, with a reason.
-func TestBadRequests(t *testing.T) {
+func TestWrongRequests(t *testing.T) {
 	_, h := local(t, Options{Values: true})
 	long := strings.Repeat("k", bcache.MaxWhyKey)
 	for target, status := range map[string]int{

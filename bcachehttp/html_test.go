@@ -173,7 +173,8 @@ func TestCheckPage(t *testing.T) {
 		"<header><h1>x</h1></header><main>"
 	const end = "</main></body></html>"
 	if _, wrong := checkPage(begin + `<p id="a">&lt;script> &amp; <br>` +
-		`<svg aria-hidden="true"><path d="M0"/></svg><label for="k">K</label><input id="k" required></p>` + end); len(wrong) > 0 {
+		`<svg aria-hidden="true"><path d="M0"/></svg><label for="k">K</label><input id="k" required></p>` +
+		end); len(wrong) > 0 {
 		t.Errorf("nothing is wrong, but %q", wrong)
 	}
 	for _, bad := range []string{

@@ -13,50 +13,36 @@ import (
 )
 
 // Many look at it while the cache is used, and closed.
-func TestLoad(t *testing.T) {
+func TestManyLook(t *testing.T) {
 	c := bcachetest.New(t, 3, bcache.Config{MaxKeys: 1000})
 	h := Handler(c.Node(0), Options{Values: true, Actions: true})
 	paths := []string{
 		"/", "/?hot=1", "/why?key=k1&values=1", "/api/overview", "/api/history", "/api/why?key=k2", "/readyz",
 	}
-	var readers, writers sync.WaitGroup
-	end := make(chan struct{})
-	for i := range 3 {
-		writers.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-end:
-					return
-				default:
-				}
-				key := fmt.Sprint("k", n%50)
-				_ = c.Node(i).Set(key, "v", 60) // it is closed in the end
-				c.Node(i).Get(key)
-			}
-		})
-	}
+	var all sync.WaitGroup
 	for i := range 8 {
-		readers.Go(func() {
-			for n := range 40 {
+		all.Go(func() {
+			for n := range 20 {
+				for k := range 50 {
+					key := fmt.Sprint("k", k)
+					_ = c.Node(n%3).Set(key, "v", 60) // one of them is closed in the end
+					c.Node(0).Get(key)
+				}
 				r := httptest.NewRequest(http.MethodGet, paths[(i+n)%len(paths)], nil)
 				w := httptest.NewRecorder()
 				if h.ServeHTTP(w, r); w.Code != http.StatusOK && w.Code != http.StatusServiceUnavailable {
 					t.Errorf("%s: %d", r.URL, w.Code)
 				}
-				if n == 20 {
+				if n == 10 {
 					post(h, "/api/delete", url.Values{"key": {"k1"}})
 				}
-				if n == 30 && i == 0 {
-					if err := c.Stop(0); err != nil {
-						t.Error(err)
-					}
+				if n == 15 && i == 0 {
+					c.Kill(0)
 				}
 			}
 		})
 	}
-	readers.Wait()
-	close(end)
-	writers.Wait()
+	all.Wait()
 }
 
 // A page of a node with a million entries.

@@ -2,6 +2,7 @@ package bcachehttp
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -19,6 +20,16 @@ type condition struct {
 	ready     error
 }
 
+// direct is how many other nodes are connected directly.
+func (c *condition) direct() (n int) {
+	for _, m := range c.members {
+		if m.Direct {
+			n++
+		}
+	}
+	return n
+}
+
 // A warning says in plain words what is wrong, and what to do.
 type warning struct {
 	name  string // for programs
@@ -30,6 +41,7 @@ type warning struct {
 const (
 	tooLong   = 30 * time.Second // a node that isn't synced, in any case
 	tooLate   = 5 * time.Second  // for a write that a neighbour has
+	tooSlow   = time.Second      // for 99 of 100 writes to arrive
 	firstTime = 10 * time.Minute // for which it is said that a node became synced alone
 )
 
@@ -53,20 +65,22 @@ func warningsOf(c *condition) []warning {
 // neighbourWarnings are about the other nodes.
 func neighbourWarnings(c *condition) (all []warning) {
 	cfg := &c.node.Config
-	var relayed, late, skewed []uint64
-	direct := 0
+	var relayed, late, slow, skewed []uint64
+	direct := c.direct()
 	for _, m := range c.members {
 		if !m.Direct {
 			relayed = append(relayed, m.ID)
 			continue
 		}
-		direct++
 		p := m.Peer
 		if p == nil {
 			continue
 		}
 		if p.Late > tooLate {
 			late = append(late, m.ID)
+		}
+		if p.PropagationP99 > tooSlow {
+			slow = append(slow, m.ID)
 		}
 		if offset := p.ClockOffset; p.RoundTrip >= 0 && max(offset, -offset) > cfg.MaxClockSkew/2 {
 			skewed = append(skewed, m.ID)
@@ -95,6 +109,12 @@ func neighbourWarnings(c *condition) (all []warning) {
 				span(tooLate)),
 			"Find out whether that node is frozen, or the line to it too slow."})
 	}
+	if len(slow) > 0 {
+		all = append(all, warning{"slow_writes", false,
+			fmt.Sprintf("Of the writes of %s one in 100 took more than %s to arrive, in the last minute.",
+				lower(nodes(slow)), span(tooSlow)),
+			"See whether that node, this one, or the line between is busy."})
+	}
 	if len(skewed) > 0 {
 		all = append(all, warning{"clock_offset", true,
 			fmt.Sprintf("The clock differs from that of %s by more than half of MaxClockSkew, which is %s.",
@@ -118,7 +138,7 @@ func syncWarnings(c *condition) (all []warning) {
 		all = append(all, warning{"not_synced", true,
 			fmt.Sprintf("The node has existed for %s, and isn't synced.", span(age)),
 			"See which nodes it reaches, and whether those are synced; its log says more."})
-	case c.ready != nil:
+	case c.ready != nil && c.direct() >= c.node.Config.MinPeers: // that has a warning of its own
 		all = append(all, warning{"not_ready", false, "The node isn't ready: " + c.ready.Error() + ".",
 			"Wait: this is as it should be for seconds after a start."})
 	}
@@ -250,7 +270,7 @@ func loopback(addr string) bool {
 
 // grown is by how much a counter has grown.
 func grown(c *condition, counter func(*bcache.Stats) uint64) int {
-	return int(gain(counter(&c.then.stats), counter(&c.now.stats)))
+	return int(min(gain(counter(&c.then.stats), counter(&c.now.stats)), math.MaxInt32))
 }
 
 // since says since when things have grown.

@@ -47,10 +47,14 @@ func TestWarnings(t *testing.T) {
 		{"alone", true, func(c *condition) { c.members = nil }},
 		{"too_few_peers", true, func(c *condition) { c.node.Config.MinPeers = 3 }},
 		{"", false, func(c *condition) { c.node.Config.MinPeers = 2 }},
-		{"too_few_peers", true, func(c *condition) { c.members, c.node.Config.MinPeers = nil, 1 }},
+		{"too_few_peers", true, func(c *condition) {
+			c.members, c.node.Config.MinPeers, c.ready = nil, 1, notReady
+		}},
 		{"relayed", true, func(c *condition) { c.members[1] = member{bcache.Member{ID: 3}, nil} }},
 		{"late", true, func(c *condition) { c.members[0].Peer.Late = 6 * time.Second }},
 		{"", false, func(c *condition) { c.members[0].Peer.Late = 4 * time.Second }},
+		{"slow_writes", false, func(c *condition) { c.members[1].Peer.PropagationP99 = 2 * time.Second }},
+		{"", false, func(c *condition) { c.members[1].Peer.PropagationP99 = -1 }},
 		{"clock_offset", true, func(c *condition) { c.members[0].Peer.ClockOffset = -260 * time.Millisecond }},
 		{"", false, func(c *condition) { c.members[0].Peer.ClockOffset = 250 * time.Millisecond }},
 		{"", false, func(c *condition) {

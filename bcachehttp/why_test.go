@@ -87,7 +87,7 @@ func whyIn(t *testing.T, h http.Handler, key string, most time.Duration) map[str
 }
 
 // A cluster is asked too much only for a moment, and that has a status of its own.
-func TestWhyIsBounded(t *testing.T) {
+func TestManyWhys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := bcachetest.New(t, 2, bcache.Config{MaxKeys: 1000})
 		time.Sleep(10 * time.Second)

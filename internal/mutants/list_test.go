@@ -692,6 +692,23 @@ var mutants = []mutant{
 	{name: "log: the peer is what tells lines apart", test: "TestMeshLinesHaveFields", edits: []edit{{
 		old: "if !l.fields || slices.ContainsFunc(n.fields, same) {",
 		new: "if n.fields = slices.DeleteFunc(n.fields, same); !l.fields {"}}},
+
+	// The page for operators.
+	{name: "page: values are shown to all", test: "TestZeroOptions", edits: []edit{{
+		old: "if q.values && !h.opts.Values {",
+		new: "if false {"}}},
+	{name: "page: other sites may delete", test: "TestOtherSites", edits: []edit{{
+		old: "if err := h.cross.Check(r); err != nil {",
+		new: "if err := h.cross.Check(r); err != nil && r.Method == \"\" {"}}},
+	{name: "page: what the hook refuses is done", test: "TestAuthorize", edits: []edit{{
+		old: "if err := h.authorize(r, rt.action); err != nil {",
+		new: "if err := h.authorize(r, rt.action); err != nil && rt.post {"}}},
+	{name: "page: an older version counts as the newest", test: "TestSummary", edits: []edit{{
+		old: "case later(s.newest, h.Version):",
+		new: "case s.newest.IsZero():"}}},
+	{name: "page: what grew long ago is told of for ever", test: "TestWarnings$", edits: []edit{{
+		old: "gain(counter(&c.then.stats), counter(&c.now.stats))",
+		new: "counter(&c.now.stats)"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

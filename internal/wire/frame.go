@@ -277,7 +277,7 @@ func AppendPing(dst []byte, p Ping) []byte {
 	dst = AppendFixed64(dst, pingRest, p.Rest)
 	dst = AppendFixed64(dst, pingStamp, p.Horizon.Stamp)
 	dst = AppendFixed64(dst, pingPrint, p.Horizon.Print)
-	return appendMicros(AppendEcho(appendHeld(dst, p.Held), p.Echo), p.Micros)
+	return appendMicros(appendHeld(AppendEcho(dst, p.Echo), p.Held), p.Micros)
 }
 
 const (
@@ -333,7 +333,7 @@ func AppendPong(dst []byte, p Pong) []byte {
 	if p.Seq != 0 {
 		dst = protowire.AppendVarint(protowire.AppendVarint(dst, uint64(pongSeq)), p.Seq)
 	}
-	return appendMicros(AppendEcho(appendHeld(dst, p.Held), p.Echo), p.Micros)
+	return appendMicros(appendHeld(AppendEcho(dst, p.Echo), p.Held), p.Micros)
 }
 
 func appendHeld(dst []byte, held uint64) []byte {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/testkit"
+	"google.golang.org/protobuf/encoding/protowire"
 	"pgregory.net/rapid"
 )
 
@@ -158,4 +159,30 @@ func FuzzInquiry(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Nodes write fields in the order of their numbers, as docs/wire.proto says.
+func TestWireFieldsAscend(t *testing.T) {
+	ping, pong := wirePing, wirePong
+	ping.Held, ping.Echo, ping.Micros = 1, 1, 1
+	pong.Held, pong.Echo, pong.Micros = 1, 1, 1
+	late := wireLate
+	late.Echo, late.Origin, late.Offered = 1, 1, true
+	full := wireNoLeases
+	full.Echo, full.Origin, full.Offered = 1, 1, true
+	for name, frame := range map[string][]byte{
+		"ping": AppendPing(nil, ping), "pong": AppendPong(nil, pong), "offer": AppendOffer(nil, &wireOffer),
+		"lease": AppendLease(nil, late), "turn": AppendTurn(nil, full),
+		"inquiry": AppendInquiry(nil, &wireInquiry), "report": AppendReport(nil, &wireReport),
+		"delta": AppendSent(AppendEcho(AppendDelta(nil, wireOrigin, 7, wireRecords), 1), 1),
+	} {
+		fields := fieldReader{rest: frame[2:]}
+		for last := protowire.Number(0); len(fields.rest) > 0; {
+			f, err := fields.next()
+			if err != nil || f.num < last {
+				t.Fatalf("%s: field %d after %d, %v", name, f.num, last, err)
+			}
+			last = f.num
+		}
+	}
 }

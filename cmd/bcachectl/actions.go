@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func deleteCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "delete KEY",
+		Short: "Deletes a key on all nodes",
+		Long:  aboutDelete,
+	}
+	return oneKey(cmd, func(cmd *cobra.Command, key url.Values) error {
+		return act(cmd, a, "api/delete", key)
+	})
+}
+
+func clearCommand(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "clear",
+		Short: "Deletes all keys on all nodes",
+		Long:  aboutClear,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !yes {
+				if err := confirm(cmd.Context(), a); err != nil {
+					return err
+				}
+			}
+			return act(cmd, a, "api/clear", url.Values{"confirm": {"clear"}})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
+	return cmd
+}
+
+// confirm asks whether all is to be deleted.
+func confirm(ctx context.Context, a *app) error {
+	if !a.asks {
+		return usage("this deletes all keys on all nodes: --yes says that you mean it")
+	}
+	base, err := pageURL(a.opts.addr)
+	if err != nil {
+		return err
+	}
+	const question = "This deletes all keys on all nodes of the cluster of %s.\nType clear to do that: "
+	_, _ = fmt.Fprintf(a.stderr, question, clean(base.Redacted()))
+	said, err := interruptible(ctx, func() ([]byte, error) {
+		return bufio.NewReader(io.LimitReader(a.stdin, 1024)).ReadBytes('\n')
+	})
+	if ctx.Err() != nil {
+		_, _ = fmt.Fprintln(a.stderr) // the line of the question has no end yet
+	}
+	if err != nil || strings.TrimSpace(string(said)) != "clear" {
+		return failed(exitFailure, "nothing was deleted")
+	}
+	return nil
+}
+
+// act does something, and says that it is done.
+func act(cmd *cobra.Command, a *app, path string, form url.Values) error {
+	c, err := newClient(a)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	got, err := c.post(cmd.Context(), path, form)
+	return answered(c, got, err, func(out *printer, d *doneAnswer) error {
+		out.line(plain, "%s", d.Done)
+		return nil
+	})
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func nodeCommand(a *app) *cobra.Command {
+	return asking(a, "node", "Shows who the node is, and how it is configured", "api/node", nil,
+		func(out *printer, n *nodeAnswer) error {
+			out.table(&table{columns: []string{"FIELD", "VALUE"}, rows: [][]string{
+				{"id", n.ID},
+				{"origin", n.Origin},
+				{"address", orDash(n.Addr)},
+				{"began", ago(n.Since, n.Time)},
+				{"ready", readiness(n)},
+				{"synced", syncedText(n)},
+				{"bcache", orDash(n.Version)},
+				{"Go", n.Go},
+				{"cluster", orDash(n.Config.ClusterName)},
+				{"secret", yesNo(n.Config.Secret)},
+				{"peers", orDash(strings.Join(n.Config.Peers, ", "))},
+				{"min peers", number(n.Config.MinPeers)},
+				{"max keys", number(n.Config.MaxKeys)},
+				{"max bytes", limitText(n.Config.MaxBytes)},
+				{"eviction", orDash(n.Config.Eviction)},
+			}, styles: make([]style, 15)})
+			return nil
+		})
+}
+
+// readiness says whether a node is ready and, if it isn't, why: of one that syncs, how far it is.
+func readiness(n *nodeAnswer) string {
+	switch {
+	case n.Ready:
+		return "yes"
+	case n.NotReady == "":
+		return "no"
+	}
+	return "no: " + n.NotReady
+}
+
+func syncedText(n *nodeAnswer) string {
+	switch {
+	case !n.Synced:
+		return "no"
+	case n.SyncedFrom == "":
+		return "yes, by itself, " + ago(n.SyncedAt, n.Time)
+	}
+	return "yes, from " + n.SyncedFrom + ", " + ago(n.SyncedAt, n.Time)
+}
+
+func limitText(bytes float64) string {
+	if bytes <= 0 {
+		return "no limit"
+	}
+	return bytesText(bytes)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"net/url"
+
+	"github.com/spf13/cobra"
+)
+
+func whyCommand(a *app) *cobra.Command {
+	var values bool
+	cmd := &cobra.Command{
+		Use:   "why KEY",
+		Short: "Says what all nodes have of a key, and why",
+		Long:  aboutWhy,
+	}
+	cmd.Flags().BoolVar(&values, "values", false, "show the beginning of the value, if that is allowed")
+	return oneKey(cmd, func(cmd *cobra.Command, key url.Values) error {
+		if values {
+			key.Set("values", "1")
+		}
+		return ask(cmd.Context(), a, "api/why", key, showWhy)
+	})
+}
+
+func showWhy(out *printer, w *whyAnswer) error {
+	out.line(bold, "%s", w.text())
+	out.line(plain, "%s", w.Summary.Text)
+	for i := range w.Reports {
+		out.blank()
+		showReport(out, &w.Reports[i])
+	}
+	if s := &w.Summary; !s.Agree || s.Answered < s.Nodes {
+		return failed(exitDisagree, "")
+	}
+	return nil
+}
+
+func showReport(out *printer, r *reportInfo) {
+	state := plain
+	if r.State == "older" || r.State == "unknown" {
+		state = red
+	}
+	out.line(state, "node %s: %s", r.Node, r.State)
+	out.line(plain, "  %s", r.Text)
+	for _, held := range []*heldInfo{r.Held, r.Provisional} {
+		if held == nil {
+			continue
+		}
+		if v := held.Version; v != nil {
+			out.line(plain, "  version: %s, origin %s, node %s", v.Time, v.Origin, orDash(v.Node))
+		}
+		if held.Value != nil {
+			out.line(plain, "  value: %s", visible(exactly(*held.Value, held.ValueBase64)))
+		}
+	}
+	for _, d := range r.Decisions {
+		what := d.What
+		if d.Provisional {
+			what = "a value without a version: " + what
+		}
+		if d.At != "" {
+			what += ", " + ago(d.At, r.At)
+		}
+		out.line(dim, "  before: %s", what)
+	}
+}
