@@ -20,23 +20,16 @@ func (s *site) pages() map[string]string {
 	}
 }
 
-// each opens all pages, which stay as they are then.
+// each opens all pages, each of which stays as it is then.
 func (s *site) each(tb *tab, look func(t *testing.T)) {
 	for name, url := range s.pages() {
 		tb.t.Run(name, func(t *testing.T) {
 			outer := tb.t
 			tb.t = t
 			defer func() { tb.t = outer }()
-			tb.wait(func() error {
-				if tb.open(url) == http.StatusNotFound {
-					tb.expect("404")
-				}
-				state, err := try[string](tb, `stop(), document.readyState`)
-				if err == nil && state != "complete" {
-					err = fmt.Errorf("it is %s", state)
-				}
-				return err
-			})
+			if tb.openStill(url) == http.StatusNotFound {
+				tb.expect("404")
+			}
 			look(t)
 		})
 	}

@@ -136,6 +136,20 @@ func eval[T any](tb *tab, expression string) T {
 // open goes to an address, and returns the status of the answer.
 func (tb *tab) open(url string) int64 { return tb.follow(chromedp.Navigate(url)) }
 
+// openStill goes to an address, and has the page stay as it is, even if it would go on by itself.
+func (tb *tab) openStill(url string) (status int64) {
+	tb.t.Helper()
+	tb.wait(func() error {
+		status = tb.open(url)
+		state, err := try[string](tb, `stop(), document.readyState`)
+		if err == nil && state != "complete" {
+			err = fmt.Errorf("it is %s", state)
+		}
+		return err // of a page that goes just then
+	})
+	return status
+}
+
 // follow does what leads to another page, and returns the status of the answer.
 func (tb *tab) follow(step chromedp.Action[chromedp.Void]) int64 {
 	tb.t.Helper()
