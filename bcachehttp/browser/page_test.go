@@ -53,6 +53,7 @@ func TestPage(t *testing.T) {
 			}
 			first := tb.moved("gets", "")
 			tb.moved("gets", first)
+			tb.halt()
 			s.checkFigures(tb)
 		})
 	}

@@ -136,18 +136,24 @@ func eval[T any](tb *tab, expression string) T {
 // open goes to an address, and returns the status of the answer.
 func (tb *tab) open(url string) int64 { return tb.follow(chromedp.Navigate(url)) }
 
-// openStill goes to an address, and has the page stay as it is, even if it would go on by itself.
+// openStill goes to an address, and halts the page.
 func (tb *tab) openStill(url string) (status int64) {
 	tb.t.Helper()
+	status = tb.open(url)
+	tb.halt()
+	return status
+}
+
+// halt has the page stay as it is, even if it would go on by itself.
+func (tb *tab) halt() {
+	tb.t.Helper()
 	tb.wait(func() error {
-		status = tb.open(url)
 		state, err := try[string](tb, `stop(), document.readyState`)
 		if err == nil && state != "complete" {
-			err = fmt.Errorf("it is %s", state)
+			err = fmt.Errorf("the page is %s", state)
 		}
 		return err // of a page that goes just then
 	})
-	return status
 }
 
 // follow does what leads to another page, and returns the status of the answer.
