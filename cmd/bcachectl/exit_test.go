@@ -40,6 +40,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{ok, exitUsage, `unknown command "nothing"`, "nothing"},
 		{ok, exitUsage, "unknown flag: --nothing", "members --nothing"},
+		{ok, exitUsage, "Did you mean this? members: see", "member"},
 		{ok, exitUsage, "accepts 1 arg(s), received 0", "why"},
 		{ok, exitUsage, "accepts 1 arg(s), received 2", "delete a b"},
 		{ok, exitUsage, `unknown command "x"`, "members x"},
