@@ -12,10 +12,13 @@ func TestBounds(t *testing.T) {
 	c := well()
 	c.node.Config.MaxKeys, c.node.Config.LogSize, c.node.Config.MaxPending = 200, 1000, 2<<20
 	c.node.Config.MaxConns = 2
-	c.now.stats = bcache.Stats{Keys: 50, Bytes: 3 << 20, Tombstones: 512, LogRecords: 2000, Outbox: 7, Origins: 3}
+	c.now.stats = bcache.Stats{
+		Keys: 50, Bytes: 3 << 20, Tombstones: 512, LogRecords: 2000, Outbox: 7, Origins: 3,
+	}
 	show := func() (all []string) {
 		for _, b := range bounds(c) {
-			all = append(all, fmt.Sprintf("%s: %s of %s, %d %v %s", b.Name, b.Has, b.Most, b.Part, b.Width, b.Class))
+			all = append(all, fmt.Sprintf("%s: %s of %s, %d %v %s", b.Name, b.Has, b.Most, b.Part, b.Width,
+				b.Class))
 		}
 		return all
 	}

@@ -40,7 +40,9 @@ func TestDocument(t *testing.T) {
 	for _, action := range []string{"Health", "View", "Why", "Value", "Delete", "Clear"} {
 		says("`" + action + "`")
 	}
-	for _, of := range []any{overviewJSON{}, historyJSON{}, hotJSON{}, refusedJSON{}, slowFillsJSON{}, whyJSON{}} {
+	for _, of := range []any{
+		overviewJSON{}, historyJSON{}, hotJSON{}, refusedJSON{}, slowFillsJSON{}, whyJSON{},
+	} {
 		for _, name := range tagsOf(reflect.TypeOf(of)) {
 			says("`" + name + "`")
 		}

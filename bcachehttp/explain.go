@@ -25,7 +25,7 @@ func explain(r *bcache.KeyReport) string {
 	case r.Held == nil && r.Provisional == nil:
 		say("%s", explainNothing(r))
 	case r.Held != nil && r.Cleared:
-		say("Has nothing any more: the Clear %s deleted it.", written(r.Clear, r.At))
+		say("Has nothing any more: the Clear %s, deleted it.", written(r.Clear, r.At))
 	case r.Held != nil:
 		say("%s", explainHeld(r.Held, r.At))
 	}
@@ -58,7 +58,7 @@ func explainNothing(r *bcache.KeyReport) string {
 	}
 	cleared := ""
 	if !r.Clear.IsZero() {
-		cleared = fmt.Sprintf(" A Clear was %s: nothing older comes back.", written(r.Clear, r.At))
+		cleared = fmt.Sprintf(" The last Clear was %s: nothing older comes back.", written(r.Clear, r.At))
 	}
 	if len(r.Decisions) == 0 {
 		return "Has nothing: it has never heard of the key, or has forgotten it." + cleared + floor

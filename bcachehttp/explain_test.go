@@ -42,7 +42,7 @@ func TestExplain(t *testing.T) {
 		{"Has nothing: it has never heard of the key, or has forgotten it. It has forgotten keys, so it " +
 			"takes no write of this one from before 10:03:08 (1 min ago).",
 			bcache.KeyReport{Floor: at(-time.Minute)}},
-		{"Has nothing: it has never heard of the key, or has forgotten it. A Clear was by node 3 at " +
+		{"Has nothing: it has never heard of the key, or has forgotten it. The last Clear was by node 3 at " +
 			"10:03:08, 1 min ago: nothing older comes back.",
 			bcache.KeyReport{Clear: version(-time.Minute, 3)}},
 		{"Has nothing: evicted, to make room, 12 s ago.", bcache.KeyReport{Decisions: []bcache.KeyDecision{
@@ -71,7 +71,7 @@ func TestExplain(t *testing.T) {
 		{has + "It expired 1 s ago: Gets miss.", bcache.KeyReport{Held: value(-time.Second, 0, 0)}},
 		{has + "It expired 1 s ago; Loaders may serve it, as stale, for another 4 s.",
 			bcache.KeyReport{Held: value(-time.Second, 4*time.Second, 0)}},
-		{"Has nothing any more: the Clear by node 3 at 10:04:07, 1 s ago deleted it.",
+		{"Has nothing any more: the Clear by node 3 at 10:04:07, 1 s ago, deleted it.",
 			bcache.KeyReport{Held: value(0, 0, 0), Cleared: true, Clear: version(-time.Second, 3)}},
 		{"Has a value (10 B with its key) that a fill brought, without a version: any write of the key " +
 			"ends it. It expires in 1 min.", bcache.KeyReport{Provisional: provisional}},

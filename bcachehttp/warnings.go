@@ -2,6 +2,7 @@ package bcachehttp
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -40,6 +41,7 @@ type warning struct {
 const (
 	tooLong   = 30 * time.Second // a node that isn't synced, in any case
 	tooLate   = 5 * time.Second  // for a write that a neighbour has
+	tooSlow   = time.Second      // for 99 of 100 writes to arrive
 	firstTime = 10 * time.Minute // for which it is said that a node became synced alone
 )
 
@@ -63,7 +65,7 @@ func warningsOf(c *condition) []warning {
 // neighbourWarnings are about the other nodes.
 func neighbourWarnings(c *condition) (all []warning) {
 	cfg := &c.node.Config
-	var relayed, late, skewed []uint64
+	var relayed, late, slow, skewed []uint64
 	direct := c.direct()
 	for _, m := range c.members {
 		if !m.Direct {
@@ -76,6 +78,9 @@ func neighbourWarnings(c *condition) (all []warning) {
 		}
 		if p.Late > tooLate {
 			late = append(late, m.ID)
+		}
+		if p.PropagationP99 > tooSlow {
+			slow = append(slow, m.ID)
 		}
 		if offset := p.ClockOffset; p.RoundTrip >= 0 && max(offset, -offset) > cfg.MaxClockSkew/2 {
 			skewed = append(skewed, m.ID)
@@ -103,6 +108,12 @@ func neighbourWarnings(c *condition) (all []warning) {
 			fmt.Sprintf("Writes of %s have been lacking here for more than %s.", lower(nodes(late)),
 				span(tooLate)),
 			"Find out whether that node is frozen, or the line to it too slow."})
+	}
+	if len(slow) > 0 {
+		all = append(all, warning{"slow_writes", false,
+			fmt.Sprintf("Of the writes of %s one in 100 took more than %s to arrive, in the last minute.",
+				lower(nodes(slow)), span(tooSlow)),
+			"See whether that node, this one, or the line between is busy."})
 	}
 	if len(skewed) > 0 {
 		all = append(all, warning{"clock_offset", true,
@@ -259,7 +270,7 @@ func loopback(addr string) bool {
 
 // grown is by how much a counter has grown.
 func grown(c *condition, counter func(*bcache.Stats) uint64) int {
-	return int(gain(counter(&c.then.stats), counter(&c.now.stats)))
+	return int(min(gain(counter(&c.then.stats), counter(&c.now.stats)), math.MaxInt32))
 }
 
 // since says since when things have grown.

@@ -53,6 +53,8 @@ func TestWarnings(t *testing.T) {
 		{"relayed", true, func(c *condition) { c.members[1] = member{bcache.Member{ID: 3}, nil} }},
 		{"late", true, func(c *condition) { c.members[0].Peer.Late = 6 * time.Second }},
 		{"", false, func(c *condition) { c.members[0].Peer.Late = 4 * time.Second }},
+		{"slow_writes", false, func(c *condition) { c.members[1].Peer.PropagationP99 = 2 * time.Second }},
+		{"", false, func(c *condition) { c.members[1].Peer.PropagationP99 = -1 }},
 		{"clock_offset", true, func(c *condition) { c.members[0].Peer.ClockOffset = -260 * time.Millisecond }},
 		{"", false, func(c *condition) { c.members[0].Peer.ClockOffset = 250 * time.Millisecond }},
 		{"", false, func(c *condition) {

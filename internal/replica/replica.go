@@ -52,6 +52,7 @@ const (
 	ApplyBatch = 64       // records applied without letting others take the lock
 	ApplyBytes = 64 << 10 // of their keys and values, about
 	evictBatch = 64       // entries evicted likewise
+	statsStep  = 32       // neighbours that figures are made of likewise
 	sweepTurns = 5        // ticks that a sweep of the whole store takes
 )
 
@@ -242,6 +243,7 @@ func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 	}
 	g.Synced, g.SyncedFrom = r.standing.ready.complete, r.repair.client.syncedFrom
 	g.SyncedAt = r.standing.ready.syncedAt
+	g.Peers = make([]Peer, 0, len(r.neighbours.ids))
 	for id, p := range r.neighbours.all() {
 		of := Peer{
 			ID: id, Lag: r.state.vector.Lag(now, p.origin), Silent: now.Mono - p.heard,
@@ -249,7 +251,9 @@ func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 			Late: p.lateBy(r.state.vector.Get(p.origin), now.Mono),
 		}
 		p.delays.tell(now, &of)
-		g.Peers = append(g.Peers, of)
+		if g.Peers = append(g.Peers, of); len(g.Peers)%statsStep == 0 {
+			r.mu.letOthers()
+		}
 	}
 	return r.allCounts(), g
 }
