@@ -70,7 +70,7 @@ func (i Inspector) Node() NodeInfo {
 	return NodeInfo{
 		ID: b.cfg.PeerID, Origin: b.peer.replica.Origin(), Addr: b.Addr(), Since: b.peer.start,
 		Synced: g.Synced, SyncedFrom: g.SyncedFrom, SyncedAt: b.peer.start.Add(g.SyncedAt),
-		Version: moduleVersion(), Go: runtime.Version(), Config: b.cfg,
+		Version: moduleVersion(), Go: runtime.Version(), Config: b.cfg.shown(),
 	}
 }
 

@@ -239,6 +239,9 @@ func TestInspectSynced(t *testing.T) {
 			n.SyncedAt.After(since.Add(time.Second)) {
 			t.Errorf("got %+v", n)
 		}
+		if n.Config.Peers[0] = "changed"; b.Inspect().Node().Config.Peers[0] != "mem:1" {
+			t.Error("the node's Peers can be changed")
+		}
 	})
 }
 
