@@ -151,10 +151,12 @@ type SlowFill struct {
 // minutes: of each key the one that took longest.
 func (i Inspector) SlowFills(n int) []SlowFill {
 	b := i.cache
-	top := b.fillKeys.Slowest(b.peer.instant().Mono, n)
+	now := b.peer.now()
+	mono := b.peer.instantOf(now).Mono
+	top := b.fillKeys.Slowest(mono, n)
 	slow := make([]SlowFill, len(top))
 	for i, s := range top {
-		slow[i] = SlowFill{s.Key, s.Took, b.peer.start.Add(s.At)}
+		slow[i] = SlowFill{s.Key, s.Took, now.Add(s.At - mono)} // not from New on: the clock may have been set
 	}
 	return slow
 }

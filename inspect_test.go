@@ -266,6 +266,20 @@ func TestHotKeys(t *testing.T) {
 	}
 }
 
+// The times of slow fills are those of the clock as it shows now, though it was set since New.
+func TestSlowFillsAfterTheClockWasSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, clock := clockNode(t)
+		clock.ahead.Store(int64(time.Hour))
+		b.GetWithFiller("k", func(string) (string, error) { return "v", nil }, 60)
+		end := clock.now()
+		testkit.Advance(time.Minute)
+		if slow := b.Inspect().SlowFills(1); len(slow) != 1 || !slow[0].At.Equal(end) {
+			t.Errorf("got %+v, want one that ended at %v", slow, end)
+		}
+	})
+}
+
 // The slowest fills are known, of Loaders and of Fillers.
 func TestSlowFills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
