@@ -145,8 +145,8 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	hash := keyhash.New()
 	b = &Bcache{
 		cfg: cfg.shown(), maxBytes: cfg.MaxBytes, settle: cfg.Settle,
-		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{}, ledger: &fill.Ledger{},
-		fillKeys: fill.NewKeys(),
+		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{},
+		ledger: &fill.Ledger{}, fillKeys: fill.NewKeys(),
 	}
 	b.peer = newPeer(replica.Config{
 		ID:          cfg.PeerID,

@@ -156,7 +156,7 @@ func (i Inspector) SlowFills(n int) []SlowFill {
 	top := b.fillKeys.Slowest(mono, n)
 	slow := make([]SlowFill, len(top))
 	for i, s := range top {
-		slow[i] = SlowFill{s.Key, s.Took, now.Add(s.At - mono)} // not from New on: the clock may have been set
+		slow[i] = SlowFill{s.Key, s.Took, now.Add(s.At - mono)} // the clock may have been set since New
 	}
 	return slow
 }

@@ -160,8 +160,8 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 	}
 }
 
-// waitEach does so where there is a Fill for each key. put is left to the caller's goroutine, as it calls
-// functions of the user's.
+// waitEach does so where there is a Fill for each key. put is left to the caller's goroutine, as it
+// calls functions of the user's.
 func (l *Loader) waitEach(ctx context.Context, full []string, put func(full string, r reply)) {
 	type answer struct {
 		key string

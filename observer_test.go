@@ -361,8 +361,9 @@ func TestObserverHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		l := observed(t, localNode(t), LoaderConfig{
-			TTL: time.Minute, ClusterWide: true, FillTimeout: time.Second, Observer: hangs{until: release},
-			Fill: func(context.Context, string) (Loaded, error) { return Loaded{}, nil },
+			TTL: time.Minute, ClusterWide: true, FillTimeout: time.Second,
+			Observer: hangs{until: release},
+			Fill:     func(context.Context, string) (Loaded, error) { return Loaded{}, nil },
 		})
 		start := time.Now()
 		_, err := l.Get(t.Context(), "k")
