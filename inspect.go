@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	// ErrNoAnswer is why a node has no [KeyReport]: it is cut off, busy, or too slow.
+	// ErrNoAnswer is why a node has no [KeyReport]: it is cut off, too slow, or has just connected.
 	ErrNoAnswer = errors.New("bcache: the node doesn't answer")
 
 	// ErrCannotAnswer is why a node has no [KeyReport]: it runs an older version of bcache.
@@ -251,9 +251,11 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 	var peers []uint64
 	missing := map[uint64]error{}
 	for _, m := range b.Members() {
-		if missing[m.ID] = ErrNoAnswer; asked.Answers(m.ID) {
+		missing[m.ID] = ErrNoAnswer
+		switch answers, refuses := asked.Answers(m.ID); {
+		case answers:
 			peers = append(peers, m.ID)
-		} else {
+		case refuses:
 			missing[m.ID] = ErrCannotAnswer
 		}
 	}

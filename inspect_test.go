@@ -138,6 +138,25 @@ func TestWhyWithoutAnAnswer(t *testing.T) {
 	})
 }
 
+// Of a node that has just connected it isn't said that its version is too old.
+func TestWhyOfOneThatHasJustConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := memnet.New()
+		net.Delay(20 * time.Millisecond)
+		b := memNode(t, net, 1, 0)
+		testkit.Advance(5 * time.Second)
+		memNode(t, net, 2, 0, func(c *Config) { c.Peers = []string{"mem:1"} })
+		synctest.Wait() // its ping is under way
+		if r := why(t, b, "k", false, 1, 2); !errors.Is(r[1].Err, ErrNoAnswer) {
+			t.Errorf("got %v", r[1].Err)
+		}
+		testkit.Advance(time.Second)
+		if r := why(t, b, "k", false, 1, 2); r[1].Err != nil {
+			t.Errorf("a second later: %v", r[1].Err)
+		}
+	})
+}
+
 // What can't be asked is an error, and nobody is asked too much.
 func TestWhyIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
