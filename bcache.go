@@ -94,7 +94,7 @@ type Bcache struct {
 	flights  *flights
 	loads    *fill.Loads
 	fillers  *fill.Figures // of Fillers
-	ledger   fill.Ledger   // of Loaders
+	ledger   *fill.Ledger  // of Loaders; apart, as what ends with a Loader mustn't refer to its cache
 	fillKeys *fill.Keys
 
 	watchers  watchers
@@ -145,7 +145,8 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	hash := keyhash.New()
 	b = &Bcache{
 		cfg: cfg.shown(), maxBytes: cfg.MaxBytes, settle: cfg.Settle,
-		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{}, fillKeys: fill.NewKeys(),
+		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{},
+		ledger: &fill.Ledger{}, fillKeys: fill.NewKeys(),
 	}
 	b.peer = newPeer(replica.Config{
 		ID:          cfg.PeerID,

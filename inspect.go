@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	// ErrNoAnswer is why a node has no [KeyReport]: it is cut off, busy, or too slow.
+	// ErrNoAnswer is why a node has no [KeyReport]: it is cut off, too slow, or has just connected.
 	ErrNoAnswer = errors.New("bcache: the node doesn't answer")
 
 	// ErrCannotAnswer is why a node has no [KeyReport]: it runs an older version of bcache.
@@ -70,7 +70,7 @@ func (i Inspector) Node() NodeInfo {
 	return NodeInfo{
 		ID: b.cfg.PeerID, Origin: b.peer.replica.Origin(), Addr: b.Addr(), Since: b.peer.start,
 		Synced: g.Synced, SyncedFrom: g.SyncedFrom, SyncedAt: b.peer.start.Add(g.SyncedAt),
-		Version: moduleVersion(), Go: runtime.Version(), Config: b.cfg,
+		Version: moduleVersion(), Go: runtime.Version(), Config: b.cfg.shown(),
 	}
 }
 
@@ -151,10 +151,12 @@ type SlowFill struct {
 // minutes: of each key the one that took longest.
 func (i Inspector) SlowFills(n int) []SlowFill {
 	b := i.cache
-	top := b.fillKeys.Slowest(b.peer.instant().Mono, n)
+	now := b.peer.now()
+	mono := b.peer.instantOf(now).Mono
+	top := b.fillKeys.Slowest(mono, n)
 	slow := make([]SlowFill, len(top))
 	for i, s := range top {
-		slow[i] = SlowFill{s.Key, s.Took, b.peer.start.Add(s.At)}
+		slow[i] = SlowFill{s.Key, s.Took, now.Add(s.At - mono)} // the clock may have been set since New
 	}
 	return slow
 }
@@ -249,9 +251,11 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 	var peers []uint64
 	missing := map[uint64]error{}
 	for _, m := range b.Members() {
-		if missing[m.ID] = ErrNoAnswer; asked.Answers(m.ID) {
+		missing[m.ID] = ErrNoAnswer
+		switch answers, refuses := asked.Answers(m.ID); {
+		case answers:
 			peers = append(peers, m.ID)
-		} else {
+		case refuses:
 			missing[m.ID] = ErrCannotAnswer
 		}
 	}

@@ -138,6 +138,25 @@ func TestWhyWithoutAnAnswer(t *testing.T) {
 	})
 }
 
+// Of a node that has just connected it isn't said that its version is too old.
+func TestWhyOfOneThatHasJustConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := memnet.New()
+		net.Delay(20 * time.Millisecond)
+		b := memNode(t, net, 1, 0)
+		testkit.Advance(5 * time.Second)
+		memNode(t, net, 2, 0, func(c *Config) { c.Peers = []string{"mem:1"} })
+		synctest.Wait() // its ping is under way
+		if r := why(t, b, "k", false, 1, 2); !errors.Is(r[1].Err, ErrNoAnswer) {
+			t.Errorf("got %v", r[1].Err)
+		}
+		testkit.Advance(time.Second)
+		if r := why(t, b, "k", false, 1, 2); r[1].Err != nil {
+			t.Errorf("a second later: %v", r[1].Err)
+		}
+	})
+}
+
 // What can't be asked is an error, and nobody is asked too much.
 func TestWhyIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -239,6 +258,9 @@ func TestInspectSynced(t *testing.T) {
 			n.SyncedAt.After(since.Add(time.Second)) {
 			t.Errorf("got %+v", n)
 		}
+		if n.Config.Peers[0] = "changed"; b.Inspect().Node().Config.Peers[0] != "mem:1" {
+			t.Error("the node's Peers can be changed")
+		}
 	})
 }
 
@@ -261,6 +283,20 @@ func TestHotKeys(t *testing.T) {
 	if len(keys) == 0 || keys[0].Key != "hot" || keys[0].Count < 50_000 || hits < 100_000 || hits > 400_000 {
 		t.Errorf("after: %+v, %d", keys, hits)
 	}
+}
+
+// The times of slow fills are those of the clock as it shows now, though it was set since New.
+func TestSlowFillsAfterTheClockWasSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, clock := clockNode(t)
+		clock.ahead.Store(int64(time.Hour))
+		b.GetWithFiller("k", func(string) (string, error) { return "v", nil }, 60)
+		end := clock.now()
+		testkit.Advance(time.Minute)
+		if slow := b.Inspect().SlowFills(1); len(slow) != 1 || !slow[0].At.Equal(end) {
+			t.Errorf("got %+v, want one that ended at %v", slow, end)
+		}
+	})
 }
 
 // The slowest fills are known, of Loaders and of Fillers.

@@ -61,11 +61,12 @@ func (b *loadBatch) work() {
 	slots := b.loader.slots
 	hasSlot := false
 	defer func() {
-		endAll(b.waiting, Result{Err: ErrFillAborted}) // a Codec has called runtime.Goexit
 		if hasSlot {
 			slots.exit()
 		}
 	}()
+	// A Codec, or an Observer, has called runtime.Goexit.
+	defer func() { endAll(b.waiting, Result{Err: ErrFillAborted}) }()
 	var filling chan struct{}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -121,7 +122,7 @@ func (b *loadBatch) work() {
 func endAll(keys []*batchKey, res Result) {
 	for _, k := range keys {
 		if !k.ended {
-			k.end(res)
+			defer k.end(res) // of each, also if an Observer calls runtime.Goexit
 		}
 	}
 }
@@ -210,7 +211,7 @@ func (k *batchKey) glance(now time.Duration, hasSlot bool) (res Result, answered
 
 // fill fills the keys whose turn has come by one call of FillMany.
 func (b *loadBatch) fill(ready []*batchKey) {
-	defer endAll(ready, Result{Err: ErrFillAborted}) // if a Codec calls runtime.Goexit
+	defer endAll(ready, Result{Err: ErrFillAborted}) // if a Codec or an Observer calls runtime.Goexit
 	l := b.loader
 	var missing []*keyFill
 	var keys []string

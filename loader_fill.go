@@ -49,7 +49,7 @@ func beginAll(fills ...*keyFill) *fillCall {
 
 // work fills the key alone, not as one of a batch.
 func (k *keyFill) work() {
-	res := Result{Err: ErrFillAborted} // if a Codec calls runtime.Goexit
+	res := Result{Err: ErrFillAborted} // if a Codec or an Observer calls runtime.Goexit
 	defer func() { k.end(res) }()
 	res = k.fill()
 }
@@ -59,8 +59,11 @@ func (k *keyFill) end(res Result) {
 	k.ended = true
 	k.dropFence()
 	k.endWait(false)
-	k.loader.cache.loads.End(k.Load, fill.Result(res))
-	k.claim.end(errors.Is(context.Cause(k.Run.Ctx), context.DeadlineExceeded))
+	defer func() { // also if an Observer calls runtime.Goexit
+		k.loader.cache.loads.End(k.Load, fill.Result(res))
+		k.claim.end(errors.Is(context.Cause(k.Run.Ctx), context.DeadlineExceeded))
+	}()
+	k.tellWait()
 }
 
 func (k *keyFill) fill() Result {

@@ -187,24 +187,32 @@ func (k *keyFill) failedElsewhere(wait time.Duration) (res Result, ok bool) {
 	return res, ok
 }
 
-// endWait notes that the fill doesn't wait for a lease any more, if it has asked for one: its Fill is
+// endWait counts that the fill doesn't wait for a lease any more, if it has asked for one: its Fill is
 // about to be called, or it needn't be.
 func (k *keyFill) endWait(fills bool) {
-	c, l := &k.claim, k.loader
+	c := &k.claim
 	switch {
-	case c.lease == nil || c.told:
+	case c.lease == nil || c.waited:
 		return
 	case fills && c.granted:
 		c.ends = fill.WaitGranted
 	case fills:
 		c.ends = fill.WaitAlone
 	}
+	c.waited, c.took = true, c.peer.instant().Mono-c.since
+	k.loader.figures.EndWait(c.took, c.ends)
+}
+
+// tellWait tells of that, once.
+func (k *keyFill) tellWait() {
+	c, l := &k.claim, k.loader
+	if !c.waited || c.told {
+		return
+	}
 	c.told = true
-	took := c.peer.instant().Mono - c.since
-	l.figures.EndWait(took, c.ends)
 	l.witness.tell("LeaseWaited", func(o Observer) {
 		o.LeaseWaited(k.Run.Ctx, LeaseWait{
-			Prefix: l.cfg.Prefix, Background: k.Run.Background, Took: took, End: LeaseEnd(c.ends),
+			Prefix: l.cfg.Prefix, Background: k.Run.Background, Took: c.took, End: LeaseEnd(c.ends),
 		})
 	})
 }
@@ -219,7 +227,9 @@ type claim struct {
 	since   time.Duration // when it asked first
 	granted bool          // when turn was called last
 	ends    fill.WaitEnd  // with what the wait ends, as far as is known
-	told    bool          // that it has ended
+	waited  bool          // it has ended,
+	took    time.Duration // after so long,
+	told    bool          // and the Observer was told
 }
 
 func newClaim(p *peer) claim { return claim{peer: p} }

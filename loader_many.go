@@ -160,15 +160,21 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 	}
 }
 
-// waitEach does so where there is a Fill for each key.
+// waitEach does so where there is a Fill for each key. put is left to the caller's goroutine, as it
+// calls functions of the user's.
 func (l *Loader) waitEach(ctx context.Context, full []string, put func(full string, r reply)) {
+	type answer struct {
+		key string
+		reply
+	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	var answers []answer
 	var rest []*fill.Load
 	tell := func(key string, r reply) {
 		mu.Lock()
 		defer mu.Unlock()
-		put(key, r)
+		answers = append(answers, answer{key, r})
 	}
 	next := cursor{keys: full}
 	for range min(maxFillsOfMany, len(full)) {
@@ -190,6 +196,9 @@ func (l *Loader) waitEach(ctx context.Context, full []string, put func(full stri
 		})
 	}
 	wg.Wait()
+	for _, a := range answers {
+		put(a.key, a.reply)
+	}
 	for _, ld := range rest {
 		put(ld.Key, l.outcome(ctx, ld))
 	}

@@ -184,8 +184,12 @@ func newFillCall(fills []*keyFill) *fillCall {
 	}
 }
 
-// begin tells of it, and returns the context for the Fill.
+// begin tells of it, and that its keys don't wait for leases any more, and returns the context for the
+// Fill. It runs where the Fill will: what an Observer does there concerns this fill alone.
 func (c *fillCall) begin(ctx context.Context) context.Context {
+	for _, k := range c.fills {
+		k.tellWait()
+	}
 	c.ctx = ctx
 	c.loader.witness.tell("FillBegun", func(o Observer) {
 		if derived := o.FillBegun(ctx, c.info); derived != nil {

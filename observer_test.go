@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -304,6 +305,103 @@ func TestObserverPanics(t *testing.T) {
 	})
 }
 
+// A quitter is an Observer that ends the goroutine by which it is told.
+type quitter struct {
+	NoObserver
+	ends []LeaseEnd // of which waits
+	mu   sync.Mutex
+	told []LeaseEnd
+}
+
+func (q *quitter) LeaseWaited(_ context.Context, w LeaseWait) {
+	q.mu.Lock()
+	q.told = append(q.told, w.End)
+	q.mu.Unlock()
+	if slices.Contains(q.ends, w.End) {
+		runtime.Goexit()
+	}
+}
+
+func (q *quitter) StaleServed(context.Context, StaleInfo) { runtime.Goexit() }
+
+// Nobody waits for ever for what an Observer has ended: neither for a fill that another node did, nor
+// for the other keys of a FillMany.
+func TestObserverEndsTheGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &testDB{took: 50 * time.Millisecond}
+		db.set("k", "v")
+		_, _, ls := leased(t, 3, db, func(c *LoaderConfig) {
+			c.Observer = &quitter{ends: []LeaseEnd{LeaseFilled}}
+		})
+		getAll(t, ls, db, "k", "v")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		q := &quitter{ends: []LeaseEnd{LeaseMissed, LeaseAbandoned}}
+		l := observed(t, localNode(t), LoaderConfig{
+			TTL: time.Minute, RetryAfter: time.Nanosecond, ClusterWide: true, MaxConcurrent: 1,
+			Observer: q,
+			FillMany: func(context.Context, []string) (map[string]Loaded, error) { return nil, nil },
+		})
+		for range 2 { // the slot isn't lost
+			_, err := l.GetMany(t.Context(), []string{"a", "b", "c"})
+			var errs KeyErrors
+			if !errors.As(err, &errs) || len(errs) != 3 || !errors.Is(err, ErrFillAborted) {
+				t.Errorf("got %v", err)
+			}
+			testkit.Advance(time.Second)
+		}
+		if s := l.Stats(); s.Running != 0 || s.Ended[FillFailed] != 6 || len(q.told) != 6 {
+			t.Errorf("%d run, %d have failed, told were %v", s.Running, s.Ended[FillFailed], q.told)
+		}
+	})
+}
+
+// A hang before the Fill is one of the Fill: its callers wait no longer than FillTimeout.
+func TestObserverHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		l := observed(t, localNode(t), LoaderConfig{
+			TTL: time.Minute, ClusterWide: true, FillTimeout: time.Second,
+			Observer: hangs{until: release},
+			Fill:     func(context.Context, string) (Loaded, error) { return Loaded{}, nil },
+		})
+		start := time.Now()
+		_, err := l.Get(t.Context(), "k")
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 2*time.Second {
+			t.Errorf("after %v: %v", took, err)
+		}
+		close(release)
+		synctest.Wait()
+	})
+}
+
+type hangs struct {
+	NoObserver
+	until chan struct{}
+}
+
+func (h hangs) LeaseWaited(context.Context, LeaseWait) { <-h.until }
+
+// Who asks for many keys is told of stale values by its own goroutine, and ends with it: it never gets
+// a map that lacks them.
+func TestObserverOfStaleEndsTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down error
+		l := observed(t, localNode(t), LoaderConfig{
+			TTL: time.Second, StaleOnErrorFor: time.Minute, Observer: &quitter{},
+			Fill: func(context.Context, string) (Loaded, error) { return Loaded{Value: "v"}, down },
+		})
+		l.Get(t.Context(), "k")
+		testkit.Advance(2 * time.Second)
+		down = errors.New("down")
+		go func() {
+			values, err := l.GetMany(t.Context(), []string{"k"})
+			t.Errorf("got %v, %v", values, err)
+		}()
+		synctest.Wait()
+	})
+}
+
 // observed makes a Loader of a configuration that is complete.
 func observed(t *testing.T, b *Bcache, cfg LoaderConfig) *Loader {
 	t.Helper()
@@ -352,6 +450,33 @@ func TestLoaderStatsOutliveTheLoader(t *testing.T) {
 	if s := b.Stats(); s.Fills != 10 || s.Misses != 10 {
 		t.Errorf("%d fills, %d misses; want 10", s.Fills, s.Misses)
 	}
+}
+
+// A cache that is closed goes with its Loaders, even if it still refers to one of them: by its Logger.
+func TestClosedCacheIsCollected(t *testing.T) {
+	type logger struct {
+		testkit.Log
+		loader *Loader
+	}
+	gone := make(chan struct{})
+	func() {
+		log := &logger{}
+		b, err := New(Config{MaxKeys: 10, Logger: log})
+		testkit.Must(t, err)
+		log.loader = observed(t, b, LoaderConfig{TTL: time.Minute,
+			Fill: func(context.Context, string) (Loaded, error) { return Loaded{}, nil }})
+		runtime.AddCleanup(b, func(gone chan struct{}) { close(gone) }, gone)
+		testkit.Must(t, b.Close())
+	}()
+	testkit.Within(t, 10*time.Second, func() error {
+		runtime.GC()
+		select {
+		case <-gone:
+			return nil
+		default:
+			return errors.New("the cache is still there")
+		}
+	})
 }
 
 // Each figure says what it is, and is listed once.

@@ -49,12 +49,16 @@ type Answer struct {
 	wire.Report
 }
 
-// Answers reports whether a node can be asked: one of an older version can't.
-func (x *Inquiries) Answers(peer uint64) bool {
+// Answers reports whether a node can be asked, and if not, whether it has said so: one of an older
+// version can't, and one that has just connected may be of one.
+func (x *Inquiries) Answers(peer uint64) (answers, refuses bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	p := x.neighbours.byID[peer]
-	return p == nil || p.answers
+	if p == nil {
+		return true, false
+	}
+	return p.answers, p.told && !p.answers
 }
 
 // Ask asks some nodes about a key, and with values for its value. wake is called, under the lock, when

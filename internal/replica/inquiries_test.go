@@ -27,16 +27,21 @@ func TestInquiriesKnowWhoAnswers(t *testing.T) {
 	g := newRig(t, 2, nil)
 	r, now := g.replicas[0], g.now()
 	ping := wire.Ping{ID: 1, Origin: 101, Flags: wire.PingContext}
+	if answers, refuses := r.Asked.Answers(1); answers || refuses {
+		t.Errorf("one that has said nothing: answers %v, refuses %v", answers, refuses)
+	}
 	for _, flags := range []uint64{0, wire.PingAnswers, 0} {
 		ping.Flags = wire.PingContext | flags
 		testkit.Must(t, r.Receive(now, 1, wire.AppendPing(nil, ping)))
-		if r.Asked.Answers(1) != (flags != 0) {
-			t.Errorf("a ping with flags %d: answers %v", flags, r.Asked.Answers(1))
+		if answers, refuses := r.Asked.Answers(1); answers != (flags != 0) || refuses == answers {
+			t.Errorf("a ping with flags %d: answers %v, refuses %v", flags, answers, refuses)
 		}
 	}
 	testkit.Must(t, r.Receive(now, 1, wire.AppendPong(nil, wire.Pong{Origin: 101, Flags: wire.PongAnswers})))
-	if !r.Asked.Answers(1) || !r.Asked.Answers(9) {
-		t.Error("one that said so in a pong, and one that isn't connected, can be asked")
+	for _, id := range []uint64{1, 9} {
+		if answers, refuses := r.Asked.Answers(id); !answers || refuses {
+			t.Error("one that said so in a pong, and one that isn't connected, can be asked")
+		}
 	}
 }
 

@@ -43,7 +43,8 @@ type probe struct {
 type report struct {
 	known    bool // it has answered a ping, and the fields below say what
 	synced   bool
-	answers  bool   // Inquiries
+	told     bool   // it has said, in a ping or a pong,
+	answers  bool   // whether it answers Inquiries
 	holds    bool   // it had more when it last said so, whether or not that could be had
 	held     uint64 // entries
 	offer    uint64 // PongLog, PongOld: it has more

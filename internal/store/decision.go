@@ -1,10 +1,5 @@
 package store
 
-import (
-	"cmp"
-	"slices"
-)
-
 // A Decision is what became of a value or a write of a key, other than that it is held.
 type Decision struct {
 	Kind        DecisionKind
@@ -90,16 +85,24 @@ func (x *decisions) about(hash uint64) (list []Decision) {
 	if x.rings == nil {
 		return nil
 	}
+	var of [len(x.rings)][]Decision
 	for i := range x.rings {
 		r := &x.rings[i]
 		for back := range uint32(len(r.last)) {
 			d := &r.last[(r.next-1-back)%uint32(len(r.last))]
 			provisional := d.tag == tagOf(twin(hash))
 			if d.kind != 0 && (provisional || d.tag == tagOf(hash)) {
-				list = append(list, Decision{d.kind, provisional, d.stamp, d.wall})
+				of[i] = append(of[i], Decision{d.kind, provisional, d.stamp, d.wall})
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Decision) int { return cmp.Compare(b.Wall, a.Wall) })
-	return list
+	a, b := of[0], of[1]
+	for len(a) > 0 && len(b) > 0 { // each keeps its order: the clock may have been set back
+		if a[0].Wall >= b[0].Wall {
+			list, a = append(list, a[0]), a[1:]
+		} else {
+			list, b = append(list, b[0]), b[1:]
+		}
+	}
+	return append(append(list, a...), b...)
 }

@@ -316,3 +316,22 @@ func TestInspectAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// The latest decision comes first even if the clock was set back: those of one ring keep their order.
+func TestDecisionsAfterTheClockWasSetBack(t *testing.T) {
+	var x decisions
+	const hash = 7
+	walls := map[DecisionKind][]int64{DecisionOlder: {5000, 10, 20}, DecisionExpired: {15}}
+	for kind, at := range walls {
+		for i, wall := range at {
+			x.note(tagOf(hash), kind, uint64(i+1), wall)
+		}
+	}
+	var got []int64
+	for _, d := range x.about(hash) {
+		got = append(got, d.Wall)
+	}
+	if want := []int64{20, 15, 10, 5000}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
