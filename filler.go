@@ -76,7 +76,7 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 		return val, nil
 	}
 	f := b.peer.replica.Fills.Begin(b.peer.instant(), b.settle, key)[0]
-	b.fillers.Begin(fill.Foreground, 1)
+	b.fillers.Begin(&[fill.NumCauses]int{fill.Foreground: 1})
 	began := b.peer.instant().Mono
 	val, err := callFiller(filler, key)
 	outcome := fill.Uncached

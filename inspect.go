@@ -66,10 +66,16 @@ type NodeInfo struct {
 // Node describes this node.
 func (i Inspector) Node() NodeInfo {
 	b := i.cache
-	_, g := b.peer.replica.Stats(b.peer.instant())
+	now := b.peer.now()
+	mono := b.peer.instantOf(now).Mono
+	_, g := b.peer.replica.Stats(b.peer.instantOf(now))
+	synced := b.peer.start
+	if g.SyncedAt > 0 {
+		synced = now.Add(g.SyncedAt - mono) // the clock may have been set since New
+	}
 	return NodeInfo{
 		ID: b.cfg.PeerID, Origin: b.peer.replica.Origin(), Addr: b.Addr(), Since: b.peer.start,
-		Synced: g.Synced, SyncedFrom: g.SyncedFrom, SyncedAt: b.peer.start.Add(g.SyncedAt),
+		Synced: g.Synced, SyncedFrom: g.SyncedFrom, SyncedAt: synced,
 		Version: moduleVersion(), Go: runtime.Version(), Config: b.cfg.shown(),
 	}
 }
@@ -126,8 +132,8 @@ func (i Inspector) HotKeys(n int) (keys []KeyCount, hits uint64) {
 	return keyCounts(top), hits
 }
 
-// RefusedFills returns the n keys, 128 at most, of which what a fill of this node brought wasn't cached
-// most often, as something newer might be known.
+// RefusedFills returns the n keys, 128 at most, of which what a fill of this node brought since New wasn't
+// cached most often, as something newer might be known.
 func (i Inspector) RefusedFills(n int) []KeyCount {
 	return keyCounts(i.cache.fillKeys.MostRefused(n))
 }
@@ -264,7 +270,9 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 		return nil, err
 	}
 	for _, a := range answers {
-		lives.add(a.Peer, a.Origin)
+		if _, known := lives[a.Origin]; !known {
+			lives.add(a.Peer, a.Origin)
+		}
 	}
 	reports[0] = lives.report(b.cfg.PeerID, &own)
 	for _, a := range answers {

@@ -47,7 +47,8 @@ type Loader struct {
 var ErrFillCycle = errors.New("bcache: a fill would wait for itself")
 
 // NewLoader returns a [Loader] for a cache. The error wraps [ErrConfig], and names everything that is
-// wrong. There is nothing to close: fills in the background end with Close of the cache.
+// wrong. There is nothing to close: fills in the background end with Close of the cache. A Loader is
+// meant to be kept: it takes some 20 KiB.
 func NewLoader(cache *Bcache, cfg LoaderConfig) (*Loader, error) {
 	return newLoaderOf(cache, cfg, nil, nil)
 }

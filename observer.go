@@ -86,7 +86,9 @@ type FillCause uint8
 const (
 	FillForeground = FillCause(fill.Foreground) // a caller waits
 	FillRefresh    = FillCause(fill.Refresh)    // it runs in the background: nobody waited when it began
-	FillLease      = FillCause(fill.Lease)      // a caller waits, and this node has a lease: it fills for all
+	// a caller waits, and this node has the lease: it fills for all nodes. A FillMany has it for one of its
+	// keys at least; LoaderStats counts each key by itself.
+	FillLease = FillCause(fill.Lease)
 )
 
 // String returns foreground, refresh or lease.
@@ -168,16 +170,24 @@ type fillCall struct {
 // newFillCall counts a call that is about to be made, which fills some keys of one run.
 func newFillCall(fills []*keyFill) *fillCall {
 	l := fills[0].loader
-	why := fill.Foreground
+	var begun [fill.NumCauses]int
 	for _, k := range fills {
-		if k.claim.granted {
-			why = fill.Lease
+		switch {
+		case k.Run.Background:
+			begun[fill.Refresh]++
+		case k.claim.granted:
+			begun[fill.Lease]++
+		default:
+			begun[fill.Foreground]++
 		}
 	}
-	if fills[0].Run.Background {
-		why = fill.Refresh
+	l.figures.Begin(&begun)
+	why := fill.Foreground
+	for _, other := range []fill.Cause{fill.Lease, fill.Refresh} {
+		if begun[other] > 0 {
+			why = other
+		}
 	}
-	l.figures.Begin(why, len(fills))
 	return &fillCall{
 		loader: l, fills: fills, began: l.cache.peer.instant().Mono,
 		info: FillInfo{Prefix: l.cfg.Prefix, Keys: len(fills), Cause: FillCause(why)},

@@ -264,6 +264,26 @@ func TestObserverOfLeases(t *testing.T) {
 	})
 }
 
+// Of a call of FillMany each key counts by its own cause.
+func TestObserverOfLeasesOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scribe{}
+		_, _, ls := leased(t, 1, &testDB{}, func(c *LoaderConfig) {
+			c.Observer = s
+			c.FillMany = func(_ context.Context, keys []string) (map[string]Loaded, error) { return nil, nil }
+		})
+		tooLong := strings.Repeat("k", 1025) // for a lease
+		ls[0].GetMany(t.Context(), []string{"a", "b", tooLong})
+		if r := s.last(t); r.Cause != FillLease || r.Keys != 3 {
+			t.Errorf("told %+v", r.FillInfo)
+		}
+		stats := ls[0].Stats()
+		if stats.Begun[FillLease] != 2 || stats.Begun[FillForeground] != 1 || stats.Ended[FillNotFound] != 3 {
+			t.Errorf("counted %+v", stats)
+		}
+	})
+}
+
 // A provisional value is an outcome of its own.
 func TestObserverOfProvisional(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -134,8 +134,8 @@ type PeerStats struct {
 	Late time.Duration
 
 	// By how much its clock is ahead of this node's; negative if it is behind. Pings measure it, as NTP
-	// does, give or take half of RoundTrip, which is that of the best of the last pings. While nothing is
-	// known, ClockOffset is 0 and RoundTrip -1: until a ping is answered after the node was connected, or
+	// does, give or take half of RoundTrip, which is that of the best of the last pings; and a millisecond,
+	// if the node's version doesn't tell the microseconds. While nothing is known, ClockOffset is 0 and RoundTrip -1: until a ping is answered after the node was connected, or
 	// after one of the two clocks was set.
 	ClockOffset, RoundTrip time.Duration
 

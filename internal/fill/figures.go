@@ -50,9 +50,11 @@ func (f *Figures) Count(hit bool) {
 	}
 }
 
-// Begin counts a call that fills so many keys.
-func (f *Figures) Begin(why Cause, keys int) {
-	f.begun[why].Add(uint64(keys))
+// Begin counts a call that fills so many keys, by their causes.
+func (f *Figures) Begin(keys *[NumCauses]int) {
+	for why, n := range keys {
+		f.begun[why].Add(uint64(n))
+	}
 	f.running.Add(1)
 }
 

@@ -14,7 +14,7 @@ func TestLedgerKeepsWhatWasCounted(t *testing.T) {
 	for range 3 {
 		f, left := l.Enter("p:")
 		f.Count(true)
-		f.Begin(Refresh, 2)
+		f.Begin(&[NumCauses]int{Refresh: 2})
 		f.End(time.Second, &[NumOutcomes]int{Found: 1, Failed: 1})
 		f.EndWait(time.Second, WaitFilled)
 		f.Stale.Add(1)

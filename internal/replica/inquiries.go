@@ -161,7 +161,7 @@ func (x *Inquiries) pay(now delta.Instant) bool {
 	defer x.mu.Unlock()
 	if earned := int((now.Mono - x.earned) / reportEvery); earned > 0 {
 		x.spent = max(x.spent-earned, 0)
-		x.earned = now.Mono
+		x.earned += time.Duration(earned) * reportEvery
 	}
 	if x.spent >= maxReports {
 		return false
