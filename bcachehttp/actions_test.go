@@ -54,6 +54,25 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// A browser sends no Sec-Fetch-Site over plain HTTP, but for localhost: of a form's page it tells no more
+// than the Origin, and not even that if the page forbids referrers.
+func TestFormsOverPlainHTTP(t *testing.T) {
+	_, h := local(t, Options{Actions: true})
+	for form, page := range map[string]string{"/delete": "/why?key=k", "/clear": "/"} {
+		origin := "http://example.com" // where httptest.NewRequest has its requests go to
+		if get(t, h, page, 200).Header().Get("Referrer-Policy") == "no-referrer" {
+			origin = "null"
+		}
+		fields := url.Values{"key": {"k"}, "confirm": {"clear"}}
+		if w := post(h, form, fields, "Origin", origin); w.Code != http.StatusOK {
+			t.Errorf("%s of %s: %d", form, page, w.Code)
+		}
+		if w := post(h, form, fields, "Origin", "null"); w.Code != http.StatusForbidden {
+			t.Errorf("%s of nowhere: %d", form, w.Code)
+		}
+	}
+}
+
 // Nothing is cleared by mistake.
 func TestClearAll(t *testing.T) {
 	cache, h := local(t, Options{Actions: true})
