@@ -54,8 +54,8 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// A browser sends no Sec-Fetch-Site over plain HTTP, but for localhost: of a form's page it tells no more
-// than the Origin, and not even that if the page forbids referrers.
+// A browser sends no Sec-Fetch-Site over plain HTTP, but for localhost: of the page of a form it tells no
+// more than the Origin, and not even that if the page forbids referrers.
 func TestFormsOverPlainHTTP(t *testing.T) {
 	_, h := local(t, Options{Actions: true})
 	for form, page := range map[string]string{"/delete": "/why?key=k", "/clear": "/"} {
