@@ -2,10 +2,12 @@ package bcachehttp
 
 import (
 	"encoding/base64"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -166,5 +168,30 @@ func TestOtherSites(t *testing.T) {
 				t.Errorf("%s of %v: %d, and there: %v", path, c.headers, w.Code, ok)
 			}
 		}
+	}
+}
+
+// Those who send their forms slowly hold up nobody else.
+func TestSlowForms(t *testing.T) {
+	_, h := local(t, Options{Actions: true})
+	var slow sync.WaitGroup
+	defer slow.Wait()
+	for range maxAnswers {
+		body, in := io.Pipe()
+		slow.Go(func() {
+			r := httptest.NewRequest(http.MethodPost, "/api/delete", body)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != http.StatusOK {
+				t.Errorf("at last: %d", w.Code)
+			}
+		})
+		if _, err := io.WriteString(in, "key="); err != nil { // it is being read
+			t.Fatal(err)
+		}
+		defer in.Close()
+	}
+	if w := post(h, "/api/delete", url.Values{"key": {"k"}}); w.Code != http.StatusOK {
+		t.Errorf("meanwhile: %d", w.Code)
 	}
 }
