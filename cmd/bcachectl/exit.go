@@ -59,7 +59,7 @@ func verdict(ctx context.Context, err error) (text string, code int) {
 		return f.text, f.code
 	}
 	// All others are of the flags and arguments, as cobra finds them.
-	return err.Error() + ": see bcachectl --help", exitUsage
+	return strings.TrimSpace(err.Error()) + ": see bcachectl --help", exitUsage
 }
 
 // maxMessage is how many runes a message has: a server's error may be long.

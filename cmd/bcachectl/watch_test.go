@@ -164,3 +164,19 @@ func TestWatchInterrupted(t *testing.T) {
 		}
 	})
 }
+
+// A block leaves the last line of the terminal free, as it ends with a newline.
+func TestFit(t *testing.T) {
+	const text = "abc\n\x1b[1mdef\x1b[0m\nghi\n"
+	for _, c := range []struct {
+		width, height int
+		want          string
+	}{
+		{0, 0, text}, {3, 4, text}, {80, 24, text},
+		{0, 3, "abc\n\x1b[1mdef\x1b[0m\n"}, {0, 2, "abc\n"}, {2, 0, "ab\n\x1b[1mde\x1b[0m\ngh\n"},
+	} {
+		if got := fit(text, func() (int, int) { return c.width, c.height }); got != c.want {
+			t.Errorf("in %d x %d it is %q", c.width, c.height, got)
+		}
+	}
+}
