@@ -92,7 +92,7 @@ func clearJSON(h *handler, r *http.Request) (answer, error) {
 	}{moment(time.Now()), "cleared"})
 }
 
-// form reads the parameters of a form.
+// form reads the parameters of a form; the second time they are there.
 func form(r *http.Request) (params, error) {
 	const want = "application/x-www-form-urlencoded"
 	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || typ != want {

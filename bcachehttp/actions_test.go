@@ -2,10 +2,12 @@ package bcachehttp
 
 import (
 	"encoding/base64"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -51,6 +53,25 @@ func TestDelete(t *testing.T) {
 	}
 	if _, ok := cache.Get(key); ok {
 		t.Error("the form deleted something else")
+	}
+}
+
+// A browser sends no Sec-Fetch-Site over plain HTTP, but for localhost: of the page of a form it tells no
+// more than the Origin, and not even that if the page forbids referrers.
+func TestFormsOverPlainHTTP(t *testing.T) {
+	_, h := local(t, Options{Actions: true})
+	for form, page := range map[string]string{"/delete": "/why?key=k", "/clear": "/"} {
+		origin := "http://example.com" // where httptest.NewRequest has its requests go to
+		if get(t, h, page, 200).Header().Get("Referrer-Policy") == "no-referrer" {
+			origin = "null"
+		}
+		fields := url.Values{"key": {"k"}, "confirm": {"clear"}}
+		if w := post(h, form, fields, "Origin", origin); w.Code != http.StatusOK {
+			t.Errorf("%s of %s: %d", form, page, w.Code)
+		}
+		if w := post(h, form, fields, "Origin", "null"); w.Code != http.StatusForbidden {
+			t.Errorf("%s of nowhere: %d", form, w.Code)
+		}
 	}
 }
 
@@ -147,5 +168,30 @@ func TestOtherSites(t *testing.T) {
 				t.Errorf("%s of %v: %d, and there: %v", path, c.headers, w.Code, ok)
 			}
 		}
+	}
+}
+
+// Those who send their forms slowly hold up nobody else.
+func TestSlowForms(t *testing.T) {
+	_, h := local(t, Options{Actions: true})
+	var slow sync.WaitGroup
+	defer slow.Wait()
+	for range maxAnswers {
+		body, in := io.Pipe()
+		slow.Go(func() {
+			r := httptest.NewRequest(http.MethodPost, "/api/delete", body)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != http.StatusOK {
+				t.Errorf("at last: %d", w.Code)
+			}
+		})
+		if _, err := io.WriteString(in, "key="); err != nil { // it is being read
+			t.Fatal(err)
+		}
+		defer in.Close()
+	}
+	if w := post(h, "/api/delete", url.Values{"key": {"k"}}); w.Code != http.StatusOK {
+		t.Errorf("meanwhile: %d", w.Code)
 	}
 }

@@ -41,7 +41,9 @@ func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	head.Set("Content-Security-Policy", policy)
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("X-Frame-Options", "DENY")
-	head.Set("Referrer-Policy", "no-referrer") // addresses of pages have keys in them
+	// Addresses of pages have keys in them, which other sites needn't know. With "no-referrer" forms would
+	// come with the Origin "null", which is refused where a browser sends nothing else, as over plain HTTP.
+	head.Set("Referrer-Policy", "same-origin")
 	head.Set("Cross-Origin-Resource-Policy", "same-origin")
 	head.Set("Cache-Control", "no-store")
 	if a.header != "" {

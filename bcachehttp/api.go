@@ -79,7 +79,7 @@ type overviewJSON struct {
 }
 
 // now is the figures of the present.
-func present(h *handler) *sample { return &sample{time.Now(), h.cache.Stats()} }
+func present(h *handler) *sample { return newSample(h.cache) }
 
 func theNode(h *handler) nodeJSON {
 	n := h.cache.Inspect().Node()

@@ -2,6 +2,7 @@ package bcachehttp
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -263,4 +264,44 @@ func TestOverview(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A list says of each key that isn't whole that it isn't, wherever a character of it ends; so no page of
+// another key is linked.
+func TestKeysThatAreCut(t *testing.T) {
+	cache, h := local(t, Options{})
+	l, err := bcache.NewLoader(cache, bcache.LoaderConfig{TTL: time.Minute,
+		Fill: func(context.Context, string) (bcache.Loaded, error) { return bcache.Loaded{}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := map[string]bool{}
+	for n := 250; n <= 258; n++ {
+		for _, end := range []string{"", "é", "€", "😀", "\x80\x80\x80\x80"} {
+			key := strings.Repeat("k", n) + end
+			if _, err := l.Get(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+			whole[key] = len(key) <= 256
+		}
+	}
+	fills := getJSON(t, h, "/api/slow?n=512", 200)["fills"].([]any)
+	if len(fills) == 0 {
+		t.Fatal("there are none")
+	}
+	for _, f := range fills {
+		f := f.(map[string]any)
+		key := f["key"].(string)
+		if coded, ok := f["key_base64"].(string); ok {
+			bytes, err := base64.StdEncoding.DecodeString(coded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key = string(bytes)
+		}
+		if cut, _ := f["cut"].(bool); cut == whole[key] {
+			t.Errorf("cut is %v of %d bytes, %q", cut, len(key), key)
+		}
+	}
 }

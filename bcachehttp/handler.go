@@ -135,6 +135,11 @@ func (h *handler) answer(to string, r *http.Request) (answer, error) {
 	if err := h.authorize(r, rt.action); err != nil {
 		return answer{}, err
 	}
+	if rt.post { // it is read before there is a place for it: who sends slowly holds up nobody
+		if _, err := form(r); err != nil {
+			return answer{}, err
+		}
+	}
 	if rt.action == Health {
 		return rt.serve(h, r) // a probe is answered also by a node that has much to do
 	}

@@ -146,7 +146,7 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: the policy is %q", path, csp)
 		}
 		for name, want := range map[string]string{
-			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store",
 			"X-Frame-Options": "DENY",
 		} {
 			if got := head.Get(name); got != want {

@@ -14,8 +14,22 @@ const (
 
 // A sample is the figures of a node at a time. It isn't changed any more.
 type sample struct {
-	at    time.Time
-	stats bcache.Stats
+	at      time.Time
+	stats   bcache.Stats
+	relayed []uint64 // the nodes that were reached through others only
+}
+
+func newSample(cache *bcache.Bcache) *sample {
+	return &sample{time.Now(), cache.Stats(), relayed(cache.Members())}
+}
+
+func relayed(members []bcache.Member) (ids []uint64) {
+	for _, m := range members {
+		if !m.Direct {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }
 
 // A history is the figures of the last minutes.
@@ -43,7 +57,7 @@ func (h *history) begin(cache *bcache.Bcache) {
 }
 
 func (h *history) add(cache *bcache.Bcache) {
-	s := &sample{time.Now(), cache.Stats()}
+	s := newSample(cache)
 	s.stats.Peers = nil // they are shown as they are, not as they were
 	h.mu.Lock()
 	defer h.mu.Unlock()

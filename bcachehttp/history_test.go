@@ -2,6 +2,7 @@ package bcachehttp
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,10 +78,17 @@ func TestNoLeaks(t *testing.T) {
 	get(t, Handler(cache, Options{}), "/", http.StatusServiceUnavailable)
 }
 
+func TestRelayed(t *testing.T) {
+	list := []bcache.Member{{ID: 1, Direct: true}, {ID: 2}, {ID: 3}}
+	if got := relayed(list); !slices.Equal(got, []uint64{2, 3}) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestRates(t *testing.T) {
 	at := time.Unix(1000, 0)
-	a := &sample{at, bcache.Stats{Hits: 10, Misses: 10, Sets: 5, BytesIn: 100}}
-	b := &sample{at.Add(2 * time.Second), bcache.Stats{
+	a := &sample{at: at, stats: bcache.Stats{Hits: 10, Misses: 10, Sets: 5, BytesIn: 100}}
+	b := &sample{at: at.Add(2 * time.Second), stats: bcache.Stats{
 		Hits: 40, Misses: 20, Sets: 9, Deletes: 2, Fills: 8, BytesIn: 1100, BytesOut: 10, Keys: 7,
 	}}
 	r := rates([]*sample{a, b})

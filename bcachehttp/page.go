@@ -133,9 +133,11 @@ func (p params) still() (bool, error) {
 
 // conditionOf is how the node is at a time.
 func conditionOf(h *handler, now *sample) *condition {
+	list := h.history.list()
 	return &condition{
-		now: now, then: ago(h.history.list(), now.at, time.Minute), node: h.cache.Inspect().Node(),
-		members: members(h.cache.Members(), now.stats.Peers), ready: h.cache.Ready(),
+		now: now, lately: ago(list, now.at, settling), then: ago(list, now.at, time.Minute),
+		node: h.cache.Inspect().Node(), members: members(h.cache.Members(), now.stats.Peers),
+		ready: h.cache.Ready(),
 	}
 }
 

@@ -17,7 +17,7 @@ func TestPlots(t *testing.T) {
 			hits += 20
 		}
 		at := now.Add(time.Duration(i-150) * 2 * time.Second)
-		list = append(list, &sample{at, bcache.Stats{Hits: hits, BytesIn: uint64(i) * 2048}})
+		list = append(list, &sample{at: at, stats: bcache.Stats{Hits: hits, BytesIn: uint64(i) * 2048}})
 	}
 	all := plots(list, now)
 	ratio, gets, in := all[0], all[1], all[4]

@@ -1,6 +1,7 @@
 package bcachehttp
 
 import (
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -29,7 +30,8 @@ type keyView struct {
 }
 
 const (
-	mostOfKey  = 256 // bytes: of a longer one lists have the beginning
+	mostOfKey  = 256 // bytes: of a longer one lists have the beginning, and cutMark
+	cutMark    = "…"
 	mostToRead = 120 // runes of a key are shown in a list
 )
 
@@ -37,8 +39,11 @@ func newKeyView(key string) keyView {
 	return keyView{key, shown(key, mostToRead), isCut(key)}
 }
 
-// isCut reports whether a key of a list is the beginning of one.
-func isCut(key string) bool { return len(key) > mostOfKey }
+// isCut reports whether a key of a list is the beginning of one. That doesn't end within a character, so
+// up to four bytes of the 256 may be left off. A whole key that looks so is taken for the beginning of one.
+func isCut(key string) bool {
+	return len(key) >= mostOfKey-utf8.UTFMax+len(cutMark) && strings.HasSuffix(key, cutMark)
+}
 
 // shown is the beginning of a text that can be read.
 func shown(s string, most int) string {
@@ -49,5 +54,5 @@ func shown(s string, most int) string {
 	if utf8.RuneCountInString(text) <= most {
 		return text
 	}
-	return string([]rune(text)[:most-1]) + "…"
+	return string([]rune(text)[:most-1]) + cutMark
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/iwanbk/bcache"
@@ -15,9 +16,24 @@ import (
 // A condition is a node as it is, and its figures as they were.
 type condition struct {
 	now, then *sample // then is a minute or so ago, or when the node began
+	lately    *sample // of settling ago, if there is one
 	node      bcache.NodeInfo
 	members   []member
 	ready     error
+}
+
+// age is for how long the node has existed.
+func (c *condition) age() time.Duration { return c.now.at.Sub(c.node.Since) }
+
+// relayed are the nodes that were reached through others only lately, and still are. While a node starts
+// or stops, it is so for a second: that is no reason to act.
+func (c *condition) relayed() (all []uint64) {
+	for _, id := range c.now.relayed {
+		if c.now.at.Sub(c.lately.at) >= settling && slices.Contains(c.lately.relayed, id) {
+			all = append(all, id)
+		}
+	}
+	return all
 }
 
 // direct is how many other nodes are connected directly.
@@ -42,6 +58,7 @@ const (
 	tooLong   = 30 * time.Second // a node that isn't synced, in any case
 	tooLate   = 5 * time.Second  // for a write that a neighbour has
 	tooSlow   = time.Second      // for 99 of 100 writes to arrive
+	settling  = 10 * time.Second // in which nodes that start or stop find or leave each other
 	firstTime = 10 * time.Minute // for which it is said that a node became synced alone
 )
 
@@ -65,15 +82,11 @@ func warningsOf(c *condition) []warning {
 // neighbourWarnings are about the other nodes.
 func neighbourWarnings(c *condition) (all []warning) {
 	cfg := &c.node.Config
-	var relayed, late, slow, skewed []uint64
+	var late, slow, skewed []uint64
 	direct := c.direct()
 	for _, m := range c.members {
-		if !m.Direct {
-			relayed = append(relayed, m.ID)
-			continue
-		}
 		p := m.Peer
-		if p == nil {
+		if !m.Direct || p == nil {
 			continue
 		}
 		if p.Late > tooLate {
@@ -87,6 +100,7 @@ func neighbourWarnings(c *condition) (all []warning) {
 		}
 	}
 	switch {
+	case c.age() < settling: // it looks for them
 	case direct < cfg.MinPeers:
 		all = append(all, warning{"too_few_peers", true,
 			fmt.Sprintf("%s connected, and MinPeers is %d: the node isn't ready.", isCount(direct, "other node"),
@@ -98,7 +112,7 @@ func neighbourWarnings(c *condition) (all []warning) {
 			"Look into its log, which says why Peers can't be reached: an address, a port, a firewall, the " +
 				"Secret. If it is the first node, all is well."})
 	}
-	if len(relayed) > 0 {
+	if relayed := c.relayed(); len(relayed) > 0 {
 		all = append(all, warning{"relayed", true,
 			nodes(relayed) + plural(len(relayed), " is", " are") + " reached through others only.",
 			"Mend the AdvertiseAddr of that node, or the firewall between."})
@@ -132,13 +146,13 @@ func neighbourWarnings(c *condition) (all []warning) {
 // syncWarnings are about whether the node has what the others have.
 func syncWarnings(c *condition) (all []warning) {
 	stats := &c.now.stats
-	age := c.now.at.Sub(c.node.Since)
+	age := c.age()
 	switch limit := max(tooLong, 3*stats.SyncTook); {
 	case !c.node.Synced && age > limit:
 		all = append(all, warning{"not_synced", true,
 			fmt.Sprintf("The node has existed for %s, and isn't synced.", span(age)),
 			"See which nodes it reaches, and whether those are synced; its log says more."})
-	case c.ready != nil && c.direct() >= c.node.Config.MinPeers: // that has a warning of its own
+	case c.ready != nil && (age < settling || c.direct() >= c.node.Config.MinPeers): // it has one otherwise
 		all = append(all, warning{"not_ready", false, "The node isn't ready: " + c.ready.Error() + ".",
 			"Wait: this is as it should be for seconds after a start."})
 	}

@@ -15,6 +15,7 @@ func well() *condition {
 	now := time.Unix(100_000, 0)
 	c := &condition{
 		now: &sample{at: now}, then: &sample{at: now.Add(-61 * time.Second)},
+		lately: &sample{at: now.Add(-11 * time.Second)},
 		node: bcache.NodeInfo{
 			ID: 1, Addr: "10.0.0.1:7000", Since: now.Add(-time.Hour), Synced: true, SyncedFrom: 2,
 			SyncedAt: now.Add(-time.Hour), Config: bcache.Config{
@@ -50,7 +51,24 @@ func TestWarnings(t *testing.T) {
 		{"too_few_peers", true, func(c *condition) {
 			c.members, c.node.Config.MinPeers, c.ready = nil, 1, notReady
 		}},
-		{"relayed", true, func(c *condition) { c.members[1] = member{bcache.Member{ID: 3}, nil} }},
+		{"not_ready", false, func(c *condition) { // it has just begun
+			c.members, c.node.Config.MinPeers, c.ready = nil, 1, notReady
+			c.node.Synced, c.node.Since = false, c.now.at.Add(-9*time.Second)
+		}},
+		{"", false, func(c *condition) { c.members, c.node.Since = nil, c.now.at.Add(-9*time.Second) }},
+		{"relayed", true, func(c *condition) {
+			c.members[1] = member{bcache.Member{ID: 3}, nil}
+			c.now.relayed, c.lately.relayed = []uint64{3}, []uint64{3}
+		}},
+		{"", false, func(c *condition) { // as while a node stops
+			c.members[1] = member{bcache.Member{ID: 3}, nil}
+			c.now.relayed, c.lately.relayed = []uint64{3}, []uint64{2}
+		}},
+		{"", false, func(c *condition) {
+			c.members[1] = member{bcache.Member{ID: 3}, nil}
+			c.now.relayed, c.lately.relayed = []uint64{3}, []uint64{3}
+			c.lately.at = c.now.at.Add(-9 * time.Second)
+		}},
 		{"late", true, func(c *condition) { c.members[0].Peer.Late = 6 * time.Second }},
 		{"", false, func(c *condition) { c.members[0].Peer.Late = 4 * time.Second }},
 		{"slow_writes", false, func(c *condition) { c.members[1].Peer.PropagationP99 = 2 * time.Second }},

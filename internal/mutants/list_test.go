@@ -709,6 +709,12 @@ var mutants = []mutant{
 	{name: "page: what grew long ago is told of for ever", test: "TestWarnings$", edits: []edit{{
 		old: "gain(counter(&c.then.stats), counter(&c.now.stats))",
 		new: "counter(&c.now.stats)"}}},
+	{name: "page: a node that stops is something to act on", test: "TestWarnings$", edits: []edit{{
+		old: "c.now.at.Sub(c.lately.at) >= settling && slices.Contains(c.lately.relayed, id)",
+		new: "c.now.at.Sub(c.lately.at) >= settling && slices.Contains(c.now.relayed, id)"}}},
+	{name: "page: forms don't say where they are from", test: "TestFormsOverPlainHTTP", edits: []edit{{
+		old: "head.Set(\"Referrer-Policy\", \"same-origin\")",
+		new: "head.Set(\"Referrer-Policy\", \"no-referrer\")"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
