@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -73,10 +72,13 @@ func TestClosedPipe(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bufio.NewReaderSize(r, 16).ReadString('\n'); err != nil {
+	if err := w.Close(); err != nil { // the command's own ends with it: a read doesn't wait for ever
 		t.Fatal(err)
 	}
-	if err := errors.Join(r.Close(), w.Close()); err != nil {
+	if _, err := bufio.NewReaderSize(r, 16).ReadString('\n'); err != nil {
+		t.Fatalf("it writes nothing: %v; it ends with %v: %s", err, cmd.Wait(), &stderr)
+	}
+	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
