@@ -113,7 +113,7 @@ func failure(to string, err error) answer {
 	switch {
 	case strings.HasPrefix(to, "/api/"), to == "/api":
 		a, err = inJSON(map[string]string{"error": p.text})
-	case to == "/healthz", to == "/readyz":
+	case to == "/healthz", to == "/readyz", strings.Count(to, "/") > 1: // where a page's links lead nowhere
 		a, err = plain(p.text), nil
 	default:
 		a, err = inHTML(errorPage, errorView{Title: http.StatusText(p.status), Text: sentence(p.text)})

@@ -27,8 +27,15 @@ const maxAnswers = 16
 
 // Handler serves the page of a node. It may be mounted under any prefix that is stripped: all links are
 // relative. Until the cache is closed it has a goroutine, which reads the figures every two seconds. So
-// make one Handler for a cache, not one for a request.
+// make one Handler for a cache, not one for a request. A nil cache has a Handler that only says so, with
+// the status 503.
 func Handler(cache *bcache.Bcache, opts Options) http.Handler {
+	if cache == nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			none := problem{status: http.StatusServiceUnavailable, text: "this is mounted without a cache"}
+			failure("/"+strings.TrimPrefix(r.URL.Path, "/"), none).write(w, r)
+		})
+	}
 	h := &handler{
 		cache: cache, opts: opts, history: &history{}, routes: routesOf(opts), places: map[Action]places{},
 		cross: http.NewCrossOriginProtection(),

@@ -51,7 +51,11 @@ func TestPaths(t *testing.T) {
 		"/none", "/index.html", "//why", "/why/", "/../why", "/%00", "/healthz/", "/WHY",
 	} {
 		w := get(t, h, path, http.StatusNotFound)
-		pageOf(t, w.Body.String())
+		if strings.Count(path, "/") == 1 {
+			pageOf(t, w.Body.String())
+		} else if w.Body.String() != "there is no such page\n" {
+			t.Errorf("%s: %s", path, w.Body)
+		}
 	}
 	for _, path := range []string{"/api", "/api/", "/api/none", "/api/node/"} {
 		if v := getJSON(t, h, path, http.StatusNotFound); v["error"] != "there is no such page" {
@@ -301,4 +305,22 @@ func TestBusy(t *testing.T) {
 		<-done
 	}
 	get(t, h, "/", 200)
+}
+
+// A page that isn't there has no links that lead nowhere, and without a cache there is none.
+func TestNothingThere(t *testing.T) {
+	_, h := local(t, Options{})
+	for path, page := range map[string]bool{"/nothing": true, "/why/": false, "/a/b": false} {
+		w := get(t, h, path, http.StatusNotFound)
+		if is := strings.Contains(w.Body.String(), "style.css"); is != page {
+			t.Errorf("%s: %s", path, w.Body)
+		}
+	}
+	none := Handler(nil, Options{Actions: true})
+	for _, path := range []string{"/", "/api/node", "/readyz", "/a/b"} {
+		w := get(t, none, path, http.StatusServiceUnavailable)
+		if !strings.Contains(w.Body.String(), "without a cache") {
+			t.Errorf("%s: %s", path, w.Body)
+		}
+	}
 }
