@@ -159,10 +159,9 @@ func (x *Inquiries) receiveInquiry(now delta.Instant, from uint64, q wire.Inquir
 func (x *Inquiries) pay(now delta.Instant) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if earned := int((now.Mono - x.earned) / reportEvery); earned > 0 {
-		x.spent = max(x.spent-earned, 0)
-		x.earned += time.Duration(earned) * reportEvery
-	}
+	earned := (now.Mono - x.earned) / reportEvery
+	x.spent -= int(min(earned, time.Duration(x.spent)))
+	x.earned += earned * reportEvery
 	if x.spent >= maxReports {
 		return false
 	}
