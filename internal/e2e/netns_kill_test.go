@@ -32,7 +32,9 @@ func killed(t *testing.T, maxKeys int) {
 	testkit.Within(t, 10*time.Second, func() error {
 		var r loadReport
 		err := z.ask(&r, "loaded", "load-"+z.name+"-")
-		if n := c.held(x, "doomed-", doomed); err == nil && (r.Count < 1000 || n != doomed-100) {
+		n := c.held(x, "doomed-", doomed)
+		evicted := maxKeys == tight && n < doomed-100 // some of them, by the load: they don't come back
+		if err == nil && (r.Count < 1000 || n != doomed-100 && !evicted) {
 			err = fmt.Errorf("the victim has written %d values, %s holds %d", r.Count, x.name, n)
 		}
 		return err
