@@ -1,6 +1,7 @@
 package bcache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,16 +67,14 @@ type NodeInfo struct {
 // Node describes this node.
 func (i Inspector) Node() NodeInfo {
 	b := i.cache
-	now := b.peer.now()
-	mono := b.peer.instantOf(now).Mono
-	_, g := b.peer.replica.Stats(b.peer.instantOf(now))
+	complete, from, at := b.peer.replica.Synced()
 	synced := b.peer.start
-	if g.SyncedAt > 0 {
-		synced = now.Add(g.SyncedAt - mono) // the clock may have been set since New
+	if at > 0 {
+		synced = b.peer.timeAt(at)
 	}
 	return NodeInfo{
 		ID: b.cfg.PeerID, Origin: b.peer.replica.Origin(), Addr: b.Addr(), Since: b.peer.start,
-		Synced: g.Synced, SyncedFrom: g.SyncedFrom, SyncedAt: synced,
+		Synced: complete, SyncedFrom: from, SyncedAt: synced,
 		Version: moduleVersion(), Go: runtime.Version(), Config: b.cfg.shown(),
 	}
 }
@@ -157,12 +156,10 @@ type SlowFill struct {
 // minutes: of each key the one that took longest.
 func (i Inspector) SlowFills(n int) []SlowFill {
 	b := i.cache
-	now := b.peer.now()
-	mono := b.peer.instantOf(now).Mono
-	top := b.fillKeys.Slowest(mono, n)
+	top := b.fillKeys.Slowest(b.peer.instant().Mono, n)
 	slow := make([]SlowFill, len(top))
 	for i, s := range top {
-		slow[i] = SlowFill{s.Key, s.Took, now.Add(s.At - mono)} // the clock may have been set since New
+		slow[i] = SlowFill{s.Key, s.Took, b.peer.timeAt(s.At)}
 	}
 	return slow
 }
@@ -251,9 +248,7 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 			MaxWhyKey)
 	}
 	asked := &b.peer.replica.Asked
-	lives := newLives(asked.Lives(b.cfg.PeerID))
-	own := asked.Report(b.peer.instant(), strings.Clone(key), values)
-	reports := []KeyReport{lives.report(b.cfg.PeerID, &own)}
+	own := asked.Report(b.peer.instant(), key, values)
 	var peers []uint64
 	missing := map[uint64]error{}
 	for _, m := range b.Members() {
@@ -269,28 +264,24 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 	if err != nil {
 		return nil, err
 	}
+	of := lives(asked.Lives())
 	for _, a := range answers {
-		if _, known := lives[a.Origin]; !known {
-			lives.add(a.Peer, a.Origin)
+		if _, known := of[a.Origin]; !known {
+			of[a.Origin] = a.Peer
 		}
 	}
-	reports[0] = lives.report(b.cfg.PeerID, &own)
+	reports := []KeyReport{of.report(b.cfg.PeerID, &own)}
 	for _, a := range answers {
 		if delete(missing, a.Peer); a.Flags&wire.ReportBusy != 0 {
 			missing[a.Peer] = ErrBusy
 			continue
 		}
-		reports = append(reports, lives.report(a.Peer, &a.Report))
+		reports = append(reports, of.report(a.Peer, &a.Report))
 	}
 	for id, err := range missing {
 		reports = append(reports, KeyReport{Node: id, Err: err})
 	}
-	slices.SortFunc(reports[1:], func(a, b KeyReport) int {
-		if a.Node < b.Node {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(reports[1:], func(a, b KeyReport) int { return cmp.Compare(a.Node, b.Node) })
 	return reports, nil
 }
 
@@ -325,18 +316,8 @@ func (b *Bcache) ask(ctx context.Context, key string, values bool, peers []uint6
 	}
 }
 
-// lives say which node an origin is a life of.
+// lives say which node, by its PeerID, an origin is a life of.
 type lives map[uint64]uint64
-
-func newLives(byNode map[uint64]uint64) lives {
-	of := lives{}
-	for id, origin := range byNode {
-		of.add(id, origin)
-	}
-	return of
-}
-
-func (of lives) add(id, origin uint64) { of[origin] = id }
 
 // report puts a report into the terms of operators.
 func (of lives) report(node uint64, r *wire.Report) KeyReport {

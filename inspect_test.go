@@ -204,7 +204,7 @@ func TestWhyOfNonsense(t *testing.T) {
 			Kind: 200, Version: delta.Version{Stamp: n, Origin: n},
 			Deadline: int64(n), StaleUntil: int64(n), RefreshFrom: int64(n), Size: n,
 		}
-		r := newLives(nil).report(1, &wire.Report{
+		r := lives(nil).report(1, &wire.Report{
 			Wall: int64(n), Held: h, Beside: h, Floor: n, ClearStamp: n, ClearOrigin: n, Fills: n,
 			Decisions: []wire.Decision{{What: n, Wall: int64(n), Stamp: n}},
 		})

@@ -80,6 +80,13 @@ func (p *peer) instantOf(t time.Time) delta.Instant {
 	return delta.Instant{Wall: t.UnixMilli(), Mono: mono, Micros: uint16(t.Nanosecond() / 1000 % 1000)}
 }
 
+// timeAt is when something was at a monotonic time, by the wall clock as it is now: it may have been set
+// since.
+func (p *peer) timeAt(mono time.Duration) time.Time {
+	now := p.now()
+	return now.Add(mono - p.instantOf(now).Mono)
+}
+
 // wall is the real clock of Gets, see package coarse.
 func (p *peer) wall() int64 { return p.now().UnixMilli() }
 

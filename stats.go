@@ -134,9 +134,10 @@ type PeerStats struct {
 	Late time.Duration
 
 	// By how much its clock is ahead of this node's; negative if it is behind. Pings measure it, as NTP
-	// does, give or take half of RoundTrip, which is that of the best of the last pings; and a millisecond,
-	// if the node's version doesn't tell the microseconds. While nothing is known, ClockOffset is 0 and RoundTrip -1: until a ping is answered after the node was connected, or
-	// after one of the two clocks was set.
+	// does, give or take half of RoundTrip, which is that of the best of the last pings; and a
+	// millisecond, if the node's version doesn't tell the microseconds. While nothing is known,
+	// ClockOffset is 0 and RoundTrip -1: until a ping is answered after the node was connected, or after
+	// one of the two clocks was set.
 	ClockOffset, RoundTrip time.Duration
 
 	// How long its writes took to this node, since it connected: one duration for each frame, which has
@@ -279,20 +280,23 @@ func newHistogram(c histogram.Counts) Histogram {
 }
 
 // Total is how many durations were counted.
-func (h Histogram) Total() (n uint64) {
-	for _, in := range h.Counts {
-		n += in
-	}
-	return n
+func (h Histogram) Total() uint64 {
+	c := h.counts()
+	return c.Total()
 }
 
 // Quantile returns the duration that a part q of all, 0 to 1, don't exceed, as exactly as the buckets
 // tell: within one it is interpolated. Beyond all bounds it is the last one. It is 0 if nothing was
 // counted.
 func (h Histogram) Quantile(q float64) time.Duration {
+	c := h.counts()
+	return c.Quantile(q)
+}
+
+func (h Histogram) counts() histogram.Counts {
 	c := histogram.Counts{Sum: h.Sum}
 	copy(c.Buckets[:], h.Counts)
-	return c.Quantile(q)
+	return c
 }
 
 // A Metric is a figure, for programs that show them all.

@@ -17,14 +17,14 @@ const (
 var views = map[string]func(*handler, *http.Request) (answer, error){
 	"node":     of(theNode),
 	"members":  of(theMembers),
-	"stats":    of(func(h *handler) statsJSON { return newStatsJSON(present(h)) }),
+	"stats":    of(func(h *handler) statsJSON { return newStatsJSON(newSample(h.cache)) }),
 	"loaders":  of(theLoaders),
 	"warnings": of(theWarnings),
 	"history":  of(theRates),
 	"overview": of(theOverview),
-	"hot":      hotKeys,
-	"slow":     slowFills,
-	"refused":  refusedFills,
+	"hot":      listed(hotKeys),
+	"slow":     listed(slowFills),
+	"refused":  listed(refusedFills),
 }
 
 // of serves figures that need nothing of the request.
@@ -78,20 +78,14 @@ type overviewJSON struct {
 	Warnings []warningJSON `json:"warnings"`
 }
 
-// now is the figures of the present.
-func present(h *handler) *sample { return newSample(h.cache) }
-
 func theNode(h *handler) nodeJSON {
 	n := h.cache.Inspect().Node()
 	return newNodeJSON(&n, h.cache.Ready(), time.Now())
 }
 
 func theMembers(h *handler) membersJSON {
-	j := membersJSON{Time: moment(time.Now()), Members: []memberJSON{}}
-	for _, m := range members(h.cache.Members(), h.cache.Stats().Peers) {
-		j.Members = append(j.Members, newMemberJSON(&m))
-	}
-	return j
+	list := members(h.cache.Members(), h.cache.Stats().Peers)
+	return membersJSON{moment(time.Now()), newMembersJSON(list)}
 }
 
 func theLoaders(h *handler) loadersJSON {
@@ -103,8 +97,8 @@ func theLoaders(h *handler) loadersJSON {
 }
 
 func theWarnings(h *handler) warningsJSON {
-	now := present(h)
-	return warningsJSON{moment(now.at), newWarningsJSON(warningsOf(conditionOf(h, now)))}
+	c := conditionOf(h)
+	return warningsJSON{moment(c.now.at), newWarningsJSON(warningsOf(c))}
 }
 
 func theRates(h *handler) historyJSON {
@@ -112,37 +106,37 @@ func theRates(h *handler) historyJSON {
 }
 
 func theOverview(h *handler) overviewJSON {
-	now := present(h)
+	c := conditionOf(h)
 	return overviewJSON{
-		Time: moment(now.at), Node: theNode(h), Members: theMembers(h).Members, Stats: newStatsJSON(now),
-		Loaders: theLoaders(h).Loaders, Warnings: theWarnings(h).Warnings,
+		Time: moment(c.now.at), Node: newNodeJSON(&c.node, c.ready, c.now.at),
+		Members: newMembersJSON(c.members), Stats: newStatsJSON(c.now), Loaders: theLoaders(h).Loaders,
+		Warnings: newWarningsJSON(warningsOf(c)),
 	}
 }
 
-// hot has hits sampled for a minute.
-func hotKeys(h *handler, r *http.Request) (answer, error) {
-	n, err := number(r)
-	if err != nil {
-		return answer{}, err
+// listed serves a list of as many keys as are asked for.
+func listed[T any](keys func(bcache.Inspector, int) T) func(*handler, *http.Request) (answer, error) {
+	return func(h *handler, r *http.Request) (answer, error) {
+		n, err := number(r)
+		if err != nil {
+			return answer{}, err
+		}
+		return inJSON(keys(h.cache.Inspect(), n))
 	}
-	keys, hits := h.cache.Inspect().HotKeys(n)
-	return inJSON(hotJSON{moment(time.Now()), hits, newCountsJSON(keys)})
 }
 
-func refusedFills(h *handler, r *http.Request) (answer, error) {
-	n, err := number(r)
-	if err != nil {
-		return answer{}, err
-	}
-	return inJSON(refusedJSON{moment(time.Now()), newCountsJSON(h.cache.Inspect().RefusedFills(n))})
+// hotKeys has hits sampled for a minute.
+func hotKeys(in bcache.Inspector, n int) hotJSON {
+	keys, hits := in.HotKeys(n)
+	return hotJSON{moment(time.Now()), hits, newCountsJSON(keys)}
 }
 
-func slowFills(h *handler, r *http.Request) (answer, error) {
-	n, err := number(r)
-	if err != nil {
-		return answer{}, err
-	}
-	return inJSON(slowFillsJSON{moment(time.Now()), newSlowJSON(h.cache.Inspect().SlowFills(n))})
+func refusedFills(in bcache.Inspector, n int) refusedJSON {
+	return refusedJSON{moment(time.Now()), newCountsJSON(in.RefusedFills(n))}
+}
+
+func slowFills(in bcache.Inspector, n int) slowFillsJSON {
+	return slowFillsJSON{moment(time.Now()), newSlowJSON(in.SlowFills(n))}
 }
 
 // number is how many keys are asked for.

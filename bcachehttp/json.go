@@ -122,6 +122,14 @@ type peerJSON struct {
 	P99         *float64      `json:"propagation_p99,omitempty"`
 }
 
+func newMembersJSON(list []member) []memberJSON {
+	all := make([]memberJSON, len(list))
+	for i := range list {
+		all[i] = newMemberJSON(&list[i])
+	}
+	return all
+}
+
 func newMemberJSON(m *member) memberJSON {
 	j := memberJSON{
 		ID: hexID(m.ID), Addr: m.Addr, Since: moment(m.Since),

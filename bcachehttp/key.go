@@ -34,12 +34,18 @@ func (p params) one(name string) (value string, ok bool, err error) {
 	}
 }
 
-// is reports whether a parameter is "1"; it is "0", or not there, otherwise.
-func (p params) is(name string) (bool, error) {
+// bit is the value of a parameter that is "0" or "1"; "" if it isn't there.
+func (p params) bit(name string) (string, error) {
 	value, ok, err := p.one(name)
 	if err == nil && ok && value != "0" && value != "1" {
 		err = badRequest("%s must be 0 or 1", name)
 	}
+	return value, err
+}
+
+// is reports whether a bit is "1".
+func (p params) is(name string) (bool, error) {
+	value, err := p.bit(name)
 	return value == "1", err
 }
 

@@ -91,8 +91,8 @@ func page(h *handler, r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	now := present(h)
-	c := conditionOf(h, now)
+	c := conditionOf(h)
+	now := c.now
 	in := h.cache.Inspect()
 	v := pageView{
 		Title: "Node " + hexID(c.node.ID), Now: newTimeView(now.at, now.at), Node: &c.node,
@@ -124,15 +124,13 @@ func page(h *handler, r *http.Request) (answer, error) {
 
 // still reports whether the page is to stay as it is.
 func (p params) still() (bool, error) {
-	value, ok, err := p.one("refresh")
-	if err == nil && ok && value != "0" && value != "1" {
-		err = badRequest("refresh must be 0 or 1")
-	}
+	value, err := p.bit("refresh")
 	return value == "0", err
 }
 
-// conditionOf is how the node is at a time.
-func conditionOf(h *handler, now *sample) *condition {
+// conditionOf is how the node is now.
+func conditionOf(h *handler) *condition {
+	now := newSample(h.cache)
 	list := h.history.list()
 	return &condition{
 		now: now, lately: ago(list, now.at, settling), then: ago(list, now.at, time.Minute),

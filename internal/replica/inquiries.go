@@ -184,13 +184,13 @@ func (x *Inquiries) receiveReport(from uint64, r wire.Report) {
 	}
 }
 
-// Lives lists the origins of this node and its neighbours, by PeerID.
-func (x *Inquiries) Lives(id uint64) map[uint64]uint64 {
+// Lives lists this node and its neighbours by their origins.
+func (x *Inquiries) Lives() map[uint64]uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	lives := map[uint64]uint64{id: x.state.Origin}
+	lives := map[uint64]uint64{x.state.Origin: x.leases.id}
 	for peer, p := range x.neighbours.all() {
-		lives[peer] = p.origin
+		lives[p.origin] = peer
 	}
 	return lives
 }

@@ -242,7 +242,6 @@ func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 		Syncing: r.repair.client.session != nil, Serving: len(r.server.sessions),
 	}
 	g.Synced, g.SyncedFrom = r.standing.ready.complete, r.repair.client.syncedFrom
-	g.SyncedAt = r.standing.ready.syncedAt
 	g.Peers = make([]Peer, 0, len(r.neighbours.ids))
 	for id, p := range r.neighbours.all() {
 		of := Peer{
@@ -256,6 +255,15 @@ func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 		}
 	}
 	return r.allCounts(), g
+}
+
+// Synced says whether the node is complete, which node its last full sync came from, and when it last
+// became synced; 0 if none did, or if it was from the start.
+func (r *Replica) Synced() (complete bool, from uint64, at time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ready := &r.standing.ready
+	return ready.complete, r.repair.client.syncedFrom, ready.syncedAt
 }
 
 // allCounts are the counters of the parts.

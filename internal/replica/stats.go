@@ -27,7 +27,6 @@ type Gauges struct {
 	Origins, LogRecords, Outbox, Serving int
 	Syncing, Synced                      bool
 	SyncedFrom                           uint64
-	SyncedAt                             time.Duration // when it last became synced
 	Peers                                []Peer
 }
 
