@@ -145,16 +145,23 @@ func (l *Loader) GetResult(ctx context.Context, key string) Result {
 // ErrTooLarge the value isn't stored, and the key is deleted on all nodes.
 //
 // Where a database has the truth, Delete after the commit is better: docs/fills.md says why.
-func (l *Loader) Set(key, val string, ttl time.Duration) error {
+func (l *Loader) Set(key, val string, ttl time.Duration) error { return l.Put(key, val, ttl) }
+
+// Put is Set of a value with tags, see [Bcache.Put]; its further errors are those.
+func (l *Loader) Put(key, val string, ttl time.Duration, tags ...string) error {
 	b, full := l.cache, l.cfg.Prefix+key
 	if ttl < 0 {
 		return b.Delete(full)
 	}
-	if b.tooLarge(full, val) {
-		return b.refuse(full)
+	packed, wrong := delta.MakeTags(tags)
+	if wrong != "" {
+		return b.writes.refuseTags(full, wrong)
 	}
 	now := b.peer.now()
 	rec, _ := l.view.Policy.Value(now, full, val, ttl, rand.Float64())
+	if rec.Tags = packed; b.writes.tooLarge(&rec) {
+		return b.writes.refuse(full)
+	}
 	return b.peer.replica.SetRecord(b.peer.instantOf(now), &rec)
 }
 
@@ -162,7 +169,12 @@ func (l *Loader) Set(key, val string, ttl time.Duration) error {
 func (l *Loader) Delete(key string) error { return l.cache.Delete(l.cfg.Prefix + key) }
 
 // DeleteMany is [Bcache.DeleteMany].
-func (l *Loader) DeleteMany(keys []string) error { return l.cache.deleteMany(l.cfg.Prefix, keys) }
+func (l *Loader) DeleteMany(keys []string) error {
+	return l.cache.writes.deleteMany(l.cfg.Prefix, keys)
+}
+
+// Clear is [Bcache.ClearPrefix] of the Loader's Prefix, or [Bcache.Clear] if that is "".
+func (l *Loader) Clear() error { return l.cache.ClearPrefix(l.cfg.Prefix) }
 
 // Stats returns the figures of this Loader alone.
 func (l *Loader) Stats() LoaderStats {

@@ -20,6 +20,12 @@ type Loaded struct {
 	// TTL is for how long the value is fresh; it is rounded up to milliseconds. 0 means LoaderConfig.TTL,
 	// and [NoExpiry] no deadline. With a negative one the value is returned but not cached.
 	TTL time.Duration
+
+	// Tags are the names of what the value was made of, or belongs to: it goes with [Bcache.ClearTag] of any
+	// of them. They may be MaxTags at most, of MaxTagLen bytes: a value with others is returned but not
+	// cached, and the Logger says so. With an error that is or wraps [ErrNotFound] they are the tags of what
+	// is remembered.
+	Tags []string
 }
 
 // LoaderConfig says how a [Loader] fills the cache. TTL, and Fill or FillMany, have to be set. A

@@ -11,6 +11,9 @@ type Selector string
 const (
 	prefixSelector = 'p'
 	tagSelector    = 't'
+
+	// MaxPrefixLen is how many bytes a prefix may have that a Clear selects by.
+	MaxPrefixLen = 4096
 )
 
 // SelectPrefix selects the keys that begin with a prefix; with "" that is everything.

@@ -252,7 +252,7 @@ func (r *WireRecord) parse(b []byte, origin, prev uint64) error {
 // whatever that may mean one day, selects everything.
 func (r *WireRecord) selector() delta.Selector {
 	switch {
-	case len(r.tag) == 0 && len(r.prefix) <= delta.MaxRecordSize:
+	case len(r.tag) == 0 && len(r.prefix) <= delta.MaxPrefixLen:
 		return delta.SelectPrefix(string(r.prefix))
 	case len(r.prefix) == 0 && len(r.tag) <= delta.MaxTagLen:
 		return delta.SelectTag(string(r.tag))
