@@ -105,11 +105,14 @@ func newLoaderOf(
 // A hit allocates nothing. With a Prefix that is so as long as the two have no more than 128 bytes
 // together.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
-	if e := l.view.Fresh(key); e != nil {
-		l.figures.Count(true)
-		return e.Val, nil
+	anew := l.anew(ctx)
+	if !anew {
+		if e := l.view.Fresh(key); e != nil {
+			l.figures.Count(true)
+			return e.Val, nil
+		}
 	}
-	r := l.get(ctx, key)
+	r := l.get(ctx, key, anew)
 	if r.Stale {
 		return r.Value, nil
 	}
@@ -131,11 +134,14 @@ type Result struct {
 
 // GetResult is [Loader.Get] for a caller that wants to know whether the value is stale, and why.
 func (l *Loader) GetResult(ctx context.Context, key string) Result {
-	if e := l.view.Fresh(key); e != nil {
-		l.figures.Count(true)
-		return Result{Value: e.Val}
+	anew := l.anew(ctx)
+	if !anew {
+		if e := l.view.Fresh(key); e != nil {
+			l.figures.Count(true)
+			return Result{Value: e.Val}
+		}
 	}
-	return l.get(ctx, key).Result
+	return l.get(ctx, key, anew).Result
 }
 
 // Set writes a value on all nodes, with the times that it would have if a Fill had brought it: Jitter
@@ -181,34 +187,42 @@ type reply struct {
 
 func failed(err error) reply { return reply{Result: Result{Err: err}} }
 
+// anew reports whether a caller mustn't be served what is held: it may be older than what the caller has
+// written. If need be it waits until that is processed here.
+func (l *Loader) anew(ctx context.Context) bool {
+	return l.cfg.AwaitToken > 0 && l.cache.behind(ctx, l.cfg.AwaitToken)
+}
+
 // get deals with all other cases.
-func (l *Loader) get(ctx context.Context, key string) reply {
+func (l *Loader) get(ctx context.Context, key string, anew bool) reply {
 	full := l.cfg.Prefix + key
-	res, v, answered := l.held(full)
+	res, v, answered := l.held(full, anew)
 	if answered {
 		if v.Refreshes() {
 			l.refreshes.start(ctx, full)
 		}
 		return reply{Result: l.counted(ctx, res)}
 	}
-	r := l.wait(ctx, full)
+	r := l.wait(ctx, full, anew)
 	l.counted(ctx, r.Result)
 	return r
 }
 
 // wait waits for the fill of a key, and begins one if need be.
-func (l *Loader) wait(ctx context.Context, full string) reply {
+func (l *Loader) wait(ctx context.Context, full string, anew bool) reply {
 	if err := ctx.Err(); err != nil {
 		return failed(err)
 	}
-	ld, _ := l.join(ctx, full)
+	ld, _ := l.join(ctx, full, anew)
 	return l.outcome(ctx, ld)
 }
 
 // join has the caller wait for the load of a key, and begins one if need be; nil is one that waits for
 // the caller.
-func (l *Loader) join(ctx context.Context, full string) (ld *fill.Load, isNew bool) {
-	ld, isNew = l.cache.loads.Join(full, l.view.Layout, fill.NewRun(ctx, false), make(chan struct{}, 1))
+func (l *Loader) join(ctx context.Context, full string, anew bool) (ld *fill.Load, isNew bool) {
+	run := fill.NewRun(ctx, false)
+	run.Anew = anew
+	ld, isNew = l.cache.loads.Join(full, l.view.Layout, run, make(chan struct{}, 1))
 	if isNew {
 		go newKeyFill(l, ld).work()
 	}
@@ -222,16 +236,20 @@ func (l *Loader) outcome(ctx context.Context, ld *fill.Load) reply {
 	}
 	res := Result(l.cache.loads.Wait(ctx, ld))
 	if res.Err == fill.ErrOverdue {
-		return reply{Result: l.overdue(ld.Key)}
+		return reply{Result: l.overdue(ld)}
 	}
 	return reply{res, ld}
 }
 
 // overdue is failed for who doesn't wait any longer for a Fill that ignores its context.
-func (l *Loader) overdue(full string) Result {
+func (l *Loader) overdue(ld *fill.Load) Result {
+	full := ld.Key
 	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context",
 		linelog.Field("key", full))
 	l.rest(full, knownError{kept: fill.ErrOverdue})
+	if ld.Run.Anew {
+		return Result{Err: fill.ErrOverdue}
+	}
 	switch rec, v := l.view.Look(full); v {
 	case fill.VerdictServe, fill.VerdictRefresh:
 		return Result{Value: rec.Val}
@@ -244,12 +262,16 @@ func (l *Loader) overdue(full string) Result {
 }
 
 // held is what a Get of a key that isn't fresh begins with: it returns what can be said without
-// waiting for a fill, and counts whether something can.
-func (l *Loader) held(full string) (res Result, v fill.Verdict, answered bool) {
+// waiting for a fill, and counts whether something can. Who asks anew is only told that the last fill has
+// just failed.
+func (l *Loader) held(full string, anew bool) (res Result, v fill.Verdict, answered bool) {
 	now := l.cache.peer.instant()
-	rec, v, garbled := l.view.Inspect(full, now.Wall)
-	if garbled {
-		l.figures.Undecodable.Add(1)
+	var rec delta.Record
+	if !anew {
+		var garbled bool
+		if rec, v, garbled = l.view.Inspect(full, now.Wall); garbled {
+			l.figures.Undecodable.Add(1)
+		}
 	}
 	res, answered = l.answer(full, &rec, v, now.Mono)
 	if res.Stale {
