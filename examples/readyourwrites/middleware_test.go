@@ -62,14 +62,14 @@ func TestReadYourWrites(t *testing.T) {
 			users.Go(func() {
 				id, user := fmt.Sprint(u), &browser{t: t}
 				for i := range 200 {
-					text := fmt.Sprint(i)
-					if w := user.do(nodes[i%2], "PUT", id, text); w.Code != http.StatusNoContent {
+					text, writer := fmt.Sprint(i), rand.IntN(2)
+					if w := user.do(nodes[writer], "PUT", id, text); w.Code != http.StatusNoContent {
 						t.Errorf("PUT: %d", w.Code)
 					}
-					if u == 0 && stranger.do(nodes[1-i%2], "GET", id, "").Body.String() != text {
+					if u == 0 && stranger.do(nodes[1-writer], "GET", id, "").Body.String() != text {
 						older++
 					}
-					if w := user.do(nodes[1-i%2], "GET", id, ""); w.Body.String() != text {
+					if w := user.do(nodes[1-writer], "GET", id, ""); w.Body.String() != text {
 						t.Errorf("user %d reads %q after writing %q", u, w.Body, text)
 					}
 					time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)

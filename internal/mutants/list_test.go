@@ -735,7 +735,7 @@ var mutants = []mutant{
 	{name: "tokens: who asks anew joins a fill that has begun", test: "TestLoaderAnewJoinsNoOlderFill", edits: []edit{{
 		old: "if !(r.Anew && ld.begun) && ld.Run.join() {",
 		new: "if ld.Run.join() {"}}},
-	{name: "tokens: who asks anew gets what is held", test: "TestLoaderDoesNotAwaitForEver", edits: []edit{{
+	{name: "tokens: who asks anew gets what is held", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
 		old: "\tif k.Run.Anew {\n\t\treturn Result{}, false\n\t}\n",
 		new: ""}}},
 	{name: "tokens: who asks anew falls back on what is held", test: "TestLoaderAnewFails", edits: []edit{{
