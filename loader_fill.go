@@ -112,8 +112,12 @@ type brought struct {
 // newBrought asks an error what it is. Errors are the user's, so that runs under no lock.
 func newBrought(v Loaded, err error) brought { return brought{v, err, errors.Is(err, ErrNotFound)} }
 
-// found looks into the cache again: somebody may have filled the key since the caller looked.
+// found looks into the cache again: somebody may have filled the key since the caller looked. That is
+// nothing for callers who ask anew.
 func (k *keyFill) found() (res Result, ok bool) {
+	if k.Run.Anew {
+		return Result{}, false
+	}
 	l := k.loader
 	ok = l.cache.loads.LookUp(k.Load, func() bool {
 		rec, v := l.view.Look(k.Key)
@@ -166,7 +170,7 @@ func (k *keyFill) bring(v Loaded) Result {
 		l.recovered(k.Key)
 		return Result{Value: v.Value}
 	default:
-		if newer, ok := l.view.Live(k.Key); ok {
+		if newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {
 			return Result{Value: newer}
 		}
 	}
@@ -202,7 +206,7 @@ func (k *keyFill) miss(tags []string, err error) Result {
 		return Result{Err: err}
 	}
 	k.unchanged()
-	if newer, ok := l.view.Live(k.Key); ok {
+	if newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {
 		return Result{Value: newer}
 	}
 	return Result{Err: err}
@@ -255,6 +259,9 @@ func (k *keyFill) dropFence() {
 func (k *keyFill) fallBack(err error) Result {
 	l := k.loader
 	rec, v := l.view.Look(k.Key)
+	if k.Run.Anew {
+		v = fill.VerdictFill // whatever is held
+	}
 	if v == fill.VerdictServe { // somebody else was more successful meanwhile
 		return Result{Value: rec.Val}
 	}

@@ -718,6 +718,38 @@ var mutants = []mutant{
 	{name: "page: forms don't say where they are from", test: "TestFormsOverPlainHTTP", edits: []edit{{
 		old: "head.Set(\"Referrer-Policy\", \"same-origin\")",
 		new: "head.Set(\"Referrer-Policy\", \"no-referrer\")"}}},
+
+	// Tokens.
+	{name: "tokens: a gap counts as processed", test: "TestLacks$", edits: []edit{{
+		old: "\tn := seq - s.Covered\n",
+		new: "\tif seq <= s.Last() {\n\t\treturn 0\n\t}\n\tn := seq - s.Covered\n"}}},
+	{name: "tokens: what a node knows nothing of counts as processed", test: "TestLacksWhatWasDropped", edits: []edit{{
+		old: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\treturn nil, d.Origin\n",
+		new: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\tcontinue\n"}}},
+	{name: "tokens: a vector is adopted before all keys are touched", test: "TestAdoptionTouchesBeforeItCovers",
+		edits: []edit{
+			{old: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tlatest",
+				new: "\tlatest"},
+			{old: "\tr.standing.ready.become(now)\n\tr.client.adopted",
+				new: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tr.standing.ready.become(now)\n\tr.client.adopted"}}},
+	{name: "tokens: who waits isn't woken by frames", test: "TestTokenIsAwaited", edits: []edit{{
+		old: "\t}\n\tp.moved.Ring()\n",
+		new: "\t}\n"}}},
+	{name: "tokens: who asks anew joins a fill that has begun", test: "TestLoaderAnewJoinsNoOlderFill", edits: []edit{{
+		old: "if !(r.Anew && ld.begun) && ld.Run.join() {",
+		new: "if ld.Run.join() {"}}},
+	{name: "tokens: who asks anew gets what is held", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
+		old: "\tif k.Run.Anew {\n\t\treturn Result{}, false\n\t}\n",
+		new: ""}}},
+	{name: "tokens: who asks anew falls back on what is held", test: "TestLoaderAnewFails", edits: []edit{{
+		old: "\t\tv = fill.VerdictFill // whatever is held\n",
+		new: ""}}},
+	{name: "tokens: who asks anew gets what the fence preferred", test: "TestLoaderAnewIsRefused", edits: []edit{{
+		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\treturn",
+		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\treturn"}}},
+	{name: "tokens: who asks anew waits for a lease", test: "TestLoaderAnewTakesNoLease", edits: []edit{{
+		old: "\tcase !k.loader.cfg.ClusterWide, k.Run.Anew:",
+		new: "\tcase !k.loader.cfg.ClusterWide:"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
