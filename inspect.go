@@ -247,7 +247,7 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 		return nil, fmt.Errorf("%w: a key of %d bytes, at most %d can be asked about", ErrTooLarge, len(key),
 			MaxWhyKey)
 	}
-	asked := &b.peer.replica.Asked
+	asked := &i.cache.peer.replica.Asked
 	own := asked.Report(b.peer.instant(), key, values)
 	var peers []uint64
 	missing := map[uint64]error{}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/wire"
 )
@@ -46,7 +48,7 @@ func TestProvisionalMirror(t *testing.T) {
 		testkit.Must(t, b.Clear())
 		provisional(t, b, "k", "v")
 		agree("kept")
-		lost := delta.Record{Kind: delta.KindClear, Version: delta.Version{Stamp: b.store.ClearVersion().Stamp - 1, Origin: 9}}
+		lost := delta.Record{Kind: delta.KindClear, Version: delta.Version{Stamp: b.store.Clears.All().Stamp - 1, Origin: 9}}
 		testkit.Must(t, r.Receive(b.peer.instant(), 2, wire.AppendDelta(nil, 9, 1, []delta.Record{lost})))
 		agree("after a Clear that loses")
 		miss(t, b, "k")
@@ -72,7 +74,7 @@ func TestProvisionalMirror(t *testing.T) {
 
 		testkit.Must(t, b.Set("k", "v1", 3600))
 		f := r.Fills.Begin(b.peer.instant(), 0, "k")[0]
-		r.Fills.End(b.peer.instant(), f, &delta.Record{Key: "k", Val: "v2", Deadline: b.wall() + 1000}, true)
+		r.Fills.End(b.peer.instant(), f, &delta.Record{Key: "k", Val: "v2", Deadline: b.wall() + 1000}, replica.FillBeside)
 		agree("with a value beside")
 		testkit.Advance(10 * time.Second)
 		agree("when that has expired")
@@ -85,7 +87,7 @@ func TestProvisionalIsGoneWhenClearIsTold(t *testing.T) {
 		_, nodes := three(t)
 		b := nodes[0]
 		provisional(t, b, "k", "v")
-		b.store.ApplyClear(delta.Version{Stamp: b.store.ClearVersion().Stamp + 1, Origin: 9})
+		b.store.ApplyClear(store.Clear{Version: delta.Version{Stamp: b.store.Clears.All().Stamp + 1, Origin: 9}})
 		miss(t, b, "k")
 	})
 }

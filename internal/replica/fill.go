@@ -14,6 +14,7 @@ type fillStart struct {
 	stamp  uint64        // of what the fill writes
 	settle time.Duration // by so much what is read may lag behind what is committed
 	epoch  uint64        // of the store
+	clears uint64        // the number of the last Clear, see store.Clears
 	echoes []peerEcho    // what the neighbours had said of their touches
 }
 
@@ -23,6 +24,15 @@ type Fill struct {
 	store.OpenFill
 	bucket int
 }
+
+// A FillScope says for whom a fill brings what it brings.
+type FillScope uint8
+
+const (
+	FillForAll FillScope = iota // all nodes get it, if the fence lets it pass
+	FillBeside                  // it is kept on this node only, beside the record that its key has
+	FillHere                    // it is kept on this node only, unless its key has a live record
+)
 
 // A FillOutcome says what became of what a fill brought.
 type FillOutcome uint8

@@ -37,6 +37,7 @@ func (x *Fills) Begin(now delta.Instant, settle time.Duration, keys ...string) [
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	start.stamp, start.epoch = x.state.fillStamp(now, settle), x.state.Store.Epochs.Now()
+	start.clears = x.state.Store.Clears.Number()
 	start.echoes = x.neighbours.echoes(now, settle)
 	for i, f := range fills {
 		if i > 0 && i%ApplyBatch == 0 { // others want the lock; what comes now precedes the reading
@@ -61,9 +62,8 @@ func (x *Fills) Drop(f *Fill) { x.state.Store.Fills.End(&f.OpenFill) }
 // End ends a fill that brought a record, which is complete but for its version. If the fence lets it
 // pass, that is written. Otherwise it may be kept as a provisional value, if no write of its key, no
 // Clear and no vector that was adopted can be newer than what was read: no clock of another node
-// decides that. With beside, it isn't written, but kept beside the record that the key has, on this
-// node only.
-func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) (o FillOutcome) {
+// decides that. What is brought for this node only is never written.
+func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillScope) (o FillOutcome) {
 	rec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}
 	at := x.state.Store.Approach(rec)
 	defer x.state.Store.Fills.End(&f.OpenFill)
@@ -81,10 +81,10 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) 
 	switch {
 	case x.writes.closed:
 		return FillRefused
-	case !beside && x.state.passes(f, rec):
+	case scope == FillForAll && x.state.passes(f, rec):
 		x.writes.commit(now, rec, at)
 		return FillWritten
-	case !x.state.untouched(f):
+	case !x.state.untouched(f) || x.state.clearedSince(f, rec):
 		return FillRefused
 	case rec.Kind == delta.KindTombstone: // there is nothing to keep, nor is what was there any more
 		if x.state.Store.Fills.Unkeep(&f.OpenFill) {
@@ -92,23 +92,23 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) 
 		}
 		return FillRefused
 	}
-	for x.state.makeRoomToKeep(now, rec, &f.OpenFill, beside) {
+	for x.state.makeRoomToKeep(now, rec, &f.OpenFill, scope == FillBeside) {
 		x.mu.Unlock()
 		x.mu.Lock()
 	}
-	if x.writes.closed || !x.state.untouched(f) {
+	if x.writes.closed || !x.state.untouched(f) || x.state.clearedSince(f, rec) {
 		return FillRefused
 	}
-	return x.keep(now, f, rec, beside)
+	return x.keep(now, f, rec, scope)
 }
 
-// keep makes a value, or a negative, a provisional one, and offers it.
-func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, beside bool) FillOutcome {
-	if _, isNew := x.state.Store.Fills.Keep(now, rec, &f.OpenFill, beside); !isNew {
+// keep makes a value, or a negative, a provisional one, and offers it if it is for all.
+func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, scope FillScope) FillOutcome {
+	if _, isNew := x.state.Store.Fills.Keep(now, rec, &f.OpenFill, scope == FillBeside); !isNew {
 		return FillRefused
 	}
 	x.counts.ProvisionalKept++
-	if !beside && x.share(f, rec) {
+	if scope == FillForAll && x.share(f, rec) {
 		return FillOffered
 	}
 	return FillKept
@@ -130,7 +130,7 @@ func (x *Fills) share(f *Fill, rec *delta.Record) bool {
 	// writes that were issued before it, or of other keys.
 	known := x.state.touches.AppendDots(nil, x.state.touches.Clears)
 	known = x.state.touches.AppendDots(known, x.state.touches.Heads[f.bucket])
-	if !x.out.offer(offered{*rec, known, to}) {
+	if !x.out.offer(offered{*rec, known, x.state.Store.Clears.Dots(rec), to}) {
 		return false
 	}
 	x.counts.ProvisionalOffered += uint64(len(to))

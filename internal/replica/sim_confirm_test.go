@@ -76,11 +76,11 @@ func (s *sim) checkConfirmed(n, by *simNode, upTo uint64) {
 	st := by.r.Store
 	for seq := uint64(1); seq <= upTo; seq++ {
 		w, known := s.oracle.dots[rigDot{n.r.state.Origin, seq}]
-		if !known {
-			continue // it was skipped
+		if !known || w.rec.Kind == delta.KindClear && w.rec.Key != "" {
+			continue // it was skipped, or is of some keys only
 		}
 		held, ok := st.Peek(w.rec.Key)
-		if ok && !held.Version.Less(w.rec.Version) || st.ClearVersion().Stamp >= w.rec.Stamp ||
+		if ok && !held.Version.Less(w.rec.Version) || st.Clears.All().Stamp >= w.rec.Stamp ||
 			w.rec.Kind != delta.KindClear && st.FloorOf(delta.BucketOf(w.rec.Key)) >= w.rec.Stamp {
 			continue
 		}
