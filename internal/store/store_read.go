@@ -18,9 +18,9 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	moves := sh.entries.index.moves.Load()
-	e := sh.recordOf(hash, key)
+	e, alone := sh.foremost(hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
-	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
+	if live && (alone || !s.lastClear.covers(e.Stamp)) && s.policy.noteUse(e) {
 		s.counters.hits.Add1()
 		s.sample(e)
 		return e.Val, true
@@ -49,12 +49,12 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	if sh == nil {
 		return nil
 	}
-	e := sh.recordOf(hash, key)
+	e, alone := sh.foremost(hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
-	case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):
+	case (alone || !s.lastClear.covers(e.Stamp)) && s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
