@@ -25,17 +25,9 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		s.sample(e)
 		return e.Val, true
 	}
-	if !live {
-		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy.noteUse(p) {
-			s.counters.hits.Add1()
-			s.sample(p)
-			return p.Val, true
-		}
-		if e == nil && p == nil && sh.entries.index.still(moves) {
-			s.counters.misses.Add1()
-			return "", false
-		}
+	if e == nil && sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
+		s.counters.misses.Add1()
+		return "", false
 	}
 	return sh.get(hash, key, wall)
 }
@@ -57,13 +49,6 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	case (alone || !s.lastClear.covers(e.Stamp)) && s.policy.noteUse(e):
 		s.sample(e)
 		return e
-	}
-	if e == nil {
-		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) && s.policy.noteUse(p) {
-			s.sample(p)
-			return p
-		}
 	}
 	return sh.fresh(hash, key, wall)
 }
