@@ -184,3 +184,30 @@ func TestReadersOfTwinsConcurrently(t *testing.T) {
 	wg.Wait()
 	storeCheck(t, r.Store)
 }
+
+// Where all provisional values end at once, who watches hears of each, once: at once if they are few, and
+// otherwise as they are swept, so that no lock is held for long.
+func TestManyProvisionalValuesEnd(t *testing.T) {
+	for _, n := range []int{fewProvisional, fewProvisional + 1} {
+		r := newStoreRig(Config{MaxKeys: 10_000})
+		for i := range n {
+			r.fill(delta.Record{Key: fmt.Sprint(i), Val: "v"}, false)
+		}
+		told := 0
+		r.Watch.Set(func(c Change) {
+			if c.Kind == ChangeEvict && c.Provisional {
+				told++
+			}
+		})
+		r.TouchAll()
+		if atOnce := n <= fewProvisional; atOnce && told != n || !atOnce && told != 0 {
+			t.Errorf("of %d that have ended %d are told of at once", n, told)
+		}
+		if r.has("1") {
+			t.Error("one is served")
+		}
+		if r.sweep(); told != n || r.Len() != 0 {
+			t.Errorf("of %d that have ended %d were told of, and %d are left", n, told, r.Len())
+		}
+	}
+}
