@@ -1,0 +1,402 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/testkit"
+)
+
+var mixedDir = flag.String("mixed", "",
+	"run TestMixed with the nodes that scripts/mixed.sh has built in this `directory`")
+
+// Nodes of this version and of the release before work in one cluster: while it is upgraded node by
+// node, and rolled back, under load. See docs/upgrade.md.
+func TestMixed(t *testing.T) {
+	if *mixedDir == "" {
+		t.Skip("takes two versions of bcache, see scripts/mixed.sh: .ci/run mixed")
+	}
+	m := newMixed(t)
+	m.check("all of the release before")
+	m.roll(0, now)
+	m.check("one is upgraded")
+	m.roll(1, now)
+	m.check("two are upgraded")
+	m.roll(2, now)
+	m.check("all are upgraded")
+	m.roll(1, before)
+	m.check("one is rolled back")
+	m.roll(2, before)
+	m.check("two are rolled back")
+	m.roll(0, before)
+	m.check("all are rolled back")
+	m.stop()
+}
+
+const (
+	now    = "now"
+	before = "before"
+)
+
+// A mixed is a cluster whose nodes, a, b and c, run one version or the other.
+type mixed struct {
+	t     *testing.T
+	db    *database
+	nodes []*process
+	stage int        // checks so far
+	all   loadResult // of all loads that have ended
+}
+
+// A loadResult says what a load of a node has done, and what was wrong.
+type loadResult struct {
+	Reads, Hits, Writes int
+	Wrong               []string
+}
+
+// newMixed starts three nodes of the release before, with a load on each.
+func newMixed(t *testing.T) *mixed {
+	m := &mixed{t: t, db: newDatabase(t)}
+	addrs := []string{testkit.FreeAddr(t), testkit.FreeAddr(t), testkit.FreeAddr(t)}
+	for i, addr := range addrs {
+		p := newProcess(t, string(rune('a'+i)), bcache.Config{
+			PeerID: uint64(i + 1), ListenAddr: addr, Peers: addrs, MaxKeys: 10_000, ClusterName: "mixed",
+			Secret: "a secret of both versions",
+		})
+		p.db = m.db.url
+		m.nodes = append(m.nodes, p)
+		m.start(p, before)
+	}
+	allConnected(t, m.nodes)
+	for _, p := range m.nodes {
+		m.ready(p)
+	}
+	m.load(m.nodes...)
+	return m
+}
+
+func (m *mixed) start(p *process, version string) {
+	m.t.Helper()
+	p.program = *mixedDir + "/" + version
+	testkit.Ok(m.t, p.start())
+}
+
+func (m *mixed) ready(p *process) {
+	m.t.Helper()
+	testkit.Within(m.t, 20*time.Second, func() error { return p.ask(nil, "ready") })
+}
+
+// load begins a load on nodes, and waits until each has done something.
+func (m *mixed) load(nodes ...*process) {
+	m.t.Helper()
+	for _, p := range nodes {
+		p.must(nil, "run", p.name)
+	}
+	m.goesOn(nodes...)
+}
+
+// goesOn waits until the load of each node has done much since it was called.
+func (m *mixed) goesOn(nodes ...*process) {
+	m.t.Helper()
+	for _, p := range nodes {
+		var was, is loadResult
+		p.must(&was, "progress")
+		testkit.Within(m.t, 20*time.Second, func() error {
+			if err := p.ask(&is, "progress"); err != nil || is.Writes < was.Writes+200 {
+				return fmt.Errorf("%s has written %d times, and then %d, %v", p.name, was.Writes, is.Writes, err)
+			}
+			return nil
+		})
+	}
+}
+
+// roll ends a node and starts it with another version, while the others go on. What they hold it gets by
+// a full sync.
+func (m *mixed) roll(i int, version string) {
+	m.t.Helper()
+	m.load(m.nodes...)
+	p, writer := m.nodes[i], m.nodes[(i+1)%len(m.nodes)]
+	keys := m.keys("k", 200)
+	for _, key := range keys {
+		writer.must(nil, "set", key, "v-"+key)
+	}
+	m.stopLoad(p)
+	m.figures(p)
+	testkit.Ok(m.t, p.close())
+	start := time.Now()
+	m.start(p, version)
+	m.ready(p)
+	m.t.Logf("%s runs version %q: ready after %v", p.name, version, time.Since(start).Round(time.Millisecond))
+	allConnected(m.t, m.nodes)
+	testkit.Within(m.t, 5*time.Second, func() error {
+		var held map[string]string
+		if err := p.ask(&held, "dump", words(keys)); err != nil || len(held) != len(keys) {
+			return fmt.Errorf("%s holds %d of %d keys, %v", p.name, len(held), len(keys), err)
+		}
+		return nil
+	})
+	var s bcache.Stats
+	p.must(&s, "stats")
+	if s.SyncedFrom == 0 || s.SyncsReceived == 0 || s.SyncRecords < uint64(len(keys)) {
+		m.t.Errorf("%s had no full sync: from %x, %d syncs of %d records", p.name, s.SyncedFrom,
+			s.SyncsReceived, s.SyncRecords)
+	}
+	m.load(p)
+	m.goesOn(m.nodes...)
+}
+
+// check ends the load, and looks at what it has left, and at what both versions must agree about.
+func (m *mixed) check(stage string) {
+	m.t.Helper()
+	m.stage++
+	for _, p := range m.nodes {
+		m.stopLoad(p)
+	}
+	outer := m.t
+	passed := m.t.Run(stage, func(t *testing.T) {
+		m.t = t
+		m.settled()
+		m.leases()
+		m.provisional()
+		m.clears()
+		m.why()
+	})
+	if m.t = outer; !passed {
+		m.t.FailNow()
+	}
+}
+
+// stop ends the cluster.
+func (m *mixed) stop() {
+	m.t.Helper()
+	for _, p := range m.nodes {
+		m.figures(p)
+	}
+	for _, p := range m.nodes {
+		testkit.Ok(m.t, p.close())
+		text, err := os.ReadFile(p.log.Name())
+		testkit.Ok(m.t, err)
+		for _, line := range badLine.FindAllString(string(text), 5) {
+			m.t.Errorf("the log of %s: %s", p.name, line)
+		}
+	}
+	m.t.Logf("in all %d reads, %d hits, %d writes", m.all.Reads, m.all.Hits, m.all.Writes)
+}
+
+// badLine is what no log of a mixed cluster may have.
+var badLine = regexp.MustCompile(`(?m)^.*(dropped a frame|refused writes|is refused|refuses this node|is cut).*$`)
+
+// stopLoad ends a node's load, in which nothing may have been wrong.
+func (m *mixed) stopLoad(p *process) {
+	m.t.Helper()
+	var r loadResult
+	p.must(&r, "stop")
+	if len(r.Wrong) > 0 || r.Hits == 0 || r.Hits == r.Reads || r.Writes == 0 {
+		m.t.Errorf("%s: %d reads, %d hits, %d writes; wrong: %s", p.life(), r.Reads, r.Hits, r.Writes,
+			strings.Join(r.Wrong, "; "))
+	}
+	m.all.Reads, m.all.Hits, m.all.Writes = m.all.Reads+r.Reads, m.all.Hits+r.Hits, m.all.Writes+r.Writes
+}
+
+// figures looks at those that are 0 unless nodes misunderstand each other.
+func (m *mixed) figures(p *process) {
+	m.t.Helper()
+	var s bcache.Stats
+	p.must(&s, "stats")
+	bad := s.Malformed + s.Unsupported + s.HandshakesRefused + s.HandshakesSkew + s.RefusedFuture + s.SyncsFailed
+	if bad > 0 || s.LeasesGranted == 0 || s.FramesIn == 0 {
+		m.t.Errorf("%s: %d malformed, %d unsupported, %d and %d handshakes refused, %d from the future, "+
+			"%d syncs failed; %d leases granted, %d frames", p.life(), s.Malformed, s.Unsupported,
+			s.HandshakesRefused, s.HandshakesSkew, s.RefusedFuture, s.SyncsFailed, s.LeasesGranted, s.FramesIn)
+	}
+}
+
+// keys are n keys of this stage.
+func (m *mixed) keys(prefix string, n int) (keys []string) {
+	for i := range n {
+		keys = append(keys, fmt.Sprintf("%s-%d-%d", prefix, m.stage, i))
+	}
+	return keys
+}
+
+// own are the keys of the loads that have one writer each, shared those that all change.
+func own() (keys []string) {
+	for _, name := range []string{"a-", "b-", "c-"} {
+		eachKey(name, 0, 20, func(key string) error { keys = append(keys, key); return nil })
+	}
+	return keys
+}
+
+func shared() (keys []string) {
+	eachKey("d-", 0, 40, func(key string) error { keys = append(keys, key); return nil })
+	return keys
+}
+
+func words(keys []string) string { return strings.Join(keys, " ") }
+
+// settled waits until no node has anything that is old, and sees that this lasts.
+func (m *mixed) settled() {
+	m.t.Helper()
+	testkit.Within(m.t, 10*time.Second, func() error {
+		return errors.Join(m.have("dump", own()), m.have("loads", shared()))
+	})
+	testkit.Ok(m.t, errors.Join(m.have("dump", own()), m.have("loads", shared())))
+}
+
+// have says which nodes answer otherwise than the database would.
+func (m *mixed) have(command string, keys []string) error {
+	want := m.db.all(keys)
+	var errs []error
+	for _, p := range m.nodes {
+		var held map[string]string
+		if err := p.ask(&held, command, words(keys)); err != nil {
+			errs = append(errs, err)
+		} else if !maps.Equal(held, want) {
+			errs = append(errs, fmt.Errorf("%s: %s is %v, want %v", p.name, command, held, want))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// leases: of all nodes that ask for a key at once, one asks the database.
+func (m *mixed) leases() {
+	m.t.Helper()
+	const keys, tries = 20, 3
+	var queries int
+	for try := range tries { // a node that gets no answer for 100 ms fills without a lease
+		some := m.keys(fmt.Sprint("l", try), keys)
+		for _, key := range some {
+			m.db.commit(key, false)
+		}
+		queries = m.db.count(300*time.Millisecond, func() {
+			var all sync.WaitGroup
+			for _, p := range m.nodes {
+				all.Go(func() {
+					var values map[string]string
+					if err := p.ask(&values, "loads", words(some)); err != nil || !maps.Equal(values, m.db.all(some)) {
+						m.t.Errorf("%s: %v, %v", p.name, values, err)
+					}
+				})
+			}
+			all.Wait()
+		})
+		if queries <= keys*3/2 {
+			return
+		}
+	}
+	m.t.Errorf("%d queries of %d keys by %d nodes", queries, keys, len(m.nodes))
+}
+
+// provisional: what a node fills right after another one's Delete, the third one has too.
+func (m *mixed) provisional() {
+	m.t.Helper()
+	n := len(m.nodes)
+	deletes, fills, gets := m.nodes[m.stage%n], m.nodes[(m.stage+1)%n], m.nodes[(m.stage+2)%n]
+	accepted := func() (accepted, either uint64) {
+		var s bcache.Stats
+		gets.must(&s, "stats")
+		return s.ProvisionalAccepted, s.ProvisionalAccepted + s.ProvisionalRefused
+	}
+	keys := m.keys("p", 10)
+	first, offers := accepted()
+	for _, key := range keys {
+		m.db.commit(key, false)
+		for _, p := range m.nodes {
+			p.must(nil, "load", key)
+		}
+		fresh := m.db.commit(key, false)
+		deletes.must(nil, "delete", key)
+		for _, p := range []*process{fills, gets} {
+			m.shows(p, key, got{})
+		}
+		var g got
+		fills.must(&g, "load", key)
+		testkit.Within(m.t, 5*time.Second, func() error {
+			if _, n := accepted(); n <= offers {
+				return fmt.Errorf("%s was offered nothing by %s", gets.name, fills.name)
+			}
+			return nil
+		})
+		var other got
+		gets.must(&other, "get", key)
+		if g.Value != fresh || other.Found && other != g {
+			m.t.Errorf("%s is %q on %s, and %q on %s, want %q", key, g.Value, fills.name, other.Value, gets.name, fresh)
+		}
+		_, offers = accepted()
+	}
+	if last, _ := accepted(); last < first+uint64(len(keys)/2) {
+		m.t.Errorf("%s has accepted %d of %d values that %s filled", gets.name, last-first, len(keys), fills.name)
+	}
+}
+
+// shows waits until a node shows a value, or none.
+func (m *mixed) shows(p *process, key string, want got) {
+	m.t.Helper()
+	testkit.Within(m.t, 5*time.Second, func() error {
+		var g got
+		if err := p.ask(&g, "get", key); err != nil || g != want {
+			return fmt.Errorf("%s: %s is %+v, want %+v, %v", p.name, key, g, want, err)
+		}
+		return nil
+	})
+}
+
+// clears: a Clear on a node empties all, and what is written then stays.
+func (m *mixed) clears() {
+	m.t.Helper()
+	n := len(m.nodes)
+	clears, writes := m.nodes[m.stage%n], m.nodes[(m.stage+1)%n]
+	keys := append(own(), shared()...)
+	for _, key := range shared() {
+		m.db.commit(key, false)
+	}
+	clears.must(nil, "clear")
+	for _, p := range m.nodes {
+		testkit.Within(m.t, 5*time.Second, func() error {
+			var held map[string]string
+			if err := p.ask(&held, "dump", words(keys)); err != nil || len(held) > 0 {
+				return fmt.Errorf("%s holds %v, %v", p.name, held, err)
+			}
+			return nil
+		})
+	}
+	testkit.Ok(m.t, m.have("loads", shared()))
+	writes.must(nil, "set", m.marker(), "after")
+	for _, p := range m.nodes {
+		m.shows(p, m.marker(), got{"after", true})
+	}
+}
+
+func (m *mixed) marker() string { return fmt.Sprint("marker-", m.stage) }
+
+// why: each node tells each other one what it knows of a key.
+func (m *mixed) why() {
+	m.t.Helper()
+	for _, p := range m.nodes {
+		testkit.Within(m.t, 5*time.Second, func() error {
+			var reports []struct {
+				Node             uint64
+				Err, Kind, Value string
+			}
+			if err := p.ask(&reports, "why", m.marker()); err != nil || len(reports) != len(m.nodes) {
+				return fmt.Errorf("%s: %+v, %v", p.name, reports, err)
+			}
+			for _, r := range reports {
+				if r.Err != "" || r.Kind != string(bcache.KeyValue) || r.Value != "after" {
+					return fmt.Errorf("%s: %+v", p.name, r)
+				}
+			}
+			return nil
+		})
+	}
+}
