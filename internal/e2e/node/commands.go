@@ -22,6 +22,10 @@ var commands = map[string]command{
 	"set": {"KEY VALUE", func(n *node, args []string) (any, error) {
 		return nil, n.cache.SetWithTTL(args[0], args[1], bcache.NoExpiry)
 	}},
+	// set, for a millisecond
+	"short": {"KEY VALUE", func(n *node, args []string) (any, error) {
+		return nil, n.cache.SetWithTTL(args[0], args[1], time.Millisecond)
+	}},
 	"delete": {"KEY", func(n *node, args []string) (any, error) { return nil, n.cache.Delete(args[0]) }},
 	"clear":  {"", func(n *node, _ []string) (any, error) { return nil, n.cache.Clear() }},
 	"get": {"KEY", func(n *node, args []string) (any, error) {
