@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the node that TestMixed drives in the directory $1, twice: as "now" of this source, and as
-# "before" of the release before, which CHANGELOG.md names in a line of its own:
+# "before" of the release before, which the first version of CHANGELOG.md names in a line of its own:
 #
 #	Release before: <the 40 digits of its commit>
 #
@@ -13,8 +13,9 @@ dir=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 export GOWORK=off
 
-commit=$(sed -n 's/^Release before: \([0-9a-f]\{40\}\)$/\1/p' CHANGELOG.md | head -n 1)
-[ -n "$commit" ] || { echo "$0: CHANGELOG.md doesn't name the release before" >&2; exit 1; }
+commit=$(awk '/^## / && ++n > 1 { exit } /^Release before: [0-9a-f]+$/ { print $3 }' CHANGELOG.md)
+[ "${#commit}" = 40 ] ||
+	{ echo "$0: the first version of CHANGELOG.md doesn't name the release before" >&2; exit 1; }
 
 has() { git cat-file -e "$commit^{commit}" 2>/dev/null; }
 if ! has; then
