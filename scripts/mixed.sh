@@ -35,6 +35,6 @@ tar -x -f "$dir/source.tar" -C "$dir/source"
 mkdir -p "$dir/source/internal/e2e/node"
 cp internal/e2e/node/*.go "$dir/source/internal/e2e/node"
 
-go build -o "$dir/now" ./internal/e2e/node
+go build -buildvcs=false -o "$dir/now" ./internal/e2e/node
 cd "$dir/source"
-go build -tags before -o "$dir/before" ./internal/e2e/node
+go build -buildvcs=false -tags before -o "$dir/before" ./internal/e2e/node

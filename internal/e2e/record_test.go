@@ -328,7 +328,7 @@ func (r *recorder) inquire(a *recordedNode) {
 		"cleared-1", "lost", "lost-0", "lost-1", "lost-2", "apart", "last",
 		"nothing",
 	}
-	for _, key := range []string{"times", "none", "times-2", "none-2", "offered", "none-offered", "dropped"} {
+	for _, key := range strings.Fields("times none times-2 none-2 offered none-offered dropped") {
 		keys = append(keys, "p:"+key)
 	}
 	for i := range 6 {

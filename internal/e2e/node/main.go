@@ -86,7 +86,8 @@ func (n *node) do(words []string) (any, error) {
 	}
 	c, known := commands[words[0]]
 	args := words[1:]
-	if want := len(strings.Fields(c.args)); !known || len(args) != want && !strings.HasSuffix(c.args, "...") {
+	want := len(strings.Fields(c.args))
+	if !known || len(args) != want && !strings.HasSuffix(c.args, "...") {
 		return nil, fmt.Errorf("%q isn't a command such as %s %s", words, words[0], c.args)
 	}
 	return c.run(n, args)
