@@ -141,8 +141,8 @@ func (m *mixed) provisional() {
 		_, counted = offered()
 	}
 	if last, _ := offered(); taken < len(keys)/2 || last == first {
-		m.t.Errorf("%s has %d of %d values that %s filled, %d of them provisional", gets.name, taken, len(keys),
-			fills.name, last-first)
+		m.t.Errorf("%s has %d of %d values that %s filled, %d of them provisional", gets.name, taken,
+			len(keys), fills.name, last-first)
 	}
 }
 

@@ -195,7 +195,9 @@ func (m *mixed) stop() {
 }
 
 // badLine is what no log of a mixed cluster may have.
-var badLine = regexp.MustCompile(`(?m)^.*(dropped a frame|refused writes|is refused|refuses this node|is cut).*$`)
+var badLine = regexp.MustCompile("(?m)^.*(" + strings.Join([]string{
+	"dropped a frame", "refused writes", "is refused", "refuses this node", "is cut", "synced: no other node",
+}, "|") + ").*$")
 
 // stopLoad ends a node's load, in which nothing may have been wrong.
 func (m *mixed) stopLoad(p *process) {
