@@ -107,7 +107,7 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 func (b *Bcache) filled(f *replica.Fill, val string, ttl time.Duration) (string, fill.Outcome) {
 	now := b.peer.now()
 	rec := &delta.Record{Key: f.Key, Val: val, Deadline: delta.DeadlineAt(now, ttl)}
-	switch b.peer.replica.Fills.End(b.peer.instantOf(now), f, rec, false) {
+	switch b.peer.replica.Fills.End(b.peer.instantOf(now), f, rec, replica.FillForAll) {
 	case replica.FillWritten:
 		return val, fill.Found
 	case replica.FillRefused:

@@ -197,11 +197,14 @@ func (k *keyFill) miss(err error) Result {
 // write writes what the Fill returned, unless the fence refuses it, and reports whether the key has that
 // now. Where a value of another layout is held, it is kept beside that.
 func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
-	beside := k.loader.view.Foreign(k.Key) // the fence isn't lost if a Codec calls runtime.Goexit
+	scope := replica.FillForAll
+	if k.loader.view.Foreign(k.Key) { // the fence isn't lost if a Codec calls runtime.Goexit
+		scope = replica.FillBeside
+	}
 	f := k.fence
 	k.fence = nil
 	p := k.loader.cache.peer
-	switch p.replica.Fills.End(p.instantOf(now), f, rec, beside) {
+	switch p.replica.Fills.End(p.instantOf(now), f, rec, scope) {
 	case replica.FillRefused:
 		k.outcome = fill.Refused
 		return false

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/wire"
 )
@@ -72,7 +73,7 @@ func TestProvisionalMirror(t *testing.T) {
 
 		testkit.Must(t, b.Set("k", "v1", 3600))
 		f := r.Fills.Begin(b.peer.instant(), 0, "k")[0]
-		r.Fills.End(b.peer.instant(), f, &delta.Record{Key: "k", Val: "v2", Deadline: b.wall() + 1000}, true)
+		r.Fills.End(b.peer.instant(), f, &delta.Record{Key: "k", Val: "v2", Deadline: b.wall() + 1000}, replica.FillBeside)
 		agree("with a value beside")
 		testkit.Advance(10 * time.Second)
 		agree("when that has expired")

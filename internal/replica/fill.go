@@ -24,6 +24,15 @@ type Fill struct {
 	bucket int
 }
 
+// A FillScope says for whom a fill brings what it brings.
+type FillScope uint8
+
+const (
+	FillForAll FillScope = iota // all nodes get it, if the fence lets it pass
+	FillBeside                  // it is kept on this node only, beside the record that its key has
+	FillHere                    // it is kept on this node only, unless its key has a live record
+)
+
 // A FillOutcome says what became of what a fill brought.
 type FillOutcome uint8
 

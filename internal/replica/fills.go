@@ -61,9 +61,8 @@ func (x *Fills) Drop(f *Fill) { x.state.Store.Fills.End(&f.OpenFill) }
 // End ends a fill that brought a record, which is complete but for its version. If the fence lets it
 // pass, that is written. Otherwise it may be kept as a provisional value, if no write of its key, no
 // Clear and no vector that was adopted can be newer than what was read: no clock of another node
-// decides that. With beside, it isn't written, but kept beside the record that the key has, on this
-// node only.
-func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) (o FillOutcome) {
+// decides that. What is brought for this node only is never written.
+func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillScope) (o FillOutcome) {
 	rec.Version = delta.Version{Stamp: f.stamp, Origin: x.state.Origin}
 	at := x.state.Store.Approach(rec)
 	defer x.state.Store.Fills.End(&f.OpenFill)
@@ -81,7 +80,7 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) 
 	switch {
 	case x.writes.closed:
 		return FillRefused
-	case !beside && x.state.passes(f, rec):
+	case scope == FillForAll && x.state.passes(f, rec):
 		x.writes.commit(now, rec, at)
 		return FillWritten
 	case !x.state.untouched(f):
@@ -92,23 +91,23 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, beside bool) 
 		}
 		return FillRefused
 	}
-	for x.state.makeRoomToKeep(now, rec, &f.OpenFill, beside) {
+	for x.state.makeRoomToKeep(now, rec, &f.OpenFill, scope == FillBeside) {
 		x.mu.Unlock()
 		x.mu.Lock()
 	}
 	if x.writes.closed || !x.state.untouched(f) {
 		return FillRefused
 	}
-	return x.keep(now, f, rec, beside)
+	return x.keep(now, f, rec, scope)
 }
 
-// keep makes a value, or a negative, a provisional one, and offers it.
-func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, beside bool) FillOutcome {
-	if _, isNew := x.state.Store.Fills.Keep(now, rec, &f.OpenFill, beside); !isNew {
+// keep makes a value, or a negative, a provisional one, and offers it if it is for all.
+func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, scope FillScope) FillOutcome {
+	if _, isNew := x.state.Store.Fills.Keep(now, rec, &f.OpenFill, scope == FillBeside); !isNew {
 		return FillRefused
 	}
 	x.counts.ProvisionalKept++
-	if !beside && x.share(f, rec) {
+	if scope == FillForAll && x.share(f, rec) {
 		return FillOffered
 	}
 	return FillKept

@@ -20,7 +20,7 @@ func TestRefusalsAreRemembered(t *testing.T) {
 	fill := func(r *Replica, during func()) FillOutcome {
 		f := r.Fills.Begin(edge(5), 0, "k")[0]
 		during()
-		return r.Fills.End(edge(10), f, &delta.Record{Key: "k", Val: "v"}, false)
+		return r.Fills.End(edge(10), f, &delta.Record{Key: "k", Val: "v"}, FillForAll)
 	}
 	for name, tt := range map[string]struct {
 		do   func(r *Replica)

@@ -63,7 +63,7 @@ func TestPropagationOfFramesAndFills(t *testing.T) {
 	w.run(time.Second)
 	f := w.nodes[1].Fills.Begin(w.now(1), 0, "filled")[0]
 	w.run(time.Second)
-	if w.nodes[1].Fills.End(w.now(1), f, &delta.Record{Key: "filled", Val: "v"}, false) != FillWritten {
+	if w.nodes[1].Fills.End(w.now(1), f, &delta.Record{Key: "filled", Val: "v"}, FillForAll) != FillWritten {
 		t.Fatal("the fill isn't written")
 	}
 	w.run(time.Second)

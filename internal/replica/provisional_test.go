@@ -41,7 +41,7 @@ func TestTouchTimesNeverFall(t *testing.T) {
 				continue
 			}
 			f := r.Fills.Begin(edge(65), settle, "k")[0]
-			if o := r.Fills.End(edge(70), f, &delta.Record{Key: "k", Val: "old"}, false); o != FillRefused {
+			if o := r.Fills.End(edge(70), f, &delta.Record{Key: "k", Val: "old"}, FillForAll); o != FillRefused {
 				t.Errorf("%s, local %v: outcome %d", name, local, o)
 			}
 		}
@@ -74,7 +74,7 @@ func TestFillDuringAWriteThatIsGivenUp(t *testing.T) {
 		}
 		f := r.Fills.Begin(edge(5), 0, "k")[0]
 		write(r)
-		o := r.Fills.End(edge(20), f, &delta.Record{Key: "k", Val: "old"}, false)
+		o := r.Fills.End(edge(20), f, &delta.Record{Key: "k", Val: "old"}, FillForAll)
 		if val, ok := r.Store.Get("k", func() int64 { return edge(20).Wall }); ok {
 			t.Errorf("%s: outcome %d, %q is served", name, o, val)
 		}
@@ -89,7 +89,7 @@ func TestFillLocalSettleClockIsSetForward(t *testing.T) {
 	now := edge(10)
 	now.Wall += 1000
 	f := r.Fills.Begin(now, 50*time.Millisecond, "k")[0]
-	if o := r.Fills.End(now, f, &delta.Record{Key: "k", Val: "old"}, false); o != FillRefused {
+	if o := r.Fills.End(now, f, &delta.Record{Key: "k", Val: "old"}, FillForAll); o != FillRefused {
 		t.Errorf("outcome %d", o)
 	}
 }
@@ -109,7 +109,7 @@ func TestProvisionalMakesRoom(t *testing.T) {
 	big := strings.Repeat("x", 200_000)
 	fl := func(r *Replica, ms int) FillOutcome {
 		f := r.Fills.Begin(edge(ms), 0, "k")[0]
-		return r.Fills.End(edge(ms+1), f, &delta.Record{Key: "k", Val: big}, false)
+		return r.Fills.End(edge(ms+1), f, &delta.Record{Key: "k", Val: big}, FillForAll)
 	}
 	evicts := func(r *Replica, what string, most uint64, do func()) {
 		t.Helper()
@@ -167,7 +167,7 @@ func TestProvisionalOfAnotherLife(t *testing.T) {
 		t.Fatalf("the echo of the other node is %d, and it has counted %d touches", got, b.state.touches.Count)
 	}
 	f := a.Fills.Begin(g.now(), 0, "k")[0]
-	if outcome := a.Fills.End(g.now(), f, &delta.Record{Key: "k", Val: "v"}, false); outcome != FillOffered {
+	if outcome := a.Fills.End(g.now(), f, &delta.Record{Key: "k", Val: "v"}, FillForAll); outcome != FillOffered {
 		t.Fatal(outcome)
 	}
 	_, sends := a.Flush(g.now())

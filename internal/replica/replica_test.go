@@ -53,7 +53,7 @@ func TestReplicasConvergeLaws(t *testing.T) {
 				f := fills[n]
 				fills = slices.Delete(fills, n, n+1)
 				now := delta.Instant{Wall: g.wall + skews[f.i], Mono: g.now().Mono}
-				g.write(f.i, f.key, func(r *Replica) { r.Fills.End(now, f.f, &delta.Record{Key: f.key, Val: "filled"}, false) })
+				g.write(f.i, f.key, func(r *Replica) { r.Fills.End(now, f.f, &delta.Record{Key: f.key, Val: "filled"}, FillForAll) })
 				for _, w := range writes[f.after:] {
 					if w.key == f.key && !(delta.Version{Stamp: f.f.stamp, Origin: g.replicas[f.i].state.Origin}).Less(w.Version) {
 						t.Fatalf("the fill %v beats %v, issued after it began", f, w)
@@ -308,7 +308,7 @@ func TestReplicaAhead(t *testing.T) {
 	r := g.replicas[0]
 	g.wall += 3_600_000
 	f := r.Fills.Begin(g.now(), 0, "k")[0]
-	if r.Fills.End(g.now(), f, &delta.Record{Key: "k", Val: "filled"}, false) != FillWritten || r.Ahead(g.now()) != 0 {
+	if r.Fills.End(g.now(), f, &delta.Record{Key: "k", Val: "filled"}, FillForAll) != FillWritten || r.Ahead(g.now()) != 0 {
 		t.Error("not filled, or ahead")
 	}
 	g.wall -= 3_600_000

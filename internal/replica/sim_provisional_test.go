@@ -133,7 +133,7 @@ func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome FillOutcome) {
 		s.oracle.reads[readOf(rec)] = simSeen{x.read, *rec}
 	}
 	s.commit(n, x.key, simWrite{fill: true, filled: rec, at: x.begun - s.c.lag}, func() {
-		outcome = n.r.Fills.End(s.now(n), x.f, rec, false)
+		outcome = n.r.Fills.End(s.now(n), x.f, rec, FillForAll)
 	})
 	s.logf("n%d's fill of %s, of change %d, ends: %d", n.id, x.key, x.read, outcome)
 	if n.r.Fills.counts.ProvisionalKept > was {
