@@ -108,7 +108,8 @@ func (k *FillKeeper) wantsLocked(
 	}
 	old = sh.entries.find(twin(hash), rec.Key)
 	later := old != nil && f != nil && f.Begin > old.ofProvisional().kept
-	return old, old == nil || later || !k.Epochs.stands(old) || !old.aliveAt(now.Wall)
+	return old, old == nil || later || !k.Epochs.stands(old) || !old.aliveAt(now.Wall) ||
+		sh.clearance.hidesLocked(&sh.Clears, old)
 }
 
 // putLocked holds it in place of old, if there is one. There is room for it.
@@ -118,7 +119,7 @@ func (k *FillKeeper) putLocked(
 	kept := *rec
 	kept.Version, kept.Mark = delta.Version{Stamp: k.Epochs.Now(), Origin: rec.Origin}, 0
 	kept.Key, _ = sh.ownKeyLocked(twin(at.hash), rec.Key)
-	at.Fresh = newProvisional(&kept, at.Bucket, now.Mono, beside)
+	at.Fresh = newProvisional(&kept, at.Bucket, k.Clears.Number(), now.Mono, beside)
 	sh.putLocked(at, &kept, old, local)
 	if !beside {
 		k.Watch.tellProvisional(rec)
