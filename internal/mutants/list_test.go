@@ -754,6 +754,17 @@ var mutants = []mutant{
 		old: "head.Set(\"Referrer-Policy\", \"same-origin\")",
 		new: "head.Set(\"Referrer-Policy\", \"no-referrer\")"}}},
 
+	// What the release before says.
+	{name: "wire: a field has another number", test: "TestRecordedFrames", edits: []edit{{
+		old: "heldCount = 20<<3 |",
+		new: "heldCount = 22<<3 |"}}},
+	{name: "wire: the hash that all share is another one", test: "TestRecordedSession", edits: []edit{{
+		old: "return int(xxhash.Sum64String(key) % NumBuckets)",
+		new: "return int(xxhash.Sum64String(key) >> 1 % NumBuckets)"}}},
+	{name: "wire: the handshake tells the time in another unit", test: "TestMeshGoldenHandshake", edits: []edit{{
+		old: "strconv.FormatInt(o.cfg.Now().UnixMilli(), 10)",
+		new: "strconv.FormatInt(o.cfg.Now().UnixMicro(), 10)"}}},
+
 	// Tokens.
 	{name: "tokens: a gap counts as processed", test: "TestLacks$", edits: []edit{{
 		old: "\tn := seq - s.Covered\n",
