@@ -111,8 +111,12 @@ func (c *confirmations) receiveBeyond(now delta.Instant, from uint64, a *wire.Po
 	}
 }
 
-// receive takes that of a neighbour.
+// receive takes that of a neighbour, to one of these pings or to any other. It may also be the answer to
+// an earlier life of this node, about what that wrote: then it isn't to a ping of this one.
 func (c *confirmations) receive(now delta.Instant, p *neighbour, a *wire.Pong) {
+	if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {
+		return
+	}
 	news := p.said.answer(now, a.From, a.To, c.state.seq)
 	if a.To <= c.state.seq && p.confirm(a.From, a.To) || news || !p.told {
 		c.progress()
