@@ -173,8 +173,8 @@ type KeyReport struct {
 	Held    *HeldKey  // the record; nil: it holds none
 	Cleared bool      // a Clear covers Held: it counts as not held
 
-	// A value that a fill has brought and that has no version, see docs/fills.md; nil: there is none. If
-	// BesideLive, it stands there for a Typed that can't read Held.
+	// A value that a fill has brought and that has no version, see docs/fills.md and
+	// LoaderConfig.LocalValues; nil: there is none. If BesideLive, it stands there for a Typed that can't read Held.
 	Provisional *HeldKey
 	BesideLive  bool
 

@@ -215,9 +215,12 @@ func (k *keyFill) miss(tags []string, err error) Result {
 // write writes what the Fill returned, unless the fence refuses it, and reports whether the key has that
 // now. Where a value of another layout is held, it is kept beside that.
 func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
-	scope := replica.FillForAll
-	if k.loader.view.Foreign(k.Key) { // the fence isn't lost if a Codec calls runtime.Goexit
+	scope, kept := replica.FillForAll, fill.Provisional
+	switch { // the fence isn't lost if a Codec calls runtime.Goexit
+	case k.loader.view.Foreign(k.Key):
 		scope = replica.FillBeside
+	case k.loader.cfg.LocalValues:
+		scope, kept = replica.FillHere, fill.Local
 	}
 	f := k.fence
 	k.fence = nil
@@ -227,7 +230,7 @@ func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
 		k.outcome = fill.Refused
 		return false
 	case replica.FillKept:
-		k.brings(rec, fill.Provisional)
+		k.brings(rec, kept)
 	case replica.FillOffered:
 		k.brings(rec, fill.Provisional)
 		k.claim.uncached(true)

@@ -110,8 +110,8 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case sh.clearance.shows(&s.Clears, e) && s.policy.noteUse(e):",
-		new: "case sh.clearance.shows(&s.Clears, e) && e != nil:"}}},
+		old: "case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):",
+		new: "case sh.clearance.showsOne(&s.Clears, e, alone) && e != nil:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
 		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
@@ -151,7 +151,7 @@ var mutants = []mutant{
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
 	{name: "provisional: a write that is refused doesn't end it", edits: []edit{
-		touchOnlyIf("ok || held.Stamp > 0 || rec.Stamp > max(s.FloorOf(at.Bucket), s.ClearVersion().Stamp)")}},
+		touchOnlyIf("ok || held.Stamp > 0 || rec.Stamp > max(s.FloorOf(at.Bucket), s.Clears.All().Stamp)")}},
 	{name: "provisional: a forget doesn't end it", edits: []edit{touchOnlyIf("rec.Kind != delta.KindForget || ok && held.Origin == 0")}},
 	{name: "provisional: what arrives expired doesn't end it", edits: []edit{
 		touchOnlyIf("!rec.Ended(now.Wall) || ok && held.Origin == 0")}},
@@ -177,8 +177,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "p.kind == delta.KindValue && s.before(p.deadline, wall) &&",
-		new: "p.kind == delta.KindValue &&"}}},
+		old: "e.kind == delta.KindValue && s.before(e.deadline, wall)\n",
+		new: "e.kind == delta.KindValue && (alone || s.before(e.deadline, wall))\n"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},
@@ -243,6 +243,41 @@ var mutants = []mutant{
 	{name: "provisional: it is made a write", edits: []edit{{
 		old: "\t\tx.state.changed(o.Rec.Key, o.Rec.Kind)\n",
 		new: "\t\tx.writes.write(now, &delta.Record{Key: o.Rec.Key, Val: o.Rec.Val}, x.state.Store.PlaceOf(o.Rec.Key))\n"}}},
+
+	// Local values: provisional ones that are for one node only.
+	{name: "local: others are told of it", edits: []edit{{
+		old: "if scope == FillForAll && x.share(f, rec) {",
+		new: "if scope != FillBeside && x.share(f, rec) {"}}},
+	{name: "local: it is a write, where the fence lets it pass", edits: []edit{{
+		old: "case scope == FillForAll && x.state.passes(f, rec):",
+		new: "case scope != FillBeside && x.state.passes(f, rec):"}}},
+	{name: "local: a Loader fills for all", test: "TestLocalValuesStay", edits: []edit{{
+		old: "scope, kept = replica.FillHere, fill.Local\n",
+		new: "kept = fill.Local\n"}}},
+	{name: "local: a record that is stale is back when it goes", test: "TestLocalValuesEndWhatIsStale", edits: []edit{{
+		old: "\t\t\t\tk.outdateLocked(sh, now.Wall, hash, rec.Key)\n",
+		new: ""}}},
+	{name: "local: a record is stale for ever, as nothing is found", test: "TestLocalValuesNothingIsFoundAnyMore", edits: []edit{{
+		old: "return !beside && k.outdateLocked(sh, now.Wall, f.hash, f.Key) || dropped",
+		new: "return dropped"}}},
+	{name: "local: what makes room for a write makes room for it", test: "TestLocalFillMakesRoom", edits: []edit{{
+		old: "for scope == FillForAll && x.state.makeRoom(now, rec) {",
+		new: "for x.state.makeRoom(now, rec) {"}}},
+	{name: "local: a record is refreshed in vain", test: "TestLocalValuesRecordWins", edits: []edit{{
+		old: "wall >= rec.RefreshFrom && (!p.Local || rec.Provisional) {",
+		new: "wall >= rec.RefreshFrom {"}}},
+	{name: "local: who holds only such values leads", test: "TestLocalFillsDoNotLead", edits: []edit{{
+		old: "return int(s.tally.entries.Load() - s.tally.provisional.Load())",
+		new: "return int(s.tally.entries.Load())"}}},
+	{name: "twins: one that stands beside a record comes before it", test: "TestReadersOfTwins$", edits: []edit{{
+		old: "case sh.Epochs.stands(e) && !e.ofProvisional().beside:",
+		new: "case sh.Epochs.stands(e):"}}},
+	{name: "twins: one of an earlier epoch is served", test: "TestReadersOfTwins$", edits: []edit{{
+		old: "case sh.Epochs.stands(e) && !e.ofProvisional().beside:",
+		new: "case !e.ofProvisional().beside:"}}},
+	{name: "twins: two may have one tag", test: "TestTwins", edits: []edit{{
+		old: "const twinBit = 2",
+		new: "const twinBit = 1"}}},
 
 	// Leases.
 	{name: "a lease is granted twice without a fault", edits: []edit{{
@@ -442,7 +477,7 @@ var mutants = []mutant{
 			new: "_ = min(h.Stamp, latest)"}}},
 	{name: "the future: one Clear of a node is enough", edits: []edit{{
 		old: "if s.overtaken.clear(",
-		new: "if s.Store.ClearVersion().Origin != rec.Origin && s.overtaken.clear("}}},
+		new: "if s.Store.Clears.All().Origin != rec.Origin && s.overtaken.clear("}}},
 	{name: "the future: a Clear clears whenever it comes", edits: []edit{{
 		old: "if slices.Contains(o.clears, v) {",
 		new: "if false {"}}},
@@ -559,7 +594,7 @@ var mutants = []mutant{
 		old: "Answer: i == 0",
 		new: "Answer: i < 0"}}},
 	{name: "ready: pongs don't say what is held", test: "TestAllKnowWhoHoldsMost", edits: []edit{{
-		old: "Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}\n\trun :=",
+		old: "Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo()}\n\trun :=",
 		new: "Echo: s.state.touches.Echo()}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{
 		old: "r.complete = len(r.neighbours.holders()) == 0 ||",
