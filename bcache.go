@@ -66,9 +66,9 @@ var (
 	// ErrClosed is returned after [Bcache.Close] by every method that would change something.
 	ErrClosed = delta.ErrClosed
 
-	// ErrUnconfirmed is returned by [Bcache.Close] if some node didn't confirm in time that it has what was
-	// written last.
-	ErrUnconfirmed = errors.New("bcache: closed before every node had the last writes")
+	// ErrUnconfirmed is wrapped by the errors of [Bcache.Confirm], and of [Bcache.Close] if some node
+	// didn't confirm in time that it has what was written here.
+	ErrUnconfirmed = errors.New("bcache: not every node has confirmed that it has the last writes")
 
 	// ErrCallback is returned by [Bcache.Close] if a subscriber, an OnStale or the Logger was called
 	// before, and hasn't returned in time.
@@ -311,36 +311,25 @@ func (b *Bcache) Close() error {
 		b.closeErr = b.peer.close()
 	})
 	if callqueue.CalledBack() { // another Close may wait for who calls this one
-		b.endLog()
+		b.peer.endLog(b.closeBy)
 		return b.closeErr
 	}
-	b.callsOnce.Do(func() { b.callsErr = errors.Join(b.closeErr, b.endCalls()) })
+	b.callsOnce.Do(func() { b.callsErr = errors.Join(b.closeErr, endCalls(b)) })
 	return b.callsErr
 }
 
 // endCalls waits for callbacks that run, which may log until they have ended.
-func (b *Bcache) endCalls() error {
+func endCalls(b *Bcache) error {
 	ctx, cancel := context.WithDeadline(context.Background(), b.closeBy)
 	defer cancel()
 	left := b.calls.Wait(ctx)
-	if !b.endLog() {
+	if !b.peer.endLog(b.closeBy) {
 		left = append(left, "the Logger")
 	}
 	if len(left) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", ErrCallback, strings.Join(left, ", "))
-}
-
-// endLog has nothing logged any more, once what was said before has been.
-func (b *Bcache) endLog() bool {
-	by := b.closeBy
-	if least := time.Now().Add(lastLines); by.Before(least) {
-		by = least
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), by)
-	defer cancel()
-	return b.peer.log.Close(ctx)
 }
 
 // shown is what may be shown of a configuration: not the Secret, nor what isn't a setting.
