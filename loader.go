@@ -88,7 +88,7 @@ func newLoaderOf(
 }
 
 // Get returns the cached value of key. If there is none that may be served, it returns what the Fill
-// brings, which is then cached on all nodes.
+// brings, which is then cached on all nodes, or with LocalValues on this one.
 //
 // The error is one of these:
 //
@@ -147,23 +147,34 @@ func (l *Loader) GetResult(ctx context.Context, key string) Result {
 // Set writes a value on all nodes, with the times that it would have if a Fill had brought it: Jitter
 // shortens its TTL, and RefreshAhead, StaleFor and StaleOnErrorFor apply to it. But it is a write, as
 // [Bcache.Set] is: it beats all fills that began before, and ends an [ErrNotFound] that is remembered.
-// NegativeTTL and Settle don't concern it. A ttl of 0 is LoaderConfig.TTL, and [NoExpiry] means no
-// deadline. With a negative ttl it deletes, as [Loader.Delete] does.
+// NegativeTTL and Settle don't concern it. With LocalValues it is such a write too, but RefreshAhead
+// doesn't apply to it. A ttl of 0 is LoaderConfig.TTL, and [NoExpiry] means no deadline. With a negative
+// ttl it deletes, as [Loader.Delete] does.
 //
 // The error is [ErrClosed], or [ErrTooLarge] if key and value, with the Prefix, are too large. After
 // ErrTooLarge the value isn't stored, and the key is deleted on all nodes.
 //
 // Where a database has the truth, Delete after the commit is better: docs/fills.md says why.
-func (l *Loader) Set(key, val string, ttl time.Duration) error {
+func (l *Loader) Set(key, val string, ttl time.Duration) error { return l.Put(key, val, ttl) }
+
+// Put is Set of a value with tags, see [Bcache.Put]; its further errors are those.
+func (l *Loader) Put(key, val string, ttl time.Duration, tags ...string) error {
 	b, full := l.cache, l.cfg.Prefix+key
 	if ttl < 0 {
 		return b.Delete(full)
 	}
-	if b.tooLarge(full, val) {
-		return b.refuse(full)
+	packed, wrong := delta.MakeTags(tags)
+	if wrong != "" {
+		return b.writes.refuseTags(full, wrong)
 	}
 	now := b.peer.now()
 	rec, _ := l.view.Policy.Value(now, full, val, ttl, rand.Float64())
+	if l.cfg.LocalValues {
+		rec.RefreshFrom = 0 // no fill takes the place of a record
+	}
+	if rec.Tags = packed; b.writes.tooLarge(&rec) {
+		return b.writes.refuse(full)
+	}
 	return b.peer.replica.SetRecord(b.peer.instantOf(now), &rec)
 }
 
@@ -171,7 +182,12 @@ func (l *Loader) Set(key, val string, ttl time.Duration) error {
 func (l *Loader) Delete(key string) error { return l.cache.Delete(l.cfg.Prefix + key) }
 
 // DeleteMany is [Bcache.DeleteMany].
-func (l *Loader) DeleteMany(keys []string) error { return l.cache.deleteMany(l.cfg.Prefix, keys) }
+func (l *Loader) DeleteMany(keys []string) error {
+	return l.cache.writes.deleteMany(l.cfg.Prefix, keys)
+}
+
+// Clear is [Bcache.ClearPrefix] of the Loader's Prefix, or [Bcache.Clear] if that is "".
+func (l *Loader) Clear() error { return l.cache.ClearPrefix(l.cfg.Prefix) }
 
 // Stats returns the figures of this Loader alone.
 func (l *Loader) Stats() LoaderStats {

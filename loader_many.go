@@ -214,17 +214,21 @@ func (l *Loader) waitEach(
 
 // pick says what a FillMany has brought of a key.
 func pick(values map[string]Loaded, err error, key string) (Loaded, error) {
-	if v, ok := values[key]; ok {
+	v, ok := values[key]
+	if ok && err == nil { // as a rule
 		return v, nil
 	}
 	var errs KeyErrors
+	is := errors.As(err, &errs)
 	switch {
+	case ok && !errors.Is(errs[key], ErrNotFound):
+		return v, nil
 	case err == nil:
 		return Loaded{}, ErrNotFound
-	case !errors.As(err, &errs):
+	case !is:
 		return Loaded{}, err
-	case errs[key] != nil:
-		return Loaded{}, errs[key]
+	case errs[key] != nil: // that it has no value may have tags
+		return Loaded{Tags: v.Tags}, errs[key]
 	}
 	return Loaded{}, ErrNotFound
 }

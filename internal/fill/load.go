@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -244,13 +245,15 @@ func (f *Loads) Written(key string) {
 	forget(sh.byKey[key])
 }
 
-// WrittenAll does so for all keys.
-func (f *Loads) WrittenAll() {
+// WrittenAll does so for all keys with a prefix.
+func (f *Loads) WrittenAll(prefix string) {
 	for i := range f.shards {
 		sh := &f.shards[i]
 		sh.mu.Lock()
-		for _, of := range sh.byKey {
-			forget(of)
+		for key, of := range sh.byKey {
+			if strings.HasPrefix(key, prefix) {
+				forget(of)
+			}
 		}
 		sh.mu.Unlock()
 	}

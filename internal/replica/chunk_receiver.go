@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
@@ -67,6 +68,21 @@ func (r *chunkReceiver) apply(
 		in.apply(now, r.state, &rec)
 		if bytes += len(rec.Key) + len(rec.Val); n == ApplyBatch || bytes >= ApplyBytes {
 			n, bytes = 0, 0
+			r.mu.Unlock() // others want it
+			r.mu.Lock()
+		}
+	}
+	for i := range c.Selected {
+		if r.client.session != in {
+			break
+		}
+		x := &c.Selected[i]
+		for r.state.makeRoom(now, x) {
+			r.mu.Unlock()
+			r.mu.Lock()
+		}
+		in.spoiled = !r.state.apply(now, x, store.Place{}, delta.Dot{}) || in.spoiled
+		if i%ApplyBatch == ApplyBatch-1 {
 			r.mu.Unlock() // others want it
 			r.mu.Lock()
 		}
