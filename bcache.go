@@ -97,9 +97,15 @@ type Bcache struct {
 	ledger   *fill.Ledger  // of Loaders; apart, as what ends with a Loader mustn't refer to its cache
 	fillKeys *fill.Keys
 
-	watchers  watchers
+	watchers watchers
+	closed   atomic.Bool
+	ending
+}
+
+// An ending is what Close waits for besides the peer, and what has become of it.
+type ending struct {
 	calls     callqueue.Group // of subscribers and OnStales
-	closed    atomic.Bool
+	log       *linelog.Log
 	closing   sync.Once
 	closeErr  error
 	closeBy   time.Time // callbacks aren't waited for any more
@@ -146,7 +152,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	b = &Bcache{
 		cfg: cfg.shown(), settle: cfg.Settle,
 		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{},
-		ledger: &fill.Ledger{}, fillKeys: fill.NewKeys(),
+		ledger: &fill.Ledger{}, fillKeys: fill.NewKeys(), ending: ending{log: log},
 	}
 	b.peer = newPeer(replica.Config{
 		ID:          cfg.PeerID,
@@ -311,25 +317,36 @@ func (b *Bcache) Close() error {
 		b.closeErr = b.peer.close()
 	})
 	if callqueue.CalledBack() { // another Close may wait for who calls this one
-		b.peer.endLog(b.closeBy)
+		b.endLog()
 		return b.closeErr
 	}
-	b.callsOnce.Do(func() { b.callsErr = errors.Join(b.closeErr, endCalls(b)) })
+	b.callsOnce.Do(func() { b.callsErr = errors.Join(b.closeErr, b.endCalls()) })
 	return b.callsErr
 }
 
 // endCalls waits for callbacks that run, which may log until they have ended.
-func endCalls(b *Bcache) error {
-	ctx, cancel := context.WithDeadline(context.Background(), b.closeBy)
+func (e *ending) endCalls() error {
+	ctx, cancel := context.WithDeadline(context.Background(), e.closeBy)
 	defer cancel()
-	left := b.calls.Wait(ctx)
-	if !b.peer.endLog(b.closeBy) {
+	left := e.calls.Wait(ctx)
+	if !e.endLog() {
 		left = append(left, "the Logger")
 	}
 	if len(left) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", ErrCallback, strings.Join(left, ", "))
+}
+
+// endLog has nothing logged any more, once what was said before has been.
+func (e *ending) endLog() bool {
+	by := e.closeBy
+	if least := time.Now().Add(lastLines); by.Before(least) {
+		by = least
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), by)
+	defer cancel()
+	return e.log.Close(ctx)
 }
 
 // shown is what may be shown of a configuration: not the Secret, nor what isn't a setting.

@@ -1,7 +1,6 @@
 package bcache
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -265,16 +264,6 @@ func (p *peer) unconfirmed(q *replica.Question) (missing []lack, again time.Dura
 		missing = append(missing, l)
 	}
 	return missing, again
-}
-
-// endLog has nothing logged any more, once what was said before has been: by then, or a little later.
-func (p *peer) endLog(by time.Time) bool {
-	if least := time.Now().Add(lastLines); by.Before(least) {
-		by = least
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), by)
-	defer cancel()
-	return p.log.Close(ctx)
 }
 
 func nodeList(ids []uint64) string {

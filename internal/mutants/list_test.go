@@ -808,8 +808,8 @@ var mutants = []mutant{
 		old: "\tn := seq - s.Covered\n",
 		new: "\tif seq <= s.Last() {\n\t\treturn 0\n\t}\n\tn := seq - s.Covered\n"}}},
 	{name: "tokens: what a node knows nothing of counts as processed", test: "TestLacksWhatWasDropped", edits: []edit{{
-		old: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\treturn nil, d.Origin\n",
-		new: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\tcontinue\n"}}},
+		old: "\t\tif !s.vector.Knows(d.Origin) {\n\t\t\treturn nil, d.Origin\n",
+		new: "\t\tif !s.vector.Knows(d.Origin) {\n\t\t\tcontinue\n"}}},
 	{name: "tokens: a vector is adopted before all keys are touched", test: "TestAdoptionTouchesBeforeItCovers",
 		edits: []edit{
 			{old: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tlatest",

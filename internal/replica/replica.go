@@ -303,6 +303,21 @@ func (r *Replica) Processed() (sum uint64, settled bool) {
 	return r.state.vector.RestOf(nil) ^ r.state.vector.Horizon.Print, !r.state.vector.HasGaps()
 }
 
+// Written is the last dot of this node: it stands for all that was written here so far. Its Seq is 0 if
+// nothing was.
+func (r *Replica) Written() delta.Dot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return delta.Dot{Origin: r.state.Origin, Seq: r.state.seq}
+}
+
+// Lacks says what this node hasn't processed yet of what some dots stand for, see lacking.
+func (r *Replica) Lacks(dots []delta.Dot) (lacks []Lack, unknown uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return lacking(&r.state, &r.neighbours, dots)
+}
+
 // Origin says which life of the node this is.
 func (r *Replica) Origin() uint64 { return r.state.Origin }
 
