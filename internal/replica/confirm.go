@@ -8,9 +8,9 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// Whether others have processed what was written here, they are asked by pings. Each answers with the run
-// of dots that it has processed around the one that it is asked about, and pulls what it lacks. (Pings and
-// frames travel unordered, so the question is asked again until the answer is right.)
+// Others are asked by pings whether they have processed what was written here. Each answers with the run
+// of dots that it has processed around the one that it is asked about, and pulls what it lacks. (Pings
+// and frames travel unordered, so the question is asked again until the answer is right.)
 
 const (
 	// AskEvery is how often a node is asked again whose answer isn't the one that is hoped for.
