@@ -131,7 +131,8 @@ func TestLocalValuesEnd(t *testing.T) {
 	}
 }
 
-// What can't be applied ends it too, and so does a Clear that loses, or comes from a clock that is wrong.
+// What can't be applied ends it too, and so does a Clear that loses, or comes from a clock that is
+// wrong.
 func TestLocalValuesEndByWhatIsNotApplied(t *testing.T) {
 	for name, rec := range map[string]func(wall int64) delta.Record{
 		"one that loses": func(wall int64) delta.Record {
@@ -318,8 +319,8 @@ func TestLocalValuesNegative(t *testing.T) {
 	})
 }
 
-// A fill that finds nothing ends what is there: a value that is due or stale, and a record that is stale,
-// which other nodes keep.
+// A fill that finds nothing ends what is there: a value that is due or stale, and a record that is
+// stale, which other nodes keep.
 func TestLocalValuesNothingIsFoundAnyMore(t *testing.T) {
 	for _, negative := range []time.Duration{0, time.Second} {
 		for _, record := range []bool{false, true} {
@@ -445,7 +446,8 @@ func TestLocalValuesStale(t *testing.T) {
 	})
 }
 
-// What a Set wrote is served everywhere until its deadline, and not refreshed ahead; then each node fills.
+// What a Set wrote is served everywhere until its deadline, and not refreshed ahead; then each node
+// fills.
 func TestLocalValuesRecordWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &testDB{rows: map[string]string{"k": "filled"}}

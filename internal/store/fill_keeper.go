@@ -52,8 +52,9 @@ func (k *FillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool 
 //
 // It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
 // stand beside that. A record whose deadline has come makes room for it: that was written before it was
-// read, and mustn't be back as stale when it is gone. Of two provisional values the first one stays, unless
-// the second one was read later for certain: by a fill that began here when the first one was there.
+// read, and mustn't be back as stale when it is gone. Of two provisional values the first one stays,
+// unless the second one was read later for certain: by a fill that began here when the first one was
+// there.
 func (k *FillKeeper) Keep(
 	now delta.Instant, rec *delta.Record, f *OpenFill, beside bool,
 ) (held, isNew bool) {
