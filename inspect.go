@@ -248,7 +248,7 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 		return nil, fmt.Errorf("%w: a key of %d bytes, at most %d can be asked about", ErrTooLarge, len(key),
 			MaxWhyKey)
 	}
-	asked := &b.peer.replica.Asked
+	asked := &i.cache.peer.replica.Asked
 	own := asked.Report(b.peer.instant(), key, values)
 	var peers []uint64
 	missing := map[uint64]error{}
@@ -261,7 +261,7 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 			missing[m.ID] = ErrCannotAnswer
 		}
 	}
-	answers, err := b.ask(ctx, key, values, peers)
+	answers, err := i.ask(ctx, key, values, peers)
 	if err != nil {
 		return nil, err
 	}
@@ -287,11 +287,11 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 }
 
 // ask asks other nodes, and waits for their answers.
-func (b *Bcache) ask(ctx context.Context, key string, values bool, peers []uint64) ([]replica.Answer, error) {
+func (i Inspector) ask(ctx context.Context, key string, values bool, peers []uint64) ([]replica.Answer, error) {
 	if len(peers) == 0 {
 		return nil, nil
 	}
-	asked := &b.peer.replica.Asked
+	asked := &i.cache.peer.replica.Asked
 	came := make(chan struct{}, 1)
 	q := asked.Ask(key, values, peers, func() { signal.Notify(came) })
 	if q == nil {
@@ -310,7 +310,7 @@ func (b *Bcache) ask(ctx context.Context, key string, values bool, peers []uint6
 			continue
 		case <-limit.C:
 		case <-ctx.Done():
-		case <-b.peer.done:
+		case <-i.cache.peer.done:
 		}
 		answers, _ = asked.Answered(q)
 		return answers, nil

@@ -20,6 +20,12 @@ type Loaded struct {
 	// TTL is for how long the value is fresh; it is rounded up to milliseconds. 0 means LoaderConfig.TTL,
 	// and [NoExpiry] no deadline. With a negative one the value is returned but not cached.
 	TTL time.Duration
+
+	// Tags are the names of what the value was made of, or belongs to: it goes with [Bcache.ClearTag] of any
+	// of them. They may be MaxTags at most, of MaxTagLen bytes: a value with others is returned but not
+	// cached, and the Logger says so. With an error that is or wraps [ErrNotFound] they are the tags of what
+	// is remembered.
+	Tags []string
 }
 
 // LoaderConfig says how a [Loader] fills the cache. TTL, and Fill or FillMany, have to be set. A
@@ -117,6 +123,16 @@ type LoaderConfig struct {
 	// cached. 0 means Config.Settle. A negative one means that the Fill sees what is committed.
 	Settle time.Duration
 
+	// AwaitToken is for how long a Get waits until this node has processed what the [Token] of its context
+	// covers, see [WithToken], before it looks what is held. If the node isn't so far by then, or if it
+	// doesn't know the Token's node ([ErrTokenUnknown]), the Get serves nothing that is held. It asks the
+	// database, by a Fill that begins after the Get did, without a lease; what that brings is cached as
+	// always. If that Fill fails, so does the Get: StaleOnErrorFor is not for it. A caller with a deadline
+	// waits for half of its time at most. A GetMany waits once.
+	//
+	// 0 means that Tokens have no effect. So it is, too, for a context without one.
+	AwaitToken time.Duration
+
 	// BatchSize is how many keys FillMany is called with at most. GetMany of more keys calls it several
 	// times, one call after the other. 0 means 1,000. Without a FillMany it has no effect.
 	BatchSize int
@@ -212,7 +228,7 @@ func (c *LoaderConfig) validate() error {
 		d    time.Duration
 	}{
 		{"StaleFor", c.StaleFor}, {"StaleOnErrorFor", c.StaleOnErrorFor}, {"RetryAfter", c.RetryAfter},
-		{"NegativeTTL", c.NegativeTTL},
+		{"NegativeTTL", c.NegativeTTL}, {"AwaitToken", c.AwaitToken},
 		{"FillTimeout", max(c.FillTimeout, 0)}, {"Settle", max(c.Settle, 0)},
 	} {
 		if d.d < 0 || d.d > maxLoaderTime {

@@ -22,7 +22,7 @@ const (
 	EventExpire
 	// the entry was given up: for room, or because it may not be current any more
 	EventEvict
-	EventClear // all keys are gone; there are no events for each
+	EventClear // what Prefix or Tag say is gone, or all keys; there are no events for each
 	EventLost  // N events before this one were lost: anything may have changed
 )
 
@@ -40,6 +40,10 @@ type Event struct {
 	Kind  EventKind
 	Key   string // "" with EventClear and EventLost
 	Value string // with EventSet
+
+	// With EventClear: the keys that begin with Prefix are gone, or the entries that have Tag. If both are
+	// "", all keys are.
+	Prefix, Tag string
 
 	// Origin is the life of the node that wrote what the event is about: a random number drawn in New. With
 	// EventExpire and EventEvict it is the one that wrote the entry. It is 0 with EventLost.
@@ -165,8 +169,10 @@ func (w *watchers) tell(c store.Change) {
 	e := Event{
 		Kind: changeEvents[c.Kind], Key: c.Key, Value: c.Val, Origin: c.Origin, Provisional: c.Provisional,
 	}
+	e.Prefix, _ = c.Selector.Prefix()
+	e.Tag, _ = c.Selector.Tag()
 	for _, sub := range w.all() {
-		if !sub.put(e, func() bool { return w.store.Cleared(c.Stamp) }) {
+		if !sub.put(e, func() bool { return w.store.Clears.All().Stamp >= c.Stamp }) {
 			w.lost.Add(1)
 		}
 	}

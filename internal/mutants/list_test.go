@@ -110,8 +110,8 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case (alone || !s.lastClear.covers(e.Stamp)) && s.policy.noteUse(e):",
-		new: "case (alone || !s.lastClear.covers(e.Stamp)) && e != nil:"}}},
+		old: "case sh.shows(e, alone) && s.policy.noteUse(e):",
+		new: "case sh.shows(e, alone) && e != nil:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
 		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
@@ -165,8 +165,8 @@ var mutants = []mutant{
 		old: "x.cleared.Store(x.current.Add(1))",
 		new: "x.cleared.Store(x.current.Load())"}}},
 	{name: "provisional: a Clear that loses doesn't end it", edits: []edit{{
-		old: "\t\ts.TouchAll()\n\t\treturn outcomeKept",
-		new: "\t\treturn outcomeKept"}}},
+		old: "\t\ts.TouchAll()\n\t\treturn false",
+		new: "\t\treturn false"}}},
 	{name: "provisional: a vector that is adopted doesn't end it", edits: []edit{{
 		old: "\tr.state.Store.TouchAll()\n",
 		new: ""}}},
@@ -396,8 +396,11 @@ var mutants = []mutant{
 		old: "held, ok := s.Store.Peek(slot.Key); ok && held.Version == slot.Version {",
 		new: "held, ok := s.Store.Peek(slot.Key); ok {"}}},
 	{name: "a repair forgets Clear", edits: []edit{{
-		old: "return delta.Record{Version: slot.Version, Kind: delta.KindClear}",
+		old: "return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindClear}",
 		new: "return delta.Record{Version: slot.Version, Kind: delta.KindForget}"}}},
+	{name: "a repair makes a Clear of a prefix or tag one of everything", edits: []edit{{
+		old: "return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindClear}",
+		new: "return delta.Record{Version: slot.Version, Kind: delta.KindClear}"}}},
 	{name: "a node without a log of something asks nobody", edits: []edit{{
 		old: "\t\t\tflags |= wire.PongOld\n",
 		new: "\t\t\tflags |= 0\n"}}},
@@ -417,7 +420,7 @@ var mutants = []mutant{
 		old: " && !streamed.has(key)\n",
 		new: " && false\n"}}},
 	{name: "a full sync without Clear", edits: []edit{{
-		old: "\tafter = s.lastClear.version()\n",
+		old: "\tafter = s.Clears.All()\n",
 		new: "\tafter = delta.Version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{
 		{old: "return s.standing.whole(now) && !s.writes.closed &&",
@@ -653,8 +656,8 @@ var mutants = []mutant{
 		old: "\tk.room.claim()\n\tdefer k.room.release()\n",
 		new: ""}}},
 	{name: "shared: a provisional value is one no more", test: "TestSharingProvisional", edits: []edit{{
-		old: "s.kept, s.beside, s.is = of.kept, of.beside, true",
-		new: "s.kept, s.beside, s.is = of.kept, of.beside, false"}}},
+		old: "s.kept, s.beside, s.is, s.clears = of.kept, of.beside, true, of.clears",
+		new: "s.kept, s.beside, s.is, s.clears = of.kept, of.beside, false, of.clears"}}},
 	{name: "shared: a stale value is one no more", test: "TestTypedSharedWhateverIsServed", edits: []edit{{
 		old: "\ts.softTimes = e.soft()\n",
 		new: ""}}},
@@ -750,6 +753,38 @@ var mutants = []mutant{
 	{name: "page: forms don't say where they are from", test: "TestFormsOverPlainHTTP", edits: []edit{{
 		old: "head.Set(\"Referrer-Policy\", \"same-origin\")",
 		new: "head.Set(\"Referrer-Policy\", \"no-referrer\")"}}},
+
+	// Tokens.
+	{name: "tokens: a gap counts as processed", test: "TestLacks$", edits: []edit{{
+		old: "\tn := seq - s.Covered\n",
+		new: "\tif seq <= s.Last() {\n\t\treturn 0\n\t}\n\tn := seq - s.Covered\n"}}},
+	{name: "tokens: what a node knows nothing of counts as processed", test: "TestLacksWhatWasDropped", edits: []edit{{
+		old: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\treturn nil, d.Origin\n",
+		new: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\tcontinue\n"}}},
+	{name: "tokens: a vector is adopted before all keys are touched", test: "TestAdoptionTouchesBeforeItCovers",
+		edits: []edit{
+			{old: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tlatest",
+				new: "\tlatest"},
+			{old: "\tr.standing.ready.become(now)\n\tr.client.adopted",
+				new: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tr.standing.ready.become(now)\n\tr.client.adopted"}}},
+	{name: "tokens: who waits isn't woken by frames", test: "TestTokenIsAwaited", edits: []edit{{
+		old: "\t}\n\tp.moved.Ring()\n",
+		new: "\t}\n"}}},
+	{name: "tokens: who asks anew joins a fill that has begun", test: "TestLoaderAnewJoinsNoOlderFill", edits: []edit{{
+		old: "if !(r.Anew && ld.begun) && ld.Run.join() {",
+		new: "if ld.Run.join() {"}}},
+	{name: "tokens: who asks anew gets what is held", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
+		old: "\tif k.Run.Anew {\n\t\treturn Result{}, false\n\t}\n",
+		new: ""}}},
+	{name: "tokens: who asks anew falls back on what is held", test: "TestLoaderAnewFails", edits: []edit{{
+		old: "\t\tv = fill.VerdictFill // whatever is held\n",
+		new: ""}}},
+	{name: "tokens: who asks anew gets what the fence preferred", test: "TestLoaderAnewIsRefused", edits: []edit{{
+		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\treturn",
+		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\treturn"}}},
+	{name: "tokens: who asks anew waits for a lease", test: "TestLoaderAnewTakesNoLease", edits: []edit{{
+		old: "\tcase !k.loader.cfg.ClusterWide, k.Run.Anew:",
+		new: "\tcase !k.loader.cfg.ClusterWide:"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -150,7 +150,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			session = to.r.repair.client.session.id
 		}
 	}
-	cleared, newClear := to.r.Store.ClearVersion(), false
+	cleared, newClear := to.r.Store.Clears.All(), false
 	for _, seq := range fresh {
 		w := s.oracle.dots[rigDot{d.Origin, seq}]
 		again := slices.Contains(future, seq) && s.ahead(to, &w, now)
@@ -168,7 +168,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	}
 	switch typ {
 	case wire.FrameDelta:
-		if !newClear && to.r.Store.ClearVersion() != cleared {
+		if !newClear && to.r.Store.Clears.All() != cleared {
 			s.fail("n%d clears again what it has cleared before", to.id)
 		}
 		for seq := d.First; seq < d.First+d.Count; seq++ {
@@ -245,7 +245,7 @@ func (s *sim) checkNode(n *simNode) {
 	wall := s.now(n).Wall
 	n.oracle.maxWall = max(n.oracle.maxWall, wall)
 	s.checkStamps(n, n.oracle.maxWall)
-	latest := st.ClearVersion()
+	latest := st.Clears.All()
 	if latest.Less(n.oracle.best[""]) {
 		s.fail("COVER: n%d has processed Clear %v and has %v", n.id, n.oracle.best[""], latest)
 	}

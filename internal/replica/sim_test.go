@@ -467,7 +467,7 @@ func (s *sim) step() {
 	case x < 58 && s.c.clears:
 		s.n.clears++
 		s.change("")
-		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now) })
+		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now, "") })
 	case x < 60: // equal stamps
 		for _, n := range s.nodes {
 			if n != nil && s.t >= n.stuck {

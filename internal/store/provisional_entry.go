@@ -31,15 +31,25 @@ type provisionalEntry struct {
 	softEntry
 	kept   time.Duration // when, by the monotonic clock
 	beside bool          // it stands beside a live record; nobody is told of it
-	is     bool          // it is one: a Sharing that is none has this part too
+	is     bool          // it is one: a Sharing or a taggedEntry that is none has this part too
+	tagged bool          // it has tags
+	clears uint32        // the number of the last Clear when it was kept, see Clears; the lower half of it
 }
 
 // newProvisional makes one of a record, which has the epoch for a version.
-func newProvisional(rec *delta.Record, bucket int, kept time.Duration, beside bool) *Entry {
-	p := &provisionalEntry{kept: kept, beside: beside, is: true}
-	p.fill(rec, bucket)
-	p.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
-	p.traits |= provisionalTrait
+func newProvisional(
+	rec *delta.Record, bucket int, clears uint64, kept time.Duration, beside bool,
+) *Entry {
+	var p *provisionalEntry
+	if rec.Tags != "" {
+		p = &newTagged(rec, bucket).provisionalEntry
+	} else {
+		p = &provisionalEntry{}
+		p.fill(rec, bucket)
+		p.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
+		p.traits |= provisionalTrait
+	}
+	p.kept, p.beside, p.clears, p.is = kept, beside, uint32(clears), true
 	return &p.Entry
 }
 

@@ -20,7 +20,7 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	moves := sh.entries.index.moves.Load()
 	e, alone := sh.foremost(hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
-	if live && (alone || !s.lastClear.covers(e.Stamp)) && s.policy.noteUse(e) {
+	if live && sh.shows(e, alone) && s.policy.noteUse(e) {
 		s.counters.hits.Add1()
 		s.sample(e)
 		return e.Val, true
@@ -46,7 +46,7 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
-	case (alone || !s.lastClear.covers(e.Stamp)) && s.policy.noteUse(e):
+	case sh.shows(e, alone) && s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
@@ -65,10 +65,10 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	}
 	e := sh.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && s.policy.noteUse(p) {
+		if !p.endedAt(wall) && sh.clearance.showsTwin(&s.Clears) && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && !s.lastClear.covers(e.Stamp) && !e.endedAt(wall) && s.policy.noteUse(e) {
+	} else if e != nil && sh.clearance.shows(&s.Clears, e) && !e.endedAt(wall) && s.policy.noteUse(e) {
 		return e.served(), true
 	}
 	return sh.entry(hash, key, wall)
@@ -105,19 +105,19 @@ func (s *Store) Inspect(key string) Inspection {
 		defer sh.mu.Unlock()
 		in.inspectLocked(sh, hash, key)
 	}
-	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.lastClear.version()
+	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.Clears.All()
 	return in
 }
 
-// Admits reports whether Apply would accept this version of a key.
-func (s *Store) Admits(key string, v delta.Version) bool {
-	if s.Cleared(v.Stamp) {
+// Admits reports whether Apply would accept a record.
+func (s *Store) Admits(rec *delta.Record) bool {
+	if s.Clears.Covers(rec) {
 		return false
 	}
-	if held, ok := s.Peek(key); ok {
-		return held.Less(v)
+	if held, ok := s.Peek(rec.Key); ok {
+		return held.Version.Less(rec.Version)
 	}
-	return v.Stamp > s.FloorOf(delta.BucketOf(key))
+	return rec.Stamp > s.FloorOf(delta.BucketOf(rec.Key))
 }
 
 // Live lists the values of shard i, 0 <= i < Shards(), that haven't expired; of a key that has a

@@ -159,6 +159,9 @@ func TestWireGolden(t *testing.T) {
 		{"delta-sent", AppendSent(AppendEcho(AppendDelta(nil, wireOrigin, 7, wireRecords[:2]), 5), wireSent), wireRecords[:2]},
 		{"ping-micros", AppendPing(nil, wirePingMicros), wirePingMicros},
 		{"pong-micros", AppendPong(nil, wirePongMicros), wirePongMicros},
+		{"delta-tags", AppendDelta(nil, wireOrigin, 7, wireTagged), wireTagged},
+		{"delta-clears", AppendDelta(nil, wireOrigin, 7, wireClears), wireClears},
+		{"offer-tags", AppendOffer(nil, &wireOfferTags), wireOfferTags},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
