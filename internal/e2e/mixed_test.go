@@ -109,12 +109,15 @@ func (m *mixed) load(how string, nodes ...*process) {
 // goesOn waits until the load of each node has done much since it was called.
 func (m *mixed) goesOn(nodes ...*process) {
 	m.t.Helper()
-	for _, p := range nodes {
-		var was, is loadResult
-		p.must(&was, "progress")
+	was := make([]loadResult, len(nodes))
+	for i, p := range nodes {
+		p.must(&was[i], "progress")
+	}
+	for i, p := range nodes {
 		testkit.Within(m.t, 20*time.Second, func() error {
-			if err := p.ask(&is, "progress"); err != nil || is.Writes < was.Writes+200 {
-				return fmt.Errorf("%s has written %d times, and then %d, %v", p.name, was.Writes, is.Writes, err)
+			var is loadResult
+			if err := p.ask(&is, "progress"); err != nil || is.Writes < was[i].Writes+200 {
+				return fmt.Errorf("%s: %d writes, and then %d, %v", p.name, was[i].Writes, is.Writes, err)
 			}
 			return nil
 		})
@@ -177,6 +180,7 @@ func (m *mixed) check(stage string) {
 	m.current(false)
 	m.leases()
 	m.provisional()
+	m.repairs()
 	m.selective()
 	m.clears()
 	m.why()
