@@ -134,7 +134,7 @@ func (m *mixed) roll(i int, version string) {
 	for _, key := range keys {
 		writer.must(nil, "set", key, "v-"+key)
 	}
-	for _, key := range m.keys("gone", 50) { // of these only floors are left, which a full sync has too
+	for _, key := range m.keys("short", 50) { // of these only floors are left, which a full sync has too
 		writer.must(nil, "short", key, "v-"+key)
 		for _, other := range m.nodes {
 			m.shows(other, key, got{})
