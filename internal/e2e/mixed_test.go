@@ -181,7 +181,7 @@ func (m *mixed) check(stage string) {
 	m.leases()
 	m.provisional()
 	m.repairs()
-	m.selective()
+	m.onlyLater()
 	m.clears()
 	m.why()
 	if m.t.Failed() {
@@ -210,10 +210,11 @@ func (m *mixed) stop() {
 
 // badLine is what no log of a mixed cluster may have.
 var badLine = regexp.MustCompile("(?m)^.*(" + strings.Join([]string{
-	"dropped a frame", "refused writes", "is refused", "refuses this node", "is cut", "synced: no other node",
+	"dropped a frame", "refused writes", "is refused", "refuses this node", "is cut",
+	"synced: no other node",
 }, "|") + ").*$")
 
-// documentedLine is what docs/upgrade.md says of older nodes: offers of values with tags they don't take.
+// documentedLine is in docs/upgrade.md: an older node doesn't take the offer of a value with tags.
 var documentedLine = regexp.MustCompile("dropped a frame of .*: bcache: unsupported frame: field 11")
 
 // stopLoad ends a node's load, in which nothing may have been wrong.
@@ -241,7 +242,8 @@ func (m *mixed) figures(p *process) {
 	}
 	if bad+s.SyncsFailed > 0 || s.LeasesGranted == 0 || s.FramesIn == 0 {
 		m.t.Errorf("%s: %d malformed, %d unsupported, %d and %d handshakes refused, %d from the future, "+
-			"%d syncs failed; %d leases granted, %d frames", p.life(), s.Malformed, s.Unsupported,
-			s.HandshakesRefused, s.HandshakesSkew, s.RefusedFuture, s.SyncsFailed, s.LeasesGranted, s.FramesIn)
+			"%d syncs failed; %d leases granted, %d frames", p.life(),
+			s.Malformed, s.Unsupported, s.HandshakesRefused, s.HandshakesSkew, s.RefusedFuture,
+			s.SyncsFailed, s.LeasesGranted, s.FramesIn)
 	}
 }
