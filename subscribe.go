@@ -52,10 +52,10 @@ type Event struct {
 
 	// Provisional means that the value, or that there is none, was read from the database but isn't a
 	// write: nodes that can't be sure of it don't have it, and with LocalValues no other node does; see
-	// docs/fills.md. Any write of the key ends it. If that write changes nothing else, an EventEvict tells of
-	// the end; within 5 seconds, if a full sync has ended more than 1,024 of them. With EventExpire and EventEvict,
-	// Provisional means that the entry was provisional. A [Typed] may hold a value beside one that it can't
-	// decode: of that there are no events.
+	// docs/fills.md. Any write of the key ends it. If that write changes nothing else, an EventEvict tells
+	// of the end; within 5 seconds, if a full sync has ended more than 1,024 of them. With EventExpire and
+	// EventEvict, Provisional means that the entry was provisional. A [Typed] may hold a value beside one
+	// that it can't decode: of that there are no events.
 	Provisional bool
 
 	N int // with EventLost
