@@ -123,12 +123,12 @@ type LoaderConfig struct {
 	// cached. 0 means Config.Settle. A negative one means that the Fill sees what is committed.
 	Settle time.Duration
 
-	// AwaitToken is for how long a Get waits until this node has processed what the [Token] of its context
-	// covers, see [WithToken], before it looks what is held. If the node isn't so far by then, or if it
-	// doesn't know the Token's node ([ErrTokenUnknown]), the Get serves nothing that is held. It asks the
-	// database, by a Fill that begins after the Get did, without a lease; what that brings is cached as
-	// always. If that Fill fails, so does the Get: StaleOnErrorFor is not for it. A caller with a deadline
-	// waits for half of its time at most. A GetMany waits once.
+	// AwaitToken is for how long a Get waits until this node has processed what the [Token] of its
+	// context covers, see [WithToken], before it looks what is held. If the node isn't so far by then,
+	// or if it doesn't know the Token's node ([ErrTokenUnknown]), the Get serves nothing that is held.
+	// It asks the database, by a Fill that begins after the Get did, without a lease; what that brings
+	// is cached as always. If that Fill fails, so does the Get: StaleOnErrorFor is not for it. A caller
+	// with a deadline waits for half of its time at most. A GetMany waits once.
 	//
 	// 0 means that Tokens have no effect. So it is, too, for a context without one.
 	AwaitToken time.Duration

@@ -88,7 +88,7 @@ func (b *Bcache) Subscribe(fn func(Event)) (cancel func()) {
 	if fn == nil {
 		return func() {}
 	}
-	s := b.newSubscription(fn)
+	s := newSubscription(b, fn)
 	if !b.watchers.add(s) {
 		return func() {} // closed
 	}
@@ -184,7 +184,7 @@ type subscription struct {
 	calls callqueue.Queue[Event]
 }
 
-func (b *Bcache) newSubscription(fn func(Event)) *subscription {
+func newSubscription(b *Bcache, fn func(Event)) *subscription {
 	log := b.peer.log
 	return &subscription{self: b.peer.replica.Origin(), calls: callqueue.Queue[Event]{
 		Name: "a subscriber", Call: fn, Most: eventQueue, MostBytes: eventQueueBytes, Group: &b.calls,

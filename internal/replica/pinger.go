@@ -20,9 +20,10 @@ type pinger struct {
 	standing   *standing
 	out        *outgoing
 
-	rounds rounds
-	nonces uint64 // drawn so far
-	counts pingerCounts
+	rounds   rounds
+	confirms confirmations
+	nonces   uint64 // drawn so far
+	counts   pingerCounts
 }
 
 type pingerCounts struct {
