@@ -285,6 +285,59 @@ func ExampleNewLoader() {
 	//  bcache: not found
 }
 
+// Each node keeps the pages that it is asked for, and a Delete on one of them ends them on all.
+func ExampleLoaderConfig_localValues() {
+	pages := map[string]string{"/home": "Hello"}
+	var nodes []*bcache.Bcache
+	var loaders []*bcache.Loader
+	for i := range 2 {
+		cfg := bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000}
+		for _, other := range nodes {
+			cfg.Peers = append(cfg.Peers, other.Addr())
+		}
+		cache, err := bcache.New(cfg)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer cache.Close()
+		loader, err := bcache.NewLoader(cache, bcache.LoaderConfig{
+			Fill: func(_ context.Context, path string) (bcache.Loaded, error) {
+				fmt.Println("node", i, "renders", path)
+				return bcache.Loaded{Value: pages[path]}, nil
+			},
+			TTL:         time.Hour,
+			LocalValues: true,
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		nodes, loaders = append(nodes, cache), append(loaders, loader)
+	}
+	eventually(func() bool { return len(nodes[0].Members()) == 1 && len(nodes[1].Members()) == 1 })
+
+	ctx := context.Background()
+	fmt.Println(loaders[0].Get(ctx, "/home"))
+	fmt.Println(loaders[0].Get(ctx, "/home"))
+	fmt.Println("node 1 holds", nodes[1].Len())
+	fmt.Println(loaders[1].Get(ctx, "/home"))
+
+	pages["/home"] = "Hello, world"
+	if err := loaders[1].Delete("/home"); err != nil {
+		log.Fatal(err)
+	}
+	eventually(func() bool { return nodes[0].Len() == 0 })
+	fmt.Println(loaders[0].Get(ctx, "/home"))
+	// Output:
+	// node 0 renders /home
+	// Hello <nil>
+	// Hello <nil>
+	// node 1 holds 0
+	// node 1 renders /home
+	// Hello <nil>
+	// node 0 renders /home
+	// Hello, world <nil>
+}
+
 // Values of a type, as JSON.
 func ExampleNewTyped() {
 	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
@@ -430,6 +483,80 @@ func ExampleTypedConfig_shared() {
 	// Output:
 	// Ada true
 	// Ada false
+}
+
+// Who has written on one node, and comes to another one with the Token, sees what was written.
+func ExampleBcache_Await() {
+	first, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer first.Close()
+	second, err := bcache.New(bcache.Config{
+		ListenAddr: "127.0.0.1:0", Peers: []string{first.Addr()}, MaxKeys: 1000,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer second.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := second.WaitSynced(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	if err := first.Set("name", "Ada", 60); err != nil {
+		log.Fatal(err)
+	}
+	cookie := first.Token().String()
+
+	token, err := bcache.ParseToken(cookie)
+	if err != nil {
+		log.Fatal(err)
+	}
+	switch err := second.Await(ctx, token); {
+	case errors.Is(err, bcache.ErrTokenUnknown):
+		fmt.Println("read the database")
+	case err != nil:
+		log.Fatal(err)
+	default:
+		fmt.Println(second.Get("name"))
+	}
+	// Output: Ada true
+}
+
+// A Loader awaits the Token of a context by itself. If it can't be awaited, the Fill is called.
+func ExampleWithToken() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	name := "Ada"
+	users, err := bcache.NewLoader(cache, bcache.LoaderConfig{
+		Fill: func(context.Context, string) (bcache.Loaded, error) {
+			return bcache.Loaded{Value: name}, nil
+		},
+		TTL:        time.Minute,
+		AwaitToken: 200 * time.Millisecond,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	fmt.Println(users.Get(ctx, "1"))
+
+	name = "Grace" // as another node commits, whose Delete isn't here yet
+	fmt.Println(users.Get(ctx, "1"))
+	elsewhere, err := bcache.ParseToken("1AAAAAAAAAAEB")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(users.Get(bcache.WithToken(ctx, elsewhere), "1"))
+	// Output:
+	// Ada <nil>
+	// Ada <nil>
+	// Grace <nil>
 }
 
 // What is too large is named; everything else is deleted.

@@ -173,9 +173,9 @@ type KeyReport struct {
 	Held    *HeldKey  // the record; nil: it holds none
 	Cleared bool      // a Clear covers Held, of whatever it is: it counts as not held
 
-	// A value that a fill has brought and that has no version, see docs/fills.md; nil: there is none. If
-	// BesideLive, it stands there for a Typed that can't read Held. If ProvisionalCleared, a ClearPrefix or
-	// ClearTag came after it: it counts as not held.
+	// A value that a fill has brought and that has no version, see docs/fills.md and
+	// LoaderConfig.LocalValues; nil: there is none. If BesideLive, it stands there for a Typed that can't
+	// read Held. If ProvisionalCleared, a ClearPrefix or ClearTag came after it: it counts as not held.
 	Provisional        *HeldKey
 	BesideLive         bool
 	ProvisionalCleared bool

@@ -112,8 +112,12 @@ type brought struct {
 // newBrought asks an error what it is. Errors are the user's, so that runs under no lock.
 func newBrought(v Loaded, err error) brought { return brought{v, err, errors.Is(err, ErrNotFound)} }
 
-// found looks into the cache again: somebody may have filled the key since the caller looked.
+// found looks into the cache again: somebody may have filled the key since the caller looked. That is
+// nothing for callers who ask anew.
 func (k *keyFill) found() (res Result, ok bool) {
+	if k.Run.Anew {
+		return Result{}, false
+	}
 	l := k.loader
 	ok = l.cache.loads.LookUp(k.Load, func() bool {
 		rec, v := l.view.Look(k.Key)
@@ -166,7 +170,7 @@ func (k *keyFill) bring(v Loaded) Result {
 		l.recovered(k.Key)
 		return Result{Value: v.Value}
 	default:
-		if newer, ok := l.view.Live(k.Key); ok {
+		if newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {
 			return Result{Value: newer}
 		}
 	}
@@ -202,7 +206,7 @@ func (k *keyFill) miss(tags []string, err error) Result {
 		return Result{Err: err}
 	}
 	k.unchanged()
-	if newer, ok := l.view.Live(k.Key); ok {
+	if newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {
 		return Result{Value: newer}
 	}
 	return Result{Err: err}
@@ -211,9 +215,12 @@ func (k *keyFill) miss(tags []string, err error) Result {
 // write writes what the Fill returned, unless the fence refuses it, and reports whether the key has that
 // now. Where a value of another layout is held, it is kept beside that.
 func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
-	scope := replica.FillForAll
-	if k.loader.view.Foreign(k.Key) { // the fence isn't lost if a Codec calls runtime.Goexit
+	scope, kept := replica.FillForAll, fill.Provisional
+	switch { // the fence isn't lost if a Codec calls runtime.Goexit
+	case k.loader.view.Foreign(k.Key):
 		scope = replica.FillBeside
+	case k.loader.cfg.LocalValues:
+		scope, kept = replica.FillHere, fill.Local
 	}
 	f := k.fence
 	k.fence = nil
@@ -223,7 +230,7 @@ func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
 		k.outcome = fill.Refused
 		return false
 	case replica.FillKept:
-		k.brings(rec, fill.Provisional)
+		k.brings(rec, kept)
 	case replica.FillOffered:
 		k.brings(rec, fill.Provisional)
 		k.claim.uncached(true)
@@ -255,6 +262,9 @@ func (k *keyFill) dropFence() {
 func (k *keyFill) fallBack(err error) Result {
 	l := k.loader
 	rec, v := l.view.Look(k.Key)
+	if k.Run.Anew {
+		v = fill.VerdictFill // whatever is held
+	}
 	if v == fill.VerdictServe { // somebody else was more successful meanwhile
 		return Result{Value: rec.Val}
 	}

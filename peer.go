@@ -14,10 +14,11 @@ import (
 	"github.com/iwanbk/bcache/internal/transport"
 )
 
-const (
-	confirmTimeout = 2 * time.Second
-	confirmEvery   = 20 * time.Millisecond
-)
+// confirmTimeout is for how long Close waits until the others have what was written last.
+const confirmTimeout = 2 * time.Second
+
+// goneEvery is how often Confirm looks whether nodes that are gone are back, or have been for too long.
+const goneEvery = 100 * time.Millisecond
 
 // A peer is this node as a member of its cluster: the thin shell that gives
 // the replica time, goroutines and a transport. There are three goroutines: a
@@ -32,11 +33,12 @@ type peer struct {
 	start     time.Time
 	elapsed   func() time.Duration // since start, if now is a clock that can be set: that sets the wall only
 
-	wake chan struct{} // the flusher has work
-	ping chan struct{} // a pong or a departure may have confirmed something
-	news signal.Bell   // the node may be ready now
-	done chan struct{}
-	wg   sync.WaitGroup
+	wake  chan struct{} // the flusher has work
+	said  signal.Bell   // somebody may have confirmed something, or has come or gone
+	news  signal.Bell   // the node may be ready now
+	moved signal.Bell   // a frame was dealt with, or a neighbour has left: see Await
+	done  chan struct{}
+	wg    sync.WaitGroup
 }
 
 func newPeer(cfg replica.Config, t transport.Transport, log *linelog.Log, now func() time.Time) *peer {
@@ -46,12 +48,12 @@ func newPeer(cfg replica.Config, t transport.Transport, log *linelog.Log, now fu
 		now:       now,
 		start:     now(),
 		wake:      make(chan struct{}, 1),
-		ping:      make(chan struct{}, 1),
 		done:      make(chan struct{}),
 	}
 	cfg.Local = t == nil
 	cfg.Wake = func() { signal.Notify(p.wake) }
 	cfg.Became = p.news.Ring
+	cfg.Confirmed = p.said.Ring
 	p.replica = replica.New(cfg)
 	return p
 }
@@ -177,7 +179,7 @@ func (p *peer) Receive(from uint64, frame []byte) {
 		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v",
 			linelog.Field("bytes", len(frame)), from, linelog.Field("err", err))
 	}
-	signal.Notify(p.ping)
+	p.moved.Ring()
 }
 
 // Moved implements Handler.
@@ -190,12 +192,14 @@ func (p *peer) Arriving(from uint64, head []byte) { p.replica.Arriving(p.instant
 func (p *peer) Joined(id, origin uint64) {
 	p.replica.Joined(p.instant(), id, origin)
 	p.news.Ring()
+	p.said.Ring()
 }
 
 // Left implements Handler.
 func (p *peer) Left(id uint64) {
 	p.replica.Left(p.instant(), id)
-	signal.Notify(p.ping)
+	p.said.Ring()
+	p.moved.Ring()
 }
 
 // close announces the last write, waits until the neighbours have it, and ends
@@ -207,11 +211,13 @@ func (p *peer) close() error {
 	var err error
 	if p.transport != nil {
 		if missing := p.confirm(); len(missing) > 0 {
-			err = fmt.Errorf("%w: no answer within %v from %s", ErrUnconfirmed, confirmTimeout, nodeList(missing))
+			err = fmt.Errorf("%w: within %v not by %s", ErrUnconfirmed, confirmTimeout, nodeList(missing))
 		}
+		p.replica.Drop() // who has said goodbye serves nothing any more
 		err = errors.Join(err, p.transport.Close())
+	} else {
+		p.replica.Drop()
 	}
-	p.replica.Store.Close()
 	return err
 }
 
@@ -220,25 +226,44 @@ func (p *peer) close() error {
 func (p *peer) confirm() (missing []uint64) {
 	timeout := time.NewTimer(confirmTimeout)
 	defer timeout.Stop()
-	again := time.NewTicker(confirmEvery)
+	again := time.NewTicker(replica.AskEvery)
 	defer again.Stop()
+	q := p.replica.Ask(p.instant())
+	defer q.End()
 	for {
-		missing = p.replica.AskUnconfirmed(p.instant())
+		said := p.said.Next()
+		missing = q.Neighbours(p.instant())
 		p.flush()
 		if len(missing) == 0 {
 			return nil
 		}
-		for answered := false; !answered; {
-			select {
-			case <-timeout.C:
-				return missing
-			case <-again.C:
-				answered = true
-			case <-p.ping:
-				answered = len(p.replica.Unconfirmed()) == 0
-			}
+		select {
+		case <-timeout.C:
+			return missing
+		case <-again.C:
+		case <-said:
 		}
 	}
+}
+
+// unconfirmed lists who hasn't confirmed yet, after asking each again that can be, and says when it is
+// worth while to look again.
+func (p *peer) unconfirmed(q *replica.Question) (missing []lack, again time.Duration) {
+	if again = goneEvery; p.transport == nil {
+		return nil, again
+	}
+	now := p.instant()
+	for _, one := range p.transport.Everybody(isolatedAfter) {
+		l := lack{Presence: one}
+		if !one.Gone {
+			if l.said = q.Of(now, one.ID, one.Origin, one.Since); l.said.All {
+				continue
+			}
+			again = replica.AskEvery
+		}
+		missing = append(missing, l)
+	}
+	return missing, again
 }
 
 func nodeList(ids []uint64) string {

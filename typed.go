@@ -264,14 +264,17 @@ func (t *Typed[V]) decodes(full, held string) bool {
 // If a Fill brings a value that the Codec can't decode, the error wraps [ErrDecode]. That counts as a
 // failure of the Fill, and isn't cached.
 func (t *Typed[V]) Get(ctx context.Context, key string) (V, error) {
-	e, shared := t.fresh(key)
-	if shared != nil {
-		return *shared, nil
+	anew := t.loader.anew(ctx)
+	if !anew {
+		e, shared := t.fresh(key)
+		if shared != nil {
+			return *shared, nil
+		}
+		if v, ok := t.fromFresh(e); ok {
+			return v, nil
+		}
 	}
-	if v, ok := t.fromFresh(e); ok {
-		return v, nil
-	}
-	r := t.get(ctx, key)
+	r := t.get(ctx, key, anew)
 	if r.Stale {
 		return r.Value, nil
 	}
@@ -287,14 +290,17 @@ type TypedResult[V any] struct {
 
 // GetResult is [Typed.Get] for a caller that wants to know whether the value is stale, and why.
 func (t *Typed[V]) GetResult(ctx context.Context, key string) TypedResult[V] {
-	e, shared := t.fresh(key)
-	if shared != nil {
-		return TypedResult[V]{Value: *shared}
+	anew := t.loader.anew(ctx)
+	if !anew {
+		e, shared := t.fresh(key)
+		if shared != nil {
+			return TypedResult[V]{Value: *shared}
+		}
+		if v, ok := t.fromFresh(e); ok {
+			return TypedResult[V]{Value: v}
+		}
 	}
-	if v, ok := t.fromFresh(e); ok {
-		return TypedResult[V]{Value: v}
-	}
-	return t.get(ctx, key)
+	return t.get(ctx, key, anew)
 }
 
 // fresh is fresh of the Loader's view. If what its value is decoded to is shared as it is, fresh returns a
@@ -325,8 +331,8 @@ func (t *Typed[V]) fromFresh(e *store.Entry) (v V, ok bool) {
 }
 
 // get is Loader.get.
-func (t *Typed[V]) get(ctx context.Context, key string) TypedResult[V] {
-	r := t.loader.get(ctx, key)
+func (t *Typed[V]) get(ctx context.Context, key string, anew bool) TypedResult[V] {
+	r := t.loader.get(ctx, key, anew)
 	if r.Err != nil && !r.Stale {
 		return TypedResult[V]{Err: r.Err}
 	}

@@ -110,8 +110,8 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case sh.clearance.shows(&s.Clears, e) && s.policy.noteUse(e):",
-		new: "case sh.clearance.shows(&s.Clears, e) && e != nil:"}}},
+		old: "case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):",
+		new: "case sh.clearance.showsOne(&s.Clears, e, alone) && e != nil:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
 		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
@@ -151,7 +151,7 @@ var mutants = []mutant{
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
 	{name: "provisional: a write that is refused doesn't end it", edits: []edit{
-		touchOnlyIf("ok || held.Stamp > 0 || rec.Stamp > max(s.FloorOf(at.Bucket), s.ClearVersion().Stamp)")}},
+		touchOnlyIf("ok || held.Stamp > 0 || rec.Stamp > max(s.FloorOf(at.Bucket), s.Clears.All().Stamp)")}},
 	{name: "provisional: a forget doesn't end it", edits: []edit{touchOnlyIf("rec.Kind != delta.KindForget || ok && held.Origin == 0")}},
 	{name: "provisional: what arrives expired doesn't end it", edits: []edit{
 		touchOnlyIf("!rec.Ended(now.Wall) || ok && held.Origin == 0")}},
@@ -177,8 +177,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "p.kind == delta.KindValue && s.before(p.deadline, wall) &&",
-		new: "p.kind == delta.KindValue &&"}}},
+		old: "e.kind == delta.KindValue && s.before(e.deadline, wall)\n",
+		new: "e.kind == delta.KindValue && (alone || s.before(e.deadline, wall))\n"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},
@@ -243,6 +243,41 @@ var mutants = []mutant{
 	{name: "provisional: it is made a write", edits: []edit{{
 		old: "\t\tx.state.changed(o.Rec.Key, o.Rec.Kind)\n",
 		new: "\t\tx.writes.write(now, &delta.Record{Key: o.Rec.Key, Val: o.Rec.Val}, x.state.Store.PlaceOf(o.Rec.Key))\n"}}},
+
+	// Local values: provisional ones that are for one node only.
+	{name: "local: others are told of it", edits: []edit{{
+		old: "if scope == FillForAll && x.share(f, rec) {",
+		new: "if scope != FillBeside && x.share(f, rec) {"}}},
+	{name: "local: it is a write, where the fence lets it pass", edits: []edit{{
+		old: "case scope == FillForAll && x.state.passes(f, rec):",
+		new: "case scope != FillBeside && x.state.passes(f, rec):"}}},
+	{name: "local: a Loader fills for all", test: "TestLocalValuesStay", edits: []edit{{
+		old: "scope, kept = replica.FillHere, fill.Local\n",
+		new: "kept = fill.Local\n"}}},
+	{name: "local: a record that is stale is back when it goes", test: "TestLocalValuesEndWhatIsStale", edits: []edit{{
+		old: "\t\t\t\tk.outdateLocked(sh, now.Wall, hash, rec.Key)\n",
+		new: ""}}},
+	{name: "local: a record is stale for ever, as nothing is found", test: "TestLocalValuesNothingIsFoundAnyMore", edits: []edit{{
+		old: "return !beside && k.outdateLocked(sh, now.Wall, f.hash, f.Key) || dropped",
+		new: "return dropped"}}},
+	{name: "local: what makes room for a write makes room for it", test: "TestLocalFillMakesRoom", edits: []edit{{
+		old: "for scope == FillForAll && x.state.makeRoom(now, rec) {",
+		new: "for x.state.makeRoom(now, rec) {"}}},
+	{name: "local: a record is refreshed in vain", test: "TestLocalValuesRecordWins", edits: []edit{{
+		old: "wall >= rec.RefreshFrom && (!p.Local || rec.Provisional) {",
+		new: "wall >= rec.RefreshFrom {"}}},
+	{name: "local: who holds only such values leads", test: "TestLocalFillsDoNotLead", edits: []edit{{
+		old: "return int(s.tally.entries.Load() - s.tally.provisional.Load())",
+		new: "return int(s.tally.entries.Load())"}}},
+	{name: "twins: one that stands beside a record comes before it", test: "TestReadersOfTwins$", edits: []edit{{
+		old: "case sh.Epochs.stands(e) && !e.ofProvisional().beside:",
+		new: "case sh.Epochs.stands(e):"}}},
+	{name: "twins: one of an earlier epoch is served", test: "TestReadersOfTwins$", edits: []edit{{
+		old: "case sh.Epochs.stands(e) && !e.ofProvisional().beside:",
+		new: "case !e.ofProvisional().beside:"}}},
+	{name: "twins: two may have one tag", test: "TestTwins", edits: []edit{{
+		old: "const twinBit = 2",
+		new: "const twinBit = 1"}}},
 
 	// Leases.
 	{name: "a lease is granted twice without a fault", edits: []edit{{
@@ -442,7 +477,7 @@ var mutants = []mutant{
 			new: "_ = min(h.Stamp, latest)"}}},
 	{name: "the future: one Clear of a node is enough", edits: []edit{{
 		old: "if s.overtaken.clear(",
-		new: "if s.Store.ClearVersion().Origin != rec.Origin && s.overtaken.clear("}}},
+		new: "if s.Store.Clears.All().Origin != rec.Origin && s.overtaken.clear("}}},
 	{name: "the future: a Clear clears whenever it comes", edits: []edit{{
 		old: "if slices.Contains(o.clears, v) {",
 		new: "if false {"}}},
@@ -559,7 +594,7 @@ var mutants = []mutant{
 		old: "Answer: i == 0",
 		new: "Answer: i < 0"}}},
 	{name: "ready: pongs don't say what is held", test: "TestAllKnowWhoHoldsMost", edits: []edit{{
-		old: "Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}\n\trun :=",
+		old: "Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo()}\n\trun :=",
 		new: "Echo: s.state.touches.Echo()}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{
 		old: "r.complete = len(r.neighbours.holders()) == 0 ||",
@@ -696,6 +731,41 @@ var mutants = []mutant{
 		old: "if !l.fields || slices.ContainsFunc(n.fields, same) {",
 		new: "if n.fields = slices.DeleteFunc(n.fields, same); !l.fields {"}}},
 
+	// Confirming.
+	{name: "confirm: dots after a gap confirm what comes before it", edits: []edit{{
+		old: "c.heard = now.Mono; from > 0 || to <= c.upTo",
+		new: "c.heard = now.Mono; to <= c.upTo"}}},
+	{name: "confirm: who claims more than there is is believed", test: "TestConfirmation", edits: []edit{{
+		old: "to <= c.upTo || to > last {",
+		new: "to <= c.upTo {"}}},
+	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
+		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
+		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
+	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
+		old: "p := c.neighbours.byID[peer]; p != nil && p.origin == origin {",
+		new: "p := c.neighbours.byID[peer]; p != nil {"}}},
+	{name: "confirm: what a node has said before it was gone counts", test: "TestConfirmAsksBeyond", edits: []edit{{
+		old: "if b == nil || !b.since.Equal(since) {",
+		new: "if b == nil {"}}},
+	{name: "confirm: each one asks by itself", test: "TestConfirmTogether", edits: []edit{{
+		old: "\tif !said.due(now) {\n\t\treturn\n\t}\n",
+		new: "\tsaid.asked = now.Mono\n"}}},
+	{name: "confirm: who isn't a neighbour doesn't pull", test: "TestConfirmPullsBeyond", edits: []edit{{
+		old: "\t\t\tr.repair.gap(now, q.Origin) // others may have it\n",
+		new: ""}}},
+	{name: "confirm: a node that isn't ready knows who is there", test: "TestConfirmWaitsUntilReady", edits: []edit{{
+		old: "b.peer.transport == nil, err == nil && len(missing) == 0:",
+		new: "b.peer.transport == nil, len(missing) == 0:"}}},
+	{name: "close: who has said goodbye goes on serving", test: "TestCloseServesNothingAfterTheGoodbye", edits: []edit{{
+		old: "\t\tp.replica.Drop() // who has said goodbye serves nothing any more\n\t\terr = errors.Join(err, p.transport.Close())\n",
+		new: "\t\terr = errors.Join(err, p.transport.Close())\n\t\tp.replica.Drop()\n"}}},
+	{name: "mesh: whose connection broke has said goodbye", test: "TestMeshEverybody$", edits: []edit{{
+		old: "p.joined.addr, p.joined.closing.Load()}, false)",
+		new: "p.joined.addr, true}, false)"}}},
+	{name: "mesh: a node that is being admitted isn't there", test: "TestMeshEverybody$", edits: []edit{{
+		old: "p := t.byID[id]\n\treturn p != nil && p.joined != nil",
+		new: "p := t.byID[id]\n\treturn p != nil"}}},
+
 	// The page for operators.
 	{name: "page: values are shown to all", test: "TestZeroOptions", edits: []edit{{
 		old: "if q.values && !h.opts.Values {",
@@ -718,6 +788,49 @@ var mutants = []mutant{
 	{name: "page: forms don't say where they are from", test: "TestFormsOverPlainHTTP", edits: []edit{{
 		old: "head.Set(\"Referrer-Policy\", \"same-origin\")",
 		new: "head.Set(\"Referrer-Policy\", \"no-referrer\")"}}},
+
+	// What the release before says.
+	{name: "wire: a field has another number", test: "TestRecordedFrames", edits: []edit{{
+		old: "heldCount = 20<<3 |",
+		new: "heldCount = 22<<3 |"}}},
+	{name: "wire: the hash that all share is another one", test: "TestRecordedSession", edits: []edit{{
+		old: "return int(xxhash.Sum64String(key) % NumBuckets)",
+		new: "return int(xxhash.Sum64String(key) >> 1 % NumBuckets)"}}},
+	{name: "wire: the handshake tells the time in another unit", test: "TestMeshGoldenHandshake", edits: []edit{{
+		old: "strconv.FormatInt(o.cfg.Now().UnixMilli(), 10)",
+		new: "strconv.FormatInt(o.cfg.Now().UnixMicro(), 10)"}}},
+
+	// Tokens.
+	{name: "tokens: a gap counts as processed", test: "TestLacks$", edits: []edit{{
+		old: "\tn := seq - s.Covered\n",
+		new: "\tif seq <= s.Last() {\n\t\treturn 0\n\t}\n\tn := seq - s.Covered\n"}}},
+	{name: "tokens: what a node knows nothing of counts as processed", test: "TestLacksWhatWasDropped", edits: []edit{{
+		old: "\t\tif !s.vector.Knows(d.Origin) {\n\t\t\treturn nil, d.Origin\n",
+		new: "\t\tif !s.vector.Knows(d.Origin) {\n\t\t\tcontinue\n"}}},
+	{name: "tokens: a vector is adopted before all keys are touched", test: "TestAdoptionTouchesBeforeItCovers",
+		edits: []edit{
+			{old: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tlatest",
+				new: "\tlatest"},
+			{old: "\tr.standing.ready.become(now)\n\tr.client.adopted",
+				new: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tr.standing.ready.become(now)\n\tr.client.adopted"}}},
+	{name: "tokens: who waits isn't woken by frames", test: "TestTokenIsAwaited", edits: []edit{{
+		old: "\t}\n\tp.moved.Ring()\n",
+		new: "\t}\n"}}},
+	{name: "tokens: who asks anew joins a fill that has begun", test: "TestLoaderAnewJoinsNoOlderFill", edits: []edit{{
+		old: "if !(r.Anew && ld.begun) && ld.Run.join() {",
+		new: "if ld.Run.join() {"}}},
+	{name: "tokens: who asks anew gets what is held", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
+		old: "\tif k.Run.Anew {\n\t\treturn Result{}, false\n\t}\n",
+		new: ""}}},
+	{name: "tokens: who asks anew falls back on what is held", test: "TestLoaderAnewFails", edits: []edit{{
+		old: "\t\tv = fill.VerdictFill // whatever is held\n",
+		new: ""}}},
+	{name: "tokens: who asks anew gets what the fence preferred", test: "TestLoaderAnewIsRefused", edits: []edit{{
+		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\treturn",
+		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\treturn"}}},
+	{name: "tokens: who asks anew waits for a lease", test: "TestLoaderAnewTakesNoLease", edits: []edit{{
+		old: "\tcase !k.loader.cfg.ClusterWide, k.Run.Anew:",
+		new: "\tcase !k.loader.cfg.ClusterWide:"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -121,6 +121,9 @@ func (r *chunkReceiver) end(now delta.Instant, in *syncIn) {
 	if r.client.session != in {
 		return // the other node has restarted at this moment
 	}
+	// Before the first dot is covered: others may see that it is before the last one is.
+	r.state.Store.TouchAll()
+	r.state.touchAll(now, delta.Dot{})
 	latest, claimed := r.state.latest(now), r.neighbours.claimed()
 	a := r.state.vector.Adopt(in.head.Entries, in.head.Horizon, latest, claimed)
 	for a.Step(r.mu.stepWork) {
@@ -131,8 +134,6 @@ func (r *chunkReceiver) end(now delta.Instant, in *syncIn) {
 	if a.Unique {
 		r.writes.skipSeq(now)
 	}
-	r.state.Store.TouchAll()
-	r.state.touchAll(now, delta.Dot{})
 	r.standing.ready.become(now)
 	r.client.adopted(now, in)
 	r.out.notice(SyncNotice{From: in.peer, Keys: r.state.Store.Len(), Took: now.Mono - in.began})

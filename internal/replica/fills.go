@@ -74,7 +74,7 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 			x.state.Store.Fills.Refuse(now, f.Key, store.DecisionFillRefused, f.stamp)
 		}
 	}()
-	for x.state.makeRoom(now, rec) {
+	for scope == FillForAll && x.state.makeRoom(now, rec) {
 		x.mu.Unlock()
 		x.mu.Lock()
 	}
@@ -87,7 +87,7 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 	case !x.state.untouched(f) || x.state.clearedSince(f, rec):
 		return FillRefused
 	case rec.Kind == delta.KindTombstone: // there is nothing to keep, nor is what was there any more
-		if x.state.Store.Fills.Unkeep(&f.OpenFill) {
+		if x.state.Store.Fills.Unkeep(now, &f.OpenFill, scope == FillBeside) {
 			return FillKept
 		}
 		return FillRefused

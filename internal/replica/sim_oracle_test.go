@@ -37,6 +37,7 @@ type simOracle struct {
 	late    map[string]time.Duration // by key: when somebody last had waited for too long
 	changes map[string][]int64       // of the database, by key: when
 	reads   map[simRead]simSeen      // what fills have brought
+	homes   map[string]*simNode      // by value: where it was filled, if it is for that node only
 }
 
 // A simView is what the oracle knows of a node.
@@ -54,7 +55,7 @@ func (o *simOracle) init() {
 	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
 	o.grants, o.ended, o.late = map[simGrantKey][]simGrant{}, map[uint64]bool{}, map[string]time.Duration{}
-	o.changes, o.reads = map[string][]int64{}, map[simRead]simSeen{}
+	o.changes, o.reads, o.homes = map[string][]int64{}, map[simRead]simSeen{}, map[string]*simNode{}
 	for _, key := range simKeys() {
 		o.keys = append(o.keys, key)
 		o.buckets = append(o.buckets, delta.BucketOf(key))

@@ -144,6 +144,7 @@ type simConfig struct {
 	touches            int           // remembered
 	heads              bool          // some frames take long, and their beginning comes before
 	glitches, lives    int           // sim_weather_test.go
+	local              int           // of ten fills so many are for their nodes only
 	slow               int64         // ms: by no more are clocks wrong
 	stepWork           int           // of replicas, that are interrupted in between; 0: they aren't
 }
@@ -154,7 +155,9 @@ type simCounts struct {
 	stale, refreshes, negatives                                                 int   // answers of Loaders
 	leases, alone                                                               int   // granted, and fills without one
 	kept, offered, accepted, dropped                                            int   // provisional values
+	local                                                                       int   // of those kept, those for one node only
 	lives                                                                       int   // that departed
+	confirmed                                                                   int   // answers to those who asked
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
 }
@@ -171,14 +174,14 @@ func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
 		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted,
-		&c.dropped, &c.lives}
+		&c.dropped, &c.lives, &c.local, &c.confirmed}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept, %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d connections cut, %d evictions, "+
-		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept (%d for their nodes only), %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d connections cut, %d evictions, "+
+		"%d refused by floors, %d from the future; %d times confirmed; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.kept, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.cuts, c.evictions, c.refusals, c.futures,
+		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.cuts, c.evictions, c.refusals, c.futures, c.confirmed,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -214,8 +217,10 @@ type sim struct {
 	values  int // drawn so far
 	n       simCounts
 	tracing bool
-	trace   []string
-	failure string
+
+	confirms bool // sim_confirm_test.go
+	trace    []string
+	failure  string
 }
 
 const (
@@ -278,6 +283,8 @@ func newSim(seed uint64) *sim {
 	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
 	s.drawLoads(seed)
 	s.drawWeather(seed)
+	s.drawLocal(seed)
+	s.drawConfirms(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -377,6 +384,7 @@ func (s *sim) run() string {
 	}
 	s.until(s.t + 15_000) // what comes late must not matter
 	s.agree()
+	s.checkAllConfirm()
 	s.checkLeasesEnded()
 	s.checkFillsEnded()
 	for _, n := range s.nodes {
@@ -545,8 +553,11 @@ func (s *sim) flush(n *simNode) {
 		}
 	}
 	for _, m := range sends {
-		if to := s.nodes[m.To]; to != nil {
-			s.send(n, to, s.up[n.id][m.To], m.Frame, 0)
+		to := s.nodes[m.To]
+		if conn := s.up[n.id][m.To]; to != nil && conn == 0 && s.confirms {
+			s.broadcast(n, to, m.Frame)
+		} else if to != nil {
+			s.send(n, to, conn, m.Frame, 0)
 		}
 	}
 	for _, c := range n.r.TakeCuts() {

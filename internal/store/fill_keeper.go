@@ -51,8 +51,9 @@ func (k *FillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool 
 // node's. It reports whether the key has a provisional value from now on, and whether it is this one.
 //
 // It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
-// stand beside that. Of two provisional values the first one stays, unless the second one was read later
-// for certain: by a fill that began here when the first one was there.
+// stand beside that. A record that isn't live makes room for it: that was written before it was read, and
+// mustn't be back, stale or not, when it is gone. Of two provisional values the first one stays, unless the
+// second one was read later for certain: by a fill that began here when the first one was there.
 func (k *FillKeeper) Keep(
 	now delta.Instant, rec *delta.Record, f *OpenFill, beside bool,
 ) (held, isNew bool) {
@@ -76,6 +77,9 @@ func (k *FillKeeper) Keep(
 			sh.entries.order.use(tagOf(at.hash), old) // it mustn't be the victim itself
 		}
 		if sh.fitsLocked(rec, old) {
+			if !beside {
+				k.outdateLocked(sh, now.Wall, hash, rec.Key)
+			}
 			k.putLocked(sh, now, at, rec, old, f != nil, beside)
 			return true, true
 		}
@@ -139,19 +143,38 @@ func (k *FillKeeper) Refuse(now delta.Instant, key string, kind DecisionKind, st
 	sh.decisions.note(tagOf(hash), kind, stamp, now.Wall)
 }
 
-// Unkeep drops the provisional value of a key of which a fill that began when it was there says that
-// it has none any more. It reports whether there is none now.
-func (k *FillKeeper) Unkeep(f *OpenFill) bool {
+// outdateLocked drops a record that isn't live, as what the database has now is known. It reports whether
+// there was one.
+func (k *FillKeeper) outdateLocked(sh *shard, wall int64, hash uint64, key string) bool {
+	e := sh.entries.find(hash, key)
+	if e == nil || sh.liveLocked(hash, key, wall) || sh.clearance.hidesLocked(&sh.Clears, e) {
+		return false // or it goes with that Clear
+	}
+	why := DecisionExpired
+	if e.aliveAt(wall) {
+		why = DecisionForgotten
+	}
+	sh.decisions.noteGone(tagOf(hash), e, why, wall)
+	sh.endLocked(tagOf(hash), e, ChangeEvict)
+	return true
+}
+
+// Unkeep drops what is held of a key of which a fill says that it has no value any more: the provisional
+// value that was there when the fill began, and, unless what the fill brings is to stand beside that, a
+// record whose deadline has come. It reports whether it has dropped something.
+func (k *FillKeeper) Unkeep(now delta.Instant, f *OpenFill, beside bool) (dropped bool) {
 	sh := k.table.of(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	p := sh.twinOf(f.hash, f.Key)
-	if p == nil || f.touched || f.Begin <= p.ofProvisional().kept {
+	if f.touched {
 		return false
 	}
-	sh.endLocked(tagOf(twin(f.hash)), p, ChangeEvict)
-	k.counters.provisionalsDropped.Add(1)
-	return true
+	if p := sh.twinOf(f.hash, f.Key); p != nil && f.Begin > p.ofProvisional().kept {
+		sh.endLocked(tagOf(twin(f.hash)), p, ChangeEvict)
+		k.counters.provisionalsDropped.Add(1)
+		dropped = true
+	}
+	return !beside && k.outdateLocked(sh, now.Wall, f.hash, f.Key) || dropped
 }
 
 // Len is the number of fills that have begun and not ended.

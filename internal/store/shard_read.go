@@ -16,6 +16,19 @@ func (sh *shard) recordOf(hash uint64, key string) *Entry {
 	return nil
 }
 
+// foremost returns what counts of a key, without the lock: its provisional value if that is alone, as
+// then there is no live record; otherwise its record. nil tells nothing.
+func foremost(sh *shard, hash uint64, key string) (e *Entry, alone bool) {
+	e = sh.entries.index.either(tagOf(hash), key)
+	switch {
+	case e == nil || !e.isProvisional():
+		return e, false
+	case sh.Epochs.stands(e) && !e.ofProvisional().beside:
+		return e, true
+	}
+	return sh.recordOf(hash, key), false
+}
+
 // twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
 func (sh *shard) twinOf(hash uint64, key string) *Entry {
 	if sh.tally.provisional.Load() == 0 {

@@ -155,7 +155,7 @@ func TestSharingProvisional(t *testing.T) {
 			r.pass(time.Second)
 			f := r.Fills.Open("k", r.now)
 			r.Fills.Begin(&f)
-			r.Fills.Unkeep(&f)
+			r.Fills.Unkeep(r.now, &f, false)
 			r.Fills.End(&f)
 		},
 	} {

@@ -247,11 +247,16 @@ func (s *Store) GiveUp(now delta.Instant, key string, below delta.Version) {
 	}
 }
 
+// fewProvisional is how many provisional values may end at once: it takes a millisecond, and who watches
+// can take as many changes at a time.
+const fewProvisional = 1024
+
 // TouchAll notes that what is being processed may be a write of any key: it begins another epoch. The
-// provisional values that are left of the one before are swept; at once if somebody watches.
+// provisional values that are left of the one before are swept; at once if somebody watches, and they
+// are few.
 func (s *Store) TouchAll() {
 	s.Epochs.next()
-	if s.Watch.none() || s.tally.provisional.Load() == 0 {
+	if n := s.tally.provisional.Load(); s.Watch.none() || n == 0 || n > fewProvisional {
 		return
 	}
 	for sh := range s.table.all {

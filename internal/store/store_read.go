@@ -18,25 +18,16 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	moves := sh.entries.index.moves.Load()
-	e := sh.recordOf(hash, key)
+	e, alone := foremost(sh, hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
-	if live && sh.clearance.shows(&s.Clears, e) && s.policy.noteUse(e) {
+	if live && sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e) {
 		s.counters.hits.Add1()
 		s.sample(e)
 		return e.Val, true
 	}
-	if !live {
-		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) &&
-			sh.clearance.showsTwin(&s.Clears) && s.policy.noteUse(p) {
-			s.counters.hits.Add1()
-			s.sample(p)
-			return p.Val, true
-		}
-		if e == nil && p == nil && sh.entries.index.still(moves) {
-			s.counters.misses.Add1()
-			return "", false
-		}
+	if e == nil && sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
+		s.counters.misses.Add1()
+		return "", false
 	}
 	return sh.get(hash, key, wall)
 }
@@ -50,22 +41,14 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	if sh == nil {
 		return nil
 	}
-	e := sh.recordOf(hash, key)
+	e, alone := foremost(sh, hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
-	case sh.clearance.shows(&s.Clears, e) && s.policy.noteUse(e):
+	case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):
 		s.sample(e)
 		return e
-	}
-	if e == nil {
-		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) &&
-			sh.clearance.showsTwin(&s.Clears) && s.policy.noteUse(p) {
-			s.sample(p)
-			return p
-		}
 	}
 	return sh.fresh(hash, key, wall)
 }

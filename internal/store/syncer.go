@@ -32,9 +32,12 @@ type Syncer struct {
 	stepShards int
 }
 
+// Held is how many entries are other nodes' affair too: all but the provisional values.
+func (s *Syncer) Held() int { return int(s.tally.entries.Load() - s.tally.provisional.Load()) }
+
 // Groups returns how many groups to stream the store in.
 func (s *Syncer) Groups() int {
-	n := int(s.tally.entries.Load()+s.tombSums.count.Load()) / s.groupKeys
+	n := (s.Held() + int(s.tombSums.count.Load())) / s.groupKeys
 	n = max(n, s.Clears.size()/ClearsOfGroup) // the last chunk of each group has some of the Clears
 	return min(1<<bits.Len(uint(n)), delta.MaxGroups)
 }
