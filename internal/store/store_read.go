@@ -109,7 +109,8 @@ func (s *Store) Inspect(key string) Inspection {
 		defer sh.mu.Unlock()
 		in.inspectLocked(sh, hash, key)
 	}
-	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.Clears.All()
+	in.Floor = s.floors.of(delta.BucketOf(key))
+	in.inspect(&s.Clears, key)
 	return in
 }
 
