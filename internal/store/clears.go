@@ -293,8 +293,7 @@ func (c *Clears) full(s delta.Selector) bool {
 
 // forget forgets old ones, of those with a number up to n, by which all shards were cleared: first those
 // that a later one of the same selector stands for, and then, if that isn't a quarter of all, the oldest.
-// Before, all floors are
-// raised to the greatest stamp of these.
+// Before, all floors are raised to the greatest stamp of these.
 func (c *Clears) forget(n uint64, raise func(stamp uint64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
