@@ -42,7 +42,7 @@ func (in *Inspection) inspectLocked(sh *shard, hash uint64, key string) {
 	if e := sh.entries.find(hash, key); e != nil {
 		in.Cleared = in.Cleared || sh.clearance.clearsLocked(&sh.Clears, e) != nil
 	}
-	if p := sh.clearance.twinLocked(sh, hash, key); p != nil {
+	if p := sh.twinOf(hash, key); p != nil {
 		in.IsProvisional, in.Provisional, in.Beside = true, p.served(), p.ofProvisional().beside
 		in.Ended = sh.clearance.clearsLocked(&sh.Clears, p) != nil
 	}
