@@ -158,6 +158,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 		First:       len(cfg.Peers) == 0,
 		SyncTimeout: cfg.SyncTimeout,
 		MinPeers:    cfg.MinPeers,
+		Isolated:    cfg.hidesAfter(),
 		Store: store.Config{
 			MaxKeys:       cfg.MaxKeys,
 			MaxBytes:      cfg.MaxBytes,

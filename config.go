@@ -103,8 +103,8 @@ type Config struct {
 	// MinPeers. Nodes needn't have the same. See docs/isolation.md.
 	Isolation Isolation
 
-	// IsolatedAfter is the bound of Isolation: how old the last word of another node may be. 0 means 10 s; 3
-	// s are the least, 24 hours the most.
+	// IsolatedAfter is the bound of Isolation: how old the last word of another node may be. 0 means 10 s;
+	// 3 s are the least, 24 hours the most.
 	IsolatedAfter time.Duration
 
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256. A node that finds none
@@ -166,10 +166,12 @@ const (
 	// MissWhenIsolated has an isolated node serve nothing of what was there before. All Gets miss. Loaders
 	// and Fillers ask the database, and what that returns is kept on this node, for IsolatedAfter at most.
 	// What is written here is sent and received as always, but isn't served before the isolation ends: it
-	// ends once the node has got what MinPeers others have. [Bcache.Ready] returns [ErrIsolated] until then.
+	// ends once the node has got what MinPeers others have. Until then [Bcache.Ready] returns an error that
+	// wraps [ErrIsolated].
 	//
-	// So, of N nodes, once N-1-MinPeers others have confirmed a write, and IsolatedAfter has passed, no node
-	// that has this option serves what was there before the write. docs/isolation.md has the small print.
+	// So, of N nodes, once N-1-MinPeers others have confirmed a write, and IsolatedAfter has passed, no
+	// node that has this option serves what was there before the write. docs/isolation.md has the small
+	// print.
 	//
 	// Such a node asks the others at least every third of IsolatedAfter what it lacks, also if nothing is
 	// written. Nodes of an older version can't tell.
@@ -403,6 +405,14 @@ func (c Config) withDefaults() Config {
 	c.MaxPending = cmp.Or(c.MaxPending, replica.DefaultMaxPending)
 	c.LogSize = cmp.Or(c.LogSize, min(max(c.MaxKeys, minDefaultLogSize), maxDefaultLogSize))
 	return c
+}
+
+// hidesAfter is the bound after which an isolated node hides what it holds; 0: it never does.
+func (c Config) hidesAfter() time.Duration {
+	if c.Isolation == MissWhenIsolated {
+		return c.IsolatedAfter
+	}
+	return 0
 }
 
 // checkAddr says what is wrong with a host:port; nil if nothing is.

@@ -49,6 +49,12 @@ func (s *Set) Has(seq uint64) bool {
 	return i < len(s.Ahead) && s.Ahead[i].From < seq
 }
 
+// HasAll reports whether all dots of an interval are among them.
+func (s *Set) HasAll(iv Interval) bool {
+	run := s.Run(iv.To)
+	return run.From <= iv.From && iv.To <= run.To
+}
+
 // search returns the index of the first interval that ends at seq or later.
 func (s *Set) search(seq uint64) int {
 	byEnd := func(iv Interval, seq uint64) int { return cmp.Compare(iv.To, seq) }

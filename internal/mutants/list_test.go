@@ -214,8 +214,8 @@ var mutants = []mutant{
 		old: "if settle > 0 {",
 		new: "if false {"}}},
 	{name: "provisional: an offer for another life is accepted", test: "TestProvisionalOfAnotherLife", edits: []edit{{
-		old: "!x.writes.closed && o.To == x.state.Origin && x.state.sees(&o)",
-		new: "!x.writes.closed && x.state.sees(&o)"}}},
+		old: "!x.isolation.Is() && o.To == x.state.Origin && x.state.sees(&o)",
+		new: "!x.isolation.Is() && x.state.sees(&o)"}}},
 	{name: "provisional: an echo of another life counts", test: "TestProvisionalOfAnotherLife", edits: []edit{{
 		old: "\tif origin == p.origin {\n",
 		new: "\tif origin != 0 {\n", in: "func (n *neighbours) hear("}}},
@@ -556,8 +556,8 @@ var mutants = []mutant{
 		old: "Answer: i == 0",
 		new: "Answer: i < 0"}}},
 	{name: "ready: pongs don't say what is held", test: "TestAllKnowWhoHoldsMost", edits: []edit{{
-		old: "Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo()}\n\trun :=",
-		new: "Echo: s.state.touches.Echo()}\n\trun :="}}},
+		old: "Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo(), Lacks: lacks}\n\trun :=",
+		new: "Echo: s.state.touches.Echo(), Lacks: lacks}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{
 		old: "r.complete = len(r.neighbours.holders()) == 0 ||",
 		new: "r.complete = true ||"}}},

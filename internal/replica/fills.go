@@ -17,6 +17,7 @@ type Fills struct {
 	writes     *localWrites
 	leases     *Leases
 	out        *outgoing
+	isolation  *Isolation
 	counts     fillCounts
 }
 
@@ -76,6 +77,11 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 	for x.state.makeRoom(now, rec) {
 		x.mu.Unlock()
 		x.mu.Lock()
+	}
+	if x.isolation.Is() {
+		if scope = FillBeside; !x.isolation.cut(now, f, rec) {
+			return FillRefused
+		}
 	}
 	switch {
 	case x.writes.closed:
@@ -145,7 +151,9 @@ func (x *Fills) receiveOffer(now delta.Instant, from uint64, o wire.Offer) {
 	if x.neighbours.hear(now, from, o.Origin, o.Echo) == nil || x.writes.closed {
 		return
 	}
-	accepts := func() bool { return !x.writes.closed && o.To == x.state.Origin && x.state.sees(&o) }
+	accepts := func() bool {
+		return !x.writes.closed && !x.isolation.Is() && o.To == x.state.Origin && x.state.sees(&o)
+	}
 	for accepts() && x.state.makeRoomToKeep(now, &o.Rec, nil, false) {
 		x.mu.Unlock()
 		x.mu.Lock()

@@ -145,16 +145,20 @@ type simConfig struct {
 	heads              bool          // some frames take long, and their beginning comes before
 	glitches, lives    int           // sim_weather_test.go
 	slow               int64         // ms: by no more are clocks wrong
+	isolated           int64         // ms: the bound of those that hide what they hold; 0: none does
+	hiders             []bool        // by node
+	minPeers, suspends int           // sim_isolation_test.go
 	stepWork           int           // of replicas, that are interrupted in between; 0: they aren't
 }
 
 type simCounts struct {
 	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures int
 	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped            int
-	stale, refreshes, negatives                                                 int   // answers of Loaders
-	leases, alone                                                               int   // granted, and fills without one
-	kept, offered, accepted, dropped                                            int   // provisional values
-	lives                                                                       int   // that departed
+	stale, refreshes, negatives                                                 int // answers of Loaders
+	leases, alone                                                               int // granted, and fills without one
+	kept, offered, accepted, dropped                                            int // provisional values
+	lives                                                                       int // that departed
+	isolations                                                                  int
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
 }
@@ -171,14 +175,14 @@ func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
 		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted,
-		&c.dropped, &c.lives}
+		&c.dropped, &c.lives, &c.isolations}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept, %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d connections cut, %d evictions, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept, %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d isolations, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.kept, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.cuts, c.evictions, c.refusals, c.futures,
+		c.writes, c.fills, c.clears, c.kept, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -189,8 +193,10 @@ type simNode struct {
 	jump     int64 // a clock that is wrong
 	stuck    int64 // until then it does nothing
 	flushing bool  // a flush is due
-	filling  map[string]bool
-	flights  map[string]*simFill // those that may be joined
+
+	suspended, asleep int64 // its machine is suspended until then; its monotonic clock has stood so long
+	filling           map[string]bool
+	flights           map[string]*simFill // those that may be joined
 
 	second int64 // of the simulation
 	sent   int   // frames in it
@@ -278,6 +284,7 @@ func newSim(seed uint64) *sim {
 	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
 	s.drawLoads(seed)
 	s.drawWeather(seed)
+	s.drawIsolation(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -296,6 +303,7 @@ func (s *sim) start(id int) *simNode {
 	}
 	n := s.newNode(id, life)
 	s.nodes[id] = n
+	s.oracle.lives = append(s.oracle.lives, simLife{n: n, from: s.t})
 	s.logf("n%d starts as %x", id, n.r.state.Origin)
 	s.after(s.rng.Int64N(1000), func() { s.tick(n) })
 	return n
@@ -307,7 +315,7 @@ func (s *sim) newNode(id, life int) *simNode {
 	first := s.c.seeded && id == 0 && n.life == 0
 	n.oracle.init()
 	origin := s.rng.Uint64() | 1
-	n.r = New(Config{
+	c := Config{
 		ID: uint64(id), Origin: origin, MaxSkew: simSkew * time.Millisecond, LogSize: s.c.logSize, maxOrigins: s.c.origins,
 		First: first, SyncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
 		touchLog: s.c.touches,
@@ -316,7 +324,9 @@ func (s *sim) newNode(id, life int) *simNode {
 			DeletionDelay: s.c.deletionDelay, GroupKeys: s.c.groupKeys, Seed: uint64(id),
 			Hash: keyhash.Hash{Replay: origin}, Shards: 1 << (id % 3), StepShards: 1, // a sync takes several steps
 			LRU: origin&2 != 0},
-	})
+	}
+	s.hiding(id, &c)
+	n.r = New(c)
 	n.r.standing.ready.aloneSince, n.r.standing.ready.unsyncedSince = s.mono(), s.mono()
 	if s.c.stepWork > 0 {
 		n.r.mu.stepWork, n.r.mu.between = s.c.stepWork, func() { s.between(n) }
@@ -335,7 +345,8 @@ func (s *sim) settle() time.Duration {
 func (s *sim) mono() time.Duration { return time.Duration(s.t+s.slept) * time.Millisecond }
 
 func (s *sim) now(n *simNode) delta.Instant {
-	return delta.Instant{Wall: simStart + s.t + s.slept + n.skew + n.jump, Mono: s.mono()}
+	mono := s.mono() - time.Duration(n.asleep-max(n.suspended-s.t, 0))*time.Millisecond
+	return delta.Instant{Wall: simStart + s.t + s.slept + n.skew + n.jump, Mono: mono}
 }
 
 func (s *sim) alive(n *simNode) bool { return s.nodes[n.id] == n }
@@ -429,6 +440,8 @@ func (s *sim) count(n *simNode) {
 	s.n.offered += int(m.ProvisionalOffered)
 	s.n.accepted += int(m.ProvisionalAccepted)
 	s.n.dropped += int(st.ProvisionalsDropped)
+	_, isolations, _ := n.r.Isolation().Stats(s.now(n))
+	s.n.isolations += int(isolations)
 }
 
 // step is one call of a user.
@@ -638,8 +651,10 @@ func (s *sim) tick(n *simNode) {
 		return
 	}
 	if s.t >= n.stuck {
+		s.watch(n)
 		n.r.Tick(s.now(n))
 		s.checkNode(n)
+		s.checkServed(n)
 		s.checkLeases(n)
 	}
 	s.after(950+s.rng.Int64N(100), func() { s.tick(n) })

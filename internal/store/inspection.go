@@ -33,7 +33,7 @@ func (in *Inspection) inspectLocked(sh *shard, hash uint64, key string) {
 		in.Held = true
 		in.Record = delta.Record{Key: t.key, Version: t.Version, Kind: delta.KindTombstone}
 	}
-	in.Cleared = in.Held && sh.lastClear.covers(in.Record.Stamp)
+	in.Cleared = in.Held && sh.lastClear.beats(in.Record.Stamp)
 	if p := sh.twinOf(hash, key); p != nil {
 		in.IsProvisional, in.Provisional, in.Beside = true, p.served(), p.ofProvisional().beside
 	}

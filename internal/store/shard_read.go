@@ -132,7 +132,7 @@ func (sh *shard) peek(hash uint64, key string) (delta.Record, bool) {
 	} else {
 		return delta.Record{}, false
 	}
-	if sh.lastClear.covers(rec.Stamp) {
+	if sh.lastClear.beats(rec.Stamp) {
 		return delta.Record{}, false
 	}
 	return rec, true
@@ -143,8 +143,9 @@ func (sh *shard) live(wall int64) (live []*Entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	cleared := sh.lastClear.stamp.Load()
+	hidden := sh.lastClear.hidden.Load()
 	is := func(e *Entry) bool {
-		return e != nil && e.kind == delta.KindValue && e.Stamp > cleared && e.aliveAt(wall)
+		return e != nil && !hidden && e.kind == delta.KindValue && e.Stamp > cleared && e.aliveAt(wall)
 	}
 	for e := range sh.entries.index.all {
 		switch {

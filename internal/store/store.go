@@ -246,6 +246,14 @@ func (s *Store) TouchAll() {
 	}
 }
 
+// Hide has nothing served but provisional values that are kept from now on, or ends that: then those go,
+// and what was hidden is served. What is held is compared, and sent to others, as always. It may be called
+// at any time.
+func (s *Store) Hide(hide bool) {
+	s.Epochs.next()
+	s.lastClear.hidden.Store(hide)
+}
+
 // EvictFor evicts up to n entries to make room for a record that Apply would hold. It reports whether
 // more are needed.
 func (s *Store) EvictFor(now delta.Instant, rec *delta.Record, n int) bool {
@@ -277,7 +285,7 @@ func (s *Store) RaiseFloor(bucket int, stamp uint64) { s.floors.raise(bucket, st
 func (s *Store) ClearVersion() delta.Version { return s.lastClear.version() }
 
 // Cleared reports whether Clear isn't below a stamp.
-func (s *Store) Cleared(stamp uint64) bool { return s.lastClear.covers(stamp) }
+func (s *Store) Cleared(stamp uint64) bool { return s.lastClear.beats(stamp) }
 
 // Stats visits every shard.
 func (s *Store) Stats() Stats {

@@ -159,6 +159,7 @@ func TestWireGolden(t *testing.T) {
 		{"delta-sent", AppendSent(AppendEcho(AppendDelta(nil, wireOrigin, 7, wireRecords[:2]), 5), wireSent), wireRecords[:2]},
 		{"ping-micros", AppendPing(nil, wirePingMicros), wirePingMicros},
 		{"pong-micros", AppendPong(nil, wirePongMicros), wirePongMicros},
+		{"pong-lacks", AppendPong(nil, wirePongLacks), wirePongLacks},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
@@ -314,6 +315,9 @@ func TestWireRefused(t *testing.T) {
 		"pong with horizon above":   {AppendPong(nil, Pong{Origin: 1, Horizon: dots.Horizon{Stamp: delta.MaxStamp + 1, Print: 1}}), ErrMalformed},
 		"pong with field 15":        {append(AppendPong(nil, Pong{Origin: 1}), wireAny(15, "")...), ErrUnsupported},
 		"pong with flags twice":     {append(AppendPong(nil, Pong{Origin: 1, Flags: 1}), wireAny(6, uint64(2))...), ErrMalformed},
+		"pong with lacks bad":       {append(AppendPong(nil, Pong{Origin: 1}), wireAny(22, wireFix(1, 0))...), ErrMalformed},
+		"pong with lacks unsorted":  {append(AppendPong(nil, wirePongLacks), wireAny(22, wireFix(1, 1))...), ErrMalformed},
+		"pong with lacks otherwise": {append(AppendPong(nil, Pong{Origin: 1}), wireAny(22, uint64(5))...), nil},
 		"pong with flags bad":       {append(AppendPong(nil, Pong{Origin: 1}), wireFix(6, 1)...), ErrMalformed},
 		"pong with stamp twice":     {append(AppendPong(nil, Pong{Origin: 1, Horizon: wireHorizon}), wireFix(7, 1)...), ErrMalformed},
 		"pong with stamp bad":       {append(AppendPong(nil, Pong{Origin: 1}), wireAny(7, uint64(1))...), ErrMalformed},
