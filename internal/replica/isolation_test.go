@@ -276,7 +276,7 @@ func TestHearing(t *testing.T) {
 			t.Fatalf("after step %d it has all", i)
 		}
 	}
-	if add(8, 3); !h.settled(v) || !h.settled(v) {
+	if add(8, 3); !h.settled(v) {
 		t.Error("in the end it hasn't")
 	}
 }
