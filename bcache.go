@@ -86,9 +86,9 @@ const (
 // Bcache is one node's cache. [New] makes one.
 type Bcache struct {
 	cfg      Config // with its defaults, and without what is secret
-	maxBytes int64
 	settle   time.Duration
 	peer     *peer
+	writes   writer
 	store    *store.Store // peer.replica.store, for Get
 	wall     func() int64
 	flights  *flights
@@ -144,7 +144,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	}
 	hash := keyhash.New()
 	b = &Bcache{
-		cfg: cfg.shown(), maxBytes: cfg.MaxBytes, settle: cfg.Settle,
+		cfg: cfg.shown(), settle: cfg.Settle,
 		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{},
 		ledger: &fill.Ledger{}, fillKeys: fill.NewKeys(),
 	}
@@ -169,6 +169,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 		},
 	}, t, log, now)
 	b.store, b.wall = b.peer.replica.Store, b.peer.wall
+	b.writes = writer{b.peer, cfg.MaxBytes, &b.closed}
 	b.watchers.store = b.store
 	if cfg.Env != nil {
 		start := time.Now()
@@ -239,8 +240,9 @@ func newOrigin() uint64 {
 // changed is called for every write that may have changed what a key has.
 func (b *Bcache) changed(key string, kind delta.Kind) {
 	if kind == delta.KindClear {
-		b.flights.forgetAll()
-		b.loads.WrittenAll()
+		prefix, _ := delta.Selector(key).Prefix() // what a Fill brings may have any tag
+		b.flights.forgetAll(prefix)
+		b.loads.WrittenAll(prefix)
 	} else {
 		b.flights.forget(key)
 		b.loads.Written(key)

@@ -10,8 +10,8 @@ import (
 // returns "" and false. It never waits for the network, and allocates nothing.
 func (b *Bcache) Get(key string) (string, bool) { return b.store.Get(key, b.wall) }
 
-// held is Get without being counted as one.
-func (b *Bcache) held(key string) (string, bool) {
+// peek is Get without being counted as one.
+func peek(b *Bcache, key string) (string, bool) {
 	is := func(rec delta.Record, ok bool) bool {
 		return ok && rec.Kind == delta.KindValue && !rec.Expired(b.wall())
 	}

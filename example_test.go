@@ -285,6 +285,59 @@ func ExampleNewLoader() {
 	//  bcache: not found
 }
 
+// Each node keeps the pages that it is asked for, and a Delete on one of them ends them on all.
+func ExampleLoaderConfig_localValues() {
+	pages := map[string]string{"/home": "Hello"}
+	var nodes []*bcache.Bcache
+	var loaders []*bcache.Loader
+	for i := range 2 {
+		cfg := bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000}
+		for _, other := range nodes {
+			cfg.Peers = append(cfg.Peers, other.Addr())
+		}
+		cache, err := bcache.New(cfg)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer cache.Close()
+		loader, err := bcache.NewLoader(cache, bcache.LoaderConfig{
+			Fill: func(_ context.Context, path string) (bcache.Loaded, error) {
+				fmt.Println("node", i, "renders", path)
+				return bcache.Loaded{Value: pages[path]}, nil
+			},
+			TTL:         time.Hour,
+			LocalValues: true,
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		nodes, loaders = append(nodes, cache), append(loaders, loader)
+	}
+	eventually(func() bool { return len(nodes[0].Members()) == 1 && len(nodes[1].Members()) == 1 })
+
+	ctx := context.Background()
+	fmt.Println(loaders[0].Get(ctx, "/home"))
+	fmt.Println(loaders[0].Get(ctx, "/home"))
+	fmt.Println("node 1 holds", nodes[1].Len())
+	fmt.Println(loaders[1].Get(ctx, "/home"))
+
+	pages["/home"] = "Hello, world"
+	if err := loaders[1].Delete("/home"); err != nil {
+		log.Fatal(err)
+	}
+	eventually(func() bool { return nodes[0].Len() == 0 })
+	fmt.Println(loaders[0].Get(ctx, "/home"))
+	// Output:
+	// node 0 renders /home
+	// Hello <nil>
+	// Hello <nil>
+	// node 1 holds 0
+	// node 1 renders /home
+	// Hello <nil>
+	// node 0 renders /home
+	// Hello, world <nil>
+}
+
 // Values of a type, as JSON.
 func ExampleNewTyped() {
 	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})

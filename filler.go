@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,13 +67,13 @@ func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, erro
 	if val, ok := b.Get(key); ok {
 		return val, nil
 	}
-	return b.flights.do(key, func() (string, error) { return b.fill(key, filler, ttl) })
+	return b.flights.do(key, func() (string, error) { return fillByFiller(b, key, filler, ttl) })
 }
 
-// fill is one flight. It looks into the cache again: the flight that this caller
+// fillByFiller is one flight. It looks into the cache again: the flight that this caller
 // just missed may have filled it, and a second one would be for nothing.
-func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
-	if val, ok := b.held(key); ok {
+func fillByFiller(b *Bcache, key string, filler Filler, ttl int) (string, error) {
+	if val, ok := peek(b, key); ok {
 		return val, nil
 	}
 	f := b.peer.replica.Fills.Begin(b.peer.instant(), b.settle, key)[0]
@@ -83,10 +84,10 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 	switch {
 	case err != nil:
 		val, outcome = "", fill.Failed
-	case ttl > 0 && b.tooLarge(key, val):
+	case ttl > 0 && b.writes.tooLarge(&delta.Record{Key: key, Val: val}):
 		outcome = fill.TooLarge
 	case ttl > 0:
-		val, outcome = b.filled(f, val, seconds(ttl))
+		val, outcome = cacheFilled(b, f, val, seconds(ttl))
 		f = nil
 	}
 	if f != nil {
@@ -103,15 +104,17 @@ func (b *Bcache) fill(key string, filler Filler, ttl int) (string, error) {
 	return val, err
 }
 
-// filled caches what a fill brought, unless something newer is known. It returns what is known then.
-func (b *Bcache) filled(f *replica.Fill, val string, ttl time.Duration) (string, fill.Outcome) {
+// cacheFilled caches what a fill brought, unless something newer is known. It returns what is known then.
+func cacheFilled(
+	b *Bcache, f *replica.Fill, val string, ttl time.Duration,
+) (string, fill.Outcome) {
 	now := b.peer.now()
 	rec := &delta.Record{Key: f.Key, Val: val, Deadline: delta.DeadlineAt(now, ttl)}
 	switch b.peer.replica.Fills.End(b.peer.instantOf(now), f, rec, replica.FillForAll) {
 	case replica.FillWritten:
 		return val, fill.Found
 	case replica.FillRefused:
-		if newer, ok := b.held(f.Key); ok {
+		if newer, ok := peek(b, f.Key); ok {
 			val = newer
 		}
 		return val, fill.Refused
@@ -296,13 +299,13 @@ func (f *flights) forget(key string) {
 	}
 }
 
-// forgetAll does so for every key.
-func (f *flights) forgetAll() {
+// forgetAll does so for every key with a prefix.
+func (f *flights) forgetAll(prefix string) {
 	for i := range f.shards {
 		s := &f.shards[i]
 		s.mu.Lock()
 		for key, fl := range s.byKey {
-			if !fl.began.IsZero() {
+			if !fl.began.IsZero() && strings.HasPrefix(key, prefix) {
 				s.group.Forget(key)
 			}
 		}

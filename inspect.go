@@ -173,8 +173,8 @@ type KeyReport struct {
 	Held    *HeldKey  // the record; nil: it holds none
 	Cleared bool      // a Clear covers Held: it counts as not held
 
-	// A value that a fill has brought and that has no version, see docs/fills.md; nil: there is none. If
-	// BesideLive, it stands there for a Typed that can't read Held.
+	// A value that a fill has brought and that has no version, see docs/fills.md and
+	// LoaderConfig.LocalValues; nil: there is none. If BesideLive, it stands there for a Typed that can't read Held.
 	Provisional *HeldKey
 	BesideLive  bool
 
@@ -247,7 +247,7 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 		return nil, fmt.Errorf("%w: a key of %d bytes, at most %d can be asked about", ErrTooLarge, len(key),
 			MaxWhyKey)
 	}
-	asked := &b.peer.replica.Asked
+	asked := &i.cache.peer.replica.Asked
 	own := asked.Report(b.peer.instant(), key, values)
 	var peers []uint64
 	missing := map[uint64]error{}
@@ -260,7 +260,7 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 			missing[m.ID] = ErrCannotAnswer
 		}
 	}
-	answers, err := b.ask(ctx, key, values, peers)
+	answers, err := i.ask(ctx, key, values, peers)
 	if err != nil {
 		return nil, err
 	}
@@ -286,11 +286,11 @@ func (i Inspector) Why(ctx context.Context, key string, values bool) ([]KeyRepor
 }
 
 // ask asks other nodes, and waits for their answers.
-func (b *Bcache) ask(ctx context.Context, key string, values bool, peers []uint64) ([]replica.Answer, error) {
+func (i Inspector) ask(ctx context.Context, key string, values bool, peers []uint64) ([]replica.Answer, error) {
 	if len(peers) == 0 {
 		return nil, nil
 	}
-	asked := &b.peer.replica.Asked
+	asked := &i.cache.peer.replica.Asked
 	came := make(chan struct{}, 1)
 	q := asked.Ask(key, values, peers, func() { signal.Notify(came) })
 	if q == nil {
@@ -309,7 +309,7 @@ func (b *Bcache) ask(ctx context.Context, key string, values bool, peers []uint6
 			continue
 		case <-limit.C:
 		case <-ctx.Done():
-		case <-b.peer.done:
+		case <-i.cache.peer.done:
 		}
 		answers, _ = asked.Answered(q)
 		return answers, nil

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/callqueue"
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/linelog"
@@ -85,7 +88,7 @@ func newLoaderOf(
 }
 
 // Get returns the cached value of key. If there is none that may be served, it returns what the Fill
-// brings, which is then cached on all nodes.
+// brings, which is then cached on all nodes, or with LocalValues on this one.
 //
 // The error is one of these:
 //
@@ -102,11 +105,14 @@ func newLoaderOf(
 // A hit allocates nothing. With a Prefix that is so as long as the two have no more than 128 bytes
 // together.
 func (l *Loader) Get(ctx context.Context, key string) (string, error) {
-	if e := l.view.Fresh(key); e != nil {
-		l.figures.Count(true)
-		return e.Val, nil
+	anew := l.anew(ctx)
+	if !anew {
+		if e := l.view.Fresh(key); e != nil {
+			l.figures.Count(true)
+			return e.Val, nil
+		}
 	}
-	r := l.get(ctx, key)
+	r := l.get(ctx, key, anew)
 	if r.Stale {
 		return r.Value, nil
 	}
@@ -128,33 +134,47 @@ type Result struct {
 
 // GetResult is [Loader.Get] for a caller that wants to know whether the value is stale, and why.
 func (l *Loader) GetResult(ctx context.Context, key string) Result {
-	if e := l.view.Fresh(key); e != nil {
-		l.figures.Count(true)
-		return Result{Value: e.Val}
+	anew := l.anew(ctx)
+	if !anew {
+		if e := l.view.Fresh(key); e != nil {
+			l.figures.Count(true)
+			return Result{Value: e.Val}
+		}
 	}
-	return l.get(ctx, key).Result
+	return l.get(ctx, key, anew).Result
 }
 
 // Set writes a value on all nodes, with the times that it would have if a Fill had brought it: Jitter
 // shortens its TTL, and RefreshAhead, StaleFor and StaleOnErrorFor apply to it. But it is a write, as
 // [Bcache.Set] is: it beats all fills that began before, and ends an [ErrNotFound] that is remembered.
-// NegativeTTL and Settle don't concern it. A ttl of 0 is LoaderConfig.TTL, and [NoExpiry] means no
-// deadline. With a negative ttl it deletes, as [Loader.Delete] does.
+// NegativeTTL and Settle don't concern it. With LocalValues it is such a write too, but RefreshAhead
+// doesn't apply to it. A ttl of 0 is LoaderConfig.TTL, and [NoExpiry] means no deadline. With a negative
+// ttl it deletes, as [Loader.Delete] does.
 //
 // The error is [ErrClosed], or [ErrTooLarge] if key and value, with the Prefix, are too large. After
 // ErrTooLarge the value isn't stored, and the key is deleted on all nodes.
 //
 // Where a database has the truth, Delete after the commit is better: docs/fills.md says why.
-func (l *Loader) Set(key, val string, ttl time.Duration) error {
+func (l *Loader) Set(key, val string, ttl time.Duration) error { return l.Put(key, val, ttl) }
+
+// Put is Set of a value with tags, see [Bcache.Put]; its further errors are those.
+func (l *Loader) Put(key, val string, ttl time.Duration, tags ...string) error {
 	b, full := l.cache, l.cfg.Prefix+key
 	if ttl < 0 {
 		return b.Delete(full)
 	}
-	if b.tooLarge(full, val) {
-		return b.refuse(full)
+	packed, wrong := delta.MakeTags(tags)
+	if wrong != "" {
+		return b.writes.refuseTags(full, wrong)
 	}
 	now := b.peer.now()
 	rec, _ := l.view.Policy.Value(now, full, val, ttl, rand.Float64())
+	if l.cfg.LocalValues {
+		rec.RefreshFrom = 0 // no fill takes the place of a record
+	}
+	if rec.Tags = packed; b.writes.tooLarge(&rec) {
+		return b.writes.refuse(full)
+	}
 	return b.peer.replica.SetRecord(b.peer.instantOf(now), &rec)
 }
 
@@ -162,7 +182,12 @@ func (l *Loader) Set(key, val string, ttl time.Duration) error {
 func (l *Loader) Delete(key string) error { return l.cache.Delete(l.cfg.Prefix + key) }
 
 // DeleteMany is [Bcache.DeleteMany].
-func (l *Loader) DeleteMany(keys []string) error { return l.cache.deleteMany(l.cfg.Prefix, keys) }
+func (l *Loader) DeleteMany(keys []string) error {
+	return l.cache.writes.deleteMany(l.cfg.Prefix, keys)
+}
+
+// Clear is [Bcache.ClearPrefix] of the Loader's Prefix, or [Bcache.Clear] if that is "".
+func (l *Loader) Clear() error { return l.cache.ClearPrefix(l.cfg.Prefix) }
 
 // Stats returns the figures of this Loader alone.
 func (l *Loader) Stats() LoaderStats {
@@ -178,34 +203,42 @@ type reply struct {
 
 func failed(err error) reply { return reply{Result: Result{Err: err}} }
 
+// anew reports whether a caller mustn't be served what is held: it may be older than what the caller has
+// written. If need be it waits until that is processed here.
+func (l *Loader) anew(ctx context.Context) bool {
+	return l.cfg.AwaitToken > 0 && l.cache.behind(ctx, l.cfg.AwaitToken)
+}
+
 // get deals with all other cases.
-func (l *Loader) get(ctx context.Context, key string) reply {
+func (l *Loader) get(ctx context.Context, key string, anew bool) reply {
 	full := l.cfg.Prefix + key
-	res, v, answered := l.held(full)
+	res, v, answered := l.held(full, anew)
 	if answered {
 		if v.Refreshes() {
 			l.refreshes.start(ctx, full)
 		}
 		return reply{Result: l.counted(ctx, res)}
 	}
-	r := l.wait(ctx, full)
+	r := l.wait(ctx, full, anew)
 	l.counted(ctx, r.Result)
 	return r
 }
 
 // wait waits for the fill of a key, and begins one if need be.
-func (l *Loader) wait(ctx context.Context, full string) reply {
+func (l *Loader) wait(ctx context.Context, full string, anew bool) reply {
 	if err := ctx.Err(); err != nil {
 		return failed(err)
 	}
-	ld, _ := l.join(ctx, full)
+	ld, _ := l.join(ctx, full, anew)
 	return l.outcome(ctx, ld)
 }
 
 // join has the caller wait for the load of a key, and begins one if need be; nil is one that waits for
 // the caller.
-func (l *Loader) join(ctx context.Context, full string) (ld *fill.Load, isNew bool) {
-	ld, isNew = l.cache.loads.Join(full, l.view.Layout, fill.NewRun(ctx, false), make(chan struct{}, 1))
+func (l *Loader) join(ctx context.Context, full string, anew bool) (ld *fill.Load, isNew bool) {
+	run := fill.NewRun(ctx, false)
+	run.Anew = anew
+	ld, isNew = l.cache.loads.Join(full, l.view.Layout, run, make(chan struct{}, 1))
 	if isNew {
 		go newKeyFill(l, ld).work()
 	}
@@ -219,16 +252,20 @@ func (l *Loader) outcome(ctx context.Context, ld *fill.Load) reply {
 	}
 	res := Result(l.cache.loads.Wait(ctx, ld))
 	if res.Err == fill.ErrOverdue {
-		return reply{Result: l.overdue(ld.Key)}
+		return reply{Result: l.overdue(ld)}
 	}
 	return reply{res, ld}
 }
 
 // overdue is failed for who doesn't wait any longer for a Fill that ignores its context.
-func (l *Loader) overdue(full string) Result {
+func (l *Loader) overdue(ld *fill.Load) Result {
+	full := ld.Key
 	l.cache.peer.log.Errorf(0, "a Fill of %q goes on after its FillTimeout: it must obey its context",
 		linelog.Field("key", full))
 	l.rest(full, knownError{kept: fill.ErrOverdue})
+	if ld.Run.Anew {
+		return Result{Err: fill.ErrOverdue}
+	}
 	switch rec, v := l.view.Look(full); v {
 	case fill.VerdictServe, fill.VerdictRefresh:
 		return Result{Value: rec.Val}
@@ -241,12 +278,16 @@ func (l *Loader) overdue(full string) Result {
 }
 
 // held is what a Get of a key that isn't fresh begins with: it returns what can be said without
-// waiting for a fill, and counts whether something can.
-func (l *Loader) held(full string) (res Result, v fill.Verdict, answered bool) {
+// waiting for a fill, and counts whether something can. Who asks anew is only told that the last fill has
+// just failed.
+func (l *Loader) held(full string, anew bool) (res Result, v fill.Verdict, answered bool) {
 	now := l.cache.peer.instant()
-	rec, v, garbled := l.view.Inspect(full, now.Wall)
-	if garbled {
-		l.figures.Undecodable.Add(1)
+	var rec delta.Record
+	if !anew {
+		var garbled bool
+		if rec, v, garbled = l.view.Inspect(full, now.Wall); garbled {
+			l.figures.Undecodable.Add(1)
+		}
 	}
 	res, answered = l.answer(full, &rec, v, now.Mono)
 	if res.Stale {
@@ -299,3 +340,140 @@ func (l *Loader) recovered(full string) { l.failures.End(l.cache.peer.instant().
 
 // unprefixed is the user's name of a key of the cache.
 func (l *Loader) unprefixed(full string) string { return full[len(l.cfg.Prefix):] }
+
+// What a Loader makes of an error of a Fill: what it remembers of it, and what OnStale is told.
+
+const (
+	errorOverhead = 50      // bytes of an error beside its text
+	maxError      = 2 << 10 // what is larger isn't remembered: maxErrorText bytes of its text are
+	maxErrorText  = 1 << 10
+	maxWrapped    = 20 // errors in one that are looked at; what wraps more is too large
+)
+
+// A knownError is what is known of an error of the user's. Its methods are the user's too.
+type knownError struct {
+	kept error  // what is remembered
+	text string // its beginning
+	size int    // bytes that are remembered
+}
+
+// examine calls the methods of an error, which may panic. Its size is that of its text, and of the texts
+// of all that it wraps, as they are kept beside each other; what else an error has can't be seen. One
+// that is too large is remembered as the beginning of its text, which is still one of those errors that
+// this package or context define, if it was.
+func examine(err error) knownError {
+	look, failed := contain(func() (knownError, error) {
+		text := err.Error()
+		look := knownError{kept: err, text: linelog.CutText(text, maxErrorText), size: sizeOf(err)}
+		if look.size > maxError {
+			short := &shortError{text: look.text}
+			for _, is := range wellKnown {
+				if errors.Is(err, is) {
+					short.is = is
+					break
+				}
+			}
+			look.kept, look.size = short, errorOverhead+len(short.text)
+		}
+		return look, nil
+	})
+	if failed != nil {
+		text := "an error whose methods panic"
+		look = knownError{kept: &shortError{text: text}, text: text, size: errorOverhead}
+	}
+	return look
+}
+
+// sizeOf estimates what an error takes, and stops when that is too much.
+func sizeOf(err error) int {
+	size, todo := 0, []error{err}
+	for n := 0; len(todo) > 0; n++ {
+		if n == maxWrapped || size > maxError {
+			return maxError + 1
+		}
+		err, todo = todo[0], todo[1:]
+		size += errorOverhead + len(err.Error())
+		var wrapped []error
+		switch x := err.(type) {
+		case interface{ Unwrap() error }:
+			wrapped = []error{x.Unwrap()}
+		case KeyErrors: // not in their order, which takes time
+			if len(x) > maxWrapped {
+				return maxError + 1
+			}
+			wrapped = x.Unwrap()
+		case interface{ Unwrap() []error }:
+			wrapped = x.Unwrap()
+		}
+		for _, err := range wrapped {
+			if err != nil {
+				todo = append(todo, err)
+			}
+		}
+	}
+	return size
+}
+
+// wellKnown are the errors that a shortError may still be.
+var wellKnown = []error{
+	context.DeadlineExceeded, context.Canceled, ErrFillPanicked, ErrFillAborted, ErrDecode, ErrEncode,
+}
+
+// A shortError stands for an error that is too large to be remembered.
+type shortError struct {
+	text string
+	is   error // nil: none that is well known
+}
+
+func (e *shortError) Error() string { return e.text }
+func (e *shortError) Unwrap() error { return e.is }
+
+// A staleTeller tells OnStale of failures that an old value covers, by a queue: who gets the value
+// doesn't wait for it.
+type staleTeller struct {
+	calls  callqueue.Queue[staleCall]
+	missed *atomic.Uint64 // counts those that OnStale was too slow for
+}
+
+type staleCall struct {
+	key string
+	err error
+}
+
+const (
+	staleQueue      = 1024 // calls that wait for a slow OnStale,
+	staleQueueBytes = 4 << 20
+	staleOverhead   = 100 // each, beside its key and its error
+)
+
+// newStaleTeller returns nil if there is no OnStale.
+func newStaleTeller(l *Loader) *staleTeller {
+	b, cfg := l.cache, &l.cfg
+	onStale := cfg.OnStale
+	if onStale == nil {
+		return nil
+	}
+	name := "OnStale"
+	if cfg.Prefix != "" {
+		name += " of " + linelog.CutText(cfg.Prefix, 100)
+	}
+	log := b.peer.log
+	return &staleTeller{missed: &l.figures.StaleMissed, calls: callqueue.Queue[staleCall]{
+		Name: name, Call: func(c staleCall) { onStale(c.key, c.err) },
+		Most: staleQueue, MostBytes: staleQueueBytes, Group: &b.calls,
+		Panicked: func(value any, stack []byte) {
+			log.Errorf(0, "OnStale panicked: %v\n\n%s", linelog.Field("err", value), stack)
+		},
+	}}
+}
+
+// tell has OnStale called, if there is one, with what is remembered of the error.
+func (t *staleTeller) tell(key string, err knownError) {
+	if t == nil {
+		return
+	}
+	size := staleOverhead + len(key) + err.size
+	if !t.calls.Put(staleCall{strings.Clone(key), err.kept}, size, nil) {
+		t.missed.Add(1)
+	}
+}

@@ -189,7 +189,7 @@ func (k *batchKey) glance(now time.Duration, hasSlot bool) (res Result, answered
 	switch {
 	case k.ready, !k.claim.asked && !hasSlot:
 		return Result{}, false
-	case !k.loader.cfg.ClusterWide:
+	case !k.loader.cfg.ClusterWide, k.Run.Anew:
 		k.claim.asked, k.ready = true, true
 		return Result{}, false
 	}

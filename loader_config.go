@@ -14,12 +14,18 @@ import (
 
 // Loaded is what a Fill brings.
 type Loaded struct {
-	// Value is cached on all nodes, unless it is too large.
+	// Value is cached on all nodes, or with LocalValues on this one, unless it is too large.
 	Value string
 
 	// TTL is for how long the value is fresh; it is rounded up to milliseconds. 0 means LoaderConfig.TTL,
 	// and [NoExpiry] no deadline. With a negative one the value is returned but not cached.
 	TTL time.Duration
+
+	// Tags are the names of what the value was made of, or belongs to: it goes with [Bcache.ClearTag] of any
+	// of them. They may be MaxTags at most, of MaxTagLen bytes: a value with others is returned but not
+	// cached, and the Logger says so. With an error that is or wraps [ErrNotFound] they are the tags of what
+	// is remembered.
+	Tags []string
 }
 
 // LoaderConfig says how a [Loader] fills the cache. TTL, and Fill or FillMany, have to be set. A
@@ -102,8 +108,9 @@ type LoaderConfig struct {
 	// between two background fills of a key that brought nothing. 0 means a second.
 	RetryAfter time.Duration
 
-	// NegativeTTL is for how long [ErrNotFound] is remembered, on all nodes, and returned without asking. A
-	// later Set ends that at once. 0 means not at all. What is remembered takes the place of an entry.
+	// NegativeTTL is for how long [ErrNotFound] is remembered, on all nodes (with LocalValues on this one),
+	// and returned without asking. A later Set ends that at once. 0 means not at all. What is remembered
+	// takes the place of an entry.
 	NegativeTTL time.Duration
 
 	// FillTimeout is how long a fill may take, not counting the wait for its turn. Then its context ends,
@@ -115,6 +122,16 @@ type LoaderConfig struct {
 	// reads a replica of the database. What was read less than Settle after a write of the key isn't
 	// cached. 0 means Config.Settle. A negative one means that the Fill sees what is committed.
 	Settle time.Duration
+
+	// AwaitToken is for how long a Get waits until this node has processed what the [Token] of its context
+	// covers, see [WithToken], before it looks what is held. If the node isn't so far by then, or if it
+	// doesn't know the Token's node ([ErrTokenUnknown]), the Get serves nothing that is held. It asks the
+	// database, by a Fill that begins after the Get did, without a lease; what that brings is cached as
+	// always. If that Fill fails, so does the Get: StaleOnErrorFor is not for it. A caller with a deadline
+	// waits for half of its time at most. A GetMany waits once.
+	//
+	// 0 means that Tokens have no effect. So it is, too, for a context without one.
+	AwaitToken time.Duration
 
 	// BatchSize is how many keys FillMany is called with at most. GetMany of more keys calls it several
 	// times, one call after the other. 0 means 1,000. Without a FillMany it has no effect.
@@ -143,6 +160,19 @@ type LoaderConfig struct {
 	// may both fill. A value that can't be cached isn't shared: then each node fills. After a Delete a
 	// caller may wait for a fill that another node began before it, but doesn't get its result.
 	ClusterWide bool
+
+	// LocalValues keeps what a Fill brings, a remembered [ErrNotFound] included, for its whole TTL on the
+	// node that called the Fill. It is never sent to other nodes: each fills what it is asked for, and holds
+	// that and no more. What nodes share is the end of it: a Set, Delete or Clear of any node ends it on all
+	// of them. So does a full sync, on the node that receives it.
+	//
+	// A Set is a write as ever, for all nodes. What it wrote is served until its deadline, and RefreshAhead
+	// doesn't apply to it. If another node's Loader doesn't have LocalValues, what its Fills bring is such a
+	// write too, and ends what is kept here.
+	//
+	// It is for large values, for nodes that have different users, and for data that is too much for each
+	// node: see docs/loader.md. It is an error together with ClusterWide.
+	LocalValues bool
 
 	// OnStale, if set, is called when a fill failed and an old value is served in its place: once for each
 	// failure, with the error as it is remembered, see RetryAfter. Nobody waits for it but Close, for 2
@@ -198,7 +228,7 @@ func (c *LoaderConfig) validate() error {
 		d    time.Duration
 	}{
 		{"StaleFor", c.StaleFor}, {"StaleOnErrorFor", c.StaleOnErrorFor}, {"RetryAfter", c.RetryAfter},
-		{"NegativeTTL", c.NegativeTTL},
+		{"NegativeTTL", c.NegativeTTL}, {"AwaitToken", c.AwaitToken},
 		{"FillTimeout", max(c.FillTimeout, 0)}, {"Settle", max(c.Settle, 0)},
 	} {
 		if d.d < 0 || d.d > maxLoaderTime {
@@ -207,6 +237,9 @@ func (c *LoaderConfig) validate() error {
 	}
 	if c.BatchSize < 0 {
 		wrong("BatchSize is %d: must be 1 or more, or 0 for %d", c.BatchSize, defaultBatchSize)
+	}
+	if c.LocalValues && c.ClusterWide {
+		wrong("LocalValues and ClusterWide are set: with ClusterWide one node fills for all: set one of them")
 	}
 	if c.MaxConcurrent < 0 {
 		wrong("MaxConcurrent is %d: must be 1 or more, or 0 for no limit", c.MaxConcurrent)
@@ -229,5 +262,6 @@ func newLoadPolicy(c *LoaderConfig) fill.Policy {
 	return fill.Policy{
 		Ttl: c.TTL, NegativeTTL: c.NegativeTTL, Jitter: c.Jitter, RefreshAhead: c.RefreshAhead,
 		StaleForMs: delta.CeilMs(c.StaleFor), OnErrorMs: delta.CeilMs(c.StaleOnErrorFor),
+		Local: c.LocalValues,
 	}
 }

@@ -112,8 +112,12 @@ type brought struct {
 // newBrought asks an error what it is. Errors are the user's, so that runs under no lock.
 func newBrought(v Loaded, err error) brought { return brought{v, err, errors.Is(err, ErrNotFound)} }
 
-// found looks into the cache again: somebody may have filled the key since the caller looked.
+// found looks into the cache again: somebody may have filled the key since the caller looked. That is
+// nothing for callers who ask anew.
 func (k *keyFill) found() (res Result, ok bool) {
+	if k.Run.Anew {
+		return Result{}, false
+	}
 	l := k.loader
 	ok = l.cache.loads.LookUp(k.Load, func() bool {
 		rec, v := l.view.Look(k.Key)
@@ -139,7 +143,7 @@ func (k *keyFill) settle(got brought) Result {
 	case got.err == nil:
 		return k.bring(got.Loaded)
 	case got.missing:
-		return k.miss(got.err)
+		return k.miss(got.Tags, got.err)
 	// it was cancelled as nobody waits: the database hasn't failed
 	case err != nil && err != fill.ErrOverdue:
 		k.outcome = fill.Abandoned
@@ -156,16 +160,17 @@ func (k *keyFill) bring(v Loaded) Result {
 	now := b.peer.now()
 	rec, cache := l.view.Policy.Value(now, k.Key, v.Value, v.TTL, rand.Float64())
 	k.claim.uncached(false)
+	tagged := k.tag(&rec, v.Tags)
 	switch {
-	case !cache:
+	case !cache || !tagged:
 		k.outcome = fill.Uncached
-	case b.tooLarge(k.Key, v.Value):
+	case b.writes.tooLarge(&rec):
 		k.outcome = fill.TooLarge
 	case k.write(now, &rec):
 		l.recovered(k.Key)
 		return Result{Value: v.Value}
 	default:
-		if newer, ok := l.view.Live(k.Key); ok {
+		if newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {
 			return Result{Value: newer}
 		}
 	}
@@ -173,22 +178,35 @@ func (k *keyFill) bring(v Loaded) Result {
 	return Result{Value: v.Value}
 }
 
+// tag gives a record the tags that a Fill has returned, and reports whether they can be.
+func (k *keyFill) tag(rec *delta.Record, tags []string) bool {
+	var wrong string
+	if rec.Tags, wrong = delta.MakeTags(tags); wrong != "" {
+		k.loader.cache.peer.log.Errorf(0, "what a Fill of %q returned isn't cached: %s",
+			linelog.Field("key", k.Key), linelog.Field("reason", wrong))
+	}
+	return wrong == ""
+}
+
 // miss caches that there is no value.
-func (k *keyFill) miss(err error) Result {
+func (k *keyFill) miss(tags []string, err error) Result {
 	l, b := k.loader, k.loader.cache
 	k.outcome = fill.NotFound
 	k.claim.uncached(false)
 	l.recovered(k.Key)
-	if l.cfg.NegativeTTL == 0 && !l.view.Replaces(k.Key) || b.tooLarge(k.Key, "") {
-		return Result{Err: err}
-	}
 	now := b.peer.now()
 	rec := l.view.Policy.Missing(now, k.Key, rand.Float64())
+	if l.cfg.NegativeTTL == 0 && !l.view.Replaces(k.Key) || b.writes.tooLarge(&rec) {
+		return Result{Err: err}
+	}
+	if rec.Kind == delta.KindNegative && !k.tag(&rec, tags) {
+		rec = delta.Record{Key: k.Key, Kind: delta.KindTombstone} // what is held goes nevertheless
+	}
 	if k.write(now, &rec) {
 		return Result{Err: err}
 	}
 	k.unchanged()
-	if newer, ok := l.view.Live(k.Key); ok {
+	if newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {
 		return Result{Value: newer}
 	}
 	return Result{Err: err}
@@ -197,9 +215,12 @@ func (k *keyFill) miss(err error) Result {
 // write writes what the Fill returned, unless the fence refuses it, and reports whether the key has that
 // now. Where a value of another layout is held, it is kept beside that.
 func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
-	scope := replica.FillForAll
-	if k.loader.view.Foreign(k.Key) { // the fence isn't lost if a Codec calls runtime.Goexit
+	scope, kept := replica.FillForAll, fill.Provisional
+	switch { // the fence isn't lost if a Codec calls runtime.Goexit
+	case k.loader.view.Foreign(k.Key):
 		scope = replica.FillBeside
+	case k.loader.cfg.LocalValues:
+		scope, kept = replica.FillHere, fill.Local
 	}
 	f := k.fence
 	k.fence = nil
@@ -209,7 +230,7 @@ func (k *keyFill) write(now time.Time, rec *delta.Record) bool {
 		k.outcome = fill.Refused
 		return false
 	case replica.FillKept:
-		k.brings(rec, fill.Provisional)
+		k.brings(rec, kept)
 	case replica.FillOffered:
 		k.brings(rec, fill.Provisional)
 		k.claim.uncached(true)
@@ -241,6 +262,9 @@ func (k *keyFill) dropFence() {
 func (k *keyFill) fallBack(err error) Result {
 	l := k.loader
 	rec, v := l.view.Look(k.Key)
+	if k.Run.Anew {
+		v = fill.VerdictFill // whatever is held
+	}
 	if v == fill.VerdictServe { // somebody else was more successful meanwhile
 		return Result{Value: rec.Val}
 	}

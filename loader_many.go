@@ -84,6 +84,7 @@ func getMany[V any](
 			errs[key] = r.Err
 		}
 	}
+	anew := l.anew(ctx)
 	var due, missing []string
 	others := map[string]struct{}{} // that weren't fresh
 	for _, key := range keys {
@@ -93,16 +94,18 @@ func getMany[V any](
 		if _, twice := others[key]; twice {
 			continue
 		}
-		if e := l.view.Fresh(key); e != nil {
-			if v, err := decodeFresh(e); err == nil {
-				l.figures.Count(true)
-				values[key] = v
-				continue
+		if !anew {
+			if e := l.view.Fresh(key); e != nil {
+				if v, err := decodeFresh(e); err == nil {
+					l.figures.Count(true)
+					values[key] = v
+					continue
+				}
 			}
 		}
 		others[key] = struct{}{}
 		full := l.cfg.Prefix + key
-		switch res, v, answered := l.held(full); {
+		switch res, v, answered := l.held(full, anew); {
 		case !answered:
 			missing = append(missing, full)
 		case v.Refreshes():
@@ -115,7 +118,7 @@ func getMany[V any](
 	if len(due) > 0 {
 		l.refreshes.start(ctx, due...)
 	}
-	l.waitMany(ctx, missing, func(full string, r reply) { put(l.unprefixed(full), r) })
+	l.waitMany(ctx, missing, anew, func(full string, r reply) { put(l.unprefixed(full), r) })
 	if len(errs) > 0 {
 		return values, errs
 	}
@@ -124,9 +127,11 @@ func getMany[V any](
 
 // waitMany waits for the fills of many keys, all different, and begins those that are needed. A key's
 // load begins with its batch, so that who asks for that key alone needn't wait for those before it.
-func (l *Loader) waitMany(ctx context.Context, full []string, put func(full string, r reply)) {
+func (l *Loader) waitMany(
+	ctx context.Context, full []string, anew bool, put func(full string, r reply),
+) {
 	if l.cfg.FillMany == nil {
-		l.waitEach(ctx, full, put)
+		l.waitEach(ctx, full, anew, put)
 		return
 	}
 	// that others fill, or that wait for a place: the next batch needn't wait for them
@@ -139,6 +144,7 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 			continue
 		}
 		b := newLoadBatch(ctx, l, false)
+		b.run.Anew = anew
 		var own []*fill.Load
 		for _, key := range batch {
 			switch ld := b.join(key); {
@@ -162,7 +168,9 @@ func (l *Loader) waitMany(ctx context.Context, full []string, put func(full stri
 
 // waitEach does so where there is a Fill for each key. put is left to the caller's goroutine, as it
 // calls functions of the user's.
-func (l *Loader) waitEach(ctx context.Context, full []string, put func(full string, r reply)) {
+func (l *Loader) waitEach(
+	ctx context.Context, full []string, anew bool, put func(full string, r reply),
+) {
 	type answer struct {
 		key string
 		reply
@@ -184,7 +192,7 @@ func (l *Loader) waitEach(ctx context.Context, full []string, put func(full stri
 					tell(keys[0], failed(err))
 					continue
 				}
-				ld, isNew := l.join(ctx, keys[0])
+				ld, isNew := l.join(ctx, keys[0], anew)
 				if ld != nil && !isNew {
 					mu.Lock()
 					rest = append(rest, ld)
@@ -206,17 +214,21 @@ func (l *Loader) waitEach(ctx context.Context, full []string, put func(full stri
 
 // pick says what a FillMany has brought of a key.
 func pick(values map[string]Loaded, err error, key string) (Loaded, error) {
-	if v, ok := values[key]; ok {
+	v, ok := values[key]
+	if ok && err == nil { // as a rule
 		return v, nil
 	}
 	var errs KeyErrors
+	is := errors.As(err, &errs)
 	switch {
+	case ok && !errors.Is(errs[key], ErrNotFound):
+		return v, nil
 	case err == nil:
 		return Loaded{}, ErrNotFound
-	case !errors.As(err, &errs):
+	case !is:
 		return Loaded{}, err
-	case errs[key] != nil:
-		return Loaded{}, errs[key]
+	case errs[key] != nil: // that it has no value may have tags
+		return Loaded{Tags: v.Tags}, errs[key]
 	}
 	return Loaded{}, ErrNotFound
 }

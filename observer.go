@@ -106,12 +106,13 @@ const (
 	FillUncached    = FillOutcome(fill.Uncached)    // its value isn't to be cached: its TTL is negative
 	FillTooLarge    = FillOutcome(fill.TooLarge)    // its value can't be cached
 	FillAbandoned   = FillOutcome(fill.Abandoned)   // it was cancelled, as nobody waited any more
+	FillLocal       = FillOutcome(fill.Local)       // its value is cached on this node, see LocalValues
 )
 
-// String returns failed, found, provisional, not_found, refused, uncached, too_large or abandoned.
+// String returns failed, found, provisional, not_found, refused, uncached, too_large, abandoned or local.
 func (o FillOutcome) String() string {
 	return nameOf(int(o), "failed", "found", "provisional", "not_found", "refused", "uncached", "too_large",
-		"abandoned")
+		"abandoned", "local")
 }
 
 // LeaseEnd says with what a wait for a lease has ended.

@@ -36,11 +36,12 @@ type peer struct {
 	start     time.Time
 	elapsed   func() time.Duration // since start, if now is a clock that can be set: that sets the wall only
 
-	wake chan struct{} // the flusher has work
-	ping chan struct{} // a pong or a departure may have confirmed something
-	news signal.Bell   // the node may be ready now
-	done chan struct{}
-	wg   sync.WaitGroup
+	wake  chan struct{} // the flusher has work
+	ping  chan struct{} // a pong or a departure may have confirmed something
+	news  signal.Bell   // the node may be ready now
+	moved signal.Bell   // a frame was dealt with, or a neighbour has left: see Await
+	done  chan struct{}
+	wg    sync.WaitGroup
 }
 
 func newPeer(cfg replica.Config, t transport.Transport, log *linelog.Log, now func() time.Time) *peer {
@@ -220,6 +221,7 @@ func (p *peer) Receive(from uint64, frame []byte) {
 		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v",
 			linelog.Field("bytes", len(frame)), from, linelog.Field("err", err))
 	}
+	p.moved.Ring()
 	signal.Notify(p.ping)
 }
 
@@ -238,6 +240,7 @@ func (p *peer) Joined(id, origin uint64) {
 // Left implements Handler.
 func (p *peer) Left(id uint64) {
 	p.replica.Left(p.instant(), id)
+	p.moved.Ring()
 	signal.Notify(p.ping)
 }
 

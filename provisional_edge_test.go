@@ -8,6 +8,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/replica"
+	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/wire"
 )
@@ -47,7 +48,7 @@ func TestProvisionalMirror(t *testing.T) {
 		testkit.Must(t, b.Clear())
 		provisional(t, b, "k", "v")
 		agree("kept")
-		lost := delta.Record{Kind: delta.KindClear, Version: delta.Version{Stamp: b.store.ClearVersion().Stamp - 1, Origin: 9}}
+		lost := delta.Record{Kind: delta.KindClear, Version: delta.Version{Stamp: b.store.Clears.All().Stamp - 1, Origin: 9}}
 		testkit.Must(t, r.Receive(b.peer.instant(), 2, wire.AppendDelta(nil, 9, 1, []delta.Record{lost})))
 		agree("after a Clear that loses")
 		miss(t, b, "k")
@@ -86,7 +87,7 @@ func TestProvisionalIsGoneWhenClearIsTold(t *testing.T) {
 		_, nodes := three(t)
 		b := nodes[0]
 		provisional(t, b, "k", "v")
-		b.store.ApplyClear(delta.Version{Stamp: b.store.ClearVersion().Stamp + 1, Origin: 9})
+		b.store.ApplyClear(store.Clear{Version: delta.Version{Stamp: b.store.Clears.All().Stamp + 1, Origin: 9}})
 		miss(t, b, "k")
 	})
 }

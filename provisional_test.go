@@ -56,7 +56,7 @@ func TestProvisionalIsServed(t *testing.T) {
 		if len(all) != 1 || all["k"] != "v" || len(keys) != 1 || b.Len() != 1 {
 			t.Errorf("All %v, Keys %v, Len %d", all, keys, b.Len())
 		}
-		if st := b.Stats(); st.Keys != 1 || st.Bytes != store.EntryCost("k", "v") {
+		if st := b.Stats(); st.Keys != 1 || st.Bytes != store.CostOf(&delta.Record{Key: "k", Val: "v"}) {
 			t.Errorf("%d keys, %d bytes", st.Keys, st.Bytes)
 		}
 	})

@@ -36,7 +36,8 @@ type Stats struct {
 	// LoaderConfig.Fill; a call of FillMany counts once
 	FillsGivenUp uint64 `stat:"counter"`
 
-	// Fills cached without a version: see docs/fills.md.
+	// Fills cached without a version: see docs/fills.md. Those of Loaders with LocalValues are kept, and
+	// dropped, too.
 	ProvisionalKept     uint64 `stat:"counter"` // those of this node
 	ProvisionalOffered  uint64 `stat:"counter"` // those offered to other nodes, once per node
 	ProvisionalAccepted uint64 `stat:"counter"` // those of other nodes that are held here too

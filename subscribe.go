@@ -22,7 +22,7 @@ const (
 	EventExpire
 	// the entry was given up: for room, or because it may not be current any more
 	EventEvict
-	EventClear // all keys are gone; there are no events for each
+	EventClear // what Prefix or Tag say is gone, or all keys; there are no events for each
 	EventLost  // N events before this one were lost: anything may have changed
 )
 
@@ -41,14 +41,19 @@ type Event struct {
 	Key   string // "" with EventClear and EventLost
 	Value string // with EventSet
 
+	// With EventClear: the keys that begin with Prefix are gone, or the entries that have Tag. If both are
+	// "", all keys are.
+	Prefix, Tag string
+
 	// Origin is the life of the node that wrote what the event is about: a random number drawn in New. With
 	// EventExpire and EventEvict it is the one that wrote the entry. It is 0 with EventLost.
 	Origin uint64
 	Local  bool // it was this node
 
 	// Provisional means that the value, or that there is none, was read from the database but isn't a
-	// write: nodes that can't be sure of it don't have it; see docs/fills.md. Any write of the key ends it.
-	// If that write changes nothing else, an EventEvict tells of the end. With EventExpire and EventEvict,
+	// write: nodes that can't be sure of it don't have it, and with LocalValues no other node does; see
+	// docs/fills.md. Any write of the key ends it. If that write changes nothing else, an EventEvict tells of
+	// the end; within 5 seconds, if a full sync has ended more than 1,024 of them. With EventExpire and EventEvict,
 	// Provisional means that the entry was provisional. A [Typed] may hold a value beside one that it can't
 	// decode: of that there are no events.
 	Provisional bool
@@ -164,8 +169,10 @@ func (w *watchers) tell(c store.Change) {
 	e := Event{
 		Kind: changeEvents[c.Kind], Key: c.Key, Value: c.Val, Origin: c.Origin, Provisional: c.Provisional,
 	}
+	e.Prefix, _ = c.Selector.Prefix()
+	e.Tag, _ = c.Selector.Tag()
 	for _, sub := range w.all() {
-		if !sub.put(e, func() bool { return w.store.Cleared(c.Stamp) }) {
+		if !sub.put(e, func() bool { return w.store.Clears.All().Stamp >= c.Stamp }) {
 			w.lost.Add(1)
 		}
 	}

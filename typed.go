@@ -64,6 +64,8 @@ type TypedLoaded[V any] struct {
 	// TTL is as in [Loaded]: 0 means LoaderConfig.TTL, and [NoExpiry] no deadline. With a negative one the
 	// value is returned but not cached.
 	TTL time.Duration
+
+	Tags []string // as in [Loaded]
 }
 
 // TypedConfig describes a [Typed].
@@ -149,7 +151,7 @@ func NewTyped[V any](cache *Bcache, cfg TypedConfig[V]) (*Typed[V], error) {
 		cfg.Loader.Fill = func(ctx context.Context, key string) (Loaded, error) {
 			v, err := fillOne(ctx, key)
 			if err != nil {
-				return Loaded{}, err
+				return Loaded{Tags: v.Tags}, err
 			}
 			return t.loaded(key, v)
 		}
@@ -176,13 +178,19 @@ func (t *Typed[V]) loaded(key string, v TypedLoaded[V]) (Loaded, error) {
 		_, err = t.read(s)
 		err = decodeError(key, err)
 	}
-	return Loaded{Value: s, TTL: v.TTL}, err
+	return Loaded{Value: s, TTL: v.TTL, Tags: v.Tags}, err
 }
 
 func (t *Typed[V]) loadedMany(values map[string]TypedLoaded[V], err error) (map[string]Loaded, error) {
 	encoded := make(map[string]Loaded, len(values))
 	failed := KeyErrors{}
+	var errs KeyErrors
+	errors.As(err, &errs)
 	for key, v := range values {
+		if errors.Is(errs[key], ErrNotFound) {
+			encoded[key] = Loaded{Tags: v.Tags}
+			continue
+		}
 		l, err := t.loaded(key, v)
 		if err != nil {
 			failed[key] = err
@@ -190,13 +198,12 @@ func (t *Typed[V]) loadedMany(values map[string]TypedLoaded[V], err error) (map[
 		}
 		encoded[key] = l
 	}
-	var errs KeyErrors
 	switch {
 	case len(failed) == 0:
 		return encoded, err
 	case err == nil:
 		return encoded, failed
-	case errors.As(err, &errs):
+	case errs != nil:
 		for key, err := range errs {
 			failed[key] = err
 		}
@@ -257,14 +264,17 @@ func (t *Typed[V]) decodes(full, held string) bool {
 // If a Fill brings a value that the Codec can't decode, the error wraps [ErrDecode]. That counts as a
 // failure of the Fill, and isn't cached.
 func (t *Typed[V]) Get(ctx context.Context, key string) (V, error) {
-	e, shared := t.fresh(key)
-	if shared != nil {
-		return *shared, nil
+	anew := t.loader.anew(ctx)
+	if !anew {
+		e, shared := t.fresh(key)
+		if shared != nil {
+			return *shared, nil
+		}
+		if v, ok := t.fromFresh(e); ok {
+			return v, nil
+		}
 	}
-	if v, ok := t.fromFresh(e); ok {
-		return v, nil
-	}
-	r := t.get(ctx, key)
+	r := t.get(ctx, key, anew)
 	if r.Stale {
 		return r.Value, nil
 	}
@@ -280,14 +290,17 @@ type TypedResult[V any] struct {
 
 // GetResult is [Typed.Get] for a caller that wants to know whether the value is stale, and why.
 func (t *Typed[V]) GetResult(ctx context.Context, key string) TypedResult[V] {
-	e, shared := t.fresh(key)
-	if shared != nil {
-		return TypedResult[V]{Value: *shared}
+	anew := t.loader.anew(ctx)
+	if !anew {
+		e, shared := t.fresh(key)
+		if shared != nil {
+			return TypedResult[V]{Value: *shared}
+		}
+		if v, ok := t.fromFresh(e); ok {
+			return TypedResult[V]{Value: v}
+		}
 	}
-	if v, ok := t.fromFresh(e); ok {
-		return TypedResult[V]{Value: v}
-	}
-	return t.get(ctx, key)
+	return t.get(ctx, key, anew)
 }
 
 // fresh is fresh of the Loader's view. If what its value is decoded to is shared as it is, fresh returns a
@@ -318,8 +331,8 @@ func (t *Typed[V]) fromFresh(e *store.Entry) (v V, ok bool) {
 }
 
 // get is Loader.get.
-func (t *Typed[V]) get(ctx context.Context, key string) TypedResult[V] {
-	r := t.loader.get(ctx, key)
+func (t *Typed[V]) get(ctx context.Context, key string, anew bool) TypedResult[V] {
+	r := t.loader.get(ctx, key, anew)
 	if r.Err != nil && !r.Stale {
 		return TypedResult[V]{Err: r.Err}
 	}
@@ -338,7 +351,10 @@ func (t *Typed[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 
 // Set is [Loader.Set]: a ttl of 0 is LoaderConfig.TTL, and a negative one deletes. The errors are the
 // same, and [ErrEncode]: then nothing changes.
-func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error {
+func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error { return t.Put(key, v, ttl) }
+
+// Put is [Loader.Put]; its further error is [ErrEncode], as that of Set.
+func (t *Typed[V]) Put(key string, v V, ttl time.Duration, tags ...string) error {
 	if ttl < 0 {
 		return t.Delete(key)
 	}
@@ -346,7 +362,7 @@ func (t *Typed[V]) Set(key string, v V, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
-	return t.loader.Set(key, s, ttl)
+	return t.loader.Put(key, s, ttl, tags...)
 }
 
 // Delete is [Loader.Delete].
@@ -354,6 +370,9 @@ func (t *Typed[V]) Delete(key string) error { return t.loader.Delete(key) }
 
 // DeleteMany is [Loader.DeleteMany].
 func (t *Typed[V]) DeleteMany(keys []string) error { return t.loader.DeleteMany(keys) }
+
+// Clear is [Loader.Clear].
+func (t *Typed[V]) Clear() error { return t.loader.Clear() }
 
 // Stats is [Loader.Stats].
 func (t *Typed[V]) Stats() LoaderStats { return t.loader.Stats() }

@@ -1,6 +1,6 @@
 package delta
 
-// MaxRecordSize is how many bytes a key and its value may have together.
+// MaxRecordSize is how many bytes a key, its value and its tags may have together.
 const MaxRecordSize = 1 << 20
 
 // A Kind says what a record does to its key. The numbers are part of the wire
@@ -10,7 +10,7 @@ type Kind uint8
 const (
 	KindValue     Kind = iota // the key has this value
 	KindTombstone             // the key is deleted
-	KindClear                 // every key is deleted, up to this stamp; the record's key is empty
+	KindClear                 // what a Selector selects is deleted, up to this stamp; that is the record's key
 	KindNegative              // the key is known to have no value; held like one, never served
 	KindForget                // this version existed, its value is gone: drop what is smaller
 
@@ -24,6 +24,7 @@ type Record struct {
 	Key, Val string
 	Version
 	Kind Kind
+	Tags Tags // of a value or a negative
 
 	// It is a provisional value, and has no version.
 	Provisional bool
@@ -40,6 +41,12 @@ type Record struct {
 }
 
 // Expired reports whether the record's deadline has come.
+// Size is what counts for MaxRecordSize.
+func (r *Record) Size() int { return len(r.Key) + len(r.Val) + len(r.Tags) }
+
+// Selector is that of a Clear.
+func (r *Record) Selector() Selector { return Selector(r.Key) }
+
 func (r *Record) Expired(wall int64) bool { return r.Deadline != 0 && wall >= r.Deadline }
 
 // Ended reports whether it may not be served any more, not as stale either.

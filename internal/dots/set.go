@@ -55,6 +55,22 @@ func (s *Set) HasAll(iv Interval) bool {
 	return run.From <= iv.From && iv.To <= run.To
 }
 
+// Lacks counts the dots up to seq that this node hasn't processed. It is 0 if, and only if, Covered
+// reaches seq: a gap counts.
+func (s *Set) Lacks(seq uint64) uint64 {
+	if seq <= s.Covered {
+		return 0
+	}
+	n := seq - s.Covered
+	for _, iv := range s.Ahead {
+		if iv.From >= seq {
+			break
+		}
+		n -= min(iv.To, seq) - iv.From
+	}
+	return n
+}
+
 // search returns the index of the first interval that ends at seq or later.
 func (s *Set) search(seq uint64) int {
 	byEnd := func(iv Interval, seq uint64) int { return cmp.Compare(iv.To, seq) }

@@ -42,6 +42,15 @@ func TestDotSetIsASet(t *testing.T) {
 				if s.Has(seq) != (seq == 0 || run.From < seq && seq <= run.To) {
 					t.Fatalf("run(%d) = %v", seq, run)
 				}
+				lacks := uint64(0)
+				for i := range seq {
+					if !model[i+1] {
+						lacks++
+					}
+				}
+				if got := s.Lacks(seq); got != lacks {
+					t.Fatalf("lacks(%d) = %d, want %d", seq, got, lacks)
+				}
 			}
 		}
 	})

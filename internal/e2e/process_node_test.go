@@ -24,8 +24,9 @@ import (
 const nodeEnv = "BCACHE_TEST_NODE"
 
 type nodeSetup struct {
-	Name   string // of this life of the node: it is in the values that it writes
-	Config bcache.Config
+	Name     string // of this life of the node: it is in the values that it writes
+	Config   bcache.Config
+	Database string // see process.db
 }
 
 type nodeAnswer struct {

@@ -28,6 +28,8 @@ type process struct {
 	name    string
 	cfg     bcache.Config
 	command []string // is put before the command that starts it
+	program string   // what runs in it; "" is this test
+	db      string   // URL of the test's database, if the program has a use for it
 	log     *os.File
 	lives   int
 
@@ -61,15 +63,18 @@ func (p *process) life() string { return fmt.Sprint(p.name, ".", p.lives) }
 func (p *process) start() error {
 	p.lives++
 	fmt.Fprintf(p.log, "=== %s\n", p.life())
-	self, err := os.Executable()
+	program := p.program
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	setup, err := json.Marshal(nodeSetup{Name: p.life(), Config: p.cfg, Database: p.db})
 	if err != nil {
 		return err
 	}
-	setup, err := json.Marshal(nodeSetup{Name: p.life(), Config: p.cfg})
-	if err != nil {
-		return err
-	}
-	args := append(append([]string{}, p.command...), self)
+	args := append(append([]string{}, p.command...), program)
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Env = append(os.Environ(), nodeEnv+"="+string(setup))
 	p.cmd.Stderr = p.log

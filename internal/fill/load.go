@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,15 +84,18 @@ func (f *Loads) of(key string) *shard {
 // Join has the caller wait for the load of key in a layout. If there is none that it can join it makes
 // one, as a part of r, and then the caller has to do the load and call End; arrived gets a token when
 // there is something new about the load. Join returns nil to a Fill that would wait for itself.
+//
+// Who asks anew joins a load only before its Fill is called, and only one whose callers all do: the others
+// may be served what is held.
 func (f *Loads) Join(key string, layout any, r *Run, arrived chan struct{}) (ld *Load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if ld := sh.latest(key, layout); ld != nil {
+	if ld := sh.latest(key, layout, r.Anew); ld != nil {
 		if ld.Run != r && r.within(ld.Run) {
 			return nil, false
 		}
-		if ld.Run.join() {
+		if !(r.Anew && ld.begun) && ld.Run.join() {
 			return ld, false
 		}
 	}
@@ -122,10 +126,11 @@ func (f *Loads) Background(key string, layout any, r *Run, arrived chan struct{}
 	return f.add(sh, key, layout, r, arrived)
 }
 
-// latest returns the load of key in a layout that is the latest, or nil if that can't be joined.
-func (sh *shard) latest(key string, layout any) *Load {
+// latest returns the load of key in a layout, for callers of one kind, that is the latest, or nil if that
+// can't be joined.
+func (sh *shard) latest(key string, layout any, anew bool) *Load {
 	for _, ld := range slices.Backward(sh.byKey[key]) {
-		if ld.layout == layout {
+		if ld.layout == layout && ld.Run.Anew == anew {
 			if ld.forgotten || ld.givenUp {
 				return nil
 			}
@@ -136,7 +141,7 @@ func (sh *shard) latest(key string, layout any) *Load {
 }
 
 func (sh *shard) joinable(key string, layout any) bool {
-	ld := sh.latest(key, layout)
+	ld := sh.latest(key, layout, false)
 	return ld != nil && ld.Run.joinable()
 }
 
@@ -240,13 +245,15 @@ func (f *Loads) Written(key string) {
 	forget(sh.byKey[key])
 }
 
-// WrittenAll does so for all keys.
-func (f *Loads) WrittenAll() {
+// WrittenAll does so for all keys with a prefix.
+func (f *Loads) WrittenAll(prefix string) {
 	for i := range f.shards {
 		sh := &f.shards[i]
 		sh.mu.Lock()
-		for _, of := range sh.byKey {
-			forget(of)
+		for key, of := range sh.byKey {
+			if strings.HasPrefix(key, prefix) {
+				forget(of)
+			}
 		}
 		sh.mu.Unlock()
 	}

@@ -12,6 +12,7 @@ const (
 	Uncached                   // its value isn't to be cached
 	TooLarge                   // its value can't be
 	Abandoned                  // it was cancelled, as nobody waited any more
+	Local                      // its value is cached on this node only, as its Loader wants it
 
 	NumOutcomes = iota
 )

@@ -12,6 +12,9 @@ type Policy struct {
 	Ttl, NegativeTTL      time.Duration
 	Jitter, RefreshAhead  float64
 	StaleForMs, OnErrorMs int64 // StaleFor and StaleOnErrorFor
+
+	// Local: what a fill brings stays on this node, and never takes the place of a record that is live.
+	Local bool
 }
 
 // A Verdict says what to do about a Get.
@@ -43,7 +46,7 @@ func (p *Policy) Judge(rec *delta.Record, held bool, wall int64) Verdict {
 		}
 		return VerdictMissing
 	case !rec.Expired(wall):
-		if rec.RefreshFrom != 0 && wall >= rec.RefreshFrom {
+		if rec.RefreshFrom != 0 && wall >= rec.RefreshFrom && (!p.Local || rec.Provisional) {
 			return VerdictRefresh
 		}
 		return VerdictServe

@@ -28,6 +28,7 @@ type Run struct {
 	parent *Run // whose Fill has asked for it; nil: none
 
 	Background bool // it was begun for nobody: it goes on as long as nobody has waited
+	Anew       bool // for callers to whom nothing may be served that was there before they came
 
 	mu      sync.Mutex
 	size    int // how many loads it has had

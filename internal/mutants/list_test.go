@@ -110,8 +110,8 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):",
-		new: "case !s.lastClear.covers(e.Stamp) && e != nil:"}}},
+		old: "case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):",
+		new: "case sh.clearance.showsOne(&s.Clears, e, alone) && e != nil:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
 		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
@@ -151,7 +151,7 @@ var mutants = []mutant{
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
 	{name: "provisional: a write that is refused doesn't end it", edits: []edit{
-		touchOnlyIf("ok || held.Stamp > 0 || rec.Stamp > max(s.FloorOf(at.Bucket), s.ClearVersion().Stamp)")}},
+		touchOnlyIf("ok || held.Stamp > 0 || rec.Stamp > max(s.FloorOf(at.Bucket), s.Clears.All().Stamp)")}},
 	{name: "provisional: a forget doesn't end it", edits: []edit{touchOnlyIf("rec.Kind != delta.KindForget || ok && held.Origin == 0")}},
 	{name: "provisional: what arrives expired doesn't end it", edits: []edit{
 		touchOnlyIf("!rec.Ended(now.Wall) || ok && held.Origin == 0")}},
@@ -165,8 +165,8 @@ var mutants = []mutant{
 		old: "x.cleared.Store(x.current.Add(1))",
 		new: "x.cleared.Store(x.current.Load())"}}},
 	{name: "provisional: a Clear that loses doesn't end it", edits: []edit{{
-		old: "\t\ts.TouchAll()\n\t\treturn outcomeKept",
-		new: "\t\treturn outcomeKept"}}},
+		old: "\t\ts.TouchAll()\n\t\treturn false",
+		new: "\t\treturn false"}}},
 	{name: "provisional: a vector that is adopted doesn't end it", edits: []edit{{
 		old: "\tr.state.Store.TouchAll()\n",
 		new: ""}}},
@@ -177,8 +177,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy",
-		new: "p.kind == delta.KindValue && s.policy"}}},
+		old: "e.kind == delta.KindValue && s.before(e.deadline, wall)\n",
+		new: "e.kind == delta.KindValue && (alone || s.before(e.deadline, wall))\n"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},
@@ -243,6 +243,41 @@ var mutants = []mutant{
 	{name: "provisional: it is made a write", edits: []edit{{
 		old: "\t\tx.state.changed(o.Rec.Key, o.Rec.Kind)\n",
 		new: "\t\tx.writes.write(now, &delta.Record{Key: o.Rec.Key, Val: o.Rec.Val}, x.state.Store.PlaceOf(o.Rec.Key))\n"}}},
+
+	// Local values: provisional ones that are for one node only.
+	{name: "local: others are told of it", edits: []edit{{
+		old: "if scope == FillForAll && x.share(f, rec) {",
+		new: "if scope != FillBeside && x.share(f, rec) {"}}},
+	{name: "local: it is a write, where the fence lets it pass", edits: []edit{{
+		old: "case scope == FillForAll && x.state.passes(f, rec):",
+		new: "case scope != FillBeside && x.state.passes(f, rec):"}}},
+	{name: "local: a Loader fills for all", test: "TestLocalValuesStay", edits: []edit{{
+		old: "scope, kept = replica.FillHere, fill.Local\n",
+		new: "kept = fill.Local\n"}}},
+	{name: "local: a record that is stale is back when it goes", test: "TestLocalValuesEndWhatIsStale", edits: []edit{{
+		old: "\t\t\t\tk.outdateLocked(sh, now.Wall, hash, rec.Key)\n",
+		new: ""}}},
+	{name: "local: a record is stale for ever, as nothing is found", test: "TestLocalValuesNothingIsFoundAnyMore", edits: []edit{{
+		old: "return !beside && k.outdateLocked(sh, now.Wall, f.hash, f.Key) || dropped",
+		new: "return dropped"}}},
+	{name: "local: what makes room for a write makes room for it", test: "TestLocalFillMakesRoom", edits: []edit{{
+		old: "for scope == FillForAll && x.state.makeRoom(now, rec) {",
+		new: "for x.state.makeRoom(now, rec) {"}}},
+	{name: "local: a record is refreshed in vain", test: "TestLocalValuesRecordWins", edits: []edit{{
+		old: "wall >= rec.RefreshFrom && (!p.Local || rec.Provisional) {",
+		new: "wall >= rec.RefreshFrom {"}}},
+	{name: "local: who holds only such values leads", test: "TestLocalFillsDoNotLead", edits: []edit{{
+		old: "return int(s.tally.entries.Load() - s.tally.provisional.Load())",
+		new: "return int(s.tally.entries.Load())"}}},
+	{name: "twins: one that stands beside a record comes before it", test: "TestReadersOfTwins$", edits: []edit{{
+		old: "case sh.Epochs.stands(e) && !e.ofProvisional().beside:",
+		new: "case sh.Epochs.stands(e):"}}},
+	{name: "twins: one of an earlier epoch is served", test: "TestReadersOfTwins$", edits: []edit{{
+		old: "case sh.Epochs.stands(e) && !e.ofProvisional().beside:",
+		new: "case !e.ofProvisional().beside:"}}},
+	{name: "twins: two may have one tag", test: "TestTwins", edits: []edit{{
+		old: "const twinBit = 2",
+		new: "const twinBit = 1"}}},
 
 	// Leases.
 	{name: "a lease is granted twice without a fault", edits: []edit{{
@@ -361,8 +396,11 @@ var mutants = []mutant{
 		old: "held, ok := s.Store.Peek(slot.Key); ok && held.Version == slot.Version {",
 		new: "held, ok := s.Store.Peek(slot.Key); ok {"}}},
 	{name: "a repair forgets Clear", edits: []edit{{
-		old: "return delta.Record{Version: slot.Version, Kind: delta.KindClear}",
+		old: "return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindClear}",
 		new: "return delta.Record{Version: slot.Version, Kind: delta.KindForget}"}}},
+	{name: "a repair makes a Clear of a prefix or tag one of everything", edits: []edit{{
+		old: "return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindClear}",
+		new: "return delta.Record{Version: slot.Version, Kind: delta.KindClear}"}}},
 	{name: "a node without a log of something asks nobody", edits: []edit{{
 		old: "\t\t\tflags |= wire.PongOld\n",
 		new: "\t\t\tflags |= 0\n"}}},
@@ -382,7 +420,7 @@ var mutants = []mutant{
 		old: " && !streamed.has(key)\n",
 		new: " && false\n"}}},
 	{name: "a full sync without Clear", edits: []edit{{
-		old: "\tafter = s.lastClear.version()\n",
+		old: "\tafter = s.Clears.All()\n",
 		new: "\tafter = delta.Version{}\n"}}},
 	{name: "an unsynced server", edits: []edit{
 		{old: "return s.standing.whole(now) && !s.writes.closed &&",
@@ -439,7 +477,7 @@ var mutants = []mutant{
 			new: "_ = min(h.Stamp, latest)"}}},
 	{name: "the future: one Clear of a node is enough", edits: []edit{{
 		old: "if s.overtaken.clear(",
-		new: "if s.Store.ClearVersion().Origin != rec.Origin && s.overtaken.clear("}}},
+		new: "if s.Store.Clears.All().Origin != rec.Origin && s.overtaken.clear("}}},
 	{name: "the future: a Clear clears whenever it comes", edits: []edit{{
 		old: "if slices.Contains(o.clears, v) {",
 		new: "if false {"}}},
@@ -556,7 +594,7 @@ var mutants = []mutant{
 		old: "Answer: i == 0",
 		new: "Answer: i < 0"}}},
 	{name: "ready: pongs don't say what is held", test: "TestAllKnowWhoHoldsMost", edits: []edit{{
-		old: "Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo(), Lacks: lacks}\n\trun :=",
+		old: "Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(), Lacks: lacks}\n\trun :=",
 		new: "Echo: s.state.touches.Echo(), Lacks: lacks}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{
 		old: "r.complete = len(r.neighbours.holders()) == 0 ||",
@@ -618,8 +656,8 @@ var mutants = []mutant{
 		old: "\tk.room.claim()\n\tdefer k.room.release()\n",
 		new: ""}}},
 	{name: "shared: a provisional value is one no more", test: "TestSharingProvisional", edits: []edit{{
-		old: "s.kept, s.beside, s.is = of.kept, of.beside, true",
-		new: "s.kept, s.beside, s.is = of.kept, of.beside, false"}}},
+		old: "s.kept, s.beside, s.is, s.clears = of.kept, of.beside, true, of.clears",
+		new: "s.kept, s.beside, s.is, s.clears = of.kept, of.beside, false, of.clears"}}},
 	{name: "shared: a stale value is one no more", test: "TestTypedSharedWhateverIsServed", edits: []edit{{
 		old: "\ts.softTimes = e.soft()\n",
 		new: ""}}},
@@ -715,6 +753,49 @@ var mutants = []mutant{
 	{name: "page: forms don't say where they are from", test: "TestFormsOverPlainHTTP", edits: []edit{{
 		old: "head.Set(\"Referrer-Policy\", \"same-origin\")",
 		new: "head.Set(\"Referrer-Policy\", \"no-referrer\")"}}},
+
+	// What the release before says.
+	{name: "wire: a field has another number", test: "TestRecordedFrames", edits: []edit{{
+		old: "heldCount = 20<<3 |",
+		new: "heldCount = 22<<3 |"}}},
+	{name: "wire: the hash that all share is another one", test: "TestRecordedSession", edits: []edit{{
+		old: "return int(xxhash.Sum64String(key) % NumBuckets)",
+		new: "return int(xxhash.Sum64String(key) >> 1 % NumBuckets)"}}},
+	{name: "wire: the handshake tells the time in another unit", test: "TestMeshGoldenHandshake", edits: []edit{{
+		old: "strconv.FormatInt(o.cfg.Now().UnixMilli(), 10)",
+		new: "strconv.FormatInt(o.cfg.Now().UnixMicro(), 10)"}}},
+
+	// Tokens.
+	{name: "tokens: a gap counts as processed", test: "TestLacks$", edits: []edit{{
+		old: "\tn := seq - s.Covered\n",
+		new: "\tif seq <= s.Last() {\n\t\treturn 0\n\t}\n\tn := seq - s.Covered\n"}}},
+	{name: "tokens: what a node knows nothing of counts as processed", test: "TestLacksWhatWasDropped", edits: []edit{{
+		old: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\treturn nil, d.Origin\n",
+		new: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\tcontinue\n"}}},
+	{name: "tokens: a vector is adopted before all keys are touched", test: "TestAdoptionTouchesBeforeItCovers",
+		edits: []edit{
+			{old: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tlatest",
+				new: "\tlatest"},
+			{old: "\tr.standing.ready.become(now)\n\tr.client.adopted",
+				new: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tr.standing.ready.become(now)\n\tr.client.adopted"}}},
+	{name: "tokens: who waits isn't woken by frames", test: "TestTokenIsAwaited", edits: []edit{{
+		old: "\t}\n\tp.moved.Ring()\n",
+		new: "\t}\n"}}},
+	{name: "tokens: who asks anew joins a fill that has begun", test: "TestLoaderAnewJoinsNoOlderFill", edits: []edit{{
+		old: "if !(r.Anew && ld.begun) && ld.Run.join() {",
+		new: "if ld.Run.join() {"}}},
+	{name: "tokens: who asks anew gets what is held", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
+		old: "\tif k.Run.Anew {\n\t\treturn Result{}, false\n\t}\n",
+		new: ""}}},
+	{name: "tokens: who asks anew falls back on what is held", test: "TestLoaderAnewFails", edits: []edit{{
+		old: "\t\tv = fill.VerdictFill // whatever is held\n",
+		new: ""}}},
+	{name: "tokens: who asks anew gets what the fence preferred", test: "TestLoaderAnewIsRefused", edits: []edit{{
+		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\treturn",
+		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\treturn"}}},
+	{name: "tokens: who asks anew waits for a lease", test: "TestLoaderAnewTakesNoLease", edits: []edit{{
+		old: "\tcase !k.loader.cfg.ClusterWide, k.Run.Anew:",
+		new: "\tcase !k.loader.cfg.ClusterWide:"}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
@@ -71,6 +72,21 @@ func (r *chunkReceiver) apply(
 			r.mu.Lock()
 		}
 	}
+	for i := range c.Selected {
+		if r.client.session != in {
+			break
+		}
+		x := &c.Selected[i]
+		for r.state.makeRoom(now, x) {
+			r.mu.Unlock()
+			r.mu.Lock()
+		}
+		in.spoiled = !r.state.apply(now, x, store.Place{}, delta.Dot{}) || in.spoiled
+		if i%ApplyBatch == ApplyBatch-1 {
+			r.mu.Unlock() // others want it
+			r.mu.Lock()
+		}
+	}
 	ends := c.Number > 0 && c.Flags&wire.ChunkDone != 0
 	if r.client.session == in && ends && in.applyFloors(now, r.state, c) {
 		r.mu.Unlock()
@@ -105,6 +121,9 @@ func (r *chunkReceiver) end(now delta.Instant, in *syncIn) {
 	if r.client.session != in {
 		return // the other node has restarted at this moment
 	}
+	// Before the first dot is covered: others may see that it is before the last one is.
+	r.state.Store.TouchAll()
+	r.state.touchAll(now, delta.Dot{})
 	latest, claimed := r.state.latest(now), r.neighbours.claimed()
 	a := r.state.vector.Adopt(in.head.Entries, in.head.Horizon, latest, claimed)
 	for a.Step(r.mu.stepWork) {
@@ -115,8 +134,6 @@ func (r *chunkReceiver) end(now delta.Instant, in *syncIn) {
 	if a.Unique {
 		r.writes.skipSeq(now)
 	}
-	r.state.Store.TouchAll()
-	r.state.touchAll(now, delta.Dot{})
 	r.standing.ready.become(now)
 	r.client.adopted(now, in)
 	r.out.notice(SyncNotice{From: in.peer, Keys: r.state.Store.Len(), Took: now.Mono - in.began})

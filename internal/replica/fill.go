@@ -14,6 +14,7 @@ type fillStart struct {
 	stamp  uint64        // of what the fill writes
 	settle time.Duration // by so much what is read may lag behind what is committed
 	epoch  uint64        // of the store
+	clears uint64        // the number of the last Clear, see store.Clears
 	echoes []peerEcho    // what the neighbours had said of their touches
 }
 

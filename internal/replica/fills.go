@@ -38,6 +38,7 @@ func (x *Fills) Begin(now delta.Instant, settle time.Duration, keys ...string) [
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	start.stamp, start.epoch = x.state.fillStamp(now, settle), x.state.Store.Epochs.Now()
+	start.clears = x.state.Store.Clears.Number()
 	start.echoes = x.neighbours.echoes(now, settle)
 	for i, f := range fills {
 		if i > 0 && i%ApplyBatch == 0 { // others want the lock; what comes now precedes the reading
@@ -74,7 +75,7 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 			x.state.Store.Fills.Refuse(now, f.Key, store.DecisionFillRefused, f.stamp)
 		}
 	}()
-	for x.state.makeRoom(now, rec) {
+	for scope == FillForAll && x.state.makeRoom(now, rec) {
 		x.mu.Unlock()
 		x.mu.Lock()
 	}
@@ -89,10 +90,10 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 	case scope == FillForAll && x.state.passes(f, rec):
 		x.writes.commit(now, rec, at)
 		return FillWritten
-	case !x.state.untouched(f):
+	case !x.state.untouched(f) || x.state.clearedSince(f, rec):
 		return FillRefused
 	case rec.Kind == delta.KindTombstone: // there is nothing to keep, nor is what was there any more
-		if x.state.Store.Fills.Unkeep(&f.OpenFill) {
+		if x.state.Store.Fills.Unkeep(now, &f.OpenFill, scope == FillBeside) {
 			return FillKept
 		}
 		return FillRefused
@@ -101,7 +102,7 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 		x.mu.Unlock()
 		x.mu.Lock()
 	}
-	if x.writes.closed || !x.state.untouched(f) {
+	if x.writes.closed || !x.state.untouched(f) || x.state.clearedSince(f, rec) {
 		return FillRefused
 	}
 	return x.keep(now, f, rec, scope)
@@ -135,7 +136,7 @@ func (x *Fills) share(f *Fill, rec *delta.Record) bool {
 	// writes that were issued before it, or of other keys.
 	known := x.state.touches.AppendDots(nil, x.state.touches.Clears)
 	known = x.state.touches.AppendDots(known, x.state.touches.Heads[f.bucket])
-	if !x.out.offer(offered{*rec, known, to}) {
+	if !x.out.offer(offered{*rec, known, x.state.Store.Clears.Dots(rec), to}) {
 		return false
 	}
 	x.counts.ProvisionalOffered += uint64(len(to))

@@ -130,13 +130,13 @@ func TestFutureClear(t *testing.T) {
 			w.connect(1, 2)
 			w.pass(3 * time.Second)
 			if before > 0 {
-				testkit.Must(t, w.nodes[before].Clear(w.now))
+				testkit.Must(t, w.nodes[before].Clear(w.now, ""))
 			}
 			w.pass(3 * time.Second)
 			w.set(2, "k", "old")
 			w.pass(3 * time.Second)
 			testkit.Must(t, a.Set(w.ahead(), "other", "v", 0))
-			testkit.Must(t, a.Clear(w.now))
+			testkit.Must(t, a.Clear(w.now, ""))
 			w.settle()
 			w.misses(2, "k")
 
@@ -151,7 +151,7 @@ func TestFutureClear(t *testing.T) {
 			}
 			w.holds(2, "k", "new")
 
-			testkit.Must(t, a.Clear(w.now)) // it is another one
+			testkit.Must(t, a.Clear(w.now, "")) // it is another one
 			w.settle()
 			w.misses(2, "k")
 		})

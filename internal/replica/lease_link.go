@@ -27,7 +27,7 @@ func (n leaseLink) TakesAbove(key string) uint64 {
 	if !ok {
 		held.Stamp = st.FloorOf(delta.BucketOf(key))
 	}
-	return max(held.Stamp, st.ClearVersion().Stamp)
+	return max(held.Stamp, st.Clears.All().Stamp)
 }
 
 func (n leaseLink) Nonce() uint64 { return n.leases.pinger.nonce() }

@@ -183,7 +183,7 @@ var lockWorlds = []lockWorld{
 			}
 		}
 		return r, []func(){func() {
-			if err := r.Clear(lockNow); err != nil {
+			if err := r.Clear(lockNow, ""); err != nil {
 				panic(err)
 			}
 		}}

@@ -21,16 +21,16 @@ type offers struct {
 
 // offered is one value, and to whom it goes.
 type offered struct {
-	rec  delta.Record
-	dots []delta.Dot
-	to   []peerEcho
+	rec          delta.Record
+	dots, clears []delta.Dot
+	to           []peerEcho
 }
 
 func (o *offers) empty() bool { return len(o.queue) == 0 }
 
 // put queues one, and reports whether there was room.
 func (o *offers) put(x offered) bool {
-	frames, bytes := len(x.to), len(x.to)*(len(x.rec.Key)+len(x.rec.Val))
+	frames, bytes := len(x.to), len(x.to)*x.rec.Size()
 	if o.frames+frames > maxOffers || o.bytes+bytes > maxOfferBytes {
 		return false
 	}
@@ -51,7 +51,8 @@ func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
 		x := &o.queue[i]
 		for _, to := range x.to {
 			o := wire.Offer{
-				Origin: origin, To: to.origin, Seen: to.count, Rec: x.rec, Dots: x.dots, Echo: echo,
+				Origin: origin, To: to.origin, Seen: to.count,
+				Rec: x.rec, Dots: x.dots, Clears: x.clears, Echo: echo,
 			}
 			sends = append(sends, message{To: to.peer, Frame: wire.AppendOffer(nil, &o)})
 		}

@@ -76,7 +76,7 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 	q := &wire.Ping{
 		ID: s.nonce(), Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Micros: now.Micros,
 		Flags: flags | wire.PingContext | wire.PingAnswers, Horizon: s.state.vector.Horizon,
-		Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo(),
+		Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(),
 	}
 	if p.full = p.listAll || flags&wire.PingPull != 0; p.full {
 		p.listAll = false
@@ -107,7 +107,7 @@ func (s *pinger) pingAll(now delta.Instant) {
 func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64, lacks []dots.Entry) {
 	a := wire.Pong{ID: q.ID, Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Micros: now.Micros,
 		Flags: flags | wire.PongAnswers, Horizon: s.state.vector.Horizon,
-		Held: uint64(s.state.Store.Len()), Echo: s.state.touches.Echo(), Lacks: lacks}
+		Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(), Lacks: lacks}
 	run := s.state.vector.Get(q.Origin).Run(q.Seq)
 	a.From, a.To = run.From, run.To
 	if s.standing.whole(now) {

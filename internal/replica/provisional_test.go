@@ -29,7 +29,7 @@ func TestTouchTimesNeverFall(t *testing.T) {
 			testkit.Must(t, r.Receive(edge(0), 1, wire.AppendDelta(nil, 9, 1, []delta.Record{tombstone})))
 		}},
 		"all keys": {
-			func(r *Replica) { testkit.Must(t, r.Clear(edge(60))) },
+			func(r *Replica) { testkit.Must(t, r.Clear(edge(60), "")) },
 			func(r *Replica) { r.state.touchAll(edge(0), delta.Dot{}) },
 		},
 		"only newer": {del(60), func(r *Replica) {}},

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
@@ -113,17 +114,22 @@ func (r *Replica) DeleteMany(now delta.Instant, recs []delta.Record) error {
 	return nil
 }
 
-// Clear deletes everything, up to now.
-func (r *Replica) Clear(now delta.Instant) error {
+// Clear deletes what a selector selects, up to now.
+func (r *Replica) Clear(now delta.Instant, s delta.Selector) error {
+	rec := &delta.Record{Key: strings.Clone(string(s)), Kind: delta.KindClear}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for r.state.makeRoom(now, rec) {
+		r.mu.Unlock()
+		r.mu.Lock()
+	}
 	if r.writes.closed {
 		return delta.ErrClosed
 	}
 	r.state.clearing.Store(true)
 	defer r.state.clearing.Store(false)
 	r.writes.counts.Clears++
-	r.writes.write(now, &delta.Record{Kind: delta.KindClear}, store.Place{})
+	r.writes.write(now, rec, store.Place{})
 	return nil
 }
 

@@ -156,7 +156,7 @@ func (g *rig) check(i int) {
 			g.t.Fatalf("replica %d covers %v but has logged %+v", i, d, slot)
 		}
 		held, ok := r.Store.Peek(w.key)
-		if ok && !held.Less(w.Version) || r.Store.FloorOf(delta.BucketOf(w.key)) >= w.Stamp || r.Store.ClearVersion().Stamp >= w.Stamp {
+		if ok && !held.Less(w.Version) || r.Store.FloorOf(delta.BucketOf(w.key)) >= w.Stamp || r.Store.Clears.All().Stamp >= w.Stamp {
 			continue
 		}
 		g.t.Fatalf("COVER: replica %d covers %v of %q at %v, and holds %+v", i, d, w.key, w.Version, held)

@@ -39,6 +39,7 @@ type simOracle struct {
 	late    map[string]time.Duration // by key: when somebody last had waited for too long
 	changes map[string][]int64       // of the database, by key: when
 	reads   map[simRead]simSeen      // what fills have brought
+	homes   map[string]*simNode      // by value: where it was filled, if it is for that node only
 	lives   []simLife
 
 	processed map[rigDot]map[*simNode]int64 // when the context of a node first covered a dot
@@ -59,7 +60,7 @@ func (o *simOracle) init() {
 	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
 	o.grants, o.ended, o.late = map[simGrantKey][]simGrant{}, map[uint64]bool{}, map[string]time.Duration{}
-	o.changes, o.reads = map[string][]int64{}, map[simRead]simSeen{}
+	o.changes, o.reads, o.homes = map[string][]int64{}, map[simRead]simSeen{}, map[string]*simNode{}
 	o.processed = map[rigDot]map[*simNode]int64{}
 	for _, key := range simKeys() {
 		o.keys = append(o.keys, key)
@@ -169,7 +170,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 			session = to.r.repair.client.session.id
 		}
 	}
-	cleared, newClear := to.r.Store.ClearVersion(), false
+	cleared, newClear := to.r.Store.Clears.All(), false
 	for _, seq := range fresh {
 		w := s.oracle.dots[rigDot{d.Origin, seq}]
 		again := slices.Contains(future, seq) && s.ahead(to, &w, now)
@@ -187,7 +188,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 	}
 	switch typ {
 	case wire.FrameDelta:
-		if !newClear && to.r.Store.ClearVersion() != cleared {
+		if !newClear && to.r.Store.Clears.All() != cleared {
 			s.fail("n%d clears again what it has cleared before", to.id)
 		}
 		for seq := d.First; seq < d.First+d.Count; seq++ {
@@ -264,7 +265,7 @@ func (s *sim) checkNode(n *simNode) {
 	wall := s.now(n).Wall
 	n.oracle.maxWall = max(n.oracle.maxWall, wall)
 	s.checkStamps(n, n.oracle.maxWall)
-	latest := st.ClearVersion()
+	latest := st.Clears.All()
 	if latest.Less(n.oracle.best[""]) {
 		s.fail("COVER: n%d has processed Clear %v and has %v", n.id, n.oracle.best[""], latest)
 	}

@@ -128,15 +128,18 @@ func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) boo
 // endFill has what a fill brought cached, and checks what those get who wait for it.
 func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome FillOutcome) {
 	n := x.n
-	was := n.r.Fills.counts.ProvisionalKept
+	was, scope := n.r.Fills.counts.ProvisionalKept, s.scope()
 	if old, ok := s.oracle.reads[readOf(rec)]; !ok || old.changes < x.read {
 		s.oracle.reads[readOf(rec)] = simSeen{x.read, *rec}
 	}
 	s.commit(n, x.key, simWrite{fill: true, filled: rec, at: x.begun - s.c.lag}, func() {
-		outcome = n.r.Fills.End(s.now(n), x.f, rec, FillForAll)
+		outcome = n.r.Fills.End(s.now(n), x.f, rec, scope)
 	})
 	if outcome == FillKept { // an isolated node has cut its times
 		s.oracle.reads[readOf(rec)] = simSeen{x.read, *rec}
+	}
+	if scope == FillHere {
+		s.checkScope(n, rec, outcome)
 	}
 	s.logf("n%d's fill of %s, of change %d, ends: %d", n.id, x.key, x.read, outcome)
 	if n.r.Fills.counts.ProvisionalKept > was {
@@ -182,6 +185,7 @@ func (s *sim) checkProvisional(n *simNode, key string) {
 	if !ok || p.Ended(s.now(n).Wall) {
 		return
 	}
+	s.checkHome(n, &p)
 	seen, known := s.oracle.reads[readOf(&p)]
 	switch brought := seen.rec; {
 	case !known || p.Version != (delta.Version{}) || p.Deadline != brought.Deadline ||

@@ -144,6 +144,7 @@ type simConfig struct {
 	touches            int           // remembered
 	heads              bool          // some frames take long, and their beginning comes before
 	glitches, lives    int           // sim_weather_test.go
+	local              int           // of ten fills so many are for their nodes only
 	slow               int64         // ms: by no more are clocks wrong
 	isolated           int64         // ms: the bound of those that hide what they hold; 0: none does
 	hiders             []bool        // by node
@@ -157,6 +158,7 @@ type simCounts struct {
 	stale, refreshes, negatives                                                 int // answers of Loaders
 	leases, alone                                                               int // granted, and fills without one
 	kept, offered, accepted, dropped                                            int // provisional values
+	local                                                                       int // of those kept, those for one node only
 	lives                                                                       int // that departed
 	isolations                                                                  int
 	slowest                                                                     int64 // ms until all agreed
@@ -175,14 +177,14 @@ func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
 		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted,
-		&c.dropped, &c.lives, &c.isolations}
+		&c.dropped, &c.lives, &c.local, &c.isolations}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept, %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d isolations, %d connections cut, %d evictions, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept (%d for their nodes only), %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d isolations, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.kept, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures,
+		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -285,6 +287,7 @@ func newSim(seed uint64) *sim {
 	s.drawLoads(seed)
 	s.drawWeather(seed)
 	s.drawIsolation(seed)
+	s.drawLocal(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -477,7 +480,7 @@ func (s *sim) step() {
 	case x < 58 && s.c.clears:
 		s.n.clears++
 		s.change("")
-		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now) })
+		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now, "") })
 	case x < 60: // equal stamps
 		for _, n := range s.nodes {
 			if n != nil && s.t >= n.stuck {

@@ -66,7 +66,7 @@ func (s *sim) someWrite(n *simNode) {
 	case 0:
 		s.change("")
 		s.n.clears++
-		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now) })
+		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now, "") })
 	case 1:
 		s.change(key)
 		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Delete(now, key) })

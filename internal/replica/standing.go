@@ -28,7 +28,7 @@ func (s *standing) whole(now delta.Instant) bool {
 // mayDeclare reports whether the time has come for the node to declare itself synced.
 func (s *standing) mayDeclare(now delta.Instant) bool {
 	busy := s.client.session != nil || s.client.vouching
-	leads := !s.neighbours.outdone(s.id, uint64(s.state.Store.Len()))
+	leads := !s.neighbours.outdone(s.id, uint64(s.state.Store.Sync.Held()))
 	return s.ready.mayDeclare(now, s.client.unvouched, busy, leads)
 }
 

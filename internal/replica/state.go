@@ -79,10 +79,13 @@ func (s *state) replace(now delta.Instant, rec *delta.Record, at store.Place) bo
 // MaxBytes a value may take the place of thousands of entries, and others want the lock meanwhile. What
 // was looked up before must be looked up again.
 func (s *state) makeRoom(now delta.Instant, rec *delta.Record) (more bool) {
+	if rec.Kind == delta.KindClear {
+		return s.Store.ToClear.Make(rec.Selector())
+	}
 	if !s.Store.CountsBytes() {
 		return false // it takes one place, at most
 	}
-	if rec.Version != (delta.Version{}) && !s.Store.Admits(rec.Key, rec.Version) {
+	if rec.Version != (delta.Version{}) && !s.Store.Admits(rec) {
 		return false // it takes none
 	}
 	return s.Store.EvictFor(now, rec, evictBatch)
@@ -99,9 +102,14 @@ func (s *state) makeRoomToKeep(
 // applyLocal commits a local write, which has its version: the vector must never cover a dot that the
 // store doesn't have yet.
 func (s *state) applyLocal(now delta.Instant, rec *delta.Record, at store.Place) {
-	s.Store.ApplyAt(now, rec, true, at)
+	d := delta.Dot{Origin: s.Origin, Seq: s.seq + 1}
+	if rec.Kind == delta.KindClear {
+		s.clear(now, rec, d)
+	} else {
+		s.Store.ApplyAt(now, rec, true, at)
+		s.touch(now, rec, at.Bucket, d)
+	}
 	s.seq++
-	s.touch(now, rec, at.Bucket, delta.Dot{Origin: s.Origin, Seq: s.seq})
 	if s.local {
 		return
 	}
@@ -149,7 +157,7 @@ func (s *state) recordOf(slot dots.LogSlot) delta.Record {
 		}
 		return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindForget}
 	}
-	return delta.Record{Version: slot.Version, Kind: delta.KindClear}
+	return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindClear}
 }
 
 // duplicate reports whether a dot was processed before, or is one of this node's own, and counts it
@@ -202,7 +210,11 @@ func (s *state) apply(now delta.Instant, rec *delta.Record, at store.Place, d de
 		return false
 	}
 	s.clock.Observe(rec.Stamp)
-	if rec.Kind != delta.KindClear && rec.Stamp <= s.overtaken.upTo(at.Bucket) {
+	if rec.Kind == delta.KindClear {
+		s.clear(now, rec, d)
+		return true
+	}
+	if rec.Stamp <= s.overtaken.upTo(at.Bucket) {
 		gone := delta.Record{Key: rec.Key, Version: rec.Version, Kind: delta.KindForget, Mark: rec.Mark}
 		rec, at.Fresh = &gone, nil
 	}
@@ -213,25 +225,47 @@ func (s *state) apply(now delta.Instant, rec *delta.Record, at store.Place, d de
 	return true
 }
 
+// clear applies a Clear. One that selects everything is a touch of all keys, whatever comes of it. Another
+// one is a touch of the keys that it selects, unless that very Clear was processed before.
+func (s *state) clear(now delta.Instant, rec *delta.Record, d delta.Dot) {
+	x := store.Clear{
+		Selector: rec.Selector(), Version: rec.Version, Dot: d, Wall: now.Wall, At: now.Mono,
+		Touch: s.touches.Count + 1,
+	}
+	isNew := s.Store.ApplyClear(x)
+	switch {
+	case x.Selector == "":
+		s.touchAll(now, d)
+		return
+	case !isNew:
+		return
+	case !s.local:
+		s.touches.Add(&s.touches.Selective, d, now.Mono)
+	}
+	s.changed(rec.Key, rec.Kind)
+}
+
 // giveUp drops what is held of the key of a record that can't be applied now, if it is older: it is
 // known to be stale. So is what others have issued by now, and is still on its way: later it isn't
 // applied, only that it existed (see apply). It is a touch without a dot: the vector doesn't cover it.
 func (s *state) giveUp(now delta.Instant, rec *delta.Record) {
-	bucket := delta.BucketOf(rec.Key)
 	if rec.Kind == delta.KindClear {
 		s.giveUpAll(now, rec)
-	} else {
-		s.Store.GiveUp(now, rec.Key, rec.Version)
-		s.overtaken.write(bucket, s.past(now, rec.Stamp))
+		s.touchAll(now, delta.Dot{})
+		return
 	}
+	bucket := delta.BucketOf(rec.Key)
+	s.Store.GiveUp(now, rec.Key, rec.Version)
+	s.overtaken.write(bucket, s.past(now, rec.Stamp))
 	s.touch(now, rec, bucket, delta.Dot{})
 }
 
-// giveUpAll is giveUp for a Clear: it drops all that was seen here so far, and what is on its way. Once
-// is enough for each such Clear: it may come again and again, and what is written meanwhile is newer.
+// giveUpAll is giveUp for a Clear, whatever that selects: it drops all that was seen here so far, and what
+// is on its way. Once is enough for each such Clear: it may come again and again, and what is written meanwhile is newer.
 func (s *state) giveUpAll(now delta.Instant, rec *delta.Record) {
 	if s.overtaken.clear(rec.Version, s.past(now, rec.Stamp)) {
-		s.Store.ApplyClear(delta.Version{Stamp: min(rec.Stamp, s.clock.Last.Load()), Origin: rec.Origin})
+		upTo := delta.Version{Stamp: min(rec.Stamp, s.clock.Last.Load()), Origin: rec.Origin}
+		s.Store.ApplyClear(store.Clear{Version: upTo})
 	} else {
 		s.Store.TouchAll()
 	}
@@ -284,13 +318,9 @@ func (s *state) answerable(m *dots.OriginDots) (flags uint64) {
 	return flags
 }
 
-// touch notes a write of a key, or a Clear, that has been processed; it has no dot if the context
-// doesn't cover it. In the store it was noted with the write itself.
+// touch notes a write of a key that has been processed; it has no dot if the context doesn't cover it. In
+// the store it was noted with the write itself.
 func (s *state) touch(now delta.Instant, rec *delta.Record, bucket int, d delta.Dot) {
-	if rec.Kind == delta.KindClear {
-		s.touchAll(now, d)
-		return
-	}
 	if s.local {
 		s.touches.Note(bucket, now.Mono)
 	} else {

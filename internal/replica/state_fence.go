@@ -35,7 +35,13 @@ func (s *state) fillStamp(now delta.Instant, settle time.Duration) uint64 {
 func (s *state) passes(f *Fill, rec *delta.Record) bool {
 	return f.stamp != 0 && f.stamp > s.overtaken.upTo(f.bucket) &&
 		f.epoch >= s.overtaken.epoch && !s.Store.Fills.GivenUp(&f.OpenFill) &&
-		(!s.local || s.untouched(f)) && s.Store.Admits(rec.Key, rec.Version)
+		(!s.local || s.untouched(f) && !s.clearedSince(f, rec)) && s.Store.Admits(rec)
+}
+
+// clearedSince reports whether a Clear may have come that selects what a fill brought, since the fill began,
+// or, where reads lag, within that time before.
+func (s *state) clearedSince(f *Fill, rec *delta.Record) bool {
+	return s.Store.Clears.Selected(rec, f.clears, f.Begin-f.settle)
 }
 
 // untouched reports whether no touch of all keys has come since the fill began, nor, where reads lag, a
@@ -52,5 +58,6 @@ func (s *state) untouched(f *Fill) bool {
 // sees reports whether the fill had seen, when it began, what could have changed its key here.
 func (s *state) sees(o *wire.Offer) bool {
 	return s.touches.Known(s.touches.Clears, o.Seen, o.Dots) &&
-		s.touches.Known(s.touches.Heads[delta.BucketOf(o.Rec.Key)], o.Seen, o.Dots)
+		s.touches.Known(s.touches.Heads[delta.BucketOf(o.Rec.Key)], o.Seen, o.Dots) &&
+		s.Store.Clears.Known(&o.Rec, o.Seen, o.Dots, o.Clears)
 }

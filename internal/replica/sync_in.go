@@ -70,8 +70,15 @@ func (in *syncIn) applyFloors(now delta.Instant, s *state, c *wire.SyncChunk) bo
 			in.spoiled = true
 		}
 	}
-	newer := s.Store.ClearVersion().Less(c.Clear)
-	wipe := &delta.Record{Kind: delta.KindClear, Version: c.Clear}
+	if s.future(now, c.TagFloor) {
+		in.spoiled = true
+	}
+	all := c.Clear
+	if c.Flags&wire.ChunkSelects != 0 {
+		all = c.All
+	}
+	newer := s.Store.Clears.All().Less(all)
+	wipe := &delta.Record{Kind: delta.KindClear, Version: all}
 	if in.spoiled || newer && !s.apply(now, wipe, store.Place{}, delta.Dot{}) {
 		in.spoiled = true
 		return false
@@ -79,6 +86,8 @@ func (in *syncIn) applyFloors(now delta.Instant, s *state, c *wire.SyncChunk) bo
 	for _, f := range c.Floors {
 		s.raiseFloor(f)
 	}
+	s.clock.Observe(c.TagFloor)
+	s.Store.Clears.RaiseTagFloor(c.TagFloor)
 	return true
 }
 

@@ -20,6 +20,8 @@ type syncStream struct {
 	buf    []delta.Record // where recs lie, to be used again
 	clear  delta.Version
 	floors []delta.BucketFloor
+
+	selected []delta.Record // Clears that don't select everything, and wait to be sent
 }
 
 // chunk makes the next chunk, of about most bytes, or of a record, and says whether it is the
@@ -48,6 +50,7 @@ func (s *syncStream) chunk(st *store.Store) (frame []byte, last bool) {
 	if s.loaded && n == len(s.recs) && (n == 0 || size+len(s.floors)*wire.FloorSize <= wire.MaxFrame) {
 		c.Flags |= wire.ChunkDone
 		c.Clear, c.Floors = s.clear, s.floors
+		s.addClears(st, &c)
 		s.group++
 		s.shard, s.loaded = 0, false
 		if s.group == groups {
@@ -61,8 +64,26 @@ func (s *syncStream) chunk(st *store.Store) (frame []byte, last bool) {
 	return frame, last
 }
 
+// addClears adds to the last chunk of a group some of the Clears that don't select everything.
+func (s *syncStream) addClears(st *store.Store, c *wire.SyncChunk) {
+	if st.Clears.Number() == 0 && st.Clears.TagFloor() == 0 {
+		return
+	}
+	c.Flags |= wire.ChunkSelects
+	c.All, c.Clear, c.TagFloor = c.Clear, st.Clears.Newest(), st.Clears.TagFloor()
+	n, bytes := 0, 0
+	for n < len(s.selected) && bytes < store.ClearsOfGroup {
+		bytes += wire.RecordSize(&s.selected[n])
+		n++
+	}
+	c.Selected, s.selected = s.selected[:n], s.selected[n:]
+}
+
 // load takes the next step of the group.
 func (s *syncStream) load(st *store.Store, groups int) {
+	if s.group == 0 && s.shard == 0 {
+		s.selected = st.Clears.Records()
+	}
 	s.recs, s.shard = st.Sync.GroupStep(s.buf[:0], groups, s.group, s.shard)
 	s.buf = s.recs
 	if s.shard == st.Shards() {

@@ -16,6 +16,7 @@ type Stats struct {
 	TombstonesDropped   uint64 // earlier, at their bound
 	FloorRefusals       uint64 // records that a floor kept out
 	ProvisionalsDropped uint64 // provisional values that a write has ended
+	Cleared             uint64 // entries that a Clear of a prefix or tag has removed
 
 	Probation int // entries that haven't been used again since they came
 }
@@ -30,6 +31,7 @@ type counters struct {
 	tombstonesDropped   atomic.Uint64
 	floorRefusals       atomic.Uint64
 	provisionalsDropped atomic.Uint64
+	cleared             atomic.Uint64
 }
 
 func (c *counters) load() Stats {
@@ -42,5 +44,6 @@ func (c *counters) load() Stats {
 		TombstonesDropped:   c.tombstonesDropped.Load(),
 		FloorRefusals:       c.floorRefusals.Load(),
 		ProvisionalsDropped: c.provisionalsDropped.Load(),
+		Cleared:             c.cleared.Load(),
 	}
 }

@@ -23,6 +23,7 @@ const (
 	DecisionTooBig                               // a write that wouldn't fit even if nothing else were held
 	DecisionFillRefused                          // what a fill brought here: it is neither written nor kept
 	DecisionOfferRefused                         // what a fill brought at another node, and that offered
+	DecisionCleared                              // a Clear of its prefix, or of a tag of its, came
 )
 
 // decisionOf says what is decided of a record by what becomes of it. An Outcome that isn't here is none.

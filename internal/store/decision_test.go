@@ -56,7 +56,7 @@ func TestDecisions(t *testing.T) {
 			before: func(r *storeRig) { r.RaiseFloor(delta.BucketOf(key), r.stamp+9) },
 			decide: func(r *storeRig) { at(r, 0, 1) }},
 		"Clear": {kind: DecisionRefusedClear, above: 1,
-			before: func(r *storeRig) { r.ApplyClear(delta.Version{Stamp: r.stamp + 9}) },
+			before: func(r *storeRig) { r.ApplyClear(Clear{Version: delta.Version{Stamp: r.stamp + 9}}) },
 			decide: func(r *storeRig) { at(r, 0, 1) }},
 		"a fill": {kind: DecisionFillRefused,
 			decide: func(r *storeRig) { r.Fills.Refuse(r.now, key, DecisionFillRefused, r.stamp) }},
@@ -249,7 +249,7 @@ func TestInspect(t *testing.T) {
 	is("a provisional value", rec, false, "alone", false)
 	r.stamp++
 	clear := delta.Version{Stamp: r.stamp, Origin: 3}
-	r.ApplyClear(clear)
+	r.ApplyClear(Clear{Version: clear})
 	is("Clear", rec, true, "", false)
 	if in := r.Inspect("k"); in.Clear != clear {
 		t.Errorf("Clear is %v", in.Clear)

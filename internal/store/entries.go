@@ -9,6 +9,7 @@ type entries struct {
 
 	// The shard's lock guards all else.
 	order       order
+	tagged      taggedEntries
 	nextExpiry  int64 // no lifetime ends before this; 0 if there is none at all
 	provisional int64 // how many are provisional values
 }
@@ -20,6 +21,7 @@ func (x *entries) find(hash uint64, key string) *Entry { return x.index.find(tag
 func (x *entries) insert(hash uint64, e *Entry, local bool) {
 	x.order.add(hash, e, local)
 	x.count(e, +1)
+	x.tagged.add(e)
 	x.put(tagOf(hash), nil, e)
 }
 
@@ -30,6 +32,8 @@ func (x *entries) replace(hash uint64, old, e *Entry) {
 	if grown := e.cost() - old.cost(); grown != 0 {
 		x.tally.bytes.Add(grown)
 	}
+	x.tagged.remove(old)
+	x.tagged.add(e)
 	x.put(tagOf(hash), old, e)
 }
 
@@ -48,6 +52,7 @@ func (x *entries) put(t tag, old, e *Entry) {
 func (x *entries) remove(t tag, e *Entry) {
 	x.order.remove(t, e)
 	x.index.remove(t, e)
+	x.tagged.remove(e)
 	x.count(e, -1)
 }
 
@@ -77,4 +82,5 @@ func (x *entries) trim() {
 func (x *entries) clear() {
 	x.index.clear()
 	x.order.clear()
+	x.tagged.by = nil
 }

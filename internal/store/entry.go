@@ -31,7 +31,7 @@ type Entry struct {
 const (
 	softTrait        = (iota + 1) * delta.NumBuckets // a softEntry
 	sharingTrait                                     // a Sharing
-	provisionalTrait                                 // a provisionalEntry
+	provisionalTrait                                 // a provisionalEntry, or a taggedEntry
 )
 
 // bucket is that of the key. It is kept, as a full sync looks at many entries for each that it sends.
@@ -40,9 +40,7 @@ func (e *Entry) bucket() int { return int(e.traits % delta.NumBuckets) }
 // isSoft reports whether it is a part of something that has softTimes.
 func (e *Entry) isSoft() bool { return e.traits >= softTrait }
 
-func (e *Entry) isProvisional() bool {
-	return e.traits >= sharingTrait && (e.traits >= provisionalTrait || e.ofProvisional().is)
-}
+func (e *Entry) isProvisional() bool { return e.traits >= sharingTrait && e.ofProvisional().is }
 
 // queue is the one that it is in by S3-FIFO.
 func (e *Entry) queue() int { return int(e.used.Load() & queueBits >> queueShift) }
@@ -68,14 +66,19 @@ type softEntry struct {
 type softTimes struct{ staleUntil, refreshFrom int64 } // as in record
 
 func (e *Entry) cost() int64 {
-	cost := EntryCost(e.Key, e.Val)
+	cost := entryCost(e.Key, e.Val, e.tags())
 	if s := sharingOf(e); s != nil {
 		cost += s.Size
 	}
 	return cost
 }
 
-func EntryCost(key, val string) int64 { return int64(len(key)) + int64(len(val)) + EntryOverhead }
+// CostOf is what a record counts for MaxBytes when it is held.
+func CostOf(rec *delta.Record) int64 { return entryCost(rec.Key, rec.Val, rec.Tags) }
+
+func entryCost(key, val string, tags delta.Tags) int64 {
+	return int64(len(key)) + int64(len(val)) + tagsCost(tags) + EntryOverhead
+}
 
 // Shared returns what an owner has decoded of the entry's value, if that is kept.
 func (e *Entry) Shared(owner *Owner) (decoded any, ok bool) {
@@ -83,12 +86,29 @@ func (e *Entry) Shared(owner *Owner) (decoded any, ok bool) {
 	if s == nil || s.Owner != owner {
 		return nil, false
 	}
+	if s.tagged {
+		return s.Decoded.(*taggedDecoded).decoded, true
+	}
 	return s.Decoded, true
+}
+
+// tags are those of an entry.
+func (e *Entry) tags() delta.Tags {
+	switch {
+	case e.traits < sharingTrait || !e.ofProvisional().tagged: // as a rule
+		return ""
+	case e.traits < provisionalTrait:
+		return sharingOf(e).Decoded.(*taggedDecoded).tags
+	}
+	return (*taggedEntry)(unsafe.Pointer(e)).tags // see newTagged
 }
 
 // newEntry makes an entry of a record whose key is in a bucket.
 func newEntry(rec *delta.Record, bucket int) *Entry {
 	var e *Entry
+	if rec.Tags != "" {
+		return &newTagged(rec, bucket).Entry
+	}
 	if times := (softTimes{rec.StaleUntil, rec.RefreshFrom}); times == (softTimes{}) {
 		e = &Entry{}
 	} else {
@@ -138,8 +158,9 @@ func (e *Entry) record() delta.Record {
 func (e *Entry) served() delta.Record {
 	soft := e.soft()
 	rec := delta.Record{
-		Key: e.Key, Val: e.Val, Version: e.Version, Kind: e.kind, Provisional: e.isProvisional(),
-		Deadline: e.deadline, StaleUntil: soft.staleUntil, RefreshFrom: soft.refreshFrom,
+		Key: e.Key, Val: e.Val, Version: e.Version, Kind: e.kind, Tags: e.tags(),
+		Provisional: e.isProvisional(),
+		Deadline:    e.deadline, StaleUntil: soft.staleUntil, RefreshFrom: soft.refreshFrom,
 	}
 	if e.isProvisional() {
 		rec.Version = delta.Version{}

@@ -28,10 +28,10 @@ type evictor struct {
 // whether more are needed.
 func (v *evictor) evictFor(now delta.Instant, rec *delta.Record, hash uint64, n int) bool {
 	if v.limits.maxBytes <= 0 || rec.Kind == delta.KindTombstone || v.limits.tooBig(rec) ||
-		EntryCost(rec.Key, rec.Val) <= int64(n)*EntryOverhead {
+		CostOf(rec) <= int64(n)*EntryOverhead {
 		return false // Apply itself won't need more
 	}
-	v.room.wanted.Store(EntryCost(rec.Key, rec.Val))
+	v.room.wanted.Store(CostOf(rec))
 	for nth := range n {
 		if sh := v.table.of(hash); sh != nil {
 			sh.mu.Lock()
@@ -40,7 +40,7 @@ func (v *evictor) evictFor(now delta.Instant, rec *delta.Record, hash uint64, n 
 			if fits {
 				return false
 			}
-		} else if v.tally.bytes.Load()+EntryCost(rec.Key, rec.Val) <= v.limits.maxBytes {
+		} else if v.tally.bytes.Load()+CostOf(rec) <= v.limits.maxBytes {
 			return false
 		}
 		v.policy.evict(now, hash, nth)

@@ -51,8 +51,9 @@ func (k *FillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool 
 // node's. It reports whether the key has a provisional value from now on, and whether it is this one.
 //
 // It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
-// stand beside that. Of two provisional values the first one stays, unless the second one was read later
-// for certain: by a fill that began here when the first one was there.
+// stand beside that. A record whose deadline has come makes room for it: that was written before it was
+// read, and mustn't be back as stale when it is gone. Of two provisional values the first one stays, unless
+// the second one was read later for certain: by a fill that began here when the first one was there.
 func (k *FillKeeper) Keep(
 	now delta.Instant, rec *delta.Record, f *OpenFill, beside bool,
 ) (held, isNew bool) {
@@ -76,6 +77,9 @@ func (k *FillKeeper) Keep(
 			sh.entries.order.use(tagOf(at.hash), old) // it mustn't be the victim itself
 		}
 		if sh.fitsLocked(rec, old) {
+			if !beside {
+				k.outdateLocked(sh, now.Wall, hash, rec.Key)
+			}
 			k.putLocked(sh, now, at, rec, old, f != nil, beside)
 			return true, true
 		}
@@ -108,7 +112,8 @@ func (k *FillKeeper) wantsLocked(
 	}
 	old = sh.entries.find(twin(hash), rec.Key)
 	later := old != nil && f != nil && f.Begin > old.ofProvisional().kept
-	return old, old == nil || later || !k.Epochs.stands(old) || !old.aliveAt(now.Wall)
+	return old, old == nil || later || !k.Epochs.stands(old) || !old.aliveAt(now.Wall) ||
+		sh.clearance.hidesLocked(&sh.Clears, old)
 }
 
 // putLocked holds it in place of old, if there is one. There is room for it.
@@ -118,7 +123,7 @@ func (k *FillKeeper) putLocked(
 	kept := *rec
 	kept.Version, kept.Mark = delta.Version{Stamp: k.Epochs.Now(), Origin: rec.Origin}, 0
 	kept.Key, _ = sh.ownKeyLocked(twin(at.hash), rec.Key)
-	at.Fresh = newProvisional(&kept, at.Bucket, now.Mono, beside)
+	at.Fresh = newProvisional(&kept, at.Bucket, k.Clears.Number(), now.Mono, beside)
 	sh.putLocked(at, &kept, old, local)
 	if !beside {
 		k.Watch.tellProvisional(rec)
@@ -138,19 +143,34 @@ func (k *FillKeeper) Refuse(now delta.Instant, key string, kind DecisionKind, st
 	sh.decisions.note(tagOf(hash), kind, stamp, now.Wall)
 }
 
-// Unkeep drops the provisional value of a key of which a fill that began when it was there says that
-// it has none any more. It reports whether there is none now.
-func (k *FillKeeper) Unkeep(f *OpenFill) bool {
+// outdateLocked drops a record of which the deadline has come, as what the database has now is known. It
+// reports whether there was one.
+func (k *FillKeeper) outdateLocked(sh *shard, wall int64, hash uint64, key string) bool {
+	e := sh.entries.find(hash, key)
+	if e == nil || e.aliveAt(wall) || sh.clearance.hidesLocked(&sh.Clears, e) { // what is cleared isn't served
+		return false
+	}
+	sh.decisions.noteGone(tagOf(hash), e, DecisionExpired, wall)
+	sh.endLocked(tagOf(hash), e, ChangeEvict)
+	return true
+}
+
+// Unkeep drops what is held of a key of which a fill says that it has no value any more: the provisional
+// value that was there when the fill began, and, unless what the fill brings is to stand beside that, a
+// record whose deadline has come. It reports whether it has dropped something.
+func (k *FillKeeper) Unkeep(now delta.Instant, f *OpenFill, beside bool) (dropped bool) {
 	sh := k.table.of(f.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	p := sh.twinOf(f.hash, f.Key)
-	if p == nil || f.touched || f.Begin <= p.ofProvisional().kept {
+	if f.touched {
 		return false
 	}
-	sh.endLocked(tagOf(twin(f.hash)), p, ChangeEvict)
-	k.counters.provisionalsDropped.Add(1)
-	return true
+	if p := sh.twinOf(f.hash, f.Key); p != nil && f.Begin > p.ofProvisional().kept {
+		sh.endLocked(tagOf(twin(f.hash)), p, ChangeEvict)
+		k.counters.provisionalsDropped.Add(1)
+		dropped = true
+	}
+	return !beside && k.outdateLocked(sh, now.Wall, f.hash, f.Key) || dropped
 }
 
 // Len is the number of fills that have begun and not ended.

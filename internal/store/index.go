@@ -69,6 +69,23 @@ func (x *index) find(t tag, key string) *Entry {
 	}
 }
 
+// either returns the entry of a key that lies under a tag or its twin, whichever comes first; nil tells
+// nothing, as the two may have places of their own.
+func (x *index) either(t tag, key string) *Entry {
+	p := x.slots.Load()
+	if p == nil {
+		return nil
+	}
+	slots := *p
+	for i := home(t, slots); ; i = after(i, slots) {
+		s := &slots[i]
+		e := s.e.Load()
+		if e == nil || (s.tag()^t)&^twinBit == 0 && e.Key == key {
+			return e
+		}
+	}
+}
+
 // first returns an entry with a tag, or nil. As a rule that is the one of the key.
 func (x *index) first(t tag) *Entry {
 	return x.search(t, func(*Entry) bool { return true })

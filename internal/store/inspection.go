@@ -33,7 +33,10 @@ func (in *Inspection) inspectLocked(sh *shard, hash uint64, key string) {
 		in.Held = true
 		in.Record = delta.Record{Key: t.key, Version: t.Version, Kind: delta.KindTombstone}
 	}
-	in.Cleared = in.Held && sh.lastClear.beats(in.Record.Stamp)
+	in.Cleared = in.Held && sh.Clears.last.covers(in.Record.Stamp)
+	if e := sh.entries.find(hash, key); e != nil {
+		in.Cleared = in.Cleared || sh.clearance.clearsLocked(&sh.Clears, e) != nil
+	}
 	if p := sh.twinOf(hash, key); p != nil {
 		in.IsProvisional, in.Provisional, in.Beside = true, p.served(), p.ofProvisional().beside
 	}

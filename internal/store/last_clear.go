@@ -7,16 +7,10 @@ import (
 )
 
 // A lastClear is the greatest Clear that was applied: a version that beats every stamp up to its own.
-type lastClear struct {
-	stamp, origin atomic.Uint64
-	hidden        atomic.Bool // no record is served
-}
+type lastClear struct{ stamp, origin atomic.Uint64 }
 
-// covers reports whether what has a stamp isn't served: it isn't below that, or all is hidden.
-func (c *lastClear) covers(stamp uint64) bool { return c.hidden.Load() || c.beats(stamp) }
-
-// beats reports whether it isn't below a stamp.
-func (c *lastClear) beats(stamp uint64) bool { return stamp <= c.stamp.Load() }
+// covers reports whether it isn't below a stamp.
+func (c *lastClear) covers(stamp uint64) bool { return stamp <= c.stamp.Load() }
 
 // version returns it. Together with set it may pair the stamp with the origin of another one, which
 // only decides between equal stamps.

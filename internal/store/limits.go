@@ -18,5 +18,5 @@ func (l *limits) tooBig(rec *delta.Record) bool {
 	if rec.Kind == delta.KindTombstone {
 		return len(rec.Key) > maxTombstoneBytes
 	}
-	return l.maxBytes > 0 && EntryCost(rec.Key, rec.Val) > l.maxBytes
+	return l.maxBytes > 0 && CostOf(rec) > l.maxBytes
 }

@@ -110,6 +110,9 @@ func storeCheck(t interface {
 		for _, e := range es {
 			if !e.isProvisional() {
 				own(i, e.Key)
+			} else if rec := sh.entries.find(s.hash.Of(e.Key), e.Key); rec != nil &&
+				!e.ofProvisional().beside && !s.Clears.last.covers(rec.Stamp) {
+				t.Errorf("%q has a record, and a provisional value that doesn't stand beside it", e.Key)
 			}
 			entries++
 			bytes += e.cost()
@@ -118,6 +121,11 @@ func storeCheck(t interface {
 			}
 			if d := e.end(); d != 0 && (sh.entries.nextExpiry == 0 || sh.entries.nextExpiry > d) {
 				t.Errorf("end %d, hint %d", d, sh.entries.nextExpiry)
+			}
+			for tag := range e.tags().All() {
+				if !slices.Contains(sh.entries.tagged.of(tag), e) {
+					t.Errorf("%q isn't found by its tag %q", e.Key, tag)
+				}
 			}
 			if e.Stamp <= sh.cleared && !e.isProvisional() {
 				t.Errorf("%q is at %d, cleared up to %d", e.Key, e.Stamp, sh.cleared)
@@ -150,23 +158,35 @@ func TestStoreCover(t *testing.T) {
 			MaxTombstones: rapid.IntRange(1, 4).Draw(t, "maxTombstones"),
 			LRU:           rapid.Bool().Draw(t, "lru"),
 			Shards:        rapid.SampledFrom([]int{1, 2, 16, 1 << 15}).Draw(t, "shards"),
+			MaxClears:     rapid.IntRange(1, 4).Draw(t, "maxClears"),
 			Seed:          rapid.Uint64().Draw(t, "seed"),
 			Hash:          keyhash.Hash{Replay: rapid.Uint64Min(1).Draw(t, "hash")},
 		}
 		s := New(c)
 		now := storeNow(0)
-		processed := map[string]delta.Version{} // the greatest
+		processed := map[string]delta.Record{} // the greatest
 		keys := rapid.SampledFrom(strings.Fields("a b c d e f g h i j k l"))
+		tags := rapid.Custom(func(t *rapid.T) delta.Tags {
+			all, _ := delta.MakeTags(rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"s", "t", "u"}), 0, 2, rapid.ID).Draw(t, "tags"))
+			return all
+		})
+		selectors := rapid.SampledFrom([]delta.Selector{"", delta.SelectPrefix("a"), delta.SelectPrefix("b"), delta.SelectTag("s"), delta.SelectTag("t"), delta.SelectTag("none")})
+		var clears []delta.Record
+		cleared := func(rec *delta.Record) bool {
+			return slices.ContainsFunc(clears, func(c delta.Record) bool {
+				return rec.Stamp <= c.Stamp && c.Selector().Selects(rec.Key, rec.Tags)
+			})
+		}
 		stamps := rapid.Uint64Range(0, 40)
 
 		cover := func() {
 			t.Helper()
-			for key, v := range processed {
+			for key, rec := range processed {
 				held, ok := s.Peek(key)
-				if ok && !held.Less(v) || s.FloorOf(delta.BucketOf(key)) >= v.Stamp || s.ClearVersion().Stamp >= v.Stamp {
+				if ok && !held.Less(rec.Version) || s.FloorOf(delta.BucketOf(key)) >= rec.Stamp || s.Clears.Covers(&rec) {
 					continue
 				}
-				t.Fatalf("%s at %+v isn't covered; held: %+v %v", key, v, held, ok)
+				t.Fatalf("%s at %+v isn't covered; held: %+v %v", key, rec, held, ok)
 			}
 			storeCheck(t, s)
 		}
@@ -184,11 +204,14 @@ func TestStoreCover(t *testing.T) {
 						rec.RefreshFrom = rec.Deadline - rapid.Int64Range(0, 10).Draw(t, "refresh ahead")
 					}
 				}
+				if rec.Kind == delta.KindValue || rec.Kind == delta.KindNegative {
+					rec.Tags = tags.Draw(t, "tags")
+				}
 				rec.Val = fmt.Sprint(rec.Stamp, rec.Origin, strings.Repeat("x", rapid.SampledFrom([]int{0, 300, 900}).Draw(t, "len")))
-				admitted := s.Admits(rec.Key, rec.Version)
+				admitted := s.Admits(&rec)
 				_, wasHeld := s.Peek(rec.Key)
-				if old := processed[rec.Key]; old.Less(rec.Version) {
-					processed[rec.Key] = rec.Version
+				if old := processed[rec.Key]; old.Version.Less(rec.Version) {
+					processed[rec.Key] = rec
 				}
 				before := rec
 				o := s.Apply(now, &rec, rapid.Bool().Draw(t, "local"))
@@ -212,8 +235,11 @@ func TestStoreCover(t *testing.T) {
 				if want := held && rec.Kind == delta.KindValue && !rec.Expired(now.Wall); ok != want || ok && v != rec.Val {
 					t.Fatalf("%s: got %q %v, held: %+v", key, v, ok, rec)
 				}
-				if ok && rec.Version != processed[key] {
+				if ok && rec.Version != processed[key].Version {
 					t.Fatalf("%s is served at %+v after %+v", key, rec.Version, processed[key])
+				}
+				if ok && cleared(&rec) {
+					t.Fatalf("%+v is served after %+v", rec, clears)
 				}
 			},
 			"fresh": func(t *rapid.T) {
@@ -248,7 +274,7 @@ func TestStoreCover(t *testing.T) {
 						continue
 					}
 					for _, e := range sh.entries.all() {
-						if rec := e.record(); rec.Ended(now.Wall) || rec.Stamp <= s.ClearVersion().Stamp {
+						if rec := e.record(); rec.Ended(now.Wall) || cleared(&rec) {
 							t.Fatalf("%+v is left", rec)
 						}
 					}
@@ -259,10 +285,20 @@ func TestStoreCover(t *testing.T) {
 			},
 			"clear": func(t *rapid.T) {
 				v := delta.Version{Stamp: delta.StampOf(now.Wall) + stamps.Draw(t, "stamp"), Origin: 1}
-				before := s.ClearVersion()
-				s.Apply(now, &delta.Record{Kind: delta.KindClear, Version: v}, true)
-				if after := s.ClearVersion(); after.Less(v) || after.Less(before) {
+				before := s.Clears.All()
+				sel := selectors.Draw(t, "selector")
+				x := delta.Record{Key: string(sel), Kind: delta.KindClear, Version: v}
+				clears = append(clears, x)
+				for s.ToClear.Make(sel) {
+				}
+				s.Apply(now, &x, true)
+				if after := s.Clears.All(); sel == "" && after.Less(v) || after.Less(before) {
 					t.Fatalf("Clear is %+v after %+v and %+v", after, before, v)
+				}
+			},
+			"forget Clears": func(t *rapid.T) {
+				for range rapid.IntRange(1, 3).Draw(t, "steps") {
+					s.ToClear.step()
 				}
 			},
 			"": func(*rapid.T) { cover() },

@@ -11,13 +11,19 @@ import (
 // stale. It is served like any value until any write of its key is processed. It has no version, so it
 // is no part of the replication: nothing is compared with it, and it goes without a trace.
 //
+// Unless it stands beside a live record, which a Typed can't read, its key has no live record: Keep sees
+// to that, and any write ends it.
+//
 // It is an entry like others, so that capacity, recency, deadlines and sweeps treat it like others. It
 // lies in the shard of its key, but under the twin of the key's hash: beside it the key has whatever
 // record it has, mostly a tombstone.
 
-// twin is the hash under which the provisional value of a key lies. It leaves the bits alone that
-// choose the shard.
-func twin(hash uint64) uint64 { return hash ^ 0x9e3779b9<<32 }
+// twin is the hash under which the provisional value of a key lies: in the same shard, and mostly at the
+// same place, so that one search finds it or the record.
+func twin(hash uint64) uint64 { return hash ^ twinBit<<32 }
+
+// twinBit is by what the tags of the two differ. It isn't the lowest bit, as tagOf makes 0 a 1.
+const twinBit = 2
 
 // A provisionalEntry is an entry that is a provisional value, in one piece with what else is known of
 // it.
@@ -25,15 +31,25 @@ type provisionalEntry struct {
 	softEntry
 	kept   time.Duration // when, by the monotonic clock
 	beside bool          // it stands beside a live record; nobody is told of it
-	is     bool          // it is one: a Sharing that is none has this part too
+	is     bool          // it is one: a Sharing or a taggedEntry that is none has this part too
+	tagged bool          // it has tags
+	clears uint32        // the number of the last Clear when it was kept, see Clears; the lower half of it
 }
 
 // newProvisional makes one of a record, which has the epoch for a version.
-func newProvisional(rec *delta.Record, bucket int, kept time.Duration, beside bool) *Entry {
-	p := &provisionalEntry{kept: kept, beside: beside, is: true}
-	p.fill(rec, bucket)
-	p.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
-	p.traits |= provisionalTrait
+func newProvisional(
+	rec *delta.Record, bucket int, clears uint64, kept time.Duration, beside bool,
+) *Entry {
+	var p *provisionalEntry
+	if rec.Tags != "" {
+		p = &newTagged(rec, bucket).provisionalEntry
+	} else {
+		p = &provisionalEntry{}
+		p.fill(rec, bucket)
+		p.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
+		p.traits |= provisionalTrait
+	}
+	p.kept, p.beside, p.clears, p.is = kept, beside, uint32(clears), true
 	return &p.Entry
 }
 

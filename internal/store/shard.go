@@ -8,9 +8,10 @@ import (
 
 // A shard holds the keys of one part of the hash space.
 type shard struct {
-	*shared         // with all others
-	number  uint64  // its place in the table
-	entries entries // their index is read without the lock
+	*shared             // with all others
+	number    uint64    // its place in the table
+	clearance clearance // it is read without the lock
+	entries   entries   // their index likewise
 
 	mu sync.Mutex // guards all else
 
@@ -26,8 +27,10 @@ type shard struct {
 }
 
 func newShard(of *shared, number uint64) *shard {
-	sh := &shard{shared: of, number: number, cleared: of.lastClear.stamp.Load(), epoch: of.Epochs.Now()}
+	sh := &shard{shared: of, number: number, cleared: of.Clears.All().Stamp, epoch: of.Epochs.Now()}
+	sh.clearance.by.Store(of.Clears.Number())
 	sh.entries.tally, sh.entries.ends, sh.tombs.sums = &of.tally, &of.ends, &of.tombSums
+	sh.entries.tagged.hash = of.hash
 	sh.entries.order = of.policy.newOrder(&sh.entries.index)
 	return sh
 }
@@ -56,14 +59,14 @@ func (sh *shard) ownKeyLocked(hash uint64, key string) (own string, held bool) {
 // liveLocked reports whether a key has a record, be it a value or a negative, that hasn't expired.
 func (sh *shard) liveLocked(hash uint64, key string, wall int64) bool {
 	e := sh.entries.find(hash, key)
-	return e != nil && !sh.lastClear.covers(e.Stamp) && e.aliveAt(wall)
+	return e != nil && sh.clearance.showsLocked(&sh.Clears, e) && e.aliveAt(wall)
 }
 
 // judgeLocked says whether a record is to be held, and if so returns the entry that its key
 // has, or nil. If its version is only to be remembered, what is older goes, and that is all there
 // is to do.
 func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*Entry, Outcome) {
-	cleared := sh.lastClear.stamp.Load()
+	cleared := sh.Clears.All().Stamp
 	if rec.Stamp <= cleared {
 		return nil, outcomeCleared
 	}
@@ -71,6 +74,12 @@ func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*
 	if ok && held.Stamp <= cleared {
 		sh.removeLocked(at.hash, rec.Key) // not swept yet
 		e, ok = nil, false
+	}
+	if e != nil && sh.clearance.by.Load() != sh.Clears.Number() {
+		if by := sh.clearance.clearsLocked(&sh.Clears, e); by != nil {
+			sh.clearance.removeLocked(sh, e, by)
+			e, ok = nil, false
+		}
 	}
 	if ok && !held.Less(rec.Version) {
 		if held == rec.Version && e != nil && e.mark != 0 {
@@ -85,6 +94,8 @@ func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*
 
 	var o Outcome
 	switch {
+	case sh.Clears.coversSome(rec):
+		o = outcomeCleared
 	case rec.Kind >= delta.KindForget:
 		o = outcomeForgot
 	case rec.Ended(now.Wall):
@@ -107,7 +118,7 @@ func (sh *shard) fitsLocked(rec *delta.Record, e *Entry) bool {
 		return held || sh.tombSums.count.Load() < int64(most.maxTombstones) &&
 			sh.tombSums.bytes.Load()+int64(len(rec.Key)) <= maxTombstoneBytes
 	}
-	n, cost := int64(1), EntryCost(rec.Key, rec.Val)
+	n, cost := int64(1), CostOf(rec)
 	if e != nil {
 		n, cost = 0, cost-e.cost()
 	}

@@ -16,6 +16,19 @@ func (sh *shard) recordOf(hash uint64, key string) *Entry {
 	return nil
 }
 
+// foremost returns what counts of a key, without the lock: its provisional value if that is alone, as then
+// there is no live record; otherwise its record. nil tells nothing.
+func (sh *shard) foremost(hash uint64, key string) (e *Entry, alone bool) {
+	e = sh.entries.index.either(tagOf(hash), key)
+	switch {
+	case e == nil || !e.isProvisional():
+		return e, false
+	case sh.Epochs.stands(e) && !e.ofProvisional().beside:
+		return e, true
+	}
+	return sh.recordOf(hash, key), false
+}
+
 // twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.
 func (sh *shard) twinOf(hash uint64, key string) *Entry {
 	if sh.tally.provisional.Load() == 0 {
@@ -31,12 +44,13 @@ func (sh *shard) twinOf(hash uint64, key string) *Entry {
 func (sh *shard) get(hash uint64, key string, wall func() int64) (string, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if e := sh.entries.find(hash, key); e != nil && !sh.lastClear.covers(e.Stamp) {
+	sh.clearance.lookLocked(sh)
+	if e := sh.entries.find(hash, key); e != nil && sh.clearance.showsLocked(&sh.Clears, e) {
 		if sh.readLocked(hash, e, wall) {
 			return e.Val, true
 		}
 	}
-	if p := sh.twinOf(hash, key); p != nil {
+	if p := sh.clearance.twinLocked(sh, hash, key); p != nil {
 		if sh.readLocked(twin(hash), p, wall) {
 			return p.Val, true
 		}
@@ -66,9 +80,10 @@ func (sh *shard) readLocked(hash uint64, e *Entry, wall func() int64) bool {
 func (sh *shard) fresh(hash uint64, key string, wall func() int64) *Entry {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	sh.clearance.lookLocked(sh)
 	e := sh.entries.find(hash, key)
-	if e == nil || sh.lastClear.covers(e.Stamp) {
-		if e, hash = sh.twinOf(hash, key), twin(hash); e == nil {
+	if e == nil || !sh.clearance.showsLocked(&sh.Clears, e) {
+		if e, hash = sh.clearance.twinLocked(sh, hash, key), twin(hash); e == nil {
 			return nil
 		}
 	}
@@ -84,12 +99,13 @@ func (sh *shard) fresh(hash uint64, key string, wall func() int64) *Entry {
 func (sh *shard) entry(hash uint64, key string, wall int64) (delta.Record, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	sh.clearance.lookLocked(sh)
 	e := sh.entries.find(hash, key)
-	if e != nil && sh.lastClear.covers(e.Stamp) {
+	if e != nil && !sh.clearance.showsLocked(&sh.Clears, e) {
 		e = nil
 	}
 	if e == nil || !e.aliveAt(wall) {
-		if p := sh.twinOf(hash, key); p != nil && sh.servesLocked(p, wall) {
+		if p := sh.clearance.twinLocked(sh, hash, key); p != nil && sh.servesLocked(p, wall) {
 			return p.served(), true
 		}
 	}
@@ -103,7 +119,7 @@ func (sh *shard) entry(hash uint64, key string, wall int64) (delta.Record, bool)
 func (sh *shard) beside(hash uint64, key string, wall int64) (delta.Record, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if p := sh.twinOf(hash, key); p != nil && sh.servesLocked(p, wall) {
+	if p := sh.clearance.twinLocked(sh, hash, key); p != nil && sh.servesLocked(p, wall) {
 		return p.served(), true
 	}
 	return delta.Record{}, false
@@ -126,13 +142,17 @@ func (sh *shard) peek(hash uint64, key string) (delta.Record, bool) {
 	defer sh.mu.Unlock()
 	var rec delta.Record
 	if e := sh.entries.find(hash, key); e != nil {
+		if by := sh.clearance.clearsLocked(&sh.Clears, e); by != nil {
+			sh.clearance.removeLocked(sh, e, by) // now: who asks further sees the floor
+			return delta.Record{}, false
+		}
 		rec = e.record()
 	} else if t, ok := sh.tombs.find(key); ok {
 		rec = delta.Record{Key: t.key, Version: t.Version, Kind: delta.KindTombstone}
 	} else {
 		return delta.Record{}, false
 	}
-	if sh.lastClear.beats(rec.Stamp) {
+	if sh.Clears.last.covers(rec.Stamp) {
 		return delta.Record{}, false
 	}
 	return rec, true
@@ -142,18 +162,18 @@ func (sh *shard) peek(hash uint64, key string) (delta.Record, bool) {
 func (sh *shard) live(wall int64) (live []*Entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	cleared := sh.lastClear.stamp.Load()
-	hidden := sh.lastClear.hidden.Load()
-	is := func(e *Entry) bool {
-		return e != nil && !hidden && e.kind == delta.KindValue && e.Stamp > cleared && e.aliveAt(wall)
+	sh.clearance.catchUpLocked(sh, sweepBatch)
+	shown := func(e *Entry) bool {
+		return e.kind == delta.KindValue && e.aliveAt(wall) && sh.clearance.showsLocked(&sh.Clears, e)
 	}
+	is := func(e *Entry) bool { return e != nil && shown(e) }
 	for e := range sh.entries.index.all {
 		switch {
 		case !e.isProvisional():
 			if is(e) {
 				live = append(live, e)
 			}
-		case sh.Epochs.stands(e) && e.kind == delta.KindValue && e.aliveAt(wall):
+		case sh.Epochs.stands(e) && shown(e):
 			if !is(sh.entries.find(sh.hash.Of(e.Key), e.Key)) {
 				live = append(live, e)
 			}

@@ -19,12 +19,12 @@ type shared struct {
 
 	// What every Get reads. It changes with Clears, inserts and removals, and what Clock stores a few
 	// hundred times a second. So it lies apart from what changes more often: the upper part of a tally.
-	_         [64]byte
-	samples   atomic.Pointer[samples] // nil: nobody asks which keys are hot
-	lastClear lastClear
-	Epochs    epochs
-	Clock     coarse.Clock
-	tally     tally
+	_       [64]byte
+	samples atomic.Pointer[samples] // nil: nobody asks which keys are hot
+	Clears  Clears
+	Epochs  epochs
+	Clock   coarse.Clock
+	tally   tally
 
 	tombSums tombSums
 	counters counters

@@ -45,8 +45,9 @@ func (s *Sharer) Keep(e *Entry, with *Sharing) (decoded any, ok bool) {
 	if !s.fits(with.Size) {
 		return nil, false
 	}
+	decoded = with.Decoded
 	sh.entries.replace(hash, e, with.copyOf(e))
-	return with.Decoded, true
+	return decoded, true
 }
 
 // Holder returns the entry that has this value of a key, be it fresh, stale, or provisional; nil if

@@ -26,7 +26,10 @@ type Sharing struct {
 func (s *Sharing) copyOf(e *Entry) *Entry {
 	if e.isProvisional() {
 		of := e.ofProvisional()
-		s.kept, s.beside, s.is = of.kept, of.beside, true
+		s.kept, s.beside, s.is, s.clears = of.kept, of.beside, true, of.clears
+	}
+	if tags := e.tags(); tags != "" {
+		s.tagged, s.Decoded = true, &taggedDecoded{tags, s.Decoded}
 	}
 	s.softTimes = e.soft()
 	s.Key, s.Val, s.Version, s.deadline = e.Key, e.Val, e.Version, e.deadline

@@ -46,6 +46,7 @@ func TestEntrySizes(t *testing.T) {
 		"one with soft times": {unsafe.Sizeof(softEntry{}), 80},
 		"a provisional one":   {unsafe.Sizeof(provisionalEntry{}), 96},
 		"a sharing one":       {unsafe.Sizeof(Sharing{}), 128},
+		"one with tags":       {unsafe.Sizeof(taggedEntry{}), 112},
 	} {
 		if size[0] != size[1] {
 			t.Errorf("%s takes %d bytes, not %d", what, size[0], size[1])
@@ -56,7 +57,7 @@ func TestEntrySizes(t *testing.T) {
 // What is shared goes with its value by every door, and then counts no more.
 func TestSharingGoesWithItsValue(t *testing.T) {
 	const key, val, size = "k", "value", 1000
-	plain := EntryCost(key, val)
+	plain := entryCost(key, val, "")
 	doors := map[string]struct {
 		open func(r *storeRig)
 		left int64 // bytes
@@ -64,10 +65,10 @@ func TestSharingGoesWithItsValue(t *testing.T) {
 		"a local write":      {func(r *storeRig) { r.set(key, "other") }, plain},
 		"the same value":     {func(r *storeRig) { r.set(key, val) }, plain},
 		"a remote write":     {func(r *storeRig) { r.remote(key, "other") }, plain},
-		"a shorter value":    {func(r *storeRig) { r.replaceBy(key, "v") }, EntryCost(key, "v")},
+		"a shorter value":    {func(r *storeRig) { r.replaceBy(key, "v") }, entryCost(key, "v", "")},
 		"a delete":           {func(r *storeRig) { r.del(key) }, 0},
 		"a forget":           {func(r *storeRig) { r.write(delta.Record{Key: key, Kind: delta.KindForget}, false) }, 0},
-		"a negative":         {func(r *storeRig) { r.write(delta.Record{Key: key, Kind: delta.KindNegative}, true) }, EntryCost(key, "")},
+		"a negative":         {func(r *storeRig) { r.write(delta.Record{Key: key, Kind: delta.KindNegative}, true) }, entryCost(key, "", "")},
 		"its deadline":       {func(r *storeRig) { r.pass(time.Hour); r.sweep() }, 0},
 		"a read after it":    {func(r *storeRig) { r.pass(time.Hour); r.has(key) }, 0},
 		"an eviction":        {func(r *storeRig) { r.crowdOut(key, val) }, 2 * plain},
@@ -154,7 +155,7 @@ func TestSharingProvisional(t *testing.T) {
 			r.pass(time.Second)
 			f := r.Fills.Open("k", r.now)
 			r.Fills.Begin(&f)
-			r.Fills.Unkeep(&f)
+			r.Fills.Unkeep(r.now, &f, false)
 			r.Fills.End(&f)
 		},
 	} {
@@ -221,7 +222,7 @@ func TestSharingOwners(t *testing.T) {
 
 // Where there is no room for it, it isn't kept, and nothing goes for it.
 func TestSharingNeverEvicts(t *testing.T) {
-	cost := EntryCost("k", "v")
+	cost := entryCost("k", "v", "")
 	r := newStoreRig(Config{MaxKeys: 10, MaxBytes: 2*cost + 50})
 	r.set("k", "v")
 	r.set("l", "v")

@@ -16,6 +16,7 @@ type Config struct {
 	MaxKeys       int           // entries, at least 1
 	MaxBytes      int64         // of entries, see EntryOverhead; 0 = no limit
 	DeletionDelay time.Duration // how long a tombstone is kept
+	MaxClears     int           // that don't select everything; 0 = 4,096
 	MaxTombstones int           // 0 = MaxKeys, but no less than 1,024 and no more than 1<<20
 	Shards        int           // a power of two; 0 = as many as it takes
 	LRU           bool          // the policy: lru, not s3fifo
@@ -40,6 +41,7 @@ type Store struct {
 	table   table
 	evictor evictor
 	Sweeper Sweeper
+	ToClear clearRoom
 	Sync    Syncer
 	Fills   FillKeeper
 	Sharer  Sharer
@@ -66,8 +68,10 @@ func New(c Config) *Store {
 		limits: limits{maxKeys: c.MaxKeys, maxBytes: c.MaxBytes, maxTombstones: c.MaxTombstones},
 	}}
 	s.room.limited = s.CountsBytes()
+	s.Clears.most = cmp.Or(c.MaxClears, maxClears)
 	s.table = newTable(c.Shards, &s.shared)
 	s.Sweeper = Sweeper{shared: &s.shared, table: &s.table, deletionDelay: c.DeletionDelay}
+	s.ToClear = clearRoom{shared: &s.shared, table: &s.table}
 	s.evictor = evictor{
 		shared: &s.shared, table: &s.table, sweeper: &s.Sweeper, rng: rand.NewPCG(c.Seed, 0),
 	}
@@ -140,7 +144,11 @@ func (s *Store) ApplyAt(now delta.Instant, rec *delta.Record, local bool, at Pla
 		return outcomeRefused
 	}
 	if rec.Kind == delta.KindClear {
-		return s.ApplyClear(rec.Version)
+		x := Clear{Selector: rec.Selector(), Version: rec.Version, Wall: now.Wall, At: now.Mono}
+		if s.ApplyClear(x) {
+			return outcomeApplied
+		}
+		return outcomeKept
 	}
 	hash := at.hash
 	s.ends.begin(now.Wall)
@@ -193,7 +201,7 @@ func (s *Store) Replace(now delta.Instant, rec *delta.Record, at Place) bool {
 		return false
 	}
 	e, o := sh.judgeLocked(now, rec, &at)
-	if o != outcomeApplied || e == nil || s.CountsBytes() && len(rec.Val) > len(e.Val) {
+	if o != outcomeApplied || e == nil || s.CountsBytes() && CostOf(rec) > e.cost() {
 		return false
 	}
 	sh.touchLocked(now.Wall, at.hash, rec.Key)
@@ -203,15 +211,24 @@ func (s *Store) Replace(now delta.Instant, rec *delta.Record, at Place) bool {
 	return true
 }
 
-func (s *Store) ApplyClear(v delta.Version) Outcome {
-	if !s.ClearVersion().Less(v) {
+// ApplyClear applies a Clear. It reports whether that is a new one.
+func (s *Store) ApplyClear(x Clear) (isNew bool) {
+	switch {
+	case s.closed.Load():
+		return false
+	case x.Selector != "":
+		if isNew = s.Clears.add(x); isNew {
+			s.Watch.tellClear(x.Selector, x.Version)
+		}
+		return isNew
+	case !s.Clears.All().Less(x.Version):
 		s.TouchAll()
-		return outcomeKept
+		return false
 	}
 	s.Epochs.clear() // first: who is told of the Clear finds nothing any more
-	s.lastClear.set(v)
-	s.Watch.tellClear(v)
-	return outcomeApplied
+	s.Clears.setAll(x.Version)
+	s.Watch.tellClear("", x.Version)
+	return true
 }
 
 // GiveUp touches a key, and gives up what is held of it if its version is smaller than below.
@@ -230,11 +247,16 @@ func (s *Store) GiveUp(now delta.Instant, key string, below delta.Version) {
 	}
 }
 
+// fewProvisional is how many provisional values may end at once: it takes a millisecond, and who watches
+// can take as many changes at a time.
+const fewProvisional = 1024
+
 // TouchAll notes that what is being processed may be a write of any key: it begins another epoch. The
-// provisional values that are left of the one before are swept; at once if somebody watches.
+// provisional values that are left of the one before are swept; at once if somebody watches, and they are
+// few.
 func (s *Store) TouchAll() {
 	s.Epochs.next()
-	if s.Watch.none() || s.tally.provisional.Load() == 0 {
+	if n := s.tally.provisional.Load(); s.Watch.none() || n == 0 || n > fewProvisional {
 		return
 	}
 	for sh := range s.table.all {
@@ -251,7 +273,7 @@ func (s *Store) TouchAll() {
 // at any time.
 func (s *Store) Hide(hide bool) {
 	s.Epochs.next()
-	s.lastClear.hidden.Store(hide)
+	s.Clears.Hide(hide)
 }
 
 // EvictFor evicts up to n entries to make room for a record that Apply would hold. It reports whether
@@ -280,12 +302,6 @@ func (s *Store) FloorOf(bucket int) uint64 { return s.floors.of(bucket) }
 
 // RaiseFloor raises a bucket's floor to a stamp; it never falls.
 func (s *Store) RaiseFloor(bucket int, stamp uint64) { s.floors.raise(bucket, stamp) }
-
-// ClearVersion returns the greatest Clear that was applied, see lastClear.
-func (s *Store) ClearVersion() delta.Version { return s.lastClear.version() }
-
-// Cleared reports whether Clear isn't below a stamp.
-func (s *Store) Cleared(stamp uint64) bool { return s.lastClear.beats(stamp) }
 
 // Stats visits every shard.
 func (s *Store) Stats() Stats {

@@ -18,24 +18,16 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	moves := sh.entries.index.moves.Load()
-	e := sh.recordOf(hash, key)
+	e, alone := sh.foremost(hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
-	if live && !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e) {
+	if live && sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e) {
 		s.counters.hits.Add1()
 		s.sample(e)
 		return e.Val, true
 	}
-	if !live {
-		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && s.before(p.deadline, wall) && s.policy.noteUse(p) {
-			s.counters.hits.Add1()
-			s.sample(p)
-			return p.Val, true
-		}
-		if e == nil && p == nil && sh.entries.index.still(moves) {
-			s.counters.misses.Add1()
-			return "", false
-		}
+	if e == nil && sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
+		s.counters.misses.Add1()
+		return "", false
 	}
 	return sh.get(hash, key, wall)
 }
@@ -49,21 +41,14 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	if sh == nil {
 		return nil
 	}
-	e := sh.recordOf(hash, key)
+	e, alone := sh.foremost(hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
-	case !s.lastClear.covers(e.Stamp) && s.policy.noteUse(e):
+	case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):
 		s.sample(e)
 		return e
-	}
-	if e == nil {
-		p := sh.twinOf(hash, key)
-		if p != nil && p.kind == delta.KindValue && s.before(p.due(), wall) && s.policy.noteUse(p) {
-			s.sample(p)
-			return p
-		}
 	}
 	return sh.fresh(hash, key, wall)
 }
@@ -80,10 +65,10 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	}
 	e := sh.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && s.policy.noteUse(p) {
+		if !p.endedAt(wall) && sh.clearance.showsTwin(&s.Clears) && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && !s.lastClear.covers(e.Stamp) && !e.endedAt(wall) && s.policy.noteUse(e) {
+	} else if e != nil && sh.clearance.shows(&s.Clears, e) && !e.endedAt(wall) && s.policy.noteUse(e) {
 		return e.served(), true
 	}
 	return sh.entry(hash, key, wall)
@@ -120,19 +105,19 @@ func (s *Store) Inspect(key string) Inspection {
 		defer sh.mu.Unlock()
 		in.inspectLocked(sh, hash, key)
 	}
-	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.lastClear.version()
+	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.Clears.All()
 	return in
 }
 
-// Admits reports whether Apply would accept this version of a key.
-func (s *Store) Admits(key string, v delta.Version) bool {
-	if s.Cleared(v.Stamp) {
+// Admits reports whether Apply would accept a record.
+func (s *Store) Admits(rec *delta.Record) bool {
+	if s.Clears.Covers(rec) {
 		return false
 	}
-	if held, ok := s.Peek(key); ok {
-		return held.Less(v)
+	if held, ok := s.Peek(rec.Key); ok {
+		return held.Version.Less(rec.Version)
 	}
-	return v.Stamp > s.FloorOf(delta.BucketOf(key))
+	return rec.Stamp > s.FloorOf(delta.BucketOf(rec.Key))
 }
 
 // Live lists the values of shard i, 0 <= i < Shards(), that haven't expired; of a key that has a

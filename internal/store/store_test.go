@@ -134,7 +134,7 @@ func TestStoreOutcomes(t *testing.T) {
 			}
 			s.RaiseFloor(delta.BucketOf("k"), tt.floor)
 			if tt.rec.Kind == delta.KindValue && tt.want <= outcomeCleared {
-				if got := s.Admits("k", tt.rec.Version); got != (tt.want == outcomeApplied) {
+				if got := s.Admits(&tt.rec); got != (tt.want == outcomeApplied) {
 					t.Errorf("admits = %v", got)
 				}
 			}
@@ -212,8 +212,8 @@ func TestStoreClear(t *testing.T) {
 	v := delta.Version{Stamp: r.stamp, Origin: 3}
 	r.Apply(r.now, &delta.Record{Kind: delta.KindClear, Version: v}, true)
 	r.set("new", "")
-	if r.ClearVersion() != v {
-		t.Errorf("Clear is %+v", r.ClearVersion())
+	if r.Clears.All() != v {
+		t.Errorf("Clear is %+v", r.Clears.All())
 	}
 	for i := range 1000 {
 		if _, ok := r.Peek(fmt.Sprint("v", i)); ok || r.has(fmt.Sprint("v", i)) {

@@ -61,7 +61,8 @@ func (w *Sweeper) sweepSome(sh *shard, now delta.Instant) int {
 // that Clear is above, or of an earlier epoch.
 func (w *Sweeper) dueLocked(sh *shard, wall int64) bool {
 	next := sh.entries.nextExpiry
-	return sh.cleared < w.lastClear.stamp.Load() || sh.epoch < w.Epochs.Now() || next != 0 && wall >= next
+	return sh.cleared < w.Clears.All().Stamp || sh.epoch < w.Epochs.Now() || next != 0 && wall >= next ||
+		sh.clearance.by.Load() != w.Clears.Number()
 }
 
 // sweepLocked removes the entries that are dead, and whatever Clear is above, sweepBatch at most, and
@@ -76,6 +77,9 @@ func (w *Sweeper) sweepLocked(sh *shard, now delta.Instant) int {
 	}
 	if n < sweepBatch {
 		n += w.dropClearedLocked(sh, sweepBatch-n)
+	}
+	if n < sweepBatch {
+		n += sh.clearance.catchUpLocked(sh, sweepBatch-n)
 	}
 	return n
 }
@@ -134,7 +138,7 @@ func (w *Sweeper) dropEndedLocked(sh *shard, most int) int {
 
 // dropClearedLocked removes what Clear is above, most of them at most.
 func (w *Sweeper) dropClearedLocked(sh *shard, most int) int {
-	cleared := w.lastClear.stamp.Load()
+	cleared := w.Clears.All().Stamp
 	if sh.cleared >= cleared {
 		return 0
 	}

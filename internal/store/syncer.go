@@ -14,6 +14,9 @@ const (
 	// A step looks at so many shards at most, and ends earlier if it has found StepRecords.
 	defaultStepShards = 64
 	StepRecords       = 1024
+
+	// ClearsOfGroup is how many bytes of Clears go with a group, about.
+	ClearsOfGroup = 256 << 10
 )
 
 // A Syncer does what a full sync needs of the store. It proceeds by groups of buckets: bucket b belongs
@@ -29,9 +32,13 @@ type Syncer struct {
 	stepShards int
 }
 
+// Held is how many entries are other nodes' affair too: all but the provisional values.
+func (s *Syncer) Held() int { return int(s.tally.entries.Load() - s.tally.provisional.Load()) }
+
 // Groups returns how many groups to stream the store in.
 func (s *Syncer) Groups() int {
-	n := int(s.tally.entries.Load()+s.tombSums.count.Load()) / s.groupKeys
+	n := (s.Held() + int(s.tombSums.count.Load())) / s.groupKeys
+	n = max(n, s.Clears.size()/ClearsOfGroup) // the last chunk of each group has some of the Clears
 	return min(1<<bits.Len(uint(n)), delta.MaxGroups)
 }
 
@@ -55,7 +62,7 @@ func (s *Syncer) GroupStep(recs []delta.Record, groups, group, shard int) (_ []d
 func (s *Syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) []delta.Record {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	cleared := s.lastClear.stamp.Load()
+	cleared := s.Clears.All().Stamp
 	for e := range sh.entries.index.all {
 		switch {
 		case e.bucket()%groups != group || e.Stamp <= cleared:
@@ -63,6 +70,8 @@ func (s *Syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) 
 		case e.mark != 0:
 			// Nobody vouches for it, and the other node would take it for granted. To that one
 			// it is forgotten.
+			s.floors.raise(e.bucket(), e.Stamp)
+		case sh.clearance.clearsLocked(&s.Clears, e) != nil: // so is what a Clear selects
 			s.floors.raise(e.bucket(), e.Stamp)
 		default:
 			recs = append(recs, e.record())
@@ -79,7 +88,7 @@ func (s *Syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) 
 // GroupEnd returns Clear, and the floors of a group that are above it. It comes after the last step:
 // what went meanwhile is below one of them.
 func (s *Syncer) GroupEnd(groups, group int) (after delta.Version, floors []delta.BucketFloor) {
-	after = s.lastClear.version()
+	after = s.Clears.All()
 	for b := group; b < delta.NumBuckets; b += groups {
 		if f := s.floors.of(b); f > after.Stamp {
 			floors = append(floors, delta.BucketFloor{Bucket: uint16(b), Stamp: f})

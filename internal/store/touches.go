@@ -27,6 +27,8 @@ type Touches struct {
 	Clears uint64
 	All    time.Duration // when that was
 
+	Selective uint64 // the count of the last Clear that doesn't select everything: see Clears
+
 	// The latest time of a touch. Who reads the clock first may come second: times never fall.
 	latest time.Duration
 

@@ -10,9 +10,10 @@ import (
 // A Change is what happens to the entries of a store, as a watcher is told of it.
 type Change struct {
 	Kind        ChangeKind
-	Provisional bool   // the entry is, or was, a provisional value
-	Key, Val    string // "" with ChangeClear; val with ChangeSet only
-	Origin      uint64 // whose write it is, or was
+	Selector    delta.Selector // of a Clear
+	Provisional bool           // the entry is, or was, a provisional value
+	Key, Val    string         // "" with ChangeClear; val with ChangeSet only
+	Origin      uint64         // whose write it is, or was
 
 	// A Clear that isn't below this stamp, and of which the watcher was told before, stands for it.
 	Stamp uint64
@@ -25,7 +26,7 @@ const (
 	ChangeDelete                   // the key was deleted, or is known to have no value
 	ChangeExpire                   // the entry's time was over
 	ChangeEvict                    // the entry was given up
-	ChangeClear                    // all keys are gone; there are no changes for each
+	ChangeClear                    // what the selector selects is gone; there are no changes for each
 )
 
 // always is a stamp that no Clear has.
@@ -83,6 +84,6 @@ func (w *watch) tellOf(rec *delta.Record, stamp uint64, provisional bool) {
 }
 
 // tellClear tells of a Clear.
-func (w *watch) tellClear(v delta.Version) {
-	w.tell(Change{Kind: ChangeClear, Origin: v.Origin, Stamp: always})
+func (w *watch) tellClear(s delta.Selector, v delta.Version) {
+	w.tell(Change{Kind: ChangeClear, Selector: s, Origin: v.Origin, Stamp: always})
 }

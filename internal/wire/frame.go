@@ -70,6 +70,12 @@ const (
 	recordRefresh    = 8<<3 | TypeVarint
 	recordKnown      = 8
 
+	recordTags = 10<<3 | TypeBytes // who doesn't know it forgets the record, as with every number below 16
+
+	// What a Clear selects by; on the wire, tags of two bytes. Who doesn't know them clears everything.
+	recordPrefix = 16<<3 | TypeBytes
+	recordTag    = 17<<3 | TypeBytes
+
 	pingID     = 1<<3 | TypeFixed64
 	pingOrigin = 2<<3 | TypeFixed64
 	pingSeq    = 3<<3 | TypeVarint
@@ -187,7 +193,7 @@ func FrameType(frame []byte) (byte, error) {
 // its value, and one of an unknown kind as the forget that it was applied as.
 //
 // The caller answers for the rest: no origin, seq or stamp is 0, no stamp above
-// 2^63, times are >= 0, a clear has no key, key and value keep MaxRecordSize.
+// 2^63, times are >= 0, key, value and tags keep MaxRecordSize.
 // Without records there is no frame.
 func AppendDelta(dst []byte, origin, first uint64, recs []delta.Record) []byte {
 	if len(recs) == 0 {
@@ -223,7 +229,11 @@ func appendRecord(dst []byte, tag byte, rec *delta.Record, origin, prev uint64) 
 		k = delta.KindForget
 	}
 	dst = AppendVarint(dst, RecordKind, uint64(k))
-	dst = appendString(dst, recordKey, rec.Key)
+	if k == delta.KindClear {
+		dst = appendSelector(dst, rec.Selector())
+	} else {
+		dst = appendString(dst, recordKey, rec.Key)
+	}
 	if k == delta.KindValue {
 		dst = appendString(dst, recordVal, rec.Val)
 	}
@@ -245,9 +255,24 @@ func appendRecord(dst []byte, tag byte, rec *delta.Record, origin, prev uint64) 
 		dst = appendOffset(dst, recordRefresh, rec.RefreshFrom-wall)
 	}
 
+	if k == delta.KindValue || k == delta.KindNegative {
+		dst = appendString(dst, recordTags, string(rec.Tags))
+	}
+
 	// Moving the record by the size of its length is cheaper than working out the length beforehand.
 	var buf [10]byte
 	return slices.Insert(dst, start, protowire.AppendVarint(buf[:0], uint64(len(dst)-start))...)
+}
+
+// appendSelector appends what a Clear selects by, if it doesn't select everything.
+func appendSelector(dst []byte, s delta.Selector) []byte {
+	if prefix, ok := s.Prefix(); ok {
+		dst = protowire.AppendString(protowire.AppendVarint(dst, uint64(recordPrefix)), prefix)
+	}
+	if tag, ok := s.Tag(); ok {
+		dst = protowire.AppendString(protowire.AppendVarint(dst, uint64(recordTag)), tag)
+	}
+	return dst
 }
 
 // RecordSize is an upper bound of what rec adds to a delta, in bytes. It exceeds
@@ -258,7 +283,10 @@ func RecordSize(rec *delta.Record) int {
 		offset  = 1 + 10
 		minimum = header + 2 + 2*header + offset + 9 // kind, key, val, stamp, origin
 	)
-	n := minimum + len(rec.Key) + len(rec.Val)
+	n := minimum + rec.Size()
+	if rec.Tags != "" {
+		n += header
+	}
 	if rec.Deadline != 0 {
 		n += offset
 	}

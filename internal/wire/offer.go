@@ -20,7 +20,10 @@ const (
 	offerStale    = 8<<3 | TypeVarint
 	offerRefresh  = 9<<3 | TypeVarint
 	offerDots     = 10<<3 | TypeBytes
-	offerKnown    = 10
+	offerTags     = 11<<3 | TypeBytes // who doesn't know it doesn't keep the value
+	offerKnown    = 11
+
+	offerClears = 16<<3 | TypeBytes // on the wire, a tag of two bytes; without it more is refused
 
 	// Of every frame that has them; on the wire, tags of two bytes.
 	echoCount  = 17<<3 | TypeVarint
@@ -35,9 +38,11 @@ type Offer struct {
 	To     uint64       // the receiver's
 	Seen   uint64       // the receiver's echo that the sender had when the fill began
 	Rec    delta.Record // without a version
-	// of the writes in the key's bucket, and of Clears, that the sender has processed last
+	// of the writes in the key's bucket, and of Clears of everything, that the sender has processed last
 	Dots []delta.Dot
-	Echo uint64 // the sender's
+	// of the other Clears that select what the record is, likewise
+	Clears []delta.Dot
+	Echo   uint64 // the sender's
 }
 
 // AppendEcho appends to a whole frame how far its sender has counted its touches.
@@ -67,12 +72,34 @@ func AppendOffer(dst []byte, o *Offer) []byte {
 	dst = AppendVarint(dst, offerDeadline, uint64(o.Rec.Deadline))
 	dst = AppendVarint(dst, offerStale, uint64(o.Rec.StaleUntil))
 	dst = AppendVarint(dst, offerRefresh, uint64(o.Rec.RefreshFrom))
-	var dotBytes []byte
-	for _, d := range o.Dots {
-		dotBytes = binary.LittleEndian.AppendUint64(dotBytes, d.Origin)
-		dotBytes = binary.LittleEndian.AppendUint64(dotBytes, d.Seq)
+	dst = appendString(dst, offerDots, dotBytes(o.Dots))
+	dst = appendString(dst, offerTags, string(o.Rec.Tags))
+	if len(o.Clears) > 0 {
+		dst = protowire.AppendString(protowire.AppendVarint(dst, uint64(offerClears)), dotBytes(o.Clears))
 	}
-	return AppendEcho(appendString(dst, offerDots, string(dotBytes)), o.Echo)
+	return AppendEcho(dst, o.Echo)
+}
+
+// dotBytes are dots, one after the other.
+func dotBytes(dots []delta.Dot) string {
+	var b []byte
+	for _, d := range dots {
+		b = binary.LittleEndian.AppendUint64(b, d.Origin)
+		b = binary.LittleEndian.AppendUint64(b, d.Seq)
+	}
+	return string(b)
+}
+
+// dotsOf reads them, most at most. It reports whether that is what the bytes are.
+func dotsOf(b []byte, most int) (dots []delta.Dot, ok bool) {
+	if len(b)%offerDotSize != 0 || len(b) > most*offerDotSize {
+		return nil, false
+	}
+	for ; len(b) > 0; b = b[offerDotSize:] {
+		origin, seq := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
+		dots = append(dots, delta.Dot{Origin: origin, Seq: seq})
+	}
+	return dots, true
 }
 
 // DecodeOffer reads a whole frame of type FrameOffer. Nothing of what it returns aliases it.
@@ -82,7 +109,7 @@ func DecodeOffer(frame []byte) (o Offer, err error) {
 		return o, err
 	}
 	fields := fieldReader{rest: body, singular: singular(offerKnown)}
-	var key, val, dotBytes []byte
+	var key, val, tags, known, clears []byte
 	var kindOf uint64
 	for len(fields.rest) > 0 {
 		f, err := fields.next()
@@ -109,7 +136,11 @@ func DecodeOffer(frame []byte) (o Offer, err error) {
 		case offerRefresh:
 			o.Rec.RefreshFrom = int64(f.x)
 		case offerDots:
-			dotBytes = f.data
+			known = f.data
+		case offerTags:
+			tags = f.data
+		case offerClears:
+			clears = f.data
 		case echoCount:
 			o.Echo = f.x
 		default:
@@ -118,23 +149,25 @@ func DecodeOffer(frame []byte) (o Offer, err error) {
 			}
 		}
 	}
-	switch n := len(key) + len(val); {
+	var areDots bool
+	if o.Dots, areDots = dotsOf(known, 2*delta.MaxDots); areDots {
+		o.Clears, areDots = dotsOf(clears, delta.MaxDots)
+	}
+	switch n := len(key) + len(val) + len(tags); {
 	case o.Origin == 0 || o.To == 0 || n > delta.MaxRecordSize:
 		return Offer{}, fmt.Errorf("%w: an offer of %x to %x, of %d bytes", ErrMalformed, o.Origin, o.To, n)
 	case o.Rec.Deadline < 0 || o.Rec.StaleUntil < 0 || o.Rec.RefreshFrom < 0:
 		return Offer{}, fmt.Errorf("%w: times of an offer", ErrMalformed)
-	case len(dotBytes)%offerDotSize != 0 || len(dotBytes) > 2*delta.MaxDots*offerDotSize:
-		return Offer{}, fmt.Errorf("%w: dots of %d bytes", ErrMalformed, len(dotBytes))
+	case !areDots:
+		return Offer{}, fmt.Errorf("%w: dots of %d and %d bytes", ErrMalformed, len(known), len(clears))
+	case !delta.ValidTags(tags):
+		return Offer{}, fmt.Errorf("%w: tags", ErrMalformed)
 	case kindOf != uint64(delta.KindValue) && kindOf != uint64(delta.KindNegative):
 		return Offer{}, fmt.Errorf("%w: an offer of kind %d", ErrUnsupported, kindOf)
 	}
-	o.Rec.Key, o.Rec.Kind = string(key), delta.Kind(kindOf)
+	o.Rec.Key, o.Rec.Kind, o.Rec.Tags = string(key), delta.Kind(kindOf), delta.Tags(tags)
 	if o.Rec.Kind == delta.KindValue {
 		o.Rec.Val = string(val)
-	}
-	for ; len(dotBytes) > 0; dotBytes = dotBytes[offerDotSize:] {
-		origin, seq := binary.LittleEndian.Uint64(dotBytes), binary.LittleEndian.Uint64(dotBytes[8:])
-		o.Dots = append(o.Dots, delta.Dot{Origin: origin, Seq: seq})
 	}
 	return o, nil
 }

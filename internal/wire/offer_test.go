@@ -40,7 +40,7 @@ func TestWireOfferRefused(t *testing.T) {
 		"truncated":       {frame[:len(frame)-1], ErrMalformed},
 		"twice":           {slices.Concat(frame, wireFix(1, 1)), ErrMalformed},
 		"wire type":       {with(wireAny(4, uint64(1))), ErrMalformed},
-		"field 11":        {with(wireAny(11, "")), ErrUnsupported},
+		"field 12":        {with(wireAny(12, "")), ErrUnsupported},
 		"field 15":        {with(wireAny(15, "")), ErrUnsupported},
 		"field 16":        {with(wireAny(16, "")), nil},
 		"field 19":        {with(wireAny(19, "")), nil},

@@ -116,6 +116,9 @@ type WireRecord struct {
 	Key, Val []byte
 	delta.Version
 	kind delta.Kind
+	tags []byte
+
+	prefix, tag []byte // what a Clear selects by: one of them, or neither
 
 	deadline, staleUntil, refreshFrom int64
 }
@@ -126,11 +129,15 @@ type WireRecord struct {
 // A record that needs a later version to be understood has KindUnknown, its key and its version,
 // and nothing else.
 func (r *WireRecord) Record(key string) delta.Record {
+	if r.kind == delta.KindClear {
+		key = string(r.selector())
+	}
 	return delta.Record{
 		Key:         key,
 		Val:         string(r.Val),
 		Version:     r.Version,
 		Kind:        r.kind,
+		Tags:        delta.Tags(r.tags),
 		Deadline:    r.deadline,
 		StaleUntil:  r.staleUntil,
 		RefreshFrom: r.refreshFrom,
@@ -143,7 +150,7 @@ func (r *WireRecord) parse(b []byte, origin, prev uint64) error {
 	var wireKind, stamp, deadline, stale, refresh uint64 // as on the wire
 	r.Origin = origin
 	known := true
-	fields := fieldReader{rest: b, singular: singular(recordKnown)}
+	fields := fieldReader{rest: b, singular: singular(recordKnown) | 1<<(recordTags>>3)}
 	for len(fields.rest) > 0 {
 		f, err := fields.next()
 		if err != nil {
@@ -166,6 +173,12 @@ func (r *WireRecord) parse(b []byte, origin, prev uint64) error {
 			stale = f.x
 		case recordRefresh:
 			refresh = f.x
+		case recordTags:
+			r.tags = f.data
+		case recordPrefix:
+			r.prefix = f.data
+		case recordTag:
+			r.tag = f.data
 		default:
 			if f.num <= recordKnown {
 				return f.unknown(recordKnown)
@@ -174,8 +187,11 @@ func (r *WireRecord) parse(b []byte, origin, prev uint64) error {
 		}
 	}
 
-	if n := len(r.Key) + len(r.Val); n > delta.MaxRecordSize {
-		return fmt.Errorf("%w: key and value of %d bytes", ErrMalformed, n)
+	if n := len(r.Key) + len(r.Val) + len(r.tags); n > delta.MaxRecordSize {
+		return fmt.Errorf("%w: key, value and tags of %d bytes", ErrMalformed, n)
+	}
+	if !delta.ValidTags(r.tags) {
+		return fmt.Errorf("%w: tags", ErrMalformed)
 	}
 	if r.Origin == 0 {
 		return fmt.Errorf("%w: origin 0", ErrMalformed)
@@ -214,6 +230,9 @@ func (r *WireRecord) parse(b []byte, origin, prev uint64) error {
 			return fmt.Errorf("%w: clear with a key", ErrMalformed)
 		}
 		r.kind = delta.KindClear
+		if !known {
+			r.prefix, r.tag = nil, nil
+		}
 	case wireKind >= uint64(delta.KindUnknown) || !known:
 		r.kind = delta.KindUnknown
 		r.deadline, r.staleUntil, r.refreshFrom = 0, 0, 0
@@ -223,7 +242,22 @@ func (r *WireRecord) parse(b []byte, origin, prev uint64) error {
 	if r.kind != delta.KindValue {
 		r.Val = nil
 	}
+	if r.kind != delta.KindValue && r.kind != delta.KindNegative {
+		r.tags = nil
+	}
 	return nil
+}
+
+// selector is what a Clear selects. One that gives both a prefix and a tag, or a tag that is too long,
+// whatever that may mean one day, selects everything.
+func (r *WireRecord) selector() delta.Selector {
+	switch {
+	case len(r.tag) == 0 && len(r.prefix) <= delta.MaxPrefixLen:
+		return delta.SelectPrefix(string(r.prefix))
+	case len(r.prefix) == 0 && len(r.tag) <= delta.MaxTagLen:
+		return delta.SelectTag(string(r.tag))
+	}
+	return ""
 }
 
 // frameBody returns what follows the header of a frame of type want.

@@ -31,6 +31,12 @@ const (
 	chunkRecord  = 13<<3 | TypeBytes
 	chunkKnown   = 13
 
+	// On the wire, tags of two bytes.
+	chunkTagFloor = 16<<3 | TypeFixed64
+	chunkSelected = 17<<3 | TypeBytes
+	chunkAll      = 18<<3 | TypeFixed64
+	chunkAller    = 19<<3 | TypeFixed64
+
 	FloorSize = 10 // bytes of a floor: the bucket and the stamp
 )
 
@@ -62,9 +68,14 @@ type SyncChunk struct {
 
 	// Of the others.
 	Group   uint64
-	Records []delta.Record      // of that group
-	Clear   delta.Version       // with ChunkDone: Clear
-	Floors  []delta.BucketFloor // with ChunkDone: those that are above it, by bucket
+	Records []delta.Record // of that group
+
+	// With ChunkDone: Clear, and the floors that are above it, by bucket. With ChunkSelects too, the Clear of
+	// everything is All, and Clear is the greatest of all, for those who don't know the difference.
+	Clear, All delta.Version
+	Floors     []delta.BucketFloor
+	TagFloor   uint64         // records that have tags aren't taken up to this stamp
+	Selected   []delta.Record // some of the Clears that don't select everything
 }
 
 // The flags of a SyncChunk.
@@ -73,6 +84,7 @@ const (
 	ChunkDone                // the group is complete, and these are its floors
 	ChunkLast                // it is the last group
 	ChunkBusy                // with ChunkRefused: it could serve, if it didn't serve others
+	ChunkSelects             // with ChunkDone: there are Clears that don't select everything, or were
 )
 
 func AppendAsk(dst []byte, a SyncAsk) []byte {
@@ -132,6 +144,16 @@ func AppendChunk(dst []byte, c *SyncChunk) []byte {
 	dst = AppendFixed64(dst, chunkPrint, c.Horizon.Print)
 	dst = AppendFixed64(dst, chunkClear, c.Clear.Stamp)
 	dst = AppendFixed64(dst, chunkClearer, c.Clear.Origin)
+	if c.TagFloor != 0 {
+		dst = protowire.AppendFixed64(protowire.AppendVarint(dst, uint64(chunkTagFloor)), c.TagFloor)
+	}
+	if c.All != (delta.Version{}) {
+		dst = protowire.AppendFixed64(protowire.AppendVarint(dst, uint64(chunkAll)), c.All.Stamp)
+		dst = protowire.AppendFixed64(protowire.AppendVarint(dst, uint64(chunkAller)), c.All.Origin)
+	}
+	if len(c.Selected) > 0 {
+		dst = appendSelected(dst, c.Selected)
+	}
 	if len(c.Records) == 0 {
 		return dst
 	}
@@ -141,6 +163,17 @@ func AppendChunk(dst []byte, c *SyncChunk) []byte {
 		rec := &c.Records[i]
 		dst = appendRecord(dst, chunkRecord, rec, prev.Origin, prev.Stamp)
 		prev = rec.Version
+	}
+	return dst
+}
+
+// appendSelected appends Clears. Each is a record that comes after none.
+func appendSelected(dst []byte, clears []delta.Record) []byte {
+	var one []byte
+	for i := range clears {
+		one = appendRecord(one[:0], chunkRecord, &clears[i], 0, 0)
+		body, _ := protowire.ConsumeBytes(one[1:])
+		dst = protowire.AppendBytes(protowire.AppendVarint(dst, uint64(chunkSelected)), body)
 	}
 	return dst
 }
@@ -168,6 +201,21 @@ func OpenChunk(frame []byte) (c SyncChunk, recs ChunkReader, err error) {
 		switch f.tag {
 		case chunkSession:
 			c.Session = f.x
+		case chunkTagFloor:
+			c.TagFloor = f.x
+		case chunkAll:
+			c.All.Stamp = f.x
+		case chunkAller:
+			c.All.Origin = f.x
+		case chunkSelected:
+			var r WireRecord
+			if err := r.parse(f.data, 0, 0); err != nil {
+				return c, recs, err
+			}
+			if r.kind != delta.KindClear {
+				return c, recs, fmt.Errorf("%w: a record of kind %d among Clears", ErrMalformed, r.kind)
+			}
+			c.Selected = append(c.Selected, r.Record(""))
 		case chunkNumber:
 			c.Number = f.x
 		case chunkFlags:
@@ -226,6 +274,9 @@ func (c *SyncChunk) check(noRecords bool) error {
 		return fmt.Errorf("%w: %d groups", ErrMalformed, c.Groups)
 	case c.Clear.Stamp > delta.MaxStamp || c.Clear.Stamp > 0 && c.Clear.Origin == 0:
 		return fmt.Errorf("%w: Clear %d of origin %d", ErrMalformed, c.Clear.Stamp, c.Clear.Origin)
+	case c.All.Stamp > delta.MaxStamp || c.All.Stamp > 0 && c.All.Origin == 0 || c.TagFloor > delta.MaxStamp:
+		return fmt.Errorf("%w: Clear of everything %d of origin %d, floor of tags %d",
+			ErrMalformed, c.All.Stamp, c.All.Origin, c.TagFloor)
 	case c.Horizon.Stamp > delta.MaxStamp:
 		return fmt.Errorf("%w: horizon %d", ErrMalformed, c.Horizon.Stamp)
 	case c.Flags&ChunkRefused != 0:

@@ -160,6 +160,9 @@ func TestWireGolden(t *testing.T) {
 		{"ping-micros", AppendPing(nil, wirePingMicros), wirePingMicros},
 		{"pong-micros", AppendPong(nil, wirePongMicros), wirePongMicros},
 		{"pong-lacks", AppendPong(nil, wirePongLacks), wirePongLacks},
+		{"delta-tags", AppendDelta(nil, wireOrigin, 7, wireTagged), wireTagged},
+		{"delta-clears", AppendDelta(nil, wireOrigin, 7, wireClears), wireClears},
+		{"offer-tags", AppendOffer(nil, &wireOfferTags), wireOfferTags},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")

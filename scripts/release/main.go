@@ -50,12 +50,17 @@ func run(version string, write bool) error {
 	if err != nil {
 		return err
 	}
+	recorded, err := filepath.Glob(filepath.FromSlash(recording(version)) + "/*")
+	if err != nil {
+		return err
+	}
 	r := release{
 		version:   version,
 		modules:   modules,
 		changelog: string(changelog),
 		tags:      strings.Fields(tags),
 		clean:     changes == "",
+		recorded:  len(recorded) > 0,
 	}
 	if err := r.check(); err != nil {
 		return err

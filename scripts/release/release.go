@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"golang.org/x/mod/semver"
 )
@@ -17,7 +18,11 @@ type release struct {
 	changelog string
 	tags      []string // all that git has
 	clean     bool     // nothing is uncommitted
+	recorded  bool     // what its nodes say to each other is among the recorded traffic
 }
+
+// releaseBefore is the line that says which commit is the release before: .ci/run mixed builds it.
+var releaseBefore = regexp.MustCompile(`(?m)^Release before: [0-9a-f]{40}$`)
 
 var heading = regexp.MustCompile(`(?m)^## (\S+) - (\S+)$`)
 
@@ -37,6 +42,12 @@ func (r release) check() error {
 	} else if !regexp.MustCompile(`^\d{4}-\d\d-\d\d$`).MatchString(first[2]) {
 		errs = append(errs, fmt.Errorf("CHANGELOG.md has no date for %s: %q", r.version, first[2]))
 	}
+	if !releaseBefore.MatchString(newest(r.changelog)) {
+		errs = append(errs, errors.New("the first version of CHANGELOG.md doesn't name the release before"))
+	}
+	if !r.recorded {
+		errs = append(errs, fmt.Errorf("%s is empty, see CONTRIBUTING.md", recording(r.version)))
+	}
 	for _, m := range r.modules {
 		if m.public {
 			_, err := released(m, r.modules, r.version)
@@ -44,6 +55,23 @@ func (r release) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// newest is the section of a changelog on its first version.
+func newest(changelog string) string {
+	at := heading.FindAllStringIndex(changelog, 2)
+	switch len(at) {
+	case 0:
+		return ""
+	case 1:
+		return changelog[at[0][0]:]
+	}
+	return changelog[at[0][0]:at[1][0]]
+}
+
+// recording is the folder of what the nodes of a version say to each other.
+func recording(version string) string {
+	return "internal/wire/testdata/recorded/" + strings.TrimPrefix(version, "v")
 }
 
 func (r release) tagged(m module) bool { return slices.Contains(r.tags, m.tag(r.version)) }

@@ -17,15 +17,17 @@ func two(text string) []module {
 	}
 }
 
-const before = "module " + sample + "/metrics\n\ngo 1.25.0\n\nrequire (\n\t" + sample + " v0.0.0\n" +
+const unreleased = "module " + sample + "/metrics\n\ngo 1.25.0\n\nrequire (\n\t" + sample + " v0.0.0\n" +
 	"\texample.org/other v1.0.0\n)\n\nreplace " + sample + " => ../\n"
 
 const after = "module " + sample + "/metrics\n\ngo 1.25.0\n\nrequire (\n\t" + sample + " v0.2.0\n" +
 	"\texample.org/other v1.0.0\n)\n"
 
+const beforeLine = "Release before: 0123456789abcdef0123456789abcdef01234567\n"
+
 // What is in a tag requires the root in the version, and replaces nothing. What does already stays.
 func TestReleased(t *testing.T) {
-	for _, text := range []string{before, after} {
+	for _, text := range []string{unreleased, after} {
 		modules := two(text)
 		b, err := released(modules[1], modules, "v0.2.0")
 		if err != nil || string(b) != after {
@@ -37,9 +39,9 @@ func TestReleased(t *testing.T) {
 // What importers couldn't use isn't released.
 func TestReleasedRefuses(t *testing.T) {
 	for _, text := range []struct{ gomod, says string }{
-		{before + "replace example.org/other => ../other\n", "importers don't see that"},
-		{before + "require " + sample + "/examples v0.0.0\n", "isn't public"},
-		{before + "require " + sample + "/metrics v0.0.0\n", "only the root can be released before it"},
+		{unreleased + "replace example.org/other => ../other\n", "importers don't see that"},
+		{unreleased + "require " + sample + "/examples v0.0.0\n", "isn't public"},
+		{unreleased + "require " + sample + "/metrics v0.0.0\n", "only the root can be released before it"},
 		{"module", "metrics/go.mod"},
 	} {
 		modules := two(text.gomod)
@@ -57,8 +59,8 @@ func TestReleaseInOrder(t *testing.T) {
 		tags  []string
 		next  []string
 	}{
-		{before, nil, []string{"git tag -a v0.2.0 -m v0.2.0 && git push origin v0.2.0"}},
-		{before, []string{"v0.2.0"}, []string{
+		{unreleased, nil, []string{"git tag -a v0.2.0 -m v0.2.0 && git push origin v0.2.0"}},
+		{unreleased, []string{"v0.2.0"}, []string{
 			"go run ./scripts/release -write v0.2.0",
 			"(cd metrics && GOWORK=off go mod tidy)",
 			"git commit -am 'Modules of v0.2.0'",
@@ -67,7 +69,7 @@ func TestReleaseInOrder(t *testing.T) {
 			"git tag -a metrics/v0.2.0 -m metrics/v0.2.0 && git push origin metrics/v0.2.0",
 			"git revert --no-edit HEAD",
 		}},
-		{before, []string{"v0.2.0", "metrics/v0.2.0"}, []string{"# everything has its tag"}},
+		{unreleased, []string{"v0.2.0", "metrics/v0.2.0"}, []string{"# everything has its tag"}},
 	} {
 		r := release{version: "v0.2.0", modules: two(at.gomod), tags: at.tags}
 		if next := r.next(); !slices.Equal(next, at.next) {
@@ -79,10 +81,15 @@ func TestReleaseInOrder(t *testing.T) {
 // Everything that keeps a version from being released is said at once.
 func TestReleaseCheck(t *testing.T) {
 	good := release{
-		version: "v0.2.0", modules: two(before), clean: true,
-		changelog: "# Changelog\n\n## 0.2.0 - 2026-01-31\n\n## 0.1.0 - 2026-01-01\n",
+		version: "v0.2.0", modules: two(unreleased), clean: true, recorded: true,
+		changelog: "# Changelog\n\n## 0.2.0 - 2026-01-31\n\n" + beforeLine + "\n## 0.1.0 - 2026-01-01\n",
 	}
 	if err := good.check(); err != nil {
+		t.Error(err)
+	}
+	alone := good
+	alone.changelog, _, _ = strings.Cut(good.changelog, "## 0.1.0")
+	if err := alone.check(); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range []struct {
@@ -94,8 +101,12 @@ func TestReleaseCheck(t *testing.T) {
 		{"isn't a version", func(r *release) { r.version = "v0.2" }},
 		{"end in /v2", func(r *release) { r.version = "v2.0.0" }},
 		{"first version of CHANGELOG.md isn't v0.3.0", func(r *release) { r.version = "v0.3.0" }},
+		{"name the release before", func(r *release) {
+			r.changelog = "## 0.2.0 - 2026-01-31\n## 0.1.0 - 2026-01-01\n" + beforeLine
+		}},
+		{"recorded/0.2.0 is empty", func(r *release) { r.recorded = false }},
 		{"no date", func(r *release) { r.changelog = "## 0.2.0 - unreleased\n" }},
-		{"importers don't see", func(r *release) { r.modules = two(before + "replace a.com/b => ../b\n") }},
+		{"importers don't see", func(r *release) { r.modules = two(unreleased + "replace a.com/b => ../b\n") }},
 	} {
 		r := good
 		bad.spoil(&r)

@@ -1,0 +1,86 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/keyhash"
+)
+
+// TagOverhead is what a tag counts for MaxBytes beside its own bytes: about what it takes to find the
+// entries that have it.
+const TagOverhead = 64
+
+// A taggedEntry is an entry that has tags, in one piece with them. It has room for all that an entry may
+// have, be it provisional or not.
+type taggedEntry struct {
+	provisionalEntry
+	tags delta.Tags
+}
+
+// taggedDecoded is what is decoded of a value that has tags: a Sharing has no room for these.
+type taggedDecoded struct {
+	tags    delta.Tags
+	decoded any
+}
+
+// newTagged makes an entry of a record with tags.
+func newTagged(rec *delta.Record, bucket int) *taggedEntry {
+	t := &taggedEntry{tags: rec.Tags}
+	t.tagged = true
+	t.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
+	t.fill(rec, bucket)
+	t.traits |= provisionalTrait
+	return t
+}
+
+// tagsCost is what tags count for MaxBytes.
+func tagsCost(tags delta.Tags) int64 {
+	if tags == "" { // as a rule
+		return 0
+	}
+	return int64(len(tags) + tags.Len()*TagOverhead)
+}
+
+// taggedEntries finds the entries of a shard by their tags, by the hash of a tag: another one may have the
+// same. The shard's lock guards it.
+type taggedEntries struct {
+	hash keyhash.Hash
+	by   map[uint64][]*Entry // nil if there are none
+}
+
+// of returns the entries that may have a tag. It is only good until one is added or removed.
+func (x *taggedEntries) of(tag string) []*Entry {
+	if x.by == nil {
+		return nil
+	}
+	return x.by[x.hash.Of(tag)]
+}
+
+func (x *taggedEntries) add(e *Entry) {
+	for tag := range e.tags().All() {
+		if x.by == nil {
+			x.by = map[uint64][]*Entry{}
+		}
+		h := x.hash.Of(tag)
+		x.by[h] = append(x.by[h], e)
+	}
+}
+
+func (x *taggedEntries) remove(e *Entry) {
+	for tag := range e.tags().All() {
+		h := x.hash.Of(tag)
+		list := x.by[h]
+		i := slices.Index(list, e)
+		last := len(list) - 1
+		list[i], list[last] = list[last], nil
+		switch {
+		case last > 0:
+			x.by[h] = list[:last]
+		case len(x.by) > 1:
+			delete(x.by, h)
+		default:
+			x.by = nil
+		}
+	}
+}
