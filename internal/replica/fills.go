@@ -110,7 +110,8 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 
 // keep makes a value, or a negative, a provisional one, and offers it if it is for all.
 func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, scope FillScope) FillOutcome {
-	if _, isNew := x.state.Store.Fills.Keep(now, rec, &f.OpenFill, scope == FillBeside); !isNew {
+	_, isNew := x.state.Store.Fills.Keep(now, f.epoch, rec, &f.OpenFill, scope == FillBeside)
+	if !isNew {
 		return FillRefused
 	}
 	x.counts.ProvisionalKept++
@@ -159,12 +160,13 @@ func (x *Fills) receiveOffer(now delta.Instant, from uint64, o wire.Offer) {
 		x.mu.Unlock()
 		x.mu.Lock()
 	}
+	epoch := x.state.Store.Epochs.Now()
 	if !accepts() {
 		x.refuse(now, &o)
 		return
 	}
 	o.Rec.Origin = o.Origin
-	held, isNew := x.state.Store.Fills.Keep(now, &o.Rec, nil, false)
+	held, isNew := x.state.Store.Fills.Keep(now, epoch, &o.Rec, nil, false)
 	if isNew {
 		x.counts.ProvisionalAccepted++
 	}
