@@ -321,6 +321,9 @@ func TestIsolatedFills(t *testing.T) {
 			t.Errorf("GetWithFiller = %q, %v", filled, err)
 		}
 		get(t, a, "f", "filled")
+		if v, err := a.GetWithFiller("k", func(string) (string, error) { return "db", nil }, 0); v != "db" || err != nil {
+			t.Errorf("GetWithFiller of what is held = %q, %v", v, err)
+		}
 		if all := slices.Collect(a.Keys()); !slices.Equal(all, []string{"f"}) {
 			t.Errorf("Keys lists %q", all)
 		}

@@ -849,6 +849,9 @@ var mutants = []mutant{
 	{name: "isolation: what fills bring is written", test: "TestIsolatedFills", edits: []edit{{
 		old: "if x.isolation.Is() {\n\t\tif scope = FillBeside;",
 		new: "if x.isolation.Is() {\n\t\tif scope = FillForAll;"}}},
+	{name: "isolation: who has a Filler gets what is hidden", test: "TestIsolatedFills", edits: []edit{{
+		old: "is(rec, ok) && !b.store.Clears.Hidden() {",
+		new: "is(rec, ok) {"}}},
 	{name: "isolation: leases are asked for", test: "TestIsolatedFills", edits: []edit{{
 		old: "if s.none || s.net.Alone() || len(",
 		new: "if s.none || len("},
