@@ -516,6 +516,80 @@ func ExampleTypedConfig_shared() {
 	// Ada false
 }
 
+// Who has written on one node, and comes to another one with the Token, sees what was written.
+func ExampleBcache_Await() {
+	first, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer first.Close()
+	second, err := bcache.New(bcache.Config{
+		ListenAddr: "127.0.0.1:0", Peers: []string{first.Addr()}, MaxKeys: 1000,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer second.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := second.WaitSynced(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	if err := first.Set("name", "Ada", 60); err != nil {
+		log.Fatal(err)
+	}
+	cookie := first.Token().String()
+
+	token, err := bcache.ParseToken(cookie)
+	if err != nil {
+		log.Fatal(err)
+	}
+	switch err := second.Await(ctx, token); {
+	case errors.Is(err, bcache.ErrTokenUnknown):
+		fmt.Println("read the database")
+	case err != nil:
+		log.Fatal(err)
+	default:
+		fmt.Println(second.Get("name"))
+	}
+	// Output: Ada true
+}
+
+// A Loader awaits the Token of a context by itself. If it can't be awaited, the Fill is called.
+func ExampleWithToken() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	name := "Ada"
+	users, err := bcache.NewLoader(cache, bcache.LoaderConfig{
+		Fill: func(context.Context, string) (bcache.Loaded, error) {
+			return bcache.Loaded{Value: name}, nil
+		},
+		TTL:        time.Minute,
+		AwaitToken: 200 * time.Millisecond,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	fmt.Println(users.Get(ctx, "1"))
+
+	name = "Grace" // as another node commits, whose Delete isn't here yet
+	fmt.Println(users.Get(ctx, "1"))
+	elsewhere, err := bcache.ParseToken("1AAAAAAAAAAEB")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(users.Get(bcache.WithToken(ctx, elsewhere), "1"))
+	// Output:
+	// Ada <nil>
+	// Ada <nil>
+	// Grace <nil>
+}
+
 // What is too large is named; everything else is deleted.
 func ExampleBcache_DeleteMany() {
 	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})

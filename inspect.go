@@ -174,7 +174,8 @@ type KeyReport struct {
 	Cleared bool      // a Clear covers Held: it counts as not held
 
 	// A value that a fill has brought and that has no version, see docs/fills.md and
-	// LoaderConfig.LocalValues; nil: there is none. If BesideLive, it stands there for a Typed that can't read Held.
+	// LoaderConfig.LocalValues; nil: there is none. If BesideLive, it stands there for a Typed that can't
+	// read Held.
 	Provisional *HeldKey
 	BesideLive  bool
 

@@ -25,8 +25,8 @@ const (
 	tokenKeys    = 24 // in much use, by all clients
 )
 
-// A tokenTest is users of a service of several nodes, each of whom writes on one and reads on another, while
-// what nodes send is late or lost, and nodes are cut off, killed and started again.
+// A tokenTest is users of a service of several nodes, each of whom writes on one and reads on another,
+// while what nodes send is late or lost, and nodes are cut off, killed and started again.
 type tokenTest struct {
 	*testing.T
 	cluster *bcachetest.Cluster
@@ -198,8 +198,8 @@ func (c *tokenClient) write(cache *bcache.Bcache, key string, own bool) (version
 	return version, err == nil // or the node was killed
 }
 
-// get reads a key in one of the ways in which that can be done. ok is false if the Token is awaited in vain,
-// and held is if nothing is there.
+// get reads a key in one of the ways in which that can be done. ok is false if the Token is awaited in
+// vain, and held is if nothing is there.
 func (c *tokenClient) get(node int, key string, token bcache.Token) (val string, held, ok bool) {
 	l, ctx := c.loaders[node].Load(), bcache.WithToken(c.Context(), token)
 	switch c.rng.IntN(6) {

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,6 +92,7 @@ var nodeCommands = map[string]string{
 	"ready":    "",
 	"stats":    "",
 	"members":  "",
+	"confirm":  "MILLIS",                // waits that long for Confirm
 	"load":     "PREFIX KEYS RATE SIZE", // begins to write in the background
 	"loaded":   "PREFIX",                // how that goes
 	"stop":     "PREFIX",                // ends it
@@ -156,6 +158,10 @@ func (n *testNode) do(command []string) (any, error) {
 		return n.cache.Stats(), nil
 	case "members":
 		return n.cache.Members(), nil
+	case "confirm":
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(number(0))*time.Millisecond)
+		defer cancel()
+		return nil, n.cache.Confirm(ctx)
 	case "load":
 		n.loads[args[0]] = startLoad(n.cache, n.name, args[0], number(1), number(2), number(3))
 		return nil, nil

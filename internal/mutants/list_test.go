@@ -731,6 +731,41 @@ var mutants = []mutant{
 		old: "if !l.fields || slices.ContainsFunc(n.fields, same) {",
 		new: "if n.fields = slices.DeleteFunc(n.fields, same); !l.fields {"}}},
 
+	// Confirming.
+	{name: "confirm: dots after a gap confirm what comes before it", edits: []edit{{
+		old: "c.heard = now.Mono; from > 0 || to <= c.upTo",
+		new: "c.heard = now.Mono; to <= c.upTo"}}},
+	{name: "confirm: who claims more than there is is believed", test: "TestConfirmation", edits: []edit{{
+		old: "to <= c.upTo || to > last {",
+		new: "to <= c.upTo {"}}},
+	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
+		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
+		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
+	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
+		old: "p := c.neighbours.byID[peer]; p != nil && p.origin == origin {",
+		new: "p := c.neighbours.byID[peer]; p != nil {"}}},
+	{name: "confirm: what a node has said before it was gone counts", test: "TestConfirmAsksBeyond", edits: []edit{{
+		old: "if b == nil || !b.since.Equal(since) {",
+		new: "if b == nil {"}}},
+	{name: "confirm: each one asks by itself", test: "TestConfirmTogether", edits: []edit{{
+		old: "\tif !said.due(now) {\n\t\treturn\n\t}\n",
+		new: "\tsaid.asked = now.Mono\n"}}},
+	{name: "confirm: who isn't a neighbour doesn't pull", test: "TestConfirmPullsBeyond", edits: []edit{{
+		old: "\t\t\tr.repair.gap(now, q.Origin) // others may have it\n",
+		new: ""}}},
+	{name: "confirm: a node that isn't ready knows who is there", test: "TestConfirmWaitsUntilReady", edits: []edit{{
+		old: "b.peer.transport == nil, err == nil && len(missing) == 0:",
+		new: "b.peer.transport == nil, len(missing) == 0:"}}},
+	{name: "close: who has said goodbye goes on serving", test: "TestCloseServesNothingAfterTheGoodbye", edits: []edit{{
+		old: "\t\tp.replica.Drop() // who has said goodbye serves nothing any more\n\t\terr = errors.Join(err, p.transport.Close())\n",
+		new: "\t\terr = errors.Join(err, p.transport.Close())\n\t\tp.replica.Drop()\n"}}},
+	{name: "mesh: whose connection broke has said goodbye", test: "TestMeshEverybody$", edits: []edit{{
+		old: "p.joined.addr, p.joined.closing.Load()}, false)",
+		new: "p.joined.addr, true}, false)"}}},
+	{name: "mesh: a node that is being admitted isn't there", test: "TestMeshEverybody$", edits: []edit{{
+		old: "p := t.byID[id]\n\treturn p != nil && p.joined != nil",
+		new: "p := t.byID[id]\n\treturn p != nil"}}},
+
 	// The page for operators.
 	{name: "page: values are shown to all", test: "TestZeroOptions", edits: []edit{{
 		old: "if q.values && !h.opts.Values {",
@@ -770,8 +805,8 @@ var mutants = []mutant{
 		old: "\tn := seq - s.Covered\n",
 		new: "\tif seq <= s.Last() {\n\t\treturn 0\n\t}\n\tn := seq - s.Covered\n"}}},
 	{name: "tokens: what a node knows nothing of counts as processed", test: "TestLacksWhatWasDropped", edits: []edit{{
-		old: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\treturn nil, d.Origin\n",
-		new: "\t\tif !r.state.vector.Knows(d.Origin) {\n\t\t\tcontinue\n"}}},
+		old: "\t\tif !s.vector.Knows(d.Origin) {\n\t\t\treturn nil, d.Origin\n",
+		new: "\t\tif !s.vector.Knows(d.Origin) {\n\t\t\tcontinue\n"}}},
 	{name: "tokens: a vector is adopted before all keys are touched", test: "TestAdoptionTouchesBeforeItCovers",
 		edits: []edit{
 			{old: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tlatest",

@@ -40,6 +40,9 @@ type Config struct {
 	// lock.
 	Became func()
 
+	// Confirmed is called when another node may have confirmed what was written here, under the lock.
+	Confirmed func()
+
 	// Wake is called when Flush has something to take after it had nothing; it
 	// must not block nor call the replica. Changed is called for every write that changes
 	// a key or, with KindClear, all keys; the same goes for it.
@@ -51,6 +54,9 @@ type Config struct {
 func New(c Config) *Replica {
 	if c.Became == nil {
 		c.Became = func() {}
+	}
+	if c.Confirmed == nil {
+		c.Confirmed = func() {}
 	}
 	r := &Replica{
 		ID: c.ID, state: newState(c), mu: lock{stepWork: stepWork}, neighbours: newNeighbours(),
@@ -100,6 +106,10 @@ func New(c Config) *Replica {
 		r.pinger.hearings.isolation, r.Fills.isolation = isolation, isolation
 		// At least every third of the bound the others are asked.
 		r.pinger.rounds.most = min(max((c.Isolated/3).Truncate(TickEvery), TickEvery), RoundMax)
+	}
+	r.pinger.confirms = confirmations{
+		state: &r.state, neighbours: &r.neighbours, out: &r.out,
+		nonce: r.pinger.nonce, progress: c.Confirmed,
 	}
 	r.pings = pingReceiver{
 		mu: &r.mu, state: &r.state, neighbours: &r.neighbours, pinger: &r.pinger, answers: &r.answers,

@@ -70,8 +70,12 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 		}
 	}
 	r.pinger.pong(now, from, &q, flags, lacks)
-	if q.Flags&wire.PingClosing != 0 && r.state.vector.Get(q.Origin).Covered < q.Seq {
-		r.repair.pullFrom(now, from)
+	if q.Flags&wire.PingConfirm != 0 && r.state.vector.Get(q.Origin).Covered < q.Seq {
+		if p != nil {
+			r.repair.pullFrom(now, from)
+		} else {
+			r.repair.gap(now, q.Origin) // others may have it
+		}
 	}
 	r.repair.advance(now)
 }
@@ -80,11 +84,15 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.neighbours.byID[from]
-	if p == nil || p.origin != a.Origin {
+	if p == nil {
+		r.pinger.confirms.receiveBeyond(now, from, &a)
+		return
+	}
+	if p.origin != a.Origin {
 		return
 	}
 	r.neighbours.hear(now, from, a.Origin, a.Echo)
-	p.confirm(a.From, min(a.To, r.state.seq))
+	r.pinger.confirms.receive(now, p, &a)
 	if a.ID == p.pingID {
 		r.compareClocks(now, from, p, delta.Instant{Wall: a.Wall, Micros: a.Micros})
 	}

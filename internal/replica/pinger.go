@@ -22,6 +22,7 @@ type pinger struct {
 
 	rounds   rounds
 	hearings hearings
+	confirms confirmations
 	nonces   uint64 // drawn so far
 	counts   pingerCounts
 }

@@ -241,6 +241,20 @@ func (r *Replica) Close() {
 	r.Leases.close()
 }
 
+// Ask begins a question: whether others have processed what was written here so far.
+func (r *Replica) Ask(now delta.Instant) *Question {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pinger.confirms.begin(now, &r.mu)
+}
+
+// Drop drops all that is held: from now on Gets miss, and what still comes isn't taken.
+func (r *Replica) Drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Store.Close()
+}
+
 // Stats are the figures about it.
 func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 	r.mu.Lock()
@@ -291,6 +305,21 @@ func (r *Replica) Processed() (sum uint64, settled bool) {
 	return r.state.vector.RestOf(nil) ^ r.state.vector.Horizon.Print, !r.state.vector.HasGaps()
 }
 
+// Written is the last dot of this node: it stands for all that was written here so far. Its Seq is 0 if
+// nothing was.
+func (r *Replica) Written() delta.Dot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return delta.Dot{Origin: r.state.Origin, Seq: r.state.seq}
+}
+
+// Lacks says what this node hasn't processed yet of what some dots stand for, see lacking.
+func (r *Replica) Lacks(dots []delta.Dot) (lacks []Lack, unknown uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return lacking(&r.state, &r.neighbours, dots)
+}
+
 // Origin says which life of the node this is.
 func (r *Replica) Origin() uint64 { return r.state.Origin }
 
@@ -319,21 +348,6 @@ func (r *Replica) Late(now delta.Instant) (l []lateness) {
 		}
 	}
 	return l
-}
-
-// AskUnconfirmed asks the neighbours that haven't yet confirmed all that was written here, and returns
-// their PeerIDs, ascending; see confirm.go.
-func (r *Replica) AskUnconfirmed(now delta.Instant) []uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.pinger.askUnconfirmed(now)
-}
-
-// Unconfirmed returns those neighbours, ascending.
-func (r *Replica) Unconfirmed() []uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.neighbours.unconfirmed(r.state.seq)
 }
 
 // TakeNotices returns what is to be logged.

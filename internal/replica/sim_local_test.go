@@ -6,9 +6,9 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// Local values in the simulation: in some seeds a part of all fills, or all of them, brings something for
-// its own node only. They are provisional values, so the same must hold of them, and no other node may ever
-// have one. It is drawn apart from all else, so that the seeds without it stay what they were.
+// Local values in the simulation: in some seeds a part of all fills, or all of them, brings something
+// for its own node only. They are provisional values, so the same must hold of them, and no other node
+// may ever have one. It is drawn apart from all else, so that the seeds without it stay what they were.
 
 // drawLocal draws how many fills of ten are for their nodes only.
 func (s *sim) drawLocal(seed uint64) {

@@ -160,6 +160,7 @@ type simCounts struct {
 	kept, offered, accepted, dropped                                            int // provisional values
 	local                                                                       int // of those kept, those for one node only
 	lives                                                                       int // that departed
+	confirmed                                                                   int // answers to those who asked
 	isolations                                                                  int
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
@@ -177,14 +178,14 @@ func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
 		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted,
-		&c.dropped, &c.lives, &c.local, &c.isolations}
+		&c.dropped, &c.lives, &c.local, &c.isolations, &c.confirmed}
 }
 
 func (c *simCounts) String() string {
 	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept (%d for their nodes only), %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d isolations, %d connections cut, %d evictions, "+
-		"%d refused by floors, %d from the future; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
+		"%d refused by floors, %d from the future; %d times confirmed; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures,
+		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures, c.confirmed,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -222,8 +223,10 @@ type sim struct {
 	values  int // drawn so far
 	n       simCounts
 	tracing bool
-	trace   []string
-	failure string
+
+	confirms bool // sim_confirm_test.go
+	trace    []string
+	failure  string
 }
 
 const (
@@ -288,6 +291,7 @@ func newSim(seed uint64) *sim {
 	s.drawWeather(seed)
 	s.drawIsolation(seed)
 	s.drawLocal(seed)
+	s.drawConfirms(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -391,6 +395,7 @@ func (s *sim) run() string {
 	}
 	s.until(s.t + 15_000) // what comes late must not matter
 	s.agree()
+	s.checkAllConfirm()
 	s.checkLeasesEnded()
 	s.checkFillsEnded()
 	for _, n := range s.nodes {
@@ -561,8 +566,11 @@ func (s *sim) flush(n *simNode) {
 		}
 	}
 	for _, m := range sends {
-		if to := s.nodes[m.To]; to != nil {
-			s.send(n, to, s.up[n.id][m.To], m.Frame, 0)
+		to := s.nodes[m.To]
+		if conn := s.up[n.id][m.To]; to != nil && conn == 0 && s.confirms {
+			s.broadcast(n, to, m.Frame)
+		} else if to != nil {
+			s.send(n, to, conn, m.Frame, 0)
 		}
 	}
 	for _, c := range n.r.TakeCuts() {

@@ -16,9 +16,9 @@ func (sh *shard) recordOf(hash uint64, key string) *Entry {
 	return nil
 }
 
-// foremost returns what counts of a key, without the lock: its provisional value if that is alone, as then
-// there is no live record; otherwise its record. nil tells nothing.
-func (sh *shard) foremost(hash uint64, key string) (e *Entry, alone bool) {
+// foremost returns what counts of a key, without the lock: its provisional value if that is alone, as
+// then there is no live record; otherwise its record. nil tells nothing.
+func foremost(sh *shard, hash uint64, key string) (e *Entry, alone bool) {
 	e = sh.entries.index.either(tagOf(hash), key)
 	switch {
 	case e == nil || !e.isProvisional():

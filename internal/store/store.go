@@ -252,8 +252,8 @@ func (s *Store) GiveUp(now delta.Instant, key string, below delta.Version) {
 const fewProvisional = 1024
 
 // TouchAll notes that what is being processed may be a write of any key: it begins another epoch. The
-// provisional values that are left of the one before are swept; at once if somebody watches, and they are
-// few.
+// provisional values that are left of the one before are swept; at once if somebody watches, and they
+// are few.
 func (s *Store) TouchAll() {
 	s.Epochs.next()
 	if n := s.tally.provisional.Load(); s.Watch.none() || n == 0 || n > fewProvisional {

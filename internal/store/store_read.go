@@ -18,7 +18,7 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	moves := sh.entries.index.moves.Load()
-	e, alone := sh.foremost(hash, key)
+	e, alone := foremost(sh, hash, key)
 	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
 	if live && sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e) {
 		s.counters.hits.Add1()
@@ -41,7 +41,7 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	if sh == nil {
 		return nil
 	}
-	e, alone := sh.foremost(hash, key)
+	e, alone := foremost(sh, hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):

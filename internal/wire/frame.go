@@ -132,7 +132,9 @@ const (
 	PingContext = 1 << iota // it carries the sender's context
 	// the receiver sends what the sender lacks, as far as its log knows it, before it answers
 	PingPull
-	PingClosing // the sender closes: whoever lacks writes of it should pull them now
+	// the sender wants its writes to be everywhere: whoever lacks some of them up to seq, which need not be
+	// the last one then, should pull them now
+	PingConfirm
 	PingSynced  // the sender is synced, and holds nothing that it can't vouch for
 	PingAll     // every origin is listed
 	PingAnswers // the sender answers Inquiries
