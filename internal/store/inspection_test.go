@@ -58,7 +58,7 @@ func TestInspectSelected(t *testing.T) {
 	tags, _ := delta.MakeTags([]string{"team:7"})
 	f := r.Fills.Open("user:1", r.now)
 	r.Fills.Begin(&f)
-	r.Fills.Keep(r.now, &delta.Record{Key: "user:1", Val: "v", Tags: tags}, &f, false)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: "user:1", Val: "v", Tags: tags}, &f, false)
 	if in := r.Inspect("user:1"); !in.IsProvisional || in.Ended {
 		t.Fatalf("a provisional value: %+v", in)
 	}
