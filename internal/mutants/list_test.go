@@ -831,6 +831,9 @@ var mutants = []mutant{
 	{name: "tokens: who asks anew gets what the fence preferred", test: "TestLoaderAnewIsRefused", edits: []edit{{
 		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\treturn",
 		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\treturn"}}},
+	{name: "tokens: each Get of a request waits in vain", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
+		old: "\tif c.vain.Load() {",
+		new: "\tif false {"}}},
 	{name: "tokens: who asks anew waits for a lease", test: "TestLoaderAnewTakesNoLease", edits: []edit{{
 		old: "\tcase !k.loader.cfg.ClusterWide, k.Run.Anew:",
 		new: "\tcase !k.loader.cfg.ClusterWide:"}}},
