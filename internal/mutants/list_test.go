@@ -719,6 +719,28 @@ var mutants = []mutant{
 	{name: "an inspection counts fills of other keys", test: "TestInspect$", edits: []edit{{
 		old: "if f.Key == key {",
 		new: "if f != nil {"}}},
+	{name: "an inspection tells the Clear that came last", test: "TestInspectSelected", edits: []edit{{
+		old: "!e.Version.Less(x.Version) && wanted(e.Selector)",
+		new: "wanted(e.Selector)"}}},
+	{name: "an inspection knows the tags of records only", test: "TestInspectSelected", edits: []edit{{
+		old: "s.Selects(key, in.Record.Tags) || s.Selects(key, in.Provisional.Tags)",
+		new: "s.Selects(key, in.Record.Tags)"}}},
+	{name: "a provisional value that is cleared is said to be served", test: "TestWhyOfAProvisionalValueThatIsCleared",
+		edits: []edit{{
+			old: "in.Ended = sh.clearance.clearsLocked(&sh.Clears, p) != nil",
+			new: "in.Ended = in.Cleared"}}},
+	{name: "Clears that later ones stand for count as dropped", test: "TestClearsDroppedAreCounted", edits: []edit{{
+		old: "before := r.Clears.selectors()",
+		new: "before := r.Clears.Len()"}}},
+	{name: "a Clear of a prefix counts as one of everything", test: "TestStatsOfGroups", edits: []edit{{
+		old: "return &c.ClearPrefixes",
+		new: "return &c.Clears"}}},
+	{name: "the tags of a report aren't checked", test: "TestWireInquiryRefused", edits: []edit{{
+		old: "if !delta.ValidTags(f.data) {",
+		new: "if len(f.data) > delta.MaxRecordSize {"}}},
+	{name: "page: an empty prefix clears everything", test: "TestClearSomeByMistake", edits: []edit{{
+		old: "case byPrefix && prefix == \"\":",
+		new: "case byPrefix && confirm == \"?\":"}}},
 
 	// Log lines.
 	{name: "log: fields take nothing", test: "TestFieldsAreBounded", edits: []edit{{
