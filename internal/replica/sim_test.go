@@ -207,8 +207,8 @@ type sim struct {
 	c       simConfig
 	rng     *rand.Rand
 	clears  *rand.Rand // for what sim_clears_test.go draws
-	t       int64 // true time, ms
-	slept   int64 // ms in which nothing happened at all
+	t       int64      // true time, ms
+	slept   int64      // ms in which nothing happened at all
 	queue   simQueue
 	order   uint64
 	nodes   []*simNode // nil before a late one joins
