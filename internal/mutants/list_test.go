@@ -110,8 +110,8 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):",
-		new: "case sh.clearance.showsOne(&s.Clears, e, alone) && e != nil:"}}},
+		old: "case s.policy.noteUse(e):", in: "func (s *Store) Fresh(",
+		new: "default:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
 		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
@@ -145,8 +145,8 @@ var mutants = []mutant{
 		old: "e.kind != delta.KindValue || !s.before(e.due(), wall):",
 		new: "e.kind != delta.KindValue || !s.before(e.deadline, wall):"}}},
 	{name: "coarse: a miss reads the clock", test: "TestStoreMissReadsNoClock", edits: []edit{{
-		old: "\tlive := e != nil && e.kind",
-		new: "\twall()\n\tlive := e != nil && e.kind"}}},
+		old: "\tmoves := sh.entries.index.moves.Load()\n",
+		new: "\tmoves := sh.entries.index.moves.Load()\n\twall()\n"}}},
 
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
@@ -177,8 +177,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "e.kind == delta.KindValue && s.before(e.deadline, wall)\n",
-		new: "e.kind == delta.KindValue && (alone || s.before(e.deadline, wall))\n"}}},
+		old: "case e.kind != delta.KindValue || !s.before(e.deadline, wall):",
+		new: "case e.kind != delta.KindValue || !alone && !s.before(e.deadline, wall):"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},

@@ -29,14 +29,6 @@ func (x *clearance) showsTwin(c *Clears) bool {
 	return x.by.Load() == c.number.Load()
 }
 
-// showsOne is shows, or showsTwin for a provisional value.
-func (x *clearance) showsOne(c *Clears, e *Entry, provisional bool) bool {
-	if provisional {
-		return x.showsTwin(c)
-	}
-	return x.shows(c, e)
-}
-
 // showsLocked reports whether an entry may be served, be it a record's or a provisional value.
 func (x *clearance) showsLocked(c *Clears, e *Entry) bool {
 	return !x.hidesLocked(c, e) && (!c.hidden.Load() || e.isProvisional())
