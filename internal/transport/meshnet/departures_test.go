@@ -83,6 +83,12 @@ func TestMeshEverybody(t *testing.T) {
 		is("another life, that isn't connected", "b~")
 		table.compare(nil)
 		is("that is gone too", "b!")
+		table.compare(map[uint64]uint64{0xc: 0xf})
+		table.farewell(0xc)
+		table.farewell(0xd) // a stranger
+		is("it is about to close", "b! c~")
+		table.compare(nil)
+		is("it has told those that it isn't connected with", "b!")
 		testkit.Advance(10*time.Second - 1)
 		is("for almost ten seconds", "b!")
 		testkit.Advance(1)
