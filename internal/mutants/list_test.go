@@ -145,8 +145,8 @@ var mutants = []mutant{
 		old: "e.kind != delta.KindValue || !s.before(e.due(), wall):",
 		new: "e.kind != delta.KindValue || !s.before(e.deadline, wall):"}}},
 	{name: "coarse: a miss reads the clock", test: "TestStoreMissReadsNoClock", edits: []edit{{
-		old: "\tmoves := sh.entries.index.moves.Load()\n",
-		new: "\tmoves := sh.entries.index.moves.Load()\n\twall()\n"}}},
+		old: "\tby, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()\n",
+		new: "\tby, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()\n\twall()\n"}}},
 
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},

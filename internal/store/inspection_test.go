@@ -8,8 +8,8 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// clear applies a Clear of what a selector selects, and returns it.
-func (r *storeRig) clear(s delta.Selector) Clear {
+// clearBy applies a Clear of what a selector selects, and returns it.
+func (r *storeRig) clearBy(s delta.Selector) Clear {
 	r.stamp++
 	x := Clear{
 		Selector: s, Version: delta.Version{Stamp: r.stamp, Origin: 3}, Wall: r.now.Wall, At: r.now.Mono,
@@ -37,16 +37,16 @@ func TestInspectSelected(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v; cleared %v, ended %v", what, in.Selected, want, in.Cleared, in.Ended)
 		}
 	}
-	r.clear(delta.SelectTag("team:7"))
-	r.clear(delta.SelectPrefix("page:"))
+	r.clearBy(delta.SelectTag("team:7"))
+	r.clearBy(delta.SelectPrefix("page:"))
 	is("of others", Clear{}, false, false)
-	user := r.clear(delta.SelectPrefix("user:"))
+	user := r.clearBy(delta.SelectPrefix("user:"))
 	is("of a key that isn't there", user, false, false)
 	r.setTagged("user:1", "v", "team:7", "team:8")
 	is("older ones, of which its prefix has the last", user, false, false)
-	r.clear(delta.SelectTag("team:9"))
+	r.clearBy(delta.SelectTag("team:9"))
 	is("a tag that it doesn't have", user, false, false)
-	team := r.clear(delta.SelectTag("team:8"))
+	team := r.clearBy(delta.SelectTag("team:8"))
 	is("one of its tags", team, true, false)
 	r.sweep()
 	is("its tags aren't known any more", user, false, false)
@@ -62,9 +62,9 @@ func TestInspectSelected(t *testing.T) {
 	if in := r.Inspect("user:1"); !in.IsProvisional || in.Ended {
 		t.Fatalf("a provisional value: %+v", in)
 	}
-	team = r.clear(delta.SelectTag("team:7"))
+	team = r.clearBy(delta.SelectTag("team:7"))
 	is("a tag of the provisional value", team, false, true)
-	all := r.clear("")
+	all := r.clearBy("")
 	if in := r.Inspect("user:1"); in.Clear != all.Version || in.TagFloor != 0 {
 		t.Errorf("of everything: %+v", in)
 	}
@@ -76,7 +76,7 @@ func TestClearsDroppedAreCounted(t *testing.T) {
 	clear := func(s delta.Selector) {
 		for r.ToClear.Make(s) {
 		}
-		r.clear(s)
+		r.clearBy(s)
 	}
 	for range 50 {
 		clear(delta.SelectTag("the same"))
