@@ -182,6 +182,37 @@ func ExampleBcache_Ready() {
 	// 200
 }
 
+// A node that has heard from no other one serves nothing of what it holds, its own writes included. What
+// Loaders look up meanwhile is kept on this node, for IsolatedAfter at most.
+func ExampleIsolation() {
+	cache, err := bcache.New(bcache.Config{
+		ListenAddr: "127.0.0.1:0",
+		MaxKeys:    1000,
+		MinPeers:   1,
+		Isolation:  bcache.MissWhenIsolated,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	if err := cache.Set("greeting", "hello", 60); err != nil {
+		log.Fatal(err)
+	}
+	_, ok := cache.Get("greeting")
+	fmt.Println(ok, errors.Is(cache.Ready(), bcache.ErrIsolated))
+
+	query := func(string) (string, error) { return "hello, says the database", nil }
+	val, err := cache.GetWithFiller("greeting", query, 60)
+	fmt.Println(val, err)
+	val, ok = cache.Get("greeting")
+	fmt.Println(val, ok)
+	// Output:
+	// false true
+	// hello, says the database <nil>
+	// hello, says the database true
+}
+
 // The order of shutdown in a service: first what uses the cache, then the cache.
 func ExampleBcache_Close() {
 	cache, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})

@@ -61,9 +61,11 @@ type Stats struct {
 	EventsLost    uint64 `stat:"counter"` // events that subscribers were too slow for, see Bcache.Subscribe
 	OnStaleMissed uint64 `stat:"counter"` // failures that an OnStale was too slow to be told of
 
-	Keys       int   `stat:"gauge"` // entries held, see Len
-	Bytes      int64 `stat:"gauge"` // their keys, values and EntryOverhead each, and what is shared
-	Tombstones int   `stat:"gauge"` // deleted keys remembered as such
+	Keys  int   `stat:"gauge"` // entries held, see Len
+	Bytes int64 `stat:"gauge"` // their keys, values and EntryOverhead each, and what is shared
+	// of Keys, those without a version: provisional values, see docs/fills.md, and what LocalValues keeps
+	Provisional int `stat:"gauge"`
+	Tombstones  int `stat:"gauge"` // deleted keys remembered as such
 	// ClearPrefixes and ClearTags of all nodes that are remembered, see docs/groups.md
 	ClearsRemembered int `stat:"gauge"`
 
@@ -107,6 +109,10 @@ type Stats struct {
 	// PeerID of the node that the last full sync came from; 0: none, it is synced by itself, or
 	// isn't
 	SyncedFrom uint64 `stat:"gauge"`
+
+	// with MissWhenIsolated: what is held isn't served, as too few other nodes are heard from
+	Isolated   bool   `stat:"gauge"`
+	Isolations uint64 `stat:"counter"` // times that it came to that
 
 	Syncing  bool   `stat:"gauge"`   // a full sync was asked for, or is being received
 	Serving  int    `stat:"gauge"`   // full syncs being sent
@@ -164,7 +170,9 @@ type PeerStats struct {
 // Stats returns the node's figures. It costs Get and Set hardly anything. A call looks at every 1,024th
 // of MaxKeys: that takes microseconds for a hundred thousand, and milliseconds for a hundred million.
 func (b *Bcache) Stats() Stats {
-	n, g := b.peer.replica.Stats(b.peer.instant())
+	now := b.peer.instant()
+	n, g := b.peer.replica.Stats(now)
+	isolated, isolations, _ := b.peer.replica.Isolation().Stats(now)
 	st := b.peer.replica.Store
 	c := st.Stats()
 	loads := b.ledger.Total()
@@ -184,7 +192,7 @@ func (b *Bcache) Stats() Stats {
 		ProvisionalAccepted: n.ProvisionalAccepted, ProvisionalRefused: n.ProvisionalRefused,
 		ProvisionalDropped: c.ProvisionalsDropped,
 		EventsLost:         b.watchers.lost.Load(), OnStaleMissed: fills.StaleMissed,
-		Keys: st.Len(), Bytes: st.Bytes(), Tombstones: st.Tombstones(),
+		Keys: st.Len(), Bytes: st.Bytes(), Provisional: st.Provisionals(), Tombstones: st.Tombstones(),
 		Evictions: c.Evictions, Expirations: c.Expirations,
 		ClearsRemembered: st.Clears.Len(), Cleared: c.Cleared, DroppedClears: c.ClearsDropped,
 		Origins: g.Origins, LogRecords: g.LogRecords, Outbox: g.Outbox,
@@ -197,6 +205,7 @@ func (b *Bcache) Stats() Stats {
 		SyncRecords: n.RecordsSynced, SyncBytesOut: n.SyncBytesOut, SyncBytesIn: n.SyncBytesIn,
 		SyncTook: n.SyncTook,
 		Synced:   g.Synced, SyncedFrom: g.SyncedFrom,
+		Isolated: isolated, Isolations: isolations,
 		Syncing: g.Syncing, Serving: g.Serving, StuckCut: n.Stuck, SkewCut: n.RefusedSkewPeers,
 		DroppedOutbox: n.DroppedOutbox, DroppedMessages: n.DroppedSends,
 		DroppedTombstones: c.TombstonesDropped,

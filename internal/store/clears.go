@@ -127,6 +127,9 @@ func (c *Clears) Hide(hide bool) {
 	c.raiseBar()
 }
 
+// Hidden reports whether that is so.
+func (c *Clears) Hidden() bool { return c.hidden.Load() }
+
 // raiseBar sets the bar. What it stands for is there already.
 func (c *Clears) raiseBar() {
 	if c.hidden.Load() {

@@ -274,7 +274,7 @@ func TestReadersTellTwinsApart(t *testing.T) {
 	r := newStoreRig(Config{MaxKeys: 10})
 	f := r.Fills.Open("k", r.now)
 	r.Fills.Begin(&f)
-	r.Fills.Keep(r.now, &delta.Record{Key: "k", Val: "provisional"}, &f, true)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: "k", Val: "provisional"}, &f, true)
 	r.Fills.End(&f)
 	r.Epochs.next() // it isn't to be served any more
 	hash := r.hash.Of("k")

@@ -78,6 +78,8 @@ var (
 		"Entries held.")
 	size = define("size_bytes", gauge,
 		"Bytes of the entries held, with an overhead each, and of what Typed Loaders share.")
+	provisionalEntries = define("provisional_entries", gauge,
+		"Entries without a version: provisional values, and what Loaders with LocalValues keep.")
 	maxEntries = define("max_entries", gauge,
 		"How many entries are held at most, as it is configured.")
 	maxSize = define("max_size_bytes", gauge,
@@ -106,6 +108,10 @@ var (
 		"1 if the node is ready, as its readiness probe says; 0 after Close too.")
 	synced = define("synced", gauge,
 		"1 if the node is synced.")
+	isolated = define("isolated", gauge,
+		"1 if the node serves nothing of what it holds, as it hears from too few others.")
+	isolations = define("isolations_total", counter,
+		"Times that it came to that.")
 	syncedFrom = define("synced_from_info", gauge,
 		"1, with the PeerID of the node that the last full sync came from. There is none if there was no "+
 			"sync.", "peer")

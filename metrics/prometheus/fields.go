@@ -31,6 +31,7 @@ var byField = map[string]series{
 
 	"Keys":              of(entries),
 	"Bytes":             of(size),
+	"Provisional":       of(provisionalEntries),
 	"Tombstones":        of(tombstones),
 	"Evictions":         of(evictions, "capacity"),
 	"Expirations":       of(evictions, "expired"),
@@ -62,6 +63,8 @@ var byField = map[string]series{
 	"SyncBytesOut":  of(syncBytes, "out"),
 	"SyncTook":      of(syncDuration),
 	"Synced":        of(synced),
+	"Isolated":      of(isolated),
+	"Isolations":    of(isolations),
 	"Syncing":       of(syncing),
 	"Serving":       of(serving),
 

@@ -49,6 +49,7 @@ var nodeFigures = map[string]figure{
 
 	"Keys":              shown("bcache.entry.count"),
 	"Bytes":             shown("bcache.size"),
+	"Provisional":       shown("bcache.provisional.count"),
 	"Tombstones":        shown("bcache.tombstone.count"),
 	"Evictions":         shown("bcache.evictions").as(keyEviction, "capacity"),
 	"Expirations":       shown("bcache.evictions").as(keyEviction, "expired"),
@@ -60,6 +61,8 @@ var nodeFigures = map[string]figure{
 	"Outbox":            shown("bcache.outbox.record.count"),
 
 	"Synced":        shown("bcache.synced"),
+	"Isolated":      shown("bcache.isolated"),
+	"Isolations":    shown("bcache.isolations"),
 	"Syncing":       shown("bcache.sync.receiving"),
 	"Serving":       shown("bcache.sync.serving"),
 	"SyncTook":      shown("bcache.sync.last_duration"),

@@ -66,6 +66,8 @@ var observables = []instrument{
 
 	{"bcache.entry.count", upDown, "{entry}", nil, "Entries held."},
 	{"bcache.size", upDown, "By", nil, "Bytes of the entries held, with an overhead each."},
+	{"bcache.provisional.count", upDown, "{entry}", nil,
+		"Those without a version: provisional values, and what Loaders with LocalValues keep."},
 	{"bcache.tombstone.count", upDown, "{tombstone}", nil, "Deleted keys that are remembered as such."},
 	{"bcache.evictions", counter, "{entry}", keys(keyEviction),
 		"What made room (capacity), was over (expired), or is a deletion forgotten early (tombstone)."},
@@ -79,6 +81,8 @@ var observables = []instrument{
 
 	{"bcache.ready", gauge, "", nil, "1 if the node is ready, as its readiness probe says, else 0."},
 	{"bcache.synced", gauge, "", nil, "1 if the node is synced, else 0."},
+	{"bcache.isolated", gauge, "", nil, "1 if nothing held is served, as too few others are heard, else 0."},
+	{"bcache.isolations", counter, "{isolation}", nil, "Times that it came to that."},
 	{"bcache.sync.source", gauge, "", keys(keyPeer), "1 for the node that the last full sync came from."},
 	{"bcache.sync.receiving", gauge, "", nil, "1 while a full sync is asked for or received, else 0."},
 	{"bcache.sync.serving", upDown, "{sync}", nil, "Full syncs that are being sent."},
