@@ -763,7 +763,7 @@ var mutants = []mutant{
 	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
 		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
 		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
-	{name: "confirm: what was said to an earlier life counts", edits: []edit{{
+	{name: "confirm: what was said to an earlier life counts", test: "TestConfirmAsksNeighbours", edits: []edit{{
 		old: "if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {",
 		new: "if false {"}}},
 	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
