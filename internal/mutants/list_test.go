@@ -145,8 +145,8 @@ var mutants = []mutant{
 		old: "e.kind != delta.KindValue || !s.before(e.due(), wall):",
 		new: "e.kind != delta.KindValue || !s.before(e.deadline, wall):"}}},
 	{name: "coarse: a miss reads the clock", test: "TestStoreMissReadsNoClock", edits: []edit{{
-		old: "\tmoves := sh.entries.index.moves.Load()\n",
-		new: "\tmoves := sh.entries.index.moves.Load()\n\twall()\n"}}},
+		old: "\tby, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()\n",
+		new: "\tby, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()\n\twall()\n"}}},
 
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
@@ -741,6 +741,9 @@ var mutants = []mutant{
 	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
 		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
 		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
+	{name: "confirm: what was said to an earlier life counts", edits: []edit{{
+		old: "if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {",
+		new: "if false {"}}},
 	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
 		old: "p := c.neighbours.byID[peer]; p != nil && p.origin == origin {",
 		new: "p := c.neighbours.byID[peer]; p != nil {"}}},

@@ -17,7 +17,7 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		s.counters.misses.Add1()
 		return "", false
 	}
-	moves := sh.entries.index.moves.Load()
+	by, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()
 	e, alone := sh.foremost(hash, key)
 	switch {
 	case e == nil:
@@ -26,7 +26,7 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 			return "", false
 		}
 	case e.kind != delta.KindValue || !s.before(e.deadline, wall):
-	case alone && !sh.clearance.showsTwin(&s.Clears) || !alone && !sh.clearance.shows(&s.Clears, e):
+	case alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by):
 	case s.policy.noteUse(e):
 		s.counters.hits.Add1()
 		s.sample(e)
@@ -44,12 +44,13 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	if sh == nil {
 		return nil
 	}
+	by := sh.clearance.by.Load()
 	e, alone := sh.foremost(hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
-	case alone && !sh.clearance.showsTwin(&s.Clears) || !alone && !sh.clearance.shows(&s.Clears, e):
+	case alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by):
 	case s.policy.noteUse(e):
 		s.sample(e)
 		return e
@@ -67,12 +68,13 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	if sh == nil {
 		return delta.Record{}, false
 	}
+	by := sh.clearance.by.Load()
 	e := sh.entries.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && sh.clearance.showsTwin(&s.Clears) && s.policy.noteUse(p) {
+		if !p.endedAt(wall) && s.Clears.showsTwin(by) && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && sh.clearance.shows(&s.Clears, e) && !e.endedAt(wall) && s.policy.noteUse(e) {
+	} else if e != nil && s.Clears.shows(e, by) && !e.endedAt(wall) && s.policy.noteUse(e) {
 		return e.served(), true
 	}
 	return sh.entry(hash, key, wall)
@@ -109,7 +111,8 @@ func (s *Store) Inspect(key string) Inspection {
 		defer sh.mu.Unlock()
 		in.inspectLocked(sh, hash, key)
 	}
-	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.Clears.All()
+	in.Floor = s.floors.of(delta.BucketOf(key))
+	in.inspect(&s.Clears, key)
 	return in
 }
 
