@@ -875,10 +875,10 @@ var mutants = []mutant{
 	{name: "isolation: stale values are served", test: "TestHide", edits: []edit{{
 		old: "return !x.hidesLocked(c, e) && (!c.hidden.Load() || e.isProvisional())",
 		new: "return !x.hidesLocked(c, e)"}}},
-	{name: "isolation: an offer is accepted", edits: []edit{{
+	{name: "isolation: an offer is accepted", test: "TestIsolationRefusesOffers", edits: []edit{{
 		old: "return !x.writes.closed && !x.isolation.Is() && o.To",
 		new: "return !x.writes.closed && o.To"}}},
-	{name: "isolation: whoever comes joins an old fill", edits: []edit{{
+	{name: "isolation: whoever comes joins an old fill", test: "TestIsolationForgetsFills", edits: []edit{{
 		old: "\ti.forgot = now.Mono\n\ti.forget()\n",
 		new: "\ti.forgot = now.Mono\n"}}},
 	{name: "isolation: what fills bring is written", test: "TestIsolatedFills", edits: []edit{{
