@@ -887,10 +887,10 @@ var mutants = []mutant{
 	{name: "isolation: who has a Filler gets what is hidden", test: "TestIsolatedFills", edits: []edit{{
 		old: "is(rec, ok) && !b.store.Clears.Hidden() {",
 		new: "is(rec, ok) {"}}},
-	{name: "isolation: leases are asked for", test: "TestIsolatedFills", edits: []edit{{
+	{name: "isolation: leases are asked for", test: "TestLeaseIsolatedFillsAlone", edits: []edit{{
 		old: "if s.none || s.net.Alone() || len(",
 		new: "if s.none || len("},
-		{old: "\tif s.net.Alone() {\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
+		{old: "\tif s.net.Alone() {\n\t\ts.withdraw(now, a)\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
 			new: ""}}},
 	{name: "isolation: an idle cluster isn't asked", test: "TestHearingIdle", edits: []edit{{
 		old: "r.pinger.rounds.most = min(",
