@@ -516,6 +516,49 @@ func ExampleTypedConfig_shared() {
 	// Ada false
 }
 
+// When DeleteConfirmed returns nil, no node serves the old value any more. If it can't be known in time,
+// the key is deleted all the same, and the error says who may still serve what it had.
+func ExampleBcache_DeleteConfirmed() {
+	first, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer first.Close()
+	second, err := bcache.New(bcache.Config{
+		ListenAddr: "127.0.0.1:0", Peers: []string{first.Addr()}, MaxKeys: 1000,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer second.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := second.WaitSynced(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	if err := first.Set("permissions:42", "admin", 60); err != nil {
+		log.Fatal(err)
+	}
+	if err := first.Confirm(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(second.Get("permissions:42"))
+
+	switch err := first.DeleteConfirmed(ctx, "permissions:42"); {
+	case errors.Is(err, bcache.ErrUnconfirmed):
+		fmt.Println("deleted, but some node may not know yet:", err)
+	case err != nil:
+		log.Fatal(err) // not deleted
+	default:
+		_, ok := second.Get("permissions:42")
+		fmt.Println(ok)
+	}
+	// Output:
+	// admin true
+	// false
+}
+
 // Who has written on one node, and comes to another one with the Token, sees what was written.
 func ExampleBcache_Await() {
 	first, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})

@@ -66,7 +66,7 @@ const (
 func warningsOf(c *condition) []warning {
 	var grave, others []warning
 	for _, about := range []func(*condition) []warning{
-		neighbourWarnings, syncWarnings, growthWarnings, openWarnings,
+		neighbourWarnings, syncWarnings, growthWarnings, clearWarnings, openWarnings,
 	} {
 		for _, w := range about(c) {
 			if w.grave {
@@ -260,6 +260,19 @@ func growthWarnings(c *condition) (all []warning) {
 		}
 	}
 	return all
+}
+
+// clearWarnings are about Clears of prefixes and tags. To forget the oldest is no harm as long as those
+// that are remembered reach back further than writes come late.
+func clearWarnings(c *condition) []warning {
+	n := grown(c, func(s *bcache.Stats) uint64 { return s.DroppedClears })
+	if n == 0 || n < c.now.stats.ClearsRemembered {
+		return nil
+	}
+	return []warning{{"clears_forgotten", false,
+		fmt.Sprintf("%s of prefixes and tags were forgotten %s, as many others came: writes from before them "+
+			"that come late aren't taken, which costs misses.", count(n, "Clear"), since(c)),
+		"See who clears so often. Give what is cleared together one tag, and clear that."}}
 }
 
 // openWarnings are about a port that strangers may reach.

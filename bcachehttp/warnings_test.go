@@ -116,6 +116,13 @@ func TestWarnings(t *testing.T) {
 		{"forgotten_early", false, func(c *condition) { c.now.stats.DroppedTombstones = 1 }},
 		{"forgotten_early", false, func(c *condition) { c.now.stats.DroppedIntervals = 1 }},
 		{"forgotten_early", false, func(c *condition) { c.now.stats.DroppedOrigins = 1 }},
+		{"clears_forgotten", false, func(c *condition) {
+			c.now.stats.DroppedClears, c.now.stats.ClearsRemembered = 4096, 4096
+		}},
+		{"", false, func(c *condition) { // those that are remembered reach back further
+			c.now.stats.DroppedClears, c.now.stats.ClearsRemembered = 1024, 3072
+		}},
+		{"", false, func(c *condition) { c.now.stats.ClearsRemembered = 4096 }},
 		{"too_large", false, func(c *condition) { c.now.stats.RefusedTooLarge = 1 }},
 		{"too_large", false, func(c *condition) { c.now.stats.FillsTooLarge = 1 }},
 		{"", false, func(c *condition) { // what grew before isn't told of any more

@@ -110,8 +110,8 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):",
-		new: "case sh.clearance.showsOne(&s.Clears, e, alone) && e != nil:"}}},
+		old: "case s.policy.noteUse(e):", in: "func (s *Store) Fresh(",
+		new: "default:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
 		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
@@ -145,8 +145,8 @@ var mutants = []mutant{
 		old: "e.kind != delta.KindValue || !s.before(e.due(), wall):",
 		new: "e.kind != delta.KindValue || !s.before(e.deadline, wall):"}}},
 	{name: "coarse: a miss reads the clock", test: "TestStoreMissReadsNoClock", edits: []edit{{
-		old: "\tlive := e != nil && e.kind",
-		new: "\twall()\n\tlive := e != nil && e.kind"}}},
+		old: "\tby, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()\n",
+		new: "\tby, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()\n\twall()\n"}}},
 
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
@@ -177,8 +177,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "e.kind == delta.KindValue && s.before(e.deadline, wall)\n",
-		new: "e.kind == delta.KindValue && (alone || s.before(e.deadline, wall))\n"}}},
+		old: "case e.kind != delta.KindValue || !s.before(e.deadline, wall):",
+		new: "case e.kind != delta.KindValue || !alone && !s.before(e.deadline, wall):"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},
@@ -741,6 +741,9 @@ var mutants = []mutant{
 	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
 		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
 		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
+	{name: "confirm: what was said to an earlier life counts", edits: []edit{{
+		old: "if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {",
+		new: "if false {"}}},
 	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
 		old: "p := c.neighbours.byID[peer]; p != nil && p.origin == origin {",
 		new: "p := c.neighbours.byID[peer]; p != nil {"}}},
@@ -828,6 +831,9 @@ var mutants = []mutant{
 	{name: "tokens: who asks anew gets what the fence preferred", test: "TestLoaderAnewIsRefused", edits: []edit{{
 		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\treturn",
 		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\treturn"}}},
+	{name: "tokens: each Get of a request waits in vain", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
+		old: "\tif c.vain.Load() {",
+		new: "\tif false {"}}},
 	{name: "tokens: who asks anew waits for a lease", test: "TestLoaderAnewTakesNoLease", edits: []edit{{
 		old: "\tcase !k.loader.cfg.ClusterWide, k.Run.Anew:",
 		new: "\tcase !k.loader.cfg.ClusterWide:"}}},

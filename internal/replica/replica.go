@@ -128,7 +128,7 @@ func (r *Replica) Clear(now delta.Instant, s delta.Selector) error {
 	}
 	r.state.clearing.Store(true)
 	defer r.state.clearing.Store(false)
-	r.writes.counts.Clears++
+	*r.writes.counts.ofClear(s)++
 	r.writes.write(now, rec, store.Place{})
 	return nil
 }

@@ -38,6 +38,7 @@ type simOracle struct {
 	ended   map[uint64]bool          // asks for leases
 	late    map[string]time.Duration // by key: when somebody last had waited for too long
 	changes map[string][]int64       // of the database, by key: when
+	values  map[string]delta.Record  // that were written
 	reads   map[simRead]simSeen      // what fills have brought
 	homes   map[string]*simNode      // by value: where it was filled, if it is for that node only
 	lives   []simLife
@@ -59,6 +60,7 @@ type simView struct {
 func (o *simOracle) init() {
 	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
+	o.values = map[string]delta.Record{}
 	o.grants, o.ended, o.late = map[simGrantKey][]simGrant{}, map[uint64]bool{}, map[string]time.Duration{}
 	o.changes, o.reads, o.homes = map[string][]int64{}, map[simRead]simSeen{}, map[string]*simNode{}
 	o.processed = map[rigDot]map[*simNode]int64{}
@@ -82,6 +84,9 @@ func (s *sim) wrote(n *simNode, w simWrite) {
 	if key != "" {
 		against = append(slices.Clip(against), o.history[""]...) // Clear is a write of every key
 	}
+	if w.fill {
+		against = append(slices.Clip(against), o.selectedFills(&w.rec)...)
+	}
 	for _, other := range against {
 		early, late := other, w
 		if w.fill {
@@ -98,9 +103,13 @@ func (s *sim) wrote(n *simNode, w simWrite) {
 	w.dot, w.issued = d, s.t
 	o.history[key] = append(o.history[key], w)
 	o.writes[rigWrite{key, w.rec.Version}] = w
+	if w.rec.Kind == delta.KindValue {
+		o.values[w.rec.Val] = w.rec
+	}
 	o.dots[d] = w
 	o.order = append(o.order, d)
 	s.cover(n, d)
+	s.glance(n)
 	s.checkNode(n)
 }
 
@@ -245,6 +254,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		s.checkLeases(to)
 		return
 	}
+	s.glance(to)
 	s.checkNode(to)
 }
 
@@ -288,14 +298,16 @@ func (s *sim) checkNode(n *simNode) {
 		if ok {
 			w, known := s.oracle.writes[rigWrite{key, held.Version}]
 			if !known || held.Val != w.rec.Val || held.Kind != w.rec.Kind || held.Deadline != w.rec.Deadline ||
-				held.StaleUntil != w.rec.StaleUntil || held.RefreshFrom != w.rec.RefreshFrom {
+				held.StaleUntil != w.rec.StaleUntil || held.RefreshFrom != w.rec.RefreshFrom || held.Tags != w.rec.Tags {
 				s.fail("n%d holds %+v, written was %+v", n.id, held, w.rec)
 			}
+			s.checkClears(n, &held)
 		}
 		if delta.StampWall(floor) > n.oracle.maxWall+simSkew+1 {
 			s.fail("n%d: the floor of %s is %d, ahead of its clock", n.id, key, delta.StampWall(floor)-wall)
 		}
 	}
+	s.checkClearBounds(n)
 	if st.Len() > s.c.maxKeys[n.id] || s.c.maxBytes > 0 && st.Bytes() > s.c.maxBytes || st.Tombstones() > s.c.tombstones {
 		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.Len(), st.Bytes(), st.Tombstones())
 	}

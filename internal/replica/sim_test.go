@@ -146,6 +146,9 @@ type simConfig struct {
 	glitches, lives    int           // sim_weather_test.go
 	local              int           // of ten fills so many are for their nodes only
 	slow               int64         // ms: by no more are clocks wrong
+	selective          int           // Clears of all kinds: sim_clears_test.go
+	maxClears          int           // that a node remembers; 0: as many as there are
+	tagged             int           // of four records so many have tags
 	isolated           int64         // ms: the bound of those that hide what they hold; 0: none does
 	hiders             []bool        // by node
 	minPeers, suspends int           // sim_isolation_test.go
@@ -210,8 +213,9 @@ type simNode struct {
 type sim struct {
 	c       simConfig
 	rng     *rand.Rand
-	t       int64 // true time, ms
-	slept   int64 // ms in which nothing happened at all
+	clears  *rand.Rand // for what sim_clears_test.go draws
+	t       int64      // true time, ms
+	slept   int64      // ms in which nothing happened at all
 	queue   simQueue
 	order   uint64
 	nodes   []*simNode // nil before a late one joins
@@ -292,6 +296,7 @@ func newSim(seed uint64) *sim {
 	s.drawIsolation(seed)
 	s.drawLocal(seed)
 	s.drawConfirms(seed)
+	s.drawClears(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -328,7 +333,7 @@ func (s *sim) newNode(id, life int) *simNode {
 		touchLog: s.c.touches,
 		Wake:     func() { s.wake(n) }, Changed: n.forget,
 		Store: store.Config{MaxKeys: s.c.maxKeys[id], MaxBytes: s.c.maxBytes, MaxTombstones: s.c.tombstones,
-			DeletionDelay: s.c.deletionDelay, GroupKeys: s.c.groupKeys, Seed: uint64(id),
+			DeletionDelay: s.c.deletionDelay, MaxClears: s.c.maxClears, GroupKeys: s.c.groupKeys, Seed: uint64(id),
 			Hash: keyhash.Hash{Replay: origin}, Shards: 1 << (id % 3), StepShards: 1, // a sync takes several steps
 			LRU: origin&2 != 0},
 	}
@@ -384,6 +389,9 @@ func (s *sim) run() string {
 	}
 	for range s.c.loads {
 		s.after(s.rng.Int64N(s.c.span), s.load)
+	}
+	for range s.c.selective {
+		s.after(s.clears.Int64N(s.c.span), s.clear)
 	}
 	s.after(0, s.dial)
 	s.plan()
@@ -479,18 +487,16 @@ func (s *sim) step() {
 	switch {
 	case x < 38:
 		d := deadline(now)
-		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Set(now, key, val, d) })
+		s.commit(n, key, simWrite{at: s.t}, func() { s.set(n, now, key, val, d) })
 	case x < 56:
 		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Delete(now, key) })
 	case x < 58 && s.c.clears:
-		s.n.clears++
-		s.change("")
-		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now, "") })
+		s.clearBy(n, "", now)
 	case x < 60: // equal stamps
 		for _, n := range s.nodes {
 			if n != nil && s.t >= n.stuck {
 				now := s.now(n)
-				s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Set(now, key, val, 0) })
+				s.commit(n, key, simWrite{at: s.t}, func() { s.set(n, now, key, val, 0) })
 				val += "'"
 			}
 		}
@@ -501,6 +507,11 @@ func (s *sim) step() {
 	default:
 		s.get(n, key)
 	}
+}
+
+// set is a Set, or a Put.
+func (s *sim) set(n *simNode, now delta.Instant, key, val string, deadline int64) {
+	_ = n.r.SetRecord(now, &delta.Record{Key: key, Val: val, Deadline: deadline, Tags: s.tags()})
 }
 
 // value returns one that wasn't written before.

@@ -198,7 +198,7 @@ func (k *FillKeeper) Peek(key string) (delta.Record, bool) {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if p := sh.twinOf(hash, key); p != nil {
+	if p := sh.clearance.twinLocked(sh, hash, key); p != nil {
 		return p.served(), true
 	}
 	return delta.Record{}, false

@@ -285,7 +285,7 @@ func TestReadersTellTwinsApart(t *testing.T) {
 	}
 	sh.entries.index.put(tagOf(hash), nil, p, 0) // as for a moment in remove
 	sh.entries.index.moves.Add(1)
-	if e := sh.recordOf(hash, "k"); e != nil {
+	if e := sh.entries.recordOf(hash, "k"); e != nil {
 		t.Errorf("the provisional value is taken for the record: %+v", e)
 	}
 }

@@ -155,6 +155,7 @@ func TestWireGolden(t *testing.T) {
 		{"turn-full", AppendTurn(nil, wireNoLeases), wireNoLeases},
 		{"inquiry", AppendInquiry(nil, &wireInquiry), wireInquiry},
 		{"report", AppendReport(nil, &wireReport), wireReport},
+		{"report-tags", AppendReport(nil, &wireReportTags), wireReportTags},
 		{"report-busy", AppendReport(nil, &wireReportBusy), wireReportBusy},
 		{"delta-sent", AppendSent(AppendEcho(AppendDelta(nil, wireOrigin, 7, wireRecords[:2]), 5), wireSent), wireRecords[:2]},
 		{"ping-micros", AppendPing(nil, wirePingMicros), wirePingMicros},
