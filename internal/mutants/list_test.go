@@ -903,10 +903,10 @@ var mutants = []mutant{
 	{name: "isolation: stale values are served", test: "TestHide", edits: []edit{{
 		old: "return !x.hidesLocked(c, e) && (!c.hidden.Load() || e.isProvisional())",
 		new: "return !x.hidesLocked(c, e)"}}},
-	{name: "isolation: an offer is accepted", edits: []edit{{
+	{name: "isolation: an offer is accepted", test: "TestIsolationRefusesOffers", edits: []edit{{
 		old: "return !x.writes.closed && !x.isolation.Is() && o.To",
 		new: "return !x.writes.closed && o.To"}}},
-	{name: "isolation: whoever comes joins an old fill", edits: []edit{{
+	{name: "isolation: whoever comes joins an old fill", test: "TestIsolationForgetsFills", edits: []edit{{
 		old: "\ti.forgot = now.Mono\n\ti.forget()\n",
 		new: "\ti.forgot = now.Mono\n"}}},
 	{name: "isolation: what fills bring is written", test: "TestIsolatedFills", edits: []edit{{
@@ -915,10 +915,10 @@ var mutants = []mutant{
 	{name: "isolation: who has a Filler gets what is hidden", test: "TestIsolatedFills", edits: []edit{{
 		old: "is(rec, ok) && !b.store.Clears.Hidden() {",
 		new: "is(rec, ok) {"}}},
-	{name: "isolation: leases are asked for", test: "TestIsolatedFills", edits: []edit{{
+	{name: "isolation: leases are asked for", test: "TestLeaseIsolatedFillsAlone", edits: []edit{{
 		old: "if s.none || s.net.Alone() || len(",
 		new: "if s.none || len("},
-		{old: "\tif s.net.Alone() {\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
+		{old: "\tif s.net.Alone() {\n\t\ts.withdraw(now, a)\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
 			new: ""}}},
 	{name: "isolation: an idle cluster isn't asked", test: "TestHearingIdle", edits: []edit{{
 		old: "r.pinger.rounds.most = min(",

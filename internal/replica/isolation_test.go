@@ -8,6 +8,7 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
 	"github.com/iwanbk/bcache/internal/store"
+	"github.com/iwanbk/bcache/internal/wire"
 	"pgregory.net/rapid"
 )
 
@@ -175,6 +176,12 @@ func TestIsolationClockJumps(t *testing.T) {
 	g.now.Wall += time.Hour.Milliseconds()
 	g.now.Mono++
 	g.Isolation.hear(g.now, 1, asked)
+	g.is(t, true)
+	late := g.now // who has read the clock before
+	late.Wall -= time.Hour.Milliseconds()
+	late.Mono--
+	g.look(late)
+	g.Isolation.hear(late, 1, late.Mono)
 	g.is(t, true)
 	for range 100 { // clocks that run wild don't have the others asked each time
 		g.now.Wall += time.Hour.Milliseconds()
@@ -422,5 +429,59 @@ func TestHearingClaims(t *testing.T) {
 	g.settle()
 	if iso.heard[0].at != asked {
 		t.Errorf("with what was arriving it has heard at %v, asked at %v", iso.heard[0].at, asked)
+	}
+}
+
+// What other nodes offer to an isolated one isn't kept: nobody here knows when it was read.
+func TestIsolationRefusesOffers(t *testing.T) {
+	g := hearRig(t, 2, 1)
+	r := g.replicas[0]
+	offer := func(key string) bool {
+		o := wire.Offer{Origin: 101, To: 100, Seen: r.state.touches.Echo(), Rec: delta.Record{Key: key, Val: "v"}}
+		r.Fills.receiveOffer(g.now(), 1, o)
+		_, ok := r.Store.Fills.Peek(key)
+		return ok
+	}
+	if offer("isolated") {
+		t.Error("it is kept by a node that is isolated")
+	}
+	g.settle()
+	if !offer("connected") {
+		t.Error("it isn't kept by a node that isn't")
+	}
+}
+
+// A fill that begins while the node is isolated and ends when it isn't any more is fenced like others; one
+// that began before isn't kept.
+func TestIsolationAndFills(t *testing.T) {
+	g := hearRig(t, 2, 1)
+	r := g.replicas[0]
+	end := func(f *Fill, val string) FillOutcome {
+		return r.Fills.End(g.now(), f, &delta.Record{Key: f.Key, Val: val}, FillForAll)
+	}
+	during := r.Fills.Begin(g.now(), 0, "during")[0]
+	g.settle()
+	if o := end(during, "v"); o != FillWritten {
+		t.Errorf("begun while it was isolated: %d", o)
+	}
+	before := r.Fills.Begin(g.now(), 0, "before")[0]
+	g.wall += isoBound.Milliseconds()
+	r.Isolation().Watch(g.now())
+	if o := end(before, "v"); o != FillRefused {
+		t.Errorf("begun before it was isolated: %d", o)
+	}
+	within := r.Fills.Begin(g.now(), 0, "during")[0] // beside what is hidden
+	g.wall += 1000
+	if o := end(within, "local"); o != FillKept {
+		t.Errorf("begun and ended while it is isolated: %d", o)
+	}
+	p, ok := r.Store.Fills.Peek("during")
+	if want := g.wall - 1000 + isoBound.Milliseconds(); !ok || p.Val != "local" || p.Deadline != want {
+		t.Errorf("kept is %+v, want the deadline %d", p, want)
+	}
+	late := r.Fills.Begin(g.now(), 0, "late")[0]
+	g.wall += isoBound.Milliseconds()
+	if o := end(late, "v"); o != FillRefused {
+		t.Errorf("after the bound: %d", o)
 	}
 }
