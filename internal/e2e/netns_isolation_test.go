@@ -64,7 +64,7 @@ func TestNetnsIsolation(t *testing.T) {
 		},
 		"CutShorterThanTheBound": func(c *netnsCluster, s *sequence) time.Time {
 			c.hosts[2].cut()
-			s.writeFor(netnsBound / 4)
+			s.writeFor(netnsBound / 8)
 			c.hosts[2].heal()
 			return time.Time{}
 		},
