@@ -18,7 +18,7 @@ var groups = []group{
 	{"reads", []string{"hits", "misses", "not_found", "undecodable"}},
 	{"writes", []string{"sets", "deletes", "clears", "clear_prefixes", "clear_tags"}},
 	{"held", []string{
-		"keys", "bytes", "tombstones", "clears_remembered", "evictions", "expirations", "cleared",
+		"keys", "provisional", "bytes", "tombstones", "clears_remembered", "evictions", "expirations", "cleared",
 	}},
 	{"fills", []string{
 		"fills", "fill_errors", "fills_refused", "fills_too_large", "fills_given_up", "refreshes",

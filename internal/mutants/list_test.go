@@ -719,6 +719,28 @@ var mutants = []mutant{
 	{name: "an inspection counts fills of other keys", test: "TestInspect$", edits: []edit{{
 		old: "if f.Key == key {",
 		new: "if f != nil {"}}},
+	{name: "an inspection tells the Clear that came last", test: "TestInspectSelected", edits: []edit{{
+		old: "!e.Version.Less(x.Version) && wanted(e.Selector)",
+		new: "wanted(e.Selector)"}}},
+	{name: "an inspection knows the tags of records only", test: "TestInspectSelected", edits: []edit{{
+		old: "s.Selects(key, in.Record.Tags) || s.Selects(key, in.Provisional.Tags)",
+		new: "s.Selects(key, in.Record.Tags)"}}},
+	{name: "a provisional value that is cleared is said to be served", test: "TestWhyOfAProvisionalValueThatIsCleared",
+		edits: []edit{{
+			old: "in.Ended = sh.clearance.clearsLocked(&sh.Clears, p) != nil",
+			new: "in.Ended = in.Cleared"}}},
+	{name: "Clears that later ones stand for count as dropped", test: "TestClearsDroppedAreCounted", edits: []edit{{
+		old: "before := r.Clears.selectors()",
+		new: "before := r.Clears.Len()"}}},
+	{name: "a Clear of a prefix counts as one of everything", test: "TestStatsOfGroups", edits: []edit{{
+		old: "return &c.ClearPrefixes",
+		new: "return &c.Clears"}}},
+	{name: "the tags of a report aren't checked", test: "TestWireInquiryRefused", edits: []edit{{
+		old: "if !delta.ValidTags(f.data) {",
+		new: "if len(f.data) > delta.MaxRecordSize {"}}},
+	{name: "page: an empty prefix clears everything", test: "TestClearSomeByMistake", edits: []edit{{
+		old: "case byPrefix && prefix == \"\":",
+		new: "case byPrefix && confirm == \"?\":"}}},
 
 	// Log lines.
 	{name: "log: fields take nothing", test: "TestFieldsAreBounded", edits: []edit{{
@@ -741,7 +763,7 @@ var mutants = []mutant{
 	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
 		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
 		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
-	{name: "confirm: what was said to an earlier life counts", edits: []edit{{
+	{name: "confirm: what was said to an earlier life counts", test: "TestConfirmAsksNeighbours", edits: []edit{{
 		old: "if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {",
 		new: "if false {"}}},
 	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
@@ -907,6 +929,102 @@ var mutants = []mutant{
 	{name: "isolation: nobody watches", test: "TestIsolatedNodeMisses", edits: []edit{{
 		old: "\t\tp.wg.Go(p.watch)\n",
 		new: ""}}},
+
+	// Clears with selectors.
+	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
+		{old: "\tswitch {\n\tcase e == nil:\n\t\tif sh.twinOf(hash, key) == nil &&",
+			new: "\tby = sh.clearance.by.Load()\n\tswitch {\n\tcase e == nil:\n\t\tif sh.twinOf(hash, key) == nil &&"},
+	}},
+	{name: "Clears: what is selected is judged by time", edits: []edit{
+		{old: "} else if e.Stamp > x.Stamp {",
+			new: "} else if delta.StampWall(e.Stamp) > x.Wall {"},
+	}},
+	{name: "Clears: what comes late is taken", edits: []edit{
+		{old: "case sh.Clears.coversSome(rec):",
+			new: "case false:"},
+	}},
+	{name: "Clears: no floor stands for what comes late", edits: []edit{
+		{old: "case sh.Clears.coversSome(rec):\n\t\to = outcomeCleared",
+			new: "case sh.Clears.coversSome(rec):\n\t\treturn nil, outcomeCleared"},
+	}},
+	{name: "Clears: no floor stands for what goes", edits: []edit{
+		{old: "sh.floors.raise(e.bucket(), e.Stamp)",
+			new: "_ = e.bucket()", in: "func (x *clearance) removeLocked("},
+	}},
+	{name: "Clears: floors stay as they are when one is forgotten", edits: []edit{
+		{old: "\traise(stamp)\n",
+			new: "\t_ = stamp\n"},
+	}},
+	{name: "Clears: the floor of tags stays as it is when one is forgotten", test: "TestLateAfterClears", edits: []edit{
+		{old: "\t\t\tc.RaiseTagFloor(e.Stamp)\n",
+			new: ""},
+	}},
+	{name: "Clears: one is forgotten before all shards are cleared by it", edits: []edit{
+		{old: "n = sh.clearance.catchUpLocked(sh, sweepBatch)\n\t\tsh.mu.Unlock()",
+			new: "n = 0\n\t\tsh.mu.Unlock()"},
+	}},
+	{name: "Clears: a full sync loses them", edits: []edit{
+		{old: "c.Selected, s.selected = clears,",
+			new: "s.selected ="},
+	}},
+	{name: "Clears: a full sync loses the floor of tags", test: "TestSyncTagFloor", edits: []edit{
+		{old: "s.Store.Clears.RaiseTagFloor(c.TagFloor)",
+			new: "_ = c.TagFloor"},
+	}},
+	{name: "Clears: a full sync leaves what the floor of tags is about", test: "TestSyncTagFloor", edits: []edit{
+		{old: "if e.mark != mark {",
+			new: "if false {"},
+	}},
+	{name: "Clears: what a fill brings is kept though its tag was cleared meanwhile", edits: []edit{
+		{old: "case !x.state.untouched(f) || x.state.clearedSince(f, rec):",
+			new: "case !x.state.untouched(f):"},
+		{old: "if x.writes.closed || !x.state.untouched(f) || x.state.clearedSince(f, rec) {",
+			new: "if x.writes.closed || !x.state.untouched(f) {"},
+	}},
+	{name: "Clears: they leave provisional values", edits: []edit{
+		{old: "\tif e.isProvisional() {\n\t\tif int32(",
+			new: "\tif e.isProvisional() {\n\t\tif true || int32("},
+	}},
+	{name: "Clears: what others offer is accepted whatever was cleared", edits: []edit{
+		{old: "s.Store.Clears.Known(&o.Rec, o.Seen, o.Dots, o.Clears)",
+			new: "o.Seen > 0"},
+	}},
+	{name: "Clears: they are counted as one touch too early", edits: []edit{
+		{old: "Touch: s.touches.Count + 1,",
+			new: "Touch: s.touches.Count,"},
+	}},
+	{name: "Clears: what is forgotten is known to every fill that is offered", edits: []edit{
+		{old: "if c.forgotten.Touch >= echo && c.forgotten.number > 0 {",
+			new: "if false {"},
+	}},
+	{name: "Clears: what is forgotten came before every fill", edits: []edit{
+		{old: "if f := &c.forgotten; f.number > number || f.number > 0 && f.At >= since {",
+			new: "if f := &c.forgotten; f.number > number+1<<40 {"},
+	}},
+	{name: "Clears: a lag of the reads is no matter", edits: []edit{
+		{old: "\tif f.settle == 0 { // what came",
+			new: "\tif true { // what came"},
+	}},
+	{name: "Clears: one that is late is none if it is older than another one of its tag", edits: []edit{
+		{old: "\tif held == x.Version {\n\t\treturn false",
+			new: "\tif !held.Less(x.Version) {\n\t\treturn false"},
+	}},
+	{name: "Clears: the last that came counts, whatever its version", edits: []edit{
+		{old: "\tif held.Less(x.Version) {\n\t\tif _, known",
+			new: "\tif held != x.Version {\n\t\tif _, known"},
+	}},
+	{name: "Clears: Gets compare with the Clear of everything only", edits: []edit{
+		{old: "c.bar.Store(max(c.last.stamp.Load(), c.newest.Stamp))",
+			new: "c.bar.Store(c.last.stamp.Load())"},
+	}},
+	{name: "Clears: a prefix leaves tombstones", test: "TestLateAfterClears", edits: []edit{
+		{old: "if n < most && p.above(t.key, t.Stamp) {",
+			new: "if false {"},
+	}},
+	{name: "Clears: of many of one tag the last one counts", test: "TestManyClearsOfOneTag", edits: []edit{
+		{old: "\t\tif e.Version.Less(each[i].Version) {\n\t\t\te.Version",
+			new: "\t\tif false {\n\t\t\te.Version"},
+	}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;
