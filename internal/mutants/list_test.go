@@ -876,7 +876,7 @@ var mutants = []mutant{
 	{name: "isolation: any answer will do", edits: []edit{{
 		old: "if !ok || !same || a.Flags&wire.PongExact == 0 || len(a.Lacks) > wire.MaxLacks {",
 		new: "if !ok || !same || len(a.Lacks) > wire.MaxLacks {"}}},
-	{name: "isolation: origins that aren't listed may differ", edits: []edit{{
+	{name: "isolation: origins that aren't listed may differ", test: "TestHearingUnlistedOrigins", edits: []edit{{
 		old: "if q.Flags&wire.PingExact != 0 && flags&wire.PongAll == 0 {",
 		new: "if q.Flags&wire.PingExact != 0 {"}}},
 	{name: "isolation: a suspended machine is trusted", edits: []edit{{
