@@ -66,9 +66,9 @@ var (
 	// ErrClosed is returned after [Bcache.Close] by every method that would change something.
 	ErrClosed = delta.ErrClosed
 
-	// ErrUnconfirmed is returned by [Bcache.Close] if some node didn't confirm in time that it has what was
-	// written last.
-	ErrUnconfirmed = errors.New("bcache: closed before every node had the last writes")
+	// ErrUnconfirmed is wrapped by the errors of [Bcache.Confirm], and of [Bcache.Close] if some node
+	// didn't confirm in time that it has what was written here.
+	ErrUnconfirmed = errors.New("bcache: not every node has confirmed that it has the last writes")
 
 	// ErrCallback is returned by [Bcache.Close] if a subscriber, an OnStale or the Logger was called
 	// before, and hasn't returned in time.
@@ -97,9 +97,15 @@ type Bcache struct {
 	ledger   *fill.Ledger  // of Loaders; apart, as what ends with a Loader mustn't refer to its cache
 	fillKeys *fill.Keys
 
-	watchers  watchers
+	watchers watchers
+	closed   atomic.Bool
+	ending
+}
+
+// An ending is what Close waits for besides the peer, and what has become of it.
+type ending struct {
 	calls     callqueue.Group // of subscribers and OnStales
-	closed    atomic.Bool
+	log       *linelog.Log
 	closing   sync.Once
 	closeErr  error
 	closeBy   time.Time // callbacks aren't waited for any more
@@ -146,7 +152,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	b = &Bcache{
 		cfg: cfg.shown(), settle: cfg.Settle,
 		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{},
-		ledger: &fill.Ledger{}, fillKeys: fill.NewKeys(),
+		ledger: &fill.Ledger{}, fillKeys: fill.NewKeys(), ending: ending{log: log},
 	}
 	b.peer = newPeer(replica.Config{
 		ID:          cfg.PeerID,
@@ -158,6 +164,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 		First:       len(cfg.Peers) == 0,
 		SyncTimeout: cfg.SyncTimeout,
 		MinPeers:    cfg.MinPeers,
+		Isolated:    cfg.hidesAfter(),
 		Store: store.Config{
 			MaxKeys:       cfg.MaxKeys,
 			MaxBytes:      cfg.MaxBytes,
@@ -169,6 +176,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	}, t, log, now)
 	b.store, b.wall = b.peer.replica.Store, b.peer.wall
 	b.writes = writer{b.peer, cfg.MaxBytes, &b.closed}
+	b.peer.goneFor = cfg.IsolatedAfter
 	b.watchers.store = b.store
 	if cfg.Env != nil {
 		start := time.Now()
@@ -319,11 +327,11 @@ func (b *Bcache) Close() error {
 }
 
 // endCalls waits for callbacks that run, which may log until they have ended.
-func (b *Bcache) endCalls() error {
-	ctx, cancel := context.WithDeadline(context.Background(), b.closeBy)
+func (e *ending) endCalls() error {
+	ctx, cancel := context.WithDeadline(context.Background(), e.closeBy)
 	defer cancel()
-	left := b.calls.Wait(ctx)
-	if !b.endLog() {
+	left := e.calls.Wait(ctx)
+	if !e.endLog() {
 		left = append(left, "the Logger")
 	}
 	if len(left) == 0 {
@@ -333,14 +341,14 @@ func (b *Bcache) endCalls() error {
 }
 
 // endLog has nothing logged any more, once what was said before has been.
-func (b *Bcache) endLog() bool {
-	by := b.closeBy
+func (e *ending) endLog() bool {
+	by := e.closeBy
 	if least := time.Now().Add(lastLines); by.Before(least) {
 		by = least
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), by)
 	defer cancel()
-	return b.peer.log.Close(ctx)
+	return e.log.Close(ctx)
 }
 
 // shown is what may be shown of a configuration: not the Secret, nor what isn't a setting.

@@ -546,7 +546,7 @@ func TestCloseWithinTheLogger(t *testing.T) {
 func TestNothingIsCalledAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := localNode(t)
-		s := b.newSubscription(func(Event) { t.Error("called after Close") })
+		s := newSubscription(b, func(Event) { t.Error("called after Close") })
 		testkit.Must(t, b.Close())
 		if !s.put(Event{Kind: EventSet}, func() bool { return false }) {
 			t.Error("it counts as lost")

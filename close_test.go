@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
@@ -30,7 +31,7 @@ func TestCloseWaitsForTheLastWrite(t *testing.T) {
 		start := time.Now()
 		release()
 		testkit.Must(t, <-closed)
-		if took := time.Since(start); took > confirmEvery {
+		if took := time.Since(start); took > replica.AskEvery {
 			t.Errorf("Close took %v after the last answer", took)
 		}
 		get(t, nodes[2], "k", "v")
@@ -70,7 +71,7 @@ func TestCloseAsksForWhatTheNeighbourCouldGet(t *testing.T) {
 		testkit.Must(t, a.Set("k", "v", 60))
 		start := time.Now()
 		testkit.Must(t, a.Close())
-		if time.Since(start) > confirmEvery {
+		if time.Since(start) > replica.AskEvery {
 			t.Error("Close took", time.Since(start))
 		}
 		get(t, b, "k", "v")
@@ -123,7 +124,7 @@ func TestCloseTogether(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if took := time.Since(start); took > confirmEvery {
+		if took := time.Since(start); took > replica.AskEvery {
 			t.Errorf("it took %v", took)
 		}
 	})

@@ -171,17 +171,26 @@ type KeyReport struct {
 
 	At      time.Time // when, by the clock of that node
 	Held    *HeldKey  // the record; nil: it holds none
-	Cleared bool      // a Clear covers Held: it counts as not held
+	Cleared bool      // a Clear covers Held, of whatever it is: it counts as not held
 
 	// A value that a fill has brought and that has no version, see docs/fills.md and
-	// LoaderConfig.LocalValues; nil: there is none. If BesideLive, it stands there for a Typed that can't read Held.
-	Provisional *HeldKey
-	BesideLive  bool
+	// LoaderConfig.LocalValues; nil: there is none. If BesideLive, it stands there for a Typed that can't
+	// read Held. If ProvisionalCleared, a ClearPrefix or ClearTag came after it: it counts as not held.
+	Provisional        *HeldKey
+	BesideLive         bool
+	ProvisionalCleared bool
 
 	// Versions up to this time the node refuses, unless it holds the key: it has forgotten keys as young
 	// as that. It is zero if it has forgotten nothing.
 	Floor time.Time
-	Clear KeyVersion // the last Clear; zero if there was none
+	Clear KeyVersion // the last Clear of everything; zero if there was none
+
+	// The last ClearPrefix or ClearTag that is about the key: of a prefix that it has, or of a tag of what
+	// is held. nil: none is remembered. Of a key that isn't held no tags are known.
+	KeyClear *KeyClear
+	// Values with tags of versions up to this time the node refuses, as it has forgotten ClearTags as young
+	// as that. It is zero if it has forgotten none.
+	TagFloor time.Time
 
 	Fills   int    // of the key, that run there
 	Granter uint64 // the node that it would ask for the key's lease; 0: none
@@ -201,6 +210,14 @@ type HeldKey struct {
 	RefreshFrom time.Time  // zero: never
 	Size        int        // bytes of key and value
 	Value       string     // its first KiB, if that was asked for
+	Tags        []string   // in ascending order
+}
+
+// KeyClear is a ClearPrefix or a ClearTag.
+type KeyClear struct {
+	Prefix, Tag string // one of them is ""
+	Version     KeyVersion
+	At          time.Time // when the node learned of it, by its own clock
 }
 
 // KeyKind says what is held of a key.
@@ -324,8 +341,9 @@ func (of lives) report(node uint64, r *wire.Report) KeyReport {
 	k := KeyReport{
 		Node: node, At: wallTime(r.Wall), Cleared: r.Flags&wire.ReportCleared != 0,
 		Held: of.held(r.Held), Provisional: of.held(r.Beside), BesideLive: r.Flags&wire.ReportBeside != 0,
-		Floor: timeOf(r.Floor), Clear: of.version(r.ClearStamp, r.ClearOrigin),
-		Fills: int(min(r.Fills, 1<<20)), Granter: r.Granter, Holder: r.Holder,
+		ProvisionalCleared: r.Flags&wire.ReportEnded != 0, Floor: timeOf(r.Floor),
+		Clear: of.version(r.ClearStamp, r.ClearOrigin), KeyClear: of.keyClear(r.KeyClear),
+		TagFloor: timeOf(r.TagFloor), Fills: int(min(r.Fills, 1<<20)), Granter: r.Granter, Holder: r.Holder,
 	}
 	for _, d := range r.Decisions {
 		k.Decisions = append(k.Decisions, KeyDecision{
@@ -350,8 +368,18 @@ func (of lives) held(h *wire.Held) *HeldKey {
 	return &HeldKey{
 		Kind: kind, Version: of.version(h.Stamp, h.Origin), Size: int(min(h.Size, 1<<30)),
 		Deadline: wallTime(h.Deadline), StaleUntil: wallTime(h.StaleUntil),
-		RefreshFrom: wallTime(h.RefreshFrom), Value: strings.Clone(h.Val),
+		RefreshFrom: wallTime(h.RefreshFrom), Value: strings.Clone(h.Val), Tags: tagList(h.Tags),
 	}
+}
+
+func (of lives) keyClear(x *wire.KeyClear) *KeyClear {
+	if x == nil {
+		return nil
+	}
+	c := &KeyClear{Version: of.version(x.Stamp, x.Version.Origin), At: wallTime(x.Wall)}
+	c.Prefix, _ = x.Prefix()
+	c.Tag, _ = x.Tag()
+	return c
 }
 
 func (of lives) version(stamp, origin uint64) KeyVersion {
@@ -359,6 +387,11 @@ func (of lives) version(stamp, origin uint64) KeyVersion {
 		return KeyVersion{}
 	}
 	return KeyVersion{Time: timeOf(stamp), Count: uint16(stamp), Origin: origin, Node: of[origin]}
+}
+
+// tagList keeps nothing alive of what the tags are held with.
+func tagList(tags delta.Tags) []string {
+	return slices.Collect(delta.Tags(strings.Clone(string(tags))).All())
 }
 
 // timeOf is the time of a stamp; zero for none.
@@ -388,6 +421,7 @@ func decisionText(what uint64) string {
 		store.DecisionTooBig:       "refused: too large for MaxBytes",
 		store.DecisionFillRefused:  "a fill wasn't cached: something newer may be known",
 		store.DecisionOfferRefused: "another node's fill wasn't taken: something newer may be known",
+		store.DecisionCleared:      "removed: a Clear of a prefix of the key, or of a tag of it, came",
 	}
 	if what == 0 || what >= uint64(len(texts)) {
 		return "unknown to this version"

@@ -206,7 +206,7 @@ func failed(err error) reply { return reply{Result: Result{Err: err}} }
 // anew reports whether a caller mustn't be served what is held: it may be older than what the caller has
 // written. If need be it waits until that is processed here.
 func (l *Loader) anew(ctx context.Context) bool {
-	return l.cfg.AwaitToken > 0 && l.cache.behind(ctx, l.cfg.AwaitToken)
+	return l.cfg.AwaitToken > 0 && l.cache.peer.behind(ctx, l.cfg.AwaitToken)
 }
 
 // get deals with all other cases.
@@ -277,9 +277,9 @@ func (l *Loader) overdue(ld *fill.Load) Result {
 	return Result{Err: fill.ErrOverdue}
 }
 
-// held is what a Get of a key that isn't fresh begins with: it returns what can be said without
-// waiting for a fill, and counts whether something can. Who asks anew is only told that the last fill has
-// just failed.
+// held is what a Get of a key that isn't fresh begins with: it returns what can be said without waiting
+// for a fill, and counts whether something can. Who asks anew is only told that the last fill has just
+// failed.
 func (l *Loader) held(full string, anew bool) (res Result, v fill.Verdict, answered bool) {
 	now := l.cache.peer.instant()
 	var rec delta.Record

@@ -123,12 +123,13 @@ type LoaderConfig struct {
 	// cached. 0 means Config.Settle. A negative one means that the Fill sees what is committed.
 	Settle time.Duration
 
-	// AwaitToken is for how long a Get waits until this node has processed what the [Token] of its context
-	// covers, see [WithToken], before it looks what is held. If the node isn't so far by then, or if it
-	// doesn't know the Token's node ([ErrTokenUnknown]), the Get serves nothing that is held. It asks the
-	// database, by a Fill that begins after the Get did, without a lease; what that brings is cached as
-	// always. If that Fill fails, so does the Get: StaleOnErrorFor is not for it. A caller with a deadline
-	// waits for half of its time at most. A GetMany waits once.
+	// AwaitToken is for how long a Get waits until this node has processed what the [Token] of its
+	// context covers, see [WithToken], before it looks what is held. If the node isn't so far by then,
+	// or if it doesn't know the Token's node ([ErrTokenUnknown]), the Get serves nothing that is held.
+	// It asks the database, by a Fill that begins after the Get did, without a lease; what that brings
+	// is cached as always. If that Fill fails, so does the Get: StaleOnErrorFor is not for it. A caller
+	// with a deadline waits for half of its time at most. A GetMany waits once. When a Get has waited in
+	// vain, later ones with the same [WithToken] don't wait.
 	//
 	// 0 means that Tokens have no effect. So it is, too, for a context without one.
 	AwaitToken time.Duration
@@ -162,13 +163,13 @@ type LoaderConfig struct {
 	ClusterWide bool
 
 	// LocalValues keeps what a Fill brings, a remembered [ErrNotFound] included, for its whole TTL on the
-	// node that called the Fill. It is never sent to other nodes: each fills what it is asked for, and holds
-	// that and no more. What nodes share is the end of it: a Set, Delete or Clear of any node ends it on all
-	// of them. So does a full sync, on the node that receives it.
+	// node that called the Fill. It is never sent to other nodes: each fills what it is asked for, and
+	// holds that and no more. What nodes share is the end of it: a Set, Delete or Clear of any node ends it
+	// on all of them. So does a full sync, on the node that receives it.
 	//
 	// A Set is a write as ever, for all nodes. What it wrote is served until its deadline, and RefreshAhead
-	// doesn't apply to it. If another node's Loader doesn't have LocalValues, what its Fills bring is such a
-	// write too, and ends what is kept here.
+	// doesn't apply to it. If another node's Loader doesn't have LocalValues, what its Fills bring is such
+	// a write too, and ends what is kept here.
 	//
 	// It is for large values, for nodes that have different users, and for data that is too much for each
 	// node: see docs/loader.md. It is an error together with ClusterWide.

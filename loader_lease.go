@@ -77,8 +77,8 @@ func (k *keyFill) slot() (res Result, answered bool) {
 // admit waits until the Fill may be called: for a slot, and then for the lease, so that no node sits on
 // a lease while it queues. While another node has the lease, the slot is left to other keys. In the end
 // either the fill has a slot, or it is answered: the value has come, or another node's fill has failed,
-// or nobody waits any more. What is asked anew can't be answered by another node's fill, which may have begun
-// before: it needs no lease.
+// or nobody waits any more. What is asked anew can't be answered by another node's fill, which may have
+// begun before: it needs no lease.
 func (k *keyFill) admit() (res Result, answered bool) {
 	slots := k.loader.slots
 	if res, answered = k.slot(); answered || !k.loader.cfg.ClusterWide || k.Run.Anew {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A hit on a value that LocalValues keeps beside one on a record, which a Fill has brought for all nodes.
-// Each kind has a node of its own, so that both have as much memory to look into.
+// A hit on a value that LocalValues keeps beside one on a record, which a Fill has brought for all
+// nodes. Each kind has a node of its own, so that both have as much memory to look into.
 func BenchmarkLocalHit(b *testing.B) {
 	for _, n := range []int{1000, 1 << 17} {
 		for _, local := range []bool{false, true} {

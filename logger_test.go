@@ -194,7 +194,7 @@ func TestLinesOfANodeHaveFields(t *testing.T) {
 		b.peer.Receive(0xc, []byte("junk"))
 		b.peer.announce([]replica.SyncNotice{{From: 0xa, Keys: 3, Took: 1234567 * time.Microsecond}})
 		warnIfOpen(&Config{ListenAddr: ":1", ClusterName: "c"}, "10.0.0.1:1", b.peer.log)
-		b.newSubscription(func(Event) { panic("boom") }).put(Event{Kind: EventSet}, nil)
+		newSubscription(b, func(Event) { panic("boom") }).put(Event{Kind: EventSet}, nil)
 		synctest.Wait()
 		got := lines.Take()
 		want := []string{

@@ -14,16 +14,21 @@ import (
 	"github.com/iwanbk/bcache/internal/transport"
 )
 
-const (
-	confirmTimeout = 2 * time.Second
-	confirmEvery   = 20 * time.Millisecond
-)
+// confirmTimeout is for how long Close waits until the others have what was written last.
+const confirmTimeout = 2 * time.Second
 
-// A peer is this node as a member of its cluster: the thin shell that gives
-// the replica time, goroutines and a transport. There are three goroutines: a
-// ticker, the one that stores the time for Gets, and a flusher that sends what
-// the replica has queued. While the flusher is busy, writes gather in the outbox
-// and leave in one frame; while it is idle, a write leaves at once.
+// goneEvery is how often Confirm looks whether nodes that are gone are back, or have been for too long.
+const goneEvery = 100 * time.Millisecond
+
+// watchEvery is how often a node with MissWhenIsolated looks at its clocks: for so long after a freeze it
+// may serve what it had.
+const watchEvery = 10 * time.Millisecond
+
+// A peer is this node as a member of its cluster: the thin shell that gives the replica time, goroutines
+// and a transport. There are three goroutines: a ticker, the one that stores the time for Gets, and a
+// flusher that sends what the replica has queued. While the flusher is busy, writes gather in the outbox
+// and leave in one frame; while it is idle, a write leaves at once. With MissWhenIsolated there is a
+// fourth one, which watches the clocks.
 type peer struct {
 	replica   *replica.Replica
 	transport transport.Transport // nil: local only
@@ -31,9 +36,10 @@ type peer struct {
 	now       func() time.Time
 	start     time.Time
 	elapsed   func() time.Duration // since start, if now is a clock that can be set: that sets the wall only
+	goneFor   time.Duration        // so long Confirm waits for who went without a goodbye
 
 	wake  chan struct{} // the flusher has work
-	ping  chan struct{} // a pong or a departure may have confirmed something
+	said  signal.Bell   // somebody may have confirmed something, or has come or gone
 	news  signal.Bell   // the node may be ready now
 	moved signal.Bell   // a frame was dealt with, or a neighbour has left: see Await
 	done  chan struct{}
@@ -47,12 +53,12 @@ func newPeer(cfg replica.Config, t transport.Transport, log *linelog.Log, now fu
 		now:       now,
 		start:     now(),
 		wake:      make(chan struct{}, 1),
-		ping:      make(chan struct{}, 1),
 		done:      make(chan struct{}),
 	}
 	cfg.Local = t == nil
 	cfg.Wake = func() { signal.Notify(p.wake) }
 	cfg.Became = p.news.Ring
+	cfg.Confirmed = p.said.Ring
 	p.replica = replica.New(cfg)
 	return p
 }
@@ -64,6 +70,9 @@ func (p *peer) run() error {
 			return errors.Join(err, p.transport.Close())
 		}
 		p.wg.Go(p.flusher)
+	}
+	if p.replica.Isolation() != nil {
+		p.wg.Go(p.watch)
 	}
 	p.wg.Go(p.ticker)
 	p.wg.Go(func() { p.replica.Store.Clock.Run(p.done, p.wall) })
@@ -110,6 +119,42 @@ func (p *peer) ticker() {
 				p.log.Errorf(0, "this node's clock was set back: "+
 					"for %v the other nodes won't accept what it writes", linelog.Field("took", ahead))
 			}
+		}
+	}
+}
+
+// watch has the node isolated in time, however quiet it is.
+func (p *peer) watch() {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	isolation := p.replica.Isolation()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-t.C:
+			isolation.Watch(p.instant())
+			p.tellIsolation(isolation.TakeNotices())
+		}
+	}
+}
+
+// tellIsolation logs that an isolation begins or ends.
+func (p *peer) tellIsolation(notices []replica.IsolationNotice) {
+	for _, n := range notices {
+		switch {
+		case n.Begun && n.Jump != 0:
+			p.log.Errorf(0, "isolated: the clock has jumped by %v, or the machine was suspended; what is held "+
+				"isn't served before other nodes have told what is missing",
+				linelog.Field("took", n.Jump.Round(time.Millisecond)))
+		case n.Begun:
+			p.log.Errorf(0, "isolated: too few other nodes are heard from, %d of MinPeers; what is held isn't "+
+				"served, and the database is asked instead: check the network, the other nodes, and the load here",
+				n.Heard)
+		default:
+			p.log.Printf(0, "not isolated any more: %d other nodes are heard from; it lasted %v",
+				n.Heard, linelog.Field("took", n.Took.Round(time.Millisecond)))
+			p.news.Ring()
 		}
 	}
 }
@@ -179,7 +224,6 @@ func (p *peer) Receive(from uint64, frame []byte) {
 			linelog.Field("bytes", len(frame)), from, linelog.Field("err", err))
 	}
 	p.moved.Ring()
-	signal.Notify(p.ping)
 }
 
 // Moved implements Handler.
@@ -192,29 +236,33 @@ func (p *peer) Arriving(from uint64, head []byte) { p.replica.Arriving(p.instant
 func (p *peer) Joined(id, origin uint64) {
 	p.replica.Joined(p.instant(), id, origin)
 	p.news.Ring()
+	p.said.Ring()
 }
 
 // Left implements Handler.
 func (p *peer) Left(id uint64) {
 	p.replica.Left(p.instant(), id)
+	p.said.Ring()
 	p.moved.Ring()
-	signal.Notify(p.ping)
 }
 
 // close announces the last write, waits until the neighbours have it, and ends
 // everything.
 func (p *peer) close() error {
 	p.replica.Close()
+	p.replica.Isolation().Close()
 	close(p.done)
 	p.wg.Wait()
 	var err error
 	if p.transport != nil {
 		if missing := p.confirm(); len(missing) > 0 {
-			err = fmt.Errorf("%w: no answer within %v from %s", ErrUnconfirmed, confirmTimeout, nodeList(missing))
+			err = fmt.Errorf("%w: within %v not by %s", ErrUnconfirmed, confirmTimeout, nodeList(missing))
 		}
+		p.replica.Drop() // who has said goodbye serves nothing any more
 		err = errors.Join(err, p.transport.Close())
+	} else {
+		p.replica.Drop()
 	}
-	p.replica.Store.Close()
 	return err
 }
 
@@ -223,25 +271,44 @@ func (p *peer) close() error {
 func (p *peer) confirm() (missing []uint64) {
 	timeout := time.NewTimer(confirmTimeout)
 	defer timeout.Stop()
-	again := time.NewTicker(confirmEvery)
+	again := time.NewTicker(replica.AskEvery)
 	defer again.Stop()
+	q := p.replica.Ask(p.instant())
+	defer q.End()
 	for {
-		missing = p.replica.AskUnconfirmed(p.instant())
+		said := p.said.Next()
+		missing = q.Neighbours(p.instant())
 		p.flush()
 		if len(missing) == 0 {
 			return nil
 		}
-		for answered := false; !answered; {
-			select {
-			case <-timeout.C:
-				return missing
-			case <-again.C:
-				answered = true
-			case <-p.ping:
-				answered = len(p.replica.Unconfirmed()) == 0
-			}
+		select {
+		case <-timeout.C:
+			return missing
+		case <-again.C:
+		case <-said:
 		}
 	}
+}
+
+// unconfirmed lists who hasn't confirmed yet, after asking each again that can be, and says when it is
+// worth while to look again.
+func (p *peer) unconfirmed(q *replica.Question) (missing []lack, again time.Duration) {
+	if again = goneEvery; p.transport == nil {
+		return nil, again
+	}
+	now := p.instant()
+	for _, one := range p.transport.Everybody(p.goneFor) {
+		l := lack{Presence: one}
+		if !one.Gone {
+			if l.said = q.Of(now, one.ID, one.Origin, one.Since); l.said.All {
+				continue
+			}
+			again = replica.AskEvery
+		}
+		missing = append(missing, l)
+	}
+	return missing, again
 }
 
 func nodeList(ids []uint64) string {

@@ -23,7 +23,9 @@ type Stats struct {
 	Sets    uint64 `stat:"counter"` // values written here by Set and SetWithTTL
 	Deletes uint64 `stat:"counter"` // keys deleted here, those of values too large included
 
-	Clears uint64 `stat:"counter"` // Clears issued here
+	Clears        uint64 `stat:"counter"` // Clears of everything issued here
+	ClearPrefixes uint64 `stat:"counter"` // ClearPrefixes issued here, those of "" not included
+	ClearTags     uint64 `stat:"counter"` // ClearTags issued here
 
 	Fills uint64 `stat:"counter"` // Fillers and Fills called; FillMany counts once per key
 	// fills that failed, panics included, except those that nobody waited for any more
@@ -62,9 +64,12 @@ type Stats struct {
 	Keys       int   `stat:"gauge"` // entries held, see Len
 	Bytes      int64 `stat:"gauge"` // their keys, values and EntryOverhead each, and what is shared
 	Tombstones int   `stat:"gauge"` // deleted keys remembered as such
+	// ClearPrefixes and ClearTags of all nodes that are remembered, see docs/groups.md
+	ClearsRemembered int `stat:"gauge"`
 
 	Evictions   uint64 `stat:"counter"` // entries that made room for others
 	Expirations uint64 `stat:"counter"` // entries removed after their deadline
+	Cleared     uint64 `stat:"counter"` // entries removed by a ClearPrefix or ClearTag of any node
 
 	Origins    int `stat:"gauge"` // node lives whose writes are kept track of
 	LogRecords int `stat:"gauge"` // writes in the delta log
@@ -103,6 +108,10 @@ type Stats struct {
 	// isn't
 	SyncedFrom uint64 `stat:"gauge"`
 
+	// with MissWhenIsolated: what is held isn't served, as too few other nodes are heard from
+	Isolated   bool   `stat:"gauge"`
+	Isolations uint64 `stat:"counter"` // times that it came to that
+
 	Syncing  bool   `stat:"gauge"`   // a full sync was asked for, or is being received
 	Serving  int    `stat:"gauge"`   // full syncs being sent
 	StuckCut uint64 `stat:"counter"` // connections cut because nothing came any more
@@ -119,8 +128,10 @@ type Stats struct {
 	DroppedFrames     uint64 `stat:"counter"`
 	DroppedMessages   uint64 `stat:"counter"` // messages not sent because their queue was full
 	DroppedTombstones uint64 `stat:"counter"` // tombstones collected before DeletionDelay, at their bound
-	DroppedIntervals  uint64 `stat:"counter"` // gaps beyond what is kept track of per origin
-	DroppedOrigins    uint64 `stat:"counter"` // origins beyond what is kept track of
+	// prefixes and tags whose Clears were forgotten, as others came: what is older isn't taken any more
+	DroppedClears    uint64 `stat:"counter"`
+	DroppedIntervals uint64 `stat:"counter"` // gaps beyond what is kept track of per origin
+	DroppedOrigins   uint64 `stat:"counter"` // origins beyond what is kept track of
 }
 
 // PeerStats are figures about a directly connected node.
@@ -157,7 +168,9 @@ type PeerStats struct {
 // Stats returns the node's figures. It costs Get and Set hardly anything. A call looks at every 1,024th
 // of MaxKeys: that takes microseconds for a hundred thousand, and milliseconds for a hundred million.
 func (b *Bcache) Stats() Stats {
-	n, g := b.peer.replica.Stats(b.peer.instant())
+	now := b.peer.instant()
+	n, g := b.peer.replica.Stats(now)
+	isolated, isolations, _ := b.peer.replica.Isolation().Stats(now)
 	st := b.peer.replica.Store
 	c := st.Stats()
 	loads := b.ledger.Total()
@@ -165,7 +178,8 @@ func (b *Bcache) Stats() Stats {
 	fills.Merge(&loads)
 	s := Stats{
 		Hits: c.Hits + fills.Hits, Misses: c.Misses + fills.Misses,
-		Sets: n.Sets + c.Replaced, Deletes: n.Deletes, Clears: n.Clears,
+		Sets: n.Sets + c.Replaced, Deletes: n.Deletes,
+		Clears: n.Clears, ClearPrefixes: n.ClearPrefixes, ClearTags: n.ClearTags,
 		Fills: fills.Fills(), FillErrors: fills.Ended[fill.Failed],
 		FillsRefused: fills.Ended[fill.Refused], FillsTooLarge: fills.Ended[fill.TooLarge],
 		FillsGivenUp: b.loads.GivenUp.Load(),
@@ -178,6 +192,7 @@ func (b *Bcache) Stats() Stats {
 		EventsLost:         b.watchers.lost.Load(), OnStaleMissed: fills.StaleMissed,
 		Keys: st.Len(), Bytes: st.Bytes(), Tombstones: st.Tombstones(),
 		Evictions: c.Evictions, Expirations: c.Expirations,
+		ClearsRemembered: st.Clears.Len(), Cleared: c.Cleared, DroppedClears: c.ClearsDropped,
 		Origins: g.Origins, LogRecords: g.LogRecords, Outbox: g.Outbox,
 		RecordsIn: n.RecordsIn, RecordsOut: n.RecordsOut,
 		Duplicates: n.Duplicates, RefusedFuture: n.RefusedSkew, RefusedFloor: c.FloorRefusals,
@@ -188,6 +203,7 @@ func (b *Bcache) Stats() Stats {
 		SyncRecords: n.RecordsSynced, SyncBytesOut: n.SyncBytesOut, SyncBytesIn: n.SyncBytesIn,
 		SyncTook: n.SyncTook,
 		Synced:   g.Synced, SyncedFrom: g.SyncedFrom,
+		Isolated: isolated, Isolations: isolations,
 		Syncing: g.Syncing, Serving: g.Serving, StuckCut: n.Stuck, SkewCut: n.RefusedSkewPeers,
 		DroppedOutbox: n.DroppedOutbox, DroppedMessages: n.DroppedSends,
 		DroppedTombstones: c.TombstonesDropped,

@@ -52,10 +52,10 @@ type Event struct {
 
 	// Provisional means that the value, or that there is none, was read from the database but isn't a
 	// write: nodes that can't be sure of it don't have it, and with LocalValues no other node does; see
-	// docs/fills.md. Any write of the key ends it. If that write changes nothing else, an EventEvict tells of
-	// the end; within 5 seconds, if a full sync has ended more than 1,024 of them. With EventExpire and EventEvict,
-	// Provisional means that the entry was provisional. A [Typed] may hold a value beside one that it can't
-	// decode: of that there are no events.
+	// docs/fills.md. Any write of the key ends it. If that write changes nothing else, an EventEvict tells
+	// of the end; within 5 seconds, if a full sync has ended more than 1,024 of them. With EventExpire and
+	// EventEvict, Provisional means that the entry was provisional. A [Typed] may hold a value beside one
+	// that it can't decode: of that there are no events.
 	Provisional bool
 
 	N int // with EventLost
@@ -88,7 +88,7 @@ func (b *Bcache) Subscribe(fn func(Event)) (cancel func()) {
 	if fn == nil {
 		return func() {}
 	}
-	s := b.newSubscription(fn)
+	s := newSubscription(b, fn)
 	if !b.watchers.add(s) {
 		return func() {} // closed
 	}
@@ -184,7 +184,7 @@ type subscription struct {
 	calls callqueue.Queue[Event]
 }
 
-func (b *Bcache) newSubscription(fn func(Event)) *subscription {
+func newSubscription(b *Bcache, fn func(Event)) *subscription {
 	log := b.peer.log
 	return &subscription{self: b.peer.replica.Origin(), calls: callqueue.Queue[Event]{
 		Name: "a subscriber", Call: fn, Most: eventQueue, MostBytes: eventQueueBytes, Group: &b.calls,

@@ -159,7 +159,7 @@ func TestSubscribeLostBytes(t *testing.T) {
 			b := localNode(t)
 			var r recorder
 			proceed := make(chan struct{})
-			s := b.newSubscription(func(e Event) { r.note(e); <-proceed })
+			s := newSubscription(b, func(e Event) { r.note(e); <-proceed })
 			b.watchers.add(s)
 			held := func() int {
 				_, bytes := s.calls.Waiting()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
@@ -16,7 +17,8 @@ import (
 )
 
 var (
-	// ErrToken is wrapped by the error about a text that is no [Token], and about Tokens of too many nodes.
+	// ErrToken is wrapped by the error about a text that is no [Token], and about Tokens of too many
+	// nodes.
 	ErrToken = errors.New("bcache: no valid token")
 
 	// ErrTokenUnknown is wrapped by the error of [Bcache.Await] if this node can't tell whether it has
@@ -34,8 +36,9 @@ const (
 )
 
 // A Token stands for writes: all that were made on a node until then, see [Bcache.Token], or on several,
-// see [MergeTokens]. A node where [Bcache.Await] of it returns nil serves nothing that is older. The zero
-// Token stands for nothing. Tokens are values: nothing alters one, and they may be used concurrently.
+// see [MergeTokens]. A node where [Bcache.Await] of it returns nil serves nothing that is older. The
+// zero Token stands for nothing. Tokens are values: nothing alters one, and they may be used
+// concurrently.
 type Token struct {
 	dots []delta.Dot // the last ones of their origins, which ascend
 }
@@ -44,7 +47,8 @@ type Token struct {
 func (t Token) IsZero() bool { return len(t.dots) == 0 }
 
 // String returns t as a text for a cookie, a header or a URL: letters, digits, - and _, at most 25 of
-// them for each node, and "" for the zero Token. [ParseToken] reads it. It says nothing of keys or values.
+// them for each node, and "" for the zero Token. [ParseToken] reads it. It says nothing of keys or
+// values.
 func (t Token) String() string {
 	if t.IsZero() {
 		return ""
@@ -68,8 +72,8 @@ func (t *Token) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ParseToken reads the text of a Token; "" is the zero Token. The error wraps [ErrToken], also for a text
-// of a later version of bcache. A text may come from anybody: see docs/tokens.md.
+// ParseToken reads the text of a Token; "" is the zero Token. The error wraps [ErrToken], also for a
+// text of a later version of bcache. A text may come from anybody: see docs/tokens.md.
 func ParseToken(text string) (Token, error) {
 	switch {
 	case text == "":
@@ -109,8 +113,8 @@ func (t Token) valid() bool {
 	return len(t.dots) <= MaxTokenNodes
 }
 
-// MergeTokens returns a Token that stands for all that some Tokens stand for. The error wraps [ErrToken]:
-// together they have writes of more than MaxTokenNodes nodes.
+// MergeTokens returns a Token that stands for all that some Tokens stand for. The error wraps
+// [ErrToken]: together they have writes of more than MaxTokenNodes nodes.
 func MergeTokens(tokens ...Token) (Token, error) {
 	var all []delta.Dot
 	for _, t := range tokens {
@@ -147,18 +151,21 @@ func (b *Bcache) Token() Token {
 //
 //   - one that wraps that of ctx, and says how many writes of which nodes are still missing;
 //   - one that wraps [ErrTokenUnknown], at once, or as soon as it is so: t has writes of a node of which
-//     this one has heard nothing, or nothing for so long that it has dropped what it knew. A node that is
-//     connected is known: what it has written is waited for. On a node without ListenAddr all others are
-//     unknown, and so is a Token of this node that it can't have made;
+//     this one has heard nothing, or nothing for so long that it has dropped what it knew. A node that
+//     is connected is known: what it has written is waited for. On a node without ListenAddr all others
+//     are unknown, and so is a Token of this node that it can't have made;
 //   - [ErrClosed] after Close.
 //
-// For the zero Token, and for those of this node since New, it returns nil at once. If the node that wrote
-// has died before anybody had its last writes, these never come: give ctx a deadline.
-func (b *Bcache) Await(ctx context.Context, t Token) error {
+// For the zero Token, and for those of this node since New, it returns nil at once. If the node that
+// wrote has died before anybody had its last writes, these never come: give ctx a deadline.
+func (b *Bcache) Await(ctx context.Context, t Token) error { return b.peer.await(ctx, t) }
+
+// await implements Await. It asks for the next ring of the bell before it looks: so it misses none.
+func (p *peer) await(ctx context.Context, t Token) error {
 	var moved <-chan struct{}
 	for {
 		ended := ctx.Err()
-		lacks, err := b.lacks(t)
+		lacks, err := p.lacks(t)
 		switch {
 		case err != nil || len(lacks) == 0:
 			return err
@@ -167,23 +174,25 @@ func (b *Bcache) Await(ctx context.Context, t Token) error {
 		case moved != nil:
 			select {
 			case <-moved:
-			case <-b.peer.done:
+			case <-p.done:
 			case <-ctx.Done():
 			}
 		}
-		moved = b.peer.moved.Next() // before the next look: nothing is missed in between
+		moved = p.moved.Next()
 	}
 }
 
 // lacks says what this node hasn't processed of what a Token stands for.
-func (b *Bcache) lacks(t Token) ([]replica.Lack, error) {
-	switch {
-	case t.IsZero():
+func (p *peer) lacks(t Token) ([]replica.Lack, error) {
+	if t.IsZero() {
 		return nil, nil
-	case b.closed.Load():
-		return nil, ErrClosed
 	}
-	lacks, unknown := b.peer.replica.Lacks(t.dots)
+	select {
+	case <-p.done:
+		return nil, ErrClosed
+	default:
+	}
+	lacks, unknown := p.replica.Lacks(t.dots)
 	if unknown != 0 {
 		return nil, fmt.Errorf("%w: its life %x", ErrTokenUnknown, unknown)
 	}
@@ -194,42 +203,61 @@ func (b *Bcache) lacks(t Token) ([]replica.Lack, error) {
 func lackList(lacks []replica.Lack) string {
 	names := make([]string, len(lacks))
 	for i, l := range lacks {
-		if names[i] = fmt.Sprintf("%d writes of node %x", l.Writes, l.Peer); l.Peer == 0 {
-			names[i] = fmt.Sprintf("%d writes of a node that isn't connected, in its life %x", l.Writes, l.Origin)
+		who := fmt.Sprintf("node %x", l.Peer)
+		if l.Peer == 0 {
+			who = fmt.Sprintf("a node that isn't connected, in its life %x", l.Origin)
 		}
+		names[i] = fmt.Sprintf("%d writes of %s", l.Writes, who)
 	}
 	return strings.Join(names, ", ")
 }
 
-// tokenKey is the key of a Token in a context.
+// tokenKey is the key of what a context carries.
 type tokenKey struct{}
 
-// WithToken returns a context with a Token, which a [Loader] awaits whose LoaderConfig.AwaitToken is set.
-// It takes the place of the one that ctx has, if any.
+// A carried is a Token in a context.
+type carried struct {
+	Token
+	vain atomic.Bool // somebody has waited for it for as long as that may take
+}
+
+// WithToken returns a context with a Token, which a [Loader] awaits whose LoaderConfig.AwaitToken is
+// set. It takes the place of the one that ctx has, if any.
 func WithToken(ctx context.Context, t Token) context.Context {
-	return context.WithValue(ctx, tokenKey{}, t)
+	return context.WithValue(ctx, tokenKey{}, &carried{Token: t})
 }
 
 // TokenFrom returns the Token of a context; the zero Token if it has none.
 func TokenFrom(ctx context.Context) Token {
-	t, _ := ctx.Value(tokenKey{}).(Token)
-	return t
+	if c, ok := ctx.Value(tokenKey{}).(*carried); ok {
+		return c.Token
+	}
+	return Token{}
 }
 
 // behind waits for the Token of a caller of a Loader, and reports whether this node may still be behind
-// it. Half of the time that the caller has is left to ask the database.
-func (b *Bcache) behind(ctx context.Context, patience time.Duration) bool {
-	t := TokenFrom(ctx)
-	if t.IsZero() {
+// it. Half of the time that the caller has is left to ask the database. Once such a wait was in vain,
+// none with the same context waits: a request may need many keys.
+func (p *peer) behind(ctx context.Context, patience time.Duration) bool {
+	c, ok := ctx.Value(tokenKey{}).(*carried)
+	if !ok {
 		return false
 	}
-	if lacks, err := b.lacks(t); err != nil || len(lacks) == 0 {
+	if lacks, err := p.lacks(c.Token); err != nil || len(lacks) == 0 {
 		return err != nil
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		patience = min(patience, time.Until(deadline)/2)
+	if c.vain.Load() {
+		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	long := patience
+	if deadline, ok := ctx.Deadline(); ok {
+		long = min(patience, time.Until(deadline)/2)
+	}
+	wait, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
-	return b.Await(ctx, t) != nil
+	err := p.await(wait, c.Token)
+	if err != nil && long == patience && ctx.Err() == nil {
+		c.vain.Store(true)
+	}
+	return err != nil
 }

@@ -160,8 +160,8 @@ func TestTokenUnknown(t *testing.T) {
 	})
 }
 
-// Of a neighbour of which nothing was heard yet what it has written is waited for; when it leaves, nothing is
-// known of it.
+// Of a neighbour of which nothing was heard yet what it has written is waited for; when it leaves,
+// nothing is known of it.
 func TestTokenOfANeighbourThatLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, nodes := three(t)

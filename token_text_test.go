@@ -51,7 +51,8 @@ func TestTokenTextLaws(t *testing.T) {
 	})
 }
 
-// A merged Token stands for what each of them stands for, and for nothing else; those that are merged stay.
+// A merged Token stands for what each of them stands for, and for nothing else; those that are merged
+// stay.
 func TestTokenMergeLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tokens := rapid.SliceOfN(genToken(4), 0, 4).Draw(t, "tokens")

@@ -15,7 +15,8 @@ const maxForm = 32 << 10
 type doneView struct {
 	Title, Text string
 	Key         keyView
-	OfKey       bool // it was about the Key
+	OfKey       bool   // it was about the Key
+	Of          string // or about this prefix or tag
 }
 
 // deleteKey deletes a key on all nodes.
@@ -55,41 +56,6 @@ func deleteJSON(h *handler, r *http.Request) (answer, error) {
 		Done string `json:"done"`
 		keyJSON
 	}{moment(time.Now()), "deleted", wholeKeyJSON(key)})
-}
-
-// clearAll deletes all keys on all nodes.
-func clearAll(h *handler, r *http.Request) error {
-	p, err := form(r)
-	if err != nil {
-		return err
-	}
-	confirm, _, err := p.one("confirm")
-	if err != nil {
-		return err
-	}
-	if confirm != "clear" {
-		return badRequest(`nothing is deleted: confirm must be "clear"`)
-	}
-	return h.cache.Clear()
-}
-
-func clearPage(h *handler, r *http.Request) (answer, error) {
-	if err := clearAll(h, r); err != nil {
-		return answer{}, err
-	}
-	return inHTML(donePage, doneView{
-		Title: "Cleared", Text: "All keys are deleted here, and within moments on all nodes that are reached.",
-	})
-}
-
-func clearJSON(h *handler, r *http.Request) (answer, error) {
-	if err := clearAll(h, r); err != nil {
-		return answer{}, err
-	}
-	return inJSON(struct {
-		Time string `json:"time"`
-		Done string `json:"done"`
-	}{moment(time.Now()), "cleared"})
 }
 
 // form reads the parameters of a form; the second time they are there.

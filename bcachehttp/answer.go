@@ -100,6 +100,8 @@ func problemOf(err error) problem {
 		return problem{
 			status: http.StatusTooManyRequests, text: err.Error(), header: "Retry-After", value: "1",
 		}
+	case errors.Is(err, bcache.ErrTags):
+		return problem{status: http.StatusBadRequest, text: err.Error()}
 	case errors.Is(err, bcache.ErrTooLarge):
 		return problem{status: http.StatusRequestURITooLong, text: err.Error()}
 	}

@@ -14,6 +14,7 @@ type bound struct {
 
 const (
 	maxOrigins    = 4096
+	maxClears     = 4096
 	minTombstones = 1 << 10
 	maxTombstones = 1 << 20
 	barWidth      = 100
@@ -34,6 +35,8 @@ func bounds(c *condition) []bound {
 	}
 	all = append(all, of("Deleted keys remembered", s.Tombstones,
 		min(max(cfg.MaxKeys, minTombstones), maxTombstones), "the oldest is forgotten, which costs misses"))
+	all = append(all, of("Clears of prefixes and tags remembered", s.ClearsRemembered, maxClears,
+		"the oldest are forgotten, and writes from before them that come late aren't taken"))
 	if c.node.Addr == "" {
 		return all
 	}

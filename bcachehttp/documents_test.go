@@ -27,7 +27,7 @@ func TestDocument(t *testing.T) {
 	says(fmt.Sprintf("anew every %d seconds", refreshEvery))
 	says(fmt.Sprintf("%d answers are made at a time", maxAnswers))
 	says(fmt.Sprintf("?n=%d` | the keys found most often, of up to %d;", fewKeys, mostKeys))
-	says("It has up to " + whole(bcache.MaxWhyKey) + " bytes")
+	says("A key has at most " + whole(bcache.MaxWhyKey) + " bytes")
 	says("every two seconds of the last five minutes")
 	if (samples-1)*sampleEvery.Minutes() != 5 || sampleEvery.Seconds() != 2 {
 		t.Error("it isn't two seconds, or five minutes")
@@ -42,6 +42,7 @@ func TestDocument(t *testing.T) {
 	}
 	for _, of := range []any{
 		overviewJSON{}, historyJSON{}, hotJSON{}, refusedJSON{}, slowFillsJSON{}, whyJSON{},
+		clearedJSON{},
 	} {
 		for _, name := range tagsOf(reflect.TypeOf(of)) {
 			says("`" + name + "`")

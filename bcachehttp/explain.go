@@ -24,18 +24,18 @@ func explain(r *bcache.KeyReport) string {
 	switch {
 	case r.Held == nil && r.Provisional == nil:
 		say("%s", explainNothing(r))
-	case r.Held != nil && r.Cleared:
-		say("Has nothing any more: the Clear %s, deleted it.", written(r.Clear, r.At))
-	case r.Held != nil:
+	case r.Held != nil && !r.Cleared:
 		say("%s", explainHeld(r.Held, r.At))
+	case r.Held != nil || r.ProvisionalCleared:
+		say("Has nothing any more: %s, deleted it.", clearOf(r))
 	}
-	if p := r.Provisional; p != nil {
+	if p := r.Provisional; p != nil && !r.ProvisionalCleared {
 		text := "Has"
 		if r.Held != nil && !r.Cleared && r.BesideLive {
 			text = "Beside it, for a Typed that can't read it, it has"
 		}
 		say("%s %s that a fill brought, without a version: any write of the key ends it.", text, thing(p))
-		say("%s", lasts(p, r.At))
+		say("%s%s", lasts(p, r.At), tagged(p))
 	}
 	switch {
 	case r.Fills == 1:
@@ -60,6 +60,14 @@ func explainNothing(r *bcache.KeyReport) string {
 	if !r.Clear.IsZero() {
 		cleared = fmt.Sprintf(" The last Clear was %s: nothing older comes back.", written(r.Clear, r.At))
 	}
+	if x := r.KeyClear; x != nil && later(x.Version, r.Clear) {
+		cleared = fmt.Sprintf(" The last Clear of %s was %s: nothing older comes back.", selected(x),
+			written(x.Version, r.At))
+	}
+	if r.TagFloor.After(r.Floor) {
+		floor += fmt.Sprintf(" It has forgotten Clears of tags, so it takes no value with tags from before "+
+			"%s (%s).", when(r.TagFloor, r.At), relative(r.TagFloor, r.At))
+	}
 	if len(r.Decisions) == 0 {
 		return "Has nothing: it has never heard of the key, or has forgotten it." + cleared + floor
 	}
@@ -74,16 +82,46 @@ func explainNothing(r *bcache.KeyReport) string {
 	return "Has nothing: " + what + "." + cleared + floor
 }
 
+// clearOf names the Clear that deleted what is held, with its writer and time.
+func clearOf(r *bcache.KeyReport) string {
+	if x := r.KeyClear; x != nil && later(x.Version, r.Clear) {
+		return "the Clear of " + selected(x) + " " + written(x.Version, r.At)
+	}
+	return "the Clear " + written(r.Clear, r.At)
+}
+
+// selected says what a Clear is about.
+func selected(x *bcache.KeyClear) string {
+	if x.Prefix != "" {
+		return "the prefix " + shown(x.Prefix, mostToRead)
+	}
+	return "the tag " + shown(x.Tag, mostToRead)
+}
+
 // explainHeld says what a record is, and for how long.
 func explainHeld(h *bcache.HeldKey, now time.Time) string {
 	switch h.Kind {
 	case bcache.KeyDeleted:
 		return fmt.Sprintf("Deleted %s.", written(h.Version, now))
 	case bcache.KeyMissing, bcache.KeyValue:
-		return fmt.Sprintf("Has %s, written %s. %s", thing(h), written(h.Version, now), lasts(h, now))
+		return fmt.Sprintf("Has %s, written %s. %s%s", thing(h), written(h.Version, now), lasts(h, now),
+			tagged(h))
 	}
 	return fmt.Sprintf("Has something that this version doesn't know: %q, written %s.", string(h.Kind),
 		written(h.Version, now))
+}
+
+// tagged says which tags there are, or the first ones.
+func tagged(h *bcache.HeldKey) string {
+	const most = 4
+	texts := tagTexts(h.Tags[:min(len(h.Tags), most)])
+	if more := len(h.Tags) - len(texts); more > 0 {
+		texts = append(texts, whole(more)+" more")
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return " " + plural(len(texts), "Its tag is ", "Its tags are ") + strings.Join(texts, ", ") + "."
 }
 
 // thing names what is held.

@@ -28,6 +28,13 @@ func TestExplain(t *testing.T) {
 		}
 		return h
 	}
+	withTags := func(tags ...string) *bcache.HeldKey {
+		h := value(0, 0, 0)
+		h.Tags = tags
+		return h
+	}
+	team := &bcache.KeyClear{Tag: "team:7", Version: version(-time.Second, 3)}
+	user := &bcache.KeyClear{Prefix: "us\x00", Version: version(-time.Second, 3)}
 	const has = "Has a value (2 KiB with its key), written by node 2 at 10:04:05, 3 s ago. "
 	provisional := &bcache.HeldKey{Kind: bcache.KeyValue, Size: 10, Deadline: at(time.Minute)}
 	for _, c := range []struct {
@@ -73,6 +80,26 @@ func TestExplain(t *testing.T) {
 			bcache.KeyReport{Held: value(-time.Second, 4*time.Second, 0)}},
 		{"Has nothing any more: the Clear by node 3 at 10:04:07, 1 s ago, deleted it.",
 			bcache.KeyReport{Held: value(0, 0, 0), Cleared: true, Clear: version(-time.Second, 3)}},
+		{"Has nothing any more: the Clear of the tag team:7 by node 3 at 10:04:07, 1 s ago, deleted it.",
+			bcache.KeyReport{Held: value(0, 0, 0), Cleared: true, Clear: version(-time.Minute, 4), KeyClear: team}},
+		{"Has nothing any more: the Clear by node 4 at 10:04:08, just now, deleted it.",
+			bcache.KeyReport{Held: value(0, 0, 0), Cleared: true, Clear: version(0, 4), KeyClear: team}},
+		{"Has nothing any more: the Clear of the tag team:7 by node 3 at 10:04:07, 1 s ago, deleted it.",
+			bcache.KeyReport{Provisional: provisional, ProvisionalCleared: true, KeyClear: team}},
+		{has + "It never expires.", bcache.KeyReport{
+			Held: value(0, 0, 0), Provisional: provisional, ProvisionalCleared: true, KeyClear: team}},
+		{"Has nothing: it has never heard of the key, or has forgotten it. The last Clear of the prefix " +
+			`us\x00 was by node 3 at 10:04:07, 1 s ago: nothing older comes back.`,
+			bcache.KeyReport{Clear: version(-time.Minute, 4), KeyClear: user}},
+		{"Has nothing: it has never heard of the key, or has forgotten it. The last Clear was by node 4 at " +
+			"10:04:08, just now: nothing older comes back.",
+			bcache.KeyReport{Clear: version(0, 4), KeyClear: user}},
+		{"Has nothing: it has never heard of the key, or has forgotten it. It has forgotten Clears of tags, so " +
+			"it takes no value with tags from before 10:03:08 (1 min ago).",
+			bcache.KeyReport{TagFloor: at(-time.Minute)}},
+		{has + "It never expires. Its tag is a.", bcache.KeyReport{Held: withTags("a")}},
+		{has + "It never expires. Its tags are a, b, c, d, 2 more.",
+			bcache.KeyReport{Held: withTags("a", "b", "c", "d", "e", "f")}},
 		{"Has a value (10 B with its key) that a fill brought, without a version: any write of the key " +
 			"ends it. It expires in 1 min.", bcache.KeyReport{Provisional: provisional}},
 		{has + "It never expires. Beside it, for a Typed that can't read it, it has a value (10 B with its " +
@@ -106,6 +133,8 @@ func TestSummary(t *testing.T) {
 	cleared := report(3, bcache.KeyValue, newer)
 	cleared.Cleared = true
 	fill := bcache.KeyReport{Node: 3, Provisional: &bcache.HeldKey{Kind: bcache.KeyValue}}
+	ended := fill
+	ended.ProvisionalCleared = true
 	const differ = "Not all nodes have the same. The newest version is "
 	const passes = " has an older one. That should pass within seconds, unless the writes can't reach it."
 	for _, c := range []struct {
@@ -140,6 +169,7 @@ func TestSummary(t *testing.T) {
 			"Of node 3 nothing is known.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, newer), silent(3)}},
 		{true, "unknown", "No node answered. Of node 1 nothing is known.", []bcache.KeyReport{silent(1)}},
+		{true, "none none", "All 2 nodes have no record of the key.", []bcache.KeyReport{nothing(1), ended}},
 		{true, "none none", "All 2 nodes have no record of the key. 1 node has a value without a version, " +
 			"which a fill brought.", []bcache.KeyReport{nothing(1), fill}},
 	} {

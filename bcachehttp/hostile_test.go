@@ -32,7 +32,11 @@ func FuzzWhy(f *testing.F) {
 	f.Add(strings.Repeat("k", 5000), "")
 	f.Add("{{.}}", "${x}")
 	f.Fuzz(func(t *testing.T, key, value string) {
-		if err := cache.Set(key, value, 60); err != nil {
+		var tags []string
+		if value != "" {
+			tags = []string{value[:min(len(value), bcache.MaxTagLen)]}
+		}
+		if err := cache.Put(key, value, time.Minute, tags...); err != nil {
 			t.Skip("it is too large")
 		}
 		status := http.StatusOK
@@ -57,7 +61,22 @@ func FuzzWhy(f *testing.F) {
 		if got != key {
 			t.Errorf("%q is %q", key, got)
 		}
+		held := heldIn(v)
+		if coded, ok := held["tags_base64"].([]any); ok {
+			held["tags"] = []any{decoded(t, coded[0].(string))}
+		}
+		if of, _ := held["tags"].([]any); len(of) != len(tags) || len(of) == 1 && of[0] != tags[0] {
+			t.Errorf("the tags of %q are %q, want %q", key, of, tags)
+		}
 	})
+}
+
+func decoded(t *testing.T, coded string) string {
+	b, err := base64.StdEncoding.DecodeString(coded)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
 }
 
 // FuzzRequest sends any path and query, and any form.
@@ -72,6 +91,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add("/", "refresh=0&hot=1", "")
 	f.Add("", "x=y", "confirm=clear")
 	f.Add("/delete", "", "key_base64=%2f%2f")
+	f.Add("/clear", "", "prefix=%ff%3cscript>")
+	f.Add("/api/clear", "", "tag_base64=%2f%2f%2f%2f")
 	f.Add("/api/hot", "n=3", hostile)
 	f.Fuzz(func(t *testing.T, path, query, form string) {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
@@ -100,11 +121,13 @@ func FuzzRequest(f *testing.F) {
 // Whatever other nodes say of themselves, and errors say, is text.
 func TestHostileTexts(t *testing.T) {
 	now := time.Now()
-	held := &bcache.HeldKey{Kind: hostile, Value: hostile, Version: bcache.KeyVersion{Time: now, Origin: 1}}
+	version := bcache.KeyVersion{Time: now, Origin: 1}
+	held := &bcache.HeldKey{Kind: hostile, Value: hostile, Version: version, Tags: []string{hostile, "\xff"}}
 	report := bcache.KeyReport{
 		Node: 1, At: now, Held: held,
 		Provisional: &bcache.HeldKey{Kind: bcache.KeyValue, Value: hostile + "\x00\xff"},
 		Decisions:   []bcache.KeyDecision{{What: hostile + "\xff", At: now}},
+		KeyClear:    &bcache.KeyClear{Tag: hostile + "\x00\xff", Version: version, At: now}, TagFloor: now,
 	}
 	why := whyView{Title: hostile, Asked: true, Key: newKeyView(hostile), Text: hostile, Word: hostile,
 		Delete: true, Coded: hostile, Again: whyLink(hostile, true), ValuesLink: whyLink(hostile, true)}
@@ -129,7 +152,9 @@ func TestHostileTexts(t *testing.T) {
 	for _, made := range []func() (answer, error){
 		func() (answer, error) { return inHTML(keyPage, &why) },
 		func() (answer, error) { return inHTML(mainPage, &page) },
-		func() (answer, error) { return inHTML(donePage, doneView{hostile, hostile, page.Slow[0].Key, true}) },
+		func() (answer, error) {
+			return inHTML(donePage, doneView{hostile, hostile, page.Slow[0].Key, true, hostile})
+		},
 		func() (answer, error) { return failure("/", errors.New(hostile)), nil },
 	} {
 		a, err := made()

@@ -1,6 +1,7 @@
 package bcachehttp
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
@@ -69,6 +70,8 @@ type configJSON struct {
 	Settle        float64  `json:"settle"`
 	SyncTimeout   float64  `json:"sync_timeout"`
 	MinPeers      int      `json:"min_peers"`
+	Isolation     string   `json:"isolation"`
+	IsolatedAfter float64  `json:"isolated_after"`
 	MaxConns      int      `json:"max_conns"`
 	MaxPending    int      `json:"max_pending"`
 	LogSize       int      `json:"log_size"`
@@ -86,6 +89,7 @@ func newNodeJSON(n *bcache.NodeInfo, ready error, now time.Time) nodeJSON {
 			MaxKeys: c.MaxKeys, MaxBytes: c.MaxBytes, Eviction: c.Eviction.String(),
 			DeletionDelay: c.DeletionDelay, MaxClockSkew: c.MaxClockSkew.Seconds(),
 			Settle: c.Settle.Seconds(), SyncTimeout: c.SyncTimeout.Seconds(), MinPeers: c.MinPeers,
+			Isolation: c.Isolation.String(), IsolatedAfter: c.IsolatedAfter.Seconds(),
 			MaxConns: c.MaxConns, MaxPending: c.MaxPending, LogSize: c.LogSize,
 		},
 	}
@@ -343,21 +347,24 @@ func newRatesJSON(all []rate) []rateJSON {
 }
 
 type reportJSON struct {
-	Node        string         `json:"node"`
-	Error       string         `json:"error,omitempty"`
-	Text        string         `json:"text"`  // in a sentence
-	State       string         `json:"state"` // newest, older, none or unknown
-	At          string         `json:"at,omitempty"`
-	Held        *heldJSON      `json:"held,omitempty"`
-	Cleared     bool           `json:"cleared,omitempty"`
-	Provisional *heldJSON      `json:"provisional,omitempty"`
-	BesideLive  bool           `json:"beside_live,omitempty"`
-	Floor       string         `json:"floor,omitempty"`
-	Clear       *versionJSON   `json:"clear,omitempty"`
-	Fills       int            `json:"fills"`
-	Granter     string         `json:"granter,omitempty"`
-	Holder      string         `json:"holder,omitempty"`
-	Decisions   []decisionJSON `json:"decisions,omitempty"`
+	Node               string         `json:"node"`
+	Error              string         `json:"error,omitempty"`
+	Text               string         `json:"text"`  // in a sentence
+	State              string         `json:"state"` // newest, older, none or unknown
+	At                 string         `json:"at,omitempty"`
+	Held               *heldJSON      `json:"held,omitempty"`
+	Cleared            bool           `json:"cleared,omitempty"`
+	Provisional        *heldJSON      `json:"provisional,omitempty"`
+	BesideLive         bool           `json:"beside_live,omitempty"`
+	ProvisionalCleared bool           `json:"provisional_cleared,omitempty"`
+	Floor              string         `json:"floor,omitempty"`
+	TagFloor           string         `json:"tag_floor,omitempty"`
+	Clear              *versionJSON   `json:"clear,omitempty"`
+	KeyClear           *keyClearJSON  `json:"key_clear,omitempty"`
+	Fills              int            `json:"fills"`
+	Granter            string         `json:"granter,omitempty"`
+	Holder             string         `json:"holder,omitempty"`
+	Decisions          []decisionJSON `json:"decisions,omitempty"`
 }
 
 type versionJSON struct {
@@ -365,6 +372,16 @@ type versionJSON struct {
 	Count  uint16 `json:"count"`
 	Origin string `json:"origin"`
 	Node   string `json:"node,omitempty"`
+}
+
+// keyClearJSON is the last Clear of a prefix or tag that is about the key.
+type keyClearJSON struct {
+	Prefix       string       `json:"prefix,omitempty"`
+	PrefixBase64 string       `json:"prefix_base64,omitempty"`
+	Tag          string       `json:"tag,omitempty"`
+	TagBase64    string       `json:"tag_base64,omitempty"`
+	Version      *versionJSON `json:"version,omitempty"`
+	At           string       `json:"at,omitempty"`
 }
 
 type heldJSON struct {
@@ -376,6 +393,8 @@ type heldJSON struct {
 	Size        int          `json:"size"`
 	Value       *string      `json:"value,omitempty"` // its beginning, if it was asked for
 	ValueBase64 string       `json:"value_base64,omitempty"`
+	Tags        []string     `json:"tags,omitempty"`
+	TagsBase64  []string     `json:"tags_base64,omitempty"` // all of them, if one isn't UTF-8
 }
 
 type decisionJSON struct {
@@ -404,6 +423,31 @@ func newHeldJSON(h *bcache.HeldKey, values bool) *heldJSON {
 		text, coded := bytesJSON(h.Value)
 		j.Value, j.ValueBase64 = &text, coded
 	}
+	for _, tag := range h.Tags {
+		text, coded := bytesJSON(tag)
+		j.Tags = append(j.Tags, text)
+		if coded != "" && j.TagsBase64 == nil {
+			j.TagsBase64 = inBase64(h.Tags)
+		}
+	}
+	return j
+}
+
+func inBase64(list []string) []string {
+	coded := make([]string, len(list))
+	for i, s := range list {
+		coded[i] = base64.StdEncoding.EncodeToString([]byte(s))
+	}
+	return coded
+}
+
+func newKeyClearJSON(x *bcache.KeyClear) *keyClearJSON {
+	if x == nil {
+		return nil
+	}
+	j := &keyClearJSON{Version: newVersionJSON(x.Version), At: moment(x.At)}
+	j.Prefix, j.PrefixBase64 = bytesJSON(x.Prefix)
+	j.Tag, j.TagBase64 = bytesJSON(x.Tag)
 	return j
 }
 
@@ -411,8 +455,9 @@ func newReportJSON(r *bcache.KeyReport, state, text string, values bool) reportJ
 	j := reportJSON{
 		Node: hexID(r.Node), Text: text, State: state, At: moment(r.At), Held: newHeldJSON(r.Held, values),
 		Cleared: r.Cleared, Provisional: newHeldJSON(r.Provisional, values), BesideLive: r.BesideLive,
-		Floor: moment(r.Floor), Clear: newVersionJSON(r.Clear), Fills: r.Fills, Granter: hexID(r.Granter),
-		Holder: hexID(r.Holder),
+		ProvisionalCleared: r.ProvisionalCleared, Floor: moment(r.Floor), TagFloor: moment(r.TagFloor),
+		Clear: newVersionJSON(r.Clear), KeyClear: newKeyClearJSON(r.KeyClear),
+		Fills: r.Fills, Granter: hexID(r.Granter), Holder: hexID(r.Holder),
 	}
 	if r.Err != nil {
 		j.Error = r.Err.Error()

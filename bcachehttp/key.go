@@ -49,31 +49,36 @@ func (p params) is(name string) (bool, error) {
 	return value == "1", err
 }
 
-// key is the one that is asked for, by its bytes as key, or as key_base64. tooLong is the status if it
-// is longer than what can be asked about.
-func (p params) key(tooLong int) (key string, ok bool, err error) {
-	key, ok, err = p.one("key")
+// bytes is the value of a parameter of any bytes: of that name, or in base64 of name_base64.
+func (p params) bytes(name string) (value string, ok bool, err error) {
+	value, ok, err = p.one(name)
 	if err != nil {
 		return "", false, err
 	}
-	coded, isCoded, err := p.one("key_base64")
+	coded, isCoded, err := p.one(name + "_base64")
 	switch {
 	case err != nil:
 		return "", false, err
 	case ok && isCoded:
-		return "", false, badRequest("there are both a key and a key_base64")
+		return "", false, badRequest("there are both a %s and a %s_base64", name, name)
 	case isCoded:
 		bytes, err := base64.StdEncoding.DecodeString(coded)
 		if err != nil {
-			return "", false, badRequest("key_base64 must be in base64")
+			return "", false, badRequest("%s_base64 must be in base64", name)
 		}
-		key, ok = string(bytes), true
+		value, ok = string(bytes), true
 	}
-	if len(key) > bcache.MaxWhyKey {
+	return value, ok, nil
+}
+
+// key is the one that is asked for. tooLong is the status if it is longer than what can be asked about.
+func (p params) key(tooLong int) (key string, ok bool, err error) {
+	key, ok, err = p.bytes("key")
+	if err == nil && len(key) > bcache.MaxWhyKey {
 		text := fmt.Sprintf("the key has %d bytes: at most %d can be handled here", len(key), bcache.MaxWhyKey)
 		return "", false, problem{status: tooLong, text: text}
 	}
-	return key, ok, nil
+	return key, ok, err
 }
 
 func badRequest(format string, v ...any) error {

@@ -8,7 +8,7 @@ type Options struct {
 	// Values has the beginnings of values shown, on the page of a key, to those who ask for them.
 	Values bool
 
-	// Actions lets keys be deleted, and the cache be cleared, on all nodes. Without an Authorize, everybody
+	// Actions lets keys be deleted, and all or some of the cache be cleared, on all nodes. Without an Authorize, everybody
 	// who reaches the page may do that.
 	Actions bool
 
@@ -32,5 +32,5 @@ const (
 	Why    Action = "why"    // to know what all nodes know of a key, but not its value
 	Value  Action = "value"  // to see the value too
 	Delete Action = "delete" // to delete a key
-	Clear  Action = "clear"  // to delete all keys
+	Clear  Action = "clear"  // to delete all keys, or those with a prefix or a tag
 )

@@ -53,7 +53,7 @@ func summarize(reports []bcache.KeyReport) summary {
 			s.states[i] = stateNewest
 		}
 		s.answered++
-		if r.Provisional != nil {
+		if r.Provisional != nil && !r.ProvisionalCleared {
 			s.provisional++
 		}
 	}

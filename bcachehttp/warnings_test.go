@@ -51,6 +51,12 @@ func TestWarnings(t *testing.T) {
 		{"too_few_peers", true, func(c *condition) {
 			c.members, c.node.Config.MinPeers, c.ready = nil, 1, notReady
 		}},
+		{"isolated", true, func(c *condition) {
+			c.now.stats.Isolated, c.ready = true, fmt.Errorf("%w: x", bcache.ErrIsolated)
+		}},
+		{"isolated", true, func(c *condition) {
+			c.now.stats.Isolated, c.ready, c.members, c.node.Config.MinPeers = true, notReady, nil, 1
+		}},
 		{"not_ready", false, func(c *condition) { // it has just begun
 			c.members, c.node.Config.MinPeers, c.ready = nil, 1, notReady
 			c.node.Synced, c.node.Since = false, c.now.at.Add(-9*time.Second)
@@ -110,6 +116,13 @@ func TestWarnings(t *testing.T) {
 		{"forgotten_early", false, func(c *condition) { c.now.stats.DroppedTombstones = 1 }},
 		{"forgotten_early", false, func(c *condition) { c.now.stats.DroppedIntervals = 1 }},
 		{"forgotten_early", false, func(c *condition) { c.now.stats.DroppedOrigins = 1 }},
+		{"clears_forgotten", false, func(c *condition) {
+			c.now.stats.DroppedClears, c.now.stats.ClearsRemembered = 4096, 4096
+		}},
+		{"", false, func(c *condition) { // those that are remembered reach back further
+			c.now.stats.DroppedClears, c.now.stats.ClearsRemembered = 1024, 3072
+		}},
+		{"", false, func(c *condition) { c.now.stats.ClearsRemembered = 4096 }},
 		{"too_large", false, func(c *condition) { c.now.stats.RefusedTooLarge = 1 }},
 		{"too_large", false, func(c *condition) { c.now.stats.FillsTooLarge = 1 }},
 		{"", false, func(c *condition) { // what grew before isn't told of any more

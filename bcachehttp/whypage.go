@@ -38,6 +38,8 @@ type reportView struct {
 	Values            []valueView
 	Floor, Clear      timeView
 	ClearBy           string
+	KeyClear          *keyClearView
+	TagFloor          timeView
 	Fills             int
 	Granter, Holder   string
 	Decisions         []decisionView
@@ -50,6 +52,14 @@ type heldView struct {
 	Count                    uint16
 	Deadline, Stale, Refresh timeView
 	Size                     string
+	Tags                     []string
+}
+
+// A keyClearView is the last Clear of a prefix or tag that is about the key.
+type keyClearView struct {
+	What, Of    string
+	By          string
+	Version, At timeView
 }
 
 type valueView struct{ Name, Text string }
@@ -119,6 +129,7 @@ func newReportView(r *bcache.KeyReport, state string, values bool) reportView {
 		At: newTimeView(r.At, r.At), Held: newHeldView(r.Held, r.At),
 		Provisional: newHeldView(r.Provisional, r.At), Floor: newTimeView(r.Floor, r.At),
 		Clear: newTimeView(r.Clear.Time, r.At), ClearBy: hexID(r.Clear.Node),
+		KeyClear: newKeyClearView(r.KeyClear, r.At), TagFloor: newTimeView(r.TagFloor, r.At),
 		Fills: r.Fills, Granter: hexID(r.Granter), Holder: hexID(r.Holder),
 	}
 	if values {
@@ -151,6 +162,28 @@ func newHeldView(h *bcache.HeldKey, now time.Time) *heldView {
 		Kind: kindText(h.Kind), Version: newTimeView(h.Version.Time, now), By: hexID(h.Version.Node),
 		Origin: hexID(h.Version.Origin), Count: h.Version.Count, Deadline: newTimeView(h.Deadline, now),
 		Stale: newTimeView(h.StaleUntil, now), Refresh: newTimeView(h.RefreshFrom, now),
-		Size: size(float64(h.Size)),
+		Size: size(float64(h.Size)), Tags: tagTexts(h.Tags),
 	}
+}
+
+// tagTexts are tags as they can be read.
+func tagTexts(tags []string) (texts []string) {
+	for _, tag := range tags {
+		texts = append(texts, shown(tag, mostToRead))
+	}
+	return texts
+}
+
+func newKeyClearView(x *bcache.KeyClear, now time.Time) *keyClearView {
+	if x == nil {
+		return nil
+	}
+	v := &keyClearView{
+		What: "a tag", Of: shown(x.Tag, mostToRead), By: hexID(x.Version.Node),
+		Version: newTimeView(x.Version.Time, now), At: newTimeView(x.At, now),
+	}
+	if x.Prefix != "" {
+		v.What, v.Of = "a prefix", shown(x.Prefix, mostToRead)
+	}
+	return v
 }

@@ -23,36 +23,54 @@ func deleteCommand(a *app) *cobra.Command {
 }
 
 func clearCommand(a *app) *cobra.Command {
-	var yes bool
+	var (
+		yes         bool
+		prefix, tag string
+	)
 	cmd := &cobra.Command{
 		Use:   "clear",
-		Short: "Deletes all keys on all nodes",
+		Short: "Deletes all keys on all nodes, or those with a prefix or a tag",
 		Long:  aboutClear,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// With a prefix or a tag there is no "confirm": a node of an older version, which doesn't know
+			// these, then deletes nothing instead of all.
+			what, form := "all keys", url.Values{"confirm": {"clear"}}
+			switch byPrefix, byTag := cmd.Flags().Changed("prefix"), cmd.Flags().Changed("tag"); {
+			case byPrefix && prefix == "" || byTag && tag == "":
+				return usage("--prefix and --tag can't be empty")
+			case byPrefix:
+				what, form = "all keys that begin with "+cut(visible(prefix), maxCell), bytesParams("prefix", prefix)
+			case byTag:
+				what, form = "all that has the tag "+cut(visible(tag), maxCell), bytesParams("tag", tag)
+			}
 			if !yes {
-				if err := confirm(cmd.Context(), a); err != nil {
+				if err := confirm(cmd.Context(), a, what); err != nil {
 					return err
 				}
 			}
-			return act(cmd, a, "api/clear", url.Values{"confirm": {"clear"}})
+			return act(cmd, a, "api/clear", form)
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
+	f := cmd.Flags()
+	f.BoolVar(&yes, "yes", false, "don't ask")
+	f.StringVar(&prefix, "prefix", "", "only the keys that begin with `PREFIX`")
+	f.StringVar(&tag, "tag", "", "only what has the tag `TAG`")
+	cmd.MarkFlagsMutuallyExclusive("prefix", "tag")
 	return cmd
 }
 
-// confirm asks whether all is to be deleted.
-func confirm(ctx context.Context, a *app) error {
+// confirm asks whether that is to be deleted.
+func confirm(ctx context.Context, a *app, what string) error {
 	if !a.asks {
-		return usage("this deletes all keys on all nodes: --yes says that you mean it")
+		return usage("this deletes %s on all nodes: --yes says that you mean it", what)
 	}
 	base, err := pageURL(a.opts.addr)
 	if err != nil {
 		return err
 	}
-	const question = "This deletes all keys on all nodes of the cluster of %s.\nType clear to do that: "
-	_, _ = fmt.Fprintf(a.stderr, question, clean(base.Redacted()))
+	const question = "This deletes %s on all nodes of the cluster of %s.\nType clear to do that: "
+	_, _ = fmt.Fprintf(a.stderr, question, what, clean(base.Redacted()))
 	said, err := interruptible(ctx, func() ([]byte, error) {
 		return bufio.NewReader(io.LimitReader(a.stdin, 1024)).ReadBytes('\n')
 	})

@@ -155,7 +155,14 @@ type reportInfo struct {
 	At          string    `json:"at"`
 	Held        *heldInfo `json:"held"`
 	Provisional *heldInfo `json:"provisional"`
-	Decisions   []struct {
+	KeyClear    *struct {
+		Prefix       string      `json:"prefix"`
+		PrefixBase64 string      `json:"prefix_base64"`
+		Tag          string      `json:"tag"`
+		TagBase64    string      `json:"tag_base64"`
+		Version      *versioning `json:"version"`
+	} `json:"key_clear"`
+	Decisions []struct {
 		What        string `json:"what"`
 		Provisional bool   `json:"provisional"`
 		At          string `json:"at"`
@@ -167,6 +174,8 @@ type heldInfo struct {
 	Version     *versioning `json:"version"`
 	Value       *string     `json:"value"`
 	ValueBase64 string      `json:"value_base64"`
+	Tags        []string    `json:"tags"`
+	TagsBase64  []string    `json:"tags_base64"`
 }
 
 type doneAnswer struct {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/iwanbk/bcache"
 	"github.com/iwanbk/bcache/bcachehttp"
@@ -88,12 +89,47 @@ func TestCluster(t *testing.T) {
 	c.Loss(0)
 	c.WaitAll()
 
+	clearsSome(t, c, ctl)
 	if r := ctl.must(t, exitOK, "clear", "--yes"); r.stdout != "cleared\n" {
 		t.Errorf("clear prints %q", r.stdout)
 	}
 	c.WaitAll()
 	if _, ok := c.Node(2).Get("user:1"); ok {
 		t.Error("after clear node 3 has a key")
+	}
+}
+
+// clearsSome clears by a prefix and by a tag, of any bytes, and finds that in the answers.
+func clearsSome(t *testing.T, c *bcachetest.Cluster, ctl call) {
+	t.Helper()
+	const tag = "team:\xff"
+	for _, key := range []string{"page:1", "tagged"} {
+		if err := c.Node(1).Put(key, "v", time.Minute, tag); err != nil {
+			t.Fatal(err)
+		}
+		c.WaitAll()
+		if r := ctl.must(t, exitOK, "why", key); !strings.Contains(r.stdout, "  tag: team:\\xff\n") {
+			t.Errorf("the tag isn't shown: %s", r.stdout)
+		}
+	}
+	is := func(key string, there bool) {
+		t.Helper()
+		c.WaitAll()
+		if _, ok := c.Node(2).Get(key); ok != there {
+			t.Errorf("%s is there: %v", key, ok)
+		}
+	}
+	ctl.must(t, exitOK, "clear", "--yes", "--prefix", "page:")
+	is("page:1", false)
+	is("tagged", true)
+	if r := ctl.must(t, exitOK, "why", "page:1"); !strings.Contains(r.stdout, "last clear of the prefix page:, ") {
+		t.Errorf("the clear isn't shown: %s", r.stdout)
+	}
+	ctl.must(t, exitOK, "clear", "--yes", "--tag", tag)
+	is("tagged", false)
+	ctl.must(t, exitUsage, "clear", "--yes", "--tag", strings.Repeat("t", bcache.MaxTagLen+1))
+	if r := ctl.must(t, exitOK, "stats"); !strings.Contains(r.stdout, "clear tags") {
+		t.Errorf("the figures are %s", r.stdout)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -59,6 +60,10 @@ func TestExitCodes(t *testing.T) {
 		{ok, exitUsage, "--times can't be negative", "watch -n -1"},
 		{ok, exitUsage, "byte 2 is wrong", "why --key-base64 ab!"},
 		{ok, exitUsage, "--yes says that you mean it", "clear"},
+		{ok, exitUsage, "all that has the tag team:7 on all nodes: --yes", "clear --tag team:7"},
+		{ok, exitUsage, "[prefix tag]", "clear --yes --tag t --prefix p"},
+		{ok, exitUsage, "can't be empty", "clear --yes --prefix="},
+		{ok, exitUsage, "can't be empty", "clear --yes --tag="},
 		{status(http.StatusBadRequest), exitUsage, "because (400)", "why k"},
 		{status(http.StatusRequestURITooLong), exitUsage, "because (414)", "why k"},
 		{status(http.StatusRequestEntityTooLarge), exitUsage, "because (413)", "delete k"},
@@ -178,6 +183,44 @@ func TestInterruptedWhileAsked(t *testing.T) {
 		}
 		if err := errors.Join(typist.Close(), stdin.Close()); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Whoever clears by a prefix or a tag doesn't send what clears all to a node that doesn't know these.
+func TestClearSome(t *testing.T) {
+	var got url.Values
+	ctl := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			t.Error(err)
+		}
+		got = r.PostForm
+		_, _ = w.Write([]byte(`{"done": "cleared"}`))
+	})
+	for _, c := range []struct {
+		args []string
+		want url.Values
+	}{
+		{[]string{"--prefix", "page:"}, url.Values{"prefix": {"page:"}}},
+		{[]string{"--prefix", "\xff"}, url.Values{"prefix_base64": {"/w=="}}},
+		{[]string{"--tag", "a b&c"}, url.Values{"tag": {"a b&c"}}},
+		{[]string{"--tag=\xff"}, url.Values{"tag_base64": {"/w=="}}},
+		{nil, url.Values{"confirm": {"clear"}}},
+	} {
+		ctl.must(t, exitOK, append([]string{"clear", "--yes"}, c.args...)...)
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%q sends %v", c.args, got)
+		}
+	}
+	for said, code := range map[string]int{"clear\n": exitOK, "team:7\n": exitFailure} {
+		var out bytes.Buffer
+		s := surroundings{
+			stdin: strings.NewReader(said), stdout: &out, stderr: &out, asks: true,
+			getenv: func(string) string { return "" },
+		}
+		if got := run(t.Context(), []string{"clear", "--tag", "team:7", "--addr", ctl.addr}, s); got != code ||
+			!strings.HasPrefix(out.String(), "This deletes all that has the tag team:7 on all nodes of ") {
+			t.Errorf("%q: %d, %s", said, got, &out)
 		}
 	}
 }

@@ -55,4 +55,7 @@ const aboutDelete = `Deletes a key on all nodes, if the service allows it (bcach
 const aboutClear = `Deletes all keys on all nodes, if the service allows it
 (bcachehttp.Options.Actions). It asks before it does that: where nobody can be
 asked, --yes is needed. The databases behind the cache get all reads until it is
-filled again.`
+filled again.
+
+With --prefix only the keys that begin with it are deleted, and with --tag what was
+written with it: docs/groups.md says more.`

@@ -78,11 +78,14 @@ func interruptible(ctx context.Context, read func() ([]byte, error)) ([]byte, er
 }
 
 // keyParams is a key as the page takes it.
-func keyParams(key string) url.Values {
-	if !utf8.ValidString(key) {
-		return url.Values{"key_base64": {base64.StdEncoding.EncodeToString([]byte(key))}}
+func keyParams(key string) url.Values { return bytesParams("key", key) }
+
+// bytesParams are any bytes as the page takes them.
+func bytesParams(name, value string) url.Values {
+	if !utf8.ValidString(value) {
+		return url.Values{name + "_base64": {base64.StdEncoding.EncodeToString([]byte(value))}}
 	}
-	return url.Values{"key": {key}}
+	return url.Values{name: {value}}
 }
 
 // A keyInfo is a key as the page gives it: as text and, if it isn't UTF-8, exactly.

@@ -120,7 +120,8 @@ func TestHostile(t *testing.T) {
 		for _, output := range []string{"table", "json"} {
 			for _, args := range [][]string{
 				{"node"}, {"members"}, {"stats", "--all"}, {"loaders"}, {"hot"}, {"refused"}, {"slow"}, {"warnings"},
-				{"why", evil}, {"watch", "-n", "1"}, {"delete", evil}, {"clear", "--yes"}, {"health"}, {"ready"},
+				{"why", evil}, {"watch", "-n", "1"}, {"delete", evil}, {"clear", "--yes"},
+				{"clear", "--yes", "--prefix", evil}, {"clear", "--tag", evil}, {"health"}, {"ready"},
 				{"why", "--key-base64", evil}, {evil}, {"members", "--" + evil}, {"members", "--addr", evil},
 				{"members", "--addr", "http://" + evil}, {"members", "--cacert", evil}, {"-o", evil},
 			} {

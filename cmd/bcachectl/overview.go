@@ -13,10 +13,12 @@ func showOverview(out *printer, o, last *overviewAnswer) {
 
 	held, of := o.Stats.Gauges, ratesSince(o, last)
 	t := &table{columns: []string{
-		">KEYS", ">BYTES", ">HIT RATIO", ">GETS/S", ">SETS/S", ">DELETES/S", ">FILLS/S", ">IN/S", ">OUT/S",
+		">KEYS", ">BYTES", ">HIT RATIO", ">GETS/S", ">SETS/S", ">DELETES/S", ">CLEARS/S", ">FILLS/S",
+		">IN/S", ">OUT/S",
 	}}
 	t.add(number(held["keys"]), bytesText(held["bytes"]), of.ratio(), of.rate(number, "hits", "misses"),
-		of.rate(number, "sets"), of.rate(number, "deletes"), of.rate(number, "fills"),
+		of.rate(number, "sets"), of.rate(number, "deletes"),
+		of.rate(number, "clears", "clear_prefixes", "clear_tags"), of.rate(number, "fills"),
 		of.rate(bytesText, "bytes_in"), of.rate(bytesText, "bytes_out"))
 	out.table(t)
 	out.blank()

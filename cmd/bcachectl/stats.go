@@ -16,8 +16,10 @@ type group struct {
 
 var groups = []group{
 	{"reads", []string{"hits", "misses", "not_found", "undecodable"}},
-	{"writes", []string{"sets", "deletes", "clears"}},
-	{"held", []string{"keys", "bytes", "tombstones", "evictions", "expirations"}},
+	{"writes", []string{"sets", "deletes", "clears", "clear_prefixes", "clear_tags"}},
+	{"held", []string{
+		"keys", "bytes", "tombstones", "clears_remembered", "evictions", "expirations", "cleared",
+	}},
 	{"fills", []string{
 		"fills", "fill_errors", "fills_refused", "fills_too_large", "fills_given_up", "refreshes",
 		"stale_served", "stale_failures", "on_stale_missed", "leases_granted", "leases_missed",
@@ -40,8 +42,8 @@ var groups = []group{
 		"handshakes_refused", "stuck_cut", "skew_cut",
 	}},
 	{"dropped", []string{
-		"dropped_outbox", "dropped_frames", "dropped_messages", "dropped_tombstones", "dropped_intervals",
-		"dropped_origins", "events_lost",
+		"dropped_outbox", "dropped_frames", "dropped_messages", "dropped_tombstones", "dropped_clears",
+		"dropped_intervals", "dropped_origins", "events_lost",
 	}},
 }
 

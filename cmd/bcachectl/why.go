@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,22 @@ func showReport(out *printer, r *reportInfo) {
 		if held.Value != nil {
 			out.line(plain, "  value: %s", visible(exactly(*held.Value, held.ValueBase64)))
 		}
+		for i, tag := range held.Tags {
+			if i < len(held.TagsBase64) {
+				tag = exactly(tag, held.TagsBase64[i])
+			}
+			out.line(plain, "  tag: %s", visible(tag))
+		}
+	}
+	if x := r.KeyClear; x != nil {
+		what := "tag " + visible(exactly(x.Tag, x.TagBase64))
+		if x.Prefix != "" {
+			what = "prefix " + visible(exactly(x.Prefix, x.PrefixBase64))
+		}
+		if v := x.Version; v != nil {
+			what += fmt.Sprintf(", version: %s, origin %s, node %s", v.Time, v.Origin, orDash(v.Node))
+		}
+		out.line(dim, "  last clear of the %s", what)
 	}
 	for _, d := range r.Decisions {
 		what := d.What

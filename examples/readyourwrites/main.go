@@ -1,5 +1,5 @@
-// Command readyourwrites runs two nodes of a service in one process, and a user who writes on the first and
-// reads on the second: first without cookies, then with the cookie that has what the user wrote.
+// Command readyourwrites runs two nodes of a service in one process, and a user who writes on the first
+// and reads on the second: first without cookies, then with the cookie that has what the user wrote.
 package main
 
 import (

@@ -15,16 +15,16 @@ const (
 	cookieAge = 10 * time.Minute
 )
 
-// unknown is the Token of a node that doesn't exist: no node can tell whether it has processed its writes,
-// so who comes with it reads the database.
+// unknown is the Token of a node that doesn't exist: no node can tell whether it has processed its
+// writes, so who comes with it reads the database.
 var unknown = mustParse("1AAAAAAAAAAEB")
 
-// readYourWrites lets a user who has written on one node read that on every other node. A cookie has what
-// the user has written, as a Token; the context of each request has it for Loaders with AwaitToken.
+// readYourWrites lets a user who has written on one node read that on every other node. A cookie has
+// what the user has written, as a Token; the context of each request has it for Loaders with AwaitToken.
 //
-// next must have written, and told the cache, before it writes the first byte of its answer. Of a request
-// that fails the cookie is set, too: it may have changed something nevertheless. When two writes of one
-// user run at a time, the cookie is that of the one whose answer comes last.
+// next must have written, and told the cache, before it writes the first byte of its answer. Of a
+// request that fails the cookie is set, too: it may have changed something nevertheless. When two writes
+// of one user run at a time, the cookie is that of the one whose answer comes last.
 func readYourWrites(cache *bcache.Bcache, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		had := tokenOf(r)
@@ -39,7 +39,8 @@ func readYourWrites(cache *bcache.Bcache, next http.Handler) http.Handler {
 	})
 }
 
-// tokenOf reads the cookie. One that isn't ours is as good as none: who garbles his own only harms himself.
+// tokenOf reads the cookie. One that isn't ours is as good as none: who garbles his own only harms
+// himself.
 func tokenOf(r *http.Request) bcache.Token {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil {

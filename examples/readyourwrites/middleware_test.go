@@ -49,8 +49,8 @@ func cluster(t *testing.T, n int) (*bcachetest.Cluster, *database, []http.Handle
 	return c, db, nodes
 }
 
-// Whoever writes on one node and reads on another sees what he wrote, whatever happens between the nodes;
-// others may not.
+// Whoever writes on one node and reads on another sees what he wrote, whatever happens between the
+// nodes; others may not.
 func TestReadYourWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _, nodes := cluster(t, 2)

@@ -69,8 +69,9 @@ func (v *Vector) Get(origin uint64) *Set {
 	return &v.none
 }
 
-// Knows reports whether dots of origin were processed, or it is that of a neighbour, whose dots will come.
-// Of others nothing is known: they may be behind the horizon, which doesn't say which dots that has.
+// Knows reports whether dots of origin were processed, or it is that of a neighbour, whose dots will
+// come. Of others nothing is known: they may be behind the horizon, which doesn't say which dots that
+// has.
 func (v *Vector) Knows(origin uint64) bool { return v.Origins[origin] != nil || v.live[origin] }
 
 // Admits reports whether a dot of origin can be remembered; newest is the greatest stamp

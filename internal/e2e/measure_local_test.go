@@ -13,8 +13,8 @@ import (
 	"github.com/iwanbk/bcache/internal/testkit/live"
 )
 
-// Five nodes whose users differ: each is asked for a fifth of 200,000 keys of 1 KiB. What that takes of each
-// node's memory and of the network, where all nodes get what a Fill brings, and where it stays.
+// Five nodes whose users differ: each is asked for a fifth of 200,000 keys of 1 KiB. What that takes of
+// each node's memory and of the network, where all nodes get what a Fill brings, and where it stays.
 func TestMeasureLocalValues(t *testing.T) {
 	measuring(t)
 	const nodes, keys = 5, 200_000

@@ -85,8 +85,8 @@ func (f *Loads) of(key string) *shard {
 // one, as a part of r, and then the caller has to do the load and call End; arrived gets a token when
 // there is something new about the load. Join returns nil to a Fill that would wait for itself.
 //
-// Who asks anew joins a load only before its Fill is called, and only one whose callers all do: the others
-// may be served what is held.
+// Who asks anew joins a load only before its Fill is called, and only one whose callers all do: the
+// others may be served what is held.
 func (f *Loads) Join(key string, layout any, r *Run, arrived chan struct{}) (ld *Load, isNew bool) {
 	sh := f.of(key)
 	sh.mu.Lock()
@@ -126,8 +126,8 @@ func (f *Loads) Background(key string, layout any, r *Run, arrived chan struct{}
 	return f.add(sh, key, layout, r, arrived)
 }
 
-// latest returns the load of key in a layout, for callers of one kind, that is the latest, or nil if that
-// can't be joined.
+// latest returns the load of key in a layout, for callers of one kind, that is the latest, or nil if
+// that can't be joined.
 func (sh *shard) latest(key string, layout any, anew bool) *Load {
 	for _, ld := range slices.Backward(sh.byKey[key]) {
 		if ld.layout == layout && ld.Run.Anew == anew {

@@ -29,6 +29,7 @@ type Config struct {
 	First       bool          // it has nobody to wait for: it is synced from the start
 	SyncTimeout time.Duration // a node that reaches nobody for so long is synced; negative: never
 	MinPeers    int           // if it isn't 0: never either, see Config.MinPeers
+	Isolated    time.Duration // not heard from MinPeers for so long, it hides what it holds; 0: it never does
 	chunkBytes  int           // of a full sync; 0 = defaultChunkBytes
 	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
 	MaxPending  int           // bytes that wait to be sent; 0 = DefaultMaxPending
@@ -38,6 +39,9 @@ type Config struct {
 	// Became is called when the node is synced, and complete, if it wasn't from the start, under the
 	// lock.
 	Became func()
+
+	// Confirmed is called when another node may have confirmed what was written here, under the lock.
+	Confirmed func()
 
 	// Wake is called when Flush has something to take after it had nothing; it
 	// must not block nor call the replica. Changed is called for every write that changes
@@ -50,6 +54,9 @@ type Config struct {
 func New(c Config) *Replica {
 	if c.Became == nil {
 		c.Became = func() {}
+	}
+	if c.Confirmed == nil {
+		c.Confirmed = func() {}
 	}
 	r := &Replica{
 		ID: c.ID, state: newState(c), mu: lock{stepWork: stepWork}, neighbours: newNeighbours(),
@@ -84,6 +91,25 @@ func New(c Config) *Replica {
 	r.pinger = pinger{
 		state: &r.state, neighbours: &r.neighbours, arrivals: &r.arrivals,
 		standing: &r.standing, out: &r.out,
+		hearings: hearings{state: &r.state, neighbours: &r.neighbours},
+	}
+	if c.Isolated > 0 {
+		forget := func() { c.Changed("", delta.KindClear) }
+		isolation := newIsolation(c.Isolated, c.MinPeers, r.Store.Hide, forget)
+		isolation.reach = func(now delta.Instant) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if !r.writes.closed {
+				r.pinger.pingAll(now)
+			}
+		}
+		r.pinger.hearings.isolation, r.Fills.isolation = isolation, isolation
+		// At least every third of the bound the others are asked.
+		r.pinger.rounds.most = min(max((c.Isolated/3).Truncate(TickEvery), TickEvery), RoundMax)
+	}
+	r.pinger.confirms = confirmations{
+		state: &r.state, neighbours: &r.neighbours, out: &r.out,
+		nonce: r.pinger.nonce, progress: c.Confirmed,
 	}
 	r.pings = pingReceiver{
 		mu: &r.mu, state: &r.state, neighbours: &r.neighbours, pinger: &r.pinger, answers: &r.answers,

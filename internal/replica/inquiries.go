@@ -101,7 +101,11 @@ func (x *Inquiries) Report(now delta.Instant, key string, values bool) wire.Repo
 	in := x.state.Store.Inspect(key)
 	r := wire.Report{
 		Origin: x.state.Origin, Wall: now.Wall, Floor: in.Floor,
-		ClearStamp: in.Clear.Stamp, ClearOrigin: in.Clear.Origin, Fills: uint64(in.Fills),
+		ClearStamp: in.Clear.Stamp, ClearOrigin: in.Clear.Origin, TagFloor: in.TagFloor,
+		Fills: uint64(in.Fills),
+	}
+	if x := in.Selected; x.Selector != "" {
+		r.KeyClear = &wire.KeyClear{Selector: x.Selector, Version: x.Version, Wall: x.Wall}
 	}
 	if in.Held {
 		r.Held = heldOf(&in.Record, values)
@@ -114,6 +118,9 @@ func (x *Inquiries) Report(now delta.Instant, key string, values bool) wire.Repo
 	}
 	if in.Beside {
 		r.Flags |= wire.ReportBeside
+	}
+	if in.Ended {
+		r.Flags |= wire.ReportEnded
 	}
 	for _, d := range in.Decisions {
 		said := wire.Decision{What: uint64(d.Kind), Wall: d.Wall, Stamp: d.Stamp}
@@ -134,7 +141,7 @@ func (x *Inquiries) Report(now delta.Instant, key string, values bool) wire.Repo
 func heldOf(rec *delta.Record, values bool) *wire.Held {
 	h := &wire.Held{
 		Kind: rec.Kind, Version: rec.Version, Size: uint64(len(rec.Key) + len(rec.Val)),
-		Deadline: rec.Deadline, StaleUntil: rec.StaleUntil, RefreshFrom: rec.RefreshFrom,
+		Deadline: rec.Deadline, StaleUntil: rec.StaleUntil, RefreshFrom: rec.RefreshFrom, Tags: rec.Tags,
 	}
 	if values {
 		h.Val = rec.Val[:min(len(rec.Val), wire.MaxReportValue)]

@@ -17,7 +17,19 @@ type localWrites struct {
 	counts writeCounts
 }
 
-type writeCounts struct{ Sets, Deletes, Clears uint64 }
+// writeCounts count local writes. Clears are those of everything.
+type writeCounts struct{ Sets, Deletes, Clears, ClearPrefixes, ClearTags uint64 }
+
+// ofClear is the count of Clears with a selector.
+func (c *writeCounts) ofClear(s delta.Selector) *uint64 {
+	if _, ok := s.Prefix(); ok {
+		return &c.ClearPrefixes
+	}
+	if _, ok := s.Tag(); ok {
+		return &c.ClearTags
+	}
+	return &c.Clears
+}
 
 // write stamps and commits a local write.
 func (w *localWrites) write(now delta.Instant, rec *delta.Record, at store.Place) {

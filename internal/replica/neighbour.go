@@ -11,8 +11,9 @@ import (
 // A neighbour is what is known of a directly connected node.
 type neighbour struct {
 	origin   uint64
-	baseline uint64 // our seq when it connected: what came later, it gets
-	covered  uint64 // it has processed everything from the baseline up to here
+	baseline uint64       // our seq when it connected: what came later, it gets
+	covered  uint64       // it has processed everything from the baseline up to here
+	said     confirmation // confirm.go
 
 	claims  bool   // it has said so itself:
 	claimed uint64 // of its own dots, how far they go
@@ -21,6 +22,8 @@ type neighbour struct {
 	missed int           // rounds without one
 	echoes echoLog       // echo.go
 	delays propagation   // propagation.go
+
+	hearing hearing // hearing.go
 
 	probe
 	report
@@ -97,8 +100,9 @@ func (r *requests) tooSoon(now delta.Instant) bool {
 
 func newNeighbour(now delta.Instant, origin, seq uint64) *neighbour {
 	return &neighbour{
-		origin: origin, baseline: seq, covered: seq, heard: now.Mono,
+		origin: origin, baseline: seq, covered: seq, heard: now.Mono, said: newConfirmation(),
 		probe:    probe{listAll: true},
+		hearing:  newHearing(),
 		requests: requests{pulledAt: dots.LongAgo, began: dots.LongAgo},
 	}
 }
@@ -110,11 +114,19 @@ func (p *neighbour) claim(origin, seq uint64) {
 	}
 }
 
-// confirm notes that it has processed this node's dots in (from, to].
-func (p *neighbour) confirm(from, to uint64) {
-	if from <= p.baseline {
-		p.covered = max(p.covered, to)
+// confirm notes that it has processed this node's dots in (from, to], and reports whether that is news.
+func (p *neighbour) confirm(from, to uint64) (news bool) {
+	if from > p.baseline || to <= p.covered {
+		return false
 	}
+	p.covered = to
+	return true
+}
+
+// confirmed reports whether it has said that it has what was written here up to seq. One that isn't synced
+// yet has just come, and gets what there is by a full sync: what came since is enough.
+func (p *neighbour) confirmed(seq uint64) bool {
+	return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq
 }
 
 func isSynced(p *neighbour) bool  { return p.synced }

@@ -110,17 +110,6 @@ func (n *neighbours) claimed() map[uint64]uint64 {
 	return claimed
 }
 
-// unconfirmed lists those that haven't yet said that they have processed what was written here up to seq
-// since they connected, by PeerID.
-func (n *neighbours) unconfirmed(seq uint64) (missing []uint64) {
-	for _, id := range n.ids {
-		if n.byID[id].covered < seq {
-			missing = append(missing, id)
-		}
-	}
-	return missing
-}
-
 // doubt has all of them be asked anew what they have more.
 func (n *neighbours) doubt() {
 	for _, p := range n.byID {

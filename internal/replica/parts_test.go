@@ -145,10 +145,16 @@ func TestReplicaNeighbours(t *testing.T) {
 	if second := n.choose([]uint64{1, 2}, 0); first == second {
 		t.Errorf("node %d is chosen twice", first)
 	}
-	n.byID[1].confirm(6, 9) // it lacks the sixth, which it was to get
-	n.byID[2].confirm(5, 9)
-	if got := n.unconfirmed(9); !slices.Equal(got, []uint64{1, 3}) {
-		t.Errorf("unconfirmed: %v", got)
+	// One lacks the sixth, which it was to get; the second has all that it was to get; the third is synced,
+	// and lacks what came before.
+	for id, from := range map[uint64]uint64{1: 6, 2: 5, 3: 5} {
+		p := n.byID[id]
+		if p.told = true; p.confirm(from, 9) == (id == 1) || p.confirm(from, 9) || p.confirmed(9) != (id == 2) {
+			t.Errorf("node %d: %+v", id, p)
+		}
+	}
+	if n.byID[2].told = false; n.byID[2].confirmed(9) {
+		t.Error("nobody knows whether it is synced")
 	}
 	n.byID[2].held = 10
 	if n.outdone(1, 10) || !n.outdone(1, 9) || !n.outdone(4, 10) {

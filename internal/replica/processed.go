@@ -14,33 +14,23 @@ type Lack struct {
 	Writes uint64
 }
 
-// Written is the last dot of this node: it stands for all that was written here so far. Its Seq is 0 if
-// nothing was.
-func (r *Replica) Written() delta.Dot {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return delta.Dot{Origin: r.state.Origin, Seq: r.state.seq}
-}
-
-// Lacks says how many dots this node hasn't processed, of those up to some dots of different origins. It
-// is none where the vector covers the dot, without a gap before it. unknown is an origin of which this node
-// can't tell, or 0: nothing was heard of it, or it was dropped; or it is this node's own, and the dot isn't
-// one that it has written.
-func (r *Replica) Lacks(dots []delta.Dot) (lacks []Lack, unknown uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// lacking says how many dots a node hasn't processed, of those up to some dots of different origins. It
+// is none where the vector covers the dot, without a gap before it. unknown is an origin of which the
+// node can't tell, or 0: nothing was heard of it, or it was dropped; or it is the node's own, and the
+// dot isn't one that it has written.
+func lacking(s *state, n *neighbours, dots []delta.Dot) (lacks []Lack, unknown uint64) {
 	for _, d := range dots {
-		if d.Origin == r.state.Origin {
-			if d.Seq > r.state.seq {
+		if d.Origin == s.Origin {
+			if d.Seq > s.seq {
 				return nil, d.Origin
 			}
 			continue
 		}
-		if !r.state.vector.Knows(d.Origin) {
+		if !s.vector.Knows(d.Origin) {
 			return nil, d.Origin
 		}
-		if n := r.state.vector.Get(d.Origin).Lacks(d.Seq); n > 0 {
-			lacks = append(lacks, Lack{d.Origin, r.neighbours.idOf(d.Origin), n})
+		if writes := s.vector.Get(d.Origin).Lacks(d.Seq); writes > 0 {
+			lacks = append(lacks, Lack{d.Origin, n.idOf(d.Origin), writes})
 		}
 	}
 	return lacks, 0

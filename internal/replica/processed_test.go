@@ -9,8 +9,8 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// lacks checks what a node says of a dot: how many writes it lacks, of which origin and neighbour, or that it
-// can't tell.
+// lacks checks what a node says of a dot: how many writes it lacks, of which origin and neighbour, or
+// that it can't tell.
 func (w *network) lacks(id uint64, d delta.Dot, want string) {
 	w.t.Helper()
 	lacks, unknown := w.nodes[id].Lacks([]delta.Dot{d})

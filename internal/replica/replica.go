@@ -128,7 +128,7 @@ func (r *Replica) Clear(now delta.Instant, s delta.Selector) error {
 	}
 	r.state.clearing.Store(true)
 	defer r.state.clearing.Store(false)
-	r.writes.counts.Clears++
+	*r.writes.counts.ofClear(s)++
 	r.writes.write(now, rec, store.Place{})
 	return nil
 }
@@ -151,6 +151,8 @@ func (r *Replica) tend(now delta.Instant) {
 	}
 	r.state.tick(now)
 	r.pinger.dropArrivals(now)
+	r.pinger.hearings.listen(now)
+	r.pinger.hearings.isolation.look(now)
 	r.repair.tick(now)
 	r.repair.client.tick(now)
 	if r.server.tick(now) {
@@ -239,6 +241,20 @@ func (r *Replica) Close() {
 	r.Leases.close()
 }
 
+// Ask begins a question: whether others have processed what was written here so far.
+func (r *Replica) Ask(now delta.Instant) *Question {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pinger.confirms.begin(now, &r.mu)
+}
+
+// Drop drops all that is held: from now on Gets miss, and what still comes isn't taken.
+func (r *Replica) Drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Store.Close()
+}
+
 // Stats are the figures about it.
 func (r *Replica) Stats(now delta.Instant) (n Counts, g Gauges) {
 	r.mu.Lock()
@@ -289,8 +305,26 @@ func (r *Replica) Processed() (sum uint64, settled bool) {
 	return r.state.vector.RestOf(nil) ^ r.state.vector.Horizon.Print, !r.state.vector.HasGaps()
 }
 
+// Written is the last dot of this node: it stands for all that was written here so far. Its Seq is 0 if
+// nothing was.
+func (r *Replica) Written() delta.Dot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return delta.Dot{Origin: r.state.Origin, Seq: r.state.seq}
+}
+
+// Lacks says what this node hasn't processed yet of what some dots stand for, see lacking.
+func (r *Replica) Lacks(dots []delta.Dot) (lacks []Lack, unknown uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return lacking(&r.state, &r.neighbours, dots)
+}
+
 // Origin says which life of the node this is.
 func (r *Replica) Origin() uint64 { return r.state.Origin }
+
+// Isolation says whether the node is isolated; nil if it isn't to know.
+func (r *Replica) Isolation() *Isolation { return r.pinger.hearings.isolation }
 
 // Unsynced says why the node isn't ready; "" if it is.
 func (r *Replica) Unsynced(now delta.Instant) string {
@@ -314,21 +348,6 @@ func (r *Replica) Late(now delta.Instant) (l []lateness) {
 		}
 	}
 	return l
-}
-
-// AskUnconfirmed asks the neighbours that haven't yet confirmed all that was written here, and returns
-// their PeerIDs, ascending; see confirm.go.
-func (r *Replica) AskUnconfirmed(now delta.Instant) []uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.pinger.askUnconfirmed(now)
-}
-
-// Unconfirmed returns those neighbours, ascending.
-func (r *Replica) Unconfirmed() []uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.neighbours.unconfirmed(r.state.seq)
 }
 
 // TakeNotices returns what is to be logged.

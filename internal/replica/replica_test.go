@@ -344,23 +344,6 @@ func TestReplicaQueuesAreBounded(t *testing.T) {
 	}
 }
 
-// A pong of a former life of a node confirms nothing.
-func TestReplicaStalePong(t *testing.T) {
-	g := newRig(t, 2, nil)
-	r := g.replicas[0]
-	testkit.Must(t, r.Set(g.now(), "k", "v", 0))
-	for _, p := range []wire.Pong{{Origin: 999, To: 1}, {Origin: 101, From: 1, To: 2}, {Origin: 101}} {
-		testkit.Must(t, r.Receive(g.now(), 1, wire.AppendPong(nil, p)))
-		if len(r.Unconfirmed()) != 1 {
-			t.Errorf("%+v confirms", p)
-		}
-	}
-	testkit.Must(t, r.Receive(g.now(), 1, wire.AppendPong(nil, wire.Pong{Origin: 101, To: 1})))
-	if len(r.Unconfirmed()) != 0 {
-		t.Error("not confirmed")
-	}
-}
-
 // A large value takes the place of thousands, in steps that let others in.
 func TestReplicaMakesRoomInSteps(t *testing.T) {
 	const maxBytes = 1 << 20

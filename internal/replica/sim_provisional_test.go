@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/iwanbk/bcache/internal/delta"
-	"github.com/iwanbk/bcache/internal/store"
 )
 
 // Provisional values in the simulation. There is a database, in which each key has been changed so many
@@ -100,7 +99,8 @@ func (s *sim) knows(n *simNode, w *simWrite) {
 // fill begins a fill that takes so long, or joins one, and has end called when it has read the database.
 // It reports whether it began one.
 func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) bool {
-	known := n.oracle.known[key]
+	s.watch(n)
+	known := max(n.oracle.known[key], s.promisedChanges(n, key))
 	if x := n.flights[key]; x != nil {
 		x.known = append(x.known, known)
 		return false
@@ -141,6 +141,9 @@ func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome FillOutcome) {
 	s.commit(n, x.key, simWrite{fill: true, filled: rec, at: x.begun - s.c.lag}, func() {
 		outcome = n.r.Fills.End(s.now(n), x.f, rec, scope)
 	})
+	if outcome == FillKept { // an isolated node has cut its times
+		s.oracle.reads[readOf(rec)] = simSeen{x.read, x.tags, *rec}
+	}
 	if scope == FillHere {
 		s.checkScope(n, rec, outcome)
 	}
@@ -168,8 +171,9 @@ func (n *simNode) forget(key string, kind delta.Kind) {
 
 // servable returns what the store may serve of a key: a live record, a provisional value, a stale
 // record.
-func servable(st *store.Store, key string, wall int64) (rec delta.Record, ok bool) {
-	rec, ok = st.Peek(key)
+func servable(n *simNode, key string, wall int64) (rec delta.Record, ok bool) {
+	st := n.r.Store
+	rec, ok = n.peek(key)
 	ok = ok && rec.Kind != delta.KindTombstone && !rec.Ended(wall)
 	if ok && !rec.Expired(wall) {
 		return rec, true

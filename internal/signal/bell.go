@@ -4,7 +4,8 @@ import (
 	"sync/atomic"
 )
 
-// A Bell wakes all who wait for its next ring. To ring it while nobody waits costs the look at a pointer.
+// A Bell wakes all who wait for its next ring. To ring it while nobody waits costs the look at a
+// pointer.
 type Bell struct {
 	rung atomic.Pointer[chan struct{}] // nil: nobody waits
 }

@@ -29,14 +29,6 @@ func (c *Clears) shows(e *Entry, by uint64) bool {
 // showsTwin is shows for a provisional value, whose epoch stands.
 func (c *Clears) showsTwin(by uint64) bool { return by == c.number.Load() }
 
-// showsOne is shows, or showsTwin for a provisional value.
-func (c *Clears) showsOne(e *Entry, provisional bool, by uint64) bool {
-	if provisional {
-		return c.showsTwin(by)
-	}
-	return c.shows(e, by)
-}
-
 // showsLocked reports whether an entry may be served, be it a record's or a provisional value.
 func (x *clearance) showsLocked(c *Clears, e *Entry) bool {
 	return !x.hidesLocked(c, e) && (!c.hidden.Load() || e.isProvisional())

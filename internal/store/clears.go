@@ -127,6 +127,9 @@ func (c *Clears) Hide(hide bool) {
 	c.raiseBar()
 }
 
+// Hidden reports whether that is so.
+func (c *Clears) Hidden() bool { return c.hidden.Load() }
+
 // raiseBar sets the bar. What it stands for is there already.
 func (c *Clears) raiseBar() {
 	if c.hidden.Load() {
@@ -339,4 +342,23 @@ func (c *Clears) drop(e *clearEvent) {
 	c.bytes -= len(e.Selector)
 	f := &c.forgotten
 	f.number, f.Touch, f.At = max(f.number, e.number), max(f.Touch, e.Touch), max(f.At, e.At)
+}
+
+// selectors is how many different ones those that are remembered have.
+func (c *Clears) selectors() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.tags) + len(c.prefixes)
+}
+
+// greatest returns the Clear with the greatest version of those that are remembered and wanted.
+func (c *Clears) greatest(wanted func(delta.Selector) bool) (x Clear) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := range c.events {
+		if e := &c.events[i]; !e.Version.Less(x.Version) && wanted(e.Selector) {
+			x = e.Clear
+		}
+	}
+	return x
 }

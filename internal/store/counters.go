@@ -17,6 +17,7 @@ type Stats struct {
 	FloorRefusals       uint64 // records that a floor kept out
 	ProvisionalsDropped uint64 // provisional values that a write has ended
 	Cleared             uint64 // entries that a Clear of a prefix or tag has removed
+	ClearsDropped       uint64 // selectors whose Clears were all forgotten, to make room for others
 
 	Probation int // entries that haven't been used again since they came
 }
@@ -32,6 +33,7 @@ type counters struct {
 	floorRefusals       atomic.Uint64
 	provisionalsDropped atomic.Uint64
 	cleared             atomic.Uint64
+	clearsDropped       atomic.Uint64
 }
 
 func (c *counters) load() Stats {
@@ -45,5 +47,6 @@ func (c *counters) load() Stats {
 		FloorRefusals:       c.floorRefusals.Load(),
 		ProvisionalsDropped: c.provisionalsDropped.Load(),
 		Cleared:             c.cleared.Load(),
+		ClearsDropped:       c.clearsDropped.Load(),
 	}
 }

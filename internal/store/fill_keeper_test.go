@@ -15,7 +15,7 @@ func (r *storeRig) fill(rec delta.Record, beside bool) (isNew bool) {
 	f := r.Fills.Open(rec.Key, r.now)
 	r.Fills.Begin(&f)
 	defer r.Fills.End(&f)
-	_, isNew = r.Fills.Keep(r.now, &rec, &f, beside)
+	_, isNew = r.Fills.Keep(r.now, r.Epochs.Now(), &rec, &f, beside)
 	return isNew
 }
 
@@ -39,8 +39,8 @@ func TestTwins(t *testing.T) {
 	}
 }
 
-// What is kept stands alone, or beside a live record; readers get the right one of the two, whichever they
-// find first, and whether or not they need the lock.
+// What is kept stands alone, or beside a live record; readers get the right one of the two, whichever
+// they find first, and whether or not they need the lock.
 func TestReadersOfTwins(t *testing.T) {
 	keys := make([]string, 300) // in some places the one comes first, in some the other
 	for i := range keys {
@@ -185,8 +185,8 @@ func TestReadersOfTwinsConcurrently(t *testing.T) {
 	storeCheck(t, r.Store)
 }
 
-// Where all provisional values end at once, who watches hears of each, once: at once if they are few, and
-// otherwise as they are swept, so that no lock is held for long.
+// Where all provisional values end at once, who watches hears of each, once: at once if they are few,
+// and otherwise as they are swept, so that no lock is held for long.
 func TestManyProvisionalValuesEnd(t *testing.T) {
 	for _, n := range []int{fewProvisional, fewProvisional + 1} {
 		r := newStoreRig(Config{MaxKeys: 10_000})

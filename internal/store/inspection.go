@@ -6,19 +6,24 @@ import (
 
 // An Inspection is all that a store knows of a key at a moment.
 type Inspection struct {
-	// What is held of it, be it a value, a negative or a tombstone, expired or not. If Cleared, Clear
+	// What is held of it, be it a value, a negative or a tombstone, expired or not. If Cleared, a Clear
 	// isn't below it: it counts as not held, and goes with a sweep.
 	Record        delta.Record
 	Held, Cleared bool
 
 	// Its provisional value, or negative, expired or not. If Beside, it was kept to stand beside a live
-	// record.
-	Provisional           delta.Record
-	IsProvisional, Beside bool
+	// record. If Ended, a Clear of a prefix or tag came after it: it isn't served, and goes with a sweep.
+	Provisional                  delta.Record
+	IsProvisional, Beside, Ended bool
 
-	Floor uint64        // of its bucket: not held, it may have had any version up to this stamp
-	Clear delta.Version // the greatest one
-	Fills int           // of this very key that have begun here and not ended
+	Floor    uint64        // of its bucket: not held, it may have had any version up to this stamp
+	TagFloor uint64        // a record with tags isn't taken up to this stamp
+	Clear    delta.Version // the greatest one of everything
+	Fills    int           // of this very key that have begun here and not ended
+
+	// The greatest Clear that is remembered of a prefix of the key, or of a tag of what is held. Without a
+	// selector there is none.
+	Selected Clear
 
 	// The last ones, the latest first. The keys of a shard, some 1,000, share twice 8 places. They are told
 	// apart by 32 bits: one in some billions may be of another key.
@@ -37,8 +42,9 @@ func (in *Inspection) inspectLocked(sh *shard, hash uint64, key string) {
 	if e := sh.entries.find(hash, key); e != nil {
 		in.Cleared = in.Cleared || sh.clearance.clearsLocked(&sh.Clears, e) != nil
 	}
-	if p := sh.clearance.twinLocked(sh, hash, key); p != nil {
+	if p := sh.twinOf(hash, key); p != nil {
 		in.IsProvisional, in.Provisional, in.Beside = true, p.served(), p.ofProvisional().beside
+		in.Ended = sh.clearance.clearsLocked(&sh.Clears, p) != nil
 	}
 	for f := sh.fills[hash]; f != nil; f = f.next {
 		if f.Key == key {
@@ -46,4 +52,12 @@ func (in *Inspection) inspectLocked(sh *shard, hash uint64, key string) {
 		}
 	}
 	in.Decisions = sh.decisions.about(hash)
+}
+
+// inspect fills in what is known of Clears.
+func (in *Inspection) inspect(c *Clears, key string) {
+	in.Clear, in.TagFloor = c.All(), c.TagFloor()
+	in.Selected = c.greatest(func(s delta.Selector) bool {
+		return s.Selects(key, in.Record.Tags) || s.Selects(key, in.Provisional.Tags)
+	})
 }

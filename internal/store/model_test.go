@@ -111,7 +111,7 @@ func storeCheck(t interface {
 			if !e.isProvisional() {
 				own(i, e.Key)
 			} else if rec := sh.entries.find(s.hash.Of(e.Key), e.Key); rec != nil &&
-				!e.ofProvisional().beside && !s.Clears.last.covers(rec.Stamp) {
+				!e.ofProvisional().beside && !sh.clearance.hidesLocked(&s.Clears, rec) {
 				t.Errorf("%q has a record, and a provisional value that doesn't stand beside it", e.Key)
 			}
 			entries++
@@ -416,7 +416,7 @@ func TestStoreSecondChance(t *testing.T) {
 				}
 			}
 			read(0, maxKeys) // the last ones don't move: they were near the front
-			for i := range maxKeys / 2 {
+			for i := range 2 * maxKeys {
 				read(maxKeys-kept, maxKeys)
 				r.set(fmt.Sprint(maxKeys+i), "")
 			}

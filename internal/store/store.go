@@ -252,8 +252,8 @@ func (s *Store) GiveUp(now delta.Instant, key string, below delta.Version) {
 const fewProvisional = 1024
 
 // TouchAll notes that what is being processed may be a write of any key: it begins another epoch. The
-// provisional values that are left of the one before are swept; at once if somebody watches, and they are
-// few.
+// provisional values that are left of the one before are swept; at once if somebody watches, and they
+// are few.
 func (s *Store) TouchAll() {
 	s.Epochs.next()
 	if n := s.tally.provisional.Load(); s.Watch.none() || n == 0 || n > fewProvisional {
@@ -266,6 +266,14 @@ func (s *Store) TouchAll() {
 		}
 		sh.mu.Unlock()
 	}
+}
+
+// Hide has nothing served but provisional values that are kept from now on, or ends that: then those go,
+// and what was hidden is served. What is held is compared, and sent to others, as always. It may be called
+// at any time.
+func (s *Store) Hide(hide bool) {
+	s.Epochs.next()
+	s.Clears.Hide(hide)
 }
 
 // EvictFor evicts up to n entries to make room for a record that Apply would hold. It reports whether

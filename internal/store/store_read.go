@@ -19,15 +19,18 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	}
 	by, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()
 	e, alone := sh.foremost(hash, key)
-	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
-	if live && s.Clears.showsOne(e, alone, by) && s.policy.noteUse(e) {
+	switch {
+	case e == nil:
+		if sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
+			s.counters.misses.Add1()
+			return "", false
+		}
+	case e.kind != delta.KindValue || !s.before(e.deadline, wall):
+	case alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by):
+	case s.policy.noteUse(e):
 		s.counters.hits.Add1()
 		s.sample(e)
 		return e.Val, true
-	}
-	if e == nil && sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
-		s.counters.misses.Add1()
-		return "", false
 	}
 	return sh.get(hash, key, wall)
 }
@@ -47,7 +50,8 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
-	case s.Clears.showsOne(e, alone, by) && s.policy.noteUse(e):
+	case alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by):
+	case s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
@@ -65,7 +69,7 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 		return delta.Record{}, false
 	}
 	by := sh.clearance.by.Load()
-	e := sh.recordOf(hash, key)
+	e := sh.entries.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
 		if !p.endedAt(wall) && s.Clears.showsTwin(by) && s.policy.noteUse(p) {
 			return p.served(), true
@@ -107,7 +111,8 @@ func (s *Store) Inspect(key string) Inspection {
 		defer sh.mu.Unlock()
 		in.inspectLocked(sh, hash, key)
 	}
-	in.Floor, in.Clear = s.floors.of(delta.BucketOf(key)), s.Clears.All()
+	in.Floor = s.floors.of(delta.BucketOf(key))
+	in.inspect(&s.Clears, key)
 	return in
 }
 

@@ -1,9 +1,9 @@
 // Package transport is the contract between a node and a network: frames in, frames out, who is there.
 //
 // Its law: frames are opaque, and may be lost, doubled and reordered; nothing ever waits for a peer;
-// Joined and Left of a node alternate; after Close nothing is left. Beside the contract it has only what
-// both sides name. It knows no implementation: meshnet is the one over TCP, memnet the one within a
-// process.
+// Joined and Left of a node alternate; nobody is missed in Everybody; after Close nothing is left.
+// Beside the contract it has only what both sides name. It knows no implementation: meshnet is the one
+// over TCP, memnet the one within a process.
 package transport
 
 import (
@@ -49,6 +49,12 @@ type Transport interface {
 	// Members lists the other nodes, sorted by ID. A node that is listed as direct
 	// gets what is broadcast from then on.
 	Members() []Member
+
+	// Everybody lists the other nodes whose word it takes to say that all have something, sorted by ID:
+	// those that are there, whichever way they are reached, and those that are gone without having said
+	// that they close, for less than within. Of the latter the last MaxGone are remembered. A node that
+	// is between two of these states is in one of them.
+	Everybody(within time.Duration) []Presence
 
 	// Unreached lists the addresses that this node tries in vain: first the configured ones.
 	// What leads to a node that is connected, or to this one, isn't listed.
@@ -127,6 +133,18 @@ func FailureList(fs []DialFailure, most int, more string) string {
 		list = append(list, fmt.Sprintf(more, left))
 	}
 	return strings.Join(list, "; ")
+}
+
+// MaxGone is how many nodes that are gone without a goodbye are remembered.
+const MaxGone = 1024
+
+// A Presence says that a node is there, or was.
+type Presence struct {
+	ID     uint64
+	Addr   string    // as in Member
+	Origin uint64    // of one that is directly connected: which life of it that is; otherwise 0
+	Since  time.Time // it is there in this way, or gone; another time is another life of it, or way to it
+	Gone   bool      // without a goodbye: it may live, and not hear
 }
 
 // Member describes another node of the cluster.

@@ -30,6 +30,17 @@ const (
 	reportDecision    = 13<<3 | TypeBytes
 	reportKnown       = 13
 
+	// On the wire, tags of two bytes.
+	reportKeyClear = 16<<3 | TypeBytes
+	reportTagFloor = 17<<3 | TypeFixed64
+
+	keyClearPrefix = 1<<3 | TypeBytes
+	keyClearTag    = 2<<3 | TypeBytes
+	keyClearStamp  = 3<<3 | TypeFixed64
+	keyClearOrigin = 4<<3 | TypeFixed64
+	keyClearWall   = 5<<3 | TypeVarint
+	keyClearKnown  = 5
+
 	heldKind    = 1<<3 | TypeVarint
 	heldStamp   = 2<<3 | TypeFixed64
 	heldOrigin  = 3<<3 | TypeFixed64
@@ -39,6 +50,7 @@ const (
 	heldSize    = 7<<3 | TypeVarint
 	heldVal     = 8<<3 | TypeBytes
 	heldKnown   = 8
+	heldTags    = 16<<3 | TypeBytes // on the wire, a tag of two bytes
 
 	decisionWhat  = 1<<3 | TypeVarint
 	decisionWall  = 2<<3 | TypeVarint
@@ -78,7 +90,10 @@ type Report struct {
 	Beside *Held // the provisional value, which has no version; nil: none
 
 	Floor                   uint64 // of the key's bucket, a stamp; 0 = none
-	ClearStamp, ClearOrigin uint64 // of the greatest CLEAR; 0 = none
+	ClearStamp, ClearOrigin uint64 // of the greatest CLEAR of everything; 0 = none
+
+	TagFloor uint64    // a record with tags isn't taken up to this stamp; 0 = none
+	KeyClear *KeyClear // the greatest CLEAR of a prefix of the key, or of a tag of what is held; nil: none
 
 	Fills   uint64 // of the key, that run there
 	Granter uint64 // PeerID of the node that it would ask for the key's lease; 0 = none
@@ -92,6 +107,7 @@ const (
 	ReportBusy    = 1 << iota // it answers too many; nothing else counts
 	ReportCleared             // Held is covered by CLEAR: it isn't served
 	ReportBeside              // Beside was kept to stand beside a live record
+	ReportEnded               // Beside is covered by a CLEAR of a prefix or tag: it isn't served
 )
 
 // DecisionProvisional is the flag of a Decision about a provisional value.
@@ -104,6 +120,14 @@ type Held struct {
 	Deadline, StaleUntil, RefreshFrom int64  // as in a record
 	Size                              uint64 // bytes of key and value
 	Val                               string // its beginning, if that was asked for
+	Tags                              delta.Tags
+}
+
+// A KeyClear is a CLEAR that selects a key, or what is held of it.
+type KeyClear struct {
+	delta.Selector
+	delta.Version
+	Wall int64 // when the node processed it, by its clock
 }
 
 // A Decision says what became of a write, or a value, of a key.
@@ -183,7 +207,26 @@ func AppendReport(dst []byte, r *Report) []byte {
 		one = AppendVarint(one, decisionFlags, d.Flags)
 		dst = protowire.AppendBytes(append(dst, reportDecision), one)
 	}
+	if r.KeyClear != nil {
+		dst = protowire.AppendVarint(dst, uint64(reportKeyClear))
+		dst = protowire.AppendBytes(dst, appendKeyClear(nil, r.KeyClear))
+	}
+	if r.TagFloor != 0 {
+		dst = protowire.AppendFixed64(protowire.AppendVarint(dst, uint64(reportTagFloor)), r.TagFloor)
+	}
 	return dst
+}
+
+func appendKeyClear(dst []byte, x *KeyClear) []byte {
+	if prefix, ok := x.Prefix(); ok {
+		dst = appendString(dst, keyClearPrefix, prefix)
+	}
+	if tag, ok := x.Tag(); ok {
+		dst = appendString(dst, keyClearTag, tag)
+	}
+	dst = AppendFixed64(dst, keyClearStamp, x.Stamp)
+	dst = AppendFixed64(dst, keyClearOrigin, x.Version.Origin)
+	return AppendVarint(dst, keyClearWall, uint64(x.Wall))
 }
 
 func appendHeldOf(dst []byte, tag byte, h *Held) []byte {
@@ -198,6 +241,9 @@ func appendHeldOf(dst []byte, tag byte, h *Held) []byte {
 	b = AppendVarint(b, heldRefresh, uint64(h.RefreshFrom))
 	b = AppendVarint(b, heldSize, h.Size)
 	b = appendString(b, heldVal, h.Val)
+	if h.Tags != "" {
+		b = protowire.AppendString(protowire.AppendVarint(b, uint64(heldTags)), string(h.Tags))
+	}
 	return protowire.AppendBytes(append(dst, tag), b)
 }
 
@@ -241,6 +287,10 @@ func DecodeReport(frame []byte) (r Report, err error) {
 			r.Holder = f.x
 		case reportDecision:
 			err = r.decodeDecision(f.data)
+		case reportKeyClear:
+			r.KeyClear, err = decodeKeyClear(f.data)
+		case reportTagFloor:
+			r.TagFloor = f.x
 		default:
 			err = f.unknown(reportKnown)
 		}
@@ -280,6 +330,11 @@ func decodeHeld(b []byte) (*Held, error) {
 			h.Size = f.x
 		case heldVal:
 			h.Val = string(f.data[:min(len(f.data), MaxReportValue)])
+		case heldTags:
+			if !delta.ValidTags(f.data) {
+				return nil, fmt.Errorf("%w: tags", ErrMalformed)
+			}
+			h.Tags = delta.Tags(f.data)
 		default:
 			if err := f.unknown(heldKnown); err != nil {
 				return nil, err
@@ -288,6 +343,39 @@ func decodeHeld(b []byte) (*Held, error) {
 	}
 	h.Kind = delta.Kind(min(kind, uint64(delta.KindUnknown)))
 	return h, nil
+}
+
+// decodeKeyClear returns nil for a CLEAR whose selector only a later version knows.
+func decodeKeyClear(b []byte) (*KeyClear, error) {
+	x := &KeyClear{}
+	var prefix, tag []byte
+	fields := fieldReader{rest: b, singular: singular(keyClearKnown)}
+	for len(fields.rest) > 0 {
+		f, err := fields.next()
+		if err != nil {
+			return nil, err
+		}
+		switch f.tag {
+		case keyClearPrefix:
+			prefix = f.data
+		case keyClearTag:
+			tag = f.data
+		case keyClearStamp:
+			x.Stamp = f.x
+		case keyClearOrigin:
+			x.Version.Origin = f.x
+		case keyClearWall:
+			x.Wall = int64(f.x)
+		default:
+			if err := f.unknown(keyClearKnown); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if x.Selector = selectorOf(prefix, tag); x.Selector == "" {
+		return nil, nil
+	}
+	return x, nil
 }
 
 func (r *Report) decodeDecision(b []byte) error {

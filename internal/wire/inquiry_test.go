@@ -29,6 +29,12 @@ var (
 			{What: 1, Wall: testkit.Wall, Stamp: 300 << 16}, {What: 99, Flags: DecisionProvisional}, {},
 		},
 	}
+	wireReportTags = Report{
+		ID: 1, Origin: wireOther, Wall: testkit.Wall, Flags: ReportCleared | ReportEnded,
+		Held:   &Held{Version: wireVersion(0), Size: 2, Tags: wireTags},
+		Beside: &Held{Size: 3, Val: "v", Tags: wireTags}, TagFloor: 300 << 16,
+		KeyClear: &KeyClear{Selector: delta.SelectTag("team:7"), Version: wireVersion(1), Wall: testkit.Wall},
+	}
 	wireReportBusy = Report{ID: 1, Origin: wireOther, Flags: ReportBusy}
 )
 
@@ -57,7 +63,15 @@ func TestWireInquiryRefused(t *testing.T) {
 		"a truncated report":     {report[:len(report)-1], ErrMalformed},
 		"nobody's report":        {wireFrame(FrameReport, wireFix(1, 1)), ErrMalformed},
 		"field 14 of a report":   {tells(wireAny(14, "")), ErrUnsupported},
-		"field 16 of a report":   {tells(wireAny(16, "")), nil},
+		"field 18 of a report":   {tells(wireAny(18, "")), nil},
+		"a Clear of nothing":     {tells(wireAny(16, "")), nil},
+		"half a Clear":           {tells(wireAny(16, "\x08")), ErrMalformed},
+		"a Clear as a number":    {tells(wireAny(16, uint64(1))), nil},
+		"field 6 of a Clear":     {tells(wireAny(16, string(wireAny(6, "")))), ErrUnsupported},
+		"two tags of a Clear":    {tells(wireAny(16, string(wireAny(2, "t"))+string(wireAny(2, "t")))), ErrMalformed},
+		"half a tag of a value":  {tells(wireAny(5, string(wireAny(16, "\x05tag")))), ErrMalformed},
+		"tags not in order":      {tells(wireAny(5, string(wireAny(16, "\x00b\x00a")))), ErrMalformed},
+		"tags in order":          {tells(wireAny(6, string(wireAny(16, "\x00a\x00b")))), nil},
 		"two that are held":      {tells(wireAny(5, ""), wireAny(5, "")), ErrMalformed},
 		"field 9 of what's held": {tells(wireAny(5, string(wireAny(9, "")))), ErrUnsupported},
 		"half of what is held":   {tells(wireAny(6, "\x08")), ErrMalformed},
@@ -78,6 +92,15 @@ func TestWireInquiryRefused(t *testing.T) {
 	kind := string(wireAny(1, uint64(99)))
 	if r, err := DecodeReport(tells(wireAny(5, kind))); err != nil || r.Held.Kind != delta.KindUnknown {
 		t.Errorf("a kind of later is %+v, %v", r.Held, err)
+	}
+	for _, fields := range []string{
+		"", string(wireAny(1, "p")) + string(wireAny(2, "t")),
+		string(wireAny(1, strings.Repeat("p", delta.MaxPrefixLen+1))),
+		string(wireAny(2, strings.Repeat("t", delta.MaxTagLen+1))),
+	} {
+		if r, err := DecodeReport(tells(wireAny(16, fields))); err != nil || r.KeyClear != nil {
+			t.Errorf("a Clear that selects what isn't known is %+v, %v", r.KeyClear, err)
+		}
 	}
 	long := strings.Repeat("v", 2*MaxReportValue)
 	if r, err := DecodeReport(AppendReport(nil, &Report{Origin: 1, Held: &Held{Val: long}})); err != nil ||
@@ -110,8 +133,27 @@ func TestWireReportRoundTrip(t *testing.T) {
 			Version:  delta.Version{Stamp: rapid.Uint64().Draw(t, "stamp"), Origin: rapid.Uint64().Draw(t, "by")},
 			Deadline: times.Draw(t, "deadline"), StaleUntil: times.Draw(t, "stale"),
 			RefreshFrom: times.Draw(t, "refresh"), Size: rapid.Uint64().Draw(t, "size"),
-			Val: string(rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "val")),
+			Val:  string(rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "val")),
+			Tags: rapid.SampledFrom([]delta.Tags{"", wireTags}).Draw(t, "tags"),
 		}
+	}
+	text := func(t *rapid.T, most int) string {
+		return string(rapid.SliceOfN(rapid.Byte(), 1, most).Draw(t, "text"))
+	}
+	clear := func(t *rapid.T) *KeyClear {
+		x := &KeyClear{
+			Version: delta.Version{Stamp: rapid.Uint64().Draw(t, "stamp"), Origin: rapid.Uint64().Draw(t, "by")},
+			Wall:    rapid.Int64().Draw(t, "wall"),
+		}
+		switch rapid.IntRange(0, 2).Draw(t, "selector") {
+		case 0:
+			return nil
+		case 1:
+			x.Selector = delta.SelectPrefix(text(t, delta.MaxPrefixLen))
+		case 2:
+			x.Selector = delta.SelectTag(text(t, delta.MaxTagLen))
+		}
+		return x
 	}
 	number := rapid.Uint64()
 	rapid.Check(t, func(t *rapid.T) {
@@ -119,6 +161,7 @@ func TestWireReportRoundTrip(t *testing.T) {
 			ID: number.Draw(t, "id"), Origin: rapid.Uint64Min(1).Draw(t, "origin"),
 			Wall: rapid.Int64().Draw(t, "wall"), Flags: number.Draw(t, "flags"),
 			Held: held(t), Beside: held(t), Floor: number.Draw(t, "floor"),
+			TagFloor: number.Draw(t, "tag floor"), KeyClear: clear(t),
 			ClearStamp: number.Draw(t, "clear"), ClearOrigin: number.Draw(t, "cleared by"),
 			Fills: number.Draw(t, "fills"), Granter: number.Draw(t, "granter"), Holder: number.Draw(t, "holder"),
 		}
@@ -174,7 +217,8 @@ func TestWireFieldsAscend(t *testing.T) {
 		"ping": AppendPing(nil, ping), "pong": AppendPong(nil, pong), "offer": AppendOffer(nil, &wireOffer),
 		"lease": AppendLease(nil, late), "turn": AppendTurn(nil, full),
 		"inquiry": AppendInquiry(nil, &wireInquiry), "report": AppendReport(nil, &wireReport),
-		"delta": AppendSent(AppendEcho(AppendDelta(nil, wireOrigin, 7, wireRecords), 1), 1),
+		"report with tags": AppendReport(nil, &wireReportTags),
+		"delta":            AppendSent(AppendEcho(AppendDelta(nil, wireOrigin, 7, wireRecords), 1), 1),
 	} {
 		fields := fieldReader{rest: frame[2:]}
 		for last := protowire.Number(0); len(fields.rest) > 0; {

@@ -130,7 +130,7 @@ type WireRecord struct {
 // and nothing else.
 func (r *WireRecord) Record(key string) delta.Record {
 	if r.kind == delta.KindClear {
-		key = string(r.selector())
+		key = string(selectorOf(r.prefix, r.tag))
 	}
 	return delta.Record{
 		Key:         key,
@@ -248,14 +248,14 @@ func (r *WireRecord) parse(b []byte, origin, prev uint64) error {
 	return nil
 }
 
-// selector is what a Clear selects. One that gives both a prefix and a tag, or a tag that is too long,
+// selectorOf is what a Clear selects. One that gives both a prefix and a tag, or a tag that is too long,
 // whatever that may mean one day, selects everything.
-func (r *WireRecord) selector() delta.Selector {
+func selectorOf(prefix, tag []byte) delta.Selector {
 	switch {
-	case len(r.tag) == 0 && len(r.prefix) <= delta.MaxPrefixLen:
-		return delta.SelectPrefix(string(r.prefix))
-	case len(r.prefix) == 0 && len(r.tag) <= delta.MaxTagLen:
-		return delta.SelectTag(string(r.tag))
+	case len(tag) == 0 && len(prefix) <= delta.MaxPrefixLen:
+		return delta.SelectPrefix(string(prefix))
+	case len(prefix) == 0 && len(tag) <= delta.MaxTagLen:
+		return delta.SelectTag(string(tag))
 	}
 	return ""
 }

@@ -35,7 +35,8 @@ var (
 		"Gets of Loaders, by prefix and by what they returned. They are part of bcache_requests_total.",
 		"loader", "result")
 	writes = define("writes_total", counter,
-		"Writes issued on this node: values set, keys deleted, clears.", "operation")
+		"Writes issued on this node: values set, keys deleted; clears of everything, of a prefix, of a tag.",
+		"operation")
 )
 
 // Fills.
@@ -87,6 +88,10 @@ var (
 		"What was removed to save memory, or was over, by reason: capacity for entries that made room "+
 			"for others, expired for entries after their deadline, tombstone for deletions forgotten early.",
 		"reason")
+	cleared = define("cleared_entries_total", counter,
+		"Entries that were removed as a clear of a prefix or tag selects them, of whichever node.")
+	clearsRemembered = define("clears_remembered", gauge,
+		"Clears of prefixes and tags, of all nodes, that are remembered. At 4,096 the oldest are forgotten.")
 	origins = define("origins", gauge,
 		"Node lives whose writes are kept track of.")
 	logRecords = define("log_records", gauge,
@@ -101,6 +106,10 @@ var (
 		"1 if the node is ready, as its readiness probe says; 0 after Close too.")
 	synced = define("synced", gauge,
 		"1 if the node is synced.")
+	isolated = define("isolated", gauge,
+		"1 if the node serves nothing of what it holds, as it hears from too few others.")
+	isolations = define("isolations_total", counter,
+		"Times that it came to that.")
 	syncedFrom = define("synced_from_info", gauge,
 		"1, with the PeerID of the node that the last full sync came from. There is none if there was no "+
 			"sync.", "peer")

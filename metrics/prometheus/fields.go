@@ -15,6 +15,9 @@ var byField = map[string]series{
 	"Deletes": of(writes, "delete"),
 	"Clears":  of(writes, "clear"),
 
+	"ClearPrefixes": of(writes, "clear_prefix"),
+	"ClearTags":     of(writes, "clear_tag"),
+
 	"FillsGivenUp":        of(fillsGivenUp),
 	"ProvisionalKept":     of(provisional, "kept"),
 	"ProvisionalOffered":  of(provisional, "offered"),
@@ -32,6 +35,8 @@ var byField = map[string]series{
 	"Evictions":         of(evictions, "capacity"),
 	"Expirations":       of(evictions, "expired"),
 	"DroppedTombstones": of(evictions, "tombstone"),
+	"Cleared":           of(cleared),
+	"ClearsRemembered":  of(clearsRemembered),
 	"Origins":           of(origins),
 	"LogRecords":        of(logRecords),
 	"Outbox":            of(outbox),
@@ -57,12 +62,15 @@ var byField = map[string]series{
 	"SyncBytesOut":  of(syncBytes, "out"),
 	"SyncTook":      of(syncDuration),
 	"Synced":        of(synced),
+	"Isolated":      of(isolated),
+	"Isolations":    of(isolations),
 	"Syncing":       of(syncing),
 	"Serving":       of(serving),
 
 	"DroppedOutbox":    of(drops, "outbox_records"),
 	"DroppedFrames":    of(drops, "frames"),
 	"DroppedMessages":  of(drops, "messages"),
+	"DroppedClears":    of(drops, "clears"),
 	"DroppedIntervals": of(drops, "intervals"),
 	"DroppedOrigins":   of(drops, "origins"),
 

@@ -33,6 +33,9 @@ var nodeFigures = map[string]figure{
 	"Deletes": shown("bcache.writes").as(keyOperation, "delete"),
 	"Clears":  shown("bcache.writes").as(keyOperation, "clear"),
 
+	"ClearPrefixes": shown("bcache.writes").as(keyOperation, "clear_prefix"),
+	"ClearTags":     shown("bcache.writes").as(keyOperation, "clear_tag"),
+
 	"FillsGivenUp":        shown("bcache.fill.give_ups"),
 	"ProvisionalKept":     shown("bcache.provisionals").as(keyEvent, "kept"),
 	"ProvisionalOffered":  shown("bcache.provisionals").as(keyEvent, "offered"),
@@ -50,11 +53,15 @@ var nodeFigures = map[string]figure{
 	"Evictions":         shown("bcache.evictions").as(keyEviction, "capacity"),
 	"Expirations":       shown("bcache.evictions").as(keyEviction, "expired"),
 	"DroppedTombstones": shown("bcache.evictions").as(keyEviction, "tombstone"),
+	"Cleared":           shown("bcache.cleared"),
+	"ClearsRemembered":  shown("bcache.clear.count"),
 	"Origins":           shown("bcache.origin.count"),
 	"LogRecords":        shown("bcache.log.record.count"),
 	"Outbox":            shown("bcache.outbox.record.count"),
 
 	"Synced":        shown("bcache.synced"),
+	"Isolated":      shown("bcache.isolated"),
+	"Isolations":    shown("bcache.isolations"),
 	"Syncing":       shown("bcache.sync.receiving"),
 	"Serving":       shown("bcache.sync.serving"),
 	"SyncTook":      shown("bcache.sync.last_duration"),
@@ -81,6 +88,7 @@ var nodeFigures = map[string]figure{
 	"DroppedOutbox":    shown("bcache.drops").as(keyDropped, "outbox_records"),
 	"DroppedFrames":    shown("bcache.drops").as(keyDropped, "frames"),
 	"DroppedMessages":  shown("bcache.drops").as(keyDropped, "messages"),
+	"DroppedClears":    shown("bcache.drops").as(keyDropped, "clears"),
 	"DroppedIntervals": shown("bcache.drops").as(keyDropped, "intervals"),
 	"DroppedOrigins":   shown("bcache.drops").as(keyDropped, "origins"),
 

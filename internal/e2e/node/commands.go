@@ -79,12 +79,13 @@ var commands = map[string]command{
 	"ready":   {"", func(n *node, _ []string) (any, error) { return nil, n.cache.Ready() }},
 	"stats":   {"", func(n *node, _ []string) (any, error) { return n.cache.Stats(), nil }},
 	"close":   {"", func(n *node, _ []string) (any, error) { return nil, n.cache.Close() }},
-	// reads and writes in the background; NAME is that of the keys that only this node writes
-	"run": {"NAME", func(n *node, args []string) (any, error) {
+	// reads and writes in the background; NAME is that of the keys that only this node writes, and with a
+	// HOW of "clears" there are Clears that select, if this version has them
+	"run": {"NAME HOW", func(n *node, args []string) (any, error) {
 		if n.load != nil {
 			return nil, errors.New("a load runs already")
 		}
-		n.load = startLoad(n, args[0])
+		n.load = startLoad(n, args[0], args[1] == "clears")
 		return nil, nil
 	}},
 	// what has come of that so far
@@ -92,7 +93,7 @@ var commands = map[string]command{
 		if n.load == nil {
 			return nil, errNoLoad
 		}
-		return n.load.sofar(), nil
+		return n.load.soFar(), nil
 	}},
 	// ends it, and tells what came of it
 	"stop": {"", func(n *node, _ []string) (any, error) {

@@ -22,10 +22,13 @@ func newDatabase(url string) *database {
 	return &database{url}
 }
 
+// tagged gives what a fill brings its tags, where there are tags.
+var tagged = func(l bcache.Loaded, _ string) bcache.Loaded { return l }
+
 // fill is the Fill of the Loader.
 func (db *database) fill(ctx context.Context, key string) (bcache.Loaded, error) {
 	value, err := db.ask(ctx, http.MethodGet, key)
-	return bcache.Loaded{Value: value}, err
+	return tagged(bcache.Loaded{Value: value}, key), err
 }
 
 // commit writes a key, or removes it, and returns its new version. Its value is there from then on.

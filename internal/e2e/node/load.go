@@ -18,14 +18,15 @@ const (
 )
 
 // A load reads and writes as a service does, and checks what it reads. The shared keys are changed in
-// the database and then deleted here, and read by the Loader: none may be older than what was committed
-// before a Delete that has returned on this node. The own keys are Set and deleted, and read without a
-// Loader: on no node may one go back, however old it is.
+// the database and then deleted or cleared here, and read by the Loader: none may be older than what was
+// committed before a Delete or Clear that has returned on this node. The own keys are Set and deleted,
+// and read without a Loader: on no node may one go back, however old it is.
 type load struct {
-	node *node
-	name string
-	quit chan struct{}
-	done sync.WaitGroup
+	node   *node
+	name   string
+	clears bool // shared keys are cleared, too, if this version has a Clear that selects them
+	quit   chan struct{}
+	done   sync.WaitGroup
 
 	mu     sync.Mutex
 	least  map[string]int // of a shared key: no version below is right any more
@@ -38,8 +39,14 @@ type loadResult struct {
 	Wrong               []string
 }
 
-func startLoad(n *node, name string) *load {
-	l := &load{node: n, name: name, quit: make(chan struct{}), least: map[string]int{}}
+// clearPrefix is Bcache.ClearPrefix; nil: this version doesn't have it.
+var clearPrefix func(b *bcache.Bcache, prefix string) error
+
+func startLoad(n *node, name string, clears bool) *load {
+	l := &load{
+		node: n, name: name, clears: clears && clearPrefix != nil,
+		quit: make(chan struct{}), least: map[string]int{},
+	}
 	l.every(5*time.Millisecond, l.writeShared)
 	l.every(5*time.Millisecond, l.writeOwn)
 	for range readers {
@@ -72,7 +79,7 @@ func (l *load) stop() loadResult {
 	return l.result
 }
 
-func (l *load) sofar() loadResult {
+func (l *load) soFar() loadResult {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.result
@@ -80,21 +87,37 @@ func (l *load) sofar() loadResult {
 	return r
 }
 
-// writeShared changes a key in the database, tells all caches, and asks for it at once.
+// writeShared changes a key in the database, tells all caches, and asks for it at once; or some keys.
 func (l *load) writeShared(i int) {
-	key := "d-" + strconv.Itoa(i*7%sharedKeys)
-	version, err := l.node.db.commit(key, i%11 == 10)
-	if err == nil {
-		err = l.node.loader.Delete(key)
+	keys, removes := []string{"d-" + strconv.Itoa(i*7%sharedKeys)}, i%11 == 10
+	tell := func() error { return l.node.loader.Delete(keys[0]) }
+	if l.clears && i%20 == 19 {
+		keys, removes = []string{"d-1"}, false
+		for n := range 10 {
+			keys = append(keys, "d-1"+strconv.Itoa(n))
+		}
+		tell = func() error { return clearPrefix(l.node.cache, "d-1") }
 	}
-	l.wrote(err)
-	if err != nil {
+	versions := make([]int, len(keys))
+	for i, key := range keys {
+		var err error
+		if versions[i], err = l.node.db.commit(key, removes); err != nil {
+			l.wrote(err)
+			return
+		}
+	}
+	err := tell()
+	if l.wrote(err); err != nil {
 		return
 	}
 	l.mu.Lock()
-	l.least[key] = max(l.least[key], version)
+	for i, key := range keys {
+		l.least[key] = max(l.least[key], versions[i])
+	}
 	l.mu.Unlock()
-	l.readKey(key)
+	for _, key := range keys {
+		l.readKey(key)
+	}
 }
 
 func (l *load) readShared(i int) { l.readKey("d-" + strconv.Itoa(i%sharedKeys)) }
@@ -110,7 +133,7 @@ func (l *load) readKey(key string) {
 	case err != nil:
 		l.wrong("%s: %v", key, err)
 	case value.Found && versionOf(value.Value) < least:
-		l.wrong("%s is %q, though version %d was committed before a Delete", key, value.Value, least)
+		l.wrong("%s is %q, though version %d was committed before a Delete or Clear", key, value.Value, least)
 	case value.Found:
 		l.result.Hits++
 	}

@@ -23,6 +23,7 @@ type Net struct {
 	mu     sync.Mutex
 	nodes  map[uint64]*Transport
 	links  map[pair]*link
+	far    map[pair]bool        // of nodes that reach each other through others
 	again  map[pair]*time.Timer // links that will be back
 	side   map[uint64]int       // of a partition; without one all are on side 0
 	delay  time.Duration
@@ -38,7 +39,9 @@ func pairOf(a, b uint64) pair { return pair{min(a, b), max(a, b)} }
 
 // A link is one connection.
 type link struct {
-	cut bool // what waited for delivery is lost
+	cut   bool      // what waited for delivery is lost
+	far   bool      // it leads through others: nobody joins or leaves by it
+	since time.Time // it is there
 }
 
 // New returns a net without nodes.
@@ -47,6 +50,7 @@ func New() *Net {
 		Relink: DefaultRelink,
 		nodes:  map[uint64]*Transport{},
 		links:  map[pair]*link{},
+		far:    map[pair]bool{},
 		again:  map[pair]*time.Timer{},
 		side:   map[uint64]int{},
 		rng:    rand.New(rand.NewPCG(1, 2)),
@@ -102,6 +106,19 @@ func (n *Net) Partition(side map[uint64]int) {
 	n.connectAll()
 }
 
+// Relay has two nodes reach each other through others from now on, or directly again: what they send
+// arrives, and they are members, but not connected.
+func (n *Net) Relay(a, b uint64, far bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := pairOf(a, b)
+	n.far[p] = far
+	if n.links[p] != nil {
+		n.cut(n.nodes[a], n.nodes[b])
+		n.connect(n.nodes[a], n.nodes[b])
+	}
+}
+
 // Heal ends a partition.
 func (n *Net) Heal() { n.Partition(map[uint64]int{}) }
 
@@ -144,7 +161,13 @@ func (n *Net) connect(a, b *Transport) {
 	if n.side[a.id] != n.side[b.id] {
 		return
 	}
-	n.links[pairOf(a.id, b.id)] = &link{}
+	p := pairOf(a.id, b.id)
+	n.links[p] = &link{far: n.far[p], since: time.Now()}
+	delete(a.gone, b.id)
+	delete(b.gone, a.id)
+	if n.far[p] {
+		return
+	}
 	a.enqueue(0, func() { a.h.Joined(b.id, b.origin) })
 	b.enqueue(0, func() { b.h.Joined(a.id, a.origin) })
 }
@@ -152,8 +175,13 @@ func (n *Net) connect(a, b *Transport) {
 // cut ends a link and tells both ends. n.mu is held.
 func (n *Net) cut(a, b *Transport) {
 	p := pairOf(a.id, b.id)
-	n.links[p].cut = true
+	l := n.links[p]
+	l.cut = true
 	delete(n.links, p)
+	a.gone[b.id], b.gone[a.id] = time.Now(), time.Now()
+	if l.far {
+		return
+	}
 	a.enqueue(0, func() { a.h.Left(b.id) })
 	b.enqueue(0, func() { b.h.Left(a.id) })
 }
@@ -211,10 +239,14 @@ func (n *Net) remove(t *Transport) {
 	delete(n.nodes, t.id)
 	for id, o := range n.nodes {
 		p := pairOf(t.id, id)
-		if n.forgetTimer(p) || n.links[p] == nil {
+		l := n.links[p]
+		if n.forgetTimer(p) || l == nil {
 			continue
 		}
 		delete(n.links, p)
+		if l.far {
+			continue
+		}
 		o.enqueue(n.delay, func() { o.h.Left(t.id) })
 	}
 }

@@ -16,6 +16,7 @@ type Transport struct {
 	id, origin uint64
 	h          transport.Handler
 	since      time.Time
+	gone       map[uint64]time.Time // whose links were cut, and when; under net.mu
 
 	mu     sync.Mutex
 	queue  []delivery
@@ -35,7 +36,7 @@ type delivery struct {
 // Transport returns the place of a node: its PeerID, and the identity of this life.
 func (n *Net) Transport(id, origin uint64) *Transport {
 	return &Transport{
-		net: n, id: id, origin: origin,
+		net: n, id: id, origin: origin, gone: map[uint64]time.Time{},
 		more: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -97,12 +98,34 @@ func (t *Transport) Members() (m []transport.Member) {
 	t.net.mu.Lock()
 	defer t.net.mu.Unlock()
 	for id, o := range t.net.nodes {
-		if t.net.links[pairOf(t.id, id)] != nil {
-			m = append(m, transport.Member{ID: id, Addr: o.Addr(), Since: o.since, Direct: true})
+		if l := t.net.links[pairOf(t.id, id)]; l != nil {
+			m = append(m, transport.Member{ID: id, Addr: o.Addr(), Since: o.since, Direct: !l.far})
 		}
 	}
 	slices.SortFunc(m, func(a, b transport.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return m
+}
+
+// Everybody implements transport.Transport.
+func (t *Transport) Everybody(within time.Duration) (all []transport.Presence) {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	for id, o := range t.net.nodes {
+		if l := t.net.links[pairOf(t.id, id)]; l != nil {
+			one := transport.Presence{ID: id, Addr: o.Addr(), Since: l.since}
+			if !l.far {
+				one.Origin = o.origin
+			}
+			all = append(all, one)
+		}
+	}
+	for id, at := range t.gone {
+		if time.Since(at) < within {
+			all = append(all, transport.Presence{ID: id, Addr: t.Addr(), Since: at, Gone: true})
+		}
+	}
+	slices.SortFunc(all, func(a, b transport.Presence) int { return cmp.Compare(a.ID, b.ID) })
+	return all
 }
 
 // Unreached implements transport.Transport: it returns what was given to SetUnreached.

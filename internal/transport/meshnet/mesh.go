@@ -176,6 +176,11 @@ func (t *Transport) Disconnect(peer uint64) { t.ends.disconnect(peer) }
 // Members implements transport.Transport.
 func (t *Transport) Members() []transport.Member { return t.peers.members(t.book.addrOf) }
 
+// Everybody implements transport.Transport.
+func (t *Transport) Everybody(within time.Duration) []transport.Presence {
+	return t.peers.everybody(within, t.book.addrOf)
+}
+
 // Unreached implements transport.Transport.
 func (t *Transport) Unreached() []transport.DialFailure { return t.targets.unreached(time.Now()) }
 

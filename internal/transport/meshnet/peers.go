@@ -17,6 +17,7 @@ type peerTable struct {
 	mu      sync.Mutex
 	byID    map[uint64]*meshPeer
 	relayed map[uint64]hop // nodes reached through others
+	gone    departures
 }
 
 // A hop is the way to a node that isn't directly connected.
@@ -49,7 +50,7 @@ func (p *meshPeer) idle() bool { return len(p.conns) == 0 && p.admitting == nil 
 func newPeerTable(self uint64, most int, now func() time.Time) *peerTable {
 	return &peerTable{
 		self: self, most: most, now: now,
-		byID: make(map[uint64]*meshPeer), relayed: make(map[uint64]hop),
+		byID: make(map[uint64]*meshPeer), relayed: make(map[uint64]hop), gone: make(departures),
 	}
 }
 
@@ -181,10 +182,12 @@ type event struct {
 	why          string // the node left, for people
 }
 
-// compare returns what the handler doesn't know yet. relayed says which node leads to which others.
+// compare returns what the handler doesn't know yet. relayed says which node leads to which others: to
+// one that is being admitted too, until there is a connection.
 func (t *peerTable) compare(relayed map[uint64]uint64) (events []event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	now := time.Now()
 	for id, p := range t.byID {
 		// What was pending dies with a connection: another one is another Joined, also
 		// when it is to the same life of the node.
@@ -192,30 +195,44 @@ func (t *peerTable) compare(relayed map[uint64]uint64) (events []event) {
 			events = append(events, event{
 				peer: id, origin: p.joined.origin, addr: p.joined.addr, why: p.joined.farewell(),
 			})
+			t.gone.note(id, departure{now, p.joined.addr, p.joined.closing.Load()}, false)
 			p.joined, p.told = nil, false
 		}
 		if c := p.current(); c != nil && p.joined == nil {
 			p.joined = c
+			t.gone.back(id, now, false)
 			events = append(events, event{joined: true, peer: id, origin: c.origin, addr: c.addr})
 		}
 		t.forgetIdleLocked(id, p)
 	}
 	for id := range t.relayed {
-		if relayed[id] == 0 || t.byID[id] != nil {
+		direct := t.joinedLocked(id)
+		if relayed[id] == 0 && !direct {
+			t.gone.note(id, departure{at: now}, true)
+		}
+		if relayed[id] == 0 || direct {
 			delete(t.relayed, id)
 		}
 	}
 	for id, hop := range relayed {
-		if t.byID[id] != nil {
+		if t.joinedLocked(id) {
 			continue
 		}
 		way, ok := t.relayed[id]
 		if way.hop = hop; !ok {
 			way.since = t.now()
+			t.gone.back(id, now, true)
 		}
 		t.relayed[id] = way
 	}
 	return events
+}
+
+// joinedLocked reports whether the handler knows that a node is connected, or is about to be told. t.mu
+// is held.
+func (t *peerTable) joinedLocked(id uint64) bool {
+	p := t.byID[id]
+	return p != nil && p.joined != nil
 }
 
 // told notes that the handler knows that a node has joined.

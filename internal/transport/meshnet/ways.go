@@ -3,6 +3,7 @@ package meshnet
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/iwanbk/bcache/internal/transport"
 )
@@ -150,6 +151,34 @@ func (t *peerTable) joined() (ids []uint64) {
 		}
 	}
 	return ids
+}
+
+// everybody lists the nodes that are there, and those that are gone without a goodbye for less than
+// within, by ID. addrOf tells the address of one that isn't connected.
+func (t *peerTable) everybody(
+	within time.Duration, addrOf func(id uint64) string,
+) (all []transport.Presence) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, p := range t.byID {
+		if c := p.joined; c != nil {
+			all = append(all, transport.Presence{ID: id, Addr: c.addr, Origin: c.origin, Since: c.since})
+		}
+	}
+	for id, way := range t.relayed {
+		all = append(all, transport.Presence{ID: id, Addr: addrOf(id), Since: way.since})
+	}
+	for id, d := range t.gone {
+		if _, far := t.relayed[id]; far || d.said || time.Since(d.at) >= within {
+			continue
+		}
+		if d.addr == "" {
+			d.addr = addrOf(id)
+		}
+		all = append(all, transport.Presence{ID: id, Addr: d.addr, Since: d.at, Gone: true})
+	}
+	slices.SortFunc(all, func(a, b transport.Presence) int { return cmp.Compare(a.ID, b.ID) })
+	return all
 }
 
 // members lists the nodes that are there, by ID. addrOf tells the address of one that isn't connected.
