@@ -932,8 +932,8 @@ var mutants = []mutant{
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
-		{old: "\tswitch {\n\tcase e == nil:\n\t\tif sh.twinOf(hash, key) == nil &&",
-			new: "\tby = sh.clearance.by.Load()\n\tswitch {\n\tcase e == nil:\n\t\tif sh.twinOf(hash, key) == nil &&"},
+		{old: "\tcase e.kind != delta.KindValue || !s.before(e.deadline, wall):\n",
+			new: "\tcase e.kind != delta.KindValue || !s.before(e.deadline, wall):\n\tcase func() bool { by = sh.clearance.by.Load(); return false }():\n"},
 	}},
 	{name: "Clears: what is selected is judged by time", edits: []edit{
 		{old: "} else if e.Stamp > x.Stamp {",
