@@ -164,6 +164,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 		First:       len(cfg.Peers) == 0,
 		SyncTimeout: cfg.SyncTimeout,
 		MinPeers:    cfg.MinPeers,
+		Isolated:    cfg.hidesAfter(),
 		Store: store.Config{
 			MaxKeys:       cfg.MaxKeys,
 			MaxBytes:      cfg.MaxBytes,
@@ -175,6 +176,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	}, t, log, now)
 	b.store, b.wall = b.peer.replica.Store, b.peer.wall
 	b.writes = writer{b.peer, cfg.MaxBytes, &b.closed}
+	b.peer.goneFor = cfg.IsolatedAfter
 	b.watchers.store = b.store
 	if cfg.Env != nil {
 		start := time.Now()

@@ -15,7 +15,7 @@ func peek(b *Bcache, key string) (string, bool) {
 	is := func(rec delta.Record, ok bool) bool {
 		return ok && rec.Kind == delta.KindValue && !rec.Expired(b.wall())
 	}
-	if rec, ok := b.store.Peek(key); is(rec, ok) {
+	if rec, ok := b.store.Peek(key); is(rec, ok) && !b.store.Clears.Hidden() {
 		return rec.Val, true
 	}
 	rec, ok := b.store.Beside(key, b.wall())

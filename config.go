@@ -98,6 +98,16 @@ type Config struct {
 	// More than MaxConns is an error.
 	MinPeers int
 
+	// Isolation is what a node does while it is isolated: while it has heard from fewer than MinPeers other
+	// nodes within IsolatedAfter. The zero value is [ServeWhenIsolated]. [MissWhenIsolated] needs a
+	// MinPeers. Nodes needn't have the same. See docs/isolation.md.
+	Isolation Isolation
+
+	// IsolatedAfter is the bound of Isolation: how old the last word of another node may be. So long
+	// [Bcache.Confirm] waits for a node that went without a goodbye: all nodes should have the same. 0 means
+	// 10 s; 3 s are the least, 24 hours the most.
+	IsolatedAfter time.Duration
+
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256. A node that finds none
 	// free is refused, and both nodes log it.
 	MaxConns int
@@ -145,6 +155,39 @@ func (e Eviction) String() string {
 		return "LRU"
 	}
 	return fmt.Sprintf("Eviction(%d)", uint8(e))
+}
+
+// An Isolation says what a node serves that can't know what the others write.
+type Isolation uint8
+
+const (
+	// ServeWhenIsolated goes on: an isolated node serves what it has, however old that is.
+	ServeWhenIsolated Isolation = iota
+
+	// MissWhenIsolated has an isolated node serve nothing of what was there before. All Gets miss. Loaders
+	// and Fillers ask the database, and what that returns is kept on this node, for IsolatedAfter at most.
+	// What is written here is sent and received as always, but isn't served before the isolation ends: it
+	// ends once the node has got what MinPeers others have. Until then [Bcache.Ready] returns an error that
+	// wraps [ErrIsolated].
+	//
+	// So, of N nodes, once N-1-MinPeers others have confirmed a write, and IsolatedAfter has passed, no
+	// node that has this option serves what was there before the write. docs/isolation.md has the small
+	// print.
+	//
+	// Such a node asks the others at least every third of IsolatedAfter what it lacks, also if nothing is
+	// written. Nodes of an older version can't tell.
+	MissWhenIsolated
+)
+
+// String returns the name of the constant.
+func (i Isolation) String() string {
+	switch i {
+	case ServeWhenIsolated:
+		return "ServeWhenIsolated"
+	case MissWhenIsolated:
+		return "MissWhenIsolated"
+	}
+	return fmt.Sprintf("Isolation(%d)", uint8(i))
 }
 
 // Logger receives what a node has to say. A *logrus.Logger or *logrus.Entry is one as it is;
@@ -270,6 +313,17 @@ func (c Config) validate() error {
 	if conns := cmp.Or(max(c.MaxConns, 0), defaultMaxConns); c.MinPeers > conns {
 		wrong("MinPeers is %d: must be at most MaxConns, %d, or the node is never ready", c.MinPeers, conns)
 	}
+	switch {
+	case c.Isolation > MissWhenIsolated:
+		wrong("Isolation is %d: must be ServeWhenIsolated or MissWhenIsolated", c.Isolation)
+	case c.Isolation == MissWhenIsolated && c.MinPeers == 0:
+		wrong("Isolation is MissWhenIsolated, and MinPeers is 0: must be the number of other nodes from " +
+			"which a node has to hear, 1 or more")
+	}
+	if after := c.IsolatedAfter; after != 0 && (after < minIsolatedAfter || after > maxMaxClockSkew) {
+		wrong("IsolatedAfter is %v: must be %v to %v, or 0 for %v",
+			after, minIsolatedAfter, maxMaxClockSkew, defaultIsolatedAfter)
+	}
 	limit("MaxConns", int64(c.MaxConns), fmt.Sprintf("1 or more, or 0 for %d", defaultMaxConns))
 	if c.MaxPending != 0 && c.MaxPending < minMaxPending {
 		wrong("MaxPending is %d: must be %d or more, or 0 for %d",
@@ -303,6 +357,12 @@ func (c Config) networkFields() []string {
 	if c.MinPeers > 0 {
 		set = append(set, fmt.Sprintf("MinPeers is %d", c.MinPeers))
 	}
+	if c.Isolation == MissWhenIsolated {
+		set = append(set, fmt.Sprintf("Isolation is %v", c.Isolation))
+	}
+	if c.IsolatedAfter > 0 {
+		set = append(set, fmt.Sprintf("IsolatedAfter is %v", c.IsolatedAfter))
+	}
 	return set
 }
 
@@ -318,6 +378,10 @@ const (
 	defaultMaxConns = 256
 
 	minMaxPending = 2 * MaxRecordSize
+
+	// A node asks the others every third of the bound, and its ticks come once a second.
+	minIsolatedAfter     = 3 * replica.TickEvery
+	defaultIsolatedAfter = 10 * time.Second
 
 	// A small cache still needs room for the writes of a short partition; a large
 	// one needn't remember each of its keys to catch up.
@@ -337,10 +401,19 @@ func (c Config) withDefaults() Config {
 	c.DeletionDelay = cmp.Or(c.DeletionDelay, defaultDeletionDelay)
 	c.MaxClockSkew = cmp.Or(c.MaxClockSkew, defaultMaxClockSkew)
 	c.SyncTimeout = cmp.Or(c.SyncTimeout, replica.DefaultSyncTimeout)
+	c.IsolatedAfter = cmp.Or(c.IsolatedAfter, defaultIsolatedAfter)
 	c.MaxConns = cmp.Or(c.MaxConns, defaultMaxConns)
 	c.MaxPending = cmp.Or(c.MaxPending, replica.DefaultMaxPending)
 	c.LogSize = cmp.Or(c.LogSize, min(max(c.MaxKeys, minDefaultLogSize), maxDefaultLogSize))
 	return c
+}
+
+// hidesAfter is the bound after which an isolated node hides what it holds; 0: it never does.
+func (c Config) hidesAfter() time.Duration {
+	if c.Isolation == MissWhenIsolated {
+		return c.IsolatedAfter
+	}
+	return 0
 }
 
 // checkAddr says what is wrong with a host:port; nil if nothing is.

@@ -59,6 +59,8 @@ func TestConfigValid(t *testing.T) {
 		{MaxKeys: 1, ListenAddr: "[fe80::1%eth0]:7000", Peers: []string{}},
 		{MaxKeys: 1, ListenAddr: ":7000", SyncTimeout: -1, MinPeers: 256},
 		{MaxKeys: 1, ListenAddr: ":7000", Peers: []string{"a:1"}, SyncTimeout: math.MinInt64, MinPeers: 2, MaxConns: 2},
+		{MaxKeys: 1, ListenAddr: ":7000", IsolatedAfter: minIsolatedAfter},
+		{MaxKeys: 1, ListenAddr: ":7000", Isolation: MissWhenIsolated, MinPeers: 1, IsolatedAfter: maxMaxClockSkew},
 	} {
 		if p := confProblems(t, c); p != nil {
 			t.Errorf("%+v: %q", c, p)
@@ -90,6 +92,11 @@ func TestConfigInvalid(t *testing.T) {
 		{func(c *Config) { c.MinPeers = 257 }, []string{"MinPeers is 257:", "MaxConns, 256", "never ready"}},
 		{func(c *Config) { c.MinPeers, c.MaxConns = 3, 2 }, []string{"MinPeers is 3:", "MaxConns, 2"}},
 		{func(c *Config) { c.Eviction = 2 }, []string{"Eviction is 2:", "S3FIFO", "LRU"}},
+		{func(c *Config) { c.Isolation = 2 }, []string{"Isolation is 2:", "ServeWhenIsolated", "MissWhenIsolated"}},
+		{func(c *Config) { c.Isolation = MissWhenIsolated }, []string{"MissWhenIsolated", "MinPeers is 0:", "1 or more"}},
+		{func(c *Config) { c.IsolatedAfter = -1 }, []string{"IsolatedAfter is -1ns:", "3s to 24h0m0s", "0 for 10s"}},
+		{func(c *Config) { c.IsolatedAfter = 3*time.Second - 1 }, []string{"IsolatedAfter is 2.999999999s:", "3s to"}},
+		{func(c *Config) { c.IsolatedAfter = 24*time.Hour + 1 }, []string{"IsolatedAfter is 24h0m0.000000001s:"}},
 		{func(c *Config) { c.LogSize = math.MinInt }, []string{"LogSize is -", "1 or more", "MaxKeys"}},
 		{func(c *Config) { c.MaxPending = 1 << 20 }, []string{"MaxPending is 1048576", "2097152 or more", "0 for 67108864"}},
 		{func(c *Config) { c.ListenAddr = "host" }, []string{`ListenAddr is "host":`, "missing port", "host:port"}},
@@ -106,6 +113,9 @@ func TestConfigInvalid(t *testing.T) {
 		{func(c *Config) { c.ListenAddr, c.Secret = "", confSecret }, []string{`ListenAddr is ""`, `Secret has 16 bytes:`, "environment"}},
 		{func(c *Config) { c.ListenAddr, c.ClusterName = "", "x" }, []string{`ListenAddr is ""`, `ClusterName is "x":`, `":7000"`, "environment"}},
 		{func(c *Config) { c.ListenAddr, c.MinPeers = "", 1 }, []string{`ListenAddr is ""`, "MinPeers is 1:", "environment"}},
+		{func(c *Config) { c.ListenAddr, c.IsolatedAfter = "", time.Minute }, []string{`ListenAddr is ""`, "IsolatedAfter is 1m0s:", "environment"}},
+		{func(c *Config) { c.ListenAddr, c.Isolation, c.MinPeers = "", MissWhenIsolated, 1 },
+			[]string{`ListenAddr is ""`, "MinPeers is 1 and Isolation is MissWhenIsolated:", "environment"}},
 		{func(c *Config) { c.ListenAddr, c.SyncTimeout = "", -1 }, []string{`ListenAddr is ""`, "SyncTimeout is -1ns:", "environment"}},
 	}
 	if math.MaxInt > maxDeletionDelay { // an int of 64 bits
@@ -227,7 +237,8 @@ func TestConfigWithDefaults(t *testing.T) {
 	if d.PeerID == 0 || d.PeerID > maxPeerID {
 		t.Errorf("PeerID is %d", d.PeerID)
 	}
-	want := Config{PeerID: d.PeerID, MaxKeys: 1, DeletionDelay: 100, MaxClockSkew: 500 * time.Millisecond, SyncTimeout: 10 * time.Second, MaxConns: 256, MaxPending: 64 << 20, LogSize: 65536}
+	want := Config{PeerID: d.PeerID, MaxKeys: 1, DeletionDelay: 100, MaxClockSkew: 500 * time.Millisecond, SyncTimeout: 10 * time.Second,
+		IsolatedAfter: 10 * time.Second, MaxConns: 256, MaxPending: 64 << 20, LogSize: 65536}
 	if !reflect.DeepEqual(d, want) {
 		t.Errorf("got %+v, want %+v", d, want)
 	}
@@ -235,7 +246,7 @@ func TestConfigWithDefaults(t *testing.T) {
 	own := Config{
 		PeerID: 7, ListenAddr: ":1", Peers: []string{"a:1"}, MaxKeys: 2, Logger: NewSlogLogger(nil), DeletionDelay: 3, MaxBytes: 400,
 		AdvertiseAddr: ":5", Secret: confSecret, ClusterName: "c", MaxClockSkew: 6, SyncTimeout: 7, MaxConns: 8, LogSize: 9,
-		Settle: 10, MinPeers: 11, MaxPending: 12, Eviction: LRU, Env: env.New(time.Now, nil, nil),
+		Settle: 10, MinPeers: 11, Isolation: MissWhenIsolated, IsolatedAfter: 13, MaxPending: 12, Eviction: LRU, Env: env.New(time.Now, nil, nil),
 	}
 	for i, v := 0, reflect.ValueOf(own); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {

@@ -182,6 +182,37 @@ func ExampleBcache_Ready() {
 	// 200
 }
 
+// A node that has heard from no other one serves nothing of what it holds, its own writes included. What
+// Loaders look up meanwhile is kept on this node, for IsolatedAfter at most.
+func ExampleIsolation() {
+	cache, err := bcache.New(bcache.Config{
+		ListenAddr: "127.0.0.1:0",
+		MaxKeys:    1000,
+		MinPeers:   1,
+		Isolation:  bcache.MissWhenIsolated,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	if err := cache.Set("greeting", "hello", 60); err != nil {
+		log.Fatal(err)
+	}
+	_, ok := cache.Get("greeting")
+	fmt.Println(ok, errors.Is(cache.Ready(), bcache.ErrIsolated))
+
+	query := func(string) (string, error) { return "hello, says the database", nil }
+	val, err := cache.GetWithFiller("greeting", query, 60)
+	fmt.Println(val, err)
+	val, ok = cache.Get("greeting")
+	fmt.Println(val, ok)
+	// Output:
+	// false true
+	// hello, says the database <nil>
+	// hello, says the database true
+}
+
 // The order of shutdown in a service: first what uses the cache, then the cache.
 func ExampleBcache_Close() {
 	cache, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})
@@ -483,6 +514,49 @@ func ExampleTypedConfig_shared() {
 	// Output:
 	// Ada true
 	// Ada false
+}
+
+// When DeleteConfirmed returns nil, no node serves the old value any more. If it can't be known in time,
+// the key is deleted all the same, and the error says who may still serve what it had.
+func ExampleBcache_DeleteConfirmed() {
+	first, err := bcache.New(bcache.Config{ListenAddr: "127.0.0.1:0", MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer first.Close()
+	second, err := bcache.New(bcache.Config{
+		ListenAddr: "127.0.0.1:0", Peers: []string{first.Addr()}, MaxKeys: 1000,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer second.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := second.WaitSynced(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	if err := first.Set("permissions:42", "admin", 60); err != nil {
+		log.Fatal(err)
+	}
+	if err := first.Confirm(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(second.Get("permissions:42"))
+
+	switch err := first.DeleteConfirmed(ctx, "permissions:42"); {
+	case errors.Is(err, bcache.ErrUnconfirmed):
+		fmt.Println("deleted, but some node may not know yet:", err)
+	case err != nil:
+		log.Fatal(err) // not deleted
+	default:
+		_, ok := second.Get("permissions:42")
+		fmt.Println(ok)
+	}
+	// Output:
+	// admin true
+	// false
 }
 
 // Who has written on one node, and comes to another one with the Token, sees what was written.

@@ -128,7 +128,8 @@ type LoaderConfig struct {
 	// or if it doesn't know the Token's node ([ErrTokenUnknown]), the Get serves nothing that is held.
 	// It asks the database, by a Fill that begins after the Get did, without a lease; what that brings
 	// is cached as always. If that Fill fails, so does the Get: StaleOnErrorFor is not for it. A caller
-	// with a deadline waits for half of its time at most. A GetMany waits once.
+	// with a deadline waits for half of its time at most. A GetMany waits once. When a Get has waited in
+	// vain, later ones with the same [WithToken] don't wait.
 	//
 	// 0 means that Tokens have no effect. So it is, too, for a context without one.
 	AwaitToken time.Duration

@@ -173,7 +173,7 @@ func TestGetManyWithoutFillMany(t *testing.T) {
 func TestLoaderConfig(t *testing.T) {
 	b := localNode(t)
 	_, err := NewLoader(b, LoaderConfig{Jitter: 1.5, RefreshAhead: 1, StaleFor: -1, StaleOnErrorFor: -1,
-		RetryAfter: -1, NegativeTTL: -1, FillTimeout: NoExpiry, Settle: NoExpiry, BatchSize: -1,
+		RetryAfter: -1, NegativeTTL: -1, AwaitToken: -1, FillTimeout: NoExpiry, Settle: NoExpiry, BatchSize: -1,
 		MaxConcurrent: -1, Prefix: strings.Repeat("p", MaxRecordSize)})
 	if !errors.Is(err, ErrConfig) {
 		t.Fatal(err)
@@ -182,7 +182,7 @@ func TestLoaderConfig(t *testing.T) {
 		t.Error(err)
 	}
 	for _, field := range strings.Fields("Fill FillMany TTL Jitter RefreshAhead StaleFor StaleOnErrorFor RetryAfter " +
-		"NegativeTTL FillTimeout Settle BatchSize MaxConcurrent Prefix") {
+		"NegativeTTL FillTimeout Settle AwaitToken BatchSize MaxConcurrent Prefix") {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%s isn't named", field)
 		}

@@ -66,6 +66,7 @@ func TestLoaderAwaitsTokenInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &testDB{}
 		db.set("k", "old")
+		db.set("other", "other")
 		net, nodes := three(t)
 		ls := loaders(t, nodes, db, awaiting)
 		loaded(t, ls[0], "k", "old")
@@ -78,13 +79,20 @@ func TestLoaderAwaitsTokenInVain(t *testing.T) {
 		gets(t, ls[1], db, ctx, "k", "new", time.Second, 1)
 		gets(t, ls[1], db, t.Context(), "k", "new", 0, 0) // it is cached, as what any Fill brings
 		db.set("k", "newer")
-		gets(t, ls[1], db, ctx, "k", "newer", time.Second, 1) // what is held may still be older
+		gets(t, ls[1], db, ctx, "k", "newer", 0, 1) // what is held may still be older; one wait is enough
+		again := WithToken(t.Context(), nodes[0].Token())
+		gets(t, ls[1], db, again, "k", "newer", time.Second, 1)
+		gets(t, ls[1], db, again, "other", "other", 0, 1)
 		for _, d := range []time.Duration{10 * time.Millisecond, time.Second, time.Minute} {
-			ctx, cancel := context.WithTimeout(ctx, d)
-			gets(t, ls[1], db, ctx, "k", "newer", min(d/2, time.Second), 1)
+			ctx := WithToken(t.Context(), nodes[0].Token())
+			short, cancel := context.WithTimeout(ctx, d)
+			gets(t, ls[1], db, short, "k", "newer", min(d/2, time.Second), 1)
 			cancel()
+			if d < time.Minute { // that was too short to be in vain
+				gets(t, ls[1], db, ctx, "k", "newer", time.Second, 1)
+			}
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		ctx, cancel := context.WithCancel(WithToken(t.Context(), nodes[0].Token()))
 		time.AfterFunc(100*time.Millisecond, cancel)
 		if val, err := ls[1].Get(ctx, "k"); val != "" || err != context.Canceled {
 			t.Errorf("Get = %q, %v", val, err)

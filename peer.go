@@ -20,11 +20,15 @@ const confirmTimeout = 2 * time.Second
 // goneEvery is how often Confirm looks whether nodes that are gone are back, or have been for too long.
 const goneEvery = 100 * time.Millisecond
 
-// A peer is this node as a member of its cluster: the thin shell that gives
-// the replica time, goroutines and a transport. There are three goroutines: a
-// ticker, the one that stores the time for Gets, and a flusher that sends what
-// the replica has queued. While the flusher is busy, writes gather in the outbox
-// and leave in one frame; while it is idle, a write leaves at once.
+// watchEvery is how often a node with MissWhenIsolated looks at its clocks: for so long after a freeze it
+// may serve what it had.
+const watchEvery = 10 * time.Millisecond
+
+// A peer is this node as a member of its cluster: the thin shell that gives the replica time, goroutines
+// and a transport. There are three goroutines: a ticker, the one that stores the time for Gets, and a
+// flusher that sends what the replica has queued. While the flusher is busy, writes gather in the outbox
+// and leave in one frame; while it is idle, a write leaves at once. With MissWhenIsolated there is a
+// fourth one, which watches the clocks.
 type peer struct {
 	replica   *replica.Replica
 	transport transport.Transport // nil: local only
@@ -32,6 +36,7 @@ type peer struct {
 	now       func() time.Time
 	start     time.Time
 	elapsed   func() time.Duration // since start, if now is a clock that can be set: that sets the wall only
+	goneFor   time.Duration        // so long Confirm waits for who went without a goodbye
 
 	wake  chan struct{} // the flusher has work
 	said  signal.Bell   // somebody may have confirmed something, or has come or gone
@@ -65,6 +70,9 @@ func (p *peer) run() error {
 			return errors.Join(err, p.transport.Close())
 		}
 		p.wg.Go(p.flusher)
+	}
+	if p.replica.Isolation() != nil {
+		p.wg.Go(p.watch)
 	}
 	p.wg.Go(p.ticker)
 	p.wg.Go(func() { p.replica.Store.Clock.Run(p.done, p.wall) })
@@ -111,6 +119,42 @@ func (p *peer) ticker() {
 				p.log.Errorf(0, "this node's clock was set back: "+
 					"for %v the other nodes won't accept what it writes", linelog.Field("took", ahead))
 			}
+		}
+	}
+}
+
+// watch has the node isolated in time, however quiet it is.
+func (p *peer) watch() {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	isolation := p.replica.Isolation()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-t.C:
+			isolation.Watch(p.instant())
+			p.tellIsolation(isolation.TakeNotices())
+		}
+	}
+}
+
+// tellIsolation logs that an isolation begins or ends.
+func (p *peer) tellIsolation(notices []replica.IsolationNotice) {
+	for _, n := range notices {
+		switch {
+		case n.Begun && n.Jump != 0:
+			p.log.Errorf(0, "isolated: the clock has jumped by %v, or the machine was suspended; what is held "+
+				"isn't served before other nodes have told what is missing",
+				linelog.Field("took", n.Jump.Round(time.Millisecond)))
+		case n.Begun:
+			p.log.Errorf(0, "isolated: too few other nodes are heard from, %d of MinPeers; what is held isn't "+
+				"served, and the database is asked instead: check the network, the other nodes, and the load here",
+				n.Heard)
+		default:
+			p.log.Printf(0, "not isolated any more: %d other nodes are heard from; it lasted %v",
+				n.Heard, linelog.Field("took", n.Took.Round(time.Millisecond)))
+			p.news.Ring()
 		}
 	}
 }
@@ -206,6 +250,7 @@ func (p *peer) Left(id uint64) {
 // everything.
 func (p *peer) close() error {
 	p.replica.Close()
+	p.replica.Isolation().Close()
 	close(p.done)
 	p.wg.Wait()
 	var err error
@@ -253,7 +298,7 @@ func (p *peer) unconfirmed(q *replica.Question) (missing []lack, again time.Dura
 		return nil, again
 	}
 	now := p.instant()
-	for _, one := range p.transport.Everybody(isolatedAfter) {
+	for _, one := range p.transport.Everybody(p.goneFor) {
 		l := lack{Presence: one}
 		if !one.Gone {
 			if l.said = q.Of(now, one.ID, one.Origin, one.Since); l.said.All {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/transport"
 )
@@ -14,6 +15,10 @@ import (
 // ErrNotSynced is wrapped by the errors of [Bcache.Ready] and [Bcache.WaitSynced] while the node isn't
 // synced.
 var ErrNotSynced = errors.New("bcache: not synced yet")
+
+// ErrIsolated is wrapped by the errors of [Bcache.Ready] and [Bcache.WaitSynced] while a node with
+// [MissWhenIsolated] is isolated.
+var ErrIsolated = errors.New("bcache: isolated")
 
 // Ready returns nil once the node is synced: it has received all that another synced node held. It has
 // also received what the other connected nodes held besides, unless nothing of that comes for
@@ -29,20 +34,40 @@ var ErrNotSynced = errors.New("bcache: not synced yet")
 // With Config.MinPeers a node isn't ready while fewer other nodes are connected directly, also if it has
 // been ready before.
 //
+// With [MissWhenIsolated] a node isn't ready while it is isolated: then the error wraps [ErrIsolated], and
+// ErrNotSynced too if there is another reason.
+//
 // Ready is not about safety. A node that isn't ready can be used, and only misses more. Nor does it tell
 // whether other nodes are connected, unless MinPeers is set; see [Bcache.Members].
 func (b *Bcache) Ready() error {
 	if b.closed.Load() {
 		return ErrClosed
 	}
-	if reason := b.peer.replica.Unsynced(b.peer.instant()); reason != "" {
+	now := b.peer.instant()
+	reason, isolated := b.peer.replica.Unsynced(now), whyIsolated(b, now)
+	switch {
+	case reason != "" && isolated != "":
+		return fmt.Errorf("%w: %s; %w: %s", ErrNotSynced, reason, ErrIsolated, isolated)
+	case reason != "":
 		return fmt.Errorf("%w: %s", ErrNotSynced, reason)
+	case isolated != "":
+		return fmt.Errorf("%w: %s", ErrIsolated, isolated)
 	}
 	return nil
 }
 
+// whyIsolated says why a node is isolated; "" if it isn't.
+func whyIsolated(b *Bcache, now delta.Instant) string {
+	is, _, heard := b.peer.replica.Isolation().Stats(now)
+	if !is {
+		return ""
+	}
+	return fmt.Sprintf("within %v this node has heard from %d of at least %d other nodes (MinPeers)",
+		b.cfg.IsolatedAfter, heard, b.cfg.MinPeers)
+}
+
 // WaitSynced waits until [Bcache.Ready] returns nil, for MinPeers too. After Close the error is
-// [ErrClosed]. If ctx ends first, the error wraps both that of ctx and [ErrNotSynced], and says what the
+// [ErrClosed]. If ctx ends first, the error wraps both that of ctx and that of Ready, and says what the
 // node was waiting for.
 func (b *Bcache) WaitSynced(ctx context.Context) error {
 	for {
@@ -62,10 +87,6 @@ func (b *Bcache) WaitSynced(ctx context.Context) error {
 	}
 }
 
-// isolatedAfter is for how long a node that is gone without a goodbye may live on, cut off, and serve
-// what it had.
-const isolatedAfter = 10 * time.Second
-
 // Confirm waits until every other node of the cluster has processed all that this node wrote before the
 // call: each Set, Delete, Clear and fill, of all goroutines, from New on. Then it returns nil. A node
 // that has processed a write doesn't serve what was before it, whatever happens to it from then on.
@@ -73,12 +94,13 @@ const isolatedAfter = 10 * time.Second
 // Asked are all nodes that are connected, and those that are reached through others, also one that joins
 // meanwhile. Whoever lacks something gets it now. A node that has said goodbye, by Close, isn't waited
 // for. One that went without it, killed or cut off, may live on and serve what it had: Confirm waits
-// until it is back and has caught up, or for 10 seconds from when it went.
+// until it is back and has caught up, or for Config.IsolatedAfter from when it went. With
+// [MissWhenIsolated] it serves nothing of that any more by then.
 //
 // If ctx ends first, or Close is called, the error wraps [ErrUnconfirmed] and the cause of ctx, or
 // [ErrClosed]. It says of each node that hasn't confirmed what is known of it. The writes are done, and
 // reach the others as they always do: only nobody knows yet. Give ctx a deadline: a node that is frozen
-// is waited for until it is cut, up to 25 seconds, and 10 seconds more.
+// is waited for until it is cut, up to 25 seconds, and IsolatedAfter more.
 //
 // A node asks those that it knows of. If it isn't ready (see [Bcache.Ready]) it may not know all, and so
 // waits until it is. One that has been alone for 10 seconds is the whole cluster, for all that it knows;

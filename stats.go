@@ -110,6 +110,10 @@ type Stats struct {
 	// isn't
 	SyncedFrom uint64 `stat:"gauge"`
 
+	// with MissWhenIsolated: what is held isn't served, as too few other nodes are heard from
+	Isolated   bool   `stat:"gauge"`
+	Isolations uint64 `stat:"counter"` // times that it came to that
+
 	Syncing  bool   `stat:"gauge"`   // a full sync was asked for, or is being received
 	Serving  int    `stat:"gauge"`   // full syncs being sent
 	StuckCut uint64 `stat:"counter"` // connections cut because nothing came any more
@@ -166,7 +170,9 @@ type PeerStats struct {
 // Stats returns the node's figures. It costs Get and Set hardly anything. A call looks at every 1,024th
 // of MaxKeys: that takes microseconds for a hundred thousand, and milliseconds for a hundred million.
 func (b *Bcache) Stats() Stats {
-	n, g := b.peer.replica.Stats(b.peer.instant())
+	now := b.peer.instant()
+	n, g := b.peer.replica.Stats(now)
+	isolated, isolations, _ := b.peer.replica.Isolation().Stats(now)
 	st := b.peer.replica.Store
 	c := st.Stats()
 	loads := b.ledger.Total()
@@ -199,6 +205,7 @@ func (b *Bcache) Stats() Stats {
 		SyncRecords: n.RecordsSynced, SyncBytesOut: n.SyncBytesOut, SyncBytesIn: n.SyncBytesIn,
 		SyncTook: n.SyncTook,
 		Synced:   g.Synced, SyncedFrom: g.SyncedFrom,
+		Isolated: isolated, Isolations: isolations,
 		Syncing: g.Syncing, Serving: g.Serving, StuckCut: n.Stuck, SkewCut: n.RefusedSkewPeers,
 		DroppedOutbox: n.DroppedOutbox, DroppedMessages: n.DroppedSends,
 		DroppedTombstones: c.TombstonesDropped,

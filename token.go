@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
@@ -211,35 +212,52 @@ func lackList(lacks []replica.Lack) string {
 	return strings.Join(names, ", ")
 }
 
-// tokenKey is the key of a Token in a context.
+// tokenKey is the key of what a context carries.
 type tokenKey struct{}
+
+// A carried is a Token in a context.
+type carried struct {
+	Token
+	vain atomic.Bool // somebody has waited for it for as long as that may take
+}
 
 // WithToken returns a context with a Token, which a [Loader] awaits whose LoaderConfig.AwaitToken is
 // set. It takes the place of the one that ctx has, if any.
 func WithToken(ctx context.Context, t Token) context.Context {
-	return context.WithValue(ctx, tokenKey{}, t)
+	return context.WithValue(ctx, tokenKey{}, &carried{Token: t})
 }
 
 // TokenFrom returns the Token of a context; the zero Token if it has none.
 func TokenFrom(ctx context.Context) Token {
-	t, _ := ctx.Value(tokenKey{}).(Token)
-	return t
+	if c, ok := ctx.Value(tokenKey{}).(*carried); ok {
+		return c.Token
+	}
+	return Token{}
 }
 
 // behind waits for the Token of a caller of a Loader, and reports whether this node may still be behind
-// it. Half of the time that the caller has is left to ask the database.
+// it. Half of the time that the caller has is left to ask the database. Once such a wait was in vain,
+// none with the same context waits: a request may need many keys.
 func (p *peer) behind(ctx context.Context, patience time.Duration) bool {
-	t := TokenFrom(ctx)
-	if t.IsZero() {
+	c, ok := ctx.Value(tokenKey{}).(*carried)
+	if !ok {
 		return false
 	}
-	if lacks, err := p.lacks(t); err != nil || len(lacks) == 0 {
+	if lacks, err := p.lacks(c.Token); err != nil || len(lacks) == 0 {
 		return err != nil
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		patience = min(patience, time.Until(deadline)/2)
+	if c.vain.Load() {
+		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	long := patience
+	if deadline, ok := ctx.Deadline(); ok {
+		long = min(patience, time.Until(deadline)/2)
+	}
+	wait, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
-	return p.await(ctx, t) != nil
+	err := p.await(wait, c.Token)
+	if err != nil && long == patience && ctx.Err() == nil {
+		c.vain.Store(true)
+	}
+	return err != nil
 }

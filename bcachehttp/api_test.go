@@ -88,8 +88,8 @@ func TestFieldNames(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		for path, want := range map[string]string{
 			"node": `addr config config.advertise_addr config.cluster_name config.deletion_delay config.eviction
-				config.listen_addr config.log_size config.max_bytes config.max_clock_skew config.max_conns
-				config.max_keys config.max_pending config.min_peers config.peer_id config.peers config.secret
+				config.isolated_after config.isolation config.listen_addr config.log_size config.max_bytes
+				config.max_clock_skew config.max_conns config.max_keys config.max_pending config.min_peers config.peer_id config.peers config.secret
 				config.settle config.sync_timeout go id origin ready since synced synced_at time`,
 			"members": `members members.addr members.direct members.encrypted members.id members.inbound
 				members.peer members.peer.behind members.peer.clock_offset members.peer.lag members.peer.late

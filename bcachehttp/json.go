@@ -70,6 +70,8 @@ type configJSON struct {
 	Settle        float64  `json:"settle"`
 	SyncTimeout   float64  `json:"sync_timeout"`
 	MinPeers      int      `json:"min_peers"`
+	Isolation     string   `json:"isolation"`
+	IsolatedAfter float64  `json:"isolated_after"`
 	MaxConns      int      `json:"max_conns"`
 	MaxPending    int      `json:"max_pending"`
 	LogSize       int      `json:"log_size"`
@@ -87,6 +89,7 @@ func newNodeJSON(n *bcache.NodeInfo, ready error, now time.Time) nodeJSON {
 			MaxKeys: c.MaxKeys, MaxBytes: c.MaxBytes, Eviction: c.Eviction.String(),
 			DeletionDelay: c.DeletionDelay, MaxClockSkew: c.MaxClockSkew.Seconds(),
 			Settle: c.Settle.Seconds(), SyncTimeout: c.SyncTimeout.Seconds(), MinPeers: c.MinPeers,
+			Isolation: c.Isolation.String(), IsolatedAfter: c.IsolatedAfter.Seconds(),
 			MaxConns: c.MaxConns, MaxPending: c.MaxPending, LogSize: c.LogSize,
 		},
 	}

@@ -40,6 +40,8 @@ func settings(c *bcache.Config) []setting {
 		{"Settle", span(c.Settle)},
 		{"SyncTimeout", timeout},
 		{"MinPeers", strconv.Itoa(c.MinPeers)},
+		{"Isolation", c.Isolation.String()},
+		{"IsolatedAfter", span(c.IsolatedAfter)},
 		{"MaxConns", whole(c.MaxConns)},
 		{"MaxPending", size(float64(c.MaxPending))},
 		{"LogSize", whole(c.LogSize)},

@@ -101,6 +101,13 @@ func neighbourWarnings(c *condition) (all []warning) {
 	}
 	switch {
 	case c.age() < settling: // it looks for them
+	case c.now.stats.Isolated: // it says more
+		all = append(all, warning{"isolated", true,
+			fmt.Sprintf("The node is isolated: within %s it has heard from fewer than %s. It serves nothing "+
+				"of what it holds, and asks the database instead.", span(cfg.IsolatedAfter),
+				count(cfg.MinPeers, "other node")),
+			"Find out what is wrong with the network, with the other nodes, or, if it is overloaded, with this " +
+				"one. Its log says when it began, and why."})
 	case direct < cfg.MinPeers:
 		all = append(all, warning{"too_few_peers", true,
 			fmt.Sprintf("%s connected, and MinPeers is %d: the node isn't ready.", isCount(direct, "other node"),
@@ -152,7 +159,8 @@ func syncWarnings(c *condition) (all []warning) {
 		all = append(all, warning{"not_synced", true,
 			fmt.Sprintf("The node has existed for %s, and isn't synced.", span(age)),
 			"See which nodes it reaches, and whether those are synced; its log says more."})
-	case c.ready != nil && (age < settling || c.direct() >= c.node.Config.MinPeers): // it has one otherwise
+	case c.ready != nil && (age < settling || // otherwise it has a warning already
+		c.direct() >= c.node.Config.MinPeers && !stats.Isolated):
 		all = append(all, warning{"not_ready", false, "The node isn't ready: " + c.ready.Error() + ".",
 			"Wait: this is as it should be for seconds after a start."})
 	}

@@ -51,6 +51,12 @@ func TestWarnings(t *testing.T) {
 		{"too_few_peers", true, func(c *condition) {
 			c.members, c.node.Config.MinPeers, c.ready = nil, 1, notReady
 		}},
+		{"isolated", true, func(c *condition) {
+			c.now.stats.Isolated, c.ready = true, fmt.Errorf("%w: x", bcache.ErrIsolated)
+		}},
+		{"isolated", true, func(c *condition) {
+			c.now.stats.Isolated, c.ready, c.members, c.node.Config.MinPeers = true, notReady, nil, 1
+		}},
 		{"not_ready", false, func(c *condition) { // it has just begun
 			c.members, c.node.Config.MinPeers, c.ready = nil, 1, notReady
 			c.node.Synced, c.node.Since = false, c.now.at.Add(-9*time.Second)

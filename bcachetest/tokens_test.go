@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -62,12 +63,12 @@ func (x *tokenTest) read(key string) string {
 func (x *tokenTest) start(i int) {
 	l, err := bcache.NewLoader(x.cluster.Node(i), bcache.LoaderConfig{
 		Fill: func(_ context.Context, key string) (bcache.Loaded, error) {
-			return bcache.Loaded{Value: x.read(key)}, nil
+			return bcache.Loaded{Value: x.read(key), Tags: []string{key}}, nil
 		},
 		FillMany: func(_ context.Context, keys []string) (map[string]bcache.Loaded, error) {
 			rows := map[string]bcache.Loaded{}
 			for _, key := range keys {
-				rows[key] = bcache.Loaded{Value: x.read(key)}
+				rows[key] = bcache.Loaded{Value: x.read(key), Tags: []string{key}}
 			}
 			return rows, nil
 		},
@@ -140,8 +141,11 @@ func (c *tokenClient) pair() bool {
 	reader := (writer + 1 + c.rng.IntN(tokenNodes-1)) % tokenNodes
 	key := fmt.Sprint("k", c.rng.IntN(tokenKeys))
 	own := c.rng.IntN(4) == 0
-	if own {
+	switch {
+	case own:
 		key = fmt.Sprint("own", c.id)
+	case c.rng.IntN(4) == 0:
+		key = fmt.Sprint("tagged", c.rng.IntN(tokenKeys))
 	}
 	cache := c.cluster.Node(writer)
 	version, ok := c.write(cache, key, own)
@@ -193,7 +197,18 @@ func (c *tokenClient) write(cache *bcache.Bcache, key string, own bool) (version
 		err = cache.SetWithTTL(key, strconv.Itoa(version), 3*time.Second)
 	} else {
 		c.deletes.Add(1)
-		err = cache.Delete(key)
+		switch c.rng.IntN(4) {
+		case 0:
+			err = cache.ClearPrefix(key) // and of longer keys
+		case 1:
+			if isTagged(key) {
+				err = cache.ClearTag(key)
+				break
+			}
+			fallthrough
+		default:
+			err = cache.Delete(key)
+		}
 	}
 	return version, err == nil // or the node was killed
 }
@@ -226,13 +241,16 @@ func (c *tokenClient) get(node int, key string, token bcache.Token) (val string,
 	case err != nil:
 		c.Errorf("Await = %v", err)
 	}
-	if c.rng.IntN(2) == 0 {
+	if isTagged(key) || c.rng.IntN(2) == 0 {
 		val, held = cache.Get(key)
 		return val, held, true
 	}
 	got, err := cache.GetWithFiller(key, func(key string) (string, error) { return c.tokenTest.read(key), nil }, 2)
 	return got, c.isRead(err), true
 }
+
+// isTagged reports whether all values of a key have its tag: those of a Filler have none.
+func isTagged(key string) bool { return strings.HasPrefix(key, "tagged") }
 
 // isRead reports whether something was read: no Get should fail.
 func (c *tokenClient) isRead(err error) bool {

@@ -40,13 +40,13 @@ type Record struct {
 	RefreshFrom int64 // worth refreshing from then on
 }
 
-// Expired reports whether the record's deadline has come.
 // Size is what counts for MaxRecordSize.
 func (r *Record) Size() int { return len(r.Key) + len(r.Val) + len(r.Tags) }
 
 // Selector is that of a Clear.
 func (r *Record) Selector() Selector { return Selector(r.Key) }
 
+// Expired reports whether the record's deadline has come.
 func (r *Record) Expired(wall int64) bool { return r.Deadline != 0 && wall >= r.Deadline }
 
 // Ended reports whether it may not be served any more, not as stale either.

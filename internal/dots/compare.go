@@ -68,6 +68,24 @@ func (c *Comparison) Lacking() (m OriginDots) {
 	return OriginDots{o, mine.minus(theirs, most), len(theirs.Ahead) >= MaxIntervals}
 }
 
+// Beyond returns what this node has processed of the origin, if the other node lacks any of that, however
+// young it is.
+func (c *Comparison) Beyond() (e Entry, lacks bool) {
+	v, o := c.vector, c.origin
+	mine, theirs := v.Get(o), entryOf(c.theirs.Entries, o)
+	switch {
+	case o == c.theirs.Origin || theirs == nil && !c.theirs.All:
+		return Entry{}, false
+	case theirs == nil:
+		theirs = &v.none
+	}
+	c.work += 8 + len(mine.Ahead) + len(theirs.Ahead)
+	if len(mine.minus(theirs, mine.Last())) == 0 {
+		return Entry{}, false
+	}
+	return Entry{o, mine.Copy()}, true
+}
+
 // Oldest takes the first block of dots out of what is missing of an origin.
 func (m *OriginDots) Oldest(log *Log) (block OriginDots) {
 	iv := &m.Dots[0]

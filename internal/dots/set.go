@@ -49,6 +49,12 @@ func (s *Set) Has(seq uint64) bool {
 	return i < len(s.Ahead) && s.Ahead[i].From < seq
 }
 
+// HasAll reports whether all dots of an interval are among them.
+func (s *Set) HasAll(iv Interval) bool {
+	run := s.Run(iv.To)
+	return run.From <= iv.From && iv.To <= run.To
+}
+
 // Lacks counts the dots up to seq that this node hasn't processed. It is 0 if, and only if, Covered
 // reaches seq: a gap counts.
 func (s *Set) Lacks(seq uint64) uint64 {

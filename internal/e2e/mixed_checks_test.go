@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/iwanbk/bcache"
@@ -147,6 +148,55 @@ func (m *mixed) shows(p *process, key string, want got) {
 		}
 		return nil
 	})
+}
+
+// repairs: a node of one version is frozen for so long that it isn't sent all that one of the other
+// version writes. It asks for that.
+func (m *mixed) repairs() {
+	m.t.Helper()
+	later, older := m.versions()
+	if len(later) == 0 || len(older) == 0 {
+		return
+	}
+	frozen, writes := later[0], older[0]
+	if m.stage%2 == 0 {
+		frozen, writes = writes, frozen
+	}
+	keys, value := m.keys("r", 100), strings.Repeat("x", 4<<10)
+	var was, is bcache.Stats
+	frozen.must(&was, "stats")
+	dropped := func() uint64 {
+		var s bcache.Stats
+		writes.must(&s, "stats")
+		return s.DroppedFrames
+	}
+	first := dropped()
+	frozen.signal(syscall.SIGSTOP)
+	testkit.Within(m.t, 10*time.Second, func() error {
+		for _, key := range keys {
+			writes.must(nil, "set", key, value)
+		}
+		if n := dropped(); n == first {
+			return fmt.Errorf("nothing that %s writes is dropped", writes.name)
+		}
+		return nil
+	})
+	frozen.signal(syscall.SIGCONT)
+	want := map[string]string{}
+	for _, key := range keys {
+		want[key] = value
+	}
+	testkit.Within(m.t, 20*time.Second, func() error {
+		var held map[string]string
+		if err := frozen.ask(&held, "dump", words(keys)); err != nil || !maps.Equal(held, want) {
+			return fmt.Errorf("%s has %d of %d keys, %v", frozen.name, len(held), len(want), err)
+		}
+		return nil
+	})
+	frozen.must(&is, "stats")
+	if is.RecordsRepaired == was.RecordsRepaired {
+		m.t.Errorf("%s has repaired nothing of what %s wrote", frozen.name, writes.name)
+	}
 }
 
 // clears: a Clear on a node empties all, and what is written then stays.

@@ -11,7 +11,7 @@ import (
 )
 
 // What only this version has, in a cluster in which some nodes, or all, have it: tags, and Clears that
-// select. The others miss more, and show nothing old.
+// select, confirmations and tokens. The others may miss more, and show nothing old.
 
 // versions are the nodes that run this version, and the others.
 func (m *mixed) versions() (later, older []*process) {
@@ -25,8 +25,8 @@ func (m *mixed) versions() (later, older []*process) {
 	return later, older
 }
 
-// selective looks at all of that. A node without these operations has no part in it.
-func (m *mixed) selective() {
+// onlyLater looks at all of that. A node without these operations has no part in it.
+func (m *mixed) onlyLater() {
 	m.t.Helper()
 	later, older := m.versions()
 	if len(later) == 0 {
@@ -41,7 +41,39 @@ func (m *mixed) selective() {
 	m.tags(writes, later, older)
 	m.prefixes(writes, later, older)
 	m.taggedFills(writes, later, older)
+	m.confirms(writes, later)
 	testkit.Ok(m.t, m.none(m.gone))
+}
+
+// confirms: what is confirmed every node has, and what a token is awaited for the node that awaits it.
+func (m *mixed) confirms(writes *process, later []*process) {
+	m.t.Helper()
+	for _, key := range m.keys("confirmed", 10) {
+		writes.must(nil, "set", key, "old")
+		m.show(m.nodes, key, got{"old", true})
+		writes.must(nil, "set", key, "new")
+		writes.must(nil, "confirm")
+		m.has(m.nodes, key, "new")
+		var token string
+		writes.must(nil, "set", key, "newer")
+		writes.must(&token, "token")
+		for _, p := range later {
+			p.must(nil, "await", token)
+		}
+		m.has(later, key, "newer")
+	}
+}
+
+// has sees that nodes have a value now.
+func (m *mixed) has(nodes []*process, key, value string) {
+	m.t.Helper()
+	for _, p := range nodes {
+		var g got
+		p.must(&g, "get", key)
+		if g != (got{value, true}) {
+			m.t.Errorf("%s: %s is %+v, want %q", p.name, key, g, value)
+		}
+	}
 }
 
 // current waits until no node has anything that is old; some may have less than there is.
@@ -53,8 +85,8 @@ func (m *mixed) current(less bool) {
 	testkit.Ok(m.t, errors.Join(m.have("dump", own(), less), m.have("loads", shared(), false)))
 }
 
-// tags: a value with tags takes the place of an older one everywhere, and is served where tags are known.
-// By one of its tags it is cleared.
+// tags: a value with tags takes the place of an older one everywhere, and is served where tags are
+// known. By one of its tags it is cleared.
 func (m *mixed) tags(writes *process, later, older []*process) {
 	m.t.Helper()
 	before := m.nodes[m.stage%len(m.nodes)] // of either version

@@ -109,12 +109,15 @@ func (m *mixed) load(how string, nodes ...*process) {
 // goesOn waits until the load of each node has done much since it was called.
 func (m *mixed) goesOn(nodes ...*process) {
 	m.t.Helper()
-	for _, p := range nodes {
-		var was, is loadResult
-		p.must(&was, "progress")
+	was := make([]loadResult, len(nodes))
+	for i, p := range nodes {
+		p.must(&was[i], "progress")
+	}
+	for i, p := range nodes {
 		testkit.Within(m.t, 20*time.Second, func() error {
-			if err := p.ask(&is, "progress"); err != nil || is.Writes < was.Writes+200 {
-				return fmt.Errorf("%s has written %d times, and then %d, %v", p.name, was.Writes, is.Writes, err)
+			var is loadResult
+			if err := p.ask(&is, "progress"); err != nil || is.Writes < was[i].Writes+200 {
+				return fmt.Errorf("%s: %d writes, and then %d, %v", p.name, was[i].Writes, is.Writes, err)
 			}
 			return nil
 		})
@@ -131,7 +134,7 @@ func (m *mixed) roll(i int, version string) {
 	for _, key := range keys {
 		writer.must(nil, "set", key, "v-"+key)
 	}
-	for _, key := range m.keys("gone", 50) { // of these only floors are left, which a full sync has too
+	for _, key := range m.keys("short", 50) { // of these only floors are left, which a full sync has too
 		writer.must(nil, "short", key, "v-"+key)
 		for _, other := range m.nodes {
 			m.shows(other, key, got{})
@@ -177,7 +180,8 @@ func (m *mixed) check(stage string) {
 	m.current(false)
 	m.leases()
 	m.provisional()
-	m.selective()
+	m.repairs()
+	m.onlyLater()
 	m.clears()
 	m.why()
 	if m.t.Failed() {
@@ -206,10 +210,11 @@ func (m *mixed) stop() {
 
 // badLine is what no log of a mixed cluster may have.
 var badLine = regexp.MustCompile("(?m)^.*(" + strings.Join([]string{
-	"dropped a frame", "refused writes", "is refused", "refuses this node", "is cut", "synced: no other node",
+	"dropped a frame", "refused writes", "is refused", "refuses this node", "is cut",
+	"synced: no other node",
 }, "|") + ").*$")
 
-// documentedLine is what docs/upgrade.md says of older nodes: offers of values with tags they don't take.
+// documentedLine is in docs/upgrade.md: an older node doesn't take the offer of a value with tags.
 var documentedLine = regexp.MustCompile("dropped a frame of .*: bcache: unsupported frame: field 11")
 
 // stopLoad ends a node's load, in which nothing may have been wrong.
@@ -237,7 +242,8 @@ func (m *mixed) figures(p *process) {
 	}
 	if bad+s.SyncsFailed > 0 || s.LeasesGranted == 0 || s.FramesIn == 0 {
 		m.t.Errorf("%s: %d malformed, %d unsupported, %d and %d handshakes refused, %d from the future, "+
-			"%d syncs failed; %d leases granted, %d frames", p.life(), s.Malformed, s.Unsupported,
-			s.HandshakesRefused, s.HandshakesSkew, s.RefusedFuture, s.SyncsFailed, s.LeasesGranted, s.FramesIn)
+			"%d syncs failed; %d leases granted, %d frames", p.life(),
+			s.Malformed, s.Unsupported, s.HandshakesRefused, s.HandshakesSkew, s.RefusedFuture,
+			s.SyncsFailed, s.LeasesGranted, s.FramesIn)
 	}
 }

@@ -45,18 +45,20 @@ func TestMain(m *testing.M) {
 
 // A testNode is what runs in the other process.
 type testNode struct {
-	name   string
-	id     uint64 // its PeerID
-	cache  *bcache.Bcache
-	loads  map[string]*Load
-	probes map[string]*prober
-	filler *nodeFiller
+	name    string
+	id      uint64 // its PeerID
+	cache   *bcache.Bcache
+	loads   map[string]*Load
+	probes  map[string]*prober
+	follows map[string]*follower
+	filler  *nodeFiller
 }
 
 func runNode(setup string) {
 	var s nodeSetup
 	err := json.Unmarshal([]byte(setup), &s)
-	n := testNode{name: s.Name, id: s.Config.PeerID, loads: map[string]*Load{}, probes: map[string]*prober{}}
+	n := testNode{name: s.Name, id: s.Config.PeerID, loads: map[string]*Load{}, probes: map[string]*prober{},
+		follows: map[string]*follower{}}
 	if err == nil {
 		s.Config.Logger = bcache.NewSlogLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		n.cache, err = bcache.New(s.Config)
@@ -80,28 +82,30 @@ func reply(value any, err error) {
 
 // nodeCommands are the commands with their arguments.
 var nodeCommands = map[string]string{
-	"set":     "KEY VALUE",
-	"delete":  "KEY",
-	"get":     "KEY",
-	"sets":    "PREFIX FROM TO VALUE",
-	"deletes": "PREFIX FROM TO",
-	"dump":    "PREFIX KEYS ...", // what is held of these keys, without the padding of a load
-	"len":     "",
-	"ready":   "",
-	"stats":   "",
-	"members": "",
-	"confirm": "MILLIS",                // waits that long for Confirm
-	"load":    "PREFIX KEYS RATE SIZE", // begins to write in the background
-	"loaded":  "PREFIX",                // how that goes
-	"stop":    "PREFIX",                // ends it
-	"probe":   "PREFIX KEYS",           // begins to ask for keys in the background
-	"probed":  "PREFIX",                // ends it
-	"granter": "KEY",                   // whom it would ask for the key's lease
-	"slow":    "MILLIS",                // how long fills take from now on
-	"fill":    "KEY",                   // begins a Get of a Loader in the background
-	"filled":  "KEY",                   // what that has come to
-	"fills":   "",                      // how many there were
-	"close":   "",
+	"set":      "KEY VALUE",
+	"delete":   "KEY",
+	"get":      "KEY",
+	"sets":     "PREFIX FROM TO VALUE",
+	"deletes":  "PREFIX FROM TO",
+	"dump":     "PREFIX KEYS ...", // what is held of these keys, without the padding of a load
+	"len":      "",
+	"ready":    "",
+	"stats":    "",
+	"members":  "",
+	"confirm":  "MILLIS",                // waits that long for Confirm
+	"load":     "PREFIX KEYS RATE SIZE", // begins to write in the background
+	"loaded":   "PREFIX",                // how that goes
+	"stop":     "PREFIX",                // ends it
+	"probe":    "PREFIX KEYS",           // begins to ask for keys in the background
+	"probed":   "PREFIX",                // ends it
+	"follow":   "KEY",                   // begins to ask for a key all the time
+	"followed": "KEY",                   // ends it
+	"granter":  "KEY",                   // whom it would ask for the key's lease
+	"slow":     "MILLIS",                // how long fills take from now on
+	"fill":     "KEY",                   // begins a Get of a Loader in the background
+	"filled":   "KEY",                   // what that has come to
+	"fills":    "",                      // how many there were
+	"close":    "",
 }
 
 // do runs one command.
@@ -171,6 +175,11 @@ func (n *testNode) do(command []string) (any, error) {
 		return nil, nil
 	case "probed":
 		return n.probes[args[0]].stop(), nil
+	case "follow":
+		n.follows[args[0]] = follow(n.cache, args[0])
+		return nil, nil
+	case "followed":
+		return n.follows[args[0]].stop(), nil
 	case "granter":
 		return n.granter(args[0]), nil
 	case "slow":

@@ -59,8 +59,9 @@ func TestRecord(t *testing.T) {
 
 // A recorder starts nodes on a network in memory, and notes what they are told.
 type recorder struct {
-	t   *testing.T
-	net *memnet.Net
+	t     *testing.T
+	net   *memnet.Net
+	fails atomic.Bool // fills of keys that begin with "old" fail
 
 	mu     sync.Mutex
 	events []event
@@ -132,21 +133,18 @@ func (r *recorder) start(id uint64, edit func(*bcache.Config)) *recordedNode {
 	r.t.Cleanup(func() { _ = n.Close() })
 	n.own, err = bcache.NewLoader(n.Bcache, bcache.LoaderConfig{
 		Prefix: "p:", TTL: time.Hour, StaleFor: time.Minute, RefreshAhead: 0.2, NegativeTTL: time.Minute,
-		Fill: recordedFill,
+		Fill: r.fill,
 	})
 	testkit.Ok(r.t, err)
 	n.wide, err = bcache.NewLoader(n.Bcache, bcache.LoaderConfig{
-		Prefix: "w:", TTL: time.Hour, StaleOnErrorFor: time.Hour, ClusterWide: true, Fill: recordedFill,
+		Prefix: "w:", TTL: time.Hour, StaleOnErrorFor: time.Hour, ClusterWide: true, Fill: r.fill,
 	})
 	testkit.Ok(r.t, err)
 	return n
 }
 
-// databaseFails has fills of keys that begin with "old" fail.
-var databaseFails atomic.Bool
-
-// recordedFill is a database. The first word of a key says how it behaves.
-func recordedFill(ctx context.Context, key string) (bcache.Loaded, error) {
+// fill is a database. The first word of a key says how it behaves.
+func (r *recorder) fill(ctx context.Context, key string) (bcache.Loaded, error) {
 	how, _, _ := strings.Cut(key, "-")
 	switch how {
 	case "none":
@@ -159,7 +157,7 @@ func recordedFill(ctx context.Context, key string) (bcache.Loaded, error) {
 		}
 	}
 	switch {
-	case how == "bad" || how == "old" && databaseFails.Load():
+	case how == "bad" || how == "old" && r.fails.Load():
 		return bcache.Loaded{}, errors.New("the database is down")
 	case how == "uncached":
 		return bcache.Loaded{Value: key, TTL: -1}, nil
@@ -173,7 +171,6 @@ func recordedFill(ctx context.Context, key string) (bcache.Loaded, error) {
 func record(t *testing.T) recording {
 	r := &recorder{t: t, net: memnet.New()}
 	small := func(c *bcache.Config) { c.MaxKeys, c.DeletionDelay = 60, 5 }
-	databaseFails.Store(false)
 	a := r.start(1, func(c *bcache.Config) { small(c); c.Peers = nil })
 	b := r.start(2, small)
 	testkit.Advance(4 * time.Second) // all are synced
@@ -315,7 +312,7 @@ func (r *recorder) leases(a, b, c *recordedNode) {
 	}
 	all.Wait()
 	testkit.Advance(2 * time.Second) // the old ones are old
-	databaseFails.Store(true)
+	r.fails.Store(true)
 	for i := range recordedKeys {
 		get(a, fmt.Sprint("old-", i), time.Minute)
 		testkit.Advance(20 * time.Millisecond)

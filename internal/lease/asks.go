@@ -52,7 +52,7 @@ func (s *Asks) AskAgain(now delta.Instant, a *Ask) {
 
 func (s *Asks) begin(now delta.Instant, a *Ask) {
 	a.Want.ID, a.since, a.waited = max(s.net.Nonce(), 1), now.Mono, false
-	if s.none || len(a.Want.Key) > wire.MaxLeaseKey {
+	if s.none || s.net.Alone() || len(a.Want.Key) > wire.MaxLeaseKey {
 		a.Heard = wire.TurnAlone
 		return
 	}
@@ -63,6 +63,10 @@ func (s *Asks) begin(now delta.Instant, a *Ask) {
 
 // route asks the node that grants the key's lease.
 func (s *Asks) route(now delta.Instant, a *Ask) {
+	if s.net.Alone() {
+		s.goAlone(a)
+		return
+	}
 	peer, ok := Granter(a.Want.Key, s.net.Granters())
 	a.peer, a.Heard, a.again = peer, 0, now.Mono+Reach
 	a.Want.Wall, a.Want.Stamp = now.Wall, s.net.TakesAbove(a.Want.Key)

@@ -14,6 +14,9 @@ type Net interface {
 	// one if it is synced.
 	Granters() []uint64
 
+	// Alone reports whether this node fills without leases, as it wouldn't get what others fill.
+	Alone() bool
+
 	// TakesAbove is the greatest stamp of a key that this node doesn't take any more: no value up to
 	// that is worth waiting for.
 	TakesAbove(key string) uint64

@@ -18,6 +18,7 @@ type leaseRig struct {
 	asks   *Asks
 	now    delta.Instant
 	woke   int
+	alone  bool
 
 	// What node 1 knows:
 	ids    []uint64 // of the nodes that may grant leases
@@ -37,6 +38,7 @@ func newLeaseRig(t *testing.T, others ...uint64) *leaseRig {
 	return g
 }
 
+func (g *leaseRig) Alone() bool              { return g.alone }
 func (g *leaseRig) Granters() []uint64       { return g.ids }
 func (g *leaseRig) TakesAbove(string) uint64 { return g.above }
 

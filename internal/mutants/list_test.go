@@ -110,8 +110,8 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):",
-		new: "case sh.clearance.showsOne(&s.Clears, e, alone) && e != nil:"}}},
+		old: "case s.policy.noteUse(e):", in: "func (s *Store) Fresh(",
+		new: "default:"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
 		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
@@ -145,8 +145,8 @@ var mutants = []mutant{
 		old: "e.kind != delta.KindValue || !s.before(e.due(), wall):",
 		new: "e.kind != delta.KindValue || !s.before(e.deadline, wall):"}}},
 	{name: "coarse: a miss reads the clock", test: "TestStoreMissReadsNoClock", edits: []edit{{
-		old: "\tlive := e != nil && e.kind",
-		new: "\twall()\n\tlive := e != nil && e.kind"}}},
+		old: "\tby, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()\n",
+		new: "\tby, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()\n\twall()\n"}}},
 
 	// Provisional fills: what ends them.
 	{name: "provisional: a write that loses doesn't end it", edits: []edit{touchOnlyIf("!ok || held.Less(rec.Version)")}},
@@ -177,8 +177,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "e.kind == delta.KindValue && s.before(e.deadline, wall)\n",
-		new: "e.kind == delta.KindValue && (alone || s.before(e.deadline, wall))\n"}}},
+		old: "case e.kind != delta.KindValue || !s.before(e.deadline, wall):",
+		new: "case e.kind != delta.KindValue || !alone && !s.before(e.deadline, wall):"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},
@@ -214,8 +214,8 @@ var mutants = []mutant{
 		old: "if settle > 0 {",
 		new: "if false {"}}},
 	{name: "provisional: an offer for another life is accepted", test: "TestProvisionalOfAnotherLife", edits: []edit{{
-		old: "!x.writes.closed && o.To == x.state.Origin && x.state.sees(&o)",
-		new: "!x.writes.closed && x.state.sees(&o)"}}},
+		old: "!x.isolation.Is() && o.To == x.state.Origin && x.state.sees(&o)",
+		new: "!x.isolation.Is() && x.state.sees(&o)"}}},
 	{name: "provisional: an echo of another life counts", test: "TestProvisionalOfAnotherLife", edits: []edit{{
 		old: "\tif origin == p.origin {\n",
 		new: "\tif origin != 0 {\n", in: "func (n *neighbours) hear("}}},
@@ -594,8 +594,8 @@ var mutants = []mutant{
 		old: "Answer: i == 0",
 		new: "Answer: i < 0"}}},
 	{name: "ready: pongs don't say what is held", test: "TestAllKnowWhoHoldsMost", edits: []edit{{
-		old: "Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo()}\n\trun :=",
-		new: "Echo: s.state.touches.Echo()}\n\trun :="}}},
+		old: "Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(), Lacks: lacks}\n\trun :=",
+		new: "Echo: s.state.touches.Echo(), Lacks: lacks}\n\trun :="}}},
 	{name: "ready: whatever others hold", test: "TestReadyWhenNothingIsLacking", edits: []edit{{
 		old: "r.complete = len(r.neighbours.holders()) == 0 ||",
 		new: "r.complete = true ||"}}},
@@ -763,6 +763,9 @@ var mutants = []mutant{
 	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
 		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
 		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
+	{name: "confirm: what was said to an earlier life counts", edits: []edit{{
+		old: "if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {",
+		new: "if false {"}}},
 	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
 		old: "p := c.neighbours.byID[peer]; p != nil && p.origin == origin {",
 		new: "p := c.neighbours.byID[peer]; p != nil {"}}},
@@ -850,9 +853,82 @@ var mutants = []mutant{
 	{name: "tokens: who asks anew gets what the fence preferred", test: "TestLoaderAnewIsRefused", edits: []edit{{
 		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\treturn",
 		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\treturn"}}},
+	{name: "tokens: each Get of a request waits in vain", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
+		old: "\tif c.vain.Load() {",
+		new: "\tif false {"}}},
 	{name: "tokens: who asks anew waits for a lease", test: "TestLoaderAnewTakesNoLease", edits: []edit{{
 		old: "\tcase !k.loader.cfg.ClusterWide, k.Run.Anew:",
 		new: "\tcase !k.loader.cfg.ClusterWide:"}}},
+
+	// Isolation.
+	{name: "isolation: what a neighbour says is lacking isn't waited for", edits: []edit{{
+		old: "\t\tcase p.hearing.settled(h.state.vector):\n",
+		new: "\t\tcase true:\n"}}},
+	{name: "isolation: dots on their way don't count", test: "TestHearingYoungDots", edits: []edit{{
+		old: "mine.minus(theirs, mine.Last())) == 0 {",
+		new: "mine.minus(theirs, mine.overdue(theirs))) == 0 {"}}},
+	{name: "isolation: what is arriving counts as processed", edits: []edit{{
+		old: "owed := slices.Clone(ask.claims)\n",
+		new: "owed := slices.Clone(ask.claims[:0])\n"}}},
+	{name: "isolation: a word is as young as its answer", edits: []edit{{
+		old: "i.note(word{peer, at})",
+		new: "i.note(word{peer, now.Mono})"}}},
+	{name: "isolation: any answer will do", edits: []edit{{
+		old: "if !ok || !same || a.Flags&wire.PongExact == 0 || len(a.Lacks) > wire.MaxLacks {",
+		new: "if !ok || !same || len(a.Lacks) > wire.MaxLacks {"}}},
+	{name: "isolation: origins that aren't listed may differ", edits: []edit{{
+		old: "if q.Flags&wire.PingExact != 0 && flags&wire.PongAll == 0 {",
+		new: "if q.Flags&wire.PingExact != 0 {"}}},
+	{name: "isolation: a suspended machine is trusted", edits: []edit{{
+		old: "jumped := i.looked && (jump > clockJump || jump < -clockJump)",
+		new: "jumped := false"}}},
+	{name: "isolation: what was asked before a suspension counts", test: "TestIsolationClockJumps", edits: []edit{{
+		old: "if at < i.from || i.closed {",
+		new: "if i.closed {"}}},
+	{name: "isolation: one node counts twice", edits: []edit{{
+		old: "return o.peer == w.peer })\n\tif at < 0 && len(i.heard)",
+		new: "return false })\n\tif at < 0 && len(i.heard)"}}},
+	{name: "isolation: local values live as long as others", edits: []edit{{
+		old: "\tif rec.Deadline == 0 || rec.Deadline > ends {\n",
+		new: "\tif false {\n"}}},
+	{name: "isolation: local values may be stale for longer", test: "TestIsolationCutsDeadlines", edits: []edit{{
+		old: "rec.StaleUntil = min(rec.StaleUntil, ends); ",
+		new: ""}}},
+	{name: "isolation: provisional values of before are served", edits: []edit{{
+		old: "\ts.Epochs.next()\n\ts.Clears.Hide(hide)\n",
+		new: "\ts.Clears.Hide(hide)\n"}}},
+	{name: "isolation: what is found to be current is kept in a later epoch", test: "TestHide", edits: []edit{{
+		old: "delta.Version{Stamp: epoch, Origin: rec.Origin}",
+		new: "delta.Version{Stamp: k.Epochs.Now(), Origin: rec.Origin}"}}},
+	{name: "isolation: stale values are served", test: "TestHide", edits: []edit{{
+		old: "return !x.hidesLocked(c, e) && (!c.hidden.Load() || e.isProvisional())",
+		new: "return !x.hidesLocked(c, e)"}}},
+	{name: "isolation: an offer is accepted", edits: []edit{{
+		old: "return !x.writes.closed && !x.isolation.Is() && o.To",
+		new: "return !x.writes.closed && o.To"}}},
+	{name: "isolation: whoever comes joins an old fill", edits: []edit{{
+		old: "\ti.forgot = now.Mono\n\ti.forget()\n",
+		new: "\ti.forgot = now.Mono\n"}}},
+	{name: "isolation: what fills bring is written", test: "TestIsolatedFills", edits: []edit{{
+		old: "if x.isolation.Is() {\n\t\tif scope = FillBeside;",
+		new: "if x.isolation.Is() {\n\t\tif scope = FillForAll;"}}},
+	{name: "isolation: who has a Filler gets what is hidden", test: "TestIsolatedFills", edits: []edit{{
+		old: "is(rec, ok) && !b.store.Clears.Hidden() {",
+		new: "is(rec, ok) {"}}},
+	{name: "isolation: leases are asked for", test: "TestIsolatedFills", edits: []edit{{
+		old: "if s.none || s.net.Alone() || len(",
+		new: "if s.none || len("},
+		{old: "\tif s.net.Alone() {\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
+			new: ""}}},
+	{name: "isolation: an idle cluster isn't asked", test: "TestHearingIdle", edits: []edit{{
+		old: "r.pinger.rounds.most = min(",
+		new: "_ = min("}}},
+	{name: "isolation: nobody is asked after a jump", test: "TestIsolatedAfterSuspension", edits: []edit{{
+		old: "i.unasked, i.reached = false, now.Mono",
+		new: "asks, i.unasked, i.reached = false, false, now.Mono"}}},
+	{name: "isolation: nobody watches", test: "TestIsolatedNodeMisses", edits: []edit{{
+		old: "\t\tp.wg.Go(p.watch)\n",
+		new: ""}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -91,7 +91,11 @@ func (r *chunkReceiver) apply(
 	if r.client.session == in && ends && in.applyFloors(now, r.state, c) {
 		r.mu.Unlock()
 		groups, group := int(in.head.Groups), int(c.Group)
-		for _, key := range r.state.Store.Sync.DropUnstreamed(now, groups, group, in.streamed, c.Floors) {
+		dropped := r.state.Store.Sync.DropUnstreamed(now, groups, group, in.streamed, c.Floors)
+		if c.Flags&wire.ChunkLast != 0 {
+			dropped = append(dropped, r.state.Store.Sync.DropTagged(now, c.TagFloor, in.mark)...)
+		}
+		for _, key := range dropped {
 			r.state.changed(key, delta.KindForget)
 		}
 		r.mu.Lock()

@@ -29,6 +29,7 @@ type Config struct {
 	First       bool          // it has nobody to wait for: it is synced from the start
 	SyncTimeout time.Duration // a node that reaches nobody for so long is synced; negative: never
 	MinPeers    int           // if it isn't 0: never either, see Config.MinPeers
+	Isolated    time.Duration // not heard from MinPeers for so long, it hides what it holds; 0: it never does
 	chunkBytes  int           // of a full sync; 0 = defaultChunkBytes
 	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
 	MaxPending  int           // bytes that wait to be sent; 0 = DefaultMaxPending
@@ -90,6 +91,21 @@ func New(c Config) *Replica {
 	r.pinger = pinger{
 		state: &r.state, neighbours: &r.neighbours, arrivals: &r.arrivals,
 		standing: &r.standing, out: &r.out,
+		hearings: hearings{state: &r.state, neighbours: &r.neighbours},
+	}
+	if c.Isolated > 0 {
+		forget := func() { c.Changed("", delta.KindClear) }
+		isolation := newIsolation(c.Isolated, c.MinPeers, r.Store.Hide, forget)
+		isolation.reach = func(now delta.Instant) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if !r.writes.closed {
+				r.pinger.pingAll(now)
+			}
+		}
+		r.pinger.hearings.isolation, r.Fills.isolation = isolation, isolation
+		// At least every third of the bound the others are asked.
+		r.pinger.rounds.most = min(max((c.Isolated/3).Truncate(TickEvery), TickEvery), RoundMax)
 	}
 	r.pinger.confirms = confirmations{
 		state: &r.state, neighbours: &r.neighbours, out: &r.out,

@@ -8,9 +8,9 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// Whether others have processed what was written here, they are asked by pings. Each answers with the run
-// of dots that it has processed around the one that it is asked about, and pulls what it lacks. (Pings and
-// frames travel unordered, so the question is asked again until the answer is right.)
+// Others are asked by pings whether they have processed what was written here. Each answers with the run
+// of dots that it has processed around the one that it is asked about, and pulls what it lacks. (Pings
+// and frames travel unordered, so the question is asked again until the answer is right.)
 
 const (
 	// AskEvery is how often a node is asked again whose answer isn't the one that is hoped for.
@@ -111,8 +111,12 @@ func (c *confirmations) receiveBeyond(now delta.Instant, from uint64, a *wire.Po
 	}
 }
 
-// receive takes that of a neighbour.
+// receive takes that of a neighbour, to one of these pings or to any other. It may also be the answer to
+// an earlier life of this node, about what that wrote: then it isn't to a ping of this one.
 func (c *confirmations) receive(now delta.Instant, p *neighbour, a *wire.Pong) {
+	if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {
+		return
+	}
 	news := p.said.answer(now, a.From, a.To, c.state.seq)
 	if a.To <= c.state.seq && p.confirm(a.From, a.To) || news || !p.told {
 		c.progress()

@@ -66,6 +66,7 @@ func TestConfirmAsksNeighbours(t *testing.T) {
 	}
 	pong := func(a wire.Pong) {
 		t.Helper()
+		a.ID = asked[1].ID
 		testkit.Must(t, r.Receive(g.now(), 1, wire.AppendPong(nil, a)))
 	}
 	for _, a := range []wire.Pong{{Origin: 999, To: 3}, {Origin: 101, From: 1, To: 3}, {Origin: 101, To: 5}} {
@@ -73,6 +74,10 @@ func TestConfirmAsksNeighbours(t *testing.T) {
 		if v := q.Of(g.now(), 1, 101, time.Time{}); v.UpTo > 0 || v.All {
 			t.Errorf("%+v confirms", a) // another life; a gap; more than there is
 		}
+	}
+	earlier := wire.AppendPong(nil, wire.Pong{Origin: 101, To: 3}) // it was asked by another life of this node
+	if testkit.Must(t, r.Receive(g.now(), 1, earlier)); q.Of(g.now(), 1, 101, time.Time{}).All {
+		t.Error("what an earlier life has written is taken for what this one has")
 	}
 	pong(wire.Pong{Origin: 101, To: 3})
 	if v := q.Of(g.now(), 1, 101, time.Time{}); v != (Verdict{3, true, false}) {
@@ -179,16 +184,20 @@ func TestConfirmAtClose(t *testing.T) {
 	if missing := q.Neighbours(g.now()); !slices.Equal(missing, []uint64{1, 2}) {
 		t.Errorf("unheard: %v", missing)
 	}
-	for id, flags := range map[uint64]uint64{1: wire.PongSynced, 2: 0} {
-		testkit.Must(t, r.Receive(g.now(), id, wire.AppendPong(nil, wire.Pong{Origin: 200 + id, Flags: flags})))
+	pong := func(peer uint64, a wire.Pong) {
+		t.Helper()
+		a.ID, a.Origin = r.neighbours.byID[peer].said.id, 200+peer
+		testkit.Must(t, r.Receive(g.now(), peer, wire.AppendPong(nil, a)))
 	}
+	pong(1, wire.Pong{Flags: wire.PongSynced})
+	pong(2, wire.Pong{})
 	if missing := q.Neighbours(g.now()); !slices.Equal(missing, []uint64{1}) {
 		t.Errorf("the first is synced, the second one not: %v", missing)
 	}
 	if p := pinged(t, r, g.now())[1]; p.Seq != 1 {
 		t.Errorf("asked %+v", p)
 	}
-	testkit.Must(t, r.Receive(g.now(), 1, wire.AppendPong(nil, wire.Pong{Origin: 201, To: 1, Flags: wire.PongSynced})))
+	pong(1, wire.Pong{To: 1, Flags: wire.PongSynced})
 	if missing := q.Neighbours(g.now()); len(missing) > 0 {
 		t.Errorf("%v", missing)
 	}

@@ -89,6 +89,7 @@ func (r *deltaReceiver) end(now delta.Instant, from uint64, d *wire.DeltaReader,
 	if d.Newest != 0 {
 		r.repair.pulls.moved(from, now.Mono)
 	}
+	r.repair.pinger.hearings.listen(now)
 	if d.Newest == 0 && len(r.state.vector.Get(d.Origin).Ahead) > 0 {
 		r.repair.gap(now, d.Origin)
 	}

@@ -17,6 +17,7 @@ type Fills struct {
 	writes     *localWrites
 	leases     *Leases
 	out        *outgoing
+	isolation  *Isolation
 	counts     fillCounts
 }
 
@@ -78,6 +79,11 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 		x.mu.Unlock()
 		x.mu.Lock()
 	}
+	if x.isolation.Is() {
+		if scope = FillBeside; !x.isolation.cut(now, f, rec) {
+			return FillRefused
+		}
+	}
 	switch {
 	case x.writes.closed:
 		return FillRefused
@@ -104,7 +110,8 @@ func (x *Fills) End(now delta.Instant, f *Fill, rec *delta.Record, scope FillSco
 
 // keep makes a value, or a negative, a provisional one, and offers it if it is for all.
 func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, scope FillScope) FillOutcome {
-	if _, isNew := x.state.Store.Fills.Keep(now, rec, &f.OpenFill, scope == FillBeside); !isNew {
+	_, isNew := x.state.Store.Fills.Keep(now, f.epoch, rec, &f.OpenFill, scope == FillBeside)
+	if !isNew {
 		return FillRefused
 	}
 	x.counts.ProvisionalKept++
@@ -146,17 +153,20 @@ func (x *Fills) receiveOffer(now delta.Instant, from uint64, o wire.Offer) {
 	if x.neighbours.hear(now, from, o.Origin, o.Echo) == nil || x.writes.closed {
 		return
 	}
-	accepts := func() bool { return !x.writes.closed && o.To == x.state.Origin && x.state.sees(&o) }
+	accepts := func() bool {
+		return !x.writes.closed && !x.isolation.Is() && o.To == x.state.Origin && x.state.sees(&o)
+	}
 	for accepts() && x.state.makeRoomToKeep(now, &o.Rec, nil, false) {
 		x.mu.Unlock()
 		x.mu.Lock()
 	}
+	epoch := x.state.Store.Epochs.Now()
 	if !accepts() {
 		x.refuse(now, &o)
 		return
 	}
 	o.Rec.Origin = o.Origin
-	held, isNew := x.state.Store.Fills.Keep(now, &o.Rec, nil, false)
+	held, isNew := x.state.Store.Fills.Keep(now, epoch, &o.Rec, nil, false)
 	if isNew {
 		x.counts.ProvisionalAccepted++
 	}

@@ -17,6 +17,9 @@ func (n leaseLink) Granters() []uint64 {
 	return ids
 }
 
+// Alone reports whether this node is isolated: it gets nothing from others then.
+func (n leaseLink) Alone() bool { return n.leases.pinger.hearings.isolation.Is() }
+
 // TakesAbove is the stamp of what is held, or was forgotten.
 func (n leaseLink) TakesAbove(key string) uint64 {
 	st := n.leases.state.Store

@@ -23,6 +23,8 @@ type neighbour struct {
 	echoes echoLog       // echo.go
 	delays propagation   // propagation.go
 
+	hearing hearing // hearing.go
+
 	probe
 	report
 	serverRecord
@@ -100,6 +102,7 @@ func newNeighbour(now delta.Instant, origin, seq uint64) *neighbour {
 	return &neighbour{
 		origin: origin, baseline: seq, covered: seq, heard: now.Mono, said: newConfirmation(),
 		probe:    probe{listAll: true},
+		hearing:  newHearing(),
 		requests: requests{pulledAt: dots.LongAgo, began: dots.LongAgo},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/dots"
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
@@ -47,7 +48,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 			return
 		}
 	}
-	flags := uint64(0)
+	flags, lacks := uint64(0), []dots.Entry(nil)
 	if q.Flags&wire.PingContext != 0 && q.Flags&wire.PingPull == 0 {
 		flags = wire.PongContext
 		if q.Flags&wire.PingAll == 0 && r.state.vector.RestOf(q.Entries) != q.Rest {
@@ -61,8 +62,14 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 			m := c.Lacking()
 			flags |= r.state.answerable(&m)
 		}
+		if q.Flags&wire.PingExact != 0 && flags&wire.PongAll == 0 {
+			var ok bool
+			if lacks, ok = r.exactly(&q); ok {
+				flags |= wire.PongExact
+			}
+		}
 	}
-	r.pinger.pong(now, from, &q, flags)
+	r.pinger.pong(now, from, &q, flags, lacks)
 	if q.Flags&wire.PingConfirm != 0 && r.state.vector.Get(q.Origin).Covered < q.Seq {
 		if p != nil {
 			r.repair.pullFrom(now, from)
@@ -94,8 +101,10 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 	p.claim(a.Origin, a.Seq)
 	p.told, p.answers = true, a.Flags&wire.PongAnswers != 0
 	if a.ID == p.pingID && a.Seq < p.listed {
-		r.disbelieve(p)
+		r.disbelieve(now, p)
 	}
+	r.pinger.hearings.take(now, p, &a)
+	r.pinger.hearings.listen(now)
 	done, got := r.repair.pulls.endedBy(from, a.ID)
 	if a.Flags&wire.PongContext != 0 && (done || a.ID == p.pingID) { // otherwise it may be out of date
 		p.known = a.Flags&wire.PongAll == 0
@@ -123,11 +132,12 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 // disbelieve is called when a neighbour has written less than what this node's vector had of it when
 // it was asked. So that was wrong, whoever told it, and what the neighbour writes next would be taken
 // for known. All that is believed to be processed of it is forgotten, and got again.
-func (r *pingReceiver) disbelieve(p *neighbour) {
+func (r *pingReceiver) disbelieve(now delta.Instant, p *neighbour) {
 	r.state.vector.Forget(p.origin)
 	p.listed = 0
 	r.counts.disbelieved++
 	r.neighbours.doubt() // what they said was about that vector
+	r.pinger.hearings.isolation.doubt(now)
 	r.pinger.rounds.soon()
 }
 

@@ -21,6 +21,7 @@ type pinger struct {
 	out        *outgoing
 
 	rounds   rounds
+	hearings hearings
 	confirms confirmations
 	nonces   uint64 // drawn so far
 	counts   pingerCounts
@@ -34,6 +35,7 @@ type pingerCounts struct {
 type listing struct {
 	entries []dots.Entry
 	rest    uint64
+	claims  []dots.OriginDots // what it has too much: it is only arriving
 }
 
 // nonce returns a number that no other call, of any node, is likely to return.
@@ -49,6 +51,10 @@ func (s *pinger) listing(now delta.Instant, since time.Duration) *listing {
 	l.entries, l.rest = s.state.vector.List(since)
 	s.dropArrivals(now)
 	s.arrivals.claim(&l, s.state.vector)
+	for _, x := range *s.arrivals {
+		claimed := []dots.Interval{{From: x.Seq - 1, To: x.Seq}}
+		l.claims = append(l.claims, dots.OriginDots{Origin: x.Origin, Dots: claimed})
+	}
 	return &l
 }
 
@@ -87,6 +93,7 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 	}
 	p.left, p.pingID, p.listed = now, q.ID, s.state.vector.Get(p.origin).Last()
 	p.pull = flags&wire.PingPull != 0
+	s.hearings.ask(now, p, q, recent.claims)
 	s.out.sendPing(pingTo{id, q})
 }
 
@@ -97,11 +104,11 @@ func (s *pinger) pingAll(now delta.Instant) {
 	}
 }
 
-// pong answers a ping.
-func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64) {
+// pong answers a ping. lacks is what it says exactly, if it does.
+func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64, lacks []dots.Entry) {
 	a := wire.Pong{ID: q.ID, Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Micros: now.Micros,
 		Flags: flags | wire.PongAnswers, Horizon: s.state.vector.Horizon,
-		Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo()}
+		Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(), Lacks: lacks}
 	run := s.state.vector.Get(q.Origin).Run(q.Seq)
 	a.From, a.To = run.From, run.To
 	if s.standing.whole(now) {
@@ -124,7 +131,7 @@ func (s *pinger) askAgain(now delta.Instant, whom func(*neighbour) bool) {
 // round pings all neighbours, if it is time. Who was silent for too long is cut: mesh itself
 // never notices a node that takes nothing any more while there is something to send.
 func (s *pinger) round(now delta.Instant, busy bool) {
-	quiet := !s.rounds.active && !busy && s.standing.ready.synced
+	quiet := !s.rounds.active && !busy && s.standing.ready.synced && !s.hearings.isolation.Is()
 	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
 	quiet = quiet && !s.neighbours.exists(restless)
 	if !s.rounds.due(now, quiet) {

@@ -63,7 +63,7 @@ func (s *pullAnswers) answer(now delta.Instant, sends []message) []message {
 		if a.budget <= 0 { // there is more
 			a.flags |= wire.PongLog
 		}
-		s.pinger.pong(now, id, q, a.flags)
+		s.pinger.pong(now, id, q, a.flags, nil)
 	}
 	return sends
 }

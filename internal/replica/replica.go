@@ -151,6 +151,8 @@ func (r *Replica) tend(now delta.Instant) {
 	}
 	r.state.tick(now)
 	r.pinger.dropArrivals(now)
+	r.pinger.hearings.listen(now)
+	r.pinger.hearings.isolation.look(now)
 	r.repair.tick(now)
 	r.repair.client.tick(now)
 	if r.server.tick(now) {
@@ -320,6 +322,9 @@ func (r *Replica) Lacks(dots []delta.Dot) (lacks []Lack, unknown uint64) {
 
 // Origin says which life of the node this is.
 func (r *Replica) Origin() uint64 { return r.state.Origin }
+
+// Isolation says whether the node is isolated; nil if it isn't to know.
+func (r *Replica) Isolation() *Isolation { return r.pinger.hearings.isolation }
 
 // Unsynced says why the node isn't ready; "" if it is.
 func (r *Replica) Unsynced(now delta.Instant) string {

@@ -41,6 +41,7 @@ func (s *sim) plan() {
 	some(8, s.c.restarts && s.c.origins < 10, s.restart)
 	some(2, s.c.stuck, s.stick)
 	some(1, s.c.jumps, s.jump)
+	some(s.c.suspends, true, s.suspend)
 	some(s.c.glitches, true, s.glitch)
 	some(s.c.lives, true, s.depart)
 }

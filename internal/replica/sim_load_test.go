@@ -64,8 +64,9 @@ var simOwner store.Owner
 // fresh is what a Loader looks at first. It must be no more than what get would serve, and what is shared
 // with it must be its own.
 func (s *sim) fresh(n *simNode, key string) {
+	s.watch(n)
 	now := s.now(n)
-	held, ok := n.r.Store.Peek(key)
+	held, ok := n.peek(key)
 	e := n.r.Store.Fresh(key, func() int64 { return now.Wall })
 	if e == nil {
 		return
@@ -91,7 +92,7 @@ func (s *sim) fresh(n *simNode, key string) {
 // look judges what is held, and checks what that means to a user.
 func (s *sim) look(n *simNode, key string) fill.Verdict {
 	wall := s.now(n).Wall
-	there, ok := servable(n.r.Store, key, wall)
+	there, ok := servable(n, key, wall)
 	held, served := n.r.Store.Entry(key, wall)
 	if there.Mark = 0; served != ok || served && held != there {
 		s.fail("n%d: %+v (%v) of %s may be served, and held is %+v", n.id, held, served, key, there)
@@ -123,6 +124,7 @@ func (s *sim) look(n *simNode, key string) fill.Verdict {
 		s.n.refreshes++
 	}
 	n.oracle.shown[key] = held.Version
+	s.checkAnswer(n, &held)
 	return v
 }
 

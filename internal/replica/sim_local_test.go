@@ -38,7 +38,7 @@ func (s *sim) checkScope(n *simNode, rec *delta.Record, outcome FillOutcome) {
 	case FillKept:
 		s.n.local++
 		s.oracle.homes[rec.Val] = n
-		if held, ok := servable(n.r.Store, rec.Key, s.now(n).Wall); ok && rec.Kind == delta.KindTombstone {
+		if held, ok := servable(n, rec.Key, s.now(n).Wall); ok && rec.Kind == delta.KindTombstone {
 			s.fail("n%d: a fill has found nothing of %s, and held is %+v", n.id, rec.Key, held)
 		}
 	}
@@ -49,7 +49,7 @@ func (s *sim) checkHome(n *simNode, p *delta.Record) {
 	if home := s.oracle.homes[p.Val]; home != nil && home != n && p.Kind == delta.KindValue {
 		s.fail("n%d has %+v, which is for n%d only", n.id, p, home.id)
 	}
-	if held, ok := n.r.Store.Peek(p.Key); ok && held.Kind != delta.KindTombstone {
+	if held, ok := n.peek(p.Key); ok && held.Kind != delta.KindTombstone {
 		s.fail("n%d holds %+v, and without a version %+v", n.id, held, p)
 	}
 }

@@ -19,6 +19,8 @@ type simWrite struct {
 	filled *delta.Record // what the fill brought
 	at     int64         // true time when it was issued, or what a fill reads when it begins
 
+	dot     rigDot
+	issued  int64          // true time
 	follows map[string]int // by key: the changes of the database that came before it
 }
 
@@ -36,8 +38,12 @@ type simOracle struct {
 	ended   map[uint64]bool          // asks for leases
 	late    map[string]time.Duration // by key: when somebody last had waited for too long
 	changes map[string][]int64       // of the database, by key: when
+	values  map[string]delta.Record  // that were written
 	reads   map[simRead]simSeen      // what fills have brought
 	homes   map[string]*simNode      // by value: where it was filled, if it is for that node only
+	lives   []simLife
+
+	processed map[rigDot]map[*simNode]int64 // when the context of a node first covered a dot
 }
 
 // A simView is what the oracle knows of a node.
@@ -54,8 +60,10 @@ type simView struct {
 func (o *simOracle) init() {
 	o.dots, o.writes, o.history = map[rigDot]simWrite{}, map[rigWrite]simWrite{}, map[string][]simWrite{}
 	o.served, o.dead = map[uint64]bool{}, map[uint64]bool{}
+	o.values = map[string]delta.Record{}
 	o.grants, o.ended, o.late = map[simGrantKey][]simGrant{}, map[uint64]bool{}, map[string]time.Duration{}
 	o.changes, o.reads, o.homes = map[string][]int64{}, map[simRead]simSeen{}, map[string]*simNode{}
+	o.processed = map[rigDot]map[*simNode]int64{}
 	for _, key := range simKeys() {
 		o.keys = append(o.keys, key)
 		o.buckets = append(o.buckets, delta.BucketOf(key))
@@ -76,6 +84,9 @@ func (s *sim) wrote(n *simNode, w simWrite) {
 	if key != "" {
 		against = append(slices.Clip(against), o.history[""]...) // Clear is a write of every key
 	}
+	if w.fill {
+		against = append(slices.Clip(against), o.selectedFills(&w.rec)...)
+	}
 	for _, other := range against {
 		early, late := other, w
 		if w.fill {
@@ -89,16 +100,28 @@ func (s *sim) wrote(n *simNode, w simWrite) {
 	if _, reused := o.dots[d]; reused {
 		s.fail("dot %v is used again", d)
 	}
+	w.dot, w.issued = d, s.t
 	o.history[key] = append(o.history[key], w)
 	o.writes[rigWrite{key, w.rec.Version}] = w
+	if w.rec.Kind == delta.KindValue {
+		o.values[w.rec.Val] = w.rec
+	}
 	o.dots[d] = w
 	o.order = append(o.order, d)
 	s.cover(n, d)
+	s.glance(n)
 	s.checkNode(n)
 }
 
 // died notes that a node is gone.
-func (s *sim) died(n *simNode) { s.oracle.dead[n.r.state.Origin] = true }
+func (s *sim) died(n *simNode) {
+	s.oracle.dead[n.r.state.Origin] = true
+	for i := range s.oracle.lives {
+		if l := &s.oracle.lives[i]; l.n == n {
+			l.to = s.t
+		}
+	}
+}
 
 // cover notes what a dot demands, if the node's context covers it.
 func (s *sim) cover(n *simNode, d rigDot) {
@@ -107,6 +130,12 @@ func (s *sim) cover(n *simNode, d rigDot) {
 		return
 	}
 	s.knows(n, &w)
+	if s.oracle.processed[d] == nil {
+		s.oracle.processed[d] = map[*simNode]int64{}
+	}
+	if _, before := s.oracle.processed[d][n]; !before {
+		s.oracle.processed[d][n] = s.t
+	}
 	if n.oracle.best[w.rec.Key].Less(w.rec.Version) {
 		n.oracle.best[w.rec.Key] = w.rec.Version
 	}
@@ -225,6 +254,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		s.checkLeases(to)
 		return
 	}
+	s.glance(to)
 	s.checkNode(to)
 }
 
@@ -268,14 +298,16 @@ func (s *sim) checkNode(n *simNode) {
 		if ok {
 			w, known := s.oracle.writes[rigWrite{key, held.Version}]
 			if !known || held.Val != w.rec.Val || held.Kind != w.rec.Kind || held.Deadline != w.rec.Deadline ||
-				held.StaleUntil != w.rec.StaleUntil || held.RefreshFrom != w.rec.RefreshFrom {
+				held.StaleUntil != w.rec.StaleUntil || held.RefreshFrom != w.rec.RefreshFrom || held.Tags != w.rec.Tags {
 				s.fail("n%d holds %+v, written was %+v", n.id, held, w.rec)
 			}
+			s.checkClears(n, &held)
 		}
 		if delta.StampWall(floor) > n.oracle.maxWall+simSkew+1 {
 			s.fail("n%d: the floor of %s is %d, ahead of its clock", n.id, key, delta.StampWall(floor)-wall)
 		}
 	}
+	s.checkClearBounds(n)
 	if st.Len() > s.c.maxKeys[n.id] || s.c.maxBytes > 0 && st.Bytes() > s.c.maxBytes || st.Tombstones() > s.c.tombstones {
 		s.fail("n%d: %d entries, %d bytes, %d tombstones", n.id, st.Len(), st.Bytes(), st.Tombstones())
 	}
@@ -287,8 +319,9 @@ func (s *sim) checkNode(n *simNode) {
 
 // get is a Get, and checks what it returns.
 func (s *sim) get(n *simNode, key string) {
+	s.watch(n)
 	now := s.now(n)
-	held, ok := n.r.Store.Peek(key)
+	held, ok := n.peek(key)
 	live := ok && held.Kind == delta.KindValue && !held.Expired(now.Wall)
 	if p, has := n.r.Store.Fills.Peek(key); has && !live {
 		p.Version = n.oracle.shown[key]
@@ -310,6 +343,8 @@ func (s *sim) get(n *simNode, key string) {
 		s.checkAhead(n, key, held.Version)
 	}
 	n.oracle.shown[key] = held.Version
+	held.Key = key
+	s.checkAnswer(n, &held)
 }
 
 // disagreement says what isn't as it must be once faults and writes have ended; "" if all
@@ -323,6 +358,8 @@ func (s *sim) disagreement() string {
 			return fmt.Sprintf("n%d isn't synced: %s", n.id, n.r.Unsynced(s.now(n)))
 		case len(n.r.neighbours.byID) != len(s.nodes)-1:
 			return fmt.Sprintf("n%d has %d neighbours", n.id, len(n.r.neighbours.byID))
+		case n.r.Isolation().Is():
+			return fmt.Sprintf("n%d is isolated", n.id)
 		case n.r.repair.client.unvouched:
 			return fmt.Sprintf("n%d holds what nobody vouches for", n.id)
 		}

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/iwanbk/bcache/internal/delta"
-	"github.com/iwanbk/bcache/internal/store"
 )
 
 // Provisional values in the simulation. There is a database, in which each key has been changed so many
@@ -19,19 +18,22 @@ type simFill struct {
 	key   string
 	f     *Fill
 	begun int64
-	read  int   // changes of the key that it has seen
-	known []int // what the node knew when each of those came who wait for it
+	tags  map[string]int // changes of tags that it has seen
+	read  int            // changes of the key that it has seen
+	known []int          // what the node knew when each of those came who wait for it
 }
 
 // A simRead names what a fill brought: a value, or the deadline of a negative.
 type simRead struct {
 	key, val string
 	deadline int64
+	tags     delta.Tags
 }
 
 // A simSeen is what is known of it.
 type simSeen struct {
-	changes int // that the fill had seen
+	changes int            // that the fill had seen
+	tags    map[string]int // the same of each tag
 	rec     delta.Record
 }
 
@@ -39,7 +41,7 @@ func readOf(rec *delta.Record) simRead {
 	if rec.Kind == delta.KindValue {
 		return simRead{key: rec.Key, val: rec.Val}
 	}
-	return simRead{key: rec.Key, deadline: rec.Deadline}
+	return simRead{key: rec.Key, deadline: rec.Deadline, tags: rec.Tags}
 }
 
 // simKeys returns keys of which each two share a bucket.
@@ -80,7 +82,7 @@ func (s *sim) seen(key string) int {
 func (s *sim) follows(key string) map[string]int {
 	f := map[string]int{}
 	for k, at := range s.oracle.changes {
-		if key == "" || k == key {
+		if s.about(key, k) {
 			f[k] = len(at)
 		}
 	}
@@ -97,7 +99,8 @@ func (s *sim) knows(n *simNode, w *simWrite) {
 // fill begins a fill that takes so long, or joins one, and has end called when it has read the database.
 // It reports whether it began one.
 func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) bool {
-	known := n.oracle.known[key]
+	s.watch(n)
+	known := max(n.oracle.known[key], s.promisedChanges(n, key))
 	if x := n.flights[key]; x != nil {
 		x.known = append(x.known, known)
 		return false
@@ -106,7 +109,7 @@ func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) boo
 	n.flights[key] = x
 	x.f = n.r.Fills.Begin(s.now(n), s.settle(), key)[0]
 	s.logf("n%d begins a fill of %s @%x", n.id, key, x.f.stamp)
-	s.after(s.rng.Int64N(took+1), func() { x.read = s.seen(key) })
+	s.after(s.rng.Int64N(took+1), func() { x.read, x.tags = s.seen(key), s.seenTags() })
 	var ends func()
 	ends = func() {
 		switch {
@@ -129,12 +132,18 @@ func (s *sim) fill(n *simNode, key string, took int64, end func(x *simFill)) boo
 func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome FillOutcome) {
 	n := x.n
 	was, scope := n.r.Fills.counts.ProvisionalKept, s.scope()
+	if rec.Kind != delta.KindTombstone {
+		rec.Tags = s.tags()
+	}
 	if old, ok := s.oracle.reads[readOf(rec)]; !ok || old.changes < x.read {
-		s.oracle.reads[readOf(rec)] = simSeen{x.read, *rec}
+		s.oracle.reads[readOf(rec)] = simSeen{x.read, x.tags, *rec}
 	}
 	s.commit(n, x.key, simWrite{fill: true, filled: rec, at: x.begun - s.c.lag}, func() {
 		outcome = n.r.Fills.End(s.now(n), x.f, rec, scope)
 	})
+	if outcome == FillKept { // an isolated node has cut its times
+		s.oracle.reads[readOf(rec)] = simSeen{x.read, x.tags, *rec}
+	}
 	if scope == FillHere {
 		s.checkScope(n, rec, outcome)
 	}
@@ -154,7 +163,7 @@ func (s *sim) endFill(x *simFill, rec *delta.Record) (outcome FillOutcome) {
 // forget is what a node does when it is told that a key was touched.
 func (n *simNode) forget(key string, kind delta.Kind) {
 	if kind == delta.KindClear {
-		clear(n.flights)
+		n.forgetBy(delta.Selector(key))
 	} else {
 		delete(n.flights, key)
 	}
@@ -162,8 +171,9 @@ func (n *simNode) forget(key string, kind delta.Kind) {
 
 // servable returns what the store may serve of a key: a live record, a provisional value, a stale
 // record.
-func servable(st *store.Store, key string, wall int64) (rec delta.Record, ok bool) {
-	rec, ok = st.Peek(key)
+func servable(n *simNode, key string, wall int64) (rec delta.Record, ok bool) {
+	st := n.r.Store
+	rec, ok = n.peek(key)
 	ok = ok && rec.Kind != delta.KindTombstone && !rec.Ended(wall)
 	if ok && !rec.Expired(wall) {
 		return rec, true
@@ -185,8 +195,10 @@ func (s *sim) checkProvisional(n *simNode, key string) {
 	seen, known := s.oracle.reads[readOf(&p)]
 	switch brought := seen.rec; {
 	case !known || p.Version != (delta.Version{}) || p.Deadline != brought.Deadline ||
-		p.StaleUntil != brought.StaleUntil || p.RefreshFrom != brought.RefreshFrom:
+		p.StaleUntil != brought.StaleUntil || p.RefreshFrom != brought.RefreshFrom || p.Tags != brought.Tags:
 		s.fail("n%d holds %+v provisionally, a fill has brought %+v", n.id, p, brought)
+	default:
+		s.checkTags(n, &p, seen.tags)
 	case seen.changes < n.oracle.known[key]:
 		s.fail("PROVISIONAL: n%d serves %s as of change %d, and has processed a write that followed change %d",
 			n.id, key, seen.changes, n.oracle.known[key])

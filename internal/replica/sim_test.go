@@ -146,18 +146,25 @@ type simConfig struct {
 	glitches, lives    int           // sim_weather_test.go
 	local              int           // of ten fills so many are for their nodes only
 	slow               int64         // ms: by no more are clocks wrong
+	selective          int           // Clears of all kinds: sim_clears_test.go
+	maxClears          int           // that a node remembers; 0: as many as there are
+	tagged             int           // of four records so many have tags
+	isolated           int64         // ms: the bound of those that hide what they hold; 0: none does
+	hiders             []bool        // by node
+	minPeers, suspends int           // sim_isolation_test.go
 	stepWork           int           // of replicas, that are interrupted in between; 0: they aren't
 }
 
 type simCounts struct {
 	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures int
 	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped            int
-	stale, refreshes, negatives                                                 int   // answers of Loaders
-	leases, alone                                                               int   // granted, and fills without one
-	kept, offered, accepted, dropped                                            int   // provisional values
-	local                                                                       int   // of those kept, those for one node only
-	lives                                                                       int   // that departed
-	confirmed                                                                   int   // answers to those who asked
+	stale, refreshes, negatives                                                 int // answers of Loaders
+	leases, alone                                                               int // granted, and fills without one
+	kept, offered, accepted, dropped                                            int // provisional values
+	local                                                                       int // of those kept, those for one node only
+	lives                                                                       int // that departed
+	confirmed                                                                   int // answers to those who asked
+	isolations                                                                  int
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
 }
@@ -174,14 +181,14 @@ func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
 		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted,
-		&c.dropped, &c.lives, &c.local, &c.confirmed}
+		&c.dropped, &c.lives, &c.local, &c.isolations, &c.confirmed}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept (%d for their nodes only), %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d connections cut, %d evictions, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept (%d for their nodes only), %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d isolations, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d times confirmed; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.cuts, c.evictions, c.refusals, c.futures, c.confirmed,
+		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures, c.confirmed,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -192,8 +199,10 @@ type simNode struct {
 	jump     int64 // a clock that is wrong
 	stuck    int64 // until then it does nothing
 	flushing bool  // a flush is due
-	filling  map[string]bool
-	flights  map[string]*simFill // those that may be joined
+
+	suspended, asleep int64 // its machine is suspended until then; its monotonic clock has stood so long
+	filling           map[string]bool
+	flights           map[string]*simFill // those that may be joined
 
 	second int64 // of the simulation
 	sent   int   // frames in it
@@ -204,8 +213,9 @@ type simNode struct {
 type sim struct {
 	c       simConfig
 	rng     *rand.Rand
-	t       int64 // true time, ms
-	slept   int64 // ms in which nothing happened at all
+	clears  *rand.Rand // for what sim_clears_test.go draws
+	t       int64      // true time, ms
+	slept   int64      // ms in which nothing happened at all
 	queue   simQueue
 	order   uint64
 	nodes   []*simNode // nil before a late one joins
@@ -283,8 +293,10 @@ func newSim(seed uint64) *sim {
 	s := &sim{c: c, rng: rng, cut: map[[2]int]int{}, lossy: true, nodes: make([]*simNode, c.nodes)}
 	s.drawLoads(seed)
 	s.drawWeather(seed)
+	s.drawIsolation(seed)
 	s.drawLocal(seed)
 	s.drawConfirms(seed)
+	s.drawClears(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -303,6 +315,7 @@ func (s *sim) start(id int) *simNode {
 	}
 	n := s.newNode(id, life)
 	s.nodes[id] = n
+	s.oracle.lives = append(s.oracle.lives, simLife{n: n, from: s.t})
 	s.logf("n%d starts as %x", id, n.r.state.Origin)
 	s.after(s.rng.Int64N(1000), func() { s.tick(n) })
 	return n
@@ -314,16 +327,18 @@ func (s *sim) newNode(id, life int) *simNode {
 	first := s.c.seeded && id == 0 && n.life == 0
 	n.oracle.init()
 	origin := s.rng.Uint64() | 1
-	n.r = New(Config{
+	c := Config{
 		ID: uint64(id), Origin: origin, MaxSkew: simSkew * time.Millisecond, LogSize: s.c.logSize, maxOrigins: s.c.origins,
 		First: first, SyncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
 		touchLog: s.c.touches,
 		Wake:     func() { s.wake(n) }, Changed: n.forget,
 		Store: store.Config{MaxKeys: s.c.maxKeys[id], MaxBytes: s.c.maxBytes, MaxTombstones: s.c.tombstones,
-			DeletionDelay: s.c.deletionDelay, GroupKeys: s.c.groupKeys, Seed: uint64(id),
+			DeletionDelay: s.c.deletionDelay, MaxClears: s.c.maxClears, GroupKeys: s.c.groupKeys, Seed: uint64(id),
 			Hash: keyhash.Hash{Replay: origin}, Shards: 1 << (id % 3), StepShards: 1, // a sync takes several steps
 			LRU: origin&2 != 0},
-	})
+	}
+	s.hiding(id, &c)
+	n.r = New(c)
 	n.r.standing.ready.aloneSince, n.r.standing.ready.unsyncedSince = s.mono(), s.mono()
 	if s.c.stepWork > 0 {
 		n.r.mu.stepWork, n.r.mu.between = s.c.stepWork, func() { s.between(n) }
@@ -342,7 +357,8 @@ func (s *sim) settle() time.Duration {
 func (s *sim) mono() time.Duration { return time.Duration(s.t+s.slept) * time.Millisecond }
 
 func (s *sim) now(n *simNode) delta.Instant {
-	return delta.Instant{Wall: simStart + s.t + s.slept + n.skew + n.jump, Mono: s.mono()}
+	mono := s.mono() - time.Duration(n.asleep-max(n.suspended-s.t, 0))*time.Millisecond
+	return delta.Instant{Wall: simStart + s.t + s.slept + n.skew + n.jump, Mono: mono}
 }
 
 func (s *sim) alive(n *simNode) bool { return s.nodes[n.id] == n }
@@ -373,6 +389,9 @@ func (s *sim) run() string {
 	}
 	for range s.c.loads {
 		s.after(s.rng.Int64N(s.c.span), s.load)
+	}
+	for range s.c.selective {
+		s.after(s.clears.Int64N(s.c.span), s.clear)
 	}
 	s.after(0, s.dial)
 	s.plan()
@@ -437,6 +456,8 @@ func (s *sim) count(n *simNode) {
 	s.n.offered += int(m.ProvisionalOffered)
 	s.n.accepted += int(m.ProvisionalAccepted)
 	s.n.dropped += int(st.ProvisionalsDropped)
+	_, isolations, _ := n.r.Isolation().Stats(s.now(n))
+	s.n.isolations += int(isolations)
 }
 
 // step is one call of a user.
@@ -466,18 +487,16 @@ func (s *sim) step() {
 	switch {
 	case x < 38:
 		d := deadline(now)
-		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Set(now, key, val, d) })
+		s.commit(n, key, simWrite{at: s.t}, func() { s.set(n, now, key, val, d) })
 	case x < 56:
 		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Delete(now, key) })
 	case x < 58 && s.c.clears:
-		s.n.clears++
-		s.change("")
-		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now, "") })
+		s.clearBy(n, "", now)
 	case x < 60: // equal stamps
 		for _, n := range s.nodes {
 			if n != nil && s.t >= n.stuck {
 				now := s.now(n)
-				s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Set(now, key, val, 0) })
+				s.commit(n, key, simWrite{at: s.t}, func() { s.set(n, now, key, val, 0) })
 				val += "'"
 			}
 		}
@@ -488,6 +507,11 @@ func (s *sim) step() {
 	default:
 		s.get(n, key)
 	}
+}
+
+// set is a Set, or a Put.
+func (s *sim) set(n *simNode, now delta.Instant, key, val string, deadline int64) {
+	_ = n.r.SetRecord(now, &delta.Record{Key: key, Val: val, Deadline: deadline, Tags: s.tags()})
 }
 
 // value returns one that wasn't written before.
@@ -649,8 +673,10 @@ func (s *sim) tick(n *simNode) {
 		return
 	}
 	if s.t >= n.stuck {
+		s.watch(n)
 		n.r.Tick(s.now(n))
 		s.checkNode(n)
+		s.checkServed(n)
 		s.checkLeases(n)
 	}
 	s.after(950+s.rng.Int64N(100), func() { s.tick(n) })

@@ -31,7 +31,7 @@ func (s *sim) between(n *simNode) {
 	if s.lossy && s.rng.IntN(8) == 0 {
 		now, key, val := s.now(n), s.oracle.keys[s.rng.IntN(s.c.keys)], s.value()
 		s.change(key)
-		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Set(now, key, val, 0) })
+		s.commit(n, key, simWrite{at: s.t}, func() { s.set(n, now, key, val, 0) })
 	}
 }
 
@@ -64,16 +64,18 @@ func (s *sim) someWrite(n *simNode) {
 	now, key := s.now(n), s.oracle.keys[s.rng.IntN(s.c.keys)]
 	switch s.rng.IntN(4) {
 	case 0:
-		s.change("")
-		s.n.clears++
-		s.commit(n, "", simWrite{at: s.t}, func() { _ = n.r.Clear(now, "") })
+		by := delta.Selector("")
+		if s.c.selective > 0 {
+			by = simSelectors[s.clears.IntN(len(simSelectors))]
+		}
+		s.clearBy(n, by, now)
 	case 1:
 		s.change(key)
 		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Delete(now, key) })
 	default:
 		s.change(key)
 		val := s.value()
-		s.commit(n, key, simWrite{at: s.t}, func() { _ = n.r.Set(now, key, val, 0) })
+		s.commit(n, key, simWrite{at: s.t}, func() { s.set(n, now, key, val, 0) })
 	}
 }
 
@@ -82,13 +84,7 @@ func (s *sim) someWrite(n *simNode) {
 func (s *sim) depart() {
 	ghost := s.newNode(s.rng.IntN(s.c.nodes), s.c.nodes)
 	s.n.lives++
-	for range 1 + s.rng.IntN(2) {
-		key := s.oracle.keys[s.rng.IntN(s.c.keys)]
-		now, val := s.now(ghost), s.value()
-		s.change(key)
-		s.commit(ghost, key, simWrite{at: s.t}, func() { _ = ghost.r.Set(now, key, val, 0) })
-		dot := rigDot{ghost.r.state.Origin, ghost.r.state.seq}
-		frame := wire.AppendDelta(nil, dot.origin, dot.seq, []delta.Record{s.oracle.dots[dot].rec})
+	send := func(frame []byte) {
 		first := s.rng.IntN(s.c.nodes)
 		for i := range 1 + s.rng.IntN(s.c.nodes) {
 			to := s.nodes[(first+i)%s.c.nodes]
@@ -102,6 +98,15 @@ func (s *sim) depart() {
 			})
 		}
 	}
+	for range 1 + s.rng.IntN(2) {
+		key := s.oracle.keys[s.rng.IntN(s.c.keys)]
+		now, val := s.now(ghost), s.value()
+		s.change(key)
+		s.commit(ghost, key, simWrite{at: s.t}, func() { s.set(ghost, now, key, val, 0) })
+		dot := rigDot{ghost.r.state.Origin, ghost.r.state.seq}
+		send(wire.AppendDelta(nil, dot.origin, dot.seq, []delta.Record{s.oracle.dots[dot].rec}))
+	}
+	s.ghostClear(ghost, send)
 	s.died(ghost)
 }
 

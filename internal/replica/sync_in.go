@@ -86,8 +86,10 @@ func (in *syncIn) applyFloors(now delta.Instant, s *state, c *wire.SyncChunk) bo
 	for _, f := range c.Floors {
 		s.raiseFloor(f)
 	}
-	s.clock.Observe(c.TagFloor)
-	s.Store.Clears.RaiseTagFloor(c.TagFloor)
+	if c.Flags&wire.ChunkLast != 0 { // before, records would be refused that are still to come
+		s.clock.Observe(c.TagFloor)
+		s.Store.Clears.RaiseTagFloor(c.TagFloor)
+	}
 	return true
 }
 

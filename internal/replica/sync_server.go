@@ -46,7 +46,7 @@ func (s *syncServer) begin(now delta.Instant, peer, origin, session uint64) {
 	entries, _ := s.state.vector.List(dots.LongAgo)
 	s.sessions[peer] = &syncOut{origin: origin,
 		session: session, moved: now.Mono,
-		stream: syncStream{most: s.chunkBytes, head: wire.SyncChunk{
+		stream: syncStream{most: s.chunkBytes, selected: s.state.Store.Clears.Records(), head: wire.SyncChunk{
 			Session: session,
 			Groups:  uint64(s.state.Store.Sync.Groups()),
 			Entries: entries,

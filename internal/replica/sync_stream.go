@@ -21,7 +21,9 @@ type syncStream struct {
 	clear  delta.Version
 	floors []delta.BucketFloor
 
-	selected []delta.Record // Clears that don't select everything, and wait to be sent
+	// Of the Clears that don't select everything, those that were remembered when the session began, and
+	// wait to be sent. What had been forgotten by then the floors stand for, which are read later.
+	selected []delta.Record
 }
 
 // chunk makes the next chunk, of about most bytes, or of a record, and says whether it is the
@@ -47,10 +49,13 @@ func (s *syncStream) chunk(st *store.Store) (frame []byte, last bool) {
 		n++
 	}
 	c.Records = s.recs[:n]
-	if s.loaded && n == len(s.recs) && (n == 0 || size+len(s.floors)*wire.FloorSize <= wire.MaxFrame) {
+	clears, bytes := s.nextClears()
+	bytes += len(s.floors) * wire.FloorSize
+	if s.loaded && n == len(s.recs) && (n == 0 || size+bytes <= wire.MaxFrame) {
+		size += bytes
 		c.Flags |= wire.ChunkDone
 		c.Clear, c.Floors = s.clear, s.floors
-		s.addClears(st, &c)
+		s.addClears(st, &c, clears)
 		s.group++
 		s.shard, s.loaded = 0, false
 		if s.group == groups {
@@ -58,32 +63,33 @@ func (s *syncStream) chunk(st *store.Store) (frame []byte, last bool) {
 			last = true
 		}
 	}
-	frame = wire.AppendChunk(make([]byte, 0, size+len(c.Floors)*wire.FloorSize), &c)
+	frame = wire.AppendChunk(make([]byte, 0, size), &c)
 	clear(c.Records)
 	s.recs = s.recs[n:]
 	return frame, last
 }
 
-// addClears adds to the last chunk of a group some of the Clears that don't select everything.
-func (s *syncStream) addClears(st *store.Store, c *wire.SyncChunk) {
+// nextClears returns the Clears that go with the last chunk of a group, and about how many bytes they are.
+func (s *syncStream) nextClears() (clears []delta.Record, bytes int) {
+	for len(clears) < len(s.selected) && bytes < store.ClearsOfGroup {
+		bytes += wire.RecordSize(&s.selected[len(clears)])
+		clears = s.selected[:len(clears)+1]
+	}
+	return clears, bytes
+}
+
+// addClears adds to the last chunk of a group what there is of Clears that don't select everything.
+func (s *syncStream) addClears(st *store.Store, c *wire.SyncChunk, clears []delta.Record) {
 	if st.Clears.Number() == 0 && st.Clears.TagFloor() == 0 {
 		return
 	}
 	c.Flags |= wire.ChunkSelects
 	c.All, c.Clear, c.TagFloor = c.Clear, st.Clears.Newest(), st.Clears.TagFloor()
-	n, bytes := 0, 0
-	for n < len(s.selected) && bytes < store.ClearsOfGroup {
-		bytes += wire.RecordSize(&s.selected[n])
-		n++
-	}
-	c.Selected, s.selected = s.selected[:n], s.selected[n:]
+	c.Selected, s.selected = clears, s.selected[len(clears):]
 }
 
 // load takes the next step of the group.
 func (s *syncStream) load(st *store.Store, groups int) {
-	if s.group == 0 && s.shard == 0 {
-		s.selected = st.Clears.Records()
-	}
 	s.recs, s.shard = st.Sync.GroupStep(s.buf[:0], groups, s.group, s.shard)
 	s.buf = s.recs
 	if s.shard == st.Shards() {

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"iter"
 	"sync/atomic"
+
+	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // A clearance says how far a shard was cleared by Clears that don't select everything. What a Clear
@@ -14,28 +17,17 @@ type clearance struct {
 // scanAfter is how many looks at single entries cost what it costs to look at all of a shard.
 const scanAfter = 64
 
-// shows reports whether no Clear hides a record's entry. What can't be told without the shard's lock
-// doesn't show.
-func (x *clearance) shows(c *Clears, e *Entry) bool {
-	return e.Stamp > c.bar.Load() || x.showsStill(c, e)
-}
-
-func (x *clearance) showsStill(c *Clears, e *Entry) bool {
-	return x.by.Load() == c.number.Load() && !c.last.covers(e.Stamp) && !c.hidden.Load()
+// shows reports whether no Clear hides a record's entry that was found when the shard was cleared by so
+// many. What can't be told without the shard's lock doesn't show.
+//
+// by has to be read before the entry is looked for. Otherwise somebody else could clear the shard in
+// between, and then it would vouch for an entry that has just gone.
+func (c *Clears) shows(e *Entry, by uint64) bool {
+	return e.Stamp > c.bar.Load() || by == c.number.Load() && !c.last.covers(e.Stamp) && !c.hidden.Load()
 }
 
 // showsTwin is shows for a provisional value, whose epoch stands.
-func (x *clearance) showsTwin(c *Clears) bool {
-	return x.by.Load() == c.number.Load()
-}
-
-// showsOne is shows, or showsTwin for a provisional value.
-func (x *clearance) showsOne(c *Clears, e *Entry, provisional bool) bool {
-	if provisional {
-		return x.showsTwin(c)
-	}
-	return x.shows(c, e)
-}
+func (c *Clears) showsTwin(by uint64) bool { return by == c.number.Load() }
 
 // showsLocked reports whether an entry may be served, be it a record's or a provisional value.
 func (x *clearance) showsLocked(c *Clears, e *Entry) bool {
@@ -93,28 +85,66 @@ func (x *clearance) lookLocked(sh *shard) {
 
 // catchUpLocked clears the shard of most entries at most, and returns how many it removed. With fewer
 // nothing is left.
-func (x *clearance) catchUpLocked(sh *shard, most int) int {
+func (x *clearance) catchUpLocked(sh *shard, most int) (n int) {
 	by, number := x.by.Load(), sh.Clears.number.Load()
 	if by == number {
 		return 0
 	}
-	due := dueClears{number: by}
-	for _, event := range sh.Clears.after(by) {
-		if event.number > number { // it comes next time
-			break
+	due := sh.Clears.after(by)
+	for len(due) > 0 && due[len(due)-1].number > number { // it comes next time
+		due = due[:len(due)-1]
+	}
+	due = oneOfEach(due)
+	for i := range due {
+		if tag, ok := due[i].Tag(); ok {
+			n += x.clearTagLocked(sh, tag, &due[i], most-n)
 		}
-		due.add(event)
 	}
-	cleared := due.findLocked(sh, most)
-	for _, e := range cleared {
-		x.removeLocked(sh, e, due.why(e))
+	if p := prefixesOf(due); p.clears != nil {
+		n += x.clearPrefixesLocked(sh, &p, most-n)
 	}
-	n := len(cleared) + due.forgetTombsLocked(sh, most-len(cleared))
-	if n >= most {
-		return most
+	if n < most {
+		x.by.Store(number)
+		x.looks = 0
 	}
-	x.by.Store(number)
-	x.looks = 0
+	return n
+}
+
+// clearTagLocked removes the entries with a tag that a Clear is about, most at most.
+func (x *clearance) clearTagLocked(sh *shard, tag string, by *clearEvent, most int) (n int) {
+	list := sh.entries.tagged.of(tag)
+	for i := len(list) - 1; i >= 0 && n < most; i-- { // backwards: the last one takes the place of one that goes
+		if i < len(list) && by.clears(list[i]) {
+			x.removeLocked(sh, list[i], by)
+			n++
+			list = sh.entries.tagged.of(tag)
+		}
+	}
+	return n
+}
+
+// clearPrefixesLocked removes the entries that prefixes select, most at most, and has floors stand for the
+// tombstones: beside a tombstone a write would count that comes late, is newer, and was before the Clear.
+func (x *clearance) clearPrefixesLocked(sh *shard, p *duePrefixes, most int) (n int) {
+	var found []*Entry
+	for e := range sh.entries.index.all {
+		if len(found) < most && p.clear(e) != nil {
+			found = append(found, e)
+		}
+	}
+	for _, e := range found { // not while the index is gone through
+		x.removeLocked(sh, e, p.clear(e))
+	}
+	n = len(found)
+	if n == most {
+		return n
+	}
+	for _, t := range sh.tombs.all() {
+		if n < most && p.above(t.key, t.Stamp) {
+			sh.forgetLocked(t.key, t.Version)
+			n++
+		}
+	}
 	return n
 }
 
@@ -140,103 +170,83 @@ func (x *clearance) twinLocked(sh *shard, hash uint64, key string) *Entry {
 	return nil
 }
 
-// dueClears are the Clears by which a shard wasn't cleared yet.
-type dueClears struct {
-	number   uint64 // of the last one before
-	tags     []clearEvent
-	prefixes map[string]clearEvent // for each the last one, and of that the greatest stamp
-	lengths  map[int]bool          // of prefixes
+// fewClears is how many cost less one by one than it takes to see which are about the same.
+const fewClears = 8
+
+// oneOfEach returns, of many Clears, one for each selector: the last one, with the greatest version.
+func oneOfEach(events []clearEvent) []clearEvent {
+	if len(events) <= fewClears {
+		return events
+	}
+	at := make(map[delta.Selector]int, len(events))
+	var each []clearEvent
+	for _, e := range events {
+		i, ok := at[e.Selector]
+		if !ok {
+			at[e.Selector] = len(each)
+			each = append(each, e)
+			continue
+		}
+		if e.Version.Less(each[i].Version) {
+			e.Version = each[i].Version
+		}
+		each[i] = e
+	}
+	return each
 }
 
-func (d *dueClears) add(x clearEvent) {
-	prefix, ok := x.Prefix()
-	if !ok {
-		d.tags = append(d.tags, x)
-		return
-	}
-	if d.prefixes == nil {
-		d.prefixes, d.lengths = map[string]clearEvent{}, map[int]bool{}
-	}
-	if before, ok := d.prefixes[prefix]; ok && x.Version.Less(before.Version) {
-		x.Version = before.Version
-	}
-	d.prefixes[prefix], d.lengths[len(prefix)] = x, true
+// duePrefixes are those of the Clears by which a shard wasn't cleared yet.
+type duePrefixes struct {
+	clears  map[string][]*clearEvent // by prefix; nil if there are none
+	lengths map[int]bool
 }
 
-// findLocked returns entries of a shard that are to go, most at most, none twice.
-func (d *dueClears) findLocked(sh *shard, most int) (found []*Entry) {
-	if d.prefixes != nil {
-		for e := range sh.entries.index.all {
-			if len(found) < most && (d.byPrefix(e) != nil || d.byTag(e) != nil) {
-				found = append(found, e)
+func prefixesOf(due []clearEvent) (p duePrefixes) {
+	for i := range due {
+		prefix, ok := due[i].Prefix()
+		if !ok {
+			continue
+		}
+		if p.clears == nil {
+			p.clears, p.lengths = map[string][]*clearEvent{}, map[int]bool{}
+		}
+		p.clears[prefix], p.lengths[len(prefix)] = append(p.clears[prefix], &due[i]), true
+	}
+	return p
+}
+
+// of yields the Clears whose prefixes a key has.
+func (p *duePrefixes) of(key string) iter.Seq[*clearEvent] {
+	return func(yield func(*clearEvent) bool) {
+		for n := range p.lengths {
+			if n > len(key) {
+				continue
+			}
+			for _, x := range p.clears[key[:n]] {
+				if !yield(x) {
+					return
+				}
 			}
 		}
-		return found
 	}
-	seen := map[*Entry]bool{}
-	for i := range d.tags {
-		tag, _ := d.tags[i].Tag()
-		for _, e := range sh.entries.tagged.of(tag) {
-			if len(found) < most && !seen[e] && d.tags[i].clears(e) {
-				seen[e] = true
-				found = append(found, e)
-			}
-		}
-	}
-	return found
 }
 
-// forgetTombsLocked has floors stand for the tombstones of a shard that a prefix selects, most at most:
-// beside a tombstone a write would count that comes late, is newer, and was before the Clear.
-func (d *dueClears) forgetTombsLocked(sh *shard, most int) (n int) {
-	if d.prefixes == nil || most == 0 {
-		return 0
-	}
-	for _, t := range sh.tombs.all() {
-		for length := range d.lengths {
-			if x, ok := d.prefixOf(t.key, length); ok && n < most && t.Stamp <= x.Stamp {
-				sh.forgetLocked(t.key, t.Version)
-				n++
-				break
-			}
-		}
-	}
-	return n
-}
-
-// why returns a Clear by which an entry goes.
-func (d *dueClears) why(e *Entry) *clearEvent {
-	if x := d.byPrefix(e); x != nil {
-		return x
-	}
-	return d.byTag(e)
-}
-
-func (d *dueClears) byPrefix(e *Entry) *clearEvent {
-	for n := range d.lengths {
-		if x, ok := d.prefixOf(e.Key, n); ok && x.clears(e) {
-			return &x
+// clear returns a Clear by which an entry goes, or nil.
+func (p *duePrefixes) clear(e *Entry) *clearEvent {
+	for x := range p.of(e.Key) {
+		if x.clears(e) {
+			return x
 		}
 	}
 	return nil
 }
 
-// prefixOf returns the Clear of the first n bytes of a key.
-func (d *dueClears) prefixOf(key string, n int) (x clearEvent, ok bool) {
-	if n <= len(key) {
-		x, ok = d.prefixes[key[:n]]
-	}
-	return x, ok
-}
-
-func (d *dueClears) byTag(e *Entry) *clearEvent {
-	if e.tags() == "" {
-		return nil
-	}
-	for i := range d.tags {
-		if d.tags[i].clears(e) {
-			return &d.tags[i]
+// above reports whether one of the Clears isn't below a stamp of a key.
+func (p *duePrefixes) above(key string, stamp uint64) bool {
+	for x := range p.of(key) {
+		if stamp <= x.Stamp {
+			return true
 		}
 	}
-	return nil
+	return false
 }

@@ -127,6 +127,9 @@ func (c *Clears) Hide(hide bool) {
 	c.raiseBar()
 }
 
+// Hidden reports whether that is so.
+func (c *Clears) Hidden() bool { return c.hidden.Load() }
+
 // raiseBar sets the bar. What it stands for is there already.
 func (c *Clears) raiseBar() {
 	if c.hidden.Load() {
@@ -293,8 +296,7 @@ func (c *Clears) full(s delta.Selector) bool {
 
 // forget forgets old ones, of those with a number up to n, by which all shards were cleared: first those
 // that a later one of the same selector stands for, and then, if that isn't a quarter of all, the oldest.
-// Before, all floors are
-// raised to the greatest stamp of these.
+// Before, all floors are raised to the greatest stamp of these.
 func (c *Clears) forget(n uint64, raise func(stamp uint64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -340,4 +342,23 @@ func (c *Clears) drop(e *clearEvent) {
 	c.bytes -= len(e.Selector)
 	f := &c.forgotten
 	f.number, f.Touch, f.At = max(f.number, e.number), max(f.Touch, e.Touch), max(f.At, e.At)
+}
+
+// selectors is how many different ones those that are remembered have.
+func (c *Clears) selectors() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.tags) + len(c.prefixes)
+}
+
+// greatest returns the Clear with the greatest version of those that are remembered and wanted.
+func (c *Clears) greatest(wanted func(delta.Selector) bool) (x Clear) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := range c.events {
+		if e := &c.events[i]; !e.Version.Less(x.Version) && wanted(e.Selector) {
+			x = e.Clear
+		}
+	}
+	return x
 }

@@ -44,13 +44,13 @@ func (r *clockRig) put() {
 	r.write(named("used here", rec), true)
 	r.write(named("of others", rec), false)
 	kept := named("provisional", rec)
-	r.Fills.Keep(r.now, &kept, nil, false)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &kept, nil, false)
 	soft := rec
 	soft.RefreshFrom = end - 10_000
 	r.write(named("to refresh", soft), true)
 	r.write(named("of others, to refresh", soft), false)
 	kept = named("provisional, to refresh", soft)
-	r.Fills.Keep(r.now, &kept, nil, false)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &kept, nil, false)
 }
 
 // Whatever finds a value looks at its deadline, and mostly reads no clock for that.

@@ -127,7 +127,7 @@ func keepOne(r *storeRig) { r.keepFill("k", "v", time.Minute) }
 
 // keepBeside keeps one beside what is held.
 func (r *storeRig) keepBeside(key, val string) {
-	r.Fills.Keep(r.now, &delta.Record{Key: key, Val: val}, nil, true)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: key, Val: val}, nil, true)
 }
 
 // local writes as a local node does, of what it can't replace.
@@ -236,7 +236,7 @@ func TestInspect(t *testing.T) {
 	}
 	f := r.Fills.Open("k", r.now)
 	r.Fills.Begin(&f)
-	r.Fills.Keep(r.now, &delta.Record{Key: "k", Val: "beside"}, &f, true)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: "k", Val: "beside"}, &f, true)
 	is("one beside it", rec, false, "beside", true)
 	r.pass(time.Hour)
 	is("it has expired", rec, false, "beside", true)

@@ -17,6 +17,15 @@ type entries struct {
 // find returns the entry of a key, or nil. Without the lock nil tells nothing, see index.
 func (x *entries) find(hash uint64, key string) *Entry { return x.index.find(tagOf(hash), key) }
 
+// recordOf returns the entry of a key's record without the lock, where nil tells nothing. While something
+// moves in the index, a search may come upon the provisional value, which has the same key.
+func (x *entries) recordOf(hash uint64, key string) *Entry {
+	if e := x.find(hash, key); e != nil && !e.isProvisional() {
+		return e
+	}
+	return nil
+}
+
 // insert holds the entry of a key that has none. A local one is a use of it.
 func (x *entries) insert(hash uint64, e *Entry, local bool) {
 	x.order.add(hash, e, local)

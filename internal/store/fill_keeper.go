@@ -47,15 +47,16 @@ func (k *FillKeeper) EvictFor(now delta.Instant, rec *delta.Record, n int) bool 
 	return k.evictor.evictFor(now, rec, twin(k.hash.Of(rec.Key)), n)
 }
 
-// Keep holds a value, or a negative, provisionally. f is the fill that brought it, nil if it was another
-// node's. It reports whether the key has a provisional value from now on, and whether it is this one.
+// Keep holds a value, or a negative, provisionally. It stands in the epoch in which it was found to be
+// current: another one may begin meanwhile. f is the fill that brought it, nil if it was another node's.
+// It reports whether the key has a provisional value from now on, and whether it is this one.
 //
 // It isn't kept if the key has been written since the fill began, or has a live record, unless it is to
 // stand beside that. A record that isn't live makes room for it: that was written before it was read, and
 // mustn't be back, stale or not, when it is gone. Of two provisional values the first one stays, unless the
 // second one was read later for certain: by a fill that began here when the first one was there.
 func (k *FillKeeper) Keep(
-	now delta.Instant, rec *delta.Record, f *OpenFill, beside bool,
+	now delta.Instant, epoch uint64, rec *delta.Record, f *OpenFill, beside bool,
 ) (held, isNew bool) {
 	if k.closed.Load() || rec.Expired(now.Wall) || k.limits.tooBig(rec) {
 		return false, false
@@ -80,7 +81,7 @@ func (k *FillKeeper) Keep(
 			if !beside {
 				k.outdateLocked(sh, now.Wall, hash, rec.Key)
 			}
-			k.putLocked(sh, now, at, rec, old, f != nil, beside)
+			k.putLocked(sh, now, at, epoch, rec, old, f != nil, beside)
 			return true, true
 		}
 		sh.mu.Unlock() // see ApplyAt
@@ -118,10 +119,11 @@ func (k *FillKeeper) wantsLocked(
 
 // putLocked holds it in place of old, if there is one. There is room for it.
 func (k *FillKeeper) putLocked(
-	sh *shard, now delta.Instant, at Place, rec *delta.Record, old *Entry, local, beside bool,
+	sh *shard, now delta.Instant, at Place, epoch uint64, rec *delta.Record, old *Entry,
+	local, beside bool,
 ) {
 	kept := *rec
-	kept.Version, kept.Mark = delta.Version{Stamp: k.Epochs.Now(), Origin: rec.Origin}, 0
+	kept.Version, kept.Mark = delta.Version{Stamp: epoch, Origin: rec.Origin}, 0
 	kept.Key, _ = sh.ownKeyLocked(twin(at.hash), rec.Key)
 	at.Fresh = newProvisional(&kept, at.Bucket, k.Clears.Number(), now.Mono, beside)
 	sh.putLocked(at, &kept, old, local)
@@ -196,7 +198,7 @@ func (k *FillKeeper) Peek(key string) (delta.Record, bool) {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if p := sh.twinOf(hash, key); p != nil {
+	if p := sh.clearance.twinLocked(sh, hash, key); p != nil {
 		return p.served(), true
 	}
 	return delta.Record{}, false

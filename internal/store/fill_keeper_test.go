@@ -15,7 +15,7 @@ func (r *storeRig) fill(rec delta.Record, beside bool) (isNew bool) {
 	f := r.Fills.Open(rec.Key, r.now)
 	r.Fills.Begin(&f)
 	defer r.Fills.End(&f)
-	_, isNew = r.Fills.Keep(r.now, &rec, &f, beside)
+	_, isNew = r.Fills.Keep(r.now, r.Epochs.Now(), &rec, &f, beside)
 	return isNew
 }
 

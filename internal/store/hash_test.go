@@ -48,9 +48,11 @@ func longestSearch(x *index) (longest int) {
 func TestCraftedKeysAreLikeOthers(t *testing.T) {
 	const n = 20_000
 	put := map[string]func(r *storeRig, key string){
-		"set":         func(r *storeRig, key string) { r.set(key, "v") },
-		"received":    func(r *storeRig, key string) { r.remote(key, "v") },
-		"provisional": func(r *storeRig, key string) { r.Fills.Keep(r.now, &delta.Record{Key: key, Val: "v"}, nil, false) },
+		"set":      func(r *storeRig, key string) { r.set(key, "v") },
+		"received": func(r *storeRig, key string) { r.remote(key, "v") },
+		"provisional": func(r *storeRig, key string) {
+			r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: key, Val: "v"}, nil, false)
+		},
 	}
 	for _, c := range testkit.Crafted {
 		for how, put := range put {

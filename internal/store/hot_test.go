@@ -26,7 +26,7 @@ func TestHot(t *testing.T) {
 			"provisional": func() *storeRig {
 				r := newStoreRig(Config{MaxKeys: 4096})
 				for _, key := range []string{"hot", "warm"} {
-					r.Fills.Keep(r.now, &delta.Record{Key: key, Val: "v"}, nil, false)
+					r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: key, Val: "v"}, nil, false)
 				}
 				return r
 			},

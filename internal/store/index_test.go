@@ -274,7 +274,7 @@ func TestReadersTellTwinsApart(t *testing.T) {
 	r := newStoreRig(Config{MaxKeys: 10})
 	f := r.Fills.Open("k", r.now)
 	r.Fills.Begin(&f)
-	r.Fills.Keep(r.now, &delta.Record{Key: "k", Val: "provisional"}, &f, true)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: "k", Val: "provisional"}, &f, true)
 	r.Fills.End(&f)
 	r.Epochs.next() // it isn't to be served any more
 	hash := r.hash.Of("k")
@@ -285,7 +285,7 @@ func TestReadersTellTwinsApart(t *testing.T) {
 	}
 	sh.entries.index.put(tagOf(hash), nil, p, 0) // as for a moment in remove
 	sh.entries.index.moves.Add(1)
-	if e := sh.recordOf(hash, "k"); e != nil {
+	if e := sh.entries.recordOf(hash, "k"); e != nil {
 		t.Errorf("the provisional value is taken for the record: %+v", e)
 	}
 }

@@ -61,22 +61,3 @@ func (in *Inspection) inspect(c *Clears, key string) {
 		return s.Selects(key, in.Record.Tags) || s.Selects(key, in.Provisional.Tags)
 	})
 }
-
-// selectors is how many different ones those that are remembered have.
-func (c *Clears) selectors() int {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return len(c.tags) + len(c.prefixes)
-}
-
-// greatest returns the Clear with the greatest version of those that are remembered and wanted.
-func (c *Clears) greatest(wanted func(delta.Selector) bool) (x Clear) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i := range c.events {
-		if e := &c.events[i]; !e.Version.Less(x.Version) && wanted(e.Selector) {
-			x = e.Clear
-		}
-	}
-	return x
-}

@@ -8,8 +8,8 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// clear applies a Clear of what a selector selects, and returns it.
-func (r *storeRig) clear(s delta.Selector) Clear {
+// clearBy applies a Clear of what a selector selects, and returns it.
+func (r *storeRig) clearBy(s delta.Selector) Clear {
 	r.stamp++
 	x := Clear{
 		Selector: s, Version: delta.Version{Stamp: r.stamp, Origin: 3}, Wall: r.now.Wall, At: r.now.Mono,
@@ -37,18 +37,18 @@ func TestInspectSelected(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v; cleared %v, ended %v", what, in.Selected, want, in.Cleared, in.Ended)
 		}
 	}
-	r.clear(delta.SelectTag("team:7"))
-	r.clear(delta.SelectPrefix("page:"))
+	r.clearBy(delta.SelectTag("team:7"))
+	r.clearBy(delta.SelectPrefix("page:"))
 	is("of others", Clear{}, false, false)
-	before := r.clear(delta.SelectTag("none")).Version
-	user := r.clear(delta.SelectPrefix("user:"))
+	before := r.clearBy(delta.SelectTag("none")).Version
+	user := r.clearBy(delta.SelectPrefix("user:"))
 	r.ApplyClear(Clear{Selector: delta.SelectPrefix("us"), Version: before}) // it comes late
 	is("of a key that isn't there", user, false, false)
 	r.setTagged("user:1", "v", "team:7", "team:8")
 	is("older ones, of which its prefix has the last", user, false, false)
-	r.clear(delta.SelectTag("team:9"))
+	r.clearBy(delta.SelectTag("team:9"))
 	is("a tag that it doesn't have", user, false, false)
-	team := r.clear(delta.SelectTag("team:8"))
+	team := r.clearBy(delta.SelectTag("team:8"))
 	is("one of its tags", team, true, false)
 	r.sweep()
 	is("its tags aren't known any more", user, false, false)
@@ -60,13 +60,13 @@ func TestInspectSelected(t *testing.T) {
 	tags, _ := delta.MakeTags([]string{"team:7"})
 	f := r.Fills.Open("user:1", r.now)
 	r.Fills.Begin(&f)
-	r.Fills.Keep(r.now, &delta.Record{Key: "user:1", Val: "v", Tags: tags}, &f, false)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: "user:1", Val: "v", Tags: tags}, &f, false)
 	if in := r.Inspect("user:1"); !in.IsProvisional || in.Ended {
 		t.Fatalf("a provisional value: %+v", in)
 	}
-	team = r.clear(delta.SelectTag("team:7"))
+	team = r.clearBy(delta.SelectTag("team:7"))
 	is("a tag of the provisional value", team, false, true)
-	all := r.clear("")
+	all := r.clearBy("")
 	if in := r.Inspect("user:1"); in.Clear != all.Version || in.TagFloor != 0 {
 		t.Errorf("of everything: %+v", in)
 	}
@@ -78,7 +78,7 @@ func TestClearsDroppedAreCounted(t *testing.T) {
 	clear := func(s delta.Selector) {
 		for r.ToClear.Make(s) {
 		}
-		r.clear(s)
+		r.clearBy(s)
 	}
 	for range 50 {
 		clear(delta.SelectTag("the same"))

@@ -416,7 +416,7 @@ func TestStoreSecondChance(t *testing.T) {
 				}
 			}
 			read(0, maxKeys) // the last ones don't move: they were near the front
-			for i := range maxKeys / 2 {
+			for i := range 2 * maxKeys {
 				read(maxKeys-kept, maxKeys)
 				r.set(fmt.Sprint(maxKeys+i), "")
 			}

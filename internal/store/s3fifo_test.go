@@ -180,7 +180,7 @@ func TestFIFOLaws(t *testing.T) {
 			"del": func(t *rapid.T) { r.del(key(t)) },
 			"keep": func(t *rapid.T) {
 				r.stamp++
-				r.Fills.Keep(r.now, &delta.Record{Key: key(t), Val: val(t), Version: delta.Version{Origin: 2}}, nil, false)
+				r.Fills.Keep(r.now, r.Epochs.Now(), &delta.Record{Key: key(t), Val: val(t), Version: delta.Version{Origin: 2}}, nil, false)
 			},
 			"many": func(t *rapid.T) {
 				for i := range rapid.IntRange(1, 300).Draw(t, "n") {

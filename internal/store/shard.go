@@ -76,7 +76,10 @@ func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*
 		e, ok = nil, false
 	}
 	if e != nil && sh.clearance.by.Load() != sh.Clears.Number() {
-		if by := sh.clearance.clearsLocked(&sh.Clears, e); by != nil {
+		sh.clearance.lookLocked(sh)
+		if sh.entries.find(at.hash, rec.Key) == nil {
+			e, ok = nil, false
+		} else if by := sh.clearance.clearsLocked(&sh.Clears, e); by != nil {
 			sh.clearance.removeLocked(sh, e, by)
 			e, ok = nil, false
 		}

@@ -7,18 +7,9 @@ import (
 // How a shard is read under its lock. A reader comes here if a look without the lock didn't answer its
 // question, see store_read.go. What is read is marked as used, and what is found expired is removed.
 
-// recordOf returns the entry of a key's record without the lock, where nil tells nothing. While something
-// moves in the index, a search may come upon the provisional value, which has the same key.
-func (sh *shard) recordOf(hash uint64, key string) *Entry {
-	if e := sh.entries.find(hash, key); e != nil && !e.isProvisional() {
-		return e
-	}
-	return nil
-}
-
 // foremost returns what counts of a key, without the lock: its provisional value if that is alone, as
 // then there is no live record; otherwise its record. nil tells nothing.
-func foremost(sh *shard, hash uint64, key string) (e *Entry, alone bool) {
+func (sh *shard) foremost(hash uint64, key string) (e *Entry, alone bool) {
 	e = sh.entries.index.either(tagOf(hash), key)
 	switch {
 	case e == nil || !e.isProvisional():
@@ -26,7 +17,7 @@ func foremost(sh *shard, hash uint64, key string) (e *Entry, alone bool) {
 	case sh.Epochs.stands(e) && !e.ofProvisional().beside:
 		return e, true
 	}
-	return sh.recordOf(hash, key), false
+	return sh.entries.recordOf(hash, key), false
 }
 
 // twinOf returns the provisional value of a key, or nil. Without the lock nil tells nothing.

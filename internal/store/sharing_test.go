@@ -32,7 +32,7 @@ func (r *storeRig) keepFill(key, val string, ttl time.Duration) bool {
 	f := r.Fills.Open(key, r.now)
 	r.Fills.Begin(&f)
 	defer r.Fills.End(&f)
-	held, _ := r.Fills.Keep(r.now, &rec, &f, false)
+	held, _ := r.Fills.Keep(r.now, r.Epochs.Now(), &rec, &f, false)
 	return held
 }
 

@@ -268,6 +268,14 @@ func (s *Store) TouchAll() {
 	}
 }
 
+// Hide has nothing served but provisional values that are kept from now on, or ends that: then those go,
+// and what was hidden is served. What is held is compared, and sent to others, as always. It may be called
+// at any time.
+func (s *Store) Hide(hide bool) {
+	s.Epochs.next()
+	s.Clears.Hide(hide)
+}
+
 // EvictFor evicts up to n entries to make room for a record that Apply would hold. It reports whether
 // more are needed.
 func (s *Store) EvictFor(now delta.Instant, rec *delta.Record, n int) bool {

@@ -17,17 +17,20 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		s.counters.misses.Add1()
 		return "", false
 	}
-	moves := sh.entries.index.moves.Load()
-	e, alone := foremost(sh, hash, key)
-	live := e != nil && e.kind == delta.KindValue && s.before(e.deadline, wall)
-	if live && sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e) {
+	by, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()
+	e, alone := sh.foremost(hash, key)
+	switch {
+	case e == nil:
+		if sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
+			s.counters.misses.Add1()
+			return "", false
+		}
+	case e.kind != delta.KindValue || !s.before(e.deadline, wall):
+	case alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by):
+	case s.policy.noteUse(e):
 		s.counters.hits.Add1()
 		s.sample(e)
 		return e.Val, true
-	}
-	if e == nil && sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
-		s.counters.misses.Add1()
-		return "", false
 	}
 	return sh.get(hash, key, wall)
 }
@@ -41,12 +44,14 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	if sh == nil {
 		return nil
 	}
-	e, alone := foremost(sh, hash, key)
+	by := sh.clearance.by.Load()
+	e, alone := sh.foremost(hash, key)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
-	case sh.clearance.showsOne(&s.Clears, e, alone) && s.policy.noteUse(e):
+	case alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by):
+	case s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
@@ -63,12 +68,13 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	if sh == nil {
 		return delta.Record{}, false
 	}
-	e := sh.recordOf(hash, key)
+	by := sh.clearance.by.Load()
+	e := sh.entries.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && sh.clearance.showsTwin(&s.Clears) && s.policy.noteUse(p) {
+		if !p.endedAt(wall) && s.Clears.showsTwin(by) && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && sh.clearance.shows(&s.Clears, e) && !e.endedAt(wall) && s.policy.noteUse(e) {
+	} else if e != nil && s.Clears.shows(e, by) && !e.endedAt(wall) && s.policy.noteUse(e) {
 		return e.served(), true
 	}
 	return sh.entry(hash, key, wall)

@@ -62,6 +62,10 @@ func (s *Syncer) GroupStep(recs []delta.Record, groups, group, shard int) (_ []d
 func (s *Syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) []delta.Record {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	for sh.clearance.catchUpLocked(sh, sweepBatch) == sweepBatch {
+		sh.mu.Unlock()
+		sh.mu.Lock()
+	}
 	cleared := s.Clears.All().Stamp
 	for e := range sh.entries.index.all {
 		switch {
@@ -144,6 +148,24 @@ func (s *Syncer) dropStale(
 	}
 	for i, v := range versions { // not while the index is gone through
 		sh.giveUpLocked(now.Wall, dropped[first+i], v)
+	}
+	return dropped
+}
+
+// DropTagged ends a full sync as far as records with tags go: what is held of them, wasn't streamed with this
+// mark and isn't above the other node's floor may be what a Clear was about that it has forgotten. Its other
+// floors don't show that where it has streamed an older record of the key. This node's floor must have been
+// raised before. It returns the keys that it dropped.
+func (s *Syncer) DropTagged(now delta.Instant, floor uint64, mark uint8) (dropped []string) {
+	for sh := range s.table.all {
+		sh.mu.Lock()
+		for _, e := range sh.entries.tagged.upTo(floor) {
+			if e.mark != mark {
+				sh.giveUpLocked(now.Wall, e.Key, e.Version)
+				dropped = append(dropped, e.Key)
+			}
+		}
+		sh.mu.Unlock()
 	}
 	return dropped
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/keyhash"
@@ -55,6 +56,21 @@ func (x *taggedEntries) of(tag string) []*Entry {
 		return nil
 	}
 	return x.by[x.hash.Of(tag)]
+}
+
+// upTo lists the records with tags whose stamps are no greater, each once. They may be removed meanwhile.
+func (x *taggedEntries) upTo(stamp uint64) (list []*Entry) {
+	seen := map[*Entry]bool{}
+	for _, of := range x.by {
+		for _, e := range of {
+			if e.Stamp <= stamp && !e.isProvisional() && !seen[e] {
+				seen[e] = true
+				list = append(list, e)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *Entry) int { return strings.Compare(a.Key, b.Key) }) // maps have no order
+	return list
 }
 
 func (x *taggedEntries) add(e *Entry) {

@@ -37,7 +37,7 @@ func TestStoreWatch(t *testing.T) {
 	told("a sweep", Change{Kind: ChangeExpire, Key: "b", Origin: 1, Stamp: always})
 
 	kept := delta.Record{Key: "a", Val: "3", Version: delta.Version{Stamp: 0, Origin: 9}}
-	r.Fills.Keep(r.now, &kept, nil, false)
+	r.Fills.Keep(r.now, r.Epochs.Now(), &kept, nil, false)
 	told("a provisional value",
 		Change{Kind: ChangeSet, Provisional: true, Key: "a", Val: "3", Origin: 9, Stamp: always})
 	r.TouchAll()

@@ -1,9 +1,9 @@
 // Package transport is the contract between a node and a network: frames in, frames out, who is there.
 //
 // Its law: frames are opaque, and may be lost, doubled and reordered; nothing ever waits for a peer;
-// Joined and Left of a node alternate; after Close nothing is left. Beside the contract it has only what
-// both sides name. It knows no implementation: meshnet is the one over TCP, memnet the one within a
-// process.
+// Joined and Left of a node alternate; nobody is missed in Everybody; after Close nothing is left.
+// Beside the contract it has only what both sides name. It knows no implementation: meshnet is the one
+// over TCP, memnet the one within a process.
 package transport
 
 import (

@@ -138,6 +138,7 @@ const (
 	PingSynced  // the sender is synced, and holds nothing that it can't vouch for
 	PingAll     // every origin is listed
 	PingAnswers // the sender answers Inquiries
+	PingExact   // the receiver says exactly what the sender lacks, see Pong.Lacks
 )
 
 // A Pong answers a ping.
@@ -157,6 +158,10 @@ type Pong struct {
 	Held   uint64 // entries that the sender holds
 	Echo   uint64 // the sender's
 	Micros uint16 // of the sender's clock, within the millisecond of Wall
+
+	// With PongExact: of each origin of which the pinger lacks something, all dots that the sender has
+	// processed, however young they are.
+	Lacks []dots.Entry
 }
 
 // The flags of a pong.
@@ -167,6 +172,7 @@ const (
 	PongAll                 // the origins that weren't listed differ: list all
 	PongSynced              // the sender is synced, and holds nothing that it can't vouch for
 	PongAnswers             // the sender answers Inquiries
+	PongExact               // Lacks is all that the pinger lacks
 )
 
 // FrameType returns what kind of frame it is, after a check of its version and size. The
@@ -324,21 +330,9 @@ const (
 // stamps are only needed where they are adopted.
 func appendEntries(dst []byte, tag byte, entries []dots.Entry, newest bool) []byte {
 	start := len(dst)
-	var one, ahead []byte
+	var one []byte
 	for _, e := range entries {
-		one = AppendFixed64(one[:0], dotsOrigin, e.Origin)
-		one = AppendVarint(one, dotsCovered, e.Covered)
-		if len(e.Ahead) > 0 && len(dst)-start < maxContext {
-			ahead = ahead[:0]
-			last := e.Covered
-			for _, iv := range e.Ahead {
-				ahead = protowire.AppendVarint(ahead, iv.From-last)
-				ahead = protowire.AppendVarint(ahead, iv.To-iv.From)
-				last = iv.To
-			}
-			one = append(one, dotsAhead)
-			one = protowire.AppendBytes(one, ahead)
-		}
+		one = appendDots(one[:0], &e, len(dst)-start < maxContext)
 		if newest {
 			one = AppendFixed64(one, dotsNewest, e.Newest)
 		}
@@ -346,6 +340,24 @@ func appendEntries(dst []byte, tag byte, entries []dots.Entry, newest bool) []by
 		dst = protowire.AppendBytes(dst, one)
 	}
 	return dst
+}
+
+// appendDots appends an origin's dots, those beyond its gaps only if it is told to.
+func appendDots(dst []byte, e *dots.Entry, gaps bool) []byte {
+	dst = AppendFixed64(dst, dotsOrigin, e.Origin)
+	dst = AppendVarint(dst, dotsCovered, e.Covered)
+	if !gaps || len(e.Ahead) == 0 {
+		return dst
+	}
+	dst = append(dst, dotsAhead)
+	start, last := len(dst), e.Covered
+	for _, iv := range e.Ahead {
+		dst = protowire.AppendVarint(dst, iv.From-last)
+		dst = protowire.AppendVarint(dst, iv.To-iv.From)
+		last = iv.To
+	}
+	var buf [10]byte
+	return slices.Insert(dst, start, protowire.AppendVarint(buf[:0], uint64(len(dst)-start))...)
 }
 
 // AppendPong appends one whole frame to dst. The origin must not be 0, nor from
@@ -363,7 +375,7 @@ func AppendPong(dst []byte, p Pong) []byte {
 	if p.Seq != 0 {
 		dst = protowire.AppendVarint(protowire.AppendVarint(dst, uint64(pongSeq)), p.Seq)
 	}
-	return appendMicros(appendHeld(AppendEcho(dst, p.Echo), p.Held), p.Micros)
+	return appendLacks(appendMicros(appendHeld(AppendEcho(dst, p.Echo), p.Held), p.Micros), p.Lacks)
 }
 
 func appendHeld(dst []byte, held uint64) []byte {

@@ -196,6 +196,11 @@ func DecodePong(frame []byte) (p Pong, err error) {
 			p.Echo = f.x
 		case wallMicros:
 			p.Micros = microsOf(f.x)
+		case pongLacks:
+			if p.Lacks, err = fields.entry(p.Lacks, f); err != nil {
+				return Pong{}, err
+			}
+			p.Lacks[len(p.Lacks)-1].Newest = 0 // for chunks only
 		default:
 			if err := f.unknown(pongKnown); err != nil {
 				return Pong{}, err

@@ -61,6 +61,10 @@ var (
 		ID: 1, Origin: wireOther, From: 5, To: 300, Wall: testkit.Wall,
 		Flags: PongContext | PongLog | PongOld | PongAll | PongSynced, Horizon: wireHorizon,
 	}
+	wirePongLacks = Pong{
+		ID: 1, Origin: wireOther, Wall: testkit.Wall, Flags: PongContext | PongExact, Horizon: wireHorizon,
+		Seq: 7, Micros: 1, Lacks: withoutNewest(wireContext),
+	}
 	wireAsk = SyncAsk{Session: 9, Next: 300, Flags: AskAgain}
 
 	wireHead = SyncChunk{Session: 9, Groups: 4, Entries: wireContext, Horizon: wireHorizon}

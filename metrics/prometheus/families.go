@@ -108,6 +108,10 @@ var (
 		"1 if the node is ready, as its readiness probe says; 0 after Close too.")
 	synced = define("synced", gauge,
 		"1 if the node is synced.")
+	isolated = define("isolated", gauge,
+		"1 if the node serves nothing of what it holds, as it hears from too few others.")
+	isolations = define("isolations_total", counter,
+		"Times that it came to that.")
 	syncedFrom = define("synced_from_info", gauge,
 		"1, with the PeerID of the node that the last full sync came from. There is none if there was no "+
 			"sync.", "peer")

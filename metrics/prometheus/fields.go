@@ -63,6 +63,8 @@ var byField = map[string]series{
 	"SyncBytesOut":  of(syncBytes, "out"),
 	"SyncTook":      of(syncDuration),
 	"Synced":        of(synced),
+	"Isolated":      of(isolated),
+	"Isolations":    of(isolations),
 	"Syncing":       of(syncing),
 	"Serving":       of(serving),
 

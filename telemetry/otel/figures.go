@@ -61,6 +61,8 @@ var nodeFigures = map[string]figure{
 	"Outbox":            shown("bcache.outbox.record.count"),
 
 	"Synced":        shown("bcache.synced"),
+	"Isolated":      shown("bcache.isolated"),
+	"Isolations":    shown("bcache.isolations"),
 	"Syncing":       shown("bcache.sync.receiving"),
 	"Serving":       shown("bcache.sync.serving"),
 	"SyncTook":      shown("bcache.sync.last_duration"),

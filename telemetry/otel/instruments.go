@@ -81,6 +81,8 @@ var observables = []instrument{
 
 	{"bcache.ready", gauge, "", nil, "1 if the node is ready, as its readiness probe says, else 0."},
 	{"bcache.synced", gauge, "", nil, "1 if the node is synced, else 0."},
+	{"bcache.isolated", gauge, "", nil, "1 if nothing held is served, as too few others are heard, else 0."},
+	{"bcache.isolations", counter, "{isolation}", nil, "Times that it came to that."},
 	{"bcache.sync.source", gauge, "", keys(keyPeer), "1 for the node that the last full sync came from."},
 	{"bcache.sync.receiving", gauge, "", nil, "1 while a full sync is asked for or received, else 0."},
 	{"bcache.sync.serving", upDown, "{sync}", nil, "Full syncs that are being sent."},

@@ -93,7 +93,7 @@ var commands = map[string]command{
 		if n.load == nil {
 			return nil, errNoLoad
 		}
-		return n.load.sofar(), nil
+		return n.load.soFar(), nil
 	}},
 	// ends it, and tells what came of it
 	"stop": {"", func(n *node, _ []string) (any, error) {

@@ -19,8 +19,8 @@ const (
 
 // A load reads and writes as a service does, and checks what it reads. The shared keys are changed in
 // the database and then deleted or cleared here, and read by the Loader: none may be older than what was
-// committed before a Delete or Clear that has returned on this node. The own keys are Set and deleted, and read without a
-// Loader: on no node may one go back, however old it is.
+// committed before a Delete or Clear that has returned on this node. The own keys are Set and deleted,
+// and read without a Loader: on no node may one go back, however old it is.
 type load struct {
 	node   *node
 	name   string
@@ -79,7 +79,7 @@ func (l *load) stop() loadResult {
 	return l.result
 }
 
-func (l *load) sofar() loadResult {
+func (l *load) soFar() loadResult {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.result

@@ -1,0 +1,291 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+)
+
+// put sets a value with tags.
+func (r *storeRig) put(key, val string, tags ...string) Outcome {
+	packed, _ := delta.MakeTags(tags)
+	return r.write(delta.Record{Key: key, Val: val, Tags: packed}, true)
+}
+
+// clear makes room, and clears.
+func (r *storeRig) clear(by delta.Selector) {
+	for r.ToClear.Make(by) {
+	}
+	r.write(delta.Record{Key: string(by), Kind: delta.KindClear}, true)
+}
+
+// late applies a write with a stamp of before.
+func (r *storeRig) late(rec delta.Record, stamp uint64) Outcome {
+	rec.Version = delta.Version{Stamp: stamp, Origin: 1}
+	return r.Apply(r.now, &rec, false)
+}
+
+// Once a Clear is applied, nobody who begins to read is served what it selects, also while others clear the
+// shard.
+func TestReadersAfterClears(t *testing.T) {
+	for name, get := range map[string]func(r *storeRig, key string) (string, bool){
+		"get": func(r *storeRig, key string) (string, bool) { return r.Get(key, storeNoWall) },
+		"fresh": func(r *storeRig, key string) (string, bool) {
+			if e := r.Fresh(key, storeNoWall); e != nil {
+				return e.Val, true
+			}
+			return "", false
+		},
+		"entry": func(r *storeRig, key string) (string, bool) {
+			rec, ok := r.Entry(key, 0)
+			return rec.Val, ok
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const rounds = 20_000
+			r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})
+			var cleared atomic.Int64
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				defer cleared.Store(rounds)
+				for i := 1; i < rounds; i++ {
+					r.put("k", strconv.Itoa(i), "t")
+					r.clear(delta.SelectTag("t"))
+					cleared.Store(int64(i))
+				}
+			})
+			for range 4 {
+				wg.Go(func() {
+					for {
+						before := cleared.Load()
+						if before == rounds {
+							return
+						}
+						val, ok := get(r, "k")
+						if n, _ := strconv.ParseInt(val, 10, 64); ok && n <= before {
+							t.Errorf("%d is served after the Clear %d", n, before)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			storeCheck(t, r.Store)
+		})
+	}
+}
+
+// The same where a shard is cleared just after a reader has found what the Clear selects.
+func TestReadersWhileAShardIsCleared(t *testing.T) {
+	for name, get := range map[string]func(r *storeRig, wall func() int64) bool{
+		"get":   func(r *storeRig, wall func() int64) bool { _, ok := r.Get("k", wall); return ok },
+		"fresh": func(r *storeRig, wall func() int64) bool { return r.Fresh("k", wall) != nil },
+	} {
+		for _, provisional := range []bool{false, true} {
+			r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})
+			tags, _ := delta.MakeTags([]string{"t"})
+			rec := delta.Record{Key: "k", Val: "v", Tags: tags, Deadline: r.now.Wall + 50} // so near that the clock is asked
+			if provisional {
+				r.fill(rec, false)
+			} else {
+				r.write(rec, true)
+			}
+			r.clear(delta.SelectTag("t"))
+			asked := false
+			wall := func() int64 {
+				if !asked { // it is between finding the entry and serving it
+					asked = true
+					r.sweep()
+				}
+				return r.now.Wall
+			}
+			if get(r, wall) || !asked {
+				t.Errorf("%s, provisional %v: what a Clear had selected is served; the clock was asked: %v", name, provisional, asked)
+			}
+		}
+	}
+}
+
+// What is selected goes, by whatever it is found: memory goes with the next sweep. Nothing else goes, also
+// where thousands of tags are cleared at once, a prefix among them.
+func TestClearsTakeWhatTheySelect(t *testing.T) {
+	for name, tt := range map[string]struct {
+		by   func(i int) delta.Selector
+		keep string // beginning of the key of those that stay
+	}{
+		"tags":             {func(i int) delta.Selector { return delta.SelectTag(fmt.Sprint("t", i)) }, "u"},
+		"tags, and a part": {func(i int) delta.Selector { return delta.SelectTag(fmt.Sprint("t", i%100)) }, "u"},
+		"keys":             {func(i int) delta.Selector { return delta.SelectPrefix(fmt.Sprintf("t%05d", i)) }, "u"},
+		"both": {func(i int) delta.Selector {
+			if i == 200 {
+				return delta.SelectPrefix("t")
+			}
+			return delta.SelectTag(fmt.Sprint("none", i))
+		}, "u"},
+	} {
+		for most, n := range map[int]int{0: 5000, 1: 300, 7: 300} {
+			r := newStoreRig(Config{MaxKeys: 1 << 20, Shards: 16, MaxClears: most})
+			for i := range n {
+				r.put(fmt.Sprintf("t%05d", i), "v", fmt.Sprint("t", i), "all")
+				r.put(fmt.Sprintf("u%05d", i), "v", fmt.Sprint("u", i), "all")
+			}
+			bytes := r.Bytes()
+			for i := range n {
+				r.clear(tt.by(i))
+			}
+			gone := 0
+			for i := range n {
+				if !r.has(fmt.Sprintf("u%05d", i)) {
+					t.Fatalf("%s, %d remembered: u%05d is gone", name, most, i)
+				}
+				if !r.has(fmt.Sprintf("t%05d", i)) {
+					gone++
+				}
+			}
+			want := n
+			if name == "tags, and a part" {
+				want = 100
+			}
+			if gone != want {
+				t.Errorf("%s, %d remembered: %d are gone instead of %d", name, most, gone, want)
+			}
+			r.sweep()
+			if left := r.Len(); left != 2*n-want {
+				t.Errorf("%s, %d remembered: %d are left", name, most, left)
+			}
+			if want == n && r.Bytes() != bytes/2 {
+				t.Errorf("%s: %d bytes of %d are left", name, r.Bytes(), bytes)
+			}
+			if got := r.Clears.Len(); got > maxClears || most > 0 && got > most {
+				t.Errorf("%s: %d Clears are remembered, and the bound is %d", name, got, most)
+			}
+			storeCheck(t, r.Store)
+		}
+	}
+}
+
+// The bytes of what Clears select by have a bound too.
+func TestClearsAreBoundedInBytes(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 10})
+	for i := range 3000 {
+		r.clear(delta.SelectPrefix(fmt.Sprintf("%04d%s", i, strings.Repeat("p", delta.MaxPrefixLen-4))))
+		if r.Clears.bytes > maxClearBytes {
+			t.Fatalf("%d bytes after %d", r.Clears.bytes, i)
+		}
+	}
+	if n := len(r.Clears.prefixes); n != r.Clears.Len() || r.Clears.lengths[delta.MaxPrefixLen] != n {
+		t.Errorf("%d prefixes of %d Clears, lengths %v", n, r.Clears.Len(), r.Clears.lengths)
+	}
+}
+
+// What is late is refused, whether the Clear is remembered or not, and the floor stands for it: what is
+// older than that doesn't come back either. What isn't selected is taken.
+func TestLateAfterClears(t *testing.T) {
+	tags := func(list ...string) delta.Tags {
+		packed, _ := delta.MakeTags(list)
+		return packed
+	}
+	for _, forgotten := range []bool{false, true} {
+		for name, tt := range map[string]struct {
+			by   delta.Selector
+			held *delta.Record // before: an older record of the key that isn't selected
+			late delta.Record
+		}{
+			"a tag":                     {delta.SelectTag("t"), nil, delta.Record{Key: "k", Val: "v", Tags: tags("t", "u")}},
+			"a tag, an older one held":  {delta.SelectTag("t"), &delta.Record{Key: "k", Val: "old"}, delta.Record{Key: "k", Val: "v", Tags: tags("t")}},
+			"a tag, deleted before":     {delta.SelectTag("t"), &delta.Record{Key: "k", Kind: delta.KindTombstone}, delta.Record{Key: "k", Val: "v", Tags: tags("t")}},
+			"a tag, a negative":         {delta.SelectTag("t"), nil, delta.Record{Key: "k", Kind: delta.KindNegative, Tags: tags("t")}},
+			"a prefix":                  {delta.SelectPrefix("k"), nil, delta.Record{Key: "kk", Val: "v"}},
+			"a prefix, deleted before":  {delta.SelectPrefix("k"), &delta.Record{Key: "kk", Kind: delta.KindTombstone}, delta.Record{Key: "kk", Val: "v"}},
+			"a prefix, and a tombstone": {delta.SelectPrefix("k"), nil, delta.Record{Key: "kk", Kind: delta.KindTombstone}},
+		} {
+			r := newStoreRig(Config{MaxKeys: 100, Shards: 1, MaxClears: 1})
+			if tt.held != nil {
+				r.write(*tt.held, false)
+			}
+			r.stamp += 10
+			r.clear(tt.by)
+			at := r.stamp
+			r.sweep()
+			if forgotten {
+				r.clear(delta.SelectTag("other"))
+			}
+			if o := r.late(tt.late, at-5); o != outcomeCleared && o != outcomeRefused {
+				t.Errorf("%s, forgotten %v: outcome %d", name, forgotten, o)
+			}
+			if rec, ok := r.Peek(tt.late.Key); ok {
+				t.Errorf("%s, forgotten %v: %+v is held", name, forgotten, rec)
+			}
+			if floor := r.FloorOf(delta.BucketOf(tt.late.Key)); floor < at-5 {
+				t.Errorf("%s, forgotten %v: the floor is %d", name, forgotten, floor)
+			}
+			if o := r.late(delta.Record{Key: tt.late.Key, Val: "older"}, at-6); o != outcomeRefused {
+				t.Errorf("%s, forgotten %v: an older one has outcome %d", name, forgotten, o)
+			}
+			if o := r.late(tt.late, at+20); o != outcomeApplied {
+				t.Errorf("%s, forgotten %v: a newer one has outcome %d", name, forgotten, o)
+			}
+		}
+	}
+}
+
+// A Clear that comes again does nothing.
+func TestClearAgain(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 100})
+	r.put("a", "v", "t")
+	x := Clear{Selector: delta.SelectTag("t"), Version: delta.Version{Stamp: r.stamp, Origin: 7}}
+	told := 0
+	r.Watch.Set(func(c Change) {
+		if c.Kind == ChangeClear {
+			told++
+		}
+	})
+	for i := range 3 {
+		if isNew := r.ApplyClear(x); isNew != (i == 0) {
+			t.Errorf("time %d: new %v", i, isNew)
+		}
+		r.put("a", "w", "t")
+		if !r.has("a") {
+			t.Errorf("time %d: what is newer is gone", i)
+		}
+	}
+	if told != 1 || r.Clears.Len() != 1 || r.Clears.Number() != 1 {
+		t.Errorf("told %d times; %d are remembered", told, r.Clears.Len())
+	}
+}
+
+// A fill knows of the Clears that came since it began, or shortly before if what it reads lags.
+func TestClearsSelectedSince(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 100, MaxClears: 2})
+	packed, _ := delta.MakeTags([]string{"t"})
+	rec := &delta.Record{Key: "k", Tags: packed}
+	at := func(ms int, by delta.Selector) {
+		r.now = storeNow(time.Duration(ms) * time.Millisecond)
+		r.clear(by)
+	}
+	at(10, delta.SelectTag("t"))
+	at(20, delta.SelectTag("other"))
+	for _, tt := range []struct {
+		number uint64
+		since  int
+		want   bool
+	}{{0, 100, true}, {1, 100, false}, {1, 11, false}, {1, 10, true}, {2, 100, false}, {2, 15, false}, {2, 10, true}} {
+		since := storeNow(time.Duration(tt.since) * time.Millisecond).Mono
+		if got := r.Clears.Selected(rec, tt.number, since); got != tt.want {
+			t.Errorf("after %d, since %d ms: %v", tt.number, tt.since, got)
+		}
+	}
+	at(30, delta.SelectTag("more")) // the first is forgotten: it may have been about anything
+	if !r.Clears.Selected(rec, 0, storeNow(100*time.Millisecond).Mono) {
+		t.Error("a fill that began before what is forgotten could pass")
+	}
+	if r.Clears.Selected(rec, 1, storeNow(100*time.Millisecond).Mono) {
+		t.Error("what came later is remembered, and doesn't select it")
+	}
+}
