@@ -763,7 +763,7 @@ var mutants = []mutant{
 	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
 		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
 		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
-	{name: "confirm: what was said to an earlier life counts", edits: []edit{{
+	{name: "confirm: what was said to an earlier life counts", test: "TestConfirmAsksNeighbours", edits: []edit{{
 		old: "if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {",
 		new: "if false {"}}},
 	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
@@ -876,7 +876,7 @@ var mutants = []mutant{
 	{name: "isolation: any answer will do", edits: []edit{{
 		old: "if !ok || !same || a.Flags&wire.PongExact == 0 || len(a.Lacks) > wire.MaxLacks {",
 		new: "if !ok || !same || len(a.Lacks) > wire.MaxLacks {"}}},
-	{name: "isolation: origins that aren't listed may differ", edits: []edit{{
+	{name: "isolation: origins that aren't listed may differ", test: "TestHearingUnlistedOrigins", edits: []edit{{
 		old: "if q.Flags&wire.PingExact != 0 && flags&wire.PongAll == 0 {",
 		new: "if q.Flags&wire.PingExact != 0 {"}}},
 	{name: "isolation: a suspended machine is trusted", edits: []edit{{
@@ -903,10 +903,10 @@ var mutants = []mutant{
 	{name: "isolation: stale values are served", test: "TestHide", edits: []edit{{
 		old: "return !x.hidesLocked(c, e) && (!c.hidden.Load() || e.isProvisional())",
 		new: "return !x.hidesLocked(c, e)"}}},
-	{name: "isolation: an offer is accepted", edits: []edit{{
+	{name: "isolation: an offer is accepted", test: "TestIsolationRefusesOffers", edits: []edit{{
 		old: "return !x.writes.closed && !x.isolation.Is() && o.To",
 		new: "return !x.writes.closed && o.To"}}},
-	{name: "isolation: whoever comes joins an old fill", edits: []edit{{
+	{name: "isolation: whoever comes joins an old fill", test: "TestIsolationForgetsFills", edits: []edit{{
 		old: "\ti.forgot = now.Mono\n\ti.forget()\n",
 		new: "\ti.forgot = now.Mono\n"}}},
 	{name: "isolation: what fills bring is written", test: "TestIsolatedFills", edits: []edit{{
@@ -915,10 +915,10 @@ var mutants = []mutant{
 	{name: "isolation: who has a Filler gets what is hidden", test: "TestIsolatedFills", edits: []edit{{
 		old: "is(rec, ok) && !b.store.Clears.Hidden() {",
 		new: "is(rec, ok) {"}}},
-	{name: "isolation: leases are asked for", test: "TestIsolatedFills", edits: []edit{{
+	{name: "isolation: leases are asked for", test: "TestLeaseIsolatedFillsAlone", edits: []edit{{
 		old: "if s.none || s.net.Alone() || len(",
 		new: "if s.none || len("},
-		{old: "\tif s.net.Alone() {\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
+		{old: "\tif s.net.Alone() {\n\t\ts.withdraw(now, a)\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
 			new: ""}}},
 	{name: "isolation: an idle cluster isn't asked", test: "TestHearingIdle", edits: []edit{{
 		old: "r.pinger.rounds.most = min(",
@@ -929,6 +929,102 @@ var mutants = []mutant{
 	{name: "isolation: nobody watches", test: "TestIsolatedNodeMisses", edits: []edit{{
 		old: "\t\tp.wg.Go(p.watch)\n",
 		new: ""}}},
+
+	// Clears with selectors.
+	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
+		{old: "\tswitch {\n\tcase e == nil:\n\t\tif sh.twinOf(hash, key) == nil &&",
+			new: "\tby = sh.clearance.by.Load()\n\tswitch {\n\tcase e == nil:\n\t\tif sh.twinOf(hash, key) == nil &&"},
+	}},
+	{name: "Clears: what is selected is judged by time", edits: []edit{
+		{old: "} else if e.Stamp > x.Stamp {",
+			new: "} else if delta.StampWall(e.Stamp) > x.Wall {"},
+	}},
+	{name: "Clears: what comes late is taken", edits: []edit{
+		{old: "case sh.Clears.coversSome(rec):",
+			new: "case false:"},
+	}},
+	{name: "Clears: no floor stands for what comes late", edits: []edit{
+		{old: "case sh.Clears.coversSome(rec):\n\t\to = outcomeCleared",
+			new: "case sh.Clears.coversSome(rec):\n\t\treturn nil, outcomeCleared"},
+	}},
+	{name: "Clears: no floor stands for what goes", edits: []edit{
+		{old: "sh.floors.raise(e.bucket(), e.Stamp)",
+			new: "_ = e.bucket()", in: "func (x *clearance) removeLocked("},
+	}},
+	{name: "Clears: floors stay as they are when one is forgotten", edits: []edit{
+		{old: "\traise(stamp)\n",
+			new: "\t_ = stamp\n"},
+	}},
+	{name: "Clears: the floor of tags stays as it is when one is forgotten", test: "TestLateAfterClears", edits: []edit{
+		{old: "\t\t\tc.RaiseTagFloor(e.Stamp)\n",
+			new: ""},
+	}},
+	{name: "Clears: one is forgotten before all shards are cleared by it", edits: []edit{
+		{old: "n = sh.clearance.catchUpLocked(sh, sweepBatch)\n\t\tsh.mu.Unlock()",
+			new: "n = 0\n\t\tsh.mu.Unlock()"},
+	}},
+	{name: "Clears: a full sync loses them", edits: []edit{
+		{old: "c.Selected, s.selected = clears,",
+			new: "s.selected ="},
+	}},
+	{name: "Clears: a full sync loses the floor of tags", test: "TestSyncTagFloor", edits: []edit{
+		{old: "s.Store.Clears.RaiseTagFloor(c.TagFloor)",
+			new: "_ = c.TagFloor"},
+	}},
+	{name: "Clears: a full sync leaves what the floor of tags is about", test: "TestSyncTagFloor", edits: []edit{
+		{old: "if e.mark != mark {",
+			new: "if false {"},
+	}},
+	{name: "Clears: what a fill brings is kept though its tag was cleared meanwhile", edits: []edit{
+		{old: "case !x.state.untouched(f) || x.state.clearedSince(f, rec):",
+			new: "case !x.state.untouched(f):"},
+		{old: "if x.writes.closed || !x.state.untouched(f) || x.state.clearedSince(f, rec) {",
+			new: "if x.writes.closed || !x.state.untouched(f) {"},
+	}},
+	{name: "Clears: they leave provisional values", edits: []edit{
+		{old: "\tif e.isProvisional() {\n\t\tif int32(",
+			new: "\tif e.isProvisional() {\n\t\tif true || int32("},
+	}},
+	{name: "Clears: what others offer is accepted whatever was cleared", edits: []edit{
+		{old: "s.Store.Clears.Known(&o.Rec, o.Seen, o.Dots, o.Clears)",
+			new: "o.Seen > 0"},
+	}},
+	{name: "Clears: they are counted as one touch too early", edits: []edit{
+		{old: "Touch: s.touches.Count + 1,",
+			new: "Touch: s.touches.Count,"},
+	}},
+	{name: "Clears: what is forgotten is known to every fill that is offered", edits: []edit{
+		{old: "if c.forgotten.Touch >= echo && c.forgotten.number > 0 {",
+			new: "if false {"},
+	}},
+	{name: "Clears: what is forgotten came before every fill", edits: []edit{
+		{old: "if f := &c.forgotten; f.number > number || f.number > 0 && f.At >= since {",
+			new: "if f := &c.forgotten; f.number > number+1<<40 {"},
+	}},
+	{name: "Clears: a lag of the reads is no matter", edits: []edit{
+		{old: "\tif f.settle == 0 { // what came",
+			new: "\tif true { // what came"},
+	}},
+	{name: "Clears: one that is late is none if it is older than another one of its tag", edits: []edit{
+		{old: "\tif held == x.Version {\n\t\treturn false",
+			new: "\tif !held.Less(x.Version) {\n\t\treturn false"},
+	}},
+	{name: "Clears: the last that came counts, whatever its version", edits: []edit{
+		{old: "\tif held.Less(x.Version) {\n\t\tif _, known",
+			new: "\tif held != x.Version {\n\t\tif _, known"},
+	}},
+	{name: "Clears: Gets compare with the Clear of everything only", edits: []edit{
+		{old: "c.bar.Store(max(c.last.stamp.Load(), c.newest.Stamp))",
+			new: "c.bar.Store(c.last.stamp.Load())"},
+	}},
+	{name: "Clears: a prefix leaves tombstones", test: "TestLateAfterClears", edits: []edit{
+		{old: "if n < most && p.above(t.key, t.Stamp) {",
+			new: "if false {"},
+	}},
+	{name: "Clears: of many of one tag the last one counts", test: "TestManyClearsOfOneTag", edits: []edit{
+		{old: "\t\tif e.Version.Less(each[i].Version) {\n\t\t\te.Version",
+			new: "\t\tif false {\n\t\t\te.Version"},
+	}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"math"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
@@ -41,7 +42,11 @@ func (s *state) passes(f *Fill, rec *delta.Record) bool {
 // clearedSince reports whether a Clear may have come that selects what a fill brought, since the fill began,
 // or, where reads lag, within that time before.
 func (s *state) clearedSince(f *Fill, rec *delta.Record) bool {
-	return s.Store.Clears.Selected(rec, f.clears, f.Begin-f.settle)
+	since := f.Begin - f.settle
+	if f.settle == 0 { // what came before is known by its number, though it may have come at the same time
+		since = math.MaxInt64
+	}
+	return s.Store.Clears.Selected(rec, f.clears, since)
 }
 
 // untouched reports whether no touch of all keys has come since the fill began, nor, where reads lag, a

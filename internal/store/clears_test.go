@@ -289,3 +289,36 @@ func TestClearsSelectedSince(t *testing.T) {
 		t.Error("what came later is remembered, and doesn't select it")
 	}
 }
+
+// Where a tag was cleared many times before anybody looked, the greatest version counts for records, and the
+// last Clear for provisional values.
+func TestManyClearsOfOneTag(t *testing.T) {
+	for _, by := range []delta.Selector{delta.SelectTag("t"), delta.SelectPrefix("k")} {
+		r := newStoreRig(Config{MaxKeys: 100, Shards: 1})
+		first := r.stamp
+		r.stamp += 100
+		r.put("k", "v", "t")
+		tags, _ := delta.MakeTags([]string{"t"})
+		for i := range 50 {
+			if i == 45 {
+				r.fill(delta.Record{Key: "k2", Val: "v", Tags: tags}, false)
+			}
+			v := delta.Version{Stamp: first + uint64(i), Origin: 2}
+			if i == 20 {
+				v.Stamp = r.stamp
+			}
+			if !r.ApplyClear(Clear{Selector: by, Version: v}) {
+				t.Fatalf("the Clear %d isn't new", i)
+			}
+		}
+		r.sweep()
+		if r.Len() != 0 || r.has("k") || r.has("k2") {
+			t.Errorf("after many Clears by %q there are %d entries", by, r.Len())
+		}
+		r.ToClear.step()
+		if n := r.Clears.Len(); n != 1 {
+			t.Errorf("%d Clears by %q are remembered, one stands for all", n, by)
+		}
+		storeCheck(t, r.Store)
+	}
+}

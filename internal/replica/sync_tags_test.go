@@ -1,0 +1,99 @@
+package replica
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/wire"
+)
+
+// put sets a value with tags.
+func (w *network) put(id uint64, key, val string, tags ...string) {
+	w.t.Helper()
+	packed, _ := delta.MakeTags(tags)
+	testkit.Must(w.t, w.nodes[id].SetRecord(w.now, &delta.Record{Key: key, Val: val, Tags: packed}))
+	w.now.Wall++
+}
+
+func (w *network) clear(id uint64, by delta.Selector) {
+	w.t.Helper()
+	testkit.Must(w.t, w.nodes[id].Clear(w.now, by))
+	w.now.Wall++
+}
+
+// Who joins learns by the floor of tags of Clears that its server has forgotten: what it holds itself goes,
+// and what is late is refused, also where the server has streamed an older record of the key. What no Clear
+// was about comes, though it is older.
+func TestSyncTagFloor(t *testing.T) {
+	w := newNetwork(t)
+	w.add(1, true, func(c *Config) { c.Store.MaxClears = 1; c.Store.GroupKeys = 1 })
+	w.add(2, false)
+	w.set(1, "k", "old")
+	w.set(1, "late", "old")
+	for i := range 20 {
+		w.put(1, fmt.Sprint("kept", i), "kept", "u")
+	}
+	w.put(2, "k", "own", "t")
+	tags, _ := delta.MakeTags([]string{"t"})
+	late := delta.Record{Key: "late", Val: "late", Tags: tags, Version: delta.Version{Stamp: delta.StampOf(w.now.Wall), Origin: 999}}
+	w.now.Wall++
+	w.clear(1, delta.SelectTag("t"))
+	w.clear(1, delta.SelectTag("other")) // and the first is forgotten
+	if st := &w.nodes[1].Store.Clears; st.TagFloor() == 0 || st.Len() != 1 {
+		t.Fatalf("%d Clears are remembered, the floor of tags is %d", st.Len(), st.TagFloor())
+	}
+	w.connect(1, 2)
+	w.pass(10 * time.Second)
+	if n := w.nodes[2].repair.client.counts.SyncsReceived; n != 1 {
+		t.Fatalf("%d full syncs", n)
+	}
+	w.misses(2, "k")
+	for i := range 20 {
+		w.holds(2, fmt.Sprint("kept", i), "kept")
+	}
+	frame := wire.AppendDelta(nil, 999, 1, []delta.Record{late})
+	for id := range w.nodes {
+		testkit.Must(t, w.nodes[id].Receive(w.now, 3-id, frame))
+		w.misses(id, "late")
+	}
+}
+
+// A full sync has all Clears that are remembered, however many, in frames that lines take.
+func TestSyncManyClears(t *testing.T) {
+	w := newNetwork(t)
+	w.add(1, true, func(c *Config) { c.Store.GroupKeys = 1000 })
+	w.add(2, false)
+	const n = 900
+	long := strings.Repeat("p", delta.MaxPrefixLen-8)
+	selector := func(i int) delta.Selector { return delta.SelectPrefix(fmt.Sprintf("%08d", i) + long) }
+	for i := range n {
+		w.set(2, fmt.Sprintf("%08d", i)+long, "own")
+	}
+	w.set(1, "large", strings.Repeat("v", delta.MaxRecordSize*4/5))
+	w.now.Wall += 10
+	for i := range n {
+		w.clear(1, selector(i))
+	}
+	w.lost = func(_, _ uint64, frame []byte) bool {
+		if len(frame) > wire.MaxFrame+wire.FrameSlack {
+			t.Errorf("a frame of %d bytes", len(frame))
+		}
+		return false
+	}
+	w.connect(1, 2)
+	w.pass(20 * time.Second)
+	if c := w.nodes[2].repair.client.counts; c.SyncsReceived != 1 {
+		t.Fatalf("%+v", c)
+	}
+	if got := w.nodes[2].Store.Clears.Len(); got != n {
+		t.Errorf("%d Clears have come of %d", got, n)
+	}
+	for i := range n {
+		w.misses(2, fmt.Sprintf("%08d", i)+long)
+	}
+	w.holds(2, "large", strings.Repeat("v", delta.MaxRecordSize*4/5))
+}
