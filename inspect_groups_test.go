@@ -73,6 +73,26 @@ func TestWhyOfAProvisionalValueThatIsCleared(t *testing.T) {
 	})
 }
 
+// A node that is isolated says so of what it holds.
+func TestWhyOfAnIsolatedNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := hiding(t, 2, 1)
+		b := nodes[0]
+		testkit.Must(t, b.Set("k", "v", 3600))
+		synctest.Wait()
+		for _, r := range why(t, b, "k", false, 1, 2) {
+			if r.Isolated || r.Held == nil {
+				t.Errorf("node %x: %+v", r.Node, r)
+			}
+		}
+		cut(net, 2)
+		testkit.Advance(2 * isolatedAfter)
+		if r := why(t, b, "k", false, 1)[0]; !r.Isolated || r.Held == nil || r.Cleared {
+			t.Errorf("isolated: %+v", r)
+		}
+	})
+}
+
 // What has no version is counted, with what LocalValues keeps.
 func TestStatsOfProvisionalValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
