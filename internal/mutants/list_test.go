@@ -1017,6 +1017,10 @@ var mutants = []mutant{
 		{old: "c.bar.Store(max(c.last.stamp.Load(), c.newest.Stamp))",
 			new: "c.bar.Store(c.last.stamp.Load())"},
 	}},
+	{name: "Clears: a subscriber is told of what was written before, and told of after", test: "TestGroupsEventsAfterClears", edits: []edit{
+		{old: "return w.store.Clears.Covers(&rec)",
+			new: "return w.store.Clears.All().Stamp >= rec.Stamp"},
+	}},
 	{name: "Clears: a prefix leaves tombstones", test: "TestLateAfterClears", edits: []edit{
 		{old: "if n < most && p.above(t.key, t.Stamp) {",
 			new: "if false {"},
