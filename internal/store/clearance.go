@@ -61,7 +61,7 @@ func (x *clearance) clearsLocked(c *Clears, e *Entry) *clearEvent {
 // clears reports whether an entry is what a Clear is about, and was there before it.
 func (x *clearEvent) clears(e *Entry) bool {
 	if e.isProvisional() {
-		if int32(e.ofProvisional().clears-uint32(x.number)) >= 0 { // they are some thousands apart at most
+		if e.ofProvisional().isAfter(x.number) {
 			return false
 		}
 	} else if e.Stamp > x.Stamp {

@@ -322,3 +322,34 @@ func TestManyClearsOfOneTag(t *testing.T) {
 		storeCheck(t, r.Store)
 	}
 }
+
+// A provisional value may be older than billions of Clears of other things: the next one that is about it
+// still ends it.
+func TestClearsOfLongAgo(t *testing.T) {
+	tags, _ := delta.MakeTags([]string{"t"})
+	rec := delta.Record{Key: "k", Val: "v", Tags: tags}
+	for _, since := range []uint64{0, 1 << 30, 3 << 30, 5 << 32, 1 << 38} {
+		for _, shared := range []bool{false, true} {
+			r := newStoreRig(Config{MaxKeys: 100, Shards: 1})
+			r.clear(delta.SelectTag("other"))
+			if !r.fill(rec, false) {
+				t.Fatal("it isn't kept")
+			}
+			if e := r.Fresh("k", storeNoWall); shared {
+				if _, ok := r.keep(e, new(Owner), "decoded", 1); !ok {
+					t.Fatal("it isn't shared")
+				}
+			}
+			r.sweep()
+			r.Clears.number.Add(since)
+			r.table.at(0).clearance.by.Add(since)
+			if !r.has("k") {
+				t.Errorf("after %d more Clears, shared %v: it is gone", since, shared)
+			}
+			r.clear(delta.SelectTag("t"))
+			if r.has("k") {
+				t.Errorf("after %d more Clears, shared %v: one that selects it is ignored", since, shared)
+			}
+		}
+	}
+}

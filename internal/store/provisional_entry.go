@@ -33,7 +33,17 @@ type provisionalEntry struct {
 	beside bool          // it stands beside a live record; nobody is told of it
 	is     bool          // it is one: a Sharing or a taggedEntry that is none has this part too
 	tagged bool          // it has tags
-	clears uint32        // the number of the last Clear when it was kept, see Clears; the lower half of it
+
+	// The number of the last Clear when it was kept, see Clears: 40 bits of it, which last for decades.
+	clearsHigh uint8
+	clears     uint32
+}
+
+// isAfter reports whether it was kept after the Clear with a number had been processed.
+func (p *provisionalEntry) isAfter(number uint64) bool {
+	const unused = 64 - 40
+	kept := uint64(p.clearsHigh)<<32 | uint64(p.clears)
+	return int64((kept-number)<<unused) >= 0
 }
 
 // newProvisional makes one of a record, which has the epoch for a version.
@@ -49,7 +59,8 @@ func newProvisional(
 		p.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
 		p.traits |= provisionalTrait
 	}
-	p.kept, p.beside, p.clears, p.is = kept, beside, uint32(clears), true
+	p.kept, p.beside, p.is = kept, beside, true
+	p.clears, p.clearsHigh = uint32(clears), uint8(clears>>32)
 	return &p.Entry
 }
 

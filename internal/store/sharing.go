@@ -27,6 +27,7 @@ func (s *Sharing) copyOf(e *Entry) *Entry {
 	if e.isProvisional() {
 		of := e.ofProvisional()
 		s.kept, s.beside, s.is, s.clears = of.kept, of.beside, true, of.clears
+		s.clearsHigh = of.clearsHigh
 	}
 	if tags := e.tags(); tags != "" {
 		s.tagged, s.Decoded = true, &taggedDecoded{tags, s.Decoded}
