@@ -236,12 +236,34 @@ func (c *Clears) Known(rec *delta.Record, echo uint64, dots ...[]delta.Dot) bool
 func (c *Clears) Dots(rec *delta.Record) (dots []delta.Dot) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if !c.selectsLocked(rec) { // as a rule; to look at thousands takes long
+		return nil
+	}
 	for i := len(c.events) - 1; i >= 0 && len(dots) < delta.MaxDots; i-- {
 		if e := &c.events[i]; e.Dot != (delta.Dot{}) && e.Selects(rec.Key, rec.Tags) {
 			dots = append(dots, e.Dot)
 		}
 	}
 	return dots
+}
+
+// selectsLocked reports whether one that is remembered selects a record. It doesn't know of one that was
+// older than a forgotten one of the same selector when it came.
+func (c *Clears) selectsLocked(rec *delta.Record) bool {
+	for n := range c.lengths {
+		if len(rec.Key) < n {
+			continue
+		}
+		if _, ok := c.prefixes[rec.Key[:n]]; ok {
+			return true
+		}
+	}
+	for tag := range rec.Tags.All() {
+		if _, ok := c.tags[tag]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // Records returns what is remembered, as records: of each selector the greatest version.

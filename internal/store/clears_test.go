@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -351,5 +352,66 @@ func TestClearsOfLongAgo(t *testing.T) {
 				t.Errorf("after %d more Clears, shared %v: one that selects it is ignored", since, shared)
 			}
 		}
+	}
+}
+
+// The dots of a record are those of the last Clears that select it; of others, and of forgotten ones, none.
+func TestDotsOfClears(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 100, MaxClears: 40})
+	seq := uint64(0)
+	clear := func(by delta.Selector) {
+		for r.ToClear.Make(by) {
+		}
+		seq++
+		r.stamp++
+		x := Clear{Selector: by, Version: delta.Version{Stamp: r.stamp, Origin: 1}, Dot: delta.Dot{Origin: 1, Seq: seq}}
+		r.ApplyClear(x)
+	}
+	tags, _ := delta.MakeTags([]string{"t", "u"})
+	dots := func(key string, tags delta.Tags) (seqs []uint64) {
+		for _, d := range r.Clears.Dots(&delta.Record{Key: key, Tags: tags}) {
+			seqs = append(seqs, d.Seq)
+		}
+		return seqs
+	}
+	check := func(key string, tags delta.Tags, want ...uint64) {
+		t.Helper()
+		if got := dots(key, tags); !slices.Equal(got, want) {
+			t.Errorf("of %q with tags %q: the dots %v, want %v", key, tags, got, want)
+		}
+	}
+	clear(delta.SelectPrefix("long:prefix"))
+	clear(delta.SelectTag("u"))
+	clear(delta.SelectPrefix("k"))
+	clear(delta.SelectTag("t"))
+	check("long", "")
+	check("other", "")
+	check("long:prefix", "", 1)
+	check("k1", "", 3)
+	check("k1", tags, 4, 3, 2)
+	check("x", tags, 4, 2)
+	for range 10 {
+		clear(delta.SelectTag("t"))
+	}
+	check("k1", tags, 14, 13, 12, 11, 10, 9, 8, 7)
+	for i := range 40 {
+		clear(delta.SelectTag(fmt.Sprint("v", i)))
+	}
+	check("k1", tags)
+}
+
+// Who lists what a shard holds clears it before: it doesn't compare each entry with each Clear.
+func TestLiveClearsAShard(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})
+	for i := range 1000 {
+		r.put(fmt.Sprintf("k%03d", i), "v", "t"+fmt.Sprint(i%2))
+	}
+	r.clear(delta.SelectTag("t1"))
+	r.clear(delta.SelectPrefix("k1"))
+	if n := len(r.Live(0, r.now.Wall)); n != 450 || r.Len() != n {
+		t.Errorf("%d values are listed, %d are held", n, r.Len())
+	}
+	if by := r.table.at(0).clearance.by.Load(); by != r.Clears.Number() {
+		t.Errorf("the shard is cleared up to %d of %d", by, r.Clears.Number())
 	}
 }

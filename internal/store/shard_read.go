@@ -153,7 +153,10 @@ func (sh *shard) peek(hash uint64, key string) (delta.Record, bool) {
 func (sh *shard) live(wall int64) (live []*Entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.clearance.catchUpLocked(sh, sweepBatch)
+	for sh.clearance.catchUpLocked(sh, sweepBatch) == sweepBatch { // or each entry is compared with each Clear
+		sh.mu.Unlock()
+		sh.mu.Lock()
+	}
 	shown := func(e *Entry) bool {
 		return e.kind == delta.KindValue && e.aliveAt(wall) && sh.clearance.showsLocked(&sh.Clears, e)
 	}
