@@ -960,8 +960,8 @@ var mutants = []mutant{
 			new: ""},
 	}},
 	{name: "Clears: one is forgotten before all shards are cleared by it", edits: []edit{
-		{old: "n = sh.clearance.catchUpLocked(sh, sweepBatch)\n\t\tsh.mu.Unlock()",
-			new: "n = 0\n\t\tsh.mu.Unlock()"},
+		{old: "return due, sh.clearance.catchUpLocked(sh, sweepBatch) == sweepBatch",
+			new: "return due, false"},
 	}},
 	{name: "Clears: a full sync loses them", edits: []edit{
 		{old: "c.Selected, s.selected = clears,",
@@ -982,8 +982,20 @@ var mutants = []mutant{
 			new: "if x.writes.closed || !x.state.untouched(f) {"},
 	}},
 	{name: "Clears: they leave provisional values", edits: []edit{
-		{old: "\tif e.isProvisional() {\n\t\tif int32(",
-			new: "\tif e.isProvisional() {\n\t\tif true || int32("},
+		{old: "if e.ofProvisional().isAfter(x.number) {",
+			new: "if true {"},
+	}},
+	{name: "Clears: billions later they leave provisional values", test: "TestClearsOfLongAgo", edits: []edit{
+		{old: "const unused = 64 - 40",
+			new: "const unused = 64 - 32"},
+	}},
+	{name: "Clears: room for one more is made in one step", test: "TestClearRoomGoesInSteps", edits: []edit{
+		{old: "r.next < end && !due; {",
+			new: "r.next < end && (!due || true); {"},
+	}},
+	{name: "Clears: a shard is listed before it is cleared", test: "TestLiveClearsAShard", edits: []edit{
+		{old: "for sh.clearance.catchUpLocked(sh, sweepBatch) == sweepBatch { // or each",
+			new: "for false { // or each"},
 	}},
 	{name: "Clears: what others offer is accepted whatever was cleared", edits: []edit{
 		{old: "s.Store.Clears.Known(&o.Rec, o.Seen, o.Dots, o.Clears)",

@@ -4,7 +4,8 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// clearStep is how many shards are cleared before others get their turn.
+// clearStep is how many shards are looked at before others get their turn. They get it earlier if there
+// was something to do: with thousands of Clears a shard takes milliseconds.
 const clearStep = 16
 
 // A clearRoom makes room for one more Clear: it sees to it that all shards are cleared, and that floors
@@ -25,14 +26,17 @@ func (r *clearRoom) Make(s delta.Selector) (more bool) {
 	return !r.step() || r.Clears.full(s)
 }
 
-// step clears the next shards. It reports whether these were the last ones, and old Clears are forgotten.
+// step clears a part of the next shard that isn't cleared. It reports whether none is left, and old Clears
+// are forgotten.
 func (r *clearRoom) step() (done bool) {
 	if r.next == 0 {
 		r.from = r.Clears.Number()
 	}
-	end := min(r.next+clearStep, r.table.len())
-	for ; r.next < end; r.next++ {
-		r.clear(r.next)
+	for end, due := min(r.next+clearStep, r.table.len()), false; r.next < end && !due; {
+		var more bool
+		if due, more = r.clear(r.next); !more {
+			r.next++
+		}
 	}
 	if r.next < r.table.len() {
 		return false
@@ -44,17 +48,16 @@ func (r *clearRoom) step() (done bool) {
 	return true
 }
 
-// clear clears a shard.
-func (r *clearRoom) clear(i int) {
+// clear clears a part of a shard. It reports whether that was due, and whether more is.
+func (r *clearRoom) clear(i int) (due, more bool) {
 	sh := r.table.at(i)
 	if sh == nil {
-		return
+		return false, false
 	}
-	for n := sweepBatch; n == sweepBatch; {
-		sh.mu.Lock()
-		n = sh.clearance.catchUpLocked(sh, sweepBatch)
-		sh.mu.Unlock()
-	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	due = sh.clearance.by.Load() != r.Clears.Number()
+	return due, sh.clearance.catchUpLocked(sh, sweepBatch) == sweepBatch
 }
 
 // raiseFloors raises all of them.

@@ -415,3 +415,29 @@ func TestLiveClearsAShard(t *testing.T) {
 		t.Errorf("the shard is cleared up to %d of %d", by, r.Clears.Number())
 	}
 }
+
+// To make room for one more Clear takes many steps, none of which removes more than a batch: others wait
+// for each.
+func TestClearRoomGoesInSteps(t *testing.T) {
+	const n, clears = 1000, 4
+	r := newStoreRig(Config{MaxKeys: 4 * n, Shards: 4, MaxClears: clears})
+	for i := range n {
+		r.put(fmt.Sprintf("%d:%d", i%clears, i), "v")
+	}
+	for i := range clears {
+		r.clear(delta.SelectPrefix(fmt.Sprintf("%d:", i)))
+	}
+	steps := 1
+	for left := n; r.ToClear.Make(delta.SelectTag("t")); steps++ {
+		if gone := left - r.Len(); gone > sweepBatch {
+			t.Fatalf("the step %d removes %d entries", steps, gone)
+		}
+		left = r.Len()
+	}
+	if r.Len() != 0 || steps < n/sweepBatch || steps > n/sweepBatch+2*4+1 {
+		t.Errorf("%d are left after %d steps", r.Len(), steps)
+	}
+	if got := r.Clears.Len(); got > clears*3/4 {
+		t.Errorf("%d are remembered", got)
+	}
+}
