@@ -633,6 +633,35 @@ func ExampleWithToken() {
 	// Grace <nil>
 }
 
+// One change makes several values stale: those that were made of what has changed.
+func ExampleBcache_ClearTag() {
+	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	pages := map[string][]string{ // and the teams that they show
+		"home": {"team:1", "team:2"}, "about": {"team:1"}, "jobs": {"team:2"},
+	}
+	for page, teams := range pages {
+		if err := cache.Put(page, "<html>", time.Hour, teams...); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := cache.ClearTag("team:2"); err != nil { // after the commit that renames it
+		log.Fatal(err)
+	}
+	for _, page := range []string{"home", "about", "jobs"} {
+		_, ok := cache.Get(page)
+		fmt.Println(page, ok)
+	}
+	// Output:
+	// home false
+	// about true
+	// jobs false
+}
+
 // What is too large is named; everything else is deleted.
 func ExampleBcache_DeleteMany() {
 	cache, err := bcache.New(bcache.Config{MaxKeys: 1000})

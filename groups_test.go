@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
@@ -435,5 +437,26 @@ func TestGroupsJoiner(t *testing.T) {
 				miss(t, b, fmt.Sprint("k", i))
 			}
 		}
+	})
+}
+
+// On a local node a write can be applied before a Clear and told of after it: then it is told of no more.
+func TestGroupsEventsAfterClears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		var r recorder
+		defer b.Subscribe(r.note)()
+		testkit.Must(t, b.Put("k", "v", time.Minute, "t"))
+		rec, _ := b.store.Peek("k")
+		told(t, &r, "set:k=v")
+		testkit.Must(t, b.ClearTag("t"))
+		testkit.Must(t, b.ClearPrefix("p"))
+		synctest.Wait()
+		r.take()
+		for key, tags := range map[string]delta.Tags{"k": rec.Tags, "pk": ""} {
+			b.watchers.tell(store.Change{Kind: store.ChangeSet, Key: key, Val: "late", Tags: tags, Stamp: rec.Stamp})
+		}
+		b.watchers.tell(store.Change{Kind: store.ChangeSet, Key: "other", Val: "late", Stamp: rec.Stamp})
+		told(t, &r, "set:other=late/remote")
 	})
 }

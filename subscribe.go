@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/iwanbk/bcache/internal/callqueue"
+	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/store"
 )
@@ -172,7 +173,11 @@ func (w *watchers) tell(c store.Change) {
 	e.Prefix, _ = c.Selector.Prefix()
 	e.Tag, _ = c.Selector.Tag()
 	for _, sub := range w.all() {
-		if !sub.put(e, func() bool { return w.store.Clears.All().Stamp >= c.Stamp }) {
+		void := func() bool {
+			rec := delta.Record{Key: c.Key, Tags: c.Tags, Version: delta.Version{Stamp: c.Stamp}}
+			return w.store.Clears.Covers(&rec)
+		}
+		if !sub.put(e, void) {
 			w.lost.Add(1)
 		}
 	}

@@ -932,8 +932,8 @@ var mutants = []mutant{
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
-		{old: "\tswitch {\n\tcase e == nil:\n\t\tif sh.twinOf(hash, key) == nil &&",
-			new: "\tby = sh.clearance.by.Load()\n\tswitch {\n\tcase e == nil:\n\t\tif sh.twinOf(hash, key) == nil &&"},
+		{old: "\tcase e.kind != delta.KindValue || !s.before(e.deadline, wall):\n",
+			new: "\tcase e.kind != delta.KindValue || !s.before(e.deadline, wall):\n\tcase func() bool { by = sh.clearance.by.Load(); return false }():\n"},
 	}},
 	{name: "Clears: what is selected is judged by time", edits: []edit{
 		{old: "} else if e.Stamp > x.Stamp {",
@@ -1016,6 +1016,10 @@ var mutants = []mutant{
 	{name: "Clears: Gets compare with the Clear of everything only", edits: []edit{
 		{old: "c.bar.Store(max(c.last.stamp.Load(), c.newest.Stamp))",
 			new: "c.bar.Store(c.last.stamp.Load())"},
+	}},
+	{name: "Clears: a subscriber is told of what was written before, and told of after", test: "TestGroupsEventsAfterClears", edits: []edit{
+		{old: "return w.store.Clears.Covers(&rec)",
+			new: "return w.store.Clears.All().Stamp >= rec.Stamp"},
 	}},
 	{name: "Clears: a prefix leaves tombstones", test: "TestLateAfterClears", edits: []edit{
 		{old: "if n < most && p.above(t.key, t.Stamp) {",

@@ -21,7 +21,10 @@ import (
 func TestReplicasConvergeLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		maxKeys := rapid.SampledFrom([]int{1, 3, 1000}).Draw(t, "maxKeys")
-		g := newRig(t, 3, func(c *Config) { c.Store.MaxKeys = maxKeys })
+		maxClears := rapid.IntRange(0, 2).Draw(t, "maxClears")
+		g := newRig(t, 3, func(c *Config) { c.Store.MaxKeys, c.Store.MaxClears = maxKeys, maxClears })
+		tags := rapid.SampledFrom([]delta.Tags{"", "\x00s", "\x00t", "\x00s\x00t"})
+		selectors := rapid.SampledFrom([]delta.Selector{"", delta.SelectPrefix("a"), delta.SelectTag("s"), delta.SelectTag("t")})
 		skews := make([]int64, 3)
 		keys := []string{"", "a", "b", "c", "d"}
 		type begun struct {
@@ -36,9 +39,12 @@ func TestReplicasConvergeLaws(t *testing.T) {
 			i := rapid.IntRange(0, 2).Draw(t, "replica")
 			key := rapid.SampledFrom(keys).Draw(t, "key")
 			now := delta.Instant{Wall: g.wall + skews[i], Mono: g.now().Mono}
-			switch rapid.IntRange(0, 9).Draw(t, "action") {
+			switch rapid.IntRange(0, 10).Draw(t, "action") {
+			case 10:
+				g.clear(i, now, selectors.Draw(t, "selector"))
 			case 0, 1:
-				g.write(i, key, func(r *Replica) { _ = r.Set(now, key, fmt.Sprint(i, g.wall), 0) })
+				rec := delta.Record{Key: key, Val: fmt.Sprint(i, g.wall), Tags: tags.Draw(t, "tags")}
+				g.write(i, key, func(r *Replica) { _ = r.SetRecord(now, &rec) })
 				writes = append(writes, rigWrite{key, g.last(i)})
 			case 2:
 				g.write(i, key, func(r *Replica) { _ = r.Delete(now, key) })
@@ -78,7 +84,7 @@ func TestReplicasConvergeLaws(t *testing.T) {
 				if ok && held.Version != winner {
 					t.Fatalf("replica %d holds %q at %v, the winner is %v", i, key, held.Version, winner)
 				}
-				if !ok && maxKeys == 1000 && r.state.counts.RefusedSkew == 0 && r.Store.Stats().FloorRefusals == 0 {
+				if !ok && len(g.clears) == 0 && maxKeys == 1000 && r.state.counts.RefusedSkew == 0 && r.Store.Stats().FloorRefusals == 0 {
 					t.Fatalf("replica %d doesn't hold %q", i, key)
 				}
 			}

@@ -18,6 +18,7 @@ type rig struct {
 	replicas []*Replica
 	pending  [][]parcel // by receiver
 	dots     map[rigDot]rigWrite
+	clears   map[rigDot]delta.Record
 	winners  map[string]delta.Version // of all writes, by key
 	shown    []map[string]delta.Version
 	maxKeys  int
@@ -42,7 +43,7 @@ type rigWrite struct {
 }
 
 func newRig(t rigT, n int, edit func(*Config)) *rig {
-	g := &rig{t: t, wall: 1_700_000_000_000, dots: map[rigDot]rigWrite{}, winners: map[string]delta.Version{}}
+	g := &rig{t: t, wall: 1_700_000_000_000, dots: map[rigDot]rigWrite{}, clears: map[rigDot]delta.Record{}, winners: map[string]delta.Version{}}
 	for i := range n {
 		c := Config{
 			Origin: uint64(100 + i), MaxSkew: 500 * time.Millisecond, LogSize: 1024,
@@ -90,6 +91,14 @@ func (g *rig) write(i int, key string, write func(r *Replica)) {
 	if g.winners[key].Less(slot.Version) {
 		g.winners[key] = slot.Version
 	}
+	g.check(i)
+}
+
+// clear clears on replica i, and notes that.
+func (g *rig) clear(i int, now delta.Instant, by delta.Selector) {
+	r := g.replicas[i]
+	_ = r.Clear(now, by)
+	g.clears[rigDot{r.state.Origin, r.state.seq}] = delta.Record{Key: string(by), Version: g.last(i), Kind: delta.KindClear}
 	g.check(i)
 }
 
@@ -165,6 +174,14 @@ func (g *rig) check(i int) {
 		held, ok := r.Store.Peek(key)
 		if !ok {
 			continue
+		}
+		for d, c := range g.clears {
+			if held.Kind == delta.KindTombstone || held.Stamp > c.Stamp || !c.Selector().Selects(key, held.Tags) {
+				continue
+			}
+			if s := r.state.vector.Origins[d.origin]; s != nil && s.Has(d.seq) {
+				g.t.Fatalf("COVER: replica %d covers %v, a Clear by %q at %v, and holds %+v", i, d, c.Key, c.Version, held)
+			}
 		}
 		if held.Version.Less(g.shown[i][key]) {
 			g.t.Fatalf("replica %d goes back from %v to %v of %q", i, g.shown[i][key], held.Version, key)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,6 +106,82 @@ func BenchmarkStoreApply(b *testing.B) {
 			r.del(more[i%len(more)])
 		}
 	})
+}
+
+// What Gets cost while tags are cleared a hundred times a second that none of the entries has: each is asked
+// once for each shard.
+func BenchmarkStoreGetCleared(b *testing.B) {
+	r, keys := storeFull()
+	order := rand.New(rand.NewSource(1)).Perm(1 << 19)
+	wall := func() int64 { return storeWall }
+	gets := func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			r.Get(keys[order[i%len(order)]], wall)
+		}
+	}
+	b.Run("never", gets)
+	b.Run("100 a second", func(b *testing.B) {
+		done := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			every := time.NewTicker(10 * time.Millisecond)
+			defer every.Stop()
+			for i := 0; ; i++ {
+				select {
+				case <-every.C:
+					r.clear(delta.SelectTag(fmt.Sprint("none", i)))
+				case <-done:
+					return
+				}
+			}
+		})
+		gets(b)
+		close(done)
+		wg.Wait()
+	})
+	b.Run("before", gets) // all entries are older than the last Clear, and all shards are cleared by it
+}
+
+// How long it takes to clear a tag that 100,000 of 1,000,000 entries have, and Gets right after that.
+func BenchmarkStoreClearTag(b *testing.B) {
+	const tagged = 100_000
+	r, keys := storeFull()
+	order := rand.New(rand.NewSource(1)).Perm(len(keys))
+	wall := func() int64 { return storeWall }
+	var calls, before, after []time.Duration
+	gets := func(to *[]time.Duration) (served int) {
+		for i := range 200_000 {
+			key, start := keys[order[i]], time.Now()
+			_, ok := r.Get(key, wall)
+			*to = append(*to, time.Since(start))
+			if ok && order[i]%10 == 0 {
+				served++
+			}
+		}
+		return served
+	}
+	at := func(d []time.Duration, part float64) float64 {
+		slices.Sort(d)
+		return float64(d[int(part*float64(len(d)-1))].Nanoseconds())
+	}
+	for b.Loop() {
+		for i := range tagged {
+			r.put(keys[i*10], "some value", "t")
+		}
+		gets(&before)
+		start := time.Now()
+		r.clear(delta.SelectTag("t"))
+		calls = append(calls, time.Since(start))
+		if n := gets(&after); n > 0 {
+			b.Fatalf("%d are served that were cleared", n)
+		}
+		r.sweep()
+	}
+	b.ReportMetric(at(calls, 0.5)/1e3, "call-us")
+	b.ReportMetric(at(before, 0.99), "p99-before-ns")
+	b.ReportMetric(at(after, 0.99), "p99-after-ns")
+	b.ReportMetric(at(before, 0.5), "p50-before-ns")
+	b.ReportMetric(at(after, 0.5), "p50-after-ns")
 }
 
 // How much of a core it takes to watch a million entries with a sweep every 5 s.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"iter"
+	"slices"
 	"sync/atomic"
 
 	"github.com/iwanbk/bcache/internal/delta"
@@ -16,6 +17,9 @@ type clearance struct {
 
 // scanAfter is how many looks at single entries cost what it costs to look at all of a shard.
 const scanAfter = 64
+
+// clearsPerLook is how many entries with a tag go when somebody reads: who reads has to wait for that.
+const clearsPerLook = 8
 
 // shows reports whether no Clear hides a record's entry that was found when the shard was cleared by so
 // many. What can't be told without the shard's lock doesn't show.
@@ -73,27 +77,30 @@ func (x *clearance) lookLocked(sh *shard) {
 	if by == sh.Clears.number.Load() {
 		return
 	}
-	if x.looks++; x.looks < scanAfter {
-		for _, event := range sh.Clears.after(by) {
-			if isPrefix(event.Selector) {
-				return
-			}
+	x.looks++
+	due, most := sh.Clears.after(by), clearsPerLook
+	if slices.ContainsFunc(due, func(e clearEvent) bool { return isPrefix(e.Selector) }) {
+		if x.looks < scanAfter {
+			return
 		}
+		most = sweepBatch
 	}
-	x.catchUpLocked(sh, sweepBatch)
+	x.clearLocked(sh, due, most)
 }
 
 // catchUpLocked clears the shard of most entries at most, and returns how many it removed. With fewer
 // nothing is left.
-func (x *clearance) catchUpLocked(sh *shard, most int) (n int) {
-	by, number := x.by.Load(), sh.Clears.number.Load()
-	if by == number {
+func (x *clearance) catchUpLocked(sh *shard, most int) int {
+	by := x.by.Load()
+	if by == sh.Clears.number.Load() {
 		return 0
 	}
-	due := sh.Clears.after(by)
-	for len(due) > 0 && due[len(due)-1].number > number { // it comes next time
-		due = due[:len(due)-1]
-	}
+	return x.clearLocked(sh, sh.Clears.after(by), most)
+}
+
+// clearLocked is catchUpLocked by the Clears that are due. There are some.
+func (x *clearance) clearLocked(sh *shard, due []clearEvent, most int) (n int) {
+	number := due[len(due)-1].number
 	due = oneOfEach(due)
 	for i := range due {
 		if tag, ok := due[i].Tag(); ok {

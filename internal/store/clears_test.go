@@ -205,7 +205,7 @@ func TestLateAfterClears(t *testing.T) {
 			"a prefix, deleted before":  {delta.SelectPrefix("k"), &delta.Record{Key: "kk", Kind: delta.KindTombstone}, delta.Record{Key: "kk", Val: "v"}},
 			"a prefix, and a tombstone": {delta.SelectPrefix("k"), nil, delta.Record{Key: "kk", Kind: delta.KindTombstone}},
 		} {
-			r := newStoreRig(Config{MaxKeys: 100, Shards: 1, MaxClears: 1})
+			r := newStoreRig(Config{MaxKeys: 100, Shards: 1, MaxClears: 1, DeletionDelay: time.Hour})
 			if tt.held != nil {
 				r.write(*tt.held, false)
 			}

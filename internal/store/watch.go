@@ -15,8 +15,10 @@ type Change struct {
 	Key, Val    string         // "" with ChangeClear; val with ChangeSet only
 	Origin      uint64         // whose write it is, or was
 
-	// A Clear that isn't below this stamp, and of which the watcher was told before, stands for it.
+	// A Clear that selects the key, or one of the tags, and isn't below this stamp, stands for it if the
+	// watcher was told of the Clear before.
 	Stamp uint64
+	Tags  delta.Tags
 }
 
 type ChangeKind uint8
@@ -76,7 +78,7 @@ func (w *watch) tellOf(rec *delta.Record, stamp uint64, provisional bool) {
 		return
 	}
 	c := Change{Kind: ChangeDelete, Key: rec.Key, Origin: rec.Origin, Provisional: provisional}
-	c.Stamp = stamp
+	c.Stamp, c.Tags = stamp, rec.Tags
 	if rec.Kind == delta.KindValue {
 		c.Kind, c.Val = ChangeSet, rec.Val
 	}
