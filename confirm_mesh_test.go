@@ -45,11 +45,16 @@ func TestConfirmOverMesh(t *testing.T) {
 		t.Logf("confirmed after %v", time.Since(start))
 	}
 
-	testkit.Ok(t, nodes[2].Close())
-	testkit.Ok(t, hub.Set("k", "v", 60))
-	start := time.Now()
-	if testkit.Ok(t, within(hub.Confirm)); time.Since(start) > 5*time.Second {
-		t.Errorf("confirmed after %v, though one has closed in order", time.Since(start))
+	begin, most := time.Now(), 5*time.Second
+	if testkit.Ok(t, nodes[2].Close()); time.Since(begin) > 100*time.Millisecond {
+		most = 15 * time.Second // the machine is busy: the goodbye may not have been heard
+	}
+	for i, b := range nodes[:2] {
+		testkit.Ok(t, b.Set("k", "v", 60))
+		start := time.Now()
+		if testkit.Ok(t, within(b.Confirm)); time.Since(start) > most {
+			t.Errorf("node %d has confirmed after %v, though the other one has closed in order", i, time.Since(start))
+		}
 	}
 	testkit.Ok(t, nodes[1].Close())
 	if err := nodes[1].Confirm(t.Context()); !errors.Is(err, bcache.ErrClosed) ||

@@ -173,6 +173,9 @@ type KeyReport struct {
 	Held    *HeldKey  // the record; nil: it holds none
 	Cleared bool      // a Clear covers Held, of whatever it is: it counts as not held
 
+	// The node is isolated, see [MissWhenIsolated]: it doesn't serve what it holds.
+	Isolated bool
+
 	// A value that a fill has brought and that has no version, see docs/fills.md and
 	// LoaderConfig.LocalValues; nil: there is none. If BesideLive, it stands there for a Typed that can't
 	// read Held. If ProvisionalCleared, a ClearPrefix or ClearTag came after it: it counts as not held.
@@ -341,6 +344,7 @@ func (of lives) report(node uint64, r *wire.Report) KeyReport {
 	k := KeyReport{
 		Node: node, At: wallTime(r.Wall), Cleared: r.Flags&wire.ReportCleared != 0,
 		Held: of.held(r.Held), Provisional: of.held(r.Beside), BesideLive: r.Flags&wire.ReportBeside != 0,
+		Isolated:           r.Flags&wire.ReportIsolated != 0,
 		ProvisionalCleared: r.Flags&wire.ReportEnded != 0, Floor: timeOf(r.Floor),
 		Clear: of.version(r.ClearStamp, r.ClearOrigin), KeyClear: of.keyClear(r.KeyClear),
 		TagFloor: timeOf(r.TagFloor), Fills: int(min(r.Fills, 1<<20)), Granter: r.Granter, Holder: r.Holder,

@@ -73,6 +73,53 @@ func TestWhyOfAProvisionalValueThatIsCleared(t *testing.T) {
 	})
 }
 
+// A node that is isolated says so of what it holds.
+func TestWhyOfAnIsolatedNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := hiding(t, 2, 1)
+		b := nodes[0]
+		testkit.Must(t, b.Set("k", "v", 3600))
+		synctest.Wait()
+		for _, r := range why(t, b, "k", false, 1, 2) {
+			if r.Isolated || r.Held == nil {
+				t.Errorf("node %x: %+v", r.Node, r)
+			}
+		}
+		cut(net, 2)
+		testkit.Advance(2 * isolatedAfter)
+		if r := why(t, b, "k", false, 1)[0]; !r.Isolated || r.Held == nil || r.Cleared {
+			t.Errorf("isolated: %+v", r)
+		}
+	})
+}
+
+// What has no version is counted, with what LocalValues keeps.
+func TestStatsOfProvisionalValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := three(t)
+		testkit.Advance(5 * time.Second)
+		b := nodes[0]
+		l := newLoader(t, b, func(context.Context, string) (Loaded, error) { return Loaded{Value: "v"}, nil },
+			func(c *LoaderConfig) { c.LocalValues = true })
+		testkit.Must(t, b.Set("set", "v", 60))
+		for _, key := range []string{"a", "b"} {
+			l.Get(t.Context(), key)
+		}
+		synctest.Wait()
+		if s := b.Stats(); s.Provisional != 2 || s.Keys != 3 {
+			t.Errorf("%d of %d", s.Provisional, s.Keys)
+		}
+		if s := nodes[1].Stats(); s.Provisional != 0 || s.Keys != 1 {
+			t.Errorf("at another node %d of %d", s.Provisional, s.Keys)
+		}
+		testkit.Must(t, nodes[1].Delete("a"))
+		synctest.Wait()
+		if s := b.Stats(); s.Provisional != 1 {
+			t.Errorf("after a Delete %d", s.Provisional)
+		}
+	})
+}
+
 // What another node says of tags and Clears makes no report that can't be shown.
 func TestWhyOfNonsenseAboutGroups(t *testing.T) {
 	const most = 1<<64 - 1

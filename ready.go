@@ -114,11 +114,12 @@ func (b *Bcache) Confirm(ctx context.Context) error {
 	defer q.End()
 	for {
 		said, news, ended := b.peer.said.Next(), b.peer.news.Next(), ctx.Err() != nil
-		missing, again := b.peer.unconfirmed(q)
 		err := b.Ready()
-		switch {
-		case errors.Is(err, ErrClosed):
+		if errors.Is(err, ErrClosed) {
 			return fmt.Errorf("%w: %w", ErrUnconfirmed, ErrClosed)
+		}
+		missing, again := b.peer.unconfirmed(q)
+		switch {
 		case q.Writes() == 0 || b.peer.transport == nil, err == nil && len(missing) == 0:
 			return nil
 		case ended && err != nil:

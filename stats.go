@@ -61,9 +61,11 @@ type Stats struct {
 	EventsLost    uint64 `stat:"counter"` // events that subscribers were too slow for, see Bcache.Subscribe
 	OnStaleMissed uint64 `stat:"counter"` // failures that an OnStale was too slow to be told of
 
-	Keys       int   `stat:"gauge"` // entries held, see Len
-	Bytes      int64 `stat:"gauge"` // their keys, values and EntryOverhead each, and what is shared
-	Tombstones int   `stat:"gauge"` // deleted keys remembered as such
+	Keys  int   `stat:"gauge"` // entries held, see Len
+	Bytes int64 `stat:"gauge"` // their keys, values and EntryOverhead each, and what is shared
+	// of Keys, those without a version: provisional values, see docs/fills.md, and what LocalValues keeps
+	Provisional int `stat:"gauge"`
+	Tombstones  int `stat:"gauge"` // deleted keys remembered as such
 	// ClearPrefixes and ClearTags of all nodes that are remembered, see docs/groups.md
 	ClearsRemembered int `stat:"gauge"`
 
@@ -190,7 +192,7 @@ func (b *Bcache) Stats() Stats {
 		ProvisionalAccepted: n.ProvisionalAccepted, ProvisionalRefused: n.ProvisionalRefused,
 		ProvisionalDropped: c.ProvisionalsDropped,
 		EventsLost:         b.watchers.lost.Load(), OnStaleMissed: fills.StaleMissed,
-		Keys: st.Len(), Bytes: st.Bytes(), Tombstones: st.Tombstones(),
+		Keys: st.Len(), Bytes: st.Bytes(), Provisional: st.Provisionals(), Tombstones: st.Tombstones(),
 		Evictions: c.Evictions, Expirations: c.Expirations,
 		ClearsRemembered: st.Clears.Len(), Cleared: c.Cleared, DroppedClears: c.ClearsDropped,
 		Origins: g.Origins, LogRecords: g.LogRecords, Outbox: g.Outbox,

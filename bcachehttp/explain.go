@@ -29,6 +29,9 @@ func explain(r *bcache.KeyReport) string {
 	case r.Held != nil || r.ProvisionalCleared:
 		say("Has nothing any more: %s, deleted it.", clearOf(r))
 	}
+	if r.Isolated && r.Held != nil && !r.Cleared {
+		say("The node is isolated, so it doesn't serve that: Gets miss.")
+	}
 	if p := r.Provisional; p != nil && !r.ProvisionalCleared {
 		text := "Has"
 		if r.Held != nil && !r.Cleared && r.BesideLive {

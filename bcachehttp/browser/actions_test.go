@@ -79,17 +79,28 @@ func TestActions(t *testing.T) {
 		tb.press(text)
 	}
 	confirm("clea")
-	eval[any](tb, `document.querySelector('form[action="clear"] button').click()`)
+	const button = `form:has(#confirm) button`
+	eval[any](tb, `document.querySelector('`+button+`').click()`)
 	if valid := eval[bool](tb, `document.querySelector("#confirm").checkValidity()`); valid ||
 		eval[string](tb, `location.href`) != at {
 		t.Error("a clear that isn't confirmed is sent")
 	}
 	confirm("r")
-	status := tb.click(`form[action="clear"] button`)
+	status := tb.click(button)
 	if status != http.StatusOK || tb.text("h1") != "Cleared" {
 		t.Errorf("the status is %d, the page %q", status, tb.text("body"))
 	}
 	s.settle(t, "other", false)
+
+	s.hold(t, "page:1")
+	tb.open(s.urls[0] + "?refresh=0")
+	eval[any](tb, `document.querySelector("#prefix").focus()`)
+	tb.press("page:")
+	status = tb.click(`form:has(#prefix) button`)
+	if text := tb.text("main"); status != http.StatusOK || !strings.Contains(text, "page:") {
+		t.Errorf("the status is %d, the page %q", status, text)
+	}
+	s.settle(t, "page:1", false)
 }
 
 // attack is a page that sends a form somewhere.

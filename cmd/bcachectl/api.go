@@ -28,6 +28,8 @@ type configs struct {
 	MaxBytes      float64  `json:"max_bytes"`
 	Eviction      string   `json:"eviction"`
 	MinPeers      float64  `json:"min_peers"`
+	Isolation     string   `json:"isolation"`
+	IsolatedAfter float64  `json:"isolated_after"`
 }
 
 type membersAnswer struct {

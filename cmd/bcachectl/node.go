@@ -22,10 +22,11 @@ func nodeCommand(a *app) *cobra.Command {
 				{"secret", yesNo(n.Config.Secret)},
 				{"peers", orDash(strings.Join(n.Config.Peers, ", "))},
 				{"min peers", number(n.Config.MinPeers)},
+				{"isolation", isolationText(&n.Config)},
 				{"max keys", number(n.Config.MaxKeys)},
 				{"max bytes", limitText(n.Config.MaxBytes)},
 				{"eviction", orDash(n.Config.Eviction)},
-			}, styles: make([]style, 15)})
+			}, styles: make([]style, 16)})
 			return nil
 		})
 }
@@ -49,6 +50,14 @@ func syncedText(n *nodeAnswer) string {
 		return "yes, by itself, " + ago(n.SyncedAt, n.Time)
 	}
 	return "yes, from " + n.SyncedFrom + ", " + ago(n.SyncedAt, n.Time)
+}
+
+// isolationText says whether a node goes on serving when it hears from too few others.
+func isolationText(c *configs) string {
+	if c.Isolation != "MissWhenIsolated" {
+		return orDash(c.Isolation)
+	}
+	return c.Isolation + ", after " + span(c.IsolatedAfter)
 }
 
 func limitText(bytes float64) string {

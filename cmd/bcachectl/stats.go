@@ -18,7 +18,7 @@ var groups = []group{
 	{"reads", []string{"hits", "misses", "not_found", "undecodable"}},
 	{"writes", []string{"sets", "deletes", "clears", "clear_prefixes", "clear_tags"}},
 	{"held", []string{
-		"keys", "bytes", "tombstones", "clears_remembered", "evictions", "expirations", "cleared",
+		"keys", "provisional", "bytes", "tombstones", "clears_remembered", "evictions", "expirations", "cleared",
 	}},
 	{"fills", []string{
 		"fills", "fill_errors", "fills_refused", "fills_too_large", "fills_given_up", "refreshes",
@@ -37,6 +37,7 @@ var groups = []group{
 		"synced", "syncing", "serving", "syncs_served", "syncs_received", "syncs_failed", "sync_records",
 		"sync_bytes_in", "sync_bytes_out", "sync_took",
 	}},
+	{"isolation", []string{"isolated", "isolations"}},
 	{"refused and cut", []string{
 		"refused_future", "refused_floor", "refused_too_large", "malformed", "unsupported", "handshakes_skew",
 		"handshakes_refused", "stuck_cut", "skew_cut",
@@ -105,7 +106,7 @@ func figureText(name string, value float64) string {
 		return bytesText(value)
 	case name == "sync_took":
 		return span(value)
-	case name == "synced", name == "syncing":
+	case name == "synced", name == "syncing", name == "isolated":
 		return yesNo(value != 0)
 	}
 	return number(value)

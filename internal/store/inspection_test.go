@@ -40,7 +40,9 @@ func TestInspectSelected(t *testing.T) {
 	r.clearBy(delta.SelectTag("team:7"))
 	r.clearBy(delta.SelectPrefix("page:"))
 	is("of others", Clear{}, false, false)
+	before := r.clearBy(delta.SelectTag("none")).Version
 	user := r.clearBy(delta.SelectPrefix("user:"))
+	r.ApplyClear(Clear{Selector: delta.SelectPrefix("us"), Version: before}) // it comes late
 	is("of a key that isn't there", user, false, false)
 	r.setTagged("user:1", "v", "team:7", "team:8")
 	is("older ones, of which its prefix has the last", user, false, false)

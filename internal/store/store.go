@@ -292,6 +292,9 @@ func (s *Store) Len() int { return int(s.tally.entries.Load()) }
 // Bytes returns what the entries count for MaxBytes.
 func (s *Store) Bytes() int64 { return s.tally.bytes.Load() }
 
+// Provisionals returns how many of the entries are provisional values.
+func (s *Store) Provisionals() int { return int(s.tally.provisional.Load()) }
+
 func (s *Store) Tombstones() int { return int(s.tombSums.count.Load()) }
 
 func (s *Store) Shards() int { return s.table.len() }

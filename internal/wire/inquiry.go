@@ -104,10 +104,11 @@ type Report struct {
 
 // The flags of a Report.
 const (
-	ReportBusy    = 1 << iota // it answers too many; nothing else counts
-	ReportCleared             // Held is covered by CLEAR: it isn't served
-	ReportBeside              // Beside was kept to stand beside a live record
-	ReportEnded               // Beside is covered by a CLEAR of a prefix or tag: it isn't served
+	ReportBusy     = 1 << iota // it answers too many; nothing else counts
+	ReportCleared              // Held is covered by CLEAR: it isn't served
+	ReportBeside               // Beside was kept to stand beside a live record
+	ReportEnded                // Beside is covered by a CLEAR of a prefix or tag: it isn't served
+	ReportIsolated             // the node serves nothing but provisional values
 )
 
 // DecisionProvisional is the flag of a Decision about a provisional value.

@@ -78,6 +78,8 @@ var (
 		"Entries held.")
 	size = define("size_bytes", gauge,
 		"Bytes of the entries held, with an overhead each, and of what Typed Loaders share.")
+	provisionalEntries = define("provisional_entries", gauge,
+		"Entries without a version: provisional values, and what Loaders with LocalValues keep.")
 	maxEntries = define("max_entries", gauge,
 		"How many entries are held at most, as it is configured.")
 	maxSize = define("max_size_bytes", gauge,

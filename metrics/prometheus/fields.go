@@ -31,6 +31,7 @@ var byField = map[string]series{
 
 	"Keys":              of(entries),
 	"Bytes":             of(size),
+	"Provisional":       of(provisionalEntries),
 	"Tombstones":        of(tombstones),
 	"Evictions":         of(evictions, "capacity"),
 	"Expirations":       of(evictions, "expired"),

@@ -49,6 +49,7 @@ var nodeFigures = map[string]figure{
 
 	"Keys":              shown("bcache.entry.count"),
 	"Bytes":             shown("bcache.size"),
+	"Provisional":       shown("bcache.provisional.count"),
 	"Tombstones":        shown("bcache.tombstone.count"),
 	"Evictions":         shown("bcache.evictions").as(keyEviction, "capacity"),
 	"Expirations":       shown("bcache.evictions").as(keyEviction, "expired"),

@@ -66,6 +66,8 @@ var observables = []instrument{
 
 	{"bcache.entry.count", upDown, "{entry}", nil, "Entries held."},
 	{"bcache.size", upDown, "By", nil, "Bytes of the entries held, with an overhead each."},
+	{"bcache.provisional.count", upDown, "{entry}", nil,
+		"Those without a version: provisional values, and what Loaders with LocalValues keep."},
 	{"bcache.tombstone.count", upDown, "{tombstone}", nil, "Deleted keys that are remembered as such."},
 	{"bcache.evictions", counter, "{entry}", keys(keyEviction),
 		"What made room (capacity), was over (expired), or is a deletion forgotten early (tombstone)."},

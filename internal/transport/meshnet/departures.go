@@ -20,8 +20,8 @@ type departure struct {
 	said bool // it has said that it closes
 }
 
-// note notes that a node is gone. One that was reached through others has said nothing to this node; if
-// it has just closed, what others said of it was out of date.
+// note notes that a node is gone. Of one that was reached through others, others have said so: if it has
+// just said itself that it closes, it has.
 func (d departures) note(id uint64, gone departure, far bool) {
 	if last, ok := d[id]; ok && far && last.said && gone.at.Sub(last.at) < lingers {
 		return

@@ -83,6 +83,12 @@ func TestMeshEverybody(t *testing.T) {
 		is("another life, that isn't connected", "b~")
 		table.compare(nil)
 		is("that is gone too", "b!")
+		table.compare(map[uint64]uint64{0xc: 0xf})
+		table.farewell(0xc)
+		table.farewell(0xd) // a stranger
+		is("it is about to close", "b! c~")
+		table.compare(nil)
+		is("it has told those that it isn't connected with", "b!")
 		testkit.Advance(10*time.Second - 1)
 		is("for almost ten seconds", "b!")
 		testkit.Advance(1)
@@ -101,14 +107,12 @@ func TestMeshDeparturesAreBounded(t *testing.T) {
 	}
 }
 
-// Nodes that are killed, that close, and that are relayed.
+// Who closes says goodbye, and who is cut is there again.
 func TestMeshEverybodyIsThere(t *testing.T) {
 	leaks(t)
-	bridge := proxyTo(t, "")
 	a := start(t, 0xa, nil)
 	b := start(t, 0xb, meshPeers(a.Addr()))
-	c := start(t, 0xc, func(cfg *Config) { cfg.Peers, cfg.AdvertiseAddr = []string{a.Addr()}, bridge.addr() })
-	bridge.lead(c.Addr())
+	c := start(t, 0xc, meshPeers(a.Addr()))
 	linked(t, a, b, c)
 	everybody := func(n *testNode) string { return present(n.peers, time.Minute) }
 	if got := everybody(a); got != "b c" {
@@ -116,12 +120,18 @@ func TestMeshEverybodyIsThere(t *testing.T) {
 	}
 	closeAll(t, b)
 	wait(t, "b is gone", func() bool { return len(a.Members()) == 1 && len(c.Members()) == 1 })
-	// For a moment each of them may take the other one for a way to b.
-	stays(t, "b has said goodbye", 200*time.Millisecond, func() bool {
-		return !strings.Contains(everybody(a)+everybody(c), "!")
-	})
-	wait(t, "they know that b is gone", func() bool { return everybody(a) == "c" && everybody(c) == "a" })
+	for _, n := range []*testNode{a, c} {
+		// On a busy machine the goodbye may come too late. For a moment each may take the other one for a
+		// way to b.
+		heard := n.log.count("P", "left: it closed") > 0
+		stays(t, "b has said goodbye, or hasn't", 100*time.Millisecond, func() bool {
+			got := everybody(n)
+			return strings.Contains(got, "b~") || strings.Contains(got, "b!") != heard
+		})
+	}
 	a.Disconnect(0xc)
-	wait(t, "they connect again", func() bool { return a.h.Count("+c") == 2 && everybody(a) == "c" })
+	wait(t, "they connect again", func() bool {
+		return a.h.Count("+c") == 2 && strings.HasSuffix(everybody(a), "c")
+	})
 	closeAll(t, a, c)
 }

@@ -90,6 +90,8 @@ func (d *discovery) receive(from uint64, msg []byte) {
 	case membersNoWay:
 		d.scope.log.Errorf(from, "node %x can't connect to %s, which this node advertises: %s; "+
 			"is AdvertiseAddr right?", from, linelog.Field("addr", m.addr), linelog.Field("reason", m.why))
+	case membersGone:
+		d.peers.farewell(from)
 	case membersAddrs:
 		for _, e := range m.entries {
 			if e.id != d.self && !d.peers.connected(e.id) {

@@ -57,12 +57,21 @@ func (e *ender) await(c *meshConn) {
 	}
 }
 
-// sayClosing tells all peers that this node closes, and waits a little until they have hung
-// up: what is under way to them would be lost if this side did.
+// sayClosing tells all peers that this node closes, and those that they lead to, and waits a little until
+// the peers have hung up: what is under way to them would be lost if this side did.
 func (e *ender) sayClosing(ctx context.Context) *sync.WaitGroup {
 	var wg sync.WaitGroup
+	_, beyond := e.peers.lines()
 	for _, c := range e.peers.usable() { // a write to a node that doesn't read ends with its connection
-		wg.Go(func() { _ = c.control(mesh.ProtocolOverlayControlMsg, encodeClosing()) })
+		wg.Go(func() {
+			if far := beyond[c.peer]; len(far) > 0 { // past the line, which ends, and before the peer hangs up
+				m := relayMessage{
+					source: e.peers.self, left: relayHops, targets: far, kind: itemMember, item: encodeGone(),
+				}
+				_ = c.control(lineTag, encodeLineWhole(itemRelay, encodeRelay(&m)))
+			}
+			_ = c.control(mesh.ProtocolOverlayControlMsg, encodeClosing())
+		})
 	}
 	ctx, cancel := context.WithTimeout(ctx, farewell)
 	defer cancel()

@@ -487,6 +487,7 @@ func TestMeshGolden(t *testing.T) {
 		"mesh-ready":   encodeReady(7, 1<<16),
 		"mesh-refused": encodeRefused("reason"),
 		"mesh-closing": encodeClosing(),
+		"mesh-gone":    encodeGone(),
 		"mesh-noway":   encodeNoWay("host:1", "refused"),
 		"mesh-whole":   encodeLineWhole(itemFrame, []byte("frame")),
 		"mesh-piece": encodeLinePiece(linePiece{

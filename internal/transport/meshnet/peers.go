@@ -228,6 +228,16 @@ func (t *peerTable) compare(relayed map[uint64]uint64) (events []event) {
 	return events
 }
 
+// farewell notes that a node that is reached through others has said that it closes. They will say that it
+// is gone.
+func (t *peerTable) farewell(id uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, far := t.relayed[id]; far {
+		t.gone.note(id, departure{at: time.Now(), said: true}, false)
+	}
+}
+
 // joinedLocked reports whether the handler knows that a node is connected, or is about to be told. t.mu
 // is held.
 func (t *peerTable) joinedLocked(id uint64) bool {

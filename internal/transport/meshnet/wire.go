@@ -21,6 +21,7 @@ const (
 	membersPing  = 2 // 1: nonce, fixed64
 	membersPong  = 3 // 1: nonce, fixed64; 2: origin, fixed64
 	membersNoWay = 4 // the receiver's address can't be dialled. 1: the address; 2: why, for people
+	membersGone  = 5 // the node closes, for those that aren't connected with it
 
 	memberNonce  = 1<<3 | wire.TypeFixed64 // tags, as those of package wire
 	memberOrigin = 2<<3 | wire.TypeFixed64
@@ -54,6 +55,8 @@ func encodeReady(transfer uint64, has int) []byte {
 }
 
 func encodeClosing() []byte { return []byte{wire.Version, controlClosing} }
+
+func encodeGone() []byte { return []byte{wire.Version, membersGone} }
 
 func encodeNoWay(addr, why string) []byte {
 	b := protowire.AppendTag([]byte{wire.Version, membersNoWay}, 1, protowire.BytesType)
