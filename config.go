@@ -104,8 +104,8 @@ type Config struct {
 	Isolation Isolation
 
 	// IsolatedAfter is the bound of Isolation: how old the last word of another node may be. So long
-	// [Bcache.Confirm] waits for a node that went without a goodbye: all nodes should have the same. 0 means
-	// 10 s; 3 s are the least, 24 hours the most.
+	// [Bcache.Confirm] waits for a node that went without a goodbye: all nodes should have the same. 0
+	// means 10 s; 3 s are the least, 24 hours the most.
 	IsolatedAfter time.Duration
 
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256. A node that finds none
