@@ -53,8 +53,9 @@ type Config struct {
 	// 0 means 100. It saves misses only: correctness doesn't rest on it.
 	DeletionDelay int
 
-	// MaxBytes bounds the memory of the entries: key, value and EntryOverhead bytes each, and what a Typed
-	// shares, see TypedConfig.Size. 0 means no limit; otherwise it is more than EntryOverhead.
+	// MaxBytes bounds the memory of the entries: key, value and EntryOverhead bytes each, for each tag its
+	// bytes, one more and TagOverhead, and what a Typed shares, see TypedConfig.Size. 0 means no limit;
+	// otherwise it is more than EntryOverhead.
 	MaxBytes int64
 
 	// AdvertiseAddr is the host:port at which other nodes reach this one. "" means the address listened on.
