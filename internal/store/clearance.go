@@ -61,7 +61,8 @@ func (x *clearance) clearsLocked(c *Clears, e *Entry) *clearEvent {
 // clears reports whether an entry is what a Clear is about, and was there before it.
 func (x *clearEvent) clears(e *Entry) bool {
 	if e.isProvisional() {
-		if int32(e.ofProvisional().clears-uint32(x.number)) >= 0 { // they are some thousands apart at most
+		// While a provisional value lives, fewer than 2^31 come: a hundred a second do so in 8 months.
+		if int32(e.ofProvisional().clears-uint32(x.number)) >= 0 {
 			return false
 		}
 	} else if e.Stamp > x.Stamp {
