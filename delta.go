@@ -41,7 +41,7 @@ var (
 	// ErrTooLarge is returned by Set and Put if key, value and tags together exceed MaxRecordSize, or
 	// exceed MaxBytes together with EntryOverhead and TagOverhead. Delete returns it for a key that is
 	// longer than MaxRecordSize, and ClearPrefix for a prefix that is longer than MaxPrefixLen.
-	ErrTooLarge = errors.New("bcache: key and value are too large")
+	ErrTooLarge = errors.New("bcache: key, value or prefix is too large")
 
 	// ErrTags is wrapped by the errors of Put and ClearTag about tags: there are more than MaxTags, or one
 	// is empty, or longer than MaxTagLen.
@@ -134,8 +134,8 @@ func (b *Bcache) Clear() error { return b.writes.clear("") }
 // so that values don't come back that were on their way. Once it has forgotten one, it refuses late
 // writes of any key that were stamped before that one: they are misses.
 func (b *Bcache) ClearPrefix(prefix string) error {
-	if len(prefix) > MaxPrefixLen {
-		return ErrTooLarge
+	if n := len(prefix); n > MaxPrefixLen {
+		return fmt.Errorf("%w: a prefix of %d bytes, %d are the most", ErrTooLarge, n, MaxPrefixLen)
 	}
 	return b.writes.clear(delta.SelectPrefix(prefix))
 }
