@@ -53,8 +53,9 @@ type Config struct {
 	// 0 means 100. It saves misses only: correctness doesn't rest on it.
 	DeletionDelay int
 
-	// MaxBytes bounds the memory of the entries: key, value and EntryOverhead bytes each, and what a Typed
-	// shares, see TypedConfig.Size. 0 means no limit; otherwise it is more than EntryOverhead.
+	// MaxBytes bounds the memory of the entries: key, value and EntryOverhead bytes each, for each tag its
+	// bytes, one more and TagOverhead, and what a Typed shares, see TypedConfig.Size. 0 means no limit;
+	// otherwise it is more than EntryOverhead.
 	MaxBytes int64
 
 	// AdvertiseAddr is the host:port at which other nodes reach this one. "" means the address listened on.
@@ -104,8 +105,8 @@ type Config struct {
 	Isolation Isolation
 
 	// IsolatedAfter is the bound of Isolation: how old the last word of another node may be. So long
-	// [Bcache.Confirm] waits for a node that went without a goodbye: all nodes should have the same. 0 means
-	// 10 s; 3 s are the least, 24 hours the most.
+	// [Bcache.Confirm] waits for a node that went without a goodbye: all nodes should have the same. 0
+	// means 10 s; 3 s are the least, 24 hours the most.
 	IsolatedAfter time.Duration
 
 	// MaxConns is how many connections to other nodes are held at most. 0 means 256. A node that finds none

@@ -38,14 +38,13 @@ const (
 )
 
 var (
-	// ErrTooLarge is returned by Set and Put if key, value and tags together exceed MaxRecordSize, or exceed
-	// MaxBytes together with EntryOverhead and TagOverhead. Delete returns it for a key that is longer than
-	// MaxRecordSize, and ClearPrefix for a prefix that is
-	// longer than MaxPrefixLen.
-	ErrTooLarge = errors.New("bcache: key and value are too large")
+	// ErrTooLarge is returned by Set and Put if key, value and tags together exceed MaxRecordSize, or
+	// exceed MaxBytes together with EntryOverhead and TagOverhead. Delete returns it for a key that is
+	// longer than MaxRecordSize, and ClearPrefix for a prefix that is longer than MaxPrefixLen.
+	ErrTooLarge = errors.New("bcache: key, value or prefix is too large")
 
-	// ErrTags is wrapped by the errors of Put and ClearTag about tags: there are more than MaxTags, or one is
-	// empty, or longer than MaxTagLen.
+	// ErrTags is wrapped by the errors of Put and ClearTag about tags: there are more than MaxTags, or one
+	// is empty, or longer than MaxTagLen.
 	ErrTags = errors.New("bcache: invalid tags")
 )
 
@@ -78,12 +77,13 @@ func (b *Bcache) SetWithTTL(key, val string, ttl time.Duration) error {
 	return b.writes.put(delta.Record{Key: key, Val: val}, ttl)
 }
 
-// Put is [Bcache.SetWithTTL] of a value with tags: names of what it was made of, or belongs to. It goes with
-// [Bcache.ClearTag] of any of them. The order of the tags doesn't matter, and one that is given twice is one
-// tag. What had been written with other tags is replaced: a key has the tags of its last write.
+// Put is [Bcache.SetWithTTL] of a value with tags: names of what it was made of, or belongs to. It goes
+// with [Bcache.ClearTag] of any of them. The order of the tags doesn't matter, and one that is given
+// twice is one tag. What had been written with other tags is replaced: a key has the tags of its last
+// write.
 //
-// The error is one of those of Set, or wraps [ErrTags]: then the value isn't stored, and the key is deleted,
-// as after ErrTooLarge.
+// The error is one of those of Set, or wraps [ErrTags]: then the value isn't stored, and the key is
+// deleted, as after ErrTooLarge.
 func (b *Bcache) Put(key, val string, ttl time.Duration, tags ...string) error {
 	packed, wrong := delta.MakeTags(tags)
 	if wrong != "" {
@@ -125,23 +125,24 @@ func (w *writer) delete(key string) error {
 // [ErrClosed].
 func (b *Bcache) Clear() error { return b.writes.clear("") }
 
-// ClearPrefix is [Bcache.Clear] of the keys that begin with prefix; "" is all of them. It takes no longer
-// than a Set, however many keys there are: each node removes them when it looks at them next, within
-// seconds, and serves none of them meanwhile. The error is [ErrClosed], or [ErrTooLarge] for a prefix that is
-// longer than MaxPrefixLen.
+// ClearPrefix is [Bcache.Clear] of the keys that begin with prefix; "" is all of them. It takes no
+// longer than a Set, however many keys there are: each node removes them when it looks at them next,
+// within seconds, and serves none of them meanwhile. The error is [ErrClosed], or [ErrTooLarge] for a
+// prefix that is longer than MaxPrefixLen.
 //
-// A node remembers the last 4,096 ClearPrefixes and ClearTags, so that values don't come back that were on
-// their way. What is older keeps out late writes of any key that were stamped before: they are misses.
+// A node remembers the last 4,096 ClearPrefixes and ClearTags, or those of 4 MiB of prefixes and tags,
+// so that values don't come back that were on their way. Once it has forgotten one, it refuses late
+// writes of any key that were stamped before that one: they are misses.
 func (b *Bcache) ClearPrefix(prefix string) error {
-	if len(prefix) > MaxPrefixLen {
-		return ErrTooLarge
+	if n := len(prefix); n > MaxPrefixLen {
+		return fmt.Errorf("%w: a prefix of %d bytes, %d are the most", ErrTooLarge, n, MaxPrefixLen)
 	}
 	return b.writes.clear(delta.SelectPrefix(prefix))
 }
 
-// ClearTag is [Bcache.ClearPrefix] of the values, and of what is remembered as missing, that were written
-// with this tag: by [Bcache.Put], or by a Loader (Loaded.Tags). The error is [ErrClosed], or wraps
-// [ErrTags].
+// ClearTag is [Bcache.ClearPrefix] of the values, and of what is remembered as missing, that were
+// written with this tag: by [Bcache.Put], or by a Loader (Loaded.Tags). The error is [ErrClosed], or
+// wraps [ErrTags].
 func (b *Bcache) ClearTag(tag string) error {
 	if _, wrong := delta.MakeTags([]string{tag}); wrong != "" {
 		return fmt.Errorf("%w: %s", ErrTags, wrong)

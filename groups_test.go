@@ -308,7 +308,7 @@ func TestGroupsEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := three(t)
 		var events []Event
-		defer nodes[0].Subscribe(func(e Event) { events = append(events, e) })()
+		cancel := nodes[0].Subscribe(func(e Event) { events = append(events, e) })
 		testkit.Must(t, nodes[0].Put("k", "v", time.Minute, "t"))
 		testkit.Must(t, nodes[1].ClearTag("t"))
 		synctest.Wait()
@@ -316,6 +316,7 @@ func TestGroupsEvents(t *testing.T) {
 		testkit.Must(t, nodes[1].Clear())
 		miss(t, nodes[0], "k")
 		testkit.Advance(6 * time.Second) // nothing is told of what is swept
+		cancel()
 		var got []string
 		for _, e := range events {
 			got = append(got, fmt.Sprint(e.Kind, " ", e.Key, e.Prefix, "/", e.Tag, " ", e.Local))
@@ -371,7 +372,8 @@ func TestGroupsRefused(t *testing.T) {
 		testkit.Must(t, b.Put("k", "v", time.Minute, append(many[:MaxTags:MaxTags], many[0])...)) // one of them twice
 		testkit.Must(t, b.ClearTag(strings.Repeat("t", MaxTagLen)))
 		testkit.Must(t, b.ClearPrefix(strings.Repeat("p", MaxPrefixLen)))
-		if err := b.ClearPrefix(strings.Repeat("p", MaxPrefixLen+1)); err != ErrTooLarge {
+		err := b.ClearPrefix(strings.Repeat("p", MaxPrefixLen+1))
+		if !errors.Is(err, ErrTooLarge) || !strings.Contains(fmt.Sprint(err), "a prefix of 4097 bytes") {
 			t.Errorf("ClearPrefix of a long prefix: %v", err)
 		}
 		get(t, b, "k", "v")

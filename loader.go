@@ -157,7 +157,8 @@ func (l *Loader) GetResult(ctx context.Context, key string) Result {
 // Where a database has the truth, Delete after the commit is better: docs/fills.md says why.
 func (l *Loader) Set(key, val string, ttl time.Duration) error { return l.Put(key, val, ttl) }
 
-// Put is Set of a value with tags, see [Bcache.Put]; its further errors are those.
+// Put is [Loader.Set] of a value with tags: a ttl of 0 is LoaderConfig.TTL, and a negative one deletes,
+// whatever the tags are. About tags see [Bcache.Put]; a further error is the one that wraps [ErrTags].
 func (l *Loader) Put(key, val string, ttl time.Duration, tags ...string) error {
 	b, full := l.cache, l.cfg.Prefix+key
 	if ttl < 0 {
@@ -186,7 +187,8 @@ func (l *Loader) DeleteMany(keys []string) error {
 	return l.cache.writes.deleteMany(l.cfg.Prefix, keys)
 }
 
-// Clear is [Bcache.ClearPrefix] of the Loader's Prefix, or [Bcache.Clear] if that is "".
+// Clear is [Bcache.ClearPrefix] of the Loader's Prefix; if that is "", of all keys of the cache.
+// The error is [ErrClosed], or [ErrTooLarge] if the Prefix is longer than MaxPrefixLen.
 func (l *Loader) Clear() error { return l.cache.ClearPrefix(l.cfg.Prefix) }
 
 // Stats returns the figures of this Loader alone.

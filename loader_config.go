@@ -21,10 +21,10 @@ type Loaded struct {
 	// and [NoExpiry] no deadline. With a negative one the value is returned but not cached.
 	TTL time.Duration
 
-	// Tags are the names of what the value was made of, or belongs to: it goes with [Bcache.ClearTag] of any
-	// of them. They may be MaxTags at most, of MaxTagLen bytes: a value with others is returned but not
-	// cached, and the Logger says so. With an error that is or wraps [ErrNotFound] they are the tags of what
-	// is remembered.
+	// Tags are the names of what the value was made of, or belongs to: it goes with [Bcache.ClearTag] of
+	// any of them. They may be MaxTags at most, of MaxTagLen bytes: a value with others is returned but not
+	// cached, and the Logger says so. With an error that is or wraps [ErrNotFound] they are the tags of
+	// what is remembered.
 	Tags []string
 }
 
@@ -165,7 +165,8 @@ type LoaderConfig struct {
 	// LocalValues keeps what a Fill brings, a remembered [ErrNotFound] included, for its whole TTL on the
 	// node that called the Fill. It is never sent to other nodes: each fills what it is asked for, and
 	// holds that and no more. What nodes share is the end of it: a Set, Delete or Clear of any node ends it
-	// on all of them. So does a full sync, on the node that receives it.
+	// on all of them. So does a full sync, on the node that receives it, and an isolation of a node with
+	// MissWhenIsolated, on that node, when it begins and when it ends.
 	//
 	// A Set is a write as ever, for all nodes. What it wrote is served until its deadline, and RefreshAhead
 	// doesn't apply to it. If another node's Loader doesn't have LocalValues, what its Fills bring is such

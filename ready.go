@@ -34,8 +34,8 @@ var ErrIsolated = errors.New("bcache: isolated")
 // With Config.MinPeers a node isn't ready while fewer other nodes are connected directly, also if it has
 // been ready before.
 //
-// With [MissWhenIsolated] a node isn't ready while it is isolated: then the error wraps [ErrIsolated], and
-// ErrNotSynced too if there is another reason.
+// With [MissWhenIsolated] a node isn't ready while it is isolated: then the error wraps [ErrIsolated],
+// and ErrNotSynced too if there is another reason.
 //
 // Ready is not about safety. A node that isn't ready can be used, and only misses more. Nor does it tell
 // whether other nodes are connected, unless MinPeers is set; see [Bcache.Members].
@@ -139,10 +139,10 @@ func (b *Bcache) Confirm(ctx context.Context) error {
 	}
 }
 
-// DeleteConfirmed is [Bcache.Delete], and then [Bcache.Confirm]: when it returns nil, no node serves what
-// key had before. If the error wraps [ErrUnconfirmed], the key is deleted, here at once, and on the other
-// nodes as they hear of it: what failed is to know that all have. Any other error is that of Delete, and
-// nothing is deleted.
+// DeleteConfirmed is [Bcache.Delete], and then [Bcache.Confirm]: when it returns nil, no node serves
+// what key had before. If the error wraps [ErrUnconfirmed], the key is deleted, here at once, and on the
+// other nodes as they hear of it: what failed is to know that all have. Any other error is that of
+// Delete, and nothing is deleted.
 func (b *Bcache) DeleteConfirmed(ctx context.Context, key string) error {
 	if err := b.Delete(key); err != nil {
 		return err

@@ -455,7 +455,8 @@ func newKeyClearJSON(x *bcache.KeyClear) *keyClearJSON {
 func newReportJSON(r *bcache.KeyReport, state, text string, values bool) reportJSON {
 	j := reportJSON{
 		Node: hexID(r.Node), Text: text, State: state, At: moment(r.At), Held: newHeldJSON(r.Held, values),
-		Cleared: r.Cleared, Isolated: r.Isolated, Provisional: newHeldJSON(r.Provisional, values), BesideLive: r.BesideLive,
+		Cleared: r.Cleared, Isolated: r.Isolated,
+		Provisional: newHeldJSON(r.Provisional, values), BesideLive: r.BesideLive,
 		ProvisionalCleared: r.ProvisionalCleared, Floor: moment(r.Floor), TagFloor: moment(r.TagFloor),
 		Clear: newVersionJSON(r.Clear), KeyClear: newKeyClearJSON(r.KeyClear),
 		Fills: r.Fills, Granter: hexID(r.Granter), Holder: hexID(r.Holder),

@@ -8,8 +8,8 @@ type Options struct {
 	// Values has the beginnings of values shown, on the page of a key, to those who ask for them.
 	Values bool
 
-	// Actions lets keys be deleted, and all or some of the cache be cleared, on all nodes. Without an Authorize, everybody
-	// who reaches the page may do that.
+	// Actions lets keys be deleted, and all or some of the cache be cleared, on all nodes. Without an
+	// Authorize, everybody who reaches the page may do that.
 	Actions bool
 
 	// Authorize is asked before each request is answered, with what the request wants. If it returns an

@@ -197,11 +197,11 @@ func (s *sim) checkProvisional(n *simNode, key string) {
 	case !known || p.Version != (delta.Version{}) || p.Deadline != brought.Deadline ||
 		p.StaleUntil != brought.StaleUntil || p.RefreshFrom != brought.RefreshFrom || p.Tags != brought.Tags:
 		s.fail("n%d holds %+v provisionally, a fill has brought %+v", n.id, p, brought)
-	default:
-		s.checkTags(n, &p, seen.tags)
 	case seen.changes < n.oracle.known[key]:
 		s.fail("PROVISIONAL: n%d serves %s as of change %d, and has processed a write that followed change %d",
 			n.id, key, seen.changes, n.oracle.known[key])
+	default:
+		s.checkTags(n, &p, seen.tags)
 	}
 }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -96,4 +97,36 @@ func TestSyncManyClears(t *testing.T) {
 		w.misses(2, fmt.Sprintf("%08d", i)+long)
 	}
 	w.holds(2, "large", strings.Repeat("v", delta.MaxRecordSize*4/5))
+}
+
+// A Clear from the future isn't applied: whatever it selects, all that was written before is given up, once.
+// When its time has come, it clears what it selects.
+func TestFutureClearOfATag(t *testing.T) {
+	w := newNetwork(t)
+	r := w.add(1, true)
+	w.put(1, "tagged", "old", "t")
+	w.put(1, "other", "old")
+	early := delta.Record{Key: string(delta.SelectTag("t")), Kind: delta.KindClear,
+		Version: delta.Version{Stamp: delta.StampOf(w.now.Wall + 10_000), Origin: 999}}
+	frame := wire.AppendDelta(nil, 999, 1, []delta.Record{early})
+	for i := range 2 {
+		if err := r.Receive(w.now, 2, frame); !errors.Is(err, ErrFuture) {
+			t.Errorf("%v", err)
+		}
+		if r.Store.Clears.Len() != 0 || r.state.vector.Get(999).Has(1) {
+			t.Error("it is applied")
+		}
+		if i == 0 {
+			w.misses(1, "tagged")
+			w.misses(1, "other")
+			w.now.Wall += 2000
+			w.put(1, "tagged", "new", "t")
+			w.put(1, "other", "new")
+		}
+		w.holds(1, "tagged", "new") // and stays when it comes again
+	}
+	w.now.Wall += 10_000
+	testkit.Must(t, r.Receive(w.now, 2, frame))
+	w.misses(1, "tagged")
+	w.holds(1, "other", "new")
 }

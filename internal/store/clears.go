@@ -32,6 +32,8 @@ type Clears struct {
 	// it that is forgotten. The floors don't stand for that where an older record of its key is held.
 	tagFloor atomic.Uint64
 
+	_ [64]byte // what follows changes more often, the lock above all
+
 	// A shard's lock may be held when this one is taken. What a slice of events has never changes.
 	mu        sync.RWMutex
 	most      int          // events
@@ -42,6 +44,8 @@ type Clears struct {
 	prefixes  map[string]delta.Version
 	lengths   map[int]int // of prefixes: how many have it
 	forgotten clearEvent  // what is forgotten has a number, a touch and a time up to these
+
+	_ [64]byte // and what Gets read may follow
 }
 
 // A clearEvent is that a Clear was processed that doesn't select everything.
