@@ -1,6 +1,7 @@
 package store
 
 import (
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -164,17 +165,31 @@ func (c *Clears) coversSome(rec *delta.Record) bool {
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	for n := range c.lengths {
-		if len(rec.Key) >= n && rec.Stamp <= c.prefixes[rec.Key[:n]].Stamp {
-			return true
-		}
-	}
-	for tag := range rec.Tags.All() {
-		if rec.Stamp <= c.tags[tag].Stamp {
+	for v := range c.selectingLocked(rec) {
+		if rec.Stamp <= v.Stamp {
 			return true
 		}
 	}
 	return false
+}
+
+// selectingLocked yields, of each selector that is remembered and selects a record, the greatest version.
+func (c *Clears) selectingLocked(rec *delta.Record) iter.Seq[delta.Version] {
+	return func(yield func(delta.Version) bool) {
+		for n := range c.lengths {
+			if n > len(rec.Key) {
+				continue
+			}
+			if v, ok := c.prefixes[rec.Key[:n]]; ok && !yield(v) {
+				return
+			}
+		}
+		for tag := range rec.Tags.All() {
+			if v, ok := c.tags[tag]; ok && !yield(v) {
+				return
+			}
+		}
+	}
 }
 
 // after returns the events with numbers above n. All of them are remembered.
@@ -254,18 +269,8 @@ func (c *Clears) Dots(rec *delta.Record) (dots []delta.Dot) {
 // selectsLocked reports whether one that is remembered selects a record. It doesn't know of one that was
 // older than a forgotten one of the same selector when it came.
 func (c *Clears) selectsLocked(rec *delta.Record) bool {
-	for n := range c.lengths {
-		if len(rec.Key) < n {
-			continue
-		}
-		if _, ok := c.prefixes[rec.Key[:n]]; ok {
-			return true
-		}
-	}
-	for tag := range rec.Tags.All() {
-		if _, ok := c.tags[tag]; ok {
-			return true
-		}
+	for range c.selectingLocked(rec) {
+		return true
 	}
 	return false
 }
