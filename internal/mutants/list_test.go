@@ -730,8 +730,8 @@ var mutants = []mutant{
 			old: "in.Ended = sh.clearance.clearsLocked(&sh.Clears, p) != nil",
 			new: "in.Ended = in.Cleared"}}},
 	{name: "Clears that later ones stand for count as dropped", test: "TestClearsDroppedAreCounted", edits: []edit{{
-		old: "before := r.Clears.selectors()",
-		new: "before := r.Clears.Len()"}}},
+		old: "\tif old == 0 {\n\t\treturn 0\n",
+		new: "\tif old == 0 {\n\t\treturn done\n"}}},
 	{name: "a Clear of a prefix counts as one of everything", test: "TestStatsOfGroups", edits: []edit{{
 		old: "return &c.ClearPrefixes",
 		new: "return &c.Clears"}}},

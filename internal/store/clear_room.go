@@ -42,9 +42,7 @@ func (r *clearRoom) step() (done bool) {
 		return false
 	}
 	r.next = 0
-	before := r.Clears.selectors()
-	r.Clears.forget(r.from, r.raiseFloors)
-	r.counters.clearsDropped.Add(uint64(before - r.Clears.selectors()))
+	r.counters.clearsDropped.Add(uint64(r.Clears.forget(r.from, r.raiseFloors)))
 	return true
 }
 

@@ -327,8 +327,8 @@ func (c *Clears) full(s delta.Selector) bool {
 
 // forget forgets old ones, of those with a number up to n, by which all shards were cleared: first those
 // that a later one of the same selector stands for, and then, if that isn't a quarter of all, the oldest.
-// Before, all floors are raised to the greatest stamp of these.
-func (c *Clears) forget(n uint64, raise func(stamp uint64)) {
+// Before, all floors are raised to the greatest stamp of these. It returns how many the oldest are.
+func (c *Clears) forget(n uint64, raise func(stamp uint64)) (old int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	done := c.index(n + 1)
@@ -342,14 +342,14 @@ func (c *Clears) forget(n uint64, raise func(stamp uint64)) {
 	}
 	done -= len(c.events) - len(kept)
 	c.events = kept
-	old, bytes, stamp := 0, 0, uint64(0)
+	bytes, stamp := 0, uint64(0)
 	for old < done && (len(c.events)-old > c.most*3/4 || c.bytes-bytes > maxClearBytes*3/4) {
 		stamp = max(stamp, c.events[old].Stamp)
 		bytes += len(c.events[old].Selector)
 		old++
 	}
 	if old == 0 {
-		return
+		return 0
 	}
 	raise(stamp)
 	for i := range c.events[:old] {
@@ -366,6 +366,7 @@ func (c *Clears) forget(n uint64, raise func(stamp uint64)) {
 		c.drop(e)
 	}
 	c.events = slices.Clone(c.events[old:])
+	return old
 }
 
 // drop notes that one is forgotten.
@@ -373,13 +374,6 @@ func (c *Clears) drop(e *clearEvent) {
 	c.bytes -= len(e.Selector)
 	f := &c.forgotten
 	f.number, f.Touch, f.At = max(f.number, e.number), max(f.Touch, e.Touch), max(f.At, e.At)
-}
-
-// selectors is how many different ones those that are remembered have.
-func (c *Clears) selectors() int {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return len(c.tags) + len(c.prefixes)
 }
 
 // greatest returns the Clear with the greatest version of those that are remembered and wanted.
