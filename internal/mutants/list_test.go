@@ -457,8 +457,26 @@ var mutants = []mutant{
 		old: "\tif in.spoiled {\n\t\tr.client.abort",
 		new: "\tif in.spoiled && false {\n\t\tr.client.abort"}}},
 	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{
-		old: "\t\t\tdefault:\n\t\t\t\tsh.giveUpLocked(now.Wall, e.Key, e.Version)\n\t\t\t\tdropped = append(dropped, e.Key)",
-		new: "\t\t\tdefault:\n\t\t\t\te.mark = 0"}}},
+		old: "if e.mark.unvouched() && !e.mark.is(number) {",
+		new: "if false {"}}},
+	{name: "a full sync takes what one before has left for its own", test: "TestSyncMarksBeginAnew", edits: []edit{{
+		old: "if in.mark > 1 || !r.client.unvouched {",
+		new: "if true {"}}},
+	{name: "a dot has it forgotten that the full sync has streamed it", test: "TestSyncKeepsTaggedThatComesTwice", edits: []edit{{
+		old: "return m | vouched\n",
+		new: "return 0\n"}}},
+	{name: "a full sync that brings what is held isn't noted", test: "TestSyncKeepsTaggedThatItHad", edits: []edit{{
+		old: "return mark(number) | vouched\n",
+		new: "return 0\n"}}},
+	{name: "what a full sync brings takes it away that a dot has come", test: "TestMarkLaws", edits: []edit{{
+		old: "return mark(number) | m&vouched\n",
+		new: "return mark(number)\n"}}},
+	{name: "who asks for a full sync too early waits", test: "TestSyncAskBeforeJoined", edits: []edit{{
+		old: "s.early.keep(now, from, a)\n",
+		new: ""}}},
+	{name: "who asks for a full sync too early is remembered for ever", test: "TestSyncEarlyAskOfAnotherLife", edits: []edit{{
+		old: "if len(kept) == earlyMost {",
+		new: "if false {"}}},
 
 	// Stamps from the future.
 	{name: "the future: what is newest in a repair is taken over unseen", edits: []edit{{
@@ -972,8 +990,12 @@ var mutants = []mutant{
 			new: "_ = c.TagFloor"},
 	}},
 	{name: "Clears: a full sync leaves what the floor of tags is about", test: "TestSyncTagFloor", edits: []edit{
-		{old: "if e.mark != mark {",
+		{old: "if !e.mark.is(number) {",
 			new: "if false {"},
+	}},
+	{name: "Clears: a full sync drops what has tags, though the server has it", test: "TestSyncKeepsTagged", edits: []edit{
+		{old: "if !e.mark.is(number) {",
+			new: "if e.mark != mark(number) {"},
 	}},
 	{name: "Clears: what a fill brings is kept though its tag was cleared meanwhile", edits: []edit{
 		{old: "case !x.state.untouched(f) || x.state.clearedSince(f, rec):",

@@ -49,8 +49,8 @@ func (c *syncClient) choose(
 
 // start asks a neighbour for a full sync.
 func (c *syncClient) start(now delta.Instant, peer, id uint64) {
-	if c.mark++; c.mark == 0 {
-		c.mark++
+	if c.mark++; c.mark > store.MaxMark {
+		c.mark = 1
 	}
 	c.session = &syncIn{
 		peer:     peer,

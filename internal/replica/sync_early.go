@@ -8,9 +8,9 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// The two ends of a connection don't notice at the same moment that it is there. So an Ask may come from a
-// node that isn't a neighbour yet. It waits until that node is one: the requester would ask again after
-// seconds only.
+// The two ends of a connection don't notice at the same moment that it is there. So an Ask may come from
+// a node that isn't a neighbour yet. It waits until that node is one: the requester would ask again
+// after seconds only.
 
 const (
 	earlyMost = 16        // Asks that wait, one of each node

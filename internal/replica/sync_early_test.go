@@ -28,15 +28,18 @@ func TestSyncAskBeforeJoined(t *testing.T) {
 	if r.standing.ready.synced || r.repair.client.session == nil {
 		t.Fatal("node 2 hasn't asked, or is synced already")
 	}
-	if w.settle(); !r.standing.ready.synced || r.Store.Len() != 50 {
-		t.Errorf("synced %v, with %d entries, though no time has passed", r.standing.ready.synced, r.Store.Len())
+	w.settle()
+	if synced := r.standing.ready.synced; !synced || r.Store.Len() != 50 {
+		t.Errorf("synced %v, with %d entries, and no time has passed", synced, r.Store.Len())
 	}
-	if n := r.repair.client.counts; n.SyncsReceived != 1 || n.SyncsFailed != 0 || len(w.nodes[1].server.early) != 0 {
-		t.Errorf("%+v, %d Asks wait", n, len(w.nodes[1].server.early))
+	n, waiting := r.repair.client.counts, len(w.nodes[1].server.early)
+	if n.SyncsReceived != 1 || n.SyncsFailed != 0 || waiting != 0 {
+		t.Errorf("%+v, %d Asks wait", n, waiting)
 	}
 }
 
-// A full sync that goes on after a cut does so although the other node notices later that the requester is back.
+// A full sync that goes on after a cut does so although the other node notices later that the requester
+// is back.
 func TestSyncGoesOnBeforeJoined(t *testing.T) {
 	w, r := joining(t)
 	w.queue = nil
@@ -81,7 +84,8 @@ func TestSyncEarlyAsks(t *testing.T) {
 	}
 }
 
-// An Ask of a life that has ended holds up nobody for longer than a repeated one does, and takes no place for long.
+// An Ask of a life that has ended holds up nobody for longer than a repeated one does, and takes no
+// place for long.
 func TestSyncEarlyAskOfAnotherLife(t *testing.T) {
 	w := newNetwork(t)
 	server := w.add(1, true)
@@ -91,8 +95,9 @@ func TestSyncEarlyAskOfAnotherLife(t *testing.T) {
 	w.connect(1, 2)
 	w.settle()
 	w.pass(2 * time.Second)
-	if !r.standing.ready.synced || r.repair.client.counts.SyncsReceived != 1 || len(server.server.sessions) != 0 {
-		t.Errorf("synced %v, %d sessions are left: %s", r.standing.ready.synced, len(server.server.sessions), r.Unsynced(w.now))
+	n, left := r.repair.client.counts.SyncsReceived, len(server.server.sessions)
+	if !r.standing.ready.synced || n != 1 || left != 0 {
+		t.Errorf("%d full syncs, %d sessions are left: %s", n, left, r.Unsynced(w.now))
 	}
 	for id := range uint64(1000) { // who never joins
 		testkit.Must(t, server.Receive(w.now, 1000+id, wire.AppendAsk(nil, wire.SyncAsk{Session: id})))

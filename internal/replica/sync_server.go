@@ -27,8 +27,8 @@ type syncServer struct {
 
 type syncServerCounts struct{ SyncsServed, SyncBytesOut uint64 }
 
-// joined tells that a node is a neighbour now, and may have asked already. Another life of a requester knows
-// nothing of its session.
+// joined tells that a node is a neighbour now, and may have asked already. Another life of a requester
+// knows nothing of its session.
 func (s *syncServer) joined(now delta.Instant, peer, origin uint64) {
 	if out := s.sessions[peer]; out != nil && out.origin != origin {
 		delete(s.sessions, peer)
