@@ -471,6 +471,14 @@ var mutants = []mutant{
 	{name: "what a full sync brings takes it away that a dot has come", test: "TestMarkLaws", edits: []edit{{
 		old: "return mark(number) | m&vouched\n",
 		new: "return mark(number)\n"}}},
+	{name: "a value with tags is offered to whoever there is", test: "TestOffersWithTags", edits: []edit{{
+		old: "p.origin == e.origin && (p.tags || rec.Tags == \"\") {",
+		new: "p.origin == e.origin {"}}},
+	{name: "a value with tags is offered to nobody", test: "TestOffersWithTagsAreTaken", edits: []edit{{
+		old: "| wire.PingAnswers | wire.PingTags,",
+		new: "| wire.PingAnswers,"}, {
+		old: "| wire.PongAnswers | wire.PongTags,",
+		new: "| wire.PongAnswers,"}}},
 	{name: "who asks for a full sync too early waits", test: "TestSyncAskBeforeJoined", edits: []edit{{
 		old: "s.early.keep(now, from, a)\n",
 		new: ""}}},
