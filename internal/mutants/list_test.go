@@ -479,6 +479,12 @@ var mutants = []mutant{
 		new: "| wire.PingAnswers,"}, {
 		old: "| wire.PongAnswers | wire.PongTags,",
 		new: "| wire.PongAnswers,"}}},
+	{name: "Confirm asks a silent node as often as any", test: "TestConfirmationInVain", edits: []edit{{
+		old: "AskEvery << min(c.vain/askQuick, askSlower)",
+		new: "AskEvery"}}},
+	{name: "Confirm asks who was silent once seldom for ever", test: "TestConfirmationInVain", edits: []edit{{
+		old: "c.upTo, c.asked, c.vain = to, dots.LongAgo, 0",
+		new: "c.upTo, c.asked = to, dots.LongAgo"}}},
 	{name: "who asks for a full sync too early waits", test: "TestSyncAskBeforeJoined", edits: []edit{{
 		old: "s.early.keep(now, from, a)\n",
 		new: ""}}},
