@@ -152,7 +152,9 @@ func (c *syncClient) expected(now delta.Instant, from uint64, chunk *wire.SyncCh
 	case chunk.Flags&wire.ChunkRefused != 0:
 		c.session = nil
 		c.failure = fmt.Sprintf("node %x can't serve a full sync now", from)
-		c.neighbours.byID[from].refuse(now, chunk.Flags&wire.ChunkBusy != 0)
+		if p := c.neighbours.byID[from]; p != nil { // it may have left, or be about to come back
+			p.refuse(now, chunk.Flags&wire.ChunkBusy != 0)
+		}
 		return nil
 	}
 	in.progress = now.Mono

@@ -51,6 +51,27 @@ func TestSyncGoesOnBeforeJoined(t *testing.T) {
 	}
 }
 
+// A node that isn't connected at the moment may still say that it can't go on with a full sync.
+func TestSyncIsRefusedByWhoHasLeft(t *testing.T) {
+	w, r := joining(t)
+	w.queue = nil
+	session := r.repair.client.session.id
+	r.Left(w.now, 1)
+	for range 2 {
+		no := wire.SyncChunk{Session: session, Flags: wire.ChunkRefused}
+		testkit.Must(t, r.Receive(w.now, 1, wire.AppendChunk(nil, &no)))
+	}
+	if r.repair.client.session != nil {
+		t.Error("the session goes on")
+	}
+	w.nodes[1].Left(w.now, 3)
+	w.connect(1, 3)
+	w.pass(3 * time.Second)
+	if !r.standing.ready.synced {
+		t.Errorf("not synced: %s", r.Unsynced(w.now))
+	}
+}
+
 // What waits is bounded, in number and in time, and what isn't wanted any more doesn't wait.
 func TestSyncEarlyAsks(t *testing.T) {
 	var e earlyAsks
