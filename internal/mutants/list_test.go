@@ -479,6 +479,9 @@ var mutants = []mutant{
 		new: "| wire.PingAnswers,"}, {
 		old: "| wire.PongAnswers | wire.PongTags,",
 		new: "| wire.PongAnswers,"}}},
+	{name: "who has left mustn't refuse a full sync", test: "TestSyncIsRefusedByWhoHasLeft", edits: []edit{{
+		old: "if p := c.neighbours.byID[from]; p != nil { // it may",
+		new: "if p := c.neighbours.byID[from]; true { // it may"}}},
 	{name: "Confirm asks a silent node as often as any", test: "TestConfirmationInVain", edits: []edit{{
 		old: "AskEvery << min(c.vain/askQuick, askSlower)",
 		new: "AskEvery"}}},
