@@ -207,7 +207,7 @@ func lackList(lacks []replica.Lack) string {
 		if l.Peer == 0 {
 			who = fmt.Sprintf("a node that isn't connected, in its life %x", l.Origin)
 		}
-		names[i] = fmt.Sprintf("%d writes of %s", l.Writes, who)
+		names[i] = count(l.Writes, "write") + " of " + who
 	}
 	return strings.Join(names, ", ")
 }

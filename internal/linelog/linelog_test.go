@@ -191,7 +191,7 @@ func TestLineLogStuck(t *testing.T) {
 		close(release)
 		l.flush()
 		got := out.Take()
-		last := "E bcache: 50 lines were dropped, as the Logger was too slow"
+		last := "E bcache: lines were dropped, as the Logger was too slow: 50"
 		if len(got) != lines-50+1 || got[lineQueue] != "P bcache: 256" || got[lineQueue+1] != last {
 			t.Errorf("%d lines, at last %q", len(got), got[max(0, len(got)-2):])
 		}

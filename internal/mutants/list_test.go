@@ -781,6 +781,9 @@ var mutants = []mutant{
 	{name: "confirm: a node that isn't ready knows who is there", test: "TestConfirmWaitsUntilReady", edits: []edit{{
 		old: "b.peer.transport == nil, err == nil && len(missing) == 0:",
 		new: "b.peer.transport == nil, len(missing) == 0:"}}},
+	{name: "confirm: in vain, others don't answer", test: "TestConfirmInVain", edits: []edit{{
+		old: "vain := ctx.Err() != nil",
+		new: "vain := q.Writes() == 0"}}},
 	{name: "close: who has said goodbye goes on serving", test: "TestCloseServesNothingAfterTheGoodbye", edits: []edit{{
 		old: "\t\tp.replica.Drop() // who has said goodbye serves nothing any more\n\t\terr = errors.Join(err, p.transport.Close())\n",
 		new: "\t\terr = errors.Join(err, p.transport.Close())\n\t\tp.replica.Drop()\n"}}},
@@ -802,8 +805,17 @@ var mutants = []mutant{
 		old: "if err := h.authorize(r, rt.action); err != nil {",
 		new: "if err := h.authorize(r, rt.action); err != nil && rt.post {"}}},
 	{name: "page: an older version counts as the newest", test: "TestSummary", edits: []edit{{
-		old: "case later(s.newest, h.Version):",
-		new: "case s.newest.IsZero():"}}},
+		old: "case h != nil && later(s.newest, h.Version):",
+		new: "case h != nil && s.newest.IsZero():"}}},
+	{name: "page: who has yet to hear of a write has something of its own", test: "TestSummary", edits: []edit{{
+		old: "case own && h == nil && hasYetToHear(r, s.newest):",
+		new: "case own && h == nil && r.Fills < 0:"}}},
+	{name: "page: who has forgotten a write has yet to hear of it", test: "TestSummary", edits: []edit{{
+		old: "v.IsZero() || !r.Floor.Before(v.Time) || !later(v, r.Clear)",
+		new: "v.IsZero() || !later(v, r.Clear)"}}},
+	{name: "page: beside a live record it is served", test: "TestSummary", edits: []edit{{
+		old: "case h == nil || h.Kind == bcache.KeyDeleted || r.Isolated || expired(h, r.At):",
+		new: "default:"}}},
 	{name: "page: what grew long ago is told of for ever", test: "TestWarnings$", edits: []edit{{
 		old: "gain(counter(&c.then.stats), counter(&c.now.stats))",
 		new: "counter(&c.now.stats)"}}},
