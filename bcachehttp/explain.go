@@ -40,11 +40,12 @@ func explain(r *bcache.KeyReport) string {
 		say("The node is isolated, so it doesn't serve that: Gets miss.")
 	case r.Isolated && h != nil:
 		say("The node is isolated, so it doesn't serve that.")
-	case r.Isolated:
-		say("The node is isolated.")
 	}
 	if p != nil {
 		say("%s", explainFill(r, p))
+	}
+	if r.Isolated && h == nil {
+		say("The node is isolated.")
 	}
 	switch {
 	case r.Fills == 1:

@@ -81,6 +81,7 @@ func TestExplain(t *testing.T) {
 			bcache.KeyReport{Held: value(0, 0, 0), Isolated: true}},
 		{"Has nothing: it has never heard of the key, or has forgotten it. The node is isolated.",
 			bcache.KeyReport{Isolated: true}},
+		{"Has " + brought + " The node is isolated.", bcache.KeyReport{Isolated: true, Provisional: provisional}},
 		{has + "It never expires. The node is isolated, so it doesn't serve that. Instead it has " + brought,
 			bcache.KeyReport{Held: value(0, 0, 0), Isolated: true, Provisional: provisional, BesideLive: true}},
 		{"Has nothing any more: the Clear of the tag team:7 by node 3 at 10:04:07, 1 s ago, deleted it.",

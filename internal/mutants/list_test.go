@@ -815,7 +815,7 @@ var mutants = []mutant{
 		new: "v.IsZero() || !later(v, r.Clear)"}}},
 	{name: "page: beside a live record it is served", test: "TestSummary", edits: []edit{{
 		old: "case h == nil || h.Kind == bcache.KeyDeleted || r.Isolated || expired(h, r.At):",
-		new: "default:"}}},
+		new: "case h == nil || h.Kind != \"\":"}}},
 	{name: "page: what grew long ago is told of for ever", test: "TestWarnings$", edits: []edit{{
 		old: "gain(counter(&c.then.stats), counter(&c.now.stats))",
 		new: "counter(&c.now.stats)"}}},
