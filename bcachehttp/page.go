@@ -156,6 +156,9 @@ func newStatusView(c *condition) statusView {
 	switch {
 	case c.ready != nil:
 		v.Word, v.Class, v.Text = "Not ready", "bad", sentence(reason(c.ready))
+		if c.now.stats.Isolated {
+			v.Word = "Isolated"
+		}
 	case c.node.Addr == "":
 		v.Text = "Local only: it has no network."
 	case c.node.SyncedFrom != 0:
