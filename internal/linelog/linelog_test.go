@@ -67,7 +67,7 @@ func TestLineLogThrottle(t *testing.T) {
 	now = now.Add(lineInterval)
 	l.Errorf(7, "refused %d", 13)
 	l.flush()
-	out.Want(t, "E bcache: refused 13 (repeated 1 times)")
+	out.Want(t, "E bcache: refused 13 (repeated once)")
 
 	// Long after, with nothing held back.
 	now = now.Add(time.Hour)
@@ -89,7 +89,7 @@ func TestLineLogFormats(t *testing.T) {
 	}
 	l.flush()
 	out.Want(t, "D bcache: 4% of 3", "D bcache: none",
-		"D bcache: 4% of 3 (repeated 1 times)", "D bcache: none (repeated 1 times)")
+		"D bcache: 4% of 3 (repeated once)", "D bcache: none (repeated once)")
 }
 
 // However many peers there are: the line that was logged longest ago is forgotten.
