@@ -199,8 +199,10 @@ func (l lack) about(writes uint64, vain bool) string {
 		return name + ", reached through others, doesn't answer"
 	case !l.said.Answered:
 		return name + " doesn't answer"
+	case writes == 1:
+		return name + " lacks the only write"
 	case l.said.UpTo == 0:
-		return fmt.Sprintf("%s has none of %s", name, count(writes, "write"))
+		return fmt.Sprintf("%s lacks the first of %d writes", name, writes)
 	default:
 		return fmt.Sprintf("%s has only the first %d of %d writes", name, l.said.UpTo, writes)
 	}
@@ -224,11 +226,3 @@ type within struct{ error }
 
 func (w within) Error() string { return strings.TrimPrefix(w.error.Error(), "bcache: ") }
 func (w within) Unwrap() error { return w.error }
-
-// count is a number of things, such as "1 write" and "3 writes".
-func count(n uint64, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
-}
