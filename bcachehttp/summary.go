@@ -42,14 +42,16 @@ func summarize(reports []bcache.KeyReport) summary {
 	for i := range reports {
 		r := &reports[i]
 		s.states[i] = s.stateOf(r)
-		of := map[string]*[]uint64{
-			stateOlder: &s.older, stateOwn: &s.own, stateNone: &s.none, stateUnknown: &s.silent,
-		}
-		if list := of[s.states[i]]; list != nil {
-			*list = append(*list, r.Node)
-		}
-		if r.Err != nil {
+		switch s.states[i] {
+		case stateUnknown:
+			s.silent = append(s.silent, r.Node)
 			continue
+		case stateOlder:
+			s.older = append(s.older, r.Node)
+		case stateOwn:
+			s.own = append(s.own, r.Node)
+		case stateNone:
+			s.none = append(s.none, r.Node)
 		}
 		s.answered++
 		if h := standing(r); h == nil {
