@@ -177,8 +177,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "case e.kind != delta.KindValue || !s.before(e.deadline, wall):",
-		new: "case e.kind != delta.KindValue || !alone && !s.before(e.deadline, wall):"}}},
+		old: "if !gone && e.kind == delta.KindValue && s.before(e.deadline, wall) {",
+		new: "if !gone && e.kind == delta.KindValue && (alone || s.before(e.deadline, wall)) {"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},
@@ -944,8 +944,20 @@ var mutants = []mutant{
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
-		{old: "\tcase e.kind != delta.KindValue || !s.before(e.deadline, wall):\n",
-			new: "\tcase e.kind != delta.KindValue || !s.before(e.deadline, wall):\n\tcase func() bool { by = sh.clearance.by.Load(); return false }():\n"},
+		{old: "\t\tv := shown\n",
+			new: "\t\tv := shown\n\t\tby = sh.clearance.by.Load()\n"},
+	}},
+	{name: "Clears: readers remove what they find", test: "TestReadersDontClearMuch", edits: []edit{
+		{old: "case few && slices.ContainsFunc(due, sh.entries.tagged.has):",
+			new: "case false:"},
+	}},
+	{name: "Clears: readers don't see that others came", test: "TestRecentClears", edits: []edit{
+		{old: "case x == nil || x.number != n:",
+			new: "case x == nil:"},
+	}},
+	{name: "Clears: who compares without the lock forgets the Clear of everything", edits: []edit{
+		{old: "if !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()) {",
+			new: "if false {"},
 	}},
 	{name: "Clears: what is selected is judged by time", edits: []edit{
 		{old: "} else if e.Stamp > x.Stamp {",
