@@ -2,6 +2,7 @@ package bcache
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -17,7 +18,7 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-var promiseSeeds = flag.Int("promise", 6, "seeds of TestPromise")
+var promiseSeeds = flag.Int("promise", 4, "seeds of TestPromise")
 
 // What callers are promised of a cluster in which all goes wrong at random, by what they see of it.
 //
@@ -412,4 +413,44 @@ func (p *promise) unaware(l *promiseLife, w *promiseWrite, since time.Time) (n i
 		}
 	}
 	return n
+}
+
+// Where MinPeers is at least half of the others, nobody serves what was before a write once it is
+// confirmed, not even nodes that are cut off together. These confirm nothing.
+func TestPromiseOfConfirm(t *testing.T) {
+	for n, minPeers := range map[int]int{3: 1, 4: 2, 5: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			net, nodes := hiding(t, n, minPeers)
+			a := nodes[0]
+			testkit.Must(t, a.SetWithTTL("k", "old", NoExpiry))
+			confirmed(t, a, time.Second)
+			few := nodes[minPeers+1:]
+			side := map[uint64]int{}
+			for i := range few {
+				side[uint64(minPeers+2+i)] = 1
+			}
+			net.Partition(side)
+			testkit.Must(t, a.SetWithTTL("k", "new", NoExpiry))
+			get(t, few[0], "k", "old")
+			testkit.Must(t, a.Confirm(t.Context()))
+			for _, b := range nodes[:minPeers+1] {
+				get(t, b, "k", "new")
+			}
+			for _, b := range few {
+				miss(t, b, "k")
+				testkit.Must(t, b.Delete("other"))
+				_, err := confirm(b, time.Minute)
+				if !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, ErrIsolated) {
+					t.Errorf("Confirm = %v", err)
+				}
+			}
+			get(t, a, "k", "new")
+			net.Heal()
+			allReady(t, nodes)
+			for _, b := range nodes {
+				get(t, b, "k", "new")
+				confirmed(t, b, time.Second)
+			}
+		})
+	}
 }

@@ -781,6 +781,9 @@ var mutants = []mutant{
 	{name: "confirm: a node that isn't ready knows who is there", test: "TestConfirmWaitsUntilReady", edits: []edit{{
 		old: "b.peer.transport == nil, err == nil && len(missing) == 0:",
 		new: "b.peer.transport == nil, len(missing) == 0:"}}},
+	{name: "confirm: who is gone is waited for, and no moment longer", test: "TestPromiseOfConfirm", edits: []edit{{
+		old: "p.transport.Everybody(p.goneFor + goneMore)",
+		new: "p.transport.Everybody(p.goneFor)"}}},
 	{name: "close: who has said goodbye goes on serving", test: "TestCloseServesNothingAfterTheGoodbye", edits: []edit{{
 		old: "\t\tp.replica.Drop() // who has said goodbye serves nothing any more\n\t\terr = errors.Join(err, p.transport.Close())\n",
 		new: "\t\terr = errors.Join(err, p.transport.Close())\n\t\tp.replica.Drop()\n"}}},
