@@ -139,7 +139,7 @@ func (x *clearance) catchUpLocked(sh *shard, most int) int {
 // clearLocked is catchUpLocked by the Clears that are due. There are some.
 func (x *clearance) clearLocked(sh *shard, due []clearEvent, most int) (n int) {
 	x.compared = 0
-	d := sh.Clears.sort(due)
+	d := sh.Clears.sorted.of(due)
 	for i := range d.each {
 		if tag, ok := d.each[i].Tag(); ok {
 			n += x.clearTagLocked(sh, tag, &d.each[i], most-n)

@@ -38,10 +38,10 @@ type Clears struct {
 
 	// A shard's lock may be held when this one is taken. What a slice of events has never changes.
 	mu        sync.RWMutex
-	sorted    atomic.Pointer[dueClears] // the last many
-	most      int                       // events
-	events    []clearEvent              // those that are remembered, as they came
-	bytes     int                       // of their selectors
+	sorted    sortedClears
+	most      int          // events
+	events    []clearEvent // those that are remembered, as they came
+	bytes     int          // of their selectors
 	newest    delta.Version
 	tags      map[string]delta.Version // the greatest version for each
 	prefixes  map[string]delta.Version
@@ -346,7 +346,7 @@ func (c *Clears) forget(n uint64, raise func(stamp uint64)) (old int) {
 	}
 	done -= len(c.events) - len(kept)
 	c.events = kept
-	c.sorted.Store(nil) // which may have more
+	c.sorted.forget()
 	bytes, stamp := 0, uint64(0)
 	for old < done && (len(c.events)-old > c.most*3/4 || c.bytes-bytes > maxClearBytes*3/4) {
 		stamp = max(stamp, c.events[old].Stamp)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"iter"
+	"sync/atomic"
 
 	"github.com/iwanbk/bcache/internal/delta"
 )
@@ -13,20 +14,26 @@ type dueClears struct {
 	prefixes duePrefixes
 }
 
-// sort sorts some of the events. After thousands of Clears that takes long, and shards are mostly behind by
-// the same ones, so the last ones are kept as they were sorted.
-func (c *Clears) sort(due []clearEvent) dueClears {
+// sortedClears are the last many that were sorted. After thousands of Clears that takes long, and shards
+// are mostly behind by the same ones.
+type sortedClears struct{ last atomic.Pointer[dueClears] }
+
+// of sorts some of the events.
+func (x *sortedClears) of(due []clearEvent) dueClears {
 	if len(due) <= fewClears {
 		return sortClears(due)
 	}
 	from, to := due[0].number, due[len(due)-1].number
-	if d := c.sorted.Load(); d != nil && d.from == from && d.to == to {
+	if d := x.last.Load(); d != nil && d.from == from && d.to == to {
 		return *d
 	}
 	d := sortClears(due)
-	c.sorted.Store(&d)
+	x.last.Store(&d)
 	return d
 }
+
+// forget is called when some of them are forgotten.
+func (x *sortedClears) forget() { x.last.Store(nil) }
 
 func sortClears(due []clearEvent) dueClears {
 	each := oneOfEach(due)
