@@ -160,8 +160,8 @@ func TestStoreTombstoneBounds(t *testing.T) {
 	}
 }
 
-// What has ended, its stale time included, goes with the next sweep, and not a millisecond before: the index
-// knows ends less exactly.
+// What has ended, its stale time included, goes with the next sweep, and not a millisecond before: the
+// index knows ends less exactly.
 func TestSweepIsExact(t *testing.T) {
 	const n = 3 * endUnit
 	r := newStoreRig(Config{MaxKeys: 10 * n})
