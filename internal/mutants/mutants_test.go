@@ -184,12 +184,12 @@ func TestMutantsFit(t *testing.T) {
 	}
 }
 
-// TestMutants plants bugs on purpose. It takes an hour or two of a machine with two processors:
+// TestMutants plants bugs on purpose. It takes half an hour with two processors:
 //
-//	go test -run TestMutants -v -timeout 3h ./internal/mutants -mutants
+//	go test -run TestMutants -v -timeout 2h ./internal/mutants -mutants
 func TestMutants(t *testing.T) {
 	if !*mutantsRun {
-		t.Skip("it compiles a package once per bug and takes hours; run it with -mutants, as .ci/run mutants does")
+		t.Skip("it compiles a package once per bug and takes half an hour; run it with -mutants, as .ci/run mutants does")
 	}
 	files := readTree(t)
 	var chosen []mutant
@@ -217,7 +217,7 @@ func TestMutants(t *testing.T) {
 				t.Errorf("%s: %v", m.name, err)
 				verdict = "NOT CAUGHT: " + err.Error()
 			} else {
-				t.Logf("%s: %s", m.name, verdict) // who waits for hours sees how far it is
+				t.Logf("%s: %s", m.name, verdict) // who waits sees how far it is
 			}
 			if err := os.RemoveAll(dir); err != nil { // all copies and binaries would take gigabytes
 				t.Error(err)
