@@ -189,7 +189,7 @@ func TestMutantsFit(t *testing.T) {
 //	go test -run TestMutants -v -timeout 2h ./internal/mutants -mutants
 func TestMutants(t *testing.T) {
 	if !*mutantsRun {
-		t.Skip("it compiles a package once per bug and takes half an hour; run it with -mutants, as .ci/run mutants does")
+		t.Skip("it compiles a package per bug, for half an hour; run it with -mutants, as .ci/run mutants does")
 	}
 	files := readTree(t)
 	var chosen []mutant
@@ -257,11 +257,12 @@ func (f tree) write(dir string, changed tree) error {
 
 var errBuild = errors.New("it doesn't compile")
 
-// test compiles a package of the sources in a folder, and runs tests of it. With -trimpath the packages that
-// are the same in all folders are compiled once.
+// test compiles a package of the sources in a folder, and runs tests of it. With -trimpath the packages
+// that are the same in all folders are compiled once.
 func test(dir, pkg, pattern string, limit time.Duration) (out []byte, took time.Duration, err error) {
 	binary := filepath.Join(dir, "mutant.test")
-	build := exec.Command("go", "test", "-c", "-vet=off", "-trimpath", "-ldflags=-s -w", "-o", binary, pkg)
+	build := exec.Command("go", "test", "-c", "-vet=off", "-trimpath", "-ldflags=-s -w",
+		"-o", binary, pkg)
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
