@@ -784,6 +784,9 @@ var mutants = []mutant{
 	{name: "confirm: a node that isn't ready knows who is there", test: "TestConfirmWaitsUntilReady", edits: []edit{{
 		old: "b.peer.transport == nil, err == nil && len(missing) == 0:",
 		new: "b.peer.transport == nil, len(missing) == 0:"}}},
+	{name: "confirm: who is gone is waited for, and no moment longer", test: "TestPromiseOfConfirm", edits: []edit{{
+		old: "p.transport.Everybody(p.goneFor + goneMore)",
+		new: "p.transport.Everybody(p.goneFor)"}}},
 	{name: "confirm: in vain, others don't answer", test: "TestConfirmInVain", edits: []edit{{
 		old: "vain := ctx.Err() != nil",
 		new: "vain := q.Writes() == 0"}}},
