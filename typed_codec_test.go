@@ -132,30 +132,32 @@ func (c second) Decode(s string) (string, error) {
 
 // Nor does it have a GetMany hang.
 func TestGetManyCodecGoexitHangsNobody(t *testing.T) {
-	b := localNode(t)
-	fills := 0
-	typed := taggedLoader(t, b, "", &fills, func(c *TypedConfig[string]) {
-		c.Codec = second{"", new(atomic.Int32)}
-		c.Fill = func(_ context.Context, key string) (TypedLoaded[string], error) {
-			if key == "a" {
-				return TypedLoaded[string]{Value: "poison"}, nil
+	synctest.Test(t, func(t *testing.T) {
+		b := localNode(t)
+		fills := 0
+		typed := taggedLoader(t, b, "", &fills, func(c *TypedConfig[string]) {
+			c.Codec = second{"", new(atomic.Int32)}
+			c.Fill = func(_ context.Context, key string) (TypedLoaded[string], error) {
+				if key == "a" {
+					return TypedLoaded[string]{Value: "poison"}, nil
+				}
+				time.Sleep(100 * time.Millisecond)
+				return TypedLoaded[string]{Value: "v"}, nil
 			}
-			time.Sleep(100 * time.Millisecond)
-			return TypedLoaded[string]{Value: "v"}, nil
+		})
+		done := make(chan struct{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		go func() {
+			defer close(done)
+			typed.GetMany(ctx, []string{"a", "b", "c"})
+		}()
+		select {
+		case <-done:
+		case <-time.After(3 * time.Second):
+			t.Error("GetMany hangs beyond its context, and for ever")
 		}
 	})
-	done := make(chan struct{})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	go func() {
-		defer close(done)
-		typed.GetMany(ctx, []string{"a", "b", "c"})
-	}()
-	select {
-	case <-done:
-	case <-time.After(3 * time.Second):
-		t.Error("GetMany hangs beyond its context, and for ever")
-	}
 }
 
 type cipher struct{ key []byte }

@@ -19,6 +19,7 @@ const gone = 10 * time.Second
 // While a node is cut off, frozen or killed, Confirm on another one names that node and nobody else.
 // Afterwards it returns nil, and that node has what was written.
 func TestNetnsConfirm(t *testing.T) {
+	t.Parallel()
 	t.Run("Cut", func(t *testing.T) {
 		confirms(t, func(c *netnsCluster) { c.hosts[2].cut() }, func(c *netnsCluster) { c.hosts[2].heal() })
 	})

@@ -16,6 +16,7 @@ import (
 // while both sides write, delete and evict. Healed, all agree, and nothing that was
 // deleted comes back.
 func TestNetnsCut(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name                   string
 		maxKeys, deletionDelay int

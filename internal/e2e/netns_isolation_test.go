@@ -60,6 +60,7 @@ const (
 // another value, which one other node has had for the bound, has replaced; as soon as it gets on it serves
 // what is current.
 func TestNetnsIsolation(t *testing.T) {
+	t.Parallel()
 	for name, trouble := range map[string]func(c *netnsCluster, s *sequence) (began time.Time){
 		"Cut": func(c *netnsCluster, s *sequence) time.Time {
 			c.hosts[2].cut()

@@ -15,6 +15,7 @@ import (
 // A node is killed under load and started again with the same PeerID and address: soon it
 // has what the others have, and nothing that was deleted comes back.
 func TestNetnsKill(t *testing.T) {
+	t.Parallel()
 	t.Run("Roomy", func(t *testing.T) { killed(t, roomy) })
 	t.Run("Evicting", func(t *testing.T) { killed(t, tight) })
 }

@@ -83,12 +83,15 @@ func TestNetnsRollingRestart(t *testing.T) {
 // Nodes that start at once, none of which has anything, become ready, and then agree on
 // what each writes.
 func TestNetnsStart(t *testing.T) {
+	t.Parallel()
 	t.Run("AllAtOnce", func(t *testing.T) {
+		t.Parallel()
 		c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
 		startTogether(c, func(int) {})
 	})
 	// As behind a name that leads only to nodes that are ready.
 	t.Run("OnlyReadyNodesAnswer", func(t *testing.T) {
+		t.Parallel()
 		c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
 		for _, h := range c.hosts {
 			h.hide()
@@ -96,6 +99,7 @@ func TestNetnsStart(t *testing.T) {
 		startTogether(c, func(i int) { c.hosts[i].heal() })
 	})
 	t.Run("NobodyAnswers", func(t *testing.T) {
+		t.Parallel()
 		c := newNetnsCluster(t, 1, func(cfg *bcache.Config) { cfg.Peers = []string{"10.77.0.100:7000", "10.77.0.101:7000"} })
 		startTogether(c, func(int) {})
 	})

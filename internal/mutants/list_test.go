@@ -103,7 +103,10 @@ var mutants = []mutant{
 	{name: "the stale time moves", edits: []edit{{
 		old: "\tbecame := r.state.process(",
 		new: "\tif rec.StaleUntil != 0 {\n\t\trec.StaleUntil += max(now.Wall-delta.StampWall(rec.Stamp), 0)\n\t}\n\tbecame := r.state.process("}}},
-	{name: "a stale value is swept at its deadline", test: "TestLoaderStaleFor$", edits: []edit{{
+	{name: "a stale value is swept at its deadline", test: "TestSweepIsExact", edits: []edit{{
+		old: "end = e.end()",
+		new: "end = e.deadline", in: "func (w *Sweeper) dropExpiredLocked("}}},
+	{name: "a stale value is looked at from its deadline on", test: "TestStoreCover$", edits: []edit{{
 		old: "end := e.end()",
 		new: "end := e.deadline", in: "func (x *entries) put("}}},
 	{name: "a stale value is fresh", edits: []edit{{

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -142,7 +143,11 @@ func TestIndexKnowsWhatItMisses(t *testing.T) {
 		}
 	})
 	e, others := &Entry{Key: "key"}, [before]*Entry{}
-	for start := time.Now(); missed.Load() < enough && time.Since(start) < time.Minute; {
+	limit := time.Minute
+	if runtime.GOMAXPROCS(0) == 1 {
+		limit = 5 * time.Second // one of the two is seldom stopped where the other can tell
+	}
+	for start := time.Now(); missed.Load() < enough && time.Since(start) < limit; {
 		for i := range others { // all have one home
 			others[i] = &Entry{Key: fmt.Sprint(i)}
 			x.put(tag(2+i), nil, others[i], 0)
@@ -161,7 +166,7 @@ func TestIndexKnowsWhatItMisses(t *testing.T) {
 		t.Errorf("of %d entries that were missed %d were taken for absent", missed.Load(), wrong.Load())
 	}
 	if missed.Load() == 0 {
-		t.Skip("nothing was missed in a minute: there is no second processor for the reader")
+		t.Skipf("nothing was missed in %v: there is no second processor for the reader", limit)
 	}
 }
 

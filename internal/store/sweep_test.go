@@ -160,12 +160,17 @@ func TestStoreTombstoneBounds(t *testing.T) {
 	}
 }
 
-// What has ended goes with the next sweep, and not a millisecond before: the index knows ends less exactly.
+// What has ended, its stale time included, goes with the next sweep, and not a millisecond before: the
+// index knows ends less exactly.
 func TestSweepIsExact(t *testing.T) {
 	const n = 3 * endUnit
 	r := newStoreRig(Config{MaxKeys: 10 * n})
 	for i := range n {
-		r.setTTL(fmt.Sprint(i), "", time.Duration(i+1)*time.Millisecond)
+		rec := delta.Record{Key: fmt.Sprint(i), Deadline: r.now.Wall + int64(i+1)}
+		if i%2 == 1 { // it goes at the end of its stale time
+			rec.Deadline, rec.StaleUntil = r.now.Wall+int64(i+1)/2, rec.Deadline
+		}
+		r.write(rec, true)
 	}
 	for left := n - 1; left >= 0; left-- {
 		if r.pass(time.Millisecond); left%5 == 0 {
