@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/env"
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
@@ -110,6 +114,59 @@ func TestDeleteManyYields(t *testing.T) {
 		miss(t, other, "q99999")
 		if s := b.Stats(); s.DroppedOutbox != 0 || s.RepairsAnswered != 0 || s.RecordsOut < 100_000 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A countingTransport counts what is sent to everybody.
+type countingTransport struct {
+	transport.Transport
+	frames atomic.Int64
+}
+
+func (c *countingTransport) Broadcast(frame []byte) {
+	c.frames.Add(1)
+	c.Transport.Broadcast(frame)
+}
+
+// What goes into a frame, a thousand keys and 60 KiB, is one frame.
+func TestDeleteManyIsOneFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := memnet.New()
+		var sent countingTransport
+		cfg := Config{PeerID: 1, ListenAddr: "mem:1", MaxKeys: 200_000}.withDefaults()
+		place := func(id, origin uint64, _ *linelog.Log) (transport.Transport, error) {
+			sent.Transport = net.Transport(id, origin)
+			return &sent, nil
+		}
+		cfg.Env = env.New(time.Now, place, nil)
+		b, err := New(cfg)
+		testkit.Must(t, err)
+		defer b.Close()
+		other := memNode(t, net, 2, 0, peers)
+		waitSynced(t, other, time.Minute)
+		long := strings.Repeat("x", MaxRecordSize+1)
+		for _, tt := range []struct {
+			keys        []string
+			least, most int64
+		}{
+			{nil, 0, 0}, {manyKeys("k", 1), 1, 1}, {manyKeys("k", 1000), 1, 1},
+			{append(manyKeys("k", replica.ApplyBatch), long), 1, 1}, // there is nothing in the last batch
+			{manyKeys("k", 100_000), 98, 200},                       // the flusher may find more than a frame
+		} {
+			testkit.Must(t, b.Set("k0", "v", 60))
+			testkit.Advance(3*time.Second + 300*time.Millisecond) // between ticks, which send what there is
+			sent.frames.Store(0)
+			if err := b.DeleteMany(tt.keys); err != nil && !errors.Is(err, ErrTooLarge) {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if n := sent.frames.Load(); n < tt.least || n > tt.most {
+				t.Errorf("%d keys: %d frames, want %d to %d", len(tt.keys), n, tt.least, tt.most)
+			}
+			if _, ok := other.Get("k0"); ok != (len(tt.keys) == 0) {
+				t.Errorf("%d keys: the other node has k0: %v", len(tt.keys), ok)
+			}
 		}
 	})
 }

@@ -198,10 +198,10 @@ func (w *writer) deleteMany(prefix string, keys []string) error {
 			bytes += len(key)
 			recs = append(recs, delta.Record{Key: prefix + key, Kind: delta.KindTombstone})
 		}
-		if err := w.peer.replica.DeleteMany(w.peer.instant(), recs); err != nil {
+		if err := w.peer.replica.DeleteMany(w.peer.instant(), recs, len(keys) > 0); err != nil {
 			return err
 		}
-		runtime.Gosched() // let the flusher take what there is, or it would gather
+		runtime.Gosched() // let the flusher take what makes a frame, or frames would gather
 	}
 	switch {
 	case w.closed.Load():

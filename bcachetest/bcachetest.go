@@ -222,10 +222,7 @@ func (c *Cluster) WaitAll() {
 	c.t.Helper()
 	c.wait(func(alive []*member) error {
 		for i, m := range alive {
-			sum, settled := m.seen.Processed()
-			if !settled {
-				return fmt.Errorf("node %d lacks writes that it has heard of", m.id-1)
-			}
+			sum, _ := m.seen.Processed() // there may be gaps: what the dead wrote last nobody has
 			for _, o := range alive[:i] {
 				if other, _ := o.seen.Processed(); c.net.Linked(m.id, o.id) && other != sum {
 					return fmt.Errorf("nodes %d and %d have processed different writes", o.id-1, m.id-1)

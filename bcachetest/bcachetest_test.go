@@ -129,6 +129,28 @@ func TestKillAndRestart(t *testing.T) {
 }
 
 // What a node wrote last, the others have when it has stopped.
+// What the dead wrote before something that has arrived never comes: nobody waits for that.
+func TestKillLeavesAGap(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, c *bcachetest.Cluster) {
+		c.Delay(10 * time.Millisecond)
+		c.Loss(1)
+		set(t, c.Node(0), "lost", "v")
+		time.Sleep(time.Millisecond)
+		c.Loss(0)
+		set(t, c.Node(0), "k", "v")
+		time.Sleep(11 * time.Millisecond)
+		c.Kill(0)
+		c.WaitAll()
+		for i := 1; i <= 2; i++ {
+			get(t, c.Node(i), "k", "v")
+			miss(t, c.Node(i), "lost")
+		}
+		set(t, c.Node(1), "later", "v")
+		c.WaitAll()
+		get(t, c.Node(2), "later", "v")
+	})
+}
+
 func TestStop(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, c *bcachetest.Cluster) {
 		c.Delay(100 * time.Millisecond)

@@ -27,6 +27,17 @@ var mutants = []mutant{
 		old: "\ts.clock.Observe(rec.Stamp)\n\tif",
 		new: "\tif"}}},
 
+	// Many Deletes.
+	{name: "many Deletes leave in many frames", test: "TestDeleteManyIsOneFrame|TestReplicaGathers", edits: []edit{{
+		old: "o.unwoken = idle && o.gathering && !o.outbox.hasFrame()",
+		new: "o.unwoken = false"}}},
+	{name: "the last of many Deletes wait", test: "TestDeleteManyIsOneFrame", edits: []edit{{
+		old: "\tif !more {\n\t\tr.out.release()\n\t}\n",
+		new: ""}}},
+	{name: "who writes between many Deletes waits for these", test: "TestReplicaGathers", edits: []edit{{
+		old: "return o.unwoken || o.outbox.empty() &&",
+		new: "return o.outbox.empty() &&"}}},
+
 	// Forgetting.
 	{name: "no floor after an eviction", edits: []edit{{
 		old: "\tsh.endLocked(t, e, ChangeEvict)\n",

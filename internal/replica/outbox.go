@@ -25,6 +25,9 @@ type outbox struct {
 
 func (o *outbox) empty() bool { return o.n == 0 }
 
+// hasFrame reports whether what waits makes a whole frame.
+func (o *outbox) hasFrame() bool { return o.n >= outboxChunk || o.bytes >= wire.CutFrame }
+
 // put appends the record of dot seq and returns how many it dropped for it.
 func (o *outbox) put(seq uint64, rec *delta.Record) (dropped uint64) {
 	if o.empty() {

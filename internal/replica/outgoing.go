@@ -21,6 +21,9 @@ type outgoing struct {
 	notices  []SyncNotice
 	wake     func() // there is something
 	counts   outgoingCounts
+
+	gathering bool // what is broadcast now belongs to many writes, which make one frame
+	unwoken   bool // such writes wait for more, and nobody was woken for them
 }
 
 type outgoingCounts struct {
@@ -49,17 +52,27 @@ type cut struct {
 	Reason string
 }
 
-// idle reports whether Flush has nothing to take.
+// idle reports whether Flush has nothing to take, or nobody knows that it has.
 func (o *outgoing) idle() bool {
-	return o.outbox.empty() && len(o.messages)+len(o.pings) == 0 && o.offers.empty()
+	return o.unwoken || o.outbox.empty() && len(o.messages)+len(o.pings) == 0 && o.offers.empty()
 }
 
 // broadcast queues a local write, the record of dot seq, for all who are connected.
 func (o *outgoing) broadcast(seq uint64, rec *delta.Record) {
-	if o.idle() {
-		defer o.wake()
-	}
+	idle := o.idle()
 	o.counts.DroppedOutbox += o.outbox.put(seq, rec)
+	o.unwoken = idle && o.gathering && !o.outbox.hasFrame()
+	if idle && !o.unwoken {
+		o.wake()
+	}
+}
+
+// release has those be sent that wait for more.
+func (o *outgoing) release() {
+	if o.unwoken {
+		o.unwoken = false
+		o.wake()
+	}
 }
 
 // dropBroadcasts drops the local writes that wait: they are in the log.

@@ -2,11 +2,13 @@ package replica
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // The parts of a replica, each by itself.
@@ -195,6 +197,64 @@ func TestReplicaLocalWrites(t *testing.T) {
 	if w.state.seq != 4 || !w.state.vector.Get(101).Has(4) || out.outbox.n != 0 || out.counts.DroppedOutbox != 2 {
 		t.Errorf("seq %d, %d records wait, and %d were dropped", w.state.seq, out.outbox.n, out.counts.DroppedOutbox)
 	}
+}
+
+// Writes that come together leave in one frame, and whoever writes in between doesn't wait for the rest.
+func TestReplicaGathers(t *testing.T) {
+	woken := 0
+	out := outgoing{wake: func() { woken++ }, outbox: outbox{most: 1 << 20}}
+	seq := uint64(0)
+	write := func(n, size int, together bool) {
+		out.gathering = together
+		for range n {
+			seq++
+			out.broadcast(seq, &delta.Record{Key: strings.Repeat("k", size), Kind: delta.KindTombstone})
+		}
+		out.gathering = false
+	}
+	is := func(what string, want int) {
+		t.Helper()
+		if woken != want {
+			t.Errorf("%s: woken %d times, want %d", what, woken, want)
+		}
+		woken = 0
+	}
+	flush := func() { out.outbox.take(); out.unwoken = false }
+
+	write(64, 1, true)
+	write(64, 1, true)
+	is("more comes", 0)
+	out.release()
+	is("that was all", 1)
+	out.release()
+	write(1, 1, false)
+	is("somebody was woken before", 0)
+	flush()
+
+	write(64, 1, true)
+	write(1, 1, false)
+	is("another write in between", 1)
+	write(64, 1, true)
+	out.release()
+	is("after that", 0)
+	flush()
+
+	write(64, 1, true)
+	out.send(message{})
+	is("a message in between", 1)
+	out.messages = nil
+	flush()
+
+	write(outboxChunk-1, 1, true)
+	is("a frame but for one", 0)
+	write(1, 1, true)
+	is("as many as a frame has", 1)
+	flush()
+	write(1, wire.CutFrame, true)
+	is("as many bytes as a frame has", 1)
+	flush()
+	out.release()
+	is("nothing waits", 0)
 }
 
 func TestReplicaStanding(t *testing.T) {

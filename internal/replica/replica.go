@@ -96,8 +96,9 @@ func (r *Replica) Delete(now delta.Instant, key string) error {
 	return nil
 }
 
-// DeleteMany is Delete for some keys, ApplyBatch at most, under one lock.
-func (r *Replica) DeleteMany(now delta.Instant, recs []delta.Record) error {
+// DeleteMany is Delete for some keys, ApplyBatch at most, under one lock. If more come at once, they leave
+// in one frame with these, as far as there is room in it.
+func (r *Replica) DeleteMany(now delta.Instant, recs []delta.Record, more bool) error {
 	var at [ApplyBatch]store.Place
 	for i := range recs {
 		at[i] = r.Store.Approach(&recs[i])
@@ -108,8 +109,13 @@ func (r *Replica) DeleteMany(now delta.Instant, recs []delta.Record) error {
 		return delta.ErrClosed
 	}
 	r.writes.counts.Deletes += uint64(len(recs))
+	r.out.gathering = true
 	for i := range recs {
 		r.writes.write(now, &recs[i], at[i])
+	}
+	r.out.gathering = false
+	if !more {
+		r.out.release()
 	}
 	return nil
 }
@@ -195,6 +201,7 @@ func (r *Replica) Flush(now delta.Instant) (broadcasts [][]byte, sends []message
 	r.mu.Lock()
 	r.out.counts.RecordsOut += uint64(r.out.outbox.n)
 	first, chunks := r.out.outbox.take()
+	r.out.unwoken = false
 	others, pings, frames := r.out.messages, r.out.pings, r.Leases.sends.Take()
 	r.out.messages, r.out.pings = nil, nil
 	offers, echo := r.out.offers.take(), r.state.touches.Echo()
