@@ -89,7 +89,7 @@ func TestSyncedIsLogged(t *testing.T) {
 		e, f := start(5, peers), start(6, peers)
 		waitSynced(t, e, time.Minute)
 		waitSynced(t, f, time.Minute)
-		says(5, "P bcache: declares itself synced, as the first of those that are reached: 1 other nodes")
+		says(5, "P bcache: declares itself synced, as the first of those that are reached; others: 1")
 		says(6, "P bcache: synced with node 5: 0 keys in ")
 	})
 }

@@ -46,7 +46,7 @@ func TestCloseNamesWhoDidNotAnswer(t *testing.T) {
 		testkit.Must(t, nodes[0].Set("k", "v", 60))
 		start := time.Now()
 		err := nodes[0].Close()
-		if !errors.Is(err, ErrUnconfirmed) || !strings.Contains(err.Error(), "nodes 3") {
+		if !errors.Is(err, ErrUnconfirmed) || !strings.HasSuffix(err.Error(), " not by node 3") {
 			t.Errorf("Close = %v, want ErrUnconfirmed for node 3 only", err)
 		}
 		if took := time.Since(start); took != confirmTimeout {

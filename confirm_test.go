@@ -269,6 +269,40 @@ func TestConfirmAfterARestart(t *testing.T) {
 	})
 }
 
+// A context that has ended already has nobody waited for. The error says so, and names who hasn't
+// confirmed before.
+func TestConfirmInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, nodes := three(t)
+		testkit.Must(t, nodes[0].Set("k", "v", 60))
+		unconfirmed(t, nodes[0], 0, "node 2 (mem) has confirmed nothing yet; node 3 (mem) has confirmed nothing "+
+			"yet (nobody was waited for, as the context had ended before: context deadline exceeded)", "node 3 (mem)")
+		confirmed(t, nodes[0], time.Second)
+		net.Hold(3)
+		testkit.Must(t, nodes[0].Set("k", "w", 60))
+		unconfirmed(t, nodes[0], time.Second, "node 3 (mem) doesn't answer (context deadline exceeded)")
+		unconfirmed(t, nodes[0], 0, "node 3 (mem) has confirmed only the first 1 of 2 writes yet (nobody")
+		testkit.Must(t, nodes[1].Close())
+		net.Kill(3)
+		unconfirmed(t, nodes[0], 0, "node 3 (mem) went without a goodbye 0s ago, and may serve what it had (nobody")
+
+		// A node that isn't ready says so, and names who hasn't confirmed all the same.
+		net = memnet.New()
+		two := func(c *Config) { c.MinPeers = 2 }
+		b := memNode(t, net, 2, 0, peers, two)
+		memNode(t, net, 3, 0, peers)
+		testkit.Advance(time.Minute)
+		testkit.Must(t, b.Set("k", "v", 60))
+		_, err := confirm(b, 0)
+		const want = "bcache: not every node has confirmed that it has the last writes: not synced yet: too few " +
+			"other nodes are connected: 1 of at least 2 (MinPeers); node 3 (mem) has confirmed nothing yet (nobody " +
+			"was waited for, as the context had ended before: context deadline exceeded)"
+		if !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, ErrNotSynced) || fmt.Sprint(err) != want {
+			t.Errorf("of a node that isn't ready it says %q", err)
+		}
+	})
+}
+
 // Nodes that others lead to are asked through those, and pull what they lack.
 func TestConfirmThroughOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -278,7 +312,9 @@ func TestConfirmThroughOthers(t *testing.T) {
 		lose := losing(net, 3)
 		lose.Store(true)
 		testkit.Must(t, nodes[0].Set("k", "v", 60))
-		unconfirmed(t, nodes[0], time.Second, "node 3 (mem) has only the first 0 of 1 writes")
+		unconfirmed(t, nodes[0], time.Second, "node 3 (mem) lacks the only write")
+		testkit.Must(t, nodes[0].Set("k", "v", 60))
+		unconfirmed(t, nodes[0], time.Second, "node 3 (mem) lacks the first of 2 writes")
 		lose.Store(false)
 		confirmed(t, nodes[0], replica.RoundMin+time.Second)
 		release := net.Hold(3)

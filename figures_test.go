@@ -15,6 +15,7 @@ import (
 	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/meshnet"
 )
 
@@ -25,6 +26,7 @@ func TestFiguresInDocuments(t *testing.T) {
 		{"promises", "bucket (there are " + thousands(delta.NumBuckets) + ")"},
 		{"promises", "at most " + thousands(maxFillsOfMany) + " `Fill`s at a time"},
 		{"promises", fmt.Sprintf("waits %v seconds for the answers at most", confirmTimeout.Seconds())},
+		{"promises", fmt.Sprintf("The last %s nodes that went are remembered", thousands(transport.MaxGone))},
 		{"promises", fmt.Sprintf("until it is cut, %v to 25 seconds", replica.SilentMost.Seconds())}, // TestStuckNeighbourIsCut
 		{"promises", fmt.Sprintf("stores every %d ms, and ask the clock when a deadline is within %d ms of it",
 			coarse.Every.Milliseconds(), coarse.Margin.Milliseconds())},

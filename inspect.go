@@ -425,7 +425,7 @@ func decisionText(what uint64) string {
 		store.DecisionTooBig:       "refused: too large for MaxBytes",
 		store.DecisionFillRefused:  "a fill wasn't cached: something newer may be known",
 		store.DecisionOfferRefused: "another node's fill wasn't taken: something newer may be known",
-		store.DecisionCleared:      "removed: a Clear of a prefix of the key, or of a tag of it, came",
+		store.DecisionCleared:      "removed by a Clear of a prefix of the key, or of a tag of it",
 	}
 	if what == 0 || what >= uint64(len(texts)) {
 		return "unknown to this version"

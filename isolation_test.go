@@ -107,7 +107,7 @@ func TestIsolatedNodeMisses(t *testing.T) {
 		testkit.Advance(time.Second)
 		said := strings.Join(lines.Take(), "\n")
 		for _, line := range []string{"E bcache: isolated: too few other nodes are heard from, 0 of MinPeers;",
-			"P bcache: not isolated any more: 1 other nodes are heard from; it lasted "} {
+			"P bcache: not isolated any more: other nodes that are heard from: 1; it lasted "} {
 			if strings.Count(said, line) != 1 {
 				t.Errorf("%q isn't, or is twice, in\n%s", line, said)
 			}
@@ -211,7 +211,8 @@ func TestNotIsolatedWhenIdle(t *testing.T) {
 		a := memNode(t, net, 1, 0, hides(1))
 		testkit.Advance(time.Minute)
 		isIsolated(t, a, true)
-		if err := a.Ready(); !errors.Is(err, ErrNotSynced) || !strings.Contains(err.Error(), "heard from 0 of at least 1") {
+		if err := a.Ready(); !errors.Is(err, ErrNotSynced) ||
+			!strings.Contains(err.Error(), "heard from too few others: 0 of at least 1") {
 			t.Errorf("Ready = %v", err)
 		}
 		b := memNode(t, net, 2, 0, hides(1))

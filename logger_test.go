@@ -46,7 +46,7 @@ func TestLoggerIsToldSentences(t *testing.T) {
 	out.Want(t, "P bcache: node ab (10.0.0.1:7000) joined",
 		"P bcache: synced with node ab: 3 keys in 1.5s",
 		`E bcache: a fill of "k" failed: gone`,
-		"P bcache: synced with node ab: 4 keys in 1s (repeated 1 times)",
+		"P bcache: synced with node ab: 4 keys in 1s (repeated once)",
 		"D bcache: nothing else")
 }
 

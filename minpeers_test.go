@@ -41,7 +41,7 @@ func TestMinPeers(t *testing.T) {
 				if !a.Stats().Synced || !b.Stats().Synced {
 					t.Error("two nodes that reach each other aren't synced")
 				}
-				notReady(t, a, "only 1 of at least 2 other nodes")
+				notReady(t, a, "connected: 1 of at least 2 (MinPeers)")
 				notReady(t, b, "(MinPeers)")
 				if len(waited) > 0 {
 					t.Errorf("WaitSynced = %v", <-waited)
@@ -57,7 +57,7 @@ func TestMinPeers(t *testing.T) {
 
 				testkit.Must(t, c.Close())
 				synctest.Wait()
-				notReady(t, a, "only 1 of at least 2")
+				notReady(t, a, "connected: 1 of at least 2")
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				err := b.WaitSynced(ctx)

@@ -154,7 +154,7 @@ func (p *peer) tellIsolation(notices []replica.IsolationNotice) {
 				"served, and the database is asked instead: check the network, the other nodes, and the load here",
 				n.Heard)
 		default:
-			p.log.Printf(0, "not isolated any more: %d other nodes are heard from; it lasted %v",
+			p.log.Printf(0, "not isolated any more: other nodes that are heard from: %d; it lasted %v",
 				n.Heard, linelog.Field("took", n.Took.Round(time.Millisecond)))
 			p.news.Ring()
 		}
@@ -201,8 +201,7 @@ func (p *peer) announce(notices []replica.SyncNotice) {
 			p.log.Printf(n.From, "synced with node %x: %d keys in %v", n.From, linelog.Field("keys", n.Keys),
 				linelog.Field("took", n.Took.Round(time.Millisecond)))
 		case n.Others > 0:
-			p.log.Printf(0, "declares itself synced, as the first of those that are reached: %d other nodes",
-				n.Others)
+			p.log.Printf(0, "declares itself synced, as the first of those that are reached; others: %d", n.Others)
 		case len(failed) == 0:
 			p.log.Printf(0, "declares itself synced: its Peers lead to no other node")
 		default:
@@ -317,6 +316,9 @@ func nodeList(ids []uint64) string {
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = fmt.Sprintf("%x", id)
+	}
+	if len(names) == 1 {
+		return "node " + names[0]
 	}
 	return "nodes " + strings.Join(names, ", ")
 }

@@ -47,7 +47,7 @@ func (b *Bcache) Ready() error {
 	reason, isolated := b.peer.replica.Unsynced(now), whyIsolated(b, now)
 	switch {
 	case reason != "" && isolated != "":
-		return fmt.Errorf("%w: %s; %w: %s", ErrNotSynced, reason, ErrIsolated, isolated)
+		return fmt.Errorf("%w: %s; %w: %s", ErrNotSynced, reason, within{ErrIsolated}, isolated)
 	case reason != "":
 		return fmt.Errorf("%w: %s", ErrNotSynced, reason)
 	case isolated != "":
@@ -62,7 +62,7 @@ func whyIsolated(b *Bcache, now delta.Instant) string {
 	if !is {
 		return ""
 	}
-	return fmt.Sprintf("within %v this node has heard from %d of at least %d other nodes (MinPeers)",
+	return fmt.Sprintf("within %v this node has heard from too few others: %d of at least %d (MinPeers)",
 		b.cfg.IsolatedAfter, heard, b.cfg.MinPeers)
 }
 
@@ -100,7 +100,8 @@ func (b *Bcache) WaitSynced(ctx context.Context) error {
 // If ctx ends first, or Close is called, the error wraps [ErrUnconfirmed] and the cause of ctx, or
 // [ErrClosed]. It says of each node that hasn't confirmed what is known of it. The writes are done, and
 // reach the others as they always do: only nobody knows yet. Give ctx a deadline: a node that is frozen
-// is waited for until it is cut, up to 25 seconds, and IsolatedAfter more.
+// is waited for until it is cut, up to 25 seconds, and IsolatedAfter more. With a ctx that has ended
+// already it waits for nobody, and goes by what the others have said before.
 //
 // A node asks those that it knows of. If it isn't ready (see [Bcache.Ready]) it may not know all, and so
 // waits until it is. One that has been alone for 10 seconds is the whole cluster, for all that it knows;
@@ -112,20 +113,19 @@ func (b *Bcache) WaitSynced(ctx context.Context) error {
 func (b *Bcache) Confirm(ctx context.Context) error {
 	q := b.peer.replica.Ask(b.peer.instant())
 	defer q.End()
+	vain := ctx.Err() != nil
 	for {
 		said, news, ended := b.peer.said.Next(), b.peer.news.Next(), ctx.Err() != nil
 		err := b.Ready()
 		if errors.Is(err, ErrClosed) {
-			return fmt.Errorf("%w: %w", ErrUnconfirmed, ErrClosed)
+			return fmt.Errorf("%w: %w", ErrUnconfirmed, within{ErrClosed})
 		}
 		missing, again := b.peer.unconfirmed(q)
 		switch {
 		case q.Writes() == 0 || b.peer.transport == nil, err == nil && len(missing) == 0:
 			return nil
-		case ended && err != nil:
-			return fmt.Errorf("%w: %w (%w)", ErrUnconfirmed, err, context.Cause(ctx))
 		case ended:
-			return fmt.Errorf("%w: %s (%w)", ErrUnconfirmed, whoLacks(missing, q.Writes()), context.Cause(ctx))
+			return tooLate(ctx, vain, err, whoLacks(missing, q.Writes(), vain))
 		}
 		wait := time.NewTimer(again)
 		select {
@@ -137,6 +137,22 @@ func (b *Bcache) Confirm(ctx context.Context) error {
 		}
 		wait.Stop()
 	}
+}
+
+// tooLate is the error of a Confirm whose context has ended: in vain, if it had before. unready is why
+// the node isn't ready, or nil.
+func tooLate(ctx context.Context, vain bool, unready error, who string) error {
+	cause := context.Cause(ctx)
+	if vain {
+		cause = fmt.Errorf("nobody was waited for, as the context had ended before: %w", cause)
+	}
+	switch {
+	case unready == nil:
+		return fmt.Errorf("%w: %s (%w)", ErrUnconfirmed, who, cause)
+	case who == "":
+		return fmt.Errorf("%w: %w (%w)", ErrUnconfirmed, within{unready}, cause)
+	}
+	return fmt.Errorf("%w: %w; %s (%w)", ErrUnconfirmed, within{unready}, who, cause)
 }
 
 // DeleteConfirmed is [Bcache.Delete], and then [Bcache.Confirm]: when it returns nil, no node serves
@@ -165,8 +181,8 @@ type lack struct {
 	said replica.Verdict
 }
 
-// about says who it is, and what is known of it, for people.
-func (l lack) about(writes uint64) string {
+// about says who it is, and what is known of it, for people. In vain there was no time for an answer.
+func (l lack) about(writes uint64, vain bool) string {
 	name := fmt.Sprintf("node %x", l.ID)
 	if l.Addr != "" {
 		name += " (" + l.Addr + ")"
@@ -175,24 +191,38 @@ func (l lack) about(writes uint64) string {
 	case l.Gone:
 		return fmt.Sprintf("%s went without a goodbye %v ago, and may serve what it had", name,
 			time.Since(l.Since).Round(time.Millisecond))
+	case l.said.UpTo == 0 && vain:
+		return name + " has confirmed nothing yet"
+	case vain:
+		return fmt.Sprintf("%s has confirmed only the first %d of %d writes yet", name, l.said.UpTo, writes)
 	case !l.said.Answered && l.Origin == 0:
 		return name + ", reached through others, doesn't answer"
 	case !l.said.Answered:
 		return name + " doesn't answer"
+	case writes == 1:
+		return name + " lacks the only write"
+	case l.said.UpTo == 0:
+		return fmt.Sprintf("%s lacks the first of %d writes", name, writes)
 	default:
 		return fmt.Sprintf("%s has only the first %d of %d writes", name, l.said.UpTo, writes)
 	}
 }
 
 // whoLacks says who hasn't confirmed a number of writes, in one line.
-func whoLacks(missing []lack, writes uint64) string {
+func whoLacks(missing []lack, writes uint64, vain bool) string {
 	const most = 8
 	var list []string
 	for _, l := range missing[:min(len(missing), most)] {
-		list = append(list, l.about(writes))
+		list = append(list, l.about(writes, vain))
 	}
 	if more := len(missing) - len(list); more > 0 {
 		list = append(list, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(list, "; ")
 }
+
+// within is an error that is told of within another one of bcache: its text doesn't begin anew.
+type within struct{ error }
+
+func (w within) Error() string { return strings.TrimPrefix(w.error.Error(), "bcache: ") }
+func (w within) Unwrap() error { return w.error }

@@ -210,9 +210,16 @@ func lackList(lacks []replica.Lack) string {
 		if l.Peer == 0 {
 			who = fmt.Sprintf("a node that isn't connected, in its life %x", l.Origin)
 		}
-		names[i] = fmt.Sprintf("%d writes of %s", l.Writes, who)
+		names[i] = writesOf(l.Writes, who)
 	}
 	return strings.Join(names, ", ")
+}
+
+func writesOf(n uint64, who string) string {
+	if n == 1 {
+		return "1 write of " + who
+	}
+	return fmt.Sprintf("%d writes of %s", n, who)
 }
 
 // tokenKey is the key of what a context carries.

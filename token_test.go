@@ -95,7 +95,7 @@ func TestTokenOfWhatIsLost(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		err := nodes[1].Await(ctx, lost)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lacks 1 writes of node 1:") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lacks 1 write of node 1:") {
 			t.Errorf("Await = %v", err)
 		}
 		if err := nodes[1].Await(ctx, nodes[1].Token()); err != nil {

@@ -98,15 +98,18 @@ func problemOf(err error) problem {
 		return problem{status: http.StatusServiceUnavailable, text: "the cache is closed"}
 	case errors.Is(err, bcache.ErrBusy):
 		return problem{
-			status: http.StatusTooManyRequests, text: err.Error(), header: "Retry-After", value: "1",
+			status: http.StatusTooManyRequests, text: reason(err), header: "Retry-After", value: "1",
 		}
 	case errors.Is(err, bcache.ErrTags):
-		return problem{status: http.StatusBadRequest, text: err.Error()}
+		return problem{status: http.StatusBadRequest, text: reason(err)}
 	case errors.Is(err, bcache.ErrTooLarge):
-		return problem{status: http.StatusRequestURITooLong, text: err.Error()}
+		return problem{status: http.StatusRequestURITooLong, text: reason(err)}
 	}
-	return problem{status: http.StatusInternalServerError, text: err.Error()}
+	return problem{status: http.StatusInternalServerError, text: reason(err)}
 }
+
+// reason is the text of an error for who knows that bcache speaks.
+func reason(err error) string { return strings.TrimPrefix(err.Error(), "bcache: ") }
 
 // failure is the answer that there is none, in what is spoken at a path.
 func failure(to string, err error) answer {

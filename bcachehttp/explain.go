@@ -21,24 +21,31 @@ func explain(r *bcache.KeyReport) string {
 	}
 	var said []string
 	say := func(format string, v ...any) { said = append(said, fmt.Sprintf(format, v...)) }
+	h, p := standing(r), r.Provisional
+	if r.ProvisionalCleared {
+		p = nil
+	}
 	switch {
+	case h != nil:
+		say("%s", explainHeld(h, r.At, ownOf(r) != nil))
 	case r.Held == nil && r.Provisional == nil:
 		say("%s", explainNothing(r))
-	case r.Held != nil && !r.Cleared:
-		say("%s", explainHeld(r.Held, r.At))
-	case r.Held != nil || r.ProvisionalCleared:
+	case p == nil:
 		say("Has nothing any more: %s, deleted it.", clearOf(r))
+	case r.Held != nil:
+		say("%s, deleted what it had.", capital(clearOf(r)))
 	}
-	if r.Isolated && r.Held != nil && !r.Cleared {
+	switch {
+	case r.Isolated && h != nil && p == nil:
 		say("The node is isolated, so it doesn't serve that: Gets miss.")
+	case r.Isolated && h != nil:
+		say("The node is isolated, so it doesn't serve that.")
 	}
-	if p := r.Provisional; p != nil && !r.ProvisionalCleared {
-		text := "Has"
-		if r.Held != nil && !r.Cleared && r.BesideLive {
-			text = "Beside it, for a Typed that can't read it, it has"
-		}
-		say("%s %s that a fill brought, without a version: any write of the key ends it.", text, thing(p))
-		say("%s%s", lasts(p, r.At), tagged(p))
+	if p != nil {
+		say("%s", explainFill(r, p))
+	}
+	if r.Isolated && h == nil {
+		say("The node is isolated.")
 	}
 	switch {
 	case r.Fills == 1:
@@ -101,30 +108,30 @@ func selected(x *bcache.KeyClear) string {
 	return "the tag " + shown(x.Tag, mostToRead)
 }
 
-// explainHeld says what a record is, and for how long.
-func explainHeld(h *bcache.HeldKey, now time.Time) string {
+// explainHeld says what a record is, and for how long. instead is whether something else is served once
+// it has expired.
+func explainHeld(h *bcache.HeldKey, now time.Time, instead bool) string {
 	switch h.Kind {
 	case bcache.KeyDeleted:
 		return fmt.Sprintf("Deleted %s.", written(h.Version, now))
 	case bcache.KeyMissing, bcache.KeyValue:
-		return fmt.Sprintf("Has %s, written %s. %s%s", thing(h), written(h.Version, now), lasts(h, now),
-			tagged(h))
+		return fmt.Sprintf("Has %s, written %s. %s", thing(h), written(h.Version, now), lasts(h, now, instead))
 	}
 	return fmt.Sprintf("Has something that this version doesn't know: %q, written %s.", string(h.Kind),
 		written(h.Version, now))
 }
 
-// tagged says which tags there are, or the first ones.
-func tagged(h *bcache.HeldKey) string {
-	const most = 4
-	texts := tagTexts(h.Tags[:min(len(h.Tags), most)])
-	if more := len(h.Tags) - len(texts); more > 0 {
-		texts = append(texts, whole(more)+" more")
+// explainFill says what a fill brought that has no version, and for how long that is served.
+func explainFill(r *bcache.KeyReport, p *bcache.HeldKey) string {
+	text := "Has"
+	switch {
+	case r.Held != nil && !r.Cleared && r.BesideLive && !r.Isolated:
+		text = "Beside it, for a Typed that can't read it, it has"
+	case r.Held != nil:
+		text = "Instead it has"
 	}
-	if len(texts) == 0 {
-		return ""
-	}
-	return " " + plural(len(texts), "Its tag is ", "Its tags are ") + strings.Join(texts, ", ") + "."
+	return fmt.Sprintf("%s what a fill brought, without a version: %s. Any write of the key ends that. %s",
+		text, thing(p), lasts(p, r.At, false))
 }
 
 // thing names what is held.
@@ -135,17 +142,17 @@ func thing(h *bcache.HeldKey) string {
 	return "a value (" + size(float64(h.Size)) + " with its key)"
 }
 
-// lasts says until when something is served.
-func lasts(h *bcache.HeldKey, now time.Time) string {
-	over := !h.Deadline.IsZero() && !now.Before(h.Deadline)
-	stale := !h.StaleUntil.IsZero() && now.Before(h.StaleUntil)
+// lasts says until when something is served, or if something else is instead, that it isn't.
+func lasts(h *bcache.HeldKey, now time.Time, instead bool) string {
 	switch {
 	case h.Deadline.IsZero():
 		return "It never expires."
-	case over && stale:
+	case expired(h, now) && instead:
+		return fmt.Sprintf("It expired %s.", relative(h.Deadline, now))
+	case expired(h, now) && !over(h, now):
 		return fmt.Sprintf("It expired %s; Loaders may serve it, as stale, for another %s.",
 			relative(h.Deadline, now), span(h.StaleUntil.Sub(now)))
-	case over:
+	case expired(h, now):
 		return fmt.Sprintf("It expired %s: Gets miss.", relative(h.Deadline, now))
 	}
 	text := "It expires " + relative(h.Deadline, now)
@@ -170,3 +177,6 @@ func written(v bcache.KeyVersion, now time.Time) string {
 	}
 	return fmt.Sprintf("%s at %s, %s", by, when(v.Time, now), relative(v.Time, now))
 }
+
+// capital begins a sentence with a text.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -28,15 +28,12 @@ func TestExplain(t *testing.T) {
 		}
 		return h
 	}
-	withTags := func(tags ...string) *bcache.HeldKey {
-		h := value(0, 0, 0)
-		h.Tags = tags
-		return h
-	}
 	team := &bcache.KeyClear{Tag: "team:7", Version: version(-time.Second, 3)}
 	user := &bcache.KeyClear{Prefix: "us\x00", Version: version(-time.Second, 3)}
 	const has = "Has a value (2 KiB with its key), written by node 2 at 10:04:05, 3 s ago. "
 	provisional := &bcache.HeldKey{Kind: bcache.KeyValue, Size: 10, Deadline: at(time.Minute)}
+	const brought = "what a fill brought, without a version: a value (10 B with its key). Any write of the key " +
+		"ends that. It expires in 1 min."
 	for _, c := range []struct {
 		want string
 		r    bcache.KeyReport
@@ -82,7 +79,11 @@ func TestExplain(t *testing.T) {
 			bcache.KeyReport{Held: value(0, 0, 0), Cleared: true, Clear: version(-time.Second, 3)}},
 		{has + "It never expires. The node is isolated, so it doesn't serve that: Gets miss.",
 			bcache.KeyReport{Held: value(0, 0, 0), Isolated: true}},
-		{"Has nothing: it has never heard of the key, or has forgotten it.", bcache.KeyReport{Isolated: true}},
+		{"Has nothing: it has never heard of the key, or has forgotten it. The node is isolated.",
+			bcache.KeyReport{Isolated: true}},
+		{"Has " + brought + " The node is isolated.", bcache.KeyReport{Isolated: true, Provisional: provisional}},
+		{has + "It never expires. The node is isolated, so it doesn't serve that. Instead it has " + brought,
+			bcache.KeyReport{Held: value(0, 0, 0), Isolated: true, Provisional: provisional, BesideLive: true}},
 		{"Has nothing any more: the Clear of the tag team:7 by node 3 at 10:04:07, 1 s ago, deleted it.",
 			bcache.KeyReport{Held: value(0, 0, 0), Cleared: true, Clear: version(-time.Minute, 4), KeyClear: team}},
 		{"Has nothing any more: the Clear by node 4 at 10:04:08, just now, deleted it.",
@@ -100,14 +101,20 @@ func TestExplain(t *testing.T) {
 		{"Has nothing: it has never heard of the key, or has forgotten it. It has forgotten Clears of tags, so " +
 			"it takes no value with tags from before 10:03:08 (1 min ago).",
 			bcache.KeyReport{TagFloor: at(-time.Minute)}},
-		{has + "It never expires. Its tag is a.", bcache.KeyReport{Held: withTags("a")}},
-		{has + "It never expires. Its tags are a, b, c, d, 2 more.",
-			bcache.KeyReport{Held: withTags("a", "b", "c", "d", "e", "f")}},
-		{"Has a value (10 B with its key) that a fill brought, without a version: any write of the key " +
-			"ends it. It expires in 1 min.", bcache.KeyReport{Provisional: provisional}},
-		{has + "It never expires. Beside it, for a Typed that can't read it, it has a value (10 B with its " +
-			"key) that a fill brought, without a version: any write of the key ends it. It expires in 1 min.",
+		{"Has " + brought, bcache.KeyReport{Provisional: provisional}},
+		{"Has what a fill brought, without a version: the knowledge that there is no value (ErrNotFound). Any " +
+			"write of the key ends that. It never expires.",
+			bcache.KeyReport{Provisional: &bcache.HeldKey{Kind: bcache.KeyMissing}}},
+		{has + "It never expires. Beside it, for a Typed that can't read it, it has " + brought,
 			bcache.KeyReport{Held: value(0, 0, 0), Provisional: provisional, BesideLive: true}},
+		{has + "It expired 1 s ago. Instead it has " + brought,
+			bcache.KeyReport{Held: value(-time.Second, 4*time.Second, 0), Provisional: provisional}},
+		{"Deleted by node 2 at 10:04:05, 3 s ago. Instead it has " + brought, bcache.KeyReport{
+			Held:        &bcache.HeldKey{Kind: bcache.KeyDeleted, Version: version(-3*time.Second, 2)},
+			Provisional: provisional}},
+		{"The Clear by node 3 at 10:04:07, 1 s ago, deleted what it had. Instead it has " + brought,
+			bcache.KeyReport{Held: value(0, 0, 0), Cleared: true, Clear: version(-time.Second, 3),
+				Provisional: provisional}},
 		{"Has nothing: it has never heard of the key, or has forgotten it. A fill of it runs. It has " +
 			"granted its lease to node 5: that one fills it for all.", bcache.KeyReport{Fills: 1, Holder: 5}},
 		{"Has nothing: it has never heard of the key, or has forgotten it. 3 fills of it run.",
@@ -135,20 +142,43 @@ func TestSummary(t *testing.T) {
 	}
 	cleared := report(3, bcache.KeyValue, newer)
 	cleared.Cleared = true
-	fill := bcache.KeyReport{Node: 3, Provisional: &bcache.HeldKey{Kind: bcache.KeyValue}}
-	ended := fill
-	ended.ProvisionalCleared = true
+	isolated := report(1, bcache.KeyValue, newer)
+	isolated.Isolated = true
+	fill := bcache.KeyReport{Node: 3, At: explainedAt, Provisional: &bcache.HeldKey{Kind: bcache.KeyValue}}
+	with := func(change func(r *bcache.KeyReport)) bcache.KeyReport {
+		r := fill
+		change(&r)
+		return r
+	}
+	holding := func(kind bcache.KeyKind, v bcache.KeyVersion, d time.Duration) bcache.KeyReport {
+		return with(func(r *bcache.KeyReport) {
+			r.Held = &bcache.HeldKey{Kind: kind, Version: v, Deadline: explainedAt.Add(d)}
+		})
+	}
+	ended := with(func(r *bcache.KeyReport) { r.ProvisionalCleared = true })
+	over := with(func(r *bcache.KeyReport) {
+		r.Provisional = &bcache.HeldKey{Kind: bcache.KeyValue, Deadline: explainedAt}
+	})
+	knows := with(func(r *bcache.KeyReport) { r.Floor = newer.Time })
+	cleared3 := with(func(r *bcache.KeyReport) { r.Clear = sameTime })
+	prefix3 := with(func(r *bcache.KeyReport) { r.KeyClear = &bcache.KeyClear{Prefix: "k", Version: sameTime} })
+	beside := holding(bcache.KeyValue, newer, time.Minute)
+	beside.BesideLive = true
+	isolatedFill := beside
+	isolatedFill.Isolated = true
 	const differ = "Not all nodes have the same. The newest version is "
-	const passes = " has an older one. That should pass within seconds, unless the writes can't reach it."
+	const passes = " has something older. That should pass within seconds, unless the writes can't reach it."
+	const brought = " Node 3 has what a fill brought, without a version: any write of the key ends that."
+	const deleted = "There is no record of a value: the key was deleted." + brought
 	for _, c := range []struct {
 		agree        bool
 		states, want string
 		reports      []bcache.KeyReport
 	}{
-		{true, "none", "The only node has no record of the key.", []bcache.KeyReport{nothing(1)}},
+		{true, "none", "The only node has nothing of the key.", []bcache.KeyReport{nothing(1)}},
 		{true, "newest", "The only node has this: a value.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer)}},
-		{true, "none none", "All 2 nodes have no record of the key.",
+		{true, "none none", "All 2 nodes have nothing of the key.",
 			[]bcache.KeyReport{nothing(1), nothing(2)}},
 		{true, "newest newest", "All 2 nodes have the same: that there is no value (ErrNotFound).",
 			[]bcache.KeyReport{report(1, bcache.KeyMissing, newer), report(2, bcache.KeyMissing, newer)}},
@@ -161,7 +191,7 @@ func TestSummary(t *testing.T) {
 			[]bcache.KeyReport{report(1, bcache.KeyDeleted, sameTime), report(2, bcache.KeyValue, newer)}},
 		{false, "older newest", differ + "a value. Node 1" + passes,
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, sameCount)}},
-		{false, "newest older older", differ + "a value. Nodes 2 and 3 have an older one. That should pass " +
+		{false, "newest older older", differ + "a value. Nodes 2 and 3 have something older. That should pass " +
 			"within seconds, unless the writes can't reach them.", []bcache.KeyReport{
 			report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, older),
 			report(3, bcache.KeyValue, older)}},
@@ -172,9 +202,30 @@ func TestSummary(t *testing.T) {
 			"Of node 3 nothing is known.",
 			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), report(2, bcache.KeyValue, newer), silent(3)}},
 		{true, "unknown", "No node answered. Of node 1 nothing is known.", []bcache.KeyReport{silent(1)}},
-		{true, "none none", "All 2 nodes have no record of the key.", []bcache.KeyReport{nothing(1), ended}},
-		{true, "none none", "All 2 nodes have no record of the key. 1 node has a value without a version, " +
-			"which a fill brought.", []bcache.KeyReport{nothing(1), fill}},
+		{true, "none none", "All 2 nodes have nothing of the key.", []bcache.KeyReport{nothing(1), ended}},
+		{true, "none none", "All 2 nodes have nothing of the key.", []bcache.KeyReport{nothing(1), over}},
+		{true, "none own", "There is no record of the key, which all nodes would share." + brought,
+			[]bcache.KeyReport{nothing(1), fill}},
+		{true, "newest own", deleted, []bcache.KeyReport{report(1, bcache.KeyDeleted, newer), knows}},
+		{true, "newest own", deleted, []bcache.KeyReport{report(1, bcache.KeyDeleted, newer), cleared3}},
+		{true, "newest own", deleted, []bcache.KeyReport{report(1, bcache.KeyDeleted, newer), prefix3}},
+		{true, "newest own", deleted, []bcache.KeyReport{
+			report(1, bcache.KeyDeleted, newer), holding(bcache.KeyDeleted, newer, time.Minute)}},
+		{false, "newest older", differ + "that the key is deleted. Node 3" + passes + brought,
+			[]bcache.KeyReport{report(1, bcache.KeyDeleted, newer), fill}},
+		{false, "newest older", differ + "that the key is deleted. Node 3" + passes + brought,
+			[]bcache.KeyReport{report(1, bcache.KeyDeleted, newer), holding(bcache.KeyDeleted, older, time.Minute)}},
+		{false, "newest own", differ + "a value." + brought,
+			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), knows}},
+		{true, "newest own", "All 2 nodes have the same: a value." + brought, []bcache.KeyReport{
+			report(1, bcache.KeyValue, newer), holding(bcache.KeyValue, newer, -time.Minute)}},
+		{true, "newest newest", "All 2 nodes have the same: a value." + brought,
+			[]bcache.KeyReport{report(1, bcache.KeyValue, newer), beside}},
+		{true, "newest", "The only node has this: a value. Node 1 is isolated, and doesn't serve its record.",
+			[]bcache.KeyReport{isolated}},
+		{true, "newest own", "All 2 nodes have the same: a value." + brought +
+			" Nodes 1 and 3 are isolated, and don't serve their record.",
+			[]bcache.KeyReport{isolated, isolatedFill}},
 	} {
 		s := summarize(c.reports)
 		if got := strings.Join(s.states, " "); s.text != c.want || s.agree() != c.agree || got != c.states {

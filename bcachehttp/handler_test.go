@@ -271,10 +271,22 @@ func TestHealth(t *testing.T) {
 	if got := get(t, h, "/readyz", 503).Body.String(); got != waits.Ready().Error()+"\n" {
 		t.Errorf("got %q", got)
 	}
-	page := pageOf(t, get(t, h, "/", 200).Body.String())
-	if text := all(page, "header")[0].text; !strings.Contains(text, "Not ready") {
-		t.Errorf("the page says %q", text)
+	says := func(h http.Handler, word string) {
+		t.Helper()
+		page := pageOf(t, get(t, h, "/", 200).Body.String())
+		if text := all(page, "header")[0].text; !strings.Contains(text, word+" Not synced yet: ") {
+			t.Errorf("the page says %q", text)
+		}
 	}
+	says(h, "Not ready")
+	isolated, err := bcache.New(bcache.Config{
+		MaxKeys: 10, ListenAddr: "127.0.0.1:0", MinPeers: 1, Isolation: bcache.MissWhenIsolated,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer isolated.Close()
+	says(Handler(isolated, Options{}), "Isolated")
 }
 
 // So many answers are made at a time, and no more; who asks for something else is answered.

@@ -352,7 +352,7 @@ type reportJSON struct {
 	Node               string         `json:"node"`
 	Error              string         `json:"error,omitempty"`
 	Text               string         `json:"text"`  // in a sentence
-	State              string         `json:"state"` // newest, older, none or unknown
+	State              string         `json:"state"` // newest, older, own, none or unknown
 	At                 string         `json:"at,omitempty"`
 	Held               *heldJSON      `json:"held,omitempty"`
 	Cleared            bool           `json:"cleared,omitempty"`
@@ -474,12 +474,13 @@ func newReportJSON(r *bcache.KeyReport, state, text string, values bool) reportJ
 
 type summaryJSON struct {
 	Text     string       `json:"text"`
-	Agree    bool         `json:"agree"` // all nodes that answered have the same
+	Agree    bool         `json:"agree"` // all nodes that answered have the same record
 	Answered int          `json:"answered"`
 	Nodes    int          `json:"nodes"`
 	Newest   *versionJSON `json:"newest,omitempty"`
-	Older    []string     `json:"older,omitempty"`  // nodes that have an older version,
-	None     []string     `json:"none,omitempty"`   // or nothing,
+	Older    []string     `json:"older,omitempty"`  // nodes that have something older,
+	Own      []string     `json:"own,omitempty"`    // or serve what a fill brought, without a version,
+	None     []string     `json:"none,omitempty"`   // or have nothing,
 	Silent   []string     `json:"silent,omitempty"` // or of which nothing is known
 }
 

@@ -155,7 +155,10 @@ func newStatusView(c *condition) statusView {
 	v := statusView{Word: "Ready", Class: "good", Since: newTimeView(c.node.Since, c.now.at)}
 	switch {
 	case c.ready != nil:
-		v.Word, v.Class, v.Text = "Not ready", "bad", strings.TrimPrefix(c.ready.Error(), "bcache: ")
+		v.Word, v.Class, v.Text = "Not ready", "bad", sentence(reason(c.ready))
+		if c.now.stats.Isolated {
+			v.Word = "Isolated"
+		}
 	case c.node.Addr == "":
 		v.Text = "Local only: it has no network."
 	case c.node.SyncedFrom != 0:

@@ -3,6 +3,7 @@ package bcachehttp
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/iwanbk/bcache"
 )
@@ -10,7 +11,8 @@ import (
 // What a node has of a key, beside the others.
 const (
 	stateNewest  = "newest"  // the newest version that any node has
-	stateOlder   = "older"   // an older one: if it is a value, Gets there return that
+	stateOlder   = "older"   // something older: if it is a value, Gets there return that
+	stateOwn     = "own"     // what a fill brought, without a version: nothing shows that it is older
 	stateNone    = "none"    // nothing: Gets there miss
 	stateUnknown = "unknown" // there is no report
 )
@@ -21,10 +23,12 @@ type summary struct {
 	kind   bcache.KeyKind    // what it is
 	states []string          // of each report
 
-	answered            int
-	older, none, silent []uint64 // nodes
-	provisional         int      // nodes that have a value without a version
-	text                string
+	answered                 int
+	older, own, none, silent []uint64 // nodes, by their states
+	without                  []uint64 // nodes that have no record: of those with older, own or none
+	filled                   []uint64 // nodes that have something without a version, served or beside a record
+	isolated                 []uint64 // nodes that don't serve their record
+	text                     string
 }
 
 // summarize compares reports.
@@ -37,28 +41,78 @@ func summarize(reports []bcache.KeyReport) summary {
 	}
 	for i := range reports {
 		r := &reports[i]
-		h := standing(r)
-		switch {
-		case r.Err != nil:
-			s.states[i] = stateUnknown
+		s.states[i] = s.stateOf(r)
+		switch s.states[i] {
+		case stateUnknown:
 			s.silent = append(s.silent, r.Node)
 			continue
-		case h == nil:
-			s.states[i] = stateNone
-			s.none = append(s.none, r.Node)
-		case later(s.newest, h.Version):
-			s.states[i] = stateOlder
+		case stateOlder:
 			s.older = append(s.older, r.Node)
-		default:
-			s.states[i] = stateNewest
+		case stateOwn:
+			s.own = append(s.own, r.Node)
+		case stateNone:
+			s.none = append(s.none, r.Node)
 		}
 		s.answered++
-		if r.Provisional != nil && !r.ProvisionalCleared {
-			s.provisional++
+		if h := standing(r); h == nil {
+			s.without = append(s.without, r.Node)
+		} else if r.Isolated {
+			s.isolated = append(s.isolated, r.Node)
+		}
+		if p := r.Provisional; p != nil && !r.ProvisionalCleared && !over(p, r.At) {
+			s.filled = append(s.filled, r.Node)
 		}
 	}
 	s.text = s.words()
 	return s
+}
+
+// stateOf is what one node has, beside the newest that any has.
+func (s *summary) stateOf(r *bcache.KeyReport) string {
+	h, own := standing(r), ownOf(r) != nil
+	switch {
+	case r.Err != nil:
+		return stateUnknown
+	case h != nil && later(s.newest, h.Version):
+		return stateOlder
+	case own && h == nil && hasYetToHear(r, s.newest):
+		return stateOlder // what a fill brought is from before that
+	case own:
+		return stateOwn
+	case h == nil:
+		return stateNone
+	}
+	return stateNewest
+}
+
+// ownOf is what a fill brought without a version, if Gets return that; otherwise nil. A record that is
+// live comes before it, unless the node is isolated.
+func ownOf(r *bcache.KeyReport) *bcache.HeldKey {
+	p, h := r.Provisional, standing(r)
+	switch {
+	case r.Err != nil || p == nil || r.ProvisionalCleared || over(p, r.At):
+		return nil
+	case h == nil || h.Kind == bcache.KeyDeleted || r.Isolated || expired(h, r.At):
+		return p
+	}
+	return nil
+}
+
+// expired reports whether the deadline of something has come.
+func expired(h *bcache.HeldKey, now time.Time) bool {
+	return !h.Deadline.IsZero() && !now.Before(h.Deadline)
+}
+
+// over reports whether something isn't even served as stale any more.
+func over(h *bcache.HeldKey, now time.Time) bool { return expired(h, now) && !now.Before(h.StaleUntil) }
+
+// hasYetToHear reports whether a node that has no record hasn't processed a write of the key: or its
+// floor, or a Clear that covers that write, would show it.
+func hasYetToHear(r *bcache.KeyReport, v bcache.KeyVersion) bool {
+	if v.IsZero() || !r.Floor.Before(v.Time) || !later(v, r.Clear) {
+		return false
+	}
+	return r.KeyClear == nil || later(v, r.KeyClear.Version)
 }
 
 // standing is the record that a node has, and that no Clear covers.
@@ -82,13 +136,13 @@ func later(a, b bcache.KeyVersion) bool {
 	return a.Origin > b.Origin
 }
 
-// agree reports whether all nodes that answered have the same. To have nothing and to know that a key is
-// deleted is the same for Gets.
+// agree reports whether all nodes that answered have the same record. To have none and to know that a
+// key is deleted is the same for Gets. What has no version isn't compared.
 func (s *summary) agree() bool {
 	if len(s.older) > 0 {
 		return false
 	}
-	return len(s.none) == 0 || s.newest.IsZero() || s.kind == bcache.KeyDeleted
+	return len(s.without) == 0 || s.newest.IsZero() || s.kind == bcache.KeyDeleted
 }
 
 // words is the summary in plain words.
@@ -113,8 +167,12 @@ func (s *summary) words() string {
 	switch {
 	case s.answered == 0:
 		said = append(said, "No node answered.")
+	case s.newest.IsZero() && len(s.own) > 0:
+		said = append(said, "There is no record of the key, which all nodes would share.")
 	case s.newest.IsZero():
-		said = append(said, all+" "+has("have", "has")+" no record of the key.")
+		said = append(said, all+" "+has("have", "has")+" nothing of the key.")
+	case s.agree() && s.kind == bcache.KeyDeleted && len(s.own) > 0:
+		said = append(said, "There is no record of a value: the key was deleted.")
 	case s.agree() && s.kind == bcache.KeyDeleted && len(s.none) > 0:
 		said = append(said, all+" "+has("agree", "says")+" that there is no value: it was deleted.")
 	case s.agree():
@@ -122,16 +180,20 @@ func (s *summary) words() string {
 	default:
 		said = append(said, "Not all nodes have the same. The newest version is "+kindText(s.kind)+".")
 		if len(s.older) > 0 {
-			said = append(said, nodes(s.older)+" "+plural(len(s.older), "has", "have")+" an older one. That "+
+			said = append(said, nodes(s.older)+" "+plural(len(s.older), "has", "have")+" something older. That "+
 				"should pass within seconds, unless the writes can't reach "+plural(len(s.older), "it", "them")+".")
 		}
 		if len(s.none) > 0 {
 			said = append(said, nodes(s.none)+" "+plural(len(s.none), "has", "have")+" nothing: Gets there miss.")
 		}
 	}
-	if s.provisional > 0 {
-		said = append(said, fmt.Sprintf("%s %s a value without a version, which a fill brought.",
-			count(s.provisional, "node"), plural(s.provisional, "has", "have")))
+	if n := len(s.filled); n > 0 {
+		said = append(said, fmt.Sprintf("%s %s what a fill brought, without a version: any write of the key "+
+			"ends that.", nodes(s.filled), plural(n, "has", "have")))
+	}
+	if n := len(s.isolated); n > 0 {
+		said = append(said, fmt.Sprintf("%s %s isolated, and %s serve %s record.", nodes(s.isolated),
+			plural(n, "is", "are"), plural(n, "doesn't", "don't"), plural(n, "its", "their")))
 	}
 	if len(s.silent) > 0 {
 		said = append(said, "Of "+lower(nodes(s.silent))+" nothing is known.")
@@ -169,7 +231,7 @@ func nodes(ids []uint64) string {
 	text := strings.Join(names, ", ")
 	switch {
 	case rest > 0:
-		text += fmt.Sprintf(" and %d others", rest)
+		text += " and " + count(rest, "other")
 	case len(names) > 1:
 		text = strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 	}
@@ -179,8 +241,8 @@ func nodes(ids []uint64) string {
 func newSummaryJSON(s *summary) summaryJSON {
 	return summaryJSON{
 		Text: s.text, Agree: s.agree(), Answered: s.answered, Nodes: len(s.states),
-		Newest: newVersionJSON(s.newest), Older: hexIDs(s.older), None: hexIDs(s.none),
-		Silent: hexIDs(s.silent),
+		Newest: newVersionJSON(s.newest), Older: hexIDs(s.older), Own: hexIDs(s.own),
+		None: hexIDs(s.none), Silent: hexIDs(s.silent),
 	}
 }
 

@@ -161,7 +161,7 @@ func syncWarnings(c *condition) (all []warning) {
 			"See which nodes it reaches, and whether those are synced; its log says more."})
 	case c.ready != nil && (age < settling || // otherwise it has a warning already
 		c.direct() >= c.node.Config.MinPeers && !stats.Isolated):
-		all = append(all, warning{"not_ready", false, "The node isn't ready: " + c.ready.Error() + ".",
+		all = append(all, warning{"not_ready", false, "The node isn't ready: " + reason(c.ready) + ".",
 			"Wait: this is as it should be for seconds after a start."})
 	}
 	if n := grown(c, func(s *bcache.Stats) uint64 { return s.SyncsFailed }); n > 0 {

@@ -90,6 +90,8 @@ func whyPage(h *handler, r *http.Request) (answer, error) {
 	s := summarize(q.reports)
 	v.Text = s.text
 	switch {
+	case s.agree() && len(s.own) > 0:
+		v.Word, v.Class = "Not compared", "note"
 	case s.agree() && len(s.silent) == 0:
 		v.Word, v.Class = "Agreed", "good"
 	case s.agree():
@@ -118,6 +120,7 @@ func whyLink(key string, values bool) string {
 var stateViews = map[string][2]string{
 	stateNewest:  {"newest", "good"},
 	stateOlder:   {"older", "bad"},
+	stateOwn:     {"its own", "good"},
 	stateNone:    {"nothing", "note"},
 	stateUnknown: {"no answer", "bad"},
 }
@@ -134,7 +137,7 @@ func newReportView(r *bcache.KeyReport, state string, values bool) reportView {
 	}
 	if values {
 		v.add("Its value begins with", r.Held)
-		v.add("The value without a version begins with", r.Provisional)
+		v.add("What a fill brought begins with", r.Provisional)
 	}
 	for _, d := range r.Decisions {
 		what := d.What

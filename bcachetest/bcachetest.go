@@ -204,7 +204,7 @@ func (c *Cluster) WaitConnected() {
 				}
 			}
 			if got := len(m.cache.Members()); got != want {
-				return fmt.Errorf("node %d knows %d others, not %d", m.id-1, got, want)
+				return fmt.Errorf("other nodes that node %d knows: %d, not %d", m.id-1, got, want)
 			}
 			if err := m.cache.Ready(); err != nil {
 				return fmt.Errorf("node %d: %w", m.id-1, err)

@@ -37,6 +37,8 @@ func clearCommand(a *app) *cobra.Command {
 			// these, then deletes nothing instead of all.
 			what, form := "all keys", url.Values{"confirm": {"clear"}}
 			switch byPrefix, byTag := cmd.Flags().Changed("prefix"), cmd.Flags().Changed("tag"); {
+			case byPrefix && byTag:
+				return usage("give either a --prefix or a --tag")
 			case byPrefix && prefix == "" || byTag && tag == "":
 				return usage("--prefix and --tag can't be empty")
 			case byPrefix:
@@ -56,7 +58,6 @@ func clearCommand(a *app) *cobra.Command {
 	f.BoolVar(&yes, "yes", false, "don't ask")
 	f.StringVar(&prefix, "prefix", "", "only the keys that begin with `PREFIX`")
 	f.StringVar(&tag, "tag", "", "only what has the tag `TAG`")
-	cmd.MarkFlagsMutuallyExclusive("prefix", "tag")
 	return cmd
 }
 

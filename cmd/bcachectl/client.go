@@ -145,6 +145,7 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 type answer struct {
 	status int
 	typ    string // its Content-Type
+	again  string // its Retry-After; "" if there is none
 	body   []byte
 }
 
@@ -188,7 +189,8 @@ func (c *client) do(ctx context.Context, method string, u *url.URL, form io.Read
 		return answer{}, failed(exitFailure, "the answer has more than %s: is %s the page of a cache?",
 			bytesText(maxAnswer), c.base.Redacted())
 	}
-	return answer{response.StatusCode, response.Header.Get("Content-Type"), body}, nil
+	head := response.Header
+	return answer{response.StatusCode, head.Get("Content-Type"), head.Get("Retry-After"), body}, nil
 }
 
 // unreached says why there is no answer.
@@ -238,7 +240,12 @@ func (c *client) refusal(got answer) error {
 			return failed(exitRefused, "%s: the service doesn't allow that, or has an older bcache", what)
 		}
 		return failed(exitFailure, "%s: is %s where the page is mounted? See --addr", what, at)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusTooManyRequests:
+		return failed(exitFailure, "%s: try again in a second", what)
+	case http.StatusServiceUnavailable:
+		if spoken && got.again == "" { // the page says when it is only busy
+			return failed(exitFailure, "%s: ask another node, or this one when it runs again", what)
+		}
 		return failed(exitFailure, "%s: try again in a second", what)
 	}
 	return failed(exitFailure, "%s: see the log of the service at %s", what, at)

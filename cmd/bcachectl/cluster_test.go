@@ -50,7 +50,7 @@ func TestCluster(t *testing.T) {
 		"warnings":   {"synced_alone: "},
 		"watch -n 1": {"node 1", "KEYS", "GETS/S", "NODE  ADDRESS", "There is no Loader."},
 		"why user:1": {"user:1\nAll 3 nodes have the same: a value.", "node 1: newest", "node 3: newest"},
-		"why nobody": {"nobody\nAll 3 nodes have no record of the key."},
+		"why nobody": {"nobody\nAll 3 nodes have nothing of the key."},
 	} {
 		r := ctl.run(t, strings.Fields(args)...)
 		if r.code != exitOK {
@@ -162,5 +162,7 @@ func TestClusterRefuses(t *testing.T) {
 	}
 	guarded.must(t, exitNotReady, "ready")
 	guarded.must(t, exitNotReady, "health")
-	guarded.must(t, exitFailure, "stats")
+	if r := guarded.must(t, exitFailure, "stats"); !strings.Contains(r.stderr, "the cache is closed (503): ask another") {
+		t.Errorf("of a closed cache it says %q", r.stderr)
+	}
 }

@@ -33,6 +33,12 @@ func TestExitCodes(t *testing.T) {
 	html := says(t, http.StatusOK, "text/html", "<html>")
 	document := func(text string) call { return says(t, http.StatusOK, jsonType, text) }
 	busy, closing := status(http.StatusTooManyRequests), status(http.StatusServiceUnavailable)
+	away := says(t, http.StatusServiceUnavailable, "text/html", "<html>")
+	full := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"error": "because"}`))
+	})
 	for _, c := range []struct {
 		ctl  call
 		code int
@@ -61,7 +67,8 @@ func TestExitCodes(t *testing.T) {
 		{ok, exitUsage, "byte 2 is wrong", "why --key-base64 ab!"},
 		{ok, exitUsage, "--yes says that you mean it", "clear"},
 		{ok, exitUsage, "all that has the tag team:7 on all nodes: --yes", "clear --tag team:7"},
-		{ok, exitUsage, "[prefix tag]", "clear --yes --tag t --prefix p"},
+		{ok, exitUsage, "either a --prefix or a --tag", "clear --yes --tag t --prefix p"},
+		{ok, exitUsage, "either a --prefix or a --tag", "clear --yes --tag= --prefix p"},
 		{ok, exitUsage, "can't be empty", "clear --yes --prefix="},
 		{ok, exitUsage, "can't be empty", "clear --yes --tag="},
 		{status(http.StatusBadRequest), exitUsage, "because (400)", "why k"},
@@ -76,7 +83,9 @@ func TestExitCodes(t *testing.T) {
 		{status(http.StatusMethodNotAllowed), exitRefused, "doesn't allow it", "delete k"},
 		{status(http.StatusNotFound), exitRefused, "doesn't allow that", "delete k"},
 		{says(t, http.StatusNotFound, "text/plain", "none"), exitFailure, "404 Not Found", "members"},
-		{closing, exitFailure, "because (503): try again in a second", "members"},
+		{closing, exitFailure, "because (503): ask another node, or this one when it runs again", "members"},
+		{full, exitFailure, "because (503): try again in a second", "members"},
+		{away, exitFailure, "503 Service Unavailable: try again in a second", "clear --yes"},
 		{busy, exitFailure, "because (429): try again in a second", "why k"},
 		{status(http.StatusInternalServerError), exitFailure, "see the log of the service", "members"},
 		{html, exitFailure, "isn't that of a cache's page", "members"},

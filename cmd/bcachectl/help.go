@@ -30,8 +30,9 @@ docs/operations.md which ones to watch.`
 const aboutLoaders = `Shows what the Loaders of the node have done since it began, by prefix, and the
 Fillers of GetWithFiller. FILLS, and how they ended, are counted by key: NONE is
 that there is no value, REFUSED that it wasn't cached, as something newer might be
-known. STALE are values that were served after their deadline. P50 and P99 are of
-calls of Fill and FillMany.`
+known, and LOCAL that the node keeps the value for itself (LocalValues). STALE are
+values that were served after their deadline. P50 and P99 are of calls of Fill and
+FillMany.`
 
 const aboutWarnings = `Says what is wrong with the node, and what to do about it. The exit code is 4 if
 somebody must act: if a line begins with an exclamation mark.`
@@ -42,8 +43,15 @@ minute after it was asked: so the first answer is empty.`
 const aboutRefused = `Lists the keys of which what a fill of the node brought wasn't cached most often,
 as something newer might be known: docs/fills.md says when.`
 
-const aboutWhy = `Says what all nodes have of a key, and why. The exit code is 0 if all of them answer
-and have the same, and 6 if not.`
+const aboutWhy = `Says what all nodes have of a key, and why:
+  newest   the newest version that any node has
+  older    something older
+  own      what a fill brought to it right after a Delete, or with LocalValues, or
+           while it is isolated. It has no version, so it isn't compared
+  none     nothing
+  unknown  the node didn't answer
+The exit code is 0 if all of them answer, and have the same as far as it has a
+version, and 6 if not.`
 
 const aboutWatch = `Shows what the node does, again and again, until Ctrl-C, which ends it with exit
 code 0. Rates are those since the block before. On a terminal it is shown in one

@@ -14,8 +14,8 @@ func loadersCommand(a *app) *cobra.Command {
 
 func showLoaders(out *printer, loaders []loaderInfo) {
 	t := &table{columns: []string{
-		"PREFIX", ">HITS", ">MISSES", ">RATIO", ">RUNNING", ">FILLS", ">NONE", ">FAILED", ">REFUSED", ">STALE",
-		">P50", ">P99",
+		"PREFIX", ">HITS", ">MISSES", ">RATIO", ">RUNNING", ">FILLS", ">NONE", ">FAILED", ">REFUSED", ">LOCAL",
+		">STALE", ">P50", ">P99",
 	}}
 	for i := range loaders {
 		l := &loaders[i]
@@ -33,7 +33,7 @@ func showLoaders(out *printer, loaders []loaderInfo) {
 		}
 		t.add(loaderName(l), hits, misses, ratio, number(l.Running), number(fills),
 			number(l.Ended["not_found"]), number(l.Ended["failed"]), number(l.Ended["refused"]),
-			number(l.StaleServed), maybeSpan(l.Took.P50), maybeSpan(l.Took.P99))
+			number(l.Ended["local"]), number(l.StaleServed), maybeSpan(l.Took.P50), maybeSpan(l.Took.P99))
 	}
 	if len(t.rows) == 0 {
 		out.line(plain, "There is no Loader.")

@@ -39,8 +39,11 @@ func readiness(n *nodeAnswer) string {
 	case n.NotReady == "":
 		return "no"
 	}
-	return "no: " + n.NotReady
+	return "no: " + whyNotReady(n)
 }
+
+// whyNotReady is the error of Ready, for who knows that bcache speaks.
+func whyNotReady(n *nodeAnswer) string { return strings.TrimPrefix(n.NotReady, "bcache: ") }
 
 func syncedText(n *nodeAnswer) string {
 	switch {

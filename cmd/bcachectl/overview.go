@@ -7,7 +7,7 @@ func showOverview(out *printer, o, last *overviewAnswer) {
 	n := &o.Node
 	out.line(bold, "node %s  %s  %s  began %s", n.ID, orDash(n.Addr), clock(o.Time), ago(n.Since, o.Time))
 	if !n.Ready {
-		out.line(red, "not ready: %s", orDash(n.NotReady))
+		out.line(red, "not ready: %s", orDash(whyNotReady(n)))
 	}
 	out.blank()
 

@@ -43,23 +43,8 @@ func showReport(out *printer, r *reportInfo) {
 	}
 	out.line(state, "node %s: %s", r.Node, r.State)
 	out.line(plain, "  %s", r.Text)
-	for _, held := range []*heldInfo{r.Held, r.Provisional} {
-		if held == nil {
-			continue
-		}
-		if v := held.Version; v != nil {
-			out.line(plain, "  version: %s, origin %s, node %s", v.Time, v.Origin, orDash(v.Node))
-		}
-		if held.Value != nil {
-			out.line(plain, "  value: %s", visible(exactly(*held.Value, held.ValueBase64)))
-		}
-		for i, tag := range held.Tags {
-			if i < len(held.TagsBase64) {
-				tag = exactly(tag, held.TagsBase64[i])
-			}
-			out.line(plain, "  tag: %s", visible(tag))
-		}
-	}
+	showHeld(out, "", r.Held)
+	showHeld(out, "fill's ", r.Provisional) // they may both be there
 	if x := r.KeyClear; x != nil {
 		what := "tag " + visible(exactly(x.Tag, x.TagBase64))
 		if x.Prefix != "" {
@@ -79,5 +64,24 @@ func showReport(out *printer, r *reportInfo) {
 			what += ", " + ago(d.At, r.At)
 		}
 		out.line(dim, "  before: %s", what)
+	}
+}
+
+// showHeld shows what the sentence above it doesn't say.
+func showHeld(out *printer, whose string, h *heldInfo) {
+	if h == nil {
+		return
+	}
+	if v := h.Version; v != nil {
+		out.line(plain, "  %sversion: %s, origin %s, node %s", whose, v.Time, v.Origin, orDash(v.Node))
+	}
+	if h.Value != nil {
+		out.line(plain, "  %svalue: %s", whose, visible(exactly(*h.Value, h.ValueBase64)))
+	}
+	for i, tag := range h.Tags {
+		if i < len(h.TagsBase64) {
+			tag = exactly(tag, h.TagsBase64[i])
+		}
+		out.line(plain, "  %stag: %s", whose, visible(tag))
 	}
 }

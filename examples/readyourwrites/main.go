@@ -61,7 +61,7 @@ func run() error {
 		fmt.Printf("%s: %d of %d reads on the other node didn't show what was just written\n",
 			user.name, older, rounds)
 		if user.Jar != nil && older > 0 {
-			return fmt.Errorf("%d reads were older", older)
+			return fmt.Errorf("reads that were older: %d", older)
 		}
 	}
 	return nil

@@ -194,7 +194,7 @@ func TestFieldsAreBounded(t *testing.T) {
 			}
 		}
 		dropped := lines - (len(got) - 7)
-		want := fmt.Sprintf("P ERROR %d lines were dropped, as the Logger was too slow | dropped=%[1]d",
+		want := fmt.Sprintf("P ERROR lines were dropped, as the Logger was too slow: %d | dropped=%[1]d",
 			dropped)
 		if last := got[len(got)-1]; last != want {
 			t.Errorf("got %q, want %q", last, want)

@@ -90,7 +90,7 @@ func New(out Logger, now func() time.Time) *Log {
 		Name: "the Logger", Call: log.write, Most: lineQueue, MostBytes: lineQueueBytes,
 		Lost: func(n int) line {
 			return line{
-				level: slog.LevelError, format: "%d lines were dropped, as the Logger was too slow",
+				level: slog.LevelError, format: "lines were dropped, as the Logger was too slow: %d",
 				args: []any{n}, fields: []slog.Attr{slog.Int("dropped", n)},
 			}
 		},

@@ -67,7 +67,7 @@ func TestLineLogThrottle(t *testing.T) {
 	now = now.Add(lineInterval)
 	l.Errorf(7, "refused %d", 13)
 	l.flush()
-	out.Want(t, "E bcache: refused 13 (repeated 1 times)")
+	out.Want(t, "E bcache: refused 13 (repeated once)")
 
 	// Long after, with nothing held back.
 	now = now.Add(time.Hour)
@@ -89,7 +89,7 @@ func TestLineLogFormats(t *testing.T) {
 	}
 	l.flush()
 	out.Want(t, "D bcache: 4% of 3", "D bcache: none",
-		"D bcache: 4% of 3 (repeated 1 times)", "D bcache: none (repeated 1 times)")
+		"D bcache: 4% of 3 (repeated once)", "D bcache: none (repeated once)")
 }
 
 // However many peers there are: the line that was logged longest ago is forgotten.
@@ -191,7 +191,7 @@ func TestLineLogStuck(t *testing.T) {
 		close(release)
 		l.flush()
 		got := out.Take()
-		last := "E bcache: 50 lines were dropped, as the Logger was too slow"
+		last := "E bcache: lines were dropped, as the Logger was too slow: 50"
 		if len(got) != lines-50+1 || got[lineQueue] != "P bcache: 256" || got[lineQueue+1] != last {
 			t.Errorf("%d lines, at last %q", len(got), got[max(0, len(got)-2):])
 		}

@@ -31,8 +31,10 @@ type plain struct{ out Logger }
 
 func (p plain) write(n line) {
 	format := "bcache: " + n.format
-	if n.held > 0 {
-		// Not as an argument: the format may number its own.
+	switch { // not as an argument: the format may number its own
+	case n.held == 1:
+		format += " (repeated once)"
+	case n.held > 1:
 		format += " (repeated " + strconv.Itoa(n.held) + " times)"
 	}
 	tell(p.out, n.level, format, n.args)

@@ -177,8 +177,8 @@ var mutants = []mutant{
 		old: "\tt.latest = max(t.latest, at)\n",
 		new: "\tt.latest = at\n"}}},
 	{name: "provisional: it is served after its deadline", test: "TestProvisionalDeadline", edits: []edit{{
-		old: "case e.kind != delta.KindValue || !s.before(e.deadline, wall):",
-		new: "case e.kind != delta.KindValue || !alone && !s.before(e.deadline, wall):"}}},
+		old: "if !gone && e.kind == delta.KindValue && s.before(e.deadline, wall) {",
+		new: "if !gone && e.kind == delta.KindValue && (alone || s.before(e.deadline, wall)) {"}}},
 	{name: "provisional: it takes the tombstone's place", edits: []edit{{
 		old: "\t\tif !e.isProvisional() {\n\t\t\te.Key = sh.takeKeyLocked",
 		new: "\t\t{\n\t\t\te.Key = sh.takeKeyLocked"}}},
@@ -781,6 +781,9 @@ var mutants = []mutant{
 	{name: "confirm: a node that isn't ready knows who is there", test: "TestConfirmWaitsUntilReady", edits: []edit{{
 		old: "b.peer.transport == nil, err == nil && len(missing) == 0:",
 		new: "b.peer.transport == nil, len(missing) == 0:"}}},
+	{name: "confirm: in vain, others don't answer", test: "TestConfirmInVain", edits: []edit{{
+		old: "vain := ctx.Err() != nil",
+		new: "vain := q.Writes() == 0"}}},
 	{name: "close: who has said goodbye goes on serving", test: "TestCloseServesNothingAfterTheGoodbye", edits: []edit{{
 		old: "\t\tp.replica.Drop() // who has said goodbye serves nothing any more\n\t\terr = errors.Join(err, p.transport.Close())\n",
 		new: "\t\terr = errors.Join(err, p.transport.Close())\n\t\tp.replica.Drop()\n"}}},
@@ -802,8 +805,17 @@ var mutants = []mutant{
 		old: "if err := h.authorize(r, rt.action); err != nil {",
 		new: "if err := h.authorize(r, rt.action); err != nil && rt.post {"}}},
 	{name: "page: an older version counts as the newest", test: "TestSummary", edits: []edit{{
-		old: "case later(s.newest, h.Version):",
-		new: "case s.newest.IsZero():"}}},
+		old: "case h != nil && later(s.newest, h.Version):",
+		new: "case h != nil && s.newest.IsZero():"}}},
+	{name: "page: who has yet to hear of a write has something of its own", test: "TestSummary", edits: []edit{{
+		old: "case own && h == nil && hasYetToHear(r, s.newest):",
+		new: "case own && h == nil && r.Fills < 0:"}}},
+	{name: "page: who has forgotten a write has yet to hear of it", test: "TestSummary", edits: []edit{{
+		old: "v.IsZero() || !r.Floor.Before(v.Time) || !later(v, r.Clear)",
+		new: "v.IsZero() || !later(v, r.Clear)"}}},
+	{name: "page: beside a live record it is served", test: "TestSummary", edits: []edit{{
+		old: "case h == nil || h.Kind == bcache.KeyDeleted || r.Isolated || expired(h, r.At):",
+		new: "case h == nil || h.Kind != \"\":"}}},
 	{name: "page: what grew long ago is told of for ever", test: "TestWarnings$", edits: []edit{{
 		old: "gain(counter(&c.then.stats), counter(&c.now.stats))",
 		new: "counter(&c.now.stats)"}}},
@@ -969,8 +981,20 @@ var mutants = []mutant{
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
-		{old: "\tcase e.kind != delta.KindValue || !s.before(e.deadline, wall):\n",
-			new: "\tcase e.kind != delta.KindValue || !s.before(e.deadline, wall):\n\tcase func() bool { by = sh.clearance.by.Load(); return false }():\n"},
+		{old: "\t\tv := shown\n",
+			new: "\t\tv := shown\n\t\tby = sh.clearance.by.Load()\n"},
+	}},
+	{name: "Clears: readers remove what they find", test: "TestReadersDontClearMuch", edits: []edit{
+		{old: "case few && slices.ContainsFunc(due, sh.entries.tagged.has):",
+			new: "case false:"},
+	}},
+	{name: "Clears: readers don't see that others came", test: "TestRecentClears", edits: []edit{
+		{old: "case x == nil || x.number != n:",
+			new: "case x == nil:"},
+	}},
+	{name: "Clears: who compares without the lock forgets the Clear of everything", edits: []edit{
+		{old: "if !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()) {",
+			new: "if false {"},
 	}},
 	{name: "Clears: what is selected is judged by time", edits: []edit{
 		{old: "} else if e.Stamp > x.Stamp {",

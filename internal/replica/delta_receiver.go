@@ -68,7 +68,7 @@ func (r *deltaReceiver) receive(now delta.Instant, from uint64, d *wire.DeltaRea
 	r.mu.Unlock()
 	if refused > 0 {
 		by := time.Duration(ahead) * time.Millisecond
-		return fmt.Errorf("%w: %d writes, by up to %v", ErrFuture, refused, by)
+		return fmt.Errorf("%w: by up to %v, writes: %d", ErrFuture, by, refused)
 	}
 	return nil
 }

@@ -115,11 +115,11 @@ func (r *readiness) lacks(now delta.Instant, syncing, failure string) string {
 	alone := (now.Mono - r.aloneSince).Round(time.Second)
 	switch n := len(r.neighbours.ids); {
 	case r.synced && !r.complete && syncing == "":
-		return fmt.Sprintf("nodes %x hold, or may hold, what this one lacks; "+
+		return fmt.Sprintf("others hold, or may hold, what this node lacks: %x; "+
 			"that is enough after %v in which nothing comes",
 			r.neighbours.holders(), (r.unsyncedLimit - (now.Mono - r.fedAt)).Round(time.Second))
 	case r.complete && n < r.minPeers:
-		return fmt.Sprintf("only %d of at least %d other nodes are connected (MinPeers)", n, r.minPeers)
+		return fmt.Sprintf("too few other nodes are connected: %d of at least %d (MinPeers)", n, r.minPeers)
 	case r.complete:
 		return ""
 	case syncing != "":
@@ -132,6 +132,8 @@ func (r *readiness) lacks(now delta.Instant, syncing, failure string) string {
 			alone, r.aloneLimit)
 	case failure != "":
 		return failure
+	case n == 1:
+		return "the other node that is reached isn't synced"
 	default:
 		return fmt.Sprintf("none of the %d other nodes that are reached is synced", n)
 	}

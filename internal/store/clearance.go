@@ -1,28 +1,37 @@
 package store
 
 import (
-	"iter"
 	"slices"
 	"sync/atomic"
-
-	"github.com/iwanbk/bcache/internal/delta"
 )
 
 // A clearance says how far a shard was cleared by Clears that don't select everything. What a Clear
-// selects is removed when the shard is looked at next, by a Get or a sweep.
+// selects is removed by a sweep, or by a reader if comparing single entries becomes more work than that.
 type clearance struct {
-	by    atomic.Uint64 // the number of the last Clear by which it was; changed under the shard's lock
-	looks int           // since then; guarded by the shard's lock
+	by     atomic.Uint64 // the number of the last Clear by which it was; changed under the shard's lock
+	looked atomic.Uint64 // that of the last one when a reader left the rest to others; likewise
+
+	compared int // how many times entries were with Clears since then; guarded by the shard's lock
 }
 
-// scanAfter is how many looks at single entries cost what it costs to look at all of a shard.
-const scanAfter = 64
+// clearAfter is how many times an entry is compared with a Clear before the shard is cleared of what has a
+// prefix: that takes about as long.
+const clearAfter = 2048
 
 // clearsPerLook is how many entries with a tag go when somebody reads: who reads has to wait for that.
 const clearsPerLook = 8
 
+// A view is what a reader can tell of an entry without the shard's lock.
+type view int
+
+const (
+	unclear view = iota // the lock is needed
+	shown
+	hidden
+)
+
 // shows reports whether no Clear hides a record's entry that was found when the shard was cleared by so
-// many. What can't be told without the shard's lock doesn't show.
+// many. judge looks closer.
 //
 // by has to be read before the entry is looked for. Otherwise somebody else could clear the shard in
 // between, and then it would vouch for an entry that has just gone.
@@ -32,6 +41,27 @@ func (c *Clears) shows(e *Entry, by uint64) bool {
 
 // showsTwin is shows for a provisional value, whose epoch stands.
 func (c *Clears) showsTwin(by uint64) bool { return by == c.number.Load() }
+
+// judge tells whether a Clear hides an entry that shows doesn't show, or showsTwin.
+func (x *clearance) judge(c *Clears, e *Entry, by uint64) view {
+	if !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()) {
+		return hidden
+	}
+	number := c.number.Load()
+	if by == number {
+		return shown
+	}
+	if x.looked.Load() != number {
+		return unclear // as a rule nothing is selected, and then the next one needn't compare
+	}
+	switch clear, known := c.recent.clear(e, by+1, number); {
+	case !known:
+		return unclear
+	case clear:
+		return hidden
+	}
+	return shown
+}
 
 // showsLocked reports whether an entry may be served, be it a record's or a provisional value.
 func (x *clearance) showsLocked(c *Clears, e *Entry) bool {
@@ -70,22 +100,30 @@ func (x *clearEvent) clears(e *Entry) bool {
 	return x.Selects(e.Key, e.tags())
 }
 
-// lookLocked is called before somebody reads under the lock. It clears the shard, so that the next one
-// needn't take it, if that is worth it: to find the keys with a prefix all of them are looked at.
+// lookLocked is called before somebody reads under the lock. It clears the shard, so that the next one needn't
+// compare, if that is worth it: who reads has to wait for what is removed, and to find the keys with a prefix
+// all of them are looked at.
 func (x *clearance) lookLocked(sh *shard) {
-	by := x.by.Load()
-	if by == sh.Clears.number.Load() {
+	by, number := x.by.Load(), sh.Clears.number.Load()
+	if by == number {
 		return
 	}
-	x.looks++
-	due, most := sh.Clears.after(by), clearsPerLook
-	if slices.ContainsFunc(due, func(e clearEvent) bool { return isPrefix(e.Selector) }) {
-		if x.looks < scanAfter {
-			return
+	due := sh.Clears.after(by)
+	few := len(due) <= numRecent
+	x.compared += len(due)
+	switch {
+	case slices.ContainsFunc(due, isOfPrefix):
+		if x.compared >= clearAfter {
+			x.clearLocked(sh, due, sweepBatch)
 		}
-		most = sweepBatch
+	case few && slices.ContainsFunc(due, sh.entries.tagged.has):
+		// A sweep removes them.
+	default:
+		x.clearLocked(sh, due, clearsPerLook)
 	}
-	x.clearLocked(sh, due, most)
+	if few {
+		x.looked.Store(number) // from now on readers compare by themselves
+	}
 }
 
 // catchUpLocked clears the shard of most entries at most, and returns how many it removed. With fewer
@@ -100,19 +138,18 @@ func (x *clearance) catchUpLocked(sh *shard, most int) int {
 
 // clearLocked is catchUpLocked by the Clears that are due. There are some.
 func (x *clearance) clearLocked(sh *shard, due []clearEvent, most int) (n int) {
-	number := due[len(due)-1].number
-	due = oneOfEach(due)
-	for i := range due {
-		if tag, ok := due[i].Tag(); ok {
-			n += x.clearTagLocked(sh, tag, &due[i], most-n)
+	x.compared = 0
+	d := sh.Clears.sorted.of(due)
+	for i := range d.each {
+		if tag, ok := d.each[i].Tag(); ok {
+			n += x.clearTagLocked(sh, tag, &d.each[i], most-n)
 		}
 	}
-	if p := prefixesOf(due); p.clears != nil {
-		n += x.clearPrefixesLocked(sh, &p, most-n)
+	if d.prefixes.clears != nil {
+		n += x.clearPrefixesLocked(sh, &d.prefixes, most-n)
 	}
 	if n < most {
-		x.by.Store(number)
-		x.looks = 0
+		x.by.Store(d.to)
 	}
 	return n
 }
@@ -175,85 +212,4 @@ func (x *clearance) twinLocked(sh *shard, hash uint64, key string) *Entry {
 		return p
 	}
 	return nil
-}
-
-// fewClears is how many cost less one by one than it takes to see which are about the same.
-const fewClears = 8
-
-// oneOfEach returns, of many Clears, one for each selector: the last one, with the greatest version.
-func oneOfEach(events []clearEvent) []clearEvent {
-	if len(events) <= fewClears {
-		return events
-	}
-	at := make(map[delta.Selector]int, len(events))
-	var each []clearEvent
-	for _, e := range events {
-		i, ok := at[e.Selector]
-		if !ok {
-			at[e.Selector] = len(each)
-			each = append(each, e)
-			continue
-		}
-		if e.Version.Less(each[i].Version) {
-			e.Version = each[i].Version
-		}
-		each[i] = e
-	}
-	return each
-}
-
-// duePrefixes are those of the Clears by which a shard wasn't cleared yet.
-type duePrefixes struct {
-	clears  map[string][]*clearEvent // by prefix; nil if there are none
-	lengths map[int]bool
-}
-
-func prefixesOf(due []clearEvent) (p duePrefixes) {
-	for i := range due {
-		prefix, ok := due[i].Prefix()
-		if !ok {
-			continue
-		}
-		if p.clears == nil {
-			p.clears, p.lengths = map[string][]*clearEvent{}, map[int]bool{}
-		}
-		p.clears[prefix], p.lengths[len(prefix)] = append(p.clears[prefix], &due[i]), true
-	}
-	return p
-}
-
-// of yields the Clears whose prefixes a key has.
-func (p *duePrefixes) of(key string) iter.Seq[*clearEvent] {
-	return func(yield func(*clearEvent) bool) {
-		for n := range p.lengths {
-			if n > len(key) {
-				continue
-			}
-			for _, x := range p.clears[key[:n]] {
-				if !yield(x) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// clear returns a Clear by which an entry goes, or nil.
-func (p *duePrefixes) clear(e *Entry) *clearEvent {
-	for x := range p.of(e.Key) {
-		if x.clears(e) {
-			return x
-		}
-	}
-	return nil
-}
-
-// above reports whether one of the Clears isn't below a stamp of a key.
-func (p *duePrefixes) above(key string, stamp uint64) bool {
-	for x := range p.of(key) {
-		if stamp <= x.Stamp {
-			return true
-		}
-	}
-	return false
 }

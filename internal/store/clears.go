@@ -28,6 +28,7 @@ type Clears struct {
 	last   lastClear     // of everything
 	number atomic.Uint64 // of the last one that doesn't select everything
 	hidden atomic.Bool   // nothing but provisional values is served
+	recent recentClears
 
 	// A record that has tags and comes with a stamp up to this one isn't applied: a Clear may have been about
 	// it that is forgotten. The floors don't stand for that where an older record of its key is held.
@@ -37,6 +38,7 @@ type Clears struct {
 
 	// A shard's lock may be held when this one is taken. What a slice of events has never changes.
 	mu        sync.RWMutex
+	sorted    sortedClears
 	most      int          // events
 	events    []clearEvent // those that are remembered, as they came
 	bytes     int          // of their selectors
@@ -89,7 +91,9 @@ func (c *Clears) add(x Clear) bool {
 	if n := len(c.events); n > 0 {
 		x.At = max(x.At, c.events[n-1].At) // who reads the clock first may come second
 	}
-	c.events = append(c.events, clearEvent{x, c.number.Load() + 1})
+	e := clearEvent{x, c.number.Load() + 1}
+	c.events = append(c.events, e)
+	c.recent.add(&e)
 	c.bytes += len(x.Selector)
 	if c.newest.Less(x.Version) {
 		c.newest = x.Version
@@ -358,6 +362,7 @@ func (c *Clears) forget(n uint64, raise func(stamp uint64)) (old int) {
 	}
 	done -= len(c.events) - len(kept)
 	c.events = kept
+	c.sorted.forget()
 	bytes, stamp := 0, uint64(0)
 	for old < done && (len(c.events)-old > c.most*3/4 || c.bytes-bytes > maxClearBytes*3/4) {
 		stamp = max(stamp, c.events[old].Stamp)

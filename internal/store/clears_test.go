@@ -495,3 +495,102 @@ func TestTakesAbove(t *testing.T) {
 	r.clear("")
 	takes("a Clear of everything", "k1", r.Clears.All().Stamp)
 }
+
+// What many entries of a shard go by, readers neither remove nor wait for: the first one looks, and the others
+// compare without the lock. A sweep removes it.
+func TestReadersDontClearMuch(t *testing.T) {
+	for name, by := range map[string]delta.Selector{"tag": delta.SelectTag("t1"), "prefix": delta.SelectPrefix("k1")} {
+		r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})
+		for i := range 1000 {
+			r.put(fmt.Sprintf("k%d-%d", i%2, i), "v", fmt.Sprint("t", i%2))
+		}
+		sh := r.table.at(0)
+		reads := func() {
+			t.Helper()
+			for i := range 1000 {
+				if _, ok := r.Get(fmt.Sprintf("k%d-%d", i%2, i), storeNoWall); ok != (i%2 == 0) {
+					t.Fatalf("%s: entry %d is served: %v", name, i, ok)
+				}
+			}
+		}
+		for round := range numRecent {
+			r.clear(by)
+			r.has("k0-0")
+			sh.mu.Lock() // who takes it waits for ever
+			reads()
+			sh.mu.Unlock()
+			if r.Len() != 1000 {
+				t.Fatalf("%s, round %d: readers have removed %d entries", name, round, 1000-r.Len())
+			}
+		}
+		for i := 0; r.Len() > 500; i++ { // more Clears than readers compare with
+			if i == clearAfter {
+				t.Fatalf("%s: %d entries are left", name, r.Len())
+			}
+			r.clear(by)
+			reads()
+		}
+	}
+}
+
+// Clears that select nothing of a shard cost it one look.
+func TestReadersLookOncePerClear(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})
+	r.put("k", "v", "t")
+	for i := range 100 {
+		r.clear(delta.SelectTag(fmt.Sprint("other", i)))
+		if !r.has("k") {
+			t.Fatal("it is gone")
+		}
+		if by := r.table.at(0).clearance.by.Load(); by != r.Clears.Number() {
+			t.Fatalf("the shard is cleared up to %d of %d", by, r.Clears.Number())
+		}
+	}
+}
+
+// Who compares without the lock doesn't know what came after the Clears that are listed for that.
+func TestRecentClears(t *testing.T) {
+	var r recentClears
+	e := &Entry{Key: "k", Version: delta.Version{Stamp: 10}}
+	for n := uint64(1); n <= 3*numRecent; n++ {
+		by := delta.SelectPrefix("other")
+		if n%5 == 0 {
+			by = delta.SelectPrefix("k")
+		}
+		r.add(&clearEvent{Clear{Selector: by, Version: delta.Version{Stamp: 10 + n}}, n})
+		for from := uint64(1); from <= n; from++ {
+			clear, known := r.clear(e, from, n)
+			if known != (n-from < numRecent) || known && clear != (n/5 > (from-1)/5) {
+				t.Fatalf("from %d to %d: clear %v, known %v", from, n, clear, known)
+			}
+		}
+	}
+	if _, known := r.clear(e, numRecent, numRecent+1); known {
+		t.Error("others have come meanwhile, and it isn't noticed")
+	}
+}
+
+// Thousands of prefixes are sorted once, and not for each shard.
+func TestManyPrefixesAreSortedOnce(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 10_000, Shards: 64})
+	for i := range 5000 {
+		r.put(fmt.Sprintf("%04d", i), "v")
+	}
+	for i := range maxClears {
+		r.clear(delta.SelectPrefix(fmt.Sprintf("%04d", i)))
+	}
+	r.has("0000")
+	first := r.Clears.sorted.last.Load()
+	for i := range 5000 {
+		if r.has(fmt.Sprintf("%04d", i)) != (i >= maxClears) {
+			t.Fatalf("%04d", i)
+		}
+	}
+	if d := r.Clears.sorted.last.Load(); d != first || d == nil {
+		t.Error("they were sorted again")
+	}
+	r.clear(delta.SelectTag("t")) // makes room
+	if d := r.Clears.sorted.last.Load(); d != nil {
+		t.Error("what is forgotten is kept")
+	}
+}

@@ -19,18 +19,22 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	}
 	by, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()
 	e, alone := sh.foremost(hash, key)
-	switch {
-	case e == nil:
-		if sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
-			s.counters.misses.Add1()
-			return "", false
+	gone := e == nil
+	if !gone && e.kind == delta.KindValue && s.before(e.deadline, wall) {
+		v := shown
+		if alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by) {
+			v = sh.clearance.judge(&s.Clears, e, by)
 		}
-	case e.kind != delta.KindValue || !s.before(e.deadline, wall):
-	case alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by):
-	case s.policy.noteUse(e):
-		s.counters.hits.Add1()
-		s.sample(e)
-		return e.Val, true
+		if v == shown && s.policy.noteUse(e) {
+			s.counters.hits.Add1()
+			s.sample(e)
+			return e.Val, true
+		}
+		gone = v == hidden && !alone
+	}
+	if gone && sh.twinOf(hash, key) == nil && sh.entries.index.still(moves) {
+		s.counters.misses.Add1()
+		return "", false
 	}
 	return sh.get(hash, key, wall)
 }
@@ -50,7 +54,8 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil // entry looks closer
-	case alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by):
+	case (alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by)) &&
+		sh.clearance.judge(&s.Clears, e, by) != shown:
 	case s.policy.noteUse(e):
 		s.sample(e)
 		return e

@@ -58,6 +58,12 @@ func (x *taggedEntries) of(tag string) []*Entry {
 	return x.by[x.hash.Of(tag)]
 }
 
+// has reports whether there may be entries with the tag that a Clear selects.
+func (x *taggedEntries) has(by clearEvent) bool {
+	tag, ok := by.Tag()
+	return ok && len(x.of(tag)) > 0
+}
+
 // upTo lists the records with tags whose stamps are no greater, each once. They may be removed meanwhile.
 func (x *taggedEntries) upTo(stamp uint64) (list []*Entry) {
 	seen := map[*Entry]bool{}

@@ -70,7 +70,7 @@ func (t *Transport) shutdown() error {
 	t.scope.log.Printf(0, "node %x has stopped listening on %s",
 		t.cfg.PeerID, linelog.Field("addr", t.Addr()))
 	if err == nil && left != nil {
-		err = fmt.Errorf("bcache: %d goroutines of mesh are left", t.router.goroutines())
+		err = fmt.Errorf("bcache: goroutines of mesh are left: %d", t.router.goroutines())
 	}
 	return err
 }
