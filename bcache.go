@@ -245,8 +245,8 @@ func newOrigin() uint64 {
 	}
 }
 
-// changed is called for every write that may have changed what a key has. A Clear of a tag forgets no fill:
-// what a fill brings may have any tag, and is judged when it is there.
+// changed is called for every write that may have changed what a key has. A Clear of a tag forgets no
+// fill: what a fill brings may have any tag, and is judged when it is there.
 func (b *Bcache) changed(key string, kind delta.Kind) {
 	if kind != delta.KindClear {
 		b.flights.forget(key)

@@ -77,8 +77,8 @@ func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, erro
 	}
 }
 
-// A flown is what a flight brings. If it comes from the cache, it may have tags that were cleared after it
-// was looked up: whoever came after that asks again. What a Filler brings has no tags.
+// A flown is what a flight brings. If it comes from the cache, it may have tags that were cleared after
+// it was looked up: whoever came after that asks again. What a Filler brings has no tags.
 type flown struct {
 	val    string
 	clears uint64 // the number of the last Clear before it was looked up; untagged

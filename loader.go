@@ -251,8 +251,8 @@ func (l *Loader) join(ctx context.Context, full string, who fill.Caller) (ld *fi
 	return ld, isNew
 }
 
-// outcome waits for what becomes of a load; nil is one that waits for the caller. It isn't ok if the caller
-// has to ask again, see fill.Clears.
+// outcome waits for what becomes of a load; nil is one that waits for the caller. It isn't ok if the
+// caller has to ask again, see fill.Clears.
 func (l *Loader) outcome(ctx context.Context, ld *fill.Load, who fill.Caller) (r reply, ok bool) {
 	if ld == nil {
 		return failed(ErrFillCycle), true

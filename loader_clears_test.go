@@ -64,8 +64,8 @@ func eachAsker(t *testing.T, took time.Duration, edit func(*LoaderConfig), test 
 	}
 }
 
-// askFor has a caller come every 10 ms, for some time. It returns how often the database was asked, and the
-// longest Get.
+// askFor has a caller come every 10 ms, for some time. It returns how often the database was asked, and
+// the longest Get.
 func askFor(db *teamDB, d time.Duration, get func() error) (queries int64, slowest time.Duration) {
 	before, end := db.asked.Load(), time.Now().Add(d)
 	var mu sync.Mutex
@@ -98,8 +98,8 @@ func clearEvery(t *testing.T, b *Bcache, tag string, every time.Duration) (stop 
 	return func() { cancel(); wg.Wait() }
 }
 
-// Clears of other tags, a hundred a second, cost no query: of a hot key that can't be cached there is one at
-// a time, also while the Fill fails, or finds nothing.
+// Clears of other tags, a hundred a second, cost no query: of a hot key that can't be cached there is
+// one at a time, also while the Fill fails, or finds nothing.
 func TestClearTagsOfOthers(t *testing.T) {
 	const times, took = 10, time.Second
 	uncached := func(c *LoaderConfig) {
@@ -129,8 +129,8 @@ func TestClearTagsOfOthers(t *testing.T) {
 	}
 }
 
-// Of its own tag each Clear costs a query, but no more than one at a time: all who came after it share the
-// next one, whatever else is cleared meanwhile.
+// Of its own tag each Clear costs a query, but no more than one at a time: all who came after it share
+// the next one, whatever else is cleared meanwhile.
 func TestClearTagsOfTheSame(t *testing.T) {
 	const times, took = 10, time.Second
 	eachAsker(t, took, func(*LoaderConfig) {}, func(t *testing.T, db *teamDB, l *Loader, clear *Bcache, get func(string) (string, error)) {
@@ -144,8 +144,8 @@ func TestClearTagsOfTheSame(t *testing.T) {
 	})
 }
 
-// Who comes after a Clear of what a fill brings that is under way isn't given that, and all of them ask once.
-// Who came before has it.
+// Who comes after a Clear of what a fill brings that is under way isn't given that, and all of them ask
+// once. Who came before has it.
 func TestClearTagDuringAFill(t *testing.T) {
 	for _, key := range []string{"a7", "no7"} {
 		for _, negative := range []time.Duration{0, time.Minute} {

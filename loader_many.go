@@ -148,8 +148,8 @@ func (l *Loader) waitMany(
 	}
 }
 
-// waitBatches waits for them, and says how each has ended, or that it isn't ok, see outcome. A key's load
-// begins with its batch, so that who asks for that key alone needn't wait for those before it.
+// waitBatches waits for them, and says how each has ended, or that it isn't ok, see outcome. A key's
+// load begins with its batch, so that who asks for that key alone needn't wait for those before it.
 func (l *Loader) waitBatches(
 	ctx context.Context, full []string, who fill.Caller, end func(full string, r reply, ok bool),
 ) {
@@ -189,8 +189,8 @@ func (l *Loader) waitBatches(
 	}
 }
 
-// waitEach is waitBatches where there is a Fill for each key. end is left to the caller's goroutine, as it
-// calls functions of the user's.
+// waitEach is waitBatches where there is a Fill for each key. end is left to the caller's goroutine, as
+// it calls functions of the user's.
 func (l *Loader) waitEach(
 	ctx context.Context, full []string, who fill.Caller, end func(full string, r reply, ok bool),
 ) {

@@ -264,8 +264,9 @@ type LoaderStats struct {
 	NotFoundReturned uint64 `stat:"counter"` // times that the ErrNotFound that was remembered was returned
 	Undecodable      uint64 `stat:"counter"` // misses as a Typed can't decode what is held
 
-	// Gets to which nothing could be given that was held, or was being filled, when they came: because of
-	// their Token (AwaitToken), or of a ClearTag of what that fill brought. Each key of a GetMany is one.
+	// Gets to which nothing could be given that was held, or was being filled, when they came: because
+	// of their Token (AwaitToken), or of a ClearTag of what that fill brought. Each key of a GetMany is
+	// one.
 	AskedAnew uint64 `stat:"counter"`
 }
 

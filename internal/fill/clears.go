@@ -28,8 +28,8 @@ type Caller struct {
 // Caller returns one that comes now.
 func (f *Loads) Caller(anew bool) Caller { return Caller{anew, f.clears.Number()} }
 
-// judge notes which callers can't have the result of a load that ends: those who came when the first Clear
-// was there that is about it.
+// judge notes which callers can't have the result of a load that ends: those who came when the first
+// Clear was there that is about it.
 func (f *Loads) judge(ld *Load) {
 	switch {
 	case ld.tagged:

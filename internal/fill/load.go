@@ -52,7 +52,7 @@ type Load struct {
 	forgotten bool // nobody may join any more: a write has come,
 	givenUp   bool // or a caller's deadline
 
-	clears uint64 // the number of the last Clear when it began; guarded by the shard's lock, see setBegun
+	clears uint64 // the number of the last Clear when it began: see setBegun
 
 	placed  atomic.Bool
 	Arrived chan struct{} // something was written to the key, or it may be its turn; a batch has one
@@ -63,7 +63,7 @@ type Load struct {
 
 	tags    delta.Tags // of the result
 	tagged  bool       // they are known
-	cleared uint64     // the number of the first Clear that is about the result and came after clears; 0: none
+	cleared uint64     // the number of the first Clear after clears that is about it; 0: none
 
 	late atomic.Bool // somebody waited for it until a deadline
 

@@ -95,8 +95,8 @@ func (s *Asks) TurnOf(now delta.Instant, a *Ask) (Turn, time.Duration) {
 	return a.turn(), a.next() - now.Mono
 }
 
-// passed reports whether this node takes less of a key than when it asked: then what was written has come, and
-// wasn't taken, as a Clear was about it; or a Clear has come that is about it when it comes.
+// passed reports whether this node takes less of a key than when it asked: then what was written has
+// come, and wasn't taken, as a Clear was about it; or a Clear has come that is about it when it comes.
 func (s *Asks) passed(a *Ask) bool { return s.net.TakesAbove(a.Want.Key) > a.Want.Stamp }
 
 // lookAgain deals with the end of a wait.

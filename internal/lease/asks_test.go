@@ -255,8 +255,8 @@ func TestLeaseIsolatedFillsAlone(t *testing.T) {
 	}
 }
 
-// What was written and isn't taken any more, as a Clear keeps it out, isn't waited for: neither when it has come
-// before this node is told of it, nor when it comes then. What is still taken is waited for.
+// What was written and isn't taken any more, as a Clear keeps it out, isn't waited for: neither when it
+// has come before this node is told of it, nor when it comes then. What is still taken is waited for.
 func TestLeaseWhatIsClearedIsNotAwaited(t *testing.T) {
 	for _, when := range []string{"before it is told", "after that", "never"} {
 		g := newLeaseRig(t, 2)

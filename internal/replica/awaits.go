@@ -7,8 +7,9 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// Awaits are those who wait until this node has processed some dots. Each is woken when a dot is processed
-// that it waits for, and not by everything that comes in. Callers don't hold the replica's lock.
+// Awaits are those who wait until this node has processed some dots. Each is woken when a dot is
+// processed that it waits for, and not by everything that comes in. Callers don't hold the replica's
+// lock.
 type Awaits struct {
 	mu         *lock
 	state      *state
@@ -31,8 +32,8 @@ func NewAwaits(r *Replica) *Awaits {
 	}
 }
 
-// Begin has somebody woken when one of the dots that Lacks says are lacking is processed, or it can't be told
-// any more whether it is. It returns nil if none is lacking, or that can't be told now.
+// Begin has somebody woken when one of the dots that Lacks says are lacking is processed, or it can't be
+// told any more whether it is. It returns nil if none is lacking, or that can't be told now.
 func (x *Awaits) Begin(dots []delta.Dot) *Await {
 	x.mu.Lock()
 	defer x.mu.Unlock()

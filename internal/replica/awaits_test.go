@@ -76,8 +76,8 @@ func TestAwaitsWakeThoseWhoseDotsHaveCome(t *testing.T) {
 	}
 }
 
-// Whoever comes, goes and is told in whatever order: who waits is woken by the first dot that it lacks, once
-// it is there, and not before; and nothing is left of those who have gone.
+// Whoever comes, goes and is told in whatever order: who waits is woken by the first dot that it lacks,
+// once it is there, and not before; and nothing is left of those who have gone.
 func TestAwaitsLaws(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newNetwork(t)

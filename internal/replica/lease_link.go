@@ -19,8 +19,8 @@ func (n leaseLink) Granters() []uint64 {
 // Alone reports whether this node is isolated: it gets nothing from others then.
 func (n leaseLink) Alone() bool { return n.leases.pinger.hearings.isolation.Is() }
 
-// TakesAbove is the stamp of what is held, or was forgotten, or of a Clear that is about all of the key's
-// values. What a Clear of a tag is about isn't known before it comes.
+// TakesAbove is the stamp of what is held, or was forgotten, or of a Clear that is about all of the
+// key's values. What a Clear of a tag is about isn't known before it comes.
 func (n leaseLink) TakesAbove(key string) uint64 { return n.leases.state.Store.TakesAbove(key) }
 
 func (n leaseLink) Nonce() uint64 { return n.leases.pinger.nonce() }

@@ -234,8 +234,8 @@ func (c *Clears) Selected(rec *delta.Record, number uint64, since time.Duration)
 	return false
 }
 
-// First returns the number of the first one after the one with a number that selects a record, or may have
-// done so, as it is forgotten. 0 is none.
+// First returns the number of the first one after the one with a number that selects a record, or may
+// have done so, as it is forgotten. 0 is none.
 func (c *Clears) First(rec *delta.Record, after uint64) uint64 {
 	if c.number.Load() == after {
 		return 0
@@ -278,8 +278,8 @@ func (c *Clears) Known(rec *delta.Record, echo uint64, dots ...[]delta.Dot) bool
 func (c *Clears) Dots(rec *delta.Record) (dots []delta.Dot) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	// As a rule nothing selects it, and to look at thousands takes long. One isn't known here that was older
-	// than a forgotten one of the same selector when it came.
+	// As a rule nothing selects it, and to look at thousands takes long. One isn't known here that was
+	// older than a forgotten one of the same selector when it came.
 	none := true
 	for range c.selectingLocked(rec) {
 		none = false

@@ -132,8 +132,8 @@ func (s *Store) Admits(rec *delta.Record) bool {
 	return rec.Stamp > s.FloorOf(delta.BucketOf(rec.Key))
 }
 
-// TakesAbove returns the greatest stamp up to which Apply would accept no record of a key, whatever its tags
-// are.
+// TakesAbove returns the greatest stamp up to which Apply would accept no record of a key, whatever its
+// tags are.
 func (s *Store) TakesAbove(key string) uint64 {
 	held, ok := s.Peek(key)
 	if !ok {

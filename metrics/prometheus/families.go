@@ -61,7 +61,8 @@ var (
 	undecodable = define("undecodable_values_total", counter,
 		"Times that what is held couldn't be decoded, as by another version of the program.", "loader")
 	askedAnew = define("asked_anew_total", counter,
-		"Gets to which nothing could be given that was held or being filled: because of a Token, or a ClearTag.",
+		"Gets to which nothing could be given that was held or being filled: "+
+			"because of a Token, or a ClearTag.",
 		"loader")
 	leasesGranted = define("leases_granted_total", counter,
 		"Leases to fill a key that this node has granted, to itself too.")
