@@ -55,7 +55,7 @@ var observables = []instrument{
 	{"bcache.undecodable", counter, "{value}", keys(keyLoader),
 		"Times that a Typed couldn't decode what is held."},
 	{"bcache.asked_anew", counter, "{request}", keys(keyLoader),
-		"Gets to which nothing could be given that was held or being filled: "+
+		"Gets to which nothing could be given that was held or being filled: " +
 			"because of a Token, or a ClearTag."},
 	{"bcache.provisionals", counter, "{value}", keys(keyEvent),
 		"Values without a version: kept here, offered to others, of others accepted or refused, dropped."},
