@@ -854,11 +854,11 @@ var mutants = []mutant{
 		old: "\t}\n\tp.awaits.Tell()\n",
 		new: "\t}\n"}}},
 	{name: "tokens: whatever comes in wakes all who wait", test: "TestAwaits", edits: []edit{{
-		old: "of.Len() > 0 && (!known || (*of)[0].dot.Seq <= covered) {",
-		new: "of.Len() > 0 {"}}},
+		old: "(!known || (*of)[0].dot.Seq <= covered) {",
+		new: "(!known || covered+1 > 0) {"}}},
 	{name: "tokens: whose origin isn't known any more isn't told", test: "TestAwaits", edits: []edit{{
 		old: "(!known || (*of)[0].dot.Seq <= covered) {",
-		new: "(*of)[0].dot.Seq <= covered {"}}},
+		new: "(known && (*of)[0].dot.Seq <= covered) {"}}},
 	{name: "tokens: those who wait aren't in the order of their dots", test: "TestAwaits", edits: []edit{{
 		old: "return h[i].dot.Seq < h[j].dot.Seq }",
 		new: "return h[i].dot.Seq > h[j].dot.Seq }"}}},
@@ -881,13 +881,20 @@ var mutants = []mutant{
 		new: "\t\tif r, ok := l.outcome(ctx, ld, l.cache.loads.Caller(who.Anew)); ok {\n"}}},
 	{name: "clears: what a Fill doesn't find has no tags", test: "TestClearTagDuringAFill", edits: []edit{{
 		old: "\t\tk.Brings(packed)\n",
-		new: "\t\tk.Brings(\"\")\n"}}},
+		new: "\t\tk.Brings(packed[:0])\n"}}},
 	{name: "clears: a key of a GetMany isn't asked for again", test: "TestClearTagDuringAFill", edits: []edit{{
 		old: "\t\t\tif ok {\n\t\t\t\tput(key, r)\n",
 		new: "\t\t\tif true {\n\t\t\t\tput(key, r)\n"}}},
 	{name: "clears: what is forgotten was about nothing", test: "TestClearsFirst", edits: []edit{{
 		old: "\tif c.forgotten.number > after {\n\t\treturn after + 1\n",
 		new: "\tif false {\n\t\treturn after + 1\n"}}},
+	{name: "leases: what a Clear has kept out is waited for", test: "TestLeaseWhatIsClearedIsNotAwaited",
+		edits: []edit{{
+			old: "return s.net.TakesAbove(a.Want.Key) > a.Want.Stamp }",
+			new: "return false }"}}},
+	{name: "leases: a Clear of a prefix doesn't say what isn't taken", test: "TestTakesAbove", edits: []edit{{
+		old: "\t\tstamp = max(stamp, v.Stamp)\n",
+		new: "\t\t_ = v\n"}}},
 
 	// Asking anew.
 	{name: "tokens: who asks anew joins a fill that has begun", test: "TestLoaderAnewJoinsNoOlderFill", edits: []edit{{
