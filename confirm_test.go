@@ -196,7 +196,7 @@ func TestConfirmOfTheDeparted(t *testing.T) {
 		start := time.Now()
 		unconfirmed(t, nodes[0], isolatedAfter-time.Second, "node 3 (mem) went without a goodbye 9s ago")
 		confirmed(t, nodes[0], time.Minute)
-		if took := time.Since(start); took < isolatedAfter || took > isolatedAfter+goneEvery {
+		if took := time.Since(start) - goneMore; took < isolatedAfter || took > isolatedAfter+goneEvery {
 			t.Errorf("confirmed after %v", took)
 		}
 	})
@@ -388,7 +388,7 @@ func TestConfirmTogether(t *testing.T) {
 			})
 		}
 		testkit.Advance(time.Second)
-		if n := asked.Load(); n < 40 || n > 60 { // one of them is silent
+		if n := asked.Load(); n < 15 || n > 22 { // one of them is silent, and asked less and less often
 			t.Errorf("10 Confirms asked %d times within a second", n)
 		}
 		start := time.Now()

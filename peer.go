@@ -20,6 +20,10 @@ const confirmTimeout = 2 * time.Second
 // goneEvery is how often Confirm looks whether nodes that are gone are back, or have been for too long.
 const goneEvery = 100 * time.Millisecond
 
+// goneMore is for how much longer than goneFor Confirm waits for who went without a goodbye: that node may
+// notice a little late, see watchEvery, that it is isolated.
+const goneMore = 100 * time.Millisecond
+
 // watchEvery is how often a node with MissWhenIsolated looks at its clocks: for so long after a freeze it
 // may serve what it had.
 const watchEvery = 10 * time.Millisecond
@@ -299,7 +303,7 @@ func (p *peer) unconfirmed(q *replica.Question) (missing []lack, again time.Dura
 		return nil, again
 	}
 	now := p.instant()
-	for _, one := range p.transport.Everybody(p.goneFor) {
+	for _, one := range p.transport.Everybody(p.goneFor + goneMore) {
 		l := lack{Presence: one}
 		if !one.Gone {
 			if l.said = q.Of(now, one.ID, one.Origin, one.Since); l.said.All {

@@ -95,7 +95,8 @@ func (b *Bcache) WaitSynced(ctx context.Context) error {
 // meanwhile. Whoever lacks something gets it now. A node that has said goodbye, by Close, isn't waited
 // for. One that went without it, killed or cut off, may live on and serve what it had: Confirm waits
 // until it is back and has caught up, or for Config.IsolatedAfter from when it went. With
-// [MissWhenIsolated] it serves nothing of that any more by then.
+// [MissWhenIsolated] it serves nothing of that any more by then, unless MinPeers others were cut off
+// together with it: give MinPeers at least half of the other nodes.
 //
 // If ctx ends first, or Close is called, the error wraps [ErrUnconfirmed] and the cause of ctx, or
 // [ErrClosed]. It says of each node that hasn't confirmed what is known of it. The writes are done, and

@@ -200,9 +200,7 @@ func (m *mixed) stop() {
 		text, err := os.ReadFile(p.log.Name())
 		testkit.Ok(m.t, err)
 		for _, line := range badLine.FindAllString(string(text), -1) {
-			if !documentedLine.MatchString(line) {
-				m.t.Errorf("the log of %s: %s", p.name, line)
-			}
+			m.t.Errorf("the log of %s: %s", p.name, line)
 		}
 	}
 	m.t.Logf("in all %d reads, %d hits, %d writes", m.all.Reads, m.all.Hits, m.all.Writes)
@@ -213,9 +211,6 @@ var badLine = regexp.MustCompile("(?m)^.*(" + strings.Join([]string{
 	"dropped a frame", "refused writes", "is refused", "refuses this node", "is cut",
 	"synced: no other node",
 }, "|") + ").*$")
-
-// documentedLine is in docs/upgrade.md: an older node doesn't take the offer of a value with tags.
-var documentedLine = regexp.MustCompile("dropped a frame of .*: bcache: unsupported frame: field 11")
 
 // stopLoad ends a node's load, in which nothing may have been wrong.
 func (m *mixed) stopLoad(p *process) {
@@ -236,10 +231,7 @@ func (m *mixed) figures(p *process) {
 	m.t.Helper()
 	var s bcache.Stats
 	p.must(&s, "stats")
-	bad := s.Malformed + s.HandshakesRefused + s.HandshakesSkew + s.RefusedFuture
-	if p.program == m.program(now) {
-		bad += s.Unsupported
-	}
+	bad := s.Malformed + s.Unsupported + s.HandshakesRefused + s.HandshakesSkew + s.RefusedFuture
 	if bad+s.SyncsFailed > 0 || s.LeasesGranted == 0 || s.FramesIn == 0 {
 		m.t.Errorf("%s: %d malformed, %d unsupported, %d and %d handshakes refused, %d from the future, "+
 			"%d syncs failed; %d leases granted, %d frames", p.life(),

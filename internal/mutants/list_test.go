@@ -457,8 +457,43 @@ var mutants = []mutant{
 		old: "\tif in.spoiled {\n\t\tr.client.abort",
 		new: "\tif in.spoiled && false {\n\t\tr.client.abort"}}},
 	{name: "what no session vouches for stays", test: "TestSyncDropsWhatNobodyVouchesFor", edits: []edit{{
-		old: "\t\t\tdefault:\n\t\t\t\tsh.giveUpLocked(now.Wall, e.Key, e.Version)\n\t\t\t\tdropped = append(dropped, e.Key)",
-		new: "\t\t\tdefault:\n\t\t\t\te.mark = 0"}}},
+		old: "if e.mark.unvouched() && !e.mark.is(number) {",
+		new: "if false {"}}},
+	{name: "a full sync takes what one before has left for its own", test: "TestSyncMarksBeginAnew", edits: []edit{{
+		old: "if in.mark > 1 || !r.client.unvouched {",
+		new: "if true {"}}},
+	{name: "a dot has it forgotten that the full sync has streamed it", test: "TestSyncKeepsTaggedThatComesTwice", edits: []edit{{
+		old: "return m | vouched\n",
+		new: "return 0\n"}}},
+	{name: "a full sync that brings what is held isn't noted", test: "TestSyncKeepsTaggedThatItHad", edits: []edit{{
+		old: "return mark(number) | vouched\n",
+		new: "return 0\n"}}},
+	{name: "what a full sync brings takes it away that a dot has come", test: "TestMarkLaws", edits: []edit{{
+		old: "return mark(number) | m&vouched\n",
+		new: "return mark(number)\n"}}},
+	{name: "a value with tags is offered to whoever there is", test: "TestOffersWithTags", edits: []edit{{
+		old: "p.origin == e.origin && (p.tags || rec.Tags == \"\") {",
+		new: "p.origin == e.origin {"}}},
+	{name: "a value with tags is offered to nobody", test: "TestOffersWithTagsAreTaken", edits: []edit{{
+		old: "| wire.PingAnswers | wire.PingTags,",
+		new: "| wire.PingAnswers,"}, {
+		old: "| wire.PongAnswers | wire.PongTags,",
+		new: "| wire.PongAnswers,"}}},
+	{name: "who has left mustn't refuse a full sync", test: "TestSyncIsRefusedByWhoHasLeft", edits: []edit{{
+		old: "if p := c.neighbours.byID[from]; p != nil { // it may",
+		new: "if p := c.neighbours.byID[from]; true { // it may"}}},
+	{name: "Confirm asks a silent node as often as any", test: "TestConfirmationInVain", edits: []edit{{
+		old: "AskEvery << min(c.vain/askQuick, askSlower)",
+		new: "AskEvery"}}},
+	{name: "Confirm asks who was silent once seldom for ever", test: "TestConfirmationInVain", edits: []edit{{
+		old: "c.upTo, c.asked, c.vain = to, dots.LongAgo, 0",
+		new: "c.upTo, c.asked = to, dots.LongAgo"}}},
+	{name: "who asks for a full sync too early waits", test: "TestSyncAskBeforeJoined", edits: []edit{{
+		old: "s.early.keep(now, from, a)\n",
+		new: ""}}},
+	{name: "who asks for a full sync too early is remembered for ever", test: "TestSyncEarlyAskOfAnotherLife", edits: []edit{{
+		old: "if len(kept) == earlyMost {",
+		new: "if false {"}}},
 
 	// Stamps from the future.
 	{name: "the future: what is newest in a repair is taken over unseen", edits: []edit{{
@@ -781,6 +816,9 @@ var mutants = []mutant{
 	{name: "confirm: a node that isn't ready knows who is there", test: "TestConfirmWaitsUntilReady", edits: []edit{{
 		old: "b.peer.transport == nil, err == nil && len(missing) == 0:",
 		new: "b.peer.transport == nil, len(missing) == 0:"}}},
+	{name: "confirm: who is gone is waited for, and no moment longer", test: "TestPromiseOfConfirm", edits: []edit{{
+		old: "p.transport.Everybody(p.goneFor + goneMore)",
+		new: "p.transport.Everybody(p.goneFor)"}}},
 	{name: "confirm: in vain, others don't answer", test: "TestConfirmInVain", edits: []edit{{
 		old: "vain := ctx.Err() != nil",
 		new: "vain := q.Writes() == 0"}}},
@@ -1040,8 +1078,12 @@ var mutants = []mutant{
 			new: "_ = c.TagFloor"},
 	}},
 	{name: "Clears: a full sync leaves what the floor of tags is about", test: "TestSyncTagFloor", edits: []edit{
-		{old: "if e.mark != mark {",
+		{old: "if !e.mark.is(number) {",
 			new: "if false {"},
+	}},
+	{name: "Clears: a full sync drops what has tags, though the server has it", test: "TestSyncKeepsTagged", edits: []edit{
+		{old: "if !e.mark.is(number) {",
+			new: "if e.mark != mark(number) {"},
 	}},
 	{name: "Clears: what a fill brings is kept though its tag was cleared meanwhile", edits: []edit{
 		{old: "case !x.state.untouched(f) || x.state.clearedSince(f, rec):",

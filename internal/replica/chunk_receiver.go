@@ -45,14 +45,16 @@ func (r *chunkReceiver) apply(
 		return nil, nil
 	}
 	in.bytes += uint64(size)
-	if c.Number == 0 {
-		in.head, recs = *c, wire.ChunkReader{}
-	} else if !in.expects(c) {
+	if c.Number > 0 && !in.expects(c) {
 		r.client.abort(now, "its chunks make no sense")
 		return nil, fmt.Errorf("%w: group %d of a sync instead of %d",
 			wire.ErrMalformed, c.Group, in.group)
 	}
 	in.applying = true
+	if c.Number == 0 {
+		in.head, recs = *c, wire.ChunkReader{}
+		r.makeUnique(now, in)
+	}
 	var rec delta.Record
 	for n, bytes := 1, 0; r.client.session == in && recs.Next(&rec); n++ {
 		rec.Mark = in.mark
@@ -115,6 +117,19 @@ func (r *chunkReceiver) apply(
 	in.ended = c.Flags&wire.ChunkLast != 0 && c.Number > 0
 	in.applying = in.ended
 	return in, nil
+}
+
+// makeUnique has nothing be left of an earlier session with the same mark: after many that didn't end,
+// marks begin anew. The lock is held, and free meanwhile.
+func (r *chunkReceiver) makeUnique(now delta.Instant, in *syncIn) {
+	if in.mark > 1 || !r.client.unvouched {
+		return
+	}
+	r.mu.Unlock()
+	for _, key := range r.state.Store.Sync.Vouch(now, 0) {
+		r.state.changed(key, delta.KindForget)
+	}
+	r.mu.Lock()
 }
 
 // end adopts the server's vector, as it was when the session began: for each of its

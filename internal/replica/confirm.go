@@ -13,8 +13,11 @@ import (
 // and frames travel unordered, so the question is asked again until the answer is right.)
 
 const (
-	// AskEvery is how often a node is asked again whose answer isn't the one that is hoped for.
-	AskEvery = 20 * time.Millisecond
+	// AskEvery is how often a node is asked again whose answer isn't the one that is hoped for: after so
+	// many asks that bring no news half as often, and a quarter as often in the end.
+	AskEvery  = 20 * time.Millisecond
+	askQuick  = 4
+	askSlower = 2 // times that the interval doubles
 
 	maxBeyond = 1024 // nodes that aren't neighbours whose answers are remembered
 )
@@ -25,6 +28,7 @@ type confirmation struct {
 	heard time.Duration // its last answer
 	id    uint64        // of the pings that ask it
 	asked time.Duration // when the last one left
+	vain  int           // how many have left since there was news
 }
 
 func newConfirmation() confirmation {
@@ -38,16 +42,18 @@ func (c *confirmation) answer(now delta.Instant, from, to, last uint64) (news bo
 	if c.heard = now.Mono; from > 0 || to <= c.upTo || to > last {
 		return false
 	}
-	c.upTo, c.asked = to, dots.LongAgo
+	c.upTo, c.asked, c.vain = to, dots.LongAgo, 0
 	return true
 }
 
 // due reports whether the node is to be asked now, and notes that it is.
 func (c *confirmation) due(now delta.Instant) bool {
-	if c.asked != dots.LongAgo && now.Mono-c.asked+AskEvery/4 < AskEvery {
+	wait := AskEvery << min(c.vain/askQuick, askSlower)
+	if c.asked != dots.LongAgo && now.Mono-c.asked+AskEvery/4 < wait {
 		return false
 	}
 	c.asked = now.Mono
+	c.vain++
 	return true
 }
 

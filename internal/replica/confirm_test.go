@@ -45,6 +45,35 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
+// Who stays silent, or has no news, is asked less and less often, though never rarely; with news that begins
+// anew.
+func TestConfirmationInVain(t *testing.T) {
+	c := newConfirmation()
+	asks := func(from, to time.Duration) (n int) {
+		for at := from; at < to; at += AskEvery {
+			if c.due(delta.Instant{Mono: at}) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := asks(0, 80*time.Millisecond); n != 4 {
+		t.Errorf("%d asks at first", n)
+	}
+	if n := asks(80*time.Millisecond, time.Second); n < 920/80 || n > 16 {
+		t.Errorf("%d asks later", n)
+	}
+	for second := time.Second; second < time.Minute; second += time.Second {
+		if n := asks(second, second+time.Second); n < 12 || n > 13 {
+			t.Fatalf("%d asks in a second", n)
+		}
+	}
+	c.answer(delta.Instant{Mono: time.Minute}, 0, 7, 9)
+	if n := asks(time.Minute, time.Minute+80*time.Millisecond); n != 4 {
+		t.Errorf("%d asks after news", n)
+	}
+}
+
 // A neighbour confirms what it has from the first write on; it is asked about the first that it hasn't
 // confirmed, by however many.
 func TestConfirmAsksNeighbours(t *testing.T) {

@@ -121,12 +121,13 @@ func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, scope FillSc
 	return FillKept
 }
 
-// share offers what a fill brought to all neighbours that have said how far they are. It reports whether
-// there are some, and there was room.
+// share offers what a fill brought to all neighbours that have said how far they are, and know what tags
+// are if it has some. It reports whether there are some, and there was room.
 func (x *Fills) share(f *Fill, rec *delta.Record) bool {
 	var to []peerEcho
 	for _, e := range f.echoes {
-		if p := x.neighbours.byID[e.peer]; p != nil && p.origin == e.origin {
+		p := x.neighbours.byID[e.peer]
+		if p != nil && p.origin == e.origin && (p.tags || rec.Tags == "") {
 			to = append(to, e)
 		}
 	}

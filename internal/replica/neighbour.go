@@ -47,7 +47,8 @@ type report struct {
 	known    bool // it has answered a ping, and the fields below say what
 	synced   bool
 	told     bool   // it has said, in a ping or a pong,
-	answers  bool   // whether it answers Inquiries
+	answers  bool   // whether it answers Inquiries,
+	tags     bool   // and takes offers of values with tags
 	holds    bool   // it had more when it last said so, whether or not that could be had
 	held     uint64 // entries
 	offer    uint64 // PongLog, PongOld: it has more

@@ -238,10 +238,10 @@ func TestReplicaSyncServer(t *testing.T) {
 	if s.session(0, 7) == nil || s.session(0, 8) != nil {
 		t.Error("another session is meant")
 	}
-	if s.joined(0, 100); s.session(0, 7) == nil {
+	if s.joined(at(0), 0, 100); s.session(0, 7) == nil {
 		t.Error("a session ends as the requester comes back")
 	}
-	if s.joined(0, 200); s.session(0, 7) != nil {
+	if s.joined(at(0), 0, 200); s.session(0, 7) != nil {
 		t.Error("another life of the requester goes on with it")
 	}
 	near.remove(1)

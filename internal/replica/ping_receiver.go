@@ -43,6 +43,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 		p.diverged = r.state.vector.Reconcile(q.Horizon, r.state.latest(now))
 		p.synced, p.held = q.Flags&wire.PingSynced != 0, q.Held
 		p.told, p.answers = true, q.Flags&wire.PingAnswers != 0
+		p.tags = q.Flags&wire.PingTags != 0
 		if q.Flags&wire.PingPull != 0 {
 			r.answers.request(p, &q)
 			return
@@ -100,6 +101,7 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 	p.synced, p.held = a.Flags&wire.PongSynced != 0, a.Held
 	p.claim(a.Origin, a.Seq)
 	p.told, p.answers = true, a.Flags&wire.PongAnswers != 0
+	p.tags = a.Flags&wire.PongTags != 0
 	if a.ID == p.pingID && a.Seq < p.listed {
 		r.disbelieve(now, p)
 	}

@@ -76,8 +76,9 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 	p := s.neighbours.byID[id]
 	q := &wire.Ping{
 		ID: s.nonce(), Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Micros: now.Micros,
-		Flags: flags | wire.PingContext | wire.PingAnswers, Horizon: s.state.vector.Horizon,
-		Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(),
+		Flags:   flags | wire.PingContext | wire.PingAnswers | wire.PingTags,
+		Horizon: s.state.vector.Horizon,
+		Held:    uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(),
 	}
 	if p.full = p.listAll || flags&wire.PingPull != 0; p.full {
 		p.listAll = false
@@ -107,7 +108,7 @@ func (s *pinger) pingAll(now delta.Instant) {
 // pong answers a ping. lacks is what it says exactly, if it does.
 func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64, lacks []dots.Entry) {
 	a := wire.Pong{ID: q.ID, Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Micros: now.Micros,
-		Flags: flags | wire.PongAnswers, Horizon: s.state.vector.Horizon,
+		Flags: flags | wire.PongAnswers | wire.PongTags, Horizon: s.state.vector.Horizon,
 		Held: uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(), Lacks: lacks}
 	run := s.state.vector.Get(q.Origin).Run(q.Seq)
 	a.From, a.To = run.From, run.To

@@ -106,9 +106,9 @@ func (r *Replica) dispatch(now delta.Instant, from uint64, frame []byte) error {
 func (r *Replica) Joined(now delta.Instant, peer, origin uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.server.joined(peer, origin)
 	r.arrivals.joined(peer, origin)
 	r.neighbours.add(peer, newNeighbour(now, origin, r.state.seq))
+	r.server.joined(now, peer, origin)
 	r.state.vector.Keep(origin)
 	r.pinger.rounds.active = true
 	if !r.writes.closed {

@@ -1,5 +1,9 @@
 package replica
 
+import (
+	"math/rand/v2"
+)
+
 // The simulation's clock, as a queue of events, and the faults that happen in it.
 
 type simEvent struct {
@@ -75,11 +79,40 @@ func (s *sim) dial() {
 			s.conns++
 			s.up[i][j], s.up[j][i] = s.conns, s.conns
 			s.logf("n%d and n%d are connected", i, j)
+			if s.unequal != nil {
+				s.meet(a, b)
+				continue
+			}
 			a.r.Joined(s.now(a), uint64(j), b.r.state.Origin)
 			b.r.Joined(s.now(b), uint64(i), a.r.state.Origin)
 		}
 	}
 	s.after(200+s.rng.Int64N(400), s.dial)
+}
+
+// drawUnequal has the two ends of a connection, in every fifth seed, notice it at different times. It leaves
+// the other draws of the seed as they are.
+func (s *sim) drawUnequal(seed uint64) {
+	if seed%5 == 4 {
+		s.unequal = rand.New(rand.NewPCG(seed, 16))
+	}
+}
+
+// meet has one of two nodes notice at once that they are connected, and the other one later.
+func (s *sim) meet(a, b *simNode) {
+	if s.unequal.IntN(2) == 0 {
+		a, b = b, a
+	}
+	conn := s.up[a.id][b.id]
+	a.r.Joined(s.now(a), uint64(b.id), b.r.state.Origin)
+	s.after(s.unequal.Int64N(400), func() {
+		if s.alive(b) && s.up[b.id][a.id] == conn {
+			b.r.Joined(s.now(b), uint64(a.id), a.r.state.Origin)
+			if out := b.r.server.sessions[uint64(a.id)]; out != nil {
+				s.serves(out.session, b.r.standing.ready.synced)
+			}
+		}
+	})
 }
 
 // disconnect ends a connection. The other side notices too, unless it is stuck.

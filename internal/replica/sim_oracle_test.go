@@ -147,6 +147,13 @@ func (s *sim) coverAll(n *simNode) {
 	}
 }
 
+// serves notes by what kind of node a full sync is served, when it begins.
+func (s *sim) serves(session uint64, synced bool) {
+	if _, known := s.oracle.served[session]; !known {
+		s.oracle.served[session] = synced
+	}
+}
+
 // receive hands a frame to a node and checks what it made of it.
 func (s *sim) receive(from, to *simNode, frame []byte) {
 	now := s.now(to)
@@ -224,9 +231,7 @@ func (s *sim) receive(from, to *simNode, frame []byte) {
 		s.logf("n%d has received %d records of %x from seq %d by n%d, repair %v: %v", to.id, d.Count, d.Origin, d.First, from.id, d.Newest != 0, to.r.state.vector.Get(d.Origin).Intervals())
 	case wire.FrameAsk:
 		if out := to.r.server.sessions[uint64(from.id)]; out != nil && out.session == session {
-			if _, known := s.oracle.served[session]; !known {
-				s.oracle.served[session] = wasSynced
-			}
+			s.serves(session, wasSynced)
 		}
 	case wire.FrameChunk:
 		c, recs, _ := wire.OpenChunk(frame)

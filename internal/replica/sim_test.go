@@ -214,6 +214,7 @@ type sim struct {
 	c       simConfig
 	rng     *rand.Rand
 	clears  *rand.Rand // for what sim_clears_test.go draws
+	unequal *rand.Rand // for when nodes notice a connection; nil: both do at once
 	t       int64      // true time, ms
 	slept   int64      // ms in which nothing happened at all
 	queue   simQueue
@@ -297,6 +298,7 @@ func newSim(seed uint64) *sim {
 	s.drawLocal(seed)
 	s.drawConfirms(seed)
 	s.drawClears(seed)
+	s.drawUnequal(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))

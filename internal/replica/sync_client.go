@@ -49,8 +49,8 @@ func (c *syncClient) choose(
 
 // start asks a neighbour for a full sync.
 func (c *syncClient) start(now delta.Instant, peer, id uint64) {
-	if c.mark++; c.mark == 0 {
-		c.mark++
+	if c.mark++; c.mark > store.MaxMark {
+		c.mark = 1
 	}
 	c.session = &syncIn{
 		peer:     peer,
@@ -152,7 +152,9 @@ func (c *syncClient) expected(now delta.Instant, from uint64, chunk *wire.SyncCh
 	case chunk.Flags&wire.ChunkRefused != 0:
 		c.session = nil
 		c.failure = fmt.Sprintf("node %x can't serve a full sync now", from)
-		c.neighbours.byID[from].refuse(now, chunk.Flags&wire.ChunkBusy != 0)
+		if p := c.neighbours.byID[from]; p != nil { // it may have left, or be about to come back
+			p.refuse(now, chunk.Flags&wire.ChunkBusy != 0)
+		}
 		return nil
 	}
 	in.progress = now.Mono

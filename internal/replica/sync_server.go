@@ -20,16 +20,21 @@ type syncServer struct {
 	out        *outgoing
 
 	sessions   map[uint64]*syncOut // by the PeerID of the requester
+	early      earlyAsks           // of those that aren't neighbours yet
 	chunkBytes int
 	counts     syncServerCounts
 }
 
 type syncServerCounts struct{ SyncsServed, SyncBytesOut uint64 }
 
-// joined tells that a node is connected: another life of a requester knows nothing of its session.
-func (s *syncServer) joined(peer, origin uint64) {
+// joined tells that a node is a neighbour now, and may have asked already. Another life of a requester
+// knows nothing of its session.
+func (s *syncServer) joined(now delta.Instant, peer, origin uint64) {
 	if out := s.sessions[peer]; out != nil && out.origin != origin {
 		delete(s.sessions, peer)
+	}
+	if a, ok := s.early.take(now, peer); ok {
+		s.answer(now, peer, a)
 	}
 }
 
@@ -117,10 +122,16 @@ func (s *syncServer) tick(now delta.Instant) (again bool) {
 func (s *syncServer) receiveAsk(now delta.Instant, from uint64, a wire.SyncAsk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.neighbours.byID[from]
-	if p == nil {
+	if s.neighbours.byID[from] == nil {
+		s.early.keep(now, from, a)
 		return
 	}
+	s.answer(now, from, a)
+}
+
+// answer is receiveAsk for a neighbour. The lock is held.
+func (s *syncServer) answer(now delta.Instant, from uint64, a wire.SyncAsk) {
+	p := s.neighbours.byID[from]
 	p.heard = now.Mono
 	out := s.session(from, a.Session)
 	switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/wire"
 )
@@ -129,4 +130,123 @@ func TestFutureClearOfATag(t *testing.T) {
 	testkit.Must(t, r.Receive(w.now, 2, frame))
 	w.misses(1, "tagged")
 	w.holds(1, "other", "new")
+}
+
+// clearMany clears so many tags that most of these Clears are forgotten.
+func (w *network) clearMany(id uint64, tags string) {
+	for i := range 40 {
+		w.clear(id, delta.SelectTag(fmt.Sprint(tags, i)))
+	}
+	if st := &w.nodes[id].Store.Clears; st.TagFloor() == 0 || st.Len() > 8 {
+		w.t.Fatalf("%d Clears are remembered, the floor of tags is %d", st.Len(), st.TagFloor())
+	}
+}
+
+func fewClears(c *Config) { c.LogSize, c.Store.MaxClears, c.Store.GroupKeys = 16, 8, 4 }
+
+// A node that was cut off keeps what its server has streamed, whoever had told it of that before. What a
+// forgotten Clear may have been about goes, where the server has something older.
+func TestSyncKeepsTaggedThatItHad(t *testing.T) {
+	w := newNetwork(t)
+	w.add(1, true, fewClears)
+	w.add(2, false, fewClears)
+	w.connect(1, 2)
+	w.pass(5 * time.Second)
+	keys := 0
+	puts := func(by ...uint64) {
+		for range 20 {
+			for _, id := range by {
+				keys++
+				w.put(id, fmt.Sprint("kept", keys), "v", "u", "v")
+			}
+		}
+	}
+	puts(1, 2)
+	w.put(1, "cleared", "v", "x5")
+	w.set(1, "rewritten", "old")
+	w.pass(5 * time.Second)
+	w.nodes[1].Left(w.now, 2)
+	w.nodes[2].Left(w.now, 1)
+	puts(1)
+	w.put(2, "rewritten", "new", "x5")
+	w.clearMany(1, "x")
+	puts(1)
+	before := w.nodes[2].repair.client.counts.SyncsReceived
+	w.connect(1, 2)
+	w.pass(20 * time.Second)
+	if n := w.nodes[2].repair.client.counts.SyncsReceived - before; n != 1 {
+		t.Fatalf("%d full syncs", n)
+	}
+	for i := range keys {
+		for id := range w.nodes {
+			w.holds(id, fmt.Sprint("kept", 1+i), "v")
+		}
+	}
+	w.misses(2, "cleared")
+	w.misses(2, "rewritten")
+}
+
+// A node that joins keeps what is streamed to it, also if the dot of that comes meanwhile, by another way.
+func TestSyncKeepsTaggedThatComesTwice(t *testing.T) {
+	const n = 60
+	for _, first := range []string{"the dot", "the stream"} {
+		t.Run(first, func(t *testing.T) {
+			w := newNetwork(t)
+			w.add(1, true, fewClears)
+			seqs, recs := map[string]uint64{}, map[string]delta.Record{}
+			for i := range n {
+				key := fmt.Sprint("kept", i)
+				w.put(1, key, "v", "u")
+				seqs[key], recs[key] = w.nodes[1].state.seq, peek(w.nodes[1], key)
+			}
+			w.clearMany(1, "x")
+			r := w.add(3, false, fewClears)
+			w.connect(1, 3)
+			told := 0
+			for w.step() {
+				for key := range seqs {
+					_, held := r.Store.Peek(key)
+					if r.repair.client.session == nil || held != (first == "the stream") {
+						continue
+					}
+					frame := wire.AppendDelta(nil, 101, seqs[key], []delta.Record{recs[key]})
+					testkit.Must(t, r.Receive(w.now, 1, frame))
+					delete(seqs, key)
+					told++
+				}
+			}
+			w.pass(5 * time.Second)
+			if c := r.repair.client.counts; c.SyncsReceived != 1 || c.SyncsFailed != 0 || told < n/2 {
+				t.Fatalf("%+v, %d dots came meanwhile", c, told)
+			}
+			for i := range n {
+				w.holds(3, fmt.Sprint("kept", i), "v")
+			}
+		})
+	}
+}
+
+func peek(r *Replica, key string) delta.Record {
+	rec, _ := r.Store.Peek(key)
+	return rec
+}
+
+// Sessions that don't end leave marks. When their numbers begin anew nothing of one before is taken for
+// streamed.
+func TestSyncMarksBeginAnew(t *testing.T) {
+	w, r := joining(t)
+	if mark := peek(r, "k00").Mark; mark != 1 {
+		t.Fatalf("mark %d", mark)
+	}
+	w.kill(1)
+	r.repair.client.mark = store.MaxMark
+	w.connect(2, 3)
+	w.pass(5 * time.Second)
+	if !r.standing.ready.synced || r.repair.client.mark != 1 {
+		t.Fatalf("synced %v, mark %d", r.standing.ready.synced, r.repair.client.mark)
+	}
+	if held := peek(r, "k00"); held.Val == "unique" {
+		t.Error("node 3 holds what only the dead node had")
+	}
+	w.holds(3, "k01", "two")
 }

@@ -24,7 +24,7 @@ type Entry struct {
 	used     atomic.Uint32 // its place in the order, and how it was used: see fifo and lru
 	traits   uint16        // the key's bucket, and one of the traits below
 	kind     delta.Kind
-	mark     uint8 // as in record; guarded by the shard's lock
+	mark     mark // guarded by the shard's lock
 }
 
 // What an entry is a part of, in its traits; 0 is none.
@@ -123,7 +123,7 @@ func newEntry(rec *delta.Record, bucket int) *Entry {
 // fill takes over what an entry has of a record.
 func (e *Entry) fill(rec *delta.Record, bucket int) {
 	e.Key, e.Val, e.Version, e.deadline = rec.Key, rec.Val, rec.Version, rec.Deadline
-	e.kind, e.mark = rec.Kind, rec.Mark
+	e.kind, e.mark = rec.Kind, mark(rec.Mark)
 	e.traits |= uint16(bucket)
 }
 
@@ -150,7 +150,7 @@ func (e *Entry) endedAt(wall int64) bool {
 // record returns what was put.
 func (e *Entry) record() delta.Record {
 	rec := e.served()
-	rec.Mark = e.mark
+	rec.Mark = e.mark.number()
 	return rec
 }
 

@@ -85,8 +85,8 @@ func (sh *shard) judgeLocked(now delta.Instant, rec *delta.Record, at *Place) (*
 		}
 	}
 	if ok && !held.Less(rec.Version) {
-		if held == rec.Version && e != nil && e.mark != 0 {
-			e.mark = rec.Mark // it came again
+		if held == rec.Version && e != nil {
+			e.mark = e.mark.again(rec.Mark)
 		}
 		return nil, outcomeKept
 	}
@@ -136,7 +136,7 @@ func (sh *shard) putLocked(at Place, rec *delta.Record, old *Entry, local bool) 
 	if e == nil {
 		e = newEntry(rec, at.Bucket)
 	}
-	e.Version, e.mark = rec.Version, rec.Mark
+	e.Version, e.mark = rec.Version, mark(rec.Mark)
 	if old != nil {
 		sh.entries.replace(at.hash, old, e)
 	} else {

@@ -71,7 +71,7 @@ func (s *Syncer) appendGroup(recs []delta.Record, sh *shard, groups, group int) 
 		switch {
 		case e.bucket()%groups != group || e.Stamp <= cleared:
 		case e.isProvisional(): // it is this node's own affair
-		case e.mark != 0:
+		case e.mark.unvouched():
 			// Nobody vouches for it, and the other node would take it for granted. To that one
 			// it is forgotten.
 			s.floors.raise(e.bucket(), e.Stamp)
@@ -152,15 +152,15 @@ func (s *Syncer) dropStale(
 	return dropped
 }
 
-// DropTagged ends a full sync as far as records with tags go: what is held of them, wasn't streamed with this
-// mark and isn't above the other node's floor may be what a Clear was about that it has forgotten. Its other
-// floors don't show that where it has streamed an older record of the key. This node's floor must have been
-// raised before. It returns the keys that it dropped.
-func (s *Syncer) DropTagged(now delta.Instant, floor uint64, mark uint8) (dropped []string) {
+// DropTagged ends the full sync with a number as far as records with tags go: what is held of them,
+// wasn't streamed in this very version and isn't above the other node's floor may be what a Clear was
+// about that it has forgotten. Its other floors don't show that where it has streamed an older record of
+// the key. This node's floor must have been raised before. It returns the keys that it dropped.
+func (s *Syncer) DropTagged(now delta.Instant, floor uint64, number uint8) (dropped []string) {
 	for sh := range s.table.all {
 		sh.mu.Lock()
 		for _, e := range sh.entries.tagged.upTo(floor) {
-			if e.mark != mark {
+			if !e.mark.is(number) {
 				sh.giveUpLocked(now.Wall, e.Key, e.Version)
 				dropped = append(dropped, e.Key)
 			}
@@ -184,21 +184,18 @@ func (s *Syncer) Unmark(shard int) int {
 	return sh.entries.index.n
 }
 
-// Vouch ends a full sync: what was streamed in it, with this mark, counts like
-// everything else from now on; what is left of others, which didn't end, goes. It returns the
-// keys that went.
-func (s *Syncer) Vouch(now delta.Instant, mark uint8) (dropped []string) {
+// Vouch ends the full sync with a number: what was streamed in it counts like everything else from now
+// on. What is left of others, which didn't end, and isn't known otherwise, goes: with 0 that is all that
+// full syncs have left. It returns the keys that went.
+func (s *Syncer) Vouch(now delta.Instant, number uint8) (dropped []string) {
 	for sh := range s.table.all {
 		sh.mu.Lock()
 		for _, e := range sh.entries.all() {
-			switch e.mark {
-			case 0:
-			case mark:
-				e.mark = 0
-			default:
+			if e.mark.unvouched() && !e.mark.is(number) {
 				sh.giveUpLocked(now.Wall, e.Key, e.Version)
 				dropped = append(dropped, e.Key)
 			}
+			e.mark = 0
 		}
 		sh.mu.Unlock()
 	}

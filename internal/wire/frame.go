@@ -139,6 +139,7 @@ const (
 	PingAll     // every origin is listed
 	PingAnswers // the sender answers Inquiries
 	PingExact   // the receiver says exactly what the sender lacks, see Pong.Lacks
+	PingTags    // the sender takes offers of values with tags
 )
 
 // A Pong answers a ping.
@@ -173,6 +174,7 @@ const (
 	PongSynced              // the sender is synced, and holds nothing that it can't vouch for
 	PongAnswers             // the sender answers Inquiries
 	PongExact               // Lacks is all that the pinger lacks
+	PongTags                // the sender takes offers of values with tags
 )
 
 // FrameType returns what kind of frame it is, after a check of its version and size. The

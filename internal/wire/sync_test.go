@@ -65,6 +65,12 @@ var (
 		ID: 1, Origin: wireOther, Wall: testkit.Wall, Flags: PongContext | PongExact, Horizon: wireHorizon,
 		Seq: 7, Micros: 1, Lacks: withoutNewest(wireContext),
 	}
+	wirePingTags = Ping{
+		ID: 1, Origin: wireOrigin, Wall: testkit.Wall, Flags: PingContext | PingAnswers | PingTags, Horizon: wireHorizon,
+	}
+	wirePongTags = Pong{
+		ID: 1, Origin: wireOther, Wall: testkit.Wall, Flags: PongContext | PongAnswers | PongTags, Horizon: wireHorizon,
+	}
 	wireAsk = SyncAsk{Session: 9, Next: 300, Flags: AskAgain}
 
 	wireHead = SyncChunk{Session: 9, Groups: 4, Entries: wireContext, Horizon: wireHorizon}

@@ -164,6 +164,8 @@ func TestWireGolden(t *testing.T) {
 		{"delta-tags", AppendDelta(nil, wireOrigin, 7, wireTagged), wireTagged},
 		{"delta-clears", AppendDelta(nil, wireOrigin, 7, wireClears), wireClears},
 		{"offer-tags", AppendOffer(nil, &wireOfferTags), wireOfferTags},
+		{"ping-tags", AppendPing(nil, wirePingTags), wirePingTags},
+		{"pong-tags", AppendPong(nil, wirePongTags), wirePongTags},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
