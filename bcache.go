@@ -151,7 +151,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 	hash := keyhash.New()
 	b = &Bcache{
 		cfg: cfg.shown(), settle: cfg.Settle,
-		flights: newFlights(hash), loads: fill.NewLoads(hash.Of), fillers: &fill.Figures{},
+		flights: newFlights(hash), fillers: &fill.Figures{},
 		ledger: &fill.Ledger{}, fillKeys: fill.NewKeys(), ending: ending{log: log},
 	}
 	b.peer = newPeer(replica.Config{
@@ -175,6 +175,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 		},
 	}, t, log, now)
 	b.store, b.wall = b.peer.replica.Store, b.peer.wall
+	b.loads = fill.NewLoads(hash.Of, &b.store.Clears)
 	b.writes = writer{b.peer, cfg.MaxBytes, &b.closed}
 	b.peer.goneFor = cfg.IsolatedAfter
 	b.watchers.store = b.store
@@ -244,16 +245,21 @@ func newOrigin() uint64 {
 	}
 }
 
-// changed is called for every write that may have changed what a key has.
+// changed is called for every write that may have changed what a key has. A Clear of a tag forgets no
+// fill: what a fill brings may have any tag, and is judged when it is there.
 func (b *Bcache) changed(key string, kind delta.Kind) {
-	if kind == delta.KindClear {
-		prefix, _ := delta.Selector(key).Prefix() // what a Fill brings may have any tag
-		b.flights.forgetAll(prefix)
-		b.loads.WrittenAll(prefix)
-	} else {
+	if kind != delta.KindClear {
 		b.flights.forget(key)
 		b.loads.Written(key)
+		return
 	}
+	by := delta.Selector(key)
+	if _, ok := by.Tag(); ok {
+		return
+	}
+	prefix, _ := by.Prefix()
+	b.flights.forgetAll(prefix)
+	b.loads.WrittenAll(prefix)
 }
 
 // Addr returns the address that the node listens on, with its real port; "" if it

@@ -3,6 +3,7 @@ package bcache
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -67,27 +68,43 @@ func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, erro
 	if val, ok := b.Get(key); ok {
 		return val, nil
 	}
-	return b.flights.do(key, func() (string, error) { return fillByFiller(b, key, filler, ttl) })
+	came := b.store.Clears.Number()
+	for {
+		got, err := b.flights.do(key, func() (flown, error) { return fillByFiller(b, key, filler, ttl) })
+		if err != nil || came <= got.clears {
+			return got.val, err
+		}
+	}
 }
+
+// A flown is what a flight brings. If it comes from the cache, it may have tags that were cleared after
+// it was looked up: whoever came after that asks again. What a Filler brings has no tags.
+type flown struct {
+	val    string
+	clears uint64 // the number of the last Clear before it was looked up; untagged
+}
+
+// untagged is later than every Clear.
+const untagged = math.MaxUint64
 
 // fillByFiller is one flight. It looks into the cache again: the flight that this caller
 // just missed may have filled it, and a second one would be for nothing.
-func fillByFiller(b *Bcache, key string, filler Filler, ttl int) (string, error) {
-	if val, ok := peek(b, key); ok {
-		return val, nil
+func fillByFiller(b *Bcache, key string, filler Filler, ttl int) (flown, error) {
+	if got, ok := lookUpFlown(b, key); ok {
+		return got, nil
 	}
 	f := b.peer.replica.Fills.Begin(b.peer.instant(), b.settle, key)[0]
 	b.fillers.Begin(&[fill.NumCauses]int{fill.Foreground: 1})
 	began := b.peer.instant().Mono
 	val, err := callFiller(filler, key)
-	outcome := fill.Uncached
+	got, outcome := flown{val, untagged}, fill.Uncached
 	switch {
 	case err != nil:
-		val, outcome = "", fill.Failed
+		got.val, outcome = "", fill.Failed
 	case ttl > 0 && b.writes.tooLarge(&delta.Record{Key: key, Val: val}):
 		outcome = fill.TooLarge
 	case ttl > 0:
-		val, outcome = cacheFilled(b, f, val, seconds(ttl))
+		got, outcome = cacheFilled(b, f, val, seconds(ttl))
 		f = nil
 	}
 	if f != nil {
@@ -101,25 +118,33 @@ func fillByFiller(b *Bcache, key string, filler Filler, ttl int) (string, error)
 	if outcome == fill.Refused {
 		b.fillKeys.Refused(key)
 	}
-	return val, err
+	return got, err
+}
+
+// lookUpFlown returns what the cache has of a key.
+func lookUpFlown(b *Bcache, key string) (flown, bool) {
+	number := b.store.Clears.Number()
+	val, ok := peek(b, key)
+	return flown{val, number}, ok
 }
 
 // cacheFilled caches what a fill brought, unless something newer is known. It returns what is known then.
 func cacheFilled(
 	b *Bcache, f *replica.Fill, val string, ttl time.Duration,
-) (string, fill.Outcome) {
+) (flown, fill.Outcome) {
+	got := flown{val, untagged}
 	now := b.peer.now()
 	rec := &delta.Record{Key: f.Key, Val: val, Deadline: delta.DeadlineAt(now, ttl)}
 	switch b.peer.replica.Fills.End(b.peer.instantOf(now), f, rec, replica.FillForAll) {
 	case replica.FillWritten:
-		return val, fill.Found
+		return got, fill.Found
 	case replica.FillRefused:
-		if newer, ok := peek(b, f.Key); ok {
-			val = newer
+		if newer, ok := lookUpFlown(b, f.Key); ok {
+			got = newer
 		}
-		return val, fill.Refused
+		return got, fill.Refused
 	}
-	return val, fill.Provisional
+	return got, fill.Provisional
 }
 
 // callFiller calls filler, and survives that.
@@ -201,7 +226,7 @@ func (f *flights) of(key string) *flightShard {
 
 // do calls fn unless a call for the same key is under way, and returns its
 // results. fn must return: it must neither panic nor call runtime.Goexit.
-func (f *flights) do(key string, fn func() (string, error)) (string, error) {
+func (f *flights) do(key string, fn func() (flown, error)) (flown, error) {
 	s := f.of(key)
 	fl := s.enter(key)
 	defer s.leave(key, fl)
@@ -212,7 +237,7 @@ func (f *flights) do(key string, fn func() (string, error)) (string, error) {
 	results := s.group.DoChan(key, func() (any, error) {
 		own.Store(true)
 		if !s.begin(fl, call) {
-			return "", ErrFillersHang
+			return flown{}, ErrFillersHang
 		}
 		defer func() { <-fl.places }()
 		return fn()
@@ -222,14 +247,14 @@ func (f *flights) do(key string, fn func() (string, error)) (string, error) {
 	defer patience.Stop()
 	select {
 	case r := <-results:
-		return r.Val.(string), r.Err
+		return r.Val.(flown), r.Err
 	case <-patience.C:
 	}
 	if !own.Load() {
-		return "", ErrFillersHang
+		return flown{}, ErrFillersHang
 	}
 	r := <-results
-	return r.Val.(string), r.Err
+	return r.Val.(flown), r.Err
 }
 
 // enter counts a caller in. It doesn't join a fill that has run for too long.

@@ -213,7 +213,7 @@ func (l *Loader) anew(ctx context.Context) bool {
 
 // get deals with all other cases.
 func (l *Loader) get(ctx context.Context, key string, anew bool) reply {
-	full := l.cfg.Prefix + key
+	full, who := l.cfg.Prefix+key, l.cache.loads.Caller(anew)
 	res, v, answered := l.held(full, anew)
 	if answered {
 		if v.Refreshes() {
@@ -221,25 +221,29 @@ func (l *Loader) get(ctx context.Context, key string, anew bool) reply {
 		}
 		return reply{Result: l.counted(ctx, res)}
 	}
-	r := l.wait(ctx, full, anew)
+	r := l.wait(ctx, full, who)
 	l.counted(ctx, r.Result)
 	return r
 }
 
 // wait waits for the fill of a key, and begins one if need be.
-func (l *Loader) wait(ctx context.Context, full string, anew bool) reply {
-	if err := ctx.Err(); err != nil {
-		return failed(err)
+func (l *Loader) wait(ctx context.Context, full string, who fill.Caller) reply {
+	for {
+		if err := ctx.Err(); err != nil {
+			return failed(err)
+		}
+		ld, _ := l.join(ctx, full, who)
+		if r, ok := l.outcome(ctx, ld, who); ok {
+			return r
+		}
 	}
-	ld, _ := l.join(ctx, full, anew)
-	return l.outcome(ctx, ld)
 }
 
 // join has the caller wait for the load of a key, and begins one if need be; nil is one that waits for
 // the caller.
-func (l *Loader) join(ctx context.Context, full string, anew bool) (ld *fill.Load, isNew bool) {
+func (l *Loader) join(ctx context.Context, full string, who fill.Caller) (ld *fill.Load, isNew bool) {
 	run := fill.NewRun(ctx, false)
-	run.Anew = anew
+	run.Anew = who.Anew
 	ld, isNew = l.cache.loads.Join(full, l.view.Layout, run, make(chan struct{}, 1))
 	if isNew {
 		go newKeyFill(l, ld).work()
@@ -247,16 +251,21 @@ func (l *Loader) join(ctx context.Context, full string, anew bool) (ld *fill.Loa
 	return ld, isNew
 }
 
-// outcome waits for what becomes of a load; nil is one that waits for the caller.
-func (l *Loader) outcome(ctx context.Context, ld *fill.Load) reply {
+// outcome waits for what becomes of a load; nil is one that waits for the caller. It isn't ok if the
+// caller has to ask again, see fill.Clears.
+func (l *Loader) outcome(ctx context.Context, ld *fill.Load, who fill.Caller) (r reply, ok bool) {
 	if ld == nil {
-		return failed(ErrFillCycle)
+		return failed(ErrFillCycle), true
 	}
-	res := Result(l.cache.loads.Wait(ctx, ld))
-	if res.Err == fill.ErrOverdue {
-		return reply{Result: l.overdue(ld)}
+	res, ok := l.cache.loads.Wait(ctx, ld, who)
+	switch {
+	case !ok:
+		l.figures.Anew.Add(1)
+		return reply{}, false
+	case res.Err == fill.ErrOverdue:
+		return reply{Result: l.overdue(ld)}, true
 	}
-	return reply{res, ld}
+	return reply{Result(res), ld}, true
 }
 
 // overdue is failed for who doesn't wait any longer for a Fill that ignores its context.
@@ -294,6 +303,9 @@ func (l *Loader) held(full string, anew bool) (res Result, v fill.Verdict, answe
 	res, answered = l.answer(full, &rec, v, now.Mono)
 	if res.Stale {
 		l.figures.StaleHits.Add(1)
+	}
+	if anew && !answered {
+		l.figures.Anew.Add(1)
 	}
 	l.figures.Count(answered && v != fill.VerdictFill)
 	return res, v, answered

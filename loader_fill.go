@@ -129,6 +129,7 @@ func (k *keyFill) found() (res Result, ok bool) {
 		default:
 			return false
 		}
+		k.Brings(rec.Tags)
 		k.claim.filled(&rec)
 		k.claim.ends = fill.WaitFilled
 		l.recovered(k.Key)
@@ -171,7 +172,8 @@ func (k *keyFill) bring(v Loaded) Result {
 		return Result{Value: v.Value}
 	default:
 		if newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {
-			return Result{Value: newer}
+			k.Brings(newer.Tags)
+			return Result{Value: newer.Val}
 		}
 	}
 	k.unchanged()
@@ -181,7 +183,9 @@ func (k *keyFill) bring(v Loaded) Result {
 // tag gives a record the tags that a Fill has returned, and reports whether they can be.
 func (k *keyFill) tag(rec *delta.Record, tags []string) bool {
 	var wrong string
-	if rec.Tags, wrong = delta.MakeTags(tags); wrong != "" {
+	if rec.Tags, wrong = delta.MakeTags(tags); wrong == "" {
+		k.Brings(rec.Tags)
+	} else {
 		k.loader.cache.peer.log.Errorf(0, "what a Fill of %q returned isn't cached: %s",
 			linelog.Field("key", k.Key), linelog.Field("reason", wrong))
 	}
@@ -194,6 +198,9 @@ func (k *keyFill) miss(tags []string, err error) Result {
 	k.outcome = fill.NotFound
 	k.claim.uncached(false)
 	l.recovered(k.Key)
+	if packed, wrong := delta.MakeTags(tags); wrong == "" { // they count also if nothing is cached
+		k.Brings(packed)
+	}
 	now := b.peer.now()
 	rec := l.view.Policy.Missing(now, k.Key, rand.Float64())
 	if l.cfg.NegativeTTL == 0 && !l.view.Replaces(k.Key) || b.writes.tooLarge(&rec) {
@@ -207,7 +214,8 @@ func (k *keyFill) miss(tags []string, err error) Result {
 	}
 	k.unchanged()
 	if newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {
-		return Result{Value: newer}
+		k.Brings(newer.Tags)
+		return Result{Value: newer.Val}
 	}
 	return Result{Err: err}
 }
@@ -265,12 +273,13 @@ func (k *keyFill) fallBack(err error) Result {
 	if k.Run.Anew {
 		v = fill.VerdictFill // whatever is held
 	}
-	if v == fill.VerdictServe { // somebody else was more successful meanwhile
+	if k.Brings(rec.Tags); v == fill.VerdictServe { // somebody else was more successful meanwhile
 		return Result{Value: rec.Val}
 	}
 	known := examine(err)
 	l.rest(k.Key, known)
 	if v == fill.VerdictMissing || v == fill.VerdictFill {
+		k.Brings("") // an error is nobody's value
 		return Result{Err: err}
 	}
 	l.figures.StaleFailures.Add(1)

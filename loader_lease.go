@@ -181,6 +181,7 @@ func (k *keyFill) failedElsewhere(wait time.Duration) (res Result, ok bool) {
 		default:
 			return false
 		}
+		k.Brings(rec.Tags)
 		l.failures.Add(now, k.Key, ErrFillElsewhere, 0, wait)
 		k.claim.ends = fill.WaitFailed
 		return true

@@ -85,6 +85,7 @@ func getMany[V any](
 		}
 	}
 	anew := l.anew(ctx)
+	who := l.cache.loads.Caller(anew)
 	var due, missing []string
 	others := map[string]struct{}{} // that weren't fresh
 	for _, key := range keys {
@@ -118,38 +119,60 @@ func getMany[V any](
 	if len(due) > 0 {
 		l.refreshes.start(ctx, due...)
 	}
-	l.waitMany(ctx, missing, anew, func(full string, r reply) { put(l.unprefixed(full), r) })
+	l.waitMany(ctx, missing, who, func(full string, r reply) { put(l.unprefixed(full), r) })
 	if len(errs) > 0 {
 		return values, errs
 	}
 	return values, nil
 }
 
-// waitMany waits for the fills of many keys, all different, and begins those that are needed. A key's
-// load begins with its batch, so that who asks for that key alone needn't wait for those before it.
+// waitMany waits for the fills of many keys, all different, and begins those that are needed.
 func (l *Loader) waitMany(
-	ctx context.Context, full []string, anew bool, put func(full string, r reply),
+	ctx context.Context, full []string, who fill.Caller, put func(full string, r reply),
 ) {
-	if l.cfg.FillMany == nil {
-		l.waitEach(ctx, full, anew, put)
-		return
+	for len(full) > 0 {
+		var again []string
+		end := func(key string, r reply, ok bool) {
+			if ok {
+				put(key, r)
+			} else {
+				again = append(again, key)
+			}
+		}
+		if l.cfg.FillMany == nil {
+			l.waitEach(ctx, full, who, end)
+		} else {
+			l.waitBatches(ctx, full, who, end)
+		}
+		full = again
 	}
+}
+
+// waitBatches waits for them, and says how each has ended, or that it isn't ok, see outcome. A key's
+// load begins with its batch, so that who asks for that key alone needn't wait for those before it.
+func (l *Loader) waitBatches(
+	ctx context.Context, full []string, who fill.Caller, end func(full string, r reply, ok bool),
+) {
 	// that others fill, or that wait for a place: the next batch needn't wait for them
 	var rest []*fill.Load
+	wait := func(ld *fill.Load) {
+		r, ok := l.outcome(ctx, ld, who)
+		end(ld.Key, r, ok)
+	}
 	for batch := range slices.Chunk(full, l.cfg.BatchSize) {
 		if err := ctx.Err(); err != nil {
 			for _, key := range batch {
-				put(key, failed(err))
+				end(key, failed(err), true)
 			}
 			continue
 		}
 		b := newLoadBatch(ctx, l, false)
-		b.run.Anew = anew
+		b.run.Anew = who.Anew
 		var own []*fill.Load
 		for _, key := range batch {
 			switch ld := b.join(key); {
 			case ld == nil:
-				put(key, failed(ErrFillCycle))
+				end(key, failed(ErrFillCycle), true)
 			case ld.Run == b.run && ld.HasPlace():
 				own = append(own, ld)
 			default:
@@ -158,57 +181,60 @@ func (l *Loader) waitMany(
 		}
 		b.start()
 		for _, ld := range own {
-			put(ld.Key, l.outcome(ctx, ld))
+			wait(ld)
 		}
 	}
 	for _, ld := range rest {
-		put(ld.Key, l.outcome(ctx, ld))
+		wait(ld)
 	}
 }
 
-// waitEach does so where there is a Fill for each key. put is left to the caller's goroutine, as it
-// calls functions of the user's.
+// waitEach is waitBatches where there is a Fill for each key. end is left to the caller's goroutine, as
+// it calls functions of the user's.
 func (l *Loader) waitEach(
-	ctx context.Context, full []string, anew bool, put func(full string, r reply),
+	ctx context.Context, full []string, who fill.Caller, end func(full string, r reply, ok bool),
 ) {
 	type answer struct {
 		key string
 		reply
+		ok bool
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var answers []answer
 	var rest []*fill.Load
-	tell := func(key string, r reply) {
+	tell := func(key string, r reply, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		answers = append(answers, answer{key, r})
+		answers = append(answers, answer{key, r, ok})
 	}
 	next := cursor{keys: full}
 	for range min(maxFillsOfMany, len(full)) {
 		wg.Go(func() {
 			for keys := next.take(1); len(keys) > 0; keys = next.take(1) {
 				if err := ctx.Err(); err != nil {
-					tell(keys[0], failed(err))
+					tell(keys[0], failed(err), true)
 					continue
 				}
-				ld, isNew := l.join(ctx, keys[0], anew)
+				ld, isNew := l.join(ctx, keys[0], who)
 				if ld != nil && !isNew {
 					mu.Lock()
 					rest = append(rest, ld)
 					mu.Unlock()
 					continue
 				}
-				tell(keys[0], l.outcome(ctx, ld))
+				r, ok := l.outcome(ctx, ld, who)
+				tell(keys[0], r, ok)
 			}
 		})
 	}
 	wg.Wait()
 	for _, a := range answers {
-		put(a.key, a.reply)
+		end(a.key, a.reply, a.ok)
 	}
 	for _, ld := range rest {
-		put(ld.Key, l.outcome(ctx, ld))
+		r, ok := l.outcome(ctx, ld, who)
+		end(ld.Key, r, ok)
 	}
 }
 

@@ -42,12 +42,13 @@ type peer struct {
 	elapsed   func() time.Duration // since start, if now is a clock that can be set: that sets the wall only
 	goneFor   time.Duration        // so long Confirm waits for who went without a goodbye
 
-	wake  chan struct{} // the flusher has work
-	said  signal.Bell   // somebody may have confirmed something, or has come or gone
-	news  signal.Bell   // the node may be ready now
-	moved signal.Bell   // a frame was dealt with, or a neighbour has left: see Await
-	done  chan struct{}
-	wg    sync.WaitGroup
+	wake chan struct{} // the flusher has work
+	said signal.Bell   // somebody may have confirmed something, or has come or gone
+	news signal.Bell   // the node may be ready now
+	done chan struct{}
+	wg   sync.WaitGroup
+
+	awaits *replica.Awaits // who waits for a Token
 }
 
 func newPeer(cfg replica.Config, t transport.Transport, log *linelog.Log, now func() time.Time) *peer {
@@ -64,6 +65,7 @@ func newPeer(cfg replica.Config, t transport.Transport, log *linelog.Log, now fu
 	cfg.Became = p.news.Ring
 	cfg.Confirmed = p.said.Ring
 	p.replica = replica.New(cfg)
+	p.awaits = replica.NewAwaits(p.replica)
 	return p
 }
 
@@ -226,7 +228,7 @@ func (p *peer) Receive(from uint64, frame []byte) {
 		p.log.Errorf(from, "dropped a frame of %d bytes from node %x: %v",
 			linelog.Field("bytes", len(frame)), from, linelog.Field("err", err))
 	}
-	p.moved.Ring()
+	p.awaits.Tell()
 }
 
 // Moved implements Handler.
@@ -246,7 +248,7 @@ func (p *peer) Joined(id, origin uint64) {
 func (p *peer) Left(id uint64) {
 	p.replica.Left(p.instant(), id)
 	p.said.Ring()
-	p.moved.Ring()
+	p.awaits.Tell()
 }
 
 // close announces the last write, waits until the neighbours have it, and ends

@@ -263,6 +263,11 @@ type LoaderStats struct {
 	OnStaleMissed    uint64 `stat:"counter"` // of those, what OnStale was too slow to be told of
 	NotFoundReturned uint64 `stat:"counter"` // times that the ErrNotFound that was remembered was returned
 	Undecodable      uint64 `stat:"counter"` // misses as a Typed can't decode what is held
+
+	// Gets to which nothing could be given that was held, or was being filled, when they came: because
+	// of their Token (AwaitToken), or of a ClearTag of what that fill brought. Each key of a GetMany is
+	// one.
+	AskedAnew uint64 `stat:"counter"`
 }
 
 func newLoaderStats(prefix string, s *fill.Sums) LoaderStats {
@@ -274,7 +279,7 @@ func newLoaderStats(prefix string, s *fill.Sums) LoaderStats {
 		LeaseWaits: byKind[LeaseEnd](s.Waits[:]), LeaseTook: newHistogram(s.Waited),
 		StaleServed: s.Stale, StaleHits: s.StaleHits,
 		StaleFailures: s.StaleFailures, OnStaleMissed: s.StaleMissed,
-		NotFoundReturned: s.Missing, Undecodable: s.Undecodable,
+		NotFoundReturned: s.Missing, Undecodable: s.Undecodable, AskedAnew: s.Anew,
 	}
 }
 

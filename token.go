@@ -160,26 +160,29 @@ func (b *Bcache) Token() Token {
 // wrote has died before anybody had its last writes, these never come: give ctx a deadline.
 func (b *Bcache) Await(ctx context.Context, t Token) error { return b.peer.await(ctx, t) }
 
-// await implements Await. It asks for the next ring of the bell before it looks: so it misses none.
+// await implements Await. Who is woken looks again: a Token may have dots of several nodes.
 func (p *peer) await(ctx context.Context, t Token) error {
-	var moved <-chan struct{}
-	for {
-		ended := ctx.Err()
+	for ctx.Err() == nil {
 		lacks, err := p.lacks(t)
-		switch {
-		case err != nil || len(lacks) == 0:
+		if err != nil || len(lacks) == 0 {
 			return err
-		case ended != nil:
-			return fmt.Errorf("bcache: this node still lacks %s: %w", lackList(lacks), ended)
-		case moved != nil:
-			select {
-			case <-moved:
-			case <-p.done:
-			case <-ctx.Done():
-			}
 		}
-		moved = p.moved.Next()
+		w := p.awaits.Begin(t.dots)
+		if w == nil { // it is there by now, or isn't known any more
+			continue
+		}
+		select {
+		case <-w.Woken:
+		case <-p.done:
+		case <-ctx.Done():
+		}
+		p.awaits.End(w)
 	}
+	lacks, err := p.lacks(t)
+	if err != nil || len(lacks) == 0 {
+		return err
+	}
+	return fmt.Errorf("bcache: this node still lacks %s: %w", lackList(lacks), ctx.Err())
 }
 
 // lacks says what this node hasn't processed of what a Token stands for.

@@ -194,7 +194,7 @@ func TestTokenAllocations(t *testing.T) {
 		"Await":        func() { _ = b.Await(ctx, token) },
 		"Get":          func() { _, _ = l.Get(with, "k") },
 		"no Token":     func() { _, _ = l.Get(ctx, "k") },
-		"nobody waits": b.peer.moved.Ring,
+		"nobody waits": b.peer.awaits.Tell,
 	} {
 		if n := testing.AllocsPerRun(100, call); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

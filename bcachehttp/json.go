@@ -211,6 +211,7 @@ type loaderJSON struct {
 	OnStaleMissed    uint64        `json:"on_stale_missed"`
 	NotFoundReturned uint64        `json:"not_found_returned"`
 	Undecodable      uint64        `json:"undecodable"`
+	AskedAnew        uint64        `json:"asked_anew"`
 }
 
 // kindsJSON counts by kind, such as "found".
@@ -235,6 +236,7 @@ func newLoaderJSON(s *bcache.LoaderStats) loaderJSON {
 		LeaseTook: newHistogramJSON(s.LeaseTook), StaleServed: s.StaleServed,
 		StaleFailures: s.StaleFailures, OnStaleMissed: s.OnStaleMissed,
 		NotFoundReturned: s.NotFoundReturned, Undecodable: s.Undecodable,
+		AskedAnew: s.AskedAnew,
 	}
 	j.Prefix, j.PrefixBase64 = bytesJSON(s.Prefix)
 	return j

@@ -25,6 +25,7 @@ type Figures struct {
 	StaleMissed   atomic.Uint64 // of which an OnStale was too slow to be told
 	Missing       atomic.Uint64 // times that a remembered ErrNotFound was returned
 	Undecodable   atomic.Uint64 // misses, as what is held has another layout
+	Anew          atomic.Uint64 // Gets to which what was held, or was being filled, couldn't be given
 }
 
 // Sums are figures at some time, of one Loader or of several.
@@ -38,7 +39,7 @@ type Sums struct {
 	Waits   [NumWaitEnds]uint64
 	Waited  histogram.Counts
 
-	Stale, StaleHits, StaleFailures, StaleMissed, Missing, Undecodable uint64
+	Stale, StaleHits, StaleFailures, StaleMissed, Missing, Undecodable, Anew uint64
 }
 
 // Count counts a Get: whether something was served without a fill.
@@ -80,6 +81,7 @@ func (f *Figures) Sums() Sums {
 		Took: f.took.Counts(), Waited: f.waited.Counts(), Running: f.running.Load(),
 		Stale: f.Stale.Load(), StaleHits: f.StaleHits.Load(), StaleFailures: f.StaleFailures.Load(),
 		StaleMissed: f.StaleMissed.Load(), Missing: f.Missing.Load(), Undecodable: f.Undecodable.Load(),
+		Anew: f.Anew.Load(),
 	}
 	for i := range f.begun {
 		s.Begun[i] = f.begun[i].Load()
@@ -123,4 +125,5 @@ func (s *Sums) Merge(o *Sums) {
 	s.StaleMissed += o.StaleMissed
 	s.Missing += o.Missing
 	s.Undecodable += o.Undecodable
+	s.Anew += o.Anew
 }

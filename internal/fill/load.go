@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/signal"
 )
 
@@ -18,14 +19,15 @@ const MaxFills = 3
 
 // Loads are the fills of Loaders that are under way on this node, one per key and layout (as
 // singleflight has it). A write that comes meanwhile forgets those of its key: who comes later gets a
-// fill that began after the write.
+// fill that began after the write. So does a Clear, but for one of a tag: see Clears.
 //
 // It isn't made of singleflight groups, as the fills of GetWithFiller are, because that can't count
 // who waits, which it takes to cancel a fill for nobody, and because a call of FillMany is the flight of
 // many keys.
 type Loads struct {
 	hash    func(key string) uint64 // one that nobody else knows
-	count   atomic.Int64            // of all shards: most writes look at this only
+	clears  Clears
+	count   atomic.Int64 // of all shards: most writes look at this only
 	GivenUp atomic.Uint64
 	shards  [64]shard
 }
@@ -50,12 +52,18 @@ type Load struct {
 	forgotten bool // nobody may join any more: a write has come,
 	givenUp   bool // or a caller's deadline
 
+	clears uint64 // the number of the last Clear when it began: see setBegun
+
 	placed  atomic.Bool
 	Arrived chan struct{} // something was written to the key, or it may be its turn; a batch has one
 	stirred atomic.Bool   // it is about this one
 
 	done   chan struct{} // closed when result is there
 	result Result
+
+	tags    delta.Tags // of the result
+	tagged  bool       // they are known
+	cleared uint64     // the number of the first Clear after clears that is about it; 0: none
 
 	late atomic.Bool // somebody waited for it until a deadline
 
@@ -69,8 +77,9 @@ type Result struct {
 	Err   error // why there is no value or, if Value is stale, no newer one
 }
 
-func NewLoads(hash func(key string) uint64) *Loads {
-	f := &Loads{hash: hash}
+// NewLoads returns the loads of a node that has processed these Clears.
+func NewLoads(hash func(key string) uint64, clears Clears) *Loads {
+	f := &Loads{hash: hash, clears: clears}
 	for i := range f.shards {
 		f.shards[i].byKey = map[string][]*Load{}
 	}
@@ -157,7 +166,10 @@ func (sh *shard) hasPlace(key string) bool {
 }
 
 func (f *Loads) add(sh *shard, key string, layout any, r *Run, arrived chan struct{}) *Load {
-	ld := &Load{Key: key, layout: layout, Run: r, Arrived: arrived, done: make(chan struct{})}
+	ld := &Load{
+		Key: key, layout: layout, Run: r, Arrived: arrived, done: make(chan struct{}),
+		clears: f.clears.Number(),
+	}
 	ld.placed.Store(sh.hasPlace(key))
 	sh.byKey[key] = append(sh.byKey[key], ld)
 	sh.running.Add(1)
@@ -187,6 +199,10 @@ func (f *Loads) Begin(ld *Load) {
 	ld.Run.begin()
 }
 
+// Brings notes which tags the result of a load has, before it ends. Of one that ends without this, any
+// Clear may be about the result.
+func (ld *Load) Brings(tags delta.Tags) { ld.tags, ld.tagged = tags, true }
+
 // LookUp asks look whether the load's result is there, before its Fill is called. Who comes after a
 // write that look may not have seen doesn't join, unless there is no result yet.
 func (f *Loads) LookUp(ld *Load, look func() (found bool)) (found bool) {
@@ -203,6 +219,9 @@ func (f *Loads) setBegun(ld *Load, begun bool) {
 	defer sh.mu.Unlock()
 	ld.begun = begun
 	ld.forgotten = ld.forgotten && begun
+	if begun {
+		ld.clears = f.clears.Number()
+	}
 }
 
 // End gives the result to all who wait. The load isn't joined any more, and its place goes to the next
@@ -227,6 +246,7 @@ func (f *Loads) End(ld *Load, result Result) {
 	f.count.Add(-1)
 	sh.mu.Unlock()
 	ld.result = result
+	f.judge(ld) // now: who isn't among those who wait can't join any more
 	close(ld.done)
 	ld.Run.done()
 }
@@ -336,8 +356,9 @@ func (f *Loads) Close(why error) {
 }
 
 // Wait waits for a load's result, or for the end of ctx, or until the load's Fill is overdue. Each
-// caller that has joined has to call it once: the run ends when nobody waits for any of its loads.
-func (f *Loads) Wait(ctx context.Context, ld *Load) Result {
+// caller that has joined has to call it once: the run ends when nobody waits for any of its loads. The
+// result isn't ok for a caller that came after a Clear of what the load brings: it has to ask again.
+func (f *Loads) Wait(ctx context.Context, ld *Load, who Caller) (res Result, ok bool) {
 	came := time.Now()
 	select {
 	case <-ld.done:
@@ -350,18 +371,18 @@ func (f *Loads) Wait(ctx context.Context, ld *Load) Result {
 			}
 			ld.Run.leave(ctx.Err(), f.spare(ld))
 			f.unspare(ld)
-			return Result{Err: ctx.Err()}
+			return Result{Err: ctx.Err()}, true
 		}
 	case <-ld.Run.Ctx.Done(): // it is overdue, or all its loads have ended
 		select {
 		case <-ld.done:
 		default:
 			ld.Run.leave(ErrOverdue, false)
-			return Result{Err: ErrOverdue}
+			return Result{Err: ErrOverdue}, true
 		}
 	}
 	ld.Run.leave(context.Canceled, false)
-	return ld.result
+	return ld.result, ld.cleared == 0 || who.came < ld.cleared
 }
 
 // Len is the number of loads that haven't ended.

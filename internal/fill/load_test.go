@@ -22,7 +22,7 @@ func joinAlone(t *testing.T, f *Loads, key string, layout any) (ld *Load, isNew 
 // isn't joined any more then.
 func TestLoadsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := NewLoads(oneShard)
+		f := NewLoads(oneShard, &clearList{})
 		first, isNew := joinAlone(t, f, "k", nil)
 		second, again := joinAlone(t, f, "k", nil)
 		if !isNew || again || second != first || !f.Runs("k", nil) {
@@ -46,7 +46,7 @@ func TestLoadsAreShared(t *testing.T) {
 			} else {
 				cancel()
 			}
-			if res := f.Wait(ctx, first); res.Err != why {
+			if res, ok := f.Wait(ctx, first, f.Caller(false)); !ok || res.Err != why {
 				t.Errorf("who leaves has %v", res.Err)
 			}
 			cancel()
@@ -63,10 +63,10 @@ func TestLoadsAreShared(t *testing.T) {
 // All who wait have the result, and later ones a load of their own.
 func TestLoadsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := NewLoads(oneShard)
+		f := NewLoads(oneShard, &clearList{})
 		ld, _ := joinAlone(t, f, "k", nil)
 		got := make(chan Result, 1)
-		go func() { got <- f.Wait(t.Context(), ld) }()
+		go func() { res, _ := f.Wait(t.Context(), ld, f.Caller(false)); got <- res }()
 		synctest.Wait()
 		want := Result{Value: "v", Stale: true, Err: errors.New("down")}
 		f.End(ld, want)
@@ -81,7 +81,7 @@ func TestLoadsEnd(t *testing.T) {
 
 // MaxFills of a key have places, and who waits for one has that of the first that ends.
 func TestLoadsPlaces(t *testing.T) {
-	f := NewLoads(oneShard)
+	f := NewLoads(oneShard, &clearList{})
 	var lds []*Load
 	for range MaxFills + 2 {
 		ld, isNew := joinAlone(t, f, "k", nil)
@@ -114,7 +114,7 @@ func TestLoadsPlaces(t *testing.T) {
 
 // A Fill that would wait for itself isn't joined.
 func TestLoadsCycle(t *testing.T) {
-	f := NewLoads(oneShard)
+	f := NewLoads(oneShard, &clearList{})
 	ld, _ := joinAlone(t, f, "k", nil)
 	inner, isNew := f.Join("l", nil, NewRun(ld.Run.Ctx, false), make(chan struct{}, 1))
 	if inner == nil || !isNew {
@@ -197,7 +197,7 @@ func TestPolicyWrites(t *testing.T) {
 
 // Who comes after a write doesn't get what was looked up before it, by a load whose Fill hadn't begun.
 func TestLoaderLookUpIsForgotten(t *testing.T) {
-	f := NewLoads(oneShard)
+	f := NewLoads(oneShard, &clearList{})
 	r := NewRun(t.Context(), false)
 	ld, _ := f.Join("k", nil, r, make(chan struct{}, 1))
 	other := func() bool {
@@ -232,7 +232,7 @@ func TestLoaderLookUpIsForgotten(t *testing.T) {
 func TestCraftedLoadsAreSpread(t *testing.T) {
 	hash := keyhash.New()
 	for _, c := range testkit.Crafted {
-		loads := NewLoads(hash.Of)
+		loads := NewLoads(hash.Of, &clearList{})
 		of := map[*shard]int{}
 		for i := range uint64(6400) {
 			of[loads.of(testkit.KeyOf(c.Hash(i)))]++

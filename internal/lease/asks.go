@@ -86,11 +86,18 @@ func (s *Asks) another(now delta.Instant, a *Ask) {
 // TurnOf says whether it is a fill's turn. With Failed it says for how long the key is better left
 // alone, with Wait and Unheard when to look again, unless wake comes before.
 func (s *Asks) TurnOf(now delta.Instant, a *Ask) (Turn, time.Duration) {
-	if a.waits() && now.Mono >= a.next() {
+	switch {
+	case a.Heard == wire.TurnFilled && !a.offered && !a.waitedEnough && s.passed(a):
+		s.another(now, a)
+	case a.waits() && now.Mono >= a.next():
 		s.lookAgain(now, a)
 	}
 	return a.turn(), a.next() - now.Mono
 }
+
+// passed reports whether this node takes less of a key than when it asked: then what was written has
+// come, and wasn't taken, as a Clear was about it; or a Clear has come that is about it when it comes.
+func (s *Asks) passed(a *Ask) bool { return s.net.TakesAbove(a.Want.Key) > a.Want.Stamp }
 
 // lookAgain deals with the end of a wait.
 func (s *Asks) lookAgain(now delta.Instant, a *Ask) {

@@ -254,3 +254,38 @@ func TestLeaseIsolatedFillsAlone(t *testing.T) {
 		t.Errorf("%d missed", g.asks.Missed)
 	}
 }
+
+// What was written and isn't taken any more, as a Clear keeps it out, isn't waited for: neither when it
+// has come before this node is told of it, nor when it comes then. What is still taken is waited for.
+func TestLeaseWhatIsClearedIsNotAwaited(t *testing.T) {
+	for _, when := range []string{"before it is told", "after that", "never"} {
+		g := newLeaseRig(t, 2)
+		a := g.ask(g.keyOf(2))
+		g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnWait, Term: 1000})
+		if when == "before it is told" {
+			g.above = 7
+		}
+		g.wantTurn(a, Wait)
+		n := len(g.wanted[2])
+		g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnFilled})
+		if when == "after that" {
+			g.wantTurn(a, Wait)
+			g.above = 7
+		}
+		if when == "never" {
+			if g.wantTurn(a, Wait); len(g.wanted[2]) != n {
+				t.Errorf("it doesn't wait, but says %+v", g.wanted[2][n:])
+			}
+			continue
+		}
+		g.wantTurn(a, Unheard)
+		if m := last(g.wanted[2]); len(g.wanted[2]) != n+1 || m.Op != wire.OpWant || m.Stamp != 7 {
+			t.Errorf("%s: it says %+v", when, g.wanted[2][n:])
+		}
+		g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnFilled})
+		g.above = 8
+		g.wantTurn(a, Wait) // only once
+		g.now.Mono += Reach
+		g.wantTurn(a, Alone)
+	}
+}

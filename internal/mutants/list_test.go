@@ -903,8 +903,52 @@ var mutants = []mutant{
 			{old: "\tr.standing.ready.become(now)\n\tr.client.adopted",
 				new: "\tr.state.Store.TouchAll()\n\tr.state.touchAll(now, delta.Dot{})\n\tr.standing.ready.become(now)\n\tr.client.adopted"}}},
 	{name: "tokens: who waits isn't woken by frames", test: "TestTokenIsAwaited", edits: []edit{{
-		old: "\t}\n\tp.moved.Ring()\n",
+		old: "\t}\n\tp.awaits.Tell()\n",
 		new: "\t}\n"}}},
+	{name: "tokens: whatever comes in wakes all who wait", test: "TestAwaits", edits: []edit{{
+		old: "(!known || (*of)[0].dot.Seq <= covered) {",
+		new: "(!known || covered+1 > 0) {"}}},
+	{name: "tokens: whose origin isn't known any more isn't told", test: "TestAwaits", edits: []edit{{
+		old: "(!known || (*of)[0].dot.Seq <= covered) {",
+		new: "(known && (*of)[0].dot.Seq <= covered) {"}}},
+	{name: "tokens: those who wait aren't in the order of their dots", test: "TestAwaits", edits: []edit{{
+		old: "return h[i].dot.Seq < h[j].dot.Seq }",
+		new: "return h[i].dot.Seq > h[j].dot.Seq }"}}},
+
+	// ClearTags while fills are under way.
+	{name: "clears: who came after one gets what was read before", test: "TestClearsBetween", edits: []edit{{
+		old: "return ld.result, ld.cleared == 0 || who.came < ld.cleared\n",
+		new: "return ld.result, true\n"}}},
+	{name: "clears: all of a tag have later callers join nothing", test: "TestClearTagsOf", edits: []edit{{
+		old: "\tif _, ok := by.Tag(); ok {\n\t\treturn\n",
+		new: "\tif false {\n"}}},
+	{name: "clears: all are about what a fill brings", test: "TestClearTagsOfOthers", edits: []edit{{
+		old: "\tcase ld.tagged:\n",
+		new: "\tcase false:\n"}}},
+	{name: "clears: a fill's number is that of its end", test: "TestClearsBetween", edits: []edit{{
+		old: "\tf.judge(ld) // now",
+		new: "\tld.clears = f.clears.Number()\n\tf.judge(ld) // now"}}},
+	{name: "clears: who has to ask again comes anew", test: "TestClearTagsOfTheSame", edits: []edit{{
+		old: "\t\tif r, ok := l.outcome(ctx, ld, who); ok {\n",
+		new: "\t\tif r, ok := l.outcome(ctx, ld, l.cache.loads.Caller(who.Anew)); ok {\n"}}},
+	{name: "clears: what a Fill doesn't find has no tags", test: "TestClearTagDuringAFill", edits: []edit{{
+		old: "\t\tk.Brings(packed)\n",
+		new: "\t\tk.Brings(packed[:0])\n"}}},
+	{name: "clears: a key of a GetMany isn't asked for again", test: "TestClearTagDuringAFill", edits: []edit{{
+		old: "\t\t\tif ok {\n\t\t\t\tput(key, r)\n",
+		new: "\t\t\tif true {\n\t\t\t\tput(key, r)\n"}}},
+	{name: "clears: what is forgotten was about nothing", test: "TestClearsFirst", edits: []edit{{
+		old: "\tif c.forgotten.number > after {\n\t\treturn after + 1\n",
+		new: "\tif false {\n\t\treturn after + 1\n"}}},
+	{name: "leases: what a Clear has kept out is waited for", test: "TestLeaseWhatIsClearedIsNotAwaited",
+		edits: []edit{{
+			old: "return s.net.TakesAbove(a.Want.Key) > a.Want.Stamp }",
+			new: "return false }"}}},
+	{name: "leases: a Clear of a prefix doesn't say what isn't taken", test: "TestTakesAbove", edits: []edit{{
+		old: "\t\tstamp = max(stamp, v.Stamp)\n",
+		new: "\t\t_ = v\n"}}},
+
+	// Asking anew.
 	{name: "tokens: who asks anew joins a fill that has begun", test: "TestLoaderAnewJoinsNoOlderFill", edits: []edit{{
 		old: "if !(r.Anew && ld.begun) && ld.Run.join() {",
 		new: "if ld.Run.join() {"}}},
@@ -915,8 +959,8 @@ var mutants = []mutant{
 		old: "\t\tv = fill.VerdictFill // whatever is held\n",
 		new: ""}}},
 	{name: "tokens: who asks anew gets what the fence preferred", test: "TestLoaderAnewIsRefused", edits: []edit{{
-		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\treturn",
-		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\treturn"}}},
+		old: "\t\tif newer, ok := l.view.Live(k.Key); ok && !k.Run.Anew {\n\t\t\tk.",
+		new: "\t\tif newer, ok := l.view.Live(k.Key); ok {\n\t\t\tk."}}},
 	{name: "tokens: each Get of a request waits in vain", test: "TestLoaderAwaitsTokenInVain", edits: []edit{{
 		old: "\tif c.vain.Load() {",
 		new: "\tif false {"}}},

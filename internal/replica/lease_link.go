@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/lease"
 	"github.com/iwanbk/bcache/internal/wire"
 )
@@ -20,15 +19,9 @@ func (n leaseLink) Granters() []uint64 {
 // Alone reports whether this node is isolated: it gets nothing from others then.
 func (n leaseLink) Alone() bool { return n.leases.pinger.hearings.isolation.Is() }
 
-// TakesAbove is the stamp of what is held, or was forgotten.
-func (n leaseLink) TakesAbove(key string) uint64 {
-	st := n.leases.state.Store
-	held, ok := st.Peek(key)
-	if !ok {
-		held.Stamp = st.FloorOf(delta.BucketOf(key))
-	}
-	return max(held.Stamp, st.Clears.All().Stamp)
-}
+// TakesAbove is the stamp of what is held, or was forgotten, or of a Clear that is about all of the
+// key's values. What a Clear of a tag is about isn't known before it comes.
+func (n leaseLink) TakesAbove(key string) uint64 { return n.leases.state.Store.TakesAbove(key) }
 
 func (n leaseLink) Nonce() uint64 { return n.leases.pinger.nonce() }
 

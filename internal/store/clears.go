@@ -234,6 +234,25 @@ func (c *Clears) Selected(rec *delta.Record, number uint64, since time.Duration)
 	return false
 }
 
+// First returns the number of the first one after the one with a number that selects a record, or may
+// have done so, as it is forgotten. 0 is none.
+func (c *Clears) First(rec *delta.Record, after uint64) uint64 {
+	if c.number.Load() == after {
+		return 0
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.forgotten.number > after {
+		return after + 1
+	}
+	for i := c.index(after + 1); i < len(c.events); i++ {
+		if e := &c.events[i]; e.Selects(rec.Key, rec.Tags) {
+			return e.number
+		}
+	}
+	return 0
+}
+
 // Known reports whether everything that selects a record was known to a fill: its touch has a count below
 // an echo, or its dot is one of these.
 func (c *Clears) Known(rec *delta.Record, echo uint64, dots ...[]delta.Dot) bool {
@@ -259,7 +278,13 @@ func (c *Clears) Known(rec *delta.Record, echo uint64, dots ...[]delta.Dot) bool
 func (c *Clears) Dots(rec *delta.Record) (dots []delta.Dot) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if !c.selectsLocked(rec) { // as a rule; to look at thousands takes long
+	// As a rule nothing selects it, and to look at thousands takes long. One isn't known here that was
+	// older than a forgotten one of the same selector when it came.
+	none := true
+	for range c.selectingLocked(rec) {
+		none = false
+	}
+	if none {
 		return nil
 	}
 	for i := len(c.events) - 1; i >= 0 && len(dots) < delta.MaxDots; i-- {
@@ -268,15 +293,6 @@ func (c *Clears) Dots(rec *delta.Record) (dots []delta.Dot) {
 		}
 	}
 	return dots
-}
-
-// selectsLocked reports whether one that is remembered selects a record. It doesn't know of one that was
-// older than a forgotten one of the same selector when it came.
-func (c *Clears) selectsLocked(rec *delta.Record) bool {
-	for range c.selectingLocked(rec) {
-		return true
-	}
-	return false
 }
 
 // Records returns what is remembered, as records: of each selector the greatest version.

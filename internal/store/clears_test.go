@@ -442,6 +442,60 @@ func TestClearRoomGoesInSteps(t *testing.T) {
 	}
 }
 
+// The first Clear after a number that is about a record is found, and all that is forgotten is.
+func TestClearsFirst(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 10, MaxClears: 4})
+	tags, _ := delta.MakeTags([]string{"t"})
+	first := func(key string, tags delta.Tags, after, want uint64) {
+		t.Helper()
+		if got := r.Clears.First(&delta.Record{Key: key, Tags: tags}, after); got != want {
+			t.Errorf("%s with tags %q after %d: %d, want %d", key, tags, after, got, want)
+		}
+	}
+	first("k", tags, 0, 0)
+	r.clear(delta.SelectTag("u"))
+	r.clear(delta.SelectTag("t"))
+	r.clear(delta.SelectPrefix("k"))
+	r.clear(delta.SelectTag("t"))
+	first("k", tags, 0, 2)
+	first("k", tags, 2, 3)
+	first("k", tags, 3, 4)
+	first("k", tags, 4, 0)
+	first("k", "", 0, 3)
+	first("l", tags, 2, 4)
+	first("l", "", 0, 0)
+	r.clear(delta.SelectTag("u")) // the oldest make room
+	gone := r.Clears.forgotten.number
+	if gone == 0 {
+		t.Fatal("nothing is forgotten")
+	}
+	first("l", "", gone-1, gone)
+	first("l", "", gone, 0)
+}
+
+// Up to which stamp a key's records aren't taken, whatever their tags are.
+func TestTakesAbove(t *testing.T) {
+	r := newStoreRig(Config{MaxKeys: 10})
+	takes := func(what, key string, want uint64) {
+		t.Helper()
+		if got := r.TakesAbove(key); got != want {
+			t.Errorf("%s: %d, want %d", what, got, want)
+		}
+	}
+	takes("nothing is known", "k1", 0)
+	r.clear(delta.SelectPrefix("k"))
+	prefix := r.Clears.Newest().Stamp
+	takes("a Clear of its prefix", "k1", prefix)
+	takes("of another one", "l1", 0)
+	r.put("l1", "v", "t")
+	held, _ := r.Peek("l1")
+	r.clear(delta.SelectTag("t"))
+	takes("held, and cleared", "l1", held.Stamp)
+	takes("a tag's Clear is about what nobody knows", "k1", prefix)
+	r.clear("")
+	takes("a Clear of everything", "k1", r.Clears.All().Stamp)
+}
+
 // What many entries of a shard go by, readers neither remove nor wait for: the first one looks, and the others
 // compare without the lock. A sweep removes it.
 func TestReadersDontClearMuch(t *testing.T) {

@@ -132,6 +132,25 @@ func (s *Store) Admits(rec *delta.Record) bool {
 	return rec.Stamp > s.FloorOf(delta.BucketOf(rec.Key))
 }
 
+// TakesAbove returns the greatest stamp up to which Apply would accept no record of a key, whatever its
+// tags are.
+func (s *Store) TakesAbove(key string) uint64 {
+	held, ok := s.Peek(key)
+	if !ok {
+		held.Stamp = s.FloorOf(delta.BucketOf(key))
+	}
+	stamp := max(held.Stamp, s.Clears.All().Stamp)
+	if s.Clears.Number() == 0 {
+		return stamp
+	}
+	s.Clears.mu.RLock()
+	defer s.Clears.mu.RUnlock()
+	for v := range s.Clears.selectingLocked(&delta.Record{Key: key}) { // by its prefixes
+		stamp = max(stamp, v.Stamp)
+	}
+	return stamp
+}
+
 // Live lists the values of shard i, 0 <= i < Shards(), that haven't expired; of a key that has a
 // record and a provisional value, the record.
 func (s *Store) Live(i int, wall int64) []*Entry {

@@ -60,9 +60,9 @@ func (v *View) Inspect(
 }
 
 // Live returns the value of a key, if it is one whose deadline hasn't come.
-func (v *View) Live(full string) (string, bool) {
+func (v *View) Live(full string) (delta.Record, bool) {
 	rec, todo := v.Look(full)
-	return rec.Val, todo == fill.VerdictServe || todo == fill.VerdictRefresh
+	return rec, todo == fill.VerdictServe || todo == fill.VerdictRefresh
 }
 
 // Foreign reports whether a live value of another layout is held.

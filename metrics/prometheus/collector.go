@@ -140,6 +140,7 @@ func (c *Collector) loaders(o *output) {
 		}
 		o.number(staleFailures, float64(l.StaleFailures), name)
 		o.number(undecodable, float64(l.Undecodable), name)
+		o.number(askedAnew, float64(l.AskedAnew), name)
 		if l.LeaseTook.Total() == 0 {
 			continue // most Loaders ask for no lease
 		}

@@ -60,6 +60,10 @@ var (
 		"Fills that failed while there was an old value to serve, so that callers may not notice.", "loader")
 	undecodable = define("undecodable_values_total", counter,
 		"Times that what is held couldn't be decoded, as by another version of the program.", "loader")
+	askedAnew = define("asked_anew_total", counter,
+		"Gets to which nothing could be given that was held or being filled: "+
+			"because of a Token, or a ClearTag.",
+		"loader")
 	leasesGranted = define("leases_granted_total", counter,
 		"Leases to fill a key that this node has granted, to itself too.")
 	leasesMissed = define("leases_missed_total", counter,

@@ -176,7 +176,7 @@ func TestFieldsOfLoaders(t *testing.T) {
 	s := scrapeOf(t, n)
 	shown := []string{"Prefix", "Fillers", "Others", // the label
 		"Hits", "Misses", "StaleServed", "StaleHits", "NotFoundReturned", // what Gets returned
-		"Begun", "Ended", "Running", "Took", "LeaseWaits", "LeaseTook", "StaleFailures", "Undecodable",
+		"Begun", "Ended", "Running", "Took", "LeaseWaits", "LeaseTook", "StaleFailures", "Undecodable", "AskedAnew",
 		"OnStaleMissed", // of all Loaders together
 	}
 	for i := range reflect.TypeFor[bcache.LoaderStats]().NumField() {
@@ -201,6 +201,7 @@ func TestFieldsOfLoaders(t *testing.T) {
 		}
 		s.is(t, float64(l.StaleFailures), "bcache_stale_failures_total", name...)
 		s.is(t, float64(l.Undecodable), "bcache_undecodable_values_total", name...)
+		s.is(t, float64(l.AskedAnew), "bcache_asked_anew_total", name...)
 		checkHistogram(t, s.series("bcache_lease_wait_duration_seconds", name...)[0].GetHistogram(), i+2)
 		for k, want := range l.LeaseWaits {
 			s.is(t, float64(want), "bcache_lease_waits_total",

@@ -112,4 +112,5 @@ var loaderFigures = map[string]figure{
 	"LeaseWaits":    shown("bcache.lease.waits").each(keyLeaseEnd),
 	"StaleFailures": shown("bcache.stale.failures"),
 	"Undecodable":   shown("bcache.undecodable"),
+	"AskedAnew":     shown("bcache.asked_anew"),
 }

@@ -54,6 +54,9 @@ var observables = []instrument{
 		"Fills that failed while there was an old value to serve."},
 	{"bcache.undecodable", counter, "{value}", keys(keyLoader),
 		"Times that a Typed couldn't decode what is held."},
+	{"bcache.asked_anew", counter, "{request}", keys(keyLoader),
+		"Gets to which nothing could be given that was held or being filled: " +
+			"because of a Token, or a ClearTag."},
 	{"bcache.provisionals", counter, "{value}", keys(keyEvent),
 		"Values without a version: kept here, offered to others, of others accepted or refused, dropped."},
 	{"bcache.lease.grants", counter, "{lease}", nil, "Leases that this node has granted, to itself too."},
