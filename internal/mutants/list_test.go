@@ -124,8 +124,8 @@ var mutants = []mutant{
 		old: "at := e.deadline\n",
 		new: "at := e.end()\n"}}},
 	{name: "a hit of a Loader is no use of its entry", test: "TestStoreSecondChance", edits: []edit{{
-		old: "case s.policy.noteUse(e):", in: "func (s *Store) Fresh(",
-		new: "default:"}}},
+		old: "if s.policy.noteUse(e) {", in: "func (s *Store) Fresh(",
+		new: "if true {"}}},
 	{name: "what is too stale is back when the clock is set back", test: "TestLoaderClockIsSetBack", edits: []edit{{
 		old: "\t\tsh.expireLocked(wall, t, e)\n\t\treturn false\n",
 		new: "\t\treturn false\n"}}},
@@ -1040,8 +1040,8 @@ var mutants = []mutant{
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
-		{old: "\t\tv := shown\n",
-			new: "\t\tv := shown\n\t\tby = sh.clearance.by.Load()\n"},
+		{old: "v := s.Clears.view(&sh.clearance, e, alone, by)",
+			new: "v := s.Clears.view(&sh.clearance, e, alone, sh.clearance.by.Load())"},
 	}},
 	{name: "Clears: readers remove what they find", test: "TestReadersDontClearMuch", edits: []edit{
 		{old: "case few && slices.ContainsFunc(due, sh.entries.tagged.has):",
@@ -1058,6 +1058,8 @@ var mutants = []mutant{
 	{name: "Clears: what is selected is judged by time", edits: []edit{
 		{old: "} else if e.Stamp > x.Stamp {",
 			new: "} else if delta.StampWall(e.Stamp) > x.Wall {"},
+		{old: "\t\"sync/atomic\"\n)\n\n// A clearance",
+			new: "\t\"sync/atomic\"\n\n\t\"github.com/iwanbk/bcache/internal/delta\"\n)\n\n// A clearance"},
 	}},
 	{name: "Clears: what comes late is taken", edits: []edit{
 		{old: "case sh.Clears.coversSome(rec):",

@@ -18,13 +18,25 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		return "", false
 	}
 	by, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()
-	e, alone := sh.foremost(hash, key)
+	e := sh.entries.index.either(tagOf(hash), key)
+	if e != nil && s.Clears.isYounger(e) && e.kind == delta.KindValue && s.before(e.deadline, wall) &&
+		s.policy.noteUse(e) {
+		s.counters.hits.Add1()
+		s.sample(e)
+		return e.Val, true
+	}
+	return s.getOther(sh, hash, key, wall, e, by, moves)
+}
+
+// getOther is Get for what isn't a record that is younger than all Clears: for the entry that either has
+// found, or nil.
+func (s *Store) getOther(
+	sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64, moves uint32,
+) (string, bool) {
+	e, alone := sh.foremost(hash, key, e)
 	gone := e == nil
 	if !gone && e.kind == delta.KindValue && s.before(e.deadline, wall) {
-		v := shown
-		if alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by) {
-			v = sh.clearance.judge(&s.Clears, e, by)
-		}
+		v := s.Clears.view(&sh.clearance, e, alone, by)
 		if v == shown && s.policy.noteUse(e) {
 			s.counters.hits.Add1()
 			s.sample(e)
@@ -49,14 +61,29 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 		return nil
 	}
 	by := sh.clearance.by.Load()
-	e, alone := sh.foremost(hash, key)
+	e := sh.entries.index.either(tagOf(hash), key)
+	if e != nil && s.Clears.isYounger(e) {
+		if e.kind != delta.KindValue || !s.before(e.due(), wall) {
+			return nil // entry looks closer
+		}
+		if s.policy.noteUse(e) {
+			s.sample(e)
+			return e
+		}
+	}
+	return s.freshOther(sh, hash, key, wall, e, by)
+}
+
+// freshOther is to Fresh what getOther is to Get.
+func (s *Store) freshOther(
+	sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64,
+) *Entry {
+	e, alone := sh.foremost(hash, key, e)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
-		return nil // entry looks closer
-	case (alone && !s.Clears.showsTwin(by) || !alone && !s.Clears.shows(e, by)) &&
-		sh.clearance.judge(&s.Clears, e, by) != shown:
-	case s.policy.noteUse(e):
+		return nil
+	case s.Clears.view(&sh.clearance, e, alone, by) == shown && s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
