@@ -911,6 +911,10 @@ var mutants = []mutant{
 	{name: "tokens: whose origin isn't known any more isn't told", test: "TestAwaits", edits: []edit{{
 		old: "(!known || (*of)[0].dot.Seq <= covered) {",
 		new: "(known && (*of)[0].dot.Seq <= covered) {"}}},
+	{name: "tokens: who waits for one node isn't told that another isn't known any more", test: "TestAwaits",
+		edits: []edit{{
+			old: "\t\tif !x.state.vector.Knows(origin) {\n\t\t\tfor w := range of {",
+			new: "\t\tif false && !x.state.vector.Knows(origin) {\n\t\t\tfor w := range of {"}}},
 	{name: "tokens: those who wait aren't in the order of their dots", test: "TestAwaits", edits: []edit{{
 		old: "return h[i].dot.Seq < h[j].dot.Seq }",
 		new: "return h[i].dot.Seq > h[j].dot.Seq }"}}},

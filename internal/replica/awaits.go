@@ -16,24 +16,28 @@ type Awaits struct {
 	neighbours *neighbours
 	count      atomic.Int64
 	byOrigin   map[uint64]*awaitHeap
+	others     map[uint64]map[*Await]struct{} // by the origins of their other dots
 }
 
 // An Await is one who waits. It must be ended, by Awaits.End.
 type Await struct {
 	Woken chan struct{} // closed when there is something new
 	dot   delta.Dot
-	at    int // in the heap of the dot's origin; -1: it was woken, or has ended
+	dots  []delta.Dot // all of them
+	at    int         // in the heap of the dot's origin; -1: it was woken, or has ended
 }
 
 // NewAwaits returns those of a replica, of whom there are none.
 func NewAwaits(r *Replica) *Awaits {
 	return &Awaits{
 		mu: &r.mu, state: &r.state, neighbours: &r.neighbours, byOrigin: map[uint64]*awaitHeap{},
+		others: map[uint64]map[*Await]struct{}{},
 	}
 }
 
 // Begin has somebody woken when one of the dots that Lacks says are lacking is processed, or it can't be
-// told any more whether it is. It returns nil if none is lacking, or that can't be told now.
+// told any more whether all are. It returns nil if none is lacking, or that can't be told now. The dots
+// mustn't change.
 func (x *Awaits) Begin(dots []delta.Dot) *Await {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -41,11 +45,16 @@ func (x *Awaits) Begin(dots []delta.Dot) *Await {
 	if len(lacks) == 0 {
 		return nil
 	}
-	w := &Await{Woken: make(chan struct{})}
+	w := &Await{Woken: make(chan struct{}), dots: dots}
 	for _, d := range dots {
 		if d.Origin == lacks[0].Origin {
 			w.dot = d
+			continue
 		}
+		if x.others[d.Origin] == nil {
+			x.others[d.Origin] = map[*Await]struct{}{}
+		}
+		x.others[d.Origin][w] = struct{}{}
 	}
 	of := x.byOrigin[w.dot.Origin]
 	if of == nil {
@@ -62,7 +71,7 @@ func (x *Awaits) End(w *Await) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if w.at >= 0 {
-		x.remove(x.byOrigin[w.dot.Origin], w)
+		x.remove(w)
 	}
 }
 
@@ -77,19 +86,36 @@ func (x *Awaits) Tell() {
 	for origin, of := range x.byOrigin {
 		known, covered := x.state.vector.Knows(origin), x.state.vector.Get(origin).Covered
 		for of.Len() > 0 && (!known || (*of)[0].dot.Seq <= covered) {
-			w := (*of)[0]
-			x.remove(of, w)
-			close(w.Woken)
+			x.wake((*of)[0])
+		}
+	}
+	for origin, of := range x.others {
+		if !x.state.vector.Knows(origin) {
+			for w := range of {
+				x.wake(w)
+			}
 		}
 	}
 }
 
-// remove removes one who waits, and the heap of its origin with the last one. The lock is held.
-func (x *Awaits) remove(of *awaitHeap, w *Await) {
+// wake wakes one who waits. The lock is held.
+func (x *Awaits) wake(w *Await) {
+	x.remove(w)
+	close(w.Woken)
+}
+
+// remove removes one who waits, and what is kept of an origin with the last one. The lock is held.
+func (x *Awaits) remove(w *Await) {
+	of := x.byOrigin[w.dot.Origin]
 	heap.Remove(of, w.at)
 	x.count.Add(-1)
 	if of.Len() == 0 {
 		delete(x.byOrigin, w.dot.Origin)
+	}
+	for _, d := range w.dots {
+		if delete(x.others[d.Origin], w); len(x.others[d.Origin]) == 0 {
+			delete(x.others, d.Origin)
+		}
 	}
 }
 

@@ -76,6 +76,37 @@ func TestAwaitsWakeThoseWhoseDotsHaveCome(t *testing.T) {
 	}
 }
 
+// Who waits for the writes of one node is woken as well when another one of the Token isn't known any more:
+// nobody can tell then whether all is there.
+func TestAwaitsWakeWhoseTokenCantBeTold(t *testing.T) {
+	w := newNetwork(t)
+	for id := uint64(1); id <= 3; id++ {
+		w.add(id, true)
+	}
+	w.connect(1, 3)
+	w.connect(2, 3)
+	w.settle()
+	x := NewAwaits(w.nodes[3])
+	one := x.Begin([]delta.Dot{{Origin: 101, Seq: 9}, {Origin: 102, Seq: 9}})
+	alone := x.Begin([]delta.Dot{{Origin: 101, Seq: 9}})
+	w.kill(2) // of which nothing was heard
+	x.Tell()
+	if _, unknown := w.nodes[3].Lacks([]delta.Dot{{Origin: 102, Seq: 9}}); unknown != 102 {
+		t.Fatal("it is known")
+	}
+	if woken([]*Await{one}) != 1 {
+		t.Error("whose Token can't be told of waits on")
+	}
+	if woken([]*Await{alone}) != 0 {
+		t.Error("whose Token doesn't have it is woken")
+	}
+	x.End(one)
+	x.End(alone)
+	if len(x.byOrigin)+len(x.others) != 0 || x.count.Load() != 0 {
+		t.Errorf("%d wait, for %d origins, and %d others", x.count.Load(), len(x.byOrigin), len(x.others))
+	}
+}
+
 // Whoever comes, goes and is told in whatever order: who waits is woken by the first dot that it lacks,
 // once it is there, and not before; and nothing is left of those who have gone.
 func TestAwaitsLaws(t *testing.T) {
