@@ -109,8 +109,8 @@ func (b *Bcache) WaitSynced(ctx context.Context) error {
 // set MinPeers, so that it isn't ready then.
 //
 // Nothing is sent but when Confirm waits: then each node that hasn't confirmed yet is asked again every
-// 20 ms. Many goroutines may call it at once, and share the answers. On a node without a ListenAddr it
-// returns nil at once.
+// 20 ms, and while it has no news less often, every 80 ms in the end. Many goroutines may call it at once,
+// and share the answers. On a node without a ListenAddr it returns nil at once.
 func (b *Bcache) Confirm(ctx context.Context) error {
 	q := b.peer.replica.Ask(b.peer.instant())
 	defer q.End()

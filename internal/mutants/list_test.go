@@ -474,8 +474,12 @@ var mutants = []mutant{
 		old: "if e.mark.unvouched() && !e.mark.is(number) {",
 		new: "if false {"}}},
 	{name: "a full sync takes what one before has left for its own", test: "TestSyncMarksBeginAnew", edits: []edit{{
-		old: "if in.mark > 1 || !r.client.unvouched {",
+		old: "if !r.client.anew {",
 		new: "if true {"}}},
+	{name: "only the session with the first mark looks what others have left", test: "TestSyncMarksBeginAnewWith",
+		edits: []edit{{
+			old: "if !r.client.anew {",
+			new: "if in.mark > 1 || !r.client.anew {"}}},
 	{name: "a dot has it forgotten that the full sync has streamed it", test: "TestSyncKeepsTaggedThatComesTwice", edits: []edit{{
 		old: "return m | vouched\n",
 		new: "return 0\n"}}},

@@ -120,9 +120,10 @@ func (r *chunkReceiver) apply(
 }
 
 // makeUnique has nothing be left of an earlier session with the same mark: after many that didn't end,
-// marks begin anew. The lock is held, and free meanwhile.
+// marks begin anew. The session with the first of them may never come to this. The lock is held, and free
+// meanwhile.
 func (r *chunkReceiver) makeUnique(now delta.Instant, in *syncIn) {
-	if in.mark > 1 || !r.client.unvouched {
+	if !r.client.anew {
 		return
 	}
 	r.mu.Unlock()
@@ -130,6 +131,7 @@ func (r *chunkReceiver) makeUnique(now delta.Instant, in *syncIn) {
 		r.state.changed(key, delta.KindForget)
 	}
 	r.mu.Lock()
+	r.client.anew = r.client.session != in // then the next one sees to it
 }
 
 // end adopts the server's vector, as it was when the session began: for each of its

@@ -17,6 +17,7 @@ type syncClient struct {
 	session    *syncIn
 	limit      time.Duration // of the next session
 	mark       uint8         // of the last session
+	anew       bool          // marks have begun anew, and what is left of earlier sessions is still marked
 	vouching   bool          // a vouching is under way
 	unvouched  bool          // something is held of a session that didn't end
 	failure    string        // of the last session
@@ -50,7 +51,7 @@ func (c *syncClient) choose(
 // start asks a neighbour for a full sync.
 func (c *syncClient) start(now delta.Instant, peer, id uint64) {
 	if c.mark++; c.mark > store.MaxMark {
-		c.mark = 1
+		c.mark, c.anew = 1, true
 	}
 	c.session = &syncIn{
 		peer:     peer,

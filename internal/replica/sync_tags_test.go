@@ -250,3 +250,25 @@ func TestSyncMarksBeginAnew(t *testing.T) {
 	}
 	w.holds(3, "k01", "two")
 }
+
+// Also where the session with the first of these numbers never begins, as the other node refuses it, or
+// nothing comes of it.
+func TestSyncMarksBeginAnewWithALaterSession(t *testing.T) {
+	w, r := joining(t)
+	w.kill(1)
+	w.now.Wall++
+	left := delta.Record{Key: "left", Val: "unique", Mark: 2} // by the second session
+	left.Version = delta.Version{Stamp: delta.StampOf(w.now.Wall), Origin: 101}
+	r.Store.Apply(w.now, &left, false)
+	r.repair.client.mark = store.MaxMark
+	w.lost = func(from, _ uint64, _ []byte) bool {
+		return from == 2 && r.repair.client.session != nil && r.repair.client.mark == 1
+	}
+	w.connect(2, 3)
+	w.pass(SyncStall + 20*time.Second)
+	if !r.standing.ready.synced || r.repair.client.mark != 2 {
+		t.Fatalf("synced %v, mark %d", r.standing.ready.synced, r.repair.client.mark)
+	}
+	w.misses(3, "left")
+	w.holds(3, "k01", "two")
+}
