@@ -42,18 +42,16 @@ func (c *Clears) shows(e *Entry, by uint64) bool {
 	return e.Stamp > c.bar.Load() || by == c.number.Load() && !c.last.covers(e.Stamp) && !c.hidden.Load()
 }
 
-// showsTwin is shows for a provisional value, whose epoch stands.
-func (c *Clears) showsTwin(by uint64) bool { return by == c.number.Load() }
-
-// view is what can be told without the lock of a key's foremost entry.
-func (c *Clears) view(of *clearance, e *Entry, alone bool, by uint64) view {
-	if alone && c.showsTwin(by) || !alone && c.shows(e, by) {
+// view is what can be told without the lock of a key's foremost entry. A provisional value is alone, and
+// its epoch stands.
+func (x *clearance) view(c *Clears, e *Entry, alone bool, by uint64) view {
+	if alone && by == c.number.Load() || !alone && c.shows(e, by) {
 		return shown
 	}
-	return of.judge(c, e, by)
+	return x.judge(c, e, by)
 }
 
-// judge tells whether a Clear hides an entry that shows doesn't show, or showsTwin.
+// judge tells whether a Clear hides an entry of which view doesn't know at once that it is shown.
 func (x *clearance) judge(c *Clears, e *Entry, by uint64) view {
 	if !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()) {
 		return hidden

@@ -25,18 +25,18 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 		s.sample(e)
 		return e.Val, true
 	}
-	return s.getOther(sh, hash, key, wall, e, by, moves)
+	return getOther(s, sh, hash, key, wall, e, by, moves)
 }
 
 // getOther is Get for what isn't a record that is younger than all Clears: for the entry that either has
 // found, or nil.
-func (s *Store) getOther(
-	sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64, moves uint32,
+func getOther(
+	s *Store, sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64, moves uint32,
 ) (string, bool) {
 	e, alone := sh.foremost(hash, key, e)
 	gone := e == nil
 	if !gone && e.kind == delta.KindValue && s.before(e.deadline, wall) {
-		v := s.Clears.view(&sh.clearance, e, alone, by)
+		v := sh.clearance.view(&s.Clears, e, alone, by)
 		if v == shown && s.policy.noteUse(e) {
 			s.counters.hits.Add1()
 			s.sample(e)
@@ -71,19 +71,19 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 			return e
 		}
 	}
-	return s.freshOther(sh, hash, key, wall, e, by)
+	return freshOther(s, sh, hash, key, wall, e, by)
 }
 
 // freshOther is to Fresh what getOther is to Get.
-func (s *Store) freshOther(
-	sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64,
+func freshOther(
+	s *Store, sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64,
 ) *Entry {
 	e, alone := sh.foremost(hash, key, e)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil
-	case s.Clears.view(&sh.clearance, e, alone, by) == shown && s.policy.noteUse(e):
+	case sh.clearance.view(&s.Clears, e, alone, by) == shown && s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
@@ -103,7 +103,7 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	by := sh.clearance.by.Load()
 	e := sh.entries.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && s.Clears.showsTwin(by) && s.policy.noteUse(p) {
+		if !p.endedAt(wall) && by == s.Clears.Number() && s.policy.noteUse(p) {
 			return p.served(), true
 		}
 	} else if e != nil && s.Clears.shows(e, by) && !e.endedAt(wall) && s.policy.noteUse(e) {
