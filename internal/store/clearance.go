@@ -111,9 +111,9 @@ func (x *clearEvent) clears(e *Entry) bool {
 	return x.Selects(e.Key, e.tags())
 }
 
-// lookLocked is called before somebody reads under the lock. It clears the shard, so that the next one needn't
-// compare, if that is worth it: who reads has to wait for what is removed, and to find the keys with a prefix
-// all of them are looked at.
+// lookLocked is called before somebody reads under the lock. It clears the shard, so that the next one
+// needn't compare, if that is worth it: who reads has to wait for what is removed, and to find the keys
+// with a prefix all of them are looked at.
 func (x *clearance) lookLocked(sh *shard) {
 	by, number := x.by.Load(), sh.Clears.number.Load()
 	if by == number {
