@@ -21,9 +21,9 @@ type shared struct {
 	// hundred times a second. So it lies apart from what changes more often: the upper part of a tally.
 	_       [64]byte
 	samples atomic.Pointer[samples] // nil: nobody asks which keys are hot
-	Clears  Clears
-	Epochs  epochs
 	Clock   coarse.Clock
+	Epochs  epochs
+	Clears  Clears // what a Get reads of it comes first
 	tally   tally
 
 	tombSums tombSums
