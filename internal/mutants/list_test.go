@@ -1040,8 +1040,8 @@ var mutants = []mutant{
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
-		{old: "v := s.Clears.view(&sh.clearance, e, alone, by)",
-			new: "v := s.Clears.view(&sh.clearance, e, alone, sh.clearance.by.Load())"},
+		{old: "v := sh.clearance.view(&s.Clears, e, alone, by)",
+			new: "v := sh.clearance.view(&s.Clears, e, alone, sh.clearance.by.Load())"},
 	}},
 	{name: "Clears: readers remove what they find", test: "TestReadersDontClearMuch", edits: []edit{
 		{old: "case few && slices.ContainsFunc(due, sh.entries.tagged.has):",

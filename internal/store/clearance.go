@@ -30,9 +30,6 @@ const (
 	hidden
 )
 
-// isYounger reports whether an entry is a record's that no Clear can be about.
-func (c *Clears) isYounger(e *Entry) bool { return e.Stamp > c.bar.Load() && !e.isProvisional() }
-
 // shows reports whether no Clear hides a record's entry that was found when the shard was cleared by so
 // many. judge looks closer.
 //
@@ -46,11 +43,11 @@ func (c *Clears) shows(e *Entry, by uint64) bool {
 func (c *Clears) showsTwin(by uint64) bool { return by == c.number.Load() }
 
 // view is what can be told without the lock of a key's foremost entry.
-func (c *Clears) view(of *clearance, e *Entry, alone bool, by uint64) view {
+func (x *clearance) view(c *Clears, e *Entry, alone bool, by uint64) view {
 	if alone && c.showsTwin(by) || !alone && c.shows(e, by) {
 		return shown
 	}
-	return of.judge(c, e, by)
+	return x.judge(c, e, by)
 }
 
 // judge tells whether a Clear hides an entry that shows doesn't show, or showsTwin.

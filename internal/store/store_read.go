@@ -19,24 +19,24 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	}
 	by, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()
 	e := sh.entries.index.either(tagOf(hash), key)
-	if e != nil && s.Clears.isYounger(e) && e.kind == delta.KindValue && s.before(e.deadline, wall) &&
+	if e != nil && e.isAbove(&s.Clears) && e.kind == delta.KindValue && s.before(e.deadline, wall) &&
 		s.policy.noteUse(e) {
 		s.counters.hits.Add1()
 		s.sample(e)
 		return e.Val, true
 	}
-	return s.getOther(sh, hash, key, wall, e, by, moves)
+	return getOther(s, sh, hash, key, wall, e, by, moves)
 }
 
 // getOther is Get for what isn't a record that is younger than all Clears: for the entry that either has
 // found, or nil.
-func (s *Store) getOther(
-	sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64, moves uint32,
+func getOther(
+	s *Store, sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64, moves uint32,
 ) (string, bool) {
 	e, alone := sh.foremost(hash, key, e)
 	gone := e == nil
 	if !gone && e.kind == delta.KindValue && s.before(e.deadline, wall) {
-		v := s.Clears.view(&sh.clearance, e, alone, by)
+		v := sh.clearance.view(&s.Clears, e, alone, by)
 		if v == shown && s.policy.noteUse(e) {
 			s.counters.hits.Add1()
 			s.sample(e)
@@ -62,7 +62,7 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	}
 	by := sh.clearance.by.Load()
 	e := sh.entries.index.either(tagOf(hash), key)
-	if e != nil && s.Clears.isYounger(e) {
+	if e != nil && e.isAbove(&s.Clears) {
 		if e.kind != delta.KindValue || !s.before(e.due(), wall) {
 			return nil // entry looks closer
 		}
@@ -71,19 +71,19 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 			return e
 		}
 	}
-	return s.freshOther(sh, hash, key, wall, e, by)
+	return freshOther(s, sh, hash, key, wall, e, by)
 }
 
 // freshOther is to Fresh what getOther is to Get.
-func (s *Store) freshOther(
-	sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64,
+func freshOther(
+	s *Store, sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64,
 ) *Entry {
 	e, alone := sh.foremost(hash, key, e)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil
-	case s.Clears.view(&sh.clearance, e, alone, by) == shown && s.policy.noteUse(e):
+	case sh.clearance.view(&s.Clears, e, alone, by) == shown && s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
