@@ -20,8 +20,8 @@ const confirmTimeout = 2 * time.Second
 // goneEvery is how often Confirm looks whether nodes that are gone are back, or have been for too long.
 const goneEvery = 100 * time.Millisecond
 
-// goneMore is for how much longer than goneFor Confirm waits for who went without a goodbye: that node may
-// notice a little late, see watchEvery, that it is isolated.
+// goneMore is for how much longer than goneFor Confirm waits for who went without a goodbye: that node
+// may notice a little late, see watchEvery, that it is isolated.
 const goneMore = 100 * time.Millisecond
 
 // watchEvery is how often a node with MissWhenIsolated looks at its clocks: for so long after a freeze it

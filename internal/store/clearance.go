@@ -14,8 +14,8 @@ type clearance struct {
 	compared int // how many times entries were with Clears since then; guarded by the shard's lock
 }
 
-// clearAfter is how many times an entry is compared with a Clear before the shard is cleared of what has a
-// prefix: that takes about as long.
+// clearAfter is how many times an entry is compared with a Clear before the shard is cleared of what has
+// a prefix: that takes about as long.
 const clearAfter = 2048
 
 // clearsPerLook is how many entries with a tag go when somebody reads: who reads has to wait for that.
