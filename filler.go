@@ -70,16 +70,18 @@ func (b *Bcache) GetWithFiller(key string, filler Filler, ttl int) (string, erro
 	}
 	came := b.store.Clears.Number()
 	for {
-		got, err := b.flights.do(key, func() (flown, error) { return fillByFiller(b, key, filler, ttl) })
+		got, err := b.flights.do(key, func() (flightResult, error) {
+			return fillByFiller(b, key, filler, ttl)
+		})
 		if err != nil || came <= got.clears {
 			return got.val, err
 		}
 	}
 }
 
-// A flown is what a flight brings. If it comes from the cache, it may have tags that were cleared after
-// it was looked up: whoever came after that asks again. What a Filler brings has no tags.
-type flown struct {
+// A flightResult is what a flight brings. If it comes from the cache, it may have tags that were cleared
+// after it was looked up: whoever came after that asks again. What a Filler brings has no tags.
+type flightResult struct {
 	val    string
 	clears uint64 // the number of the last Clear before it was looked up; untagged
 }
@@ -89,15 +91,15 @@ const untagged = math.MaxUint64
 
 // fillByFiller is one flight. It looks into the cache again: the flight that this caller
 // just missed may have filled it, and a second one would be for nothing.
-func fillByFiller(b *Bcache, key string, filler Filler, ttl int) (flown, error) {
-	if got, ok := lookUpFlown(b, key); ok {
+func fillByFiller(b *Bcache, key string, filler Filler, ttl int) (flightResult, error) {
+	if got, ok := lookUpForFlight(b, key); ok {
 		return got, nil
 	}
 	f := b.peer.replica.Fills.Begin(b.peer.instant(), b.settle, key)[0]
 	b.fillers.Begin(&[fill.NumCauses]int{fill.Foreground: 1})
 	began := b.peer.instant().Mono
 	val, err := callFiller(filler, key)
-	got, outcome := flown{val, untagged}, fill.Uncached
+	got, outcome := flightResult{val, untagged}, fill.Uncached
 	switch {
 	case err != nil:
 		got.val, outcome = "", fill.Failed
@@ -121,25 +123,26 @@ func fillByFiller(b *Bcache, key string, filler Filler, ttl int) (flown, error) 
 	return got, err
 }
 
-// lookUpFlown returns what the cache has of a key.
-func lookUpFlown(b *Bcache, key string) (flown, bool) {
+// lookUpForFlight returns what the cache has of a key. The number is read first: so a Clear that comes
+// meanwhile counts as a later one.
+func lookUpForFlight(b *Bcache, key string) (flightResult, bool) {
 	number := b.store.Clears.Number()
 	val, ok := peek(b, key)
-	return flown{val, number}, ok
+	return flightResult{val, number}, ok
 }
 
 // cacheFilled caches what a fill brought, unless something newer is known. It returns what is known then.
 func cacheFilled(
 	b *Bcache, f *replica.Fill, val string, ttl time.Duration,
-) (flown, fill.Outcome) {
-	got := flown{val, untagged}
+) (flightResult, fill.Outcome) {
+	got := flightResult{val, untagged}
 	now := b.peer.now()
 	rec := &delta.Record{Key: f.Key, Val: val, Deadline: delta.DeadlineAt(now, ttl)}
 	switch b.peer.replica.Fills.End(b.peer.instantOf(now), f, rec, replica.FillForAll) {
 	case replica.FillWritten:
 		return got, fill.Found
 	case replica.FillRefused:
-		if newer, ok := lookUpFlown(b, f.Key); ok {
+		if newer, ok := lookUpForFlight(b, f.Key); ok {
 			got = newer
 		}
 		return got, fill.Refused
@@ -226,7 +229,7 @@ func (f *flights) of(key string) *flightShard {
 
 // do calls fn unless a call for the same key is under way, and returns its
 // results. fn must return: it must neither panic nor call runtime.Goexit.
-func (f *flights) do(key string, fn func() (flown, error)) (flown, error) {
+func (f *flights) do(key string, fn func() (flightResult, error)) (flightResult, error) {
 	s := f.of(key)
 	fl := s.enter(key)
 	defer s.leave(key, fl)
@@ -237,7 +240,7 @@ func (f *flights) do(key string, fn func() (flown, error)) (flown, error) {
 	results := s.group.DoChan(key, func() (any, error) {
 		own.Store(true)
 		if !s.begin(fl, call) {
-			return flown{}, ErrFillersHang
+			return flightResult{}, ErrFillersHang
 		}
 		defer func() { <-fl.places }()
 		return fn()
@@ -247,14 +250,14 @@ func (f *flights) do(key string, fn func() (flown, error)) (flown, error) {
 	defer patience.Stop()
 	select {
 	case r := <-results:
-		return r.Val.(flown), r.Err
+		return r.Val.(flightResult), r.Err
 	case <-patience.C:
 	}
 	if !own.Load() {
-		return flown{}, ErrFillersHang
+		return flightResult{}, ErrFillersHang
 	}
 	r := <-results
-	return r.Val.(flown), r.Err
+	return r.Val.(flightResult), r.Err
 }
 
 // enter counts a caller in. It doesn't join a fill that has run for too long.

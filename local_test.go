@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// The writes of a local node aren't serialised where they needn't be. Still no key ever goes back
-// to an older version, nor to what a goroutine wrote earlier, whoever deletes or clears meanwhile, and every bound holds.
+// The writes of a local node aren't serialised where they needn't be. Still no key ever goes back to an
+// older version, nor to what a goroutine wrote earlier, whoever deletes or clears meanwhile, and every
+// bound holds.
 func TestLocalWritesConcurrently(t *testing.T) {
 	const writers, keys, writes, maxBytes = 4, 4, 20_000, 3 * (EntryOverhead + 20)
 	for _, cfg := range []Config{{MaxKeys: 1000}, {MaxKeys: 3}, {MaxKeys: 1000, MaxBytes: maxBytes}} {

@@ -20,8 +20,8 @@ const confirmTimeout = 2 * time.Second
 // goneEvery is how often Confirm looks whether nodes that are gone are back, or have been for too long.
 const goneEvery = 100 * time.Millisecond
 
-// goneMore is for how much longer than goneFor Confirm waits for who went without a goodbye: that node may
-// notice a little late, see watchEvery, that it is isolated.
+// goneMore is for how much longer than goneFor Confirm waits for who went without a goodbye: that node
+// may notice a little late, see watchEvery, that it is isolated.
 const goneMore = 100 * time.Millisecond
 
 // watchEvery is how often a node with MissWhenIsolated looks at its clocks: for so long after a freeze it
@@ -154,8 +154,9 @@ func (p *peer) tellIsolation(notices []replica.IsolationNotice) {
 				"isn't served before other nodes have told what is missing",
 				linelog.Field("took", n.Jump.Round(time.Millisecond)))
 		case n.Begun:
-			p.log.Errorf(0, "isolated: too few other nodes are heard from, %d of MinPeers; what is held isn't "+
-				"served, and the database is asked instead: check the network, the other nodes, and the load here",
+			p.log.Errorf(0, "isolated: too few other nodes are heard from: %d, and MinPeers asks for "+
+				"more; what is held isn't served, and the database is asked instead: check the network, the "+
+				"other nodes, and the load here",
 				n.Heard)
 		default:
 			p.log.Printf(0, "not isolated any more: other nodes that are heard from: %d; it lasted %v",

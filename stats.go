@@ -20,7 +20,7 @@ type Stats struct {
 	Hits   uint64 `stat:"counter"`
 	Misses uint64 `stat:"counter"` // Gets that didn't
 
-	Sets    uint64 `stat:"counter"` // values written here by Set and SetWithTTL
+	Sets    uint64 `stat:"counter"` // values written here by Set, SetWithTTL and Put
 	Deletes uint64 `stat:"counter"` // keys deleted here, those of values too large included
 
 	Clears        uint64 `stat:"counter"` // Clears of everything issued here

@@ -26,7 +26,7 @@ type summary struct {
 	answered                 int
 	older, own, none, silent []uint64 // nodes, by their states
 	without                  []uint64 // nodes that have no record: of those with older, own or none
-	filled                   []uint64 // nodes that have something without a version, served or beside a record
+	filled                   []uint64 // nodes that have what a fill brought, alone or beside a record
 	isolated                 []uint64 // nodes that don't serve their record
 	text                     string
 }

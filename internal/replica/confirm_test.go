@@ -45,8 +45,8 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
-// Who stays silent, or has no news, is asked less and less often, though never rarely; with news that begins
-// anew.
+// Who stays silent, or has no news, is asked less and less often, though never rarely; with news that
+// begins anew.
 func TestConfirmationInVain(t *testing.T) {
 	c := newConfirmation()
 	asks := func(from, to time.Duration) (n int) {

@@ -8,8 +8,8 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// A value with tags is only offered to a node that has said that it takes such a one; others, which would
-// take the frame for one of a later version, get those without.
+// A value with tags is only offered to a node that has said that it takes such a one; others, which
+// would take the frame for one of a later version, get those without.
 func TestOffersWithTags(t *testing.T) {
 	tags, _ := delta.MakeTags([]string{"t"})
 	ping := func(flags uint64) []byte {

@@ -96,8 +96,8 @@ func (r *Replica) Delete(now delta.Instant, key string) error {
 	return nil
 }
 
-// DeleteMany is Delete for some keys, ApplyBatch at most, under one lock. If more come at once, they leave
-// in one frame with these, as far as there is room in it.
+// DeleteMany is Delete for some keys, ApplyBatch at most, under one lock. If more come at once, they
+// leave in one frame with these, as far as there is room in it.
 func (r *Replica) DeleteMany(now delta.Instant, recs []delta.Record, more bool) error {
 	var at [ApplyBatch]store.Place
 	for i := range recs {

@@ -90,8 +90,8 @@ func (s *sim) dial() {
 	s.after(200+s.rng.Int64N(400), s.dial)
 }
 
-// drawUnequal has the two ends of a connection, in every fifth seed, notice it at different times. It leaves
-// the other draws of the seed as they are.
+// drawUnequal has the two ends of a connection, in every fifth seed, notice it at different times. It
+// leaves the other draws of the seed as they are.
 func (s *sim) drawUnequal(seed uint64) {
 	if seed%5 == 4 {
 		s.unequal = rand.New(rand.NewPCG(seed, 16))

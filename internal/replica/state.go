@@ -260,8 +260,9 @@ func (s *state) giveUp(now delta.Instant, rec *delta.Record) {
 	s.touch(now, rec, bucket, delta.Dot{})
 }
 
-// giveUpAll is giveUp for a Clear, whatever that selects: it drops all that was seen here so far, and what
-// is on its way. Once is enough for each such Clear: it may come again and again, and what is written meanwhile is newer.
+// giveUpAll is giveUp for a Clear, whatever that selects: it drops all that was seen here so far, and
+// what is on its way. Once is enough for each such Clear: it may come again and again, and what is
+// written meanwhile is newer.
 func (s *state) giveUpAll(now delta.Instant, rec *delta.Record) {
 	if s.overtaken.clear(rec.Version, s.past(now, rec.Stamp)) {
 		upTo := delta.Version{Stamp: min(rec.Stamp, s.clock.Last.Load()), Origin: rec.Origin}

@@ -186,7 +186,8 @@ func TestSyncKeepsTaggedThatItHad(t *testing.T) {
 	w.misses(2, "rewritten")
 }
 
-// A node that joins keeps what is streamed to it, also if the dot of that comes meanwhile, by another way.
+// A node that joins keeps what is streamed to it, also if the dot of that comes meanwhile, by another
+// way.
 func TestSyncKeepsTaggedThatComesTwice(t *testing.T) {
 	const n = 60
 	for _, first := range []string{"the dot", "the stream"} {

@@ -14,8 +14,8 @@ type clearance struct {
 	compared int // how many times entries were with Clears since then; guarded by the shard's lock
 }
 
-// clearAfter is how many times an entry is compared with a Clear before the shard is cleared of what has a
-// prefix: that takes about as long.
+// clearAfter is how many times an entry is compared with a Clear before the shard is cleared of what has
+// a prefix: that takes about as long.
 const clearAfter = 2048
 
 // clearsPerLook is how many entries with a tag go when somebody reads: who reads has to wait for that.
@@ -30,9 +30,6 @@ const (
 	hidden
 )
 
-// isYounger reports whether an entry is a record's that no Clear can be about.
-func (c *Clears) isYounger(e *Entry) bool { return e.Stamp > c.bar.Load() && !e.isProvisional() }
-
 // shows reports whether no Clear hides a record's entry that was found when the shard was cleared by so
 // many. judge looks closer.
 //
@@ -42,16 +39,18 @@ func (c *Clears) shows(e *Entry, by uint64) bool {
 	return e.Stamp > c.bar.Load() || by == c.number.Load() && !c.last.covers(e.Stamp) && !c.hidden.Load()
 }
 
-// view is what can be told without the lock of a key's foremost entry. A provisional value is alone, and
-// its epoch stands.
+// showsTwin is shows for a provisional value, whose epoch stands.
+func (c *Clears) showsTwin(by uint64) bool { return by == c.number.Load() }
+
+// view is what can be told without the lock of a key's foremost entry.
 func (x *clearance) view(c *Clears, e *Entry, alone bool, by uint64) view {
-	if alone && by == c.number.Load() || !alone && c.shows(e, by) {
+	if alone && c.showsTwin(by) || !alone && c.shows(e, by) {
 		return shown
 	}
 	return x.judge(c, e, by)
 }
 
-// judge tells whether a Clear hides an entry of which view doesn't know at once that it is shown.
+// judge tells whether a Clear hides an entry that shows doesn't show, or showsTwin.
 func (x *clearance) judge(c *Clears, e *Entry, by uint64) view {
 	if !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()) {
 		return hidden
@@ -109,9 +108,9 @@ func (x *clearEvent) clears(e *Entry) bool {
 	return x.Selects(e.Key, e.tags())
 }
 
-// lookLocked is called before somebody reads under the lock. It clears the shard, so that the next one needn't
-// compare, if that is worth it: who reads has to wait for what is removed, and to find the keys with a prefix
-// all of them are looked at.
+// lookLocked is called before somebody reads under the lock. It clears the shard, so that the next one
+// needn't compare, if that is worth it: who reads has to wait for what is removed, and to find the keys
+// with a prefix all of them are looked at.
 func (x *clearance) lookLocked(sh *shard) {
 	by, number := x.by.Load(), sh.Clears.number.Load()
 	if by == number {

@@ -496,8 +496,8 @@ func TestTakesAbove(t *testing.T) {
 	takes("a Clear of everything", "k1", r.Clears.All().Stamp)
 }
 
-// What many entries of a shard go by, readers neither remove nor wait for: the first one looks, and the others
-// compare without the lock. A sweep removes it.
+// What many entries of a shard go by, readers neither remove nor wait for: the first one looks, and the
+// others compare without the lock. A sweep removes it.
 func TestReadersDontClearMuch(t *testing.T) {
 	for name, by := range map[string]delta.Selector{"tag": delta.SelectTag("t1"), "prefix": delta.SelectPrefix("k1")} {
 		r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})

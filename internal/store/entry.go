@@ -147,6 +147,9 @@ func (e *Entry) endedAt(wall int64) bool {
 	return end != 0 && wall >= end
 }
 
+// isAbove reports whether it is a record's that no Clear can be about.
+func (e *Entry) isAbove(c *Clears) bool { return e.Stamp > c.bar.Load() && !e.isProvisional() }
+
 // record returns what was put.
 func (e *Entry) record() delta.Record {
 	rec := e.served()

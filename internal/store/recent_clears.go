@@ -5,8 +5,8 @@ import "sync/atomic"
 // numRecent is how many Clears cost a reader less than the lock.
 const numRecent = 8
 
-// recentClears are the last Clears that don't select everything. Readers compare an entry with them without
-// a lock, so that they needn't wait for what a Clear removes.
+// recentClears are the last Clears that don't select everything. Readers compare an entry with them
+// without a lock, so that they needn't wait for what a Clear removes.
 type recentClears [numRecent]atomic.Pointer[clearEvent] // by number
 
 func (r *recentClears) add(e *clearEvent) { r[e.number%numRecent].Store(e) }

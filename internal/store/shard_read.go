@@ -8,7 +8,8 @@ import (
 // question, see store_read.go. What is read is marked as used, and what is found expired is removed.
 
 // foremost returns what counts of a key, without the lock: its provisional value if that is alone, as
-// then there is no live record; otherwise its record. nil tells nothing. e is the one that either has found.
+// then there is no live record; otherwise its record. nil tells nothing. e is the one that either has
+// found.
 func (sh *shard) foremost(hash uint64, key string, e *Entry) (_ *Entry, alone bool) {
 	switch {
 	case e == nil || !e.isProvisional():

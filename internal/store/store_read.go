@@ -19,7 +19,7 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	}
 	by, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()
 	e := sh.entries.index.either(tagOf(hash), key)
-	if e != nil && s.Clears.isYounger(e) && e.kind == delta.KindValue && s.before(e.deadline, wall) &&
+	if e != nil && e.isAbove(&s.Clears) && e.kind == delta.KindValue && s.before(e.deadline, wall) &&
 		s.policy.noteUse(e) {
 		s.counters.hits.Add1()
 		s.sample(e)
@@ -62,7 +62,7 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	}
 	by := sh.clearance.by.Load()
 	e := sh.entries.index.either(tagOf(hash), key)
-	if e != nil && s.Clears.isYounger(e) {
+	if e != nil && e.isAbove(&s.Clears) {
 		if e.kind != delta.KindValue || !s.before(e.due(), wall) {
 			return nil // entry looks closer
 		}
@@ -103,7 +103,7 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	by := sh.clearance.by.Load()
 	e := sh.entries.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && by == s.Clears.Number() && s.policy.noteUse(p) {
+		if !p.endedAt(wall) && s.Clears.showsTwin(by) && s.policy.noteUse(p) {
 			return p.served(), true
 		}
 	} else if e != nil && s.Clears.shows(e, by) && !e.endedAt(wall) && s.policy.noteUse(e) {
