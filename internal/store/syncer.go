@@ -195,7 +195,9 @@ func (s *Syncer) Vouch(now delta.Instant, number uint8) (dropped []string) {
 				sh.giveUpLocked(now.Wall, e.Key, e.Version)
 				dropped = append(dropped, e.Key)
 			}
-			e.mark = 0
+			if e.mark != 0 { // a write takes the entry from all who read it
+				e.mark = 0
+			}
 		}
 		sh.mu.Unlock()
 	}
