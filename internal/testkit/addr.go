@@ -1,0 +1,31 @@
+package testkit
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"testing"
+)
+
+// Ports that no system gives to a connection that is made or to a listener that leaves the choice to it:
+// those begin at 32768 or later. So nobody takes one between FreeAddr and the test's own listener.
+const firstPort, lastPort = 10_000, 32_000
+
+// FreeAddr returns an address of this machine to listen at.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	var errs []error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		Ok(t, l.Close())
+		return addr
+	}
+	t.Fatal(errors.Join(errs...))
+	return ""
+}
