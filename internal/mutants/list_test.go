@@ -1160,8 +1160,12 @@ var mutants = []mutant{
 			new: "\tif held != x.Version {\n\t\tif _, known"},
 	}},
 	{name: "Clears: Gets compare with the Clear of everything only", edits: []edit{
-		{old: "c.bar.Store(max(c.last.stamp.Load(), c.newest.Stamp))",
-			new: "c.bar.Store(c.last.stamp.Load())"},
+		{old: "max(c.last.stamp.Load(), c.newest.Stamp)\n",
+			new: "c.last.stamp.Load()\n"},
+	}},
+	{name: "Clears: what has no tags is no matter of a prefix either", edits: []edit{
+		{old: "max(c.last.stamp.Load(), c.prefixed), max(",
+			new: "c.last.stamp.Load(), max("},
 	}},
 	{name: "Clears: a subscriber is told of what was written before, and told of after", test: "TestGroupsEventsAfterClears", edits: []edit{
 		{old: "return w.store.Clears.Covers(&rec)",

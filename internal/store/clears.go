@@ -25,6 +25,7 @@ const (
 type Clears struct {
 	// What a Get reads. An entry whose stamp is above the bar is served, as far as Clears go.
 	bar    atomic.Uint64
+	plain  atomic.Uint64 // the bar of those that have no tags: a ClearTag isn't about them
 	last   lastClear     // of everything
 	number atomic.Uint64 // of the last one that doesn't select everything
 	hidden atomic.Bool   // nothing but provisional values is served
@@ -43,6 +44,7 @@ type Clears struct {
 	events    []clearEvent // those that are remembered, as they came
 	bytes     int          // of their selectors
 	newest    delta.Version
+	prefixed  uint64                   // the greatest stamp of those that select a prefix
 	tags      map[string]delta.Version // the greatest version for each
 	prefixes  map[string]delta.Version
 	lengths   map[int]int // of prefixes: how many have it
@@ -98,6 +100,9 @@ func (c *Clears) add(x Clear) bool {
 	if c.newest.Less(x.Version) {
 		c.newest = x.Version
 	}
+	if isPrefix(x.Selector) {
+		c.prefixed = max(c.prefixed, x.Stamp)
+	}
 	c.number.Add(1) // who finds a shard that isn't cleared by it finds it among the events
 	c.raiseBar()
 	return true
@@ -139,13 +144,14 @@ func (c *Clears) Hide(hide bool) {
 // Hidden reports whether that is so.
 func (c *Clears) Hidden() bool { return c.hidden.Load() }
 
-// raiseBar sets the bar. What it stands for is there already.
+// raiseBar sets the bars. What they stand for is there already.
 func (c *Clears) raiseBar() {
+	plain, all := max(c.last.stamp.Load(), c.prefixed), max(c.last.stamp.Load(), c.newest.Stamp)
 	if c.hidden.Load() {
-		c.bar.Store(always)
-	} else {
-		c.bar.Store(max(c.last.stamp.Load(), c.newest.Stamp))
+		plain, all = always, always
 	}
+	c.plain.Store(plain)
+	c.bar.Store(all)
 }
 
 // TagFloor is the stamp up to which records that have tags aren't taken.

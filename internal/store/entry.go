@@ -148,7 +148,12 @@ func (e *Entry) endedAt(wall int64) bool {
 }
 
 // isAbove reports whether it is a record's that no Clear can be about.
-func (e *Entry) isAbove(c *Clears) bool { return e.Stamp > c.bar.Load() && !e.isProvisional() }
+func (e *Entry) isAbove(c *Clears) bool {
+	if e.traits < sharingTrait { // a record, as a rule, and it has no tags
+		return e.Stamp > c.plain.Load()
+	}
+	return e.Stamp > c.bar.Load() && !e.isProvisional()
+}
 
 // record returns what was put.
 func (e *Entry) record() delta.Record {

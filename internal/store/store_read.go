@@ -106,7 +106,8 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 		if !p.endedAt(wall) && s.Clears.showsTwin(by) && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && s.Clears.shows(e, by) && !e.endedAt(wall) && s.policy.noteUse(e) {
+	} else if e != nil && (e.isAbove(&s.Clears) || s.Clears.shows(e, by)) && !e.endedAt(wall) &&
+		s.policy.noteUse(e) {
 		return e.served(), true
 	}
 	return sh.entry(hash, key, wall)
