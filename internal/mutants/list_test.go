@@ -412,7 +412,7 @@ var mutants = []mutant{
 	{name: "a repair forgets Clear", edits: []edit{{
 		old: "return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindClear}",
 		new: "return delta.Record{Version: slot.Version, Kind: delta.KindForget}"}}},
-	{name: "a repair makes a Clear of a prefix or tag one of everything", edits: []edit{{
+	{name: "a repair makes a Clear of a prefix or tag one of everything", test: "TestRepairOfAClear", edits: []edit{{
 		old: "return delta.Record{Key: slot.Key, Version: slot.Version, Kind: delta.KindClear}",
 		new: "return delta.Record{Version: slot.Version, Kind: delta.KindClear}"}}},
 	{name: "a node without a log of something asks nobody", edits: []edit{{
@@ -543,7 +543,7 @@ var mutants = []mutant{
 	{name: "the future: what a write has overtaken is served a second later", test: "TestFutureOvertakes", edits: []edit{{
 		old: "\t\t\ts.Store.RaiseFloor(b, to)\n",
 		new: ""}}},
-	{name: "the future: a fill that reads what a write has overtaken passes", edits: []edit{{
+	{name: "the future: a fill that reads what a write has overtaken passes", test: "TestFutureOvertakesFills", edits: []edit{{
 		old: "f.stamp > s.overtaken.upTo(f.bucket) &&",
 		new: "true &&"}}},
 	{name: "who can't serve a full sync is waited for", test: "TestSyncServersThatCantServe",

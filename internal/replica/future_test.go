@@ -189,6 +189,26 @@ func TestFutureOvertakes(t *testing.T) {
 	}
 }
 
+// A fill that begins when a write from the future has been given up may read what was before that: it isn't
+// written. One that begins later than any such read could be passes.
+func TestFutureOvertakesFills(t *testing.T) {
+	w := newNetwork(t)
+	r := w.add(1, true)
+	w.pass(3 * time.Second)
+	future := delta.Record{Key: "k", Kind: delta.KindTombstone, Version: delta.Version{Stamp: delta.StampOf(w.ahead().Wall), Origin: 9}}
+	if err := r.Receive(w.now, 2, wire.AppendDelta(nil, 9, 1, []delta.Record{future})); err == nil {
+		t.Fatal("it isn't from the future")
+	}
+	for _, want := range []FillOutcome{FillRefused, FillWritten} {
+		rec := delta.Record{Key: "k", Val: "read"}
+		f := r.Fills.Begin(w.now, 0, "k")[0]
+		if got := r.Fills.End(w.now, f, &rec, FillForAll); (got == FillWritten) != (want == FillWritten) {
+			t.Errorf("the outcome is %v, want %v", got, want)
+		}
+		w.pass(time.Minute)
+	}
+}
+
 // What is remembered of Clears that can't be applied is bounded.
 func TestFutureClearsAreBounded(t *testing.T) {
 	w := newNetwork(t)
