@@ -1048,8 +1048,8 @@ var mutants = []mutant{
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
-		{old: "v := sh.clearance.view(&s.Clears, e, alone, by)",
-			new: "v := sh.clearance.view(&s.Clears, e, alone, sh.clearance.by.Load())"},
+		{old: "v := sh.clearance.view(&s.Clears, e, by)",
+			new: "v := sh.clearance.view(&s.Clears, e, sh.clearance.by.Load())"},
 	}},
 	{name: "Clears: readers remove what they find", test: "TestReadersDontClearMuch", edits: []edit{
 		{old: "case few && slices.ContainsFunc(due, sh.entries.tagged.has):",
@@ -1060,8 +1060,8 @@ var mutants = []mutant{
 			new: "case x == nil:"},
 	}},
 	{name: "Clears: who compares without the lock forgets the Clear of everything", edits: []edit{
-		{old: "if !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()) {",
-			new: "if false {"},
+		{old: "case !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()):",
+			new: "case false:"},
 	}},
 	{name: "Clears: what is selected is judged by time", edits: []edit{
 		{old: "} else if e.Stamp > x.Stamp {",

@@ -30,29 +30,16 @@ const (
 	hidden
 )
 
-// shows reports whether no Clear hides a record's entry that was found when the shard was cleared by so
-// many. judge looks closer.
+// view is what can be told without the lock of an entry that was found when the shard was cleared by so
+// many. If it is a provisional value, its epoch stands.
 //
 // by has to be read before the entry is looked for. Otherwise somebody else could clear the shard in
 // between, and then it would vouch for an entry that has just gone.
-func (c *Clears) shows(e *Entry, by uint64) bool {
-	return e.Stamp > c.bar.Load() || by == c.number.Load() && !c.last.covers(e.Stamp) && !c.hidden.Load()
-}
-
-// showsTwin is shows for a provisional value, whose epoch stands.
-func (c *Clears) showsTwin(by uint64) bool { return by == c.number.Load() }
-
-// view is what can be told without the lock of a key's foremost entry.
-func (x *clearance) view(c *Clears, e *Entry, alone bool, by uint64) view {
-	if alone && c.showsTwin(by) || !alone && c.shows(e, by) {
+func (x *clearance) view(c *Clears, e *Entry, by uint64) view {
+	switch {
+	case e.isAbove(c):
 		return shown
-	}
-	return x.judge(c, e, by)
-}
-
-// judge tells whether a Clear hides an entry that shows doesn't show, or showsTwin.
-func (x *clearance) judge(c *Clears, e *Entry, by uint64) view {
-	if !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()) {
+	case !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()):
 		return hidden
 	}
 	number := c.number.Load()

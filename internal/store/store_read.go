@@ -36,7 +36,7 @@ func getOther(
 	e, alone := sh.foremost(hash, key, e)
 	gone := e == nil
 	if !gone && e.kind == delta.KindValue && s.before(e.deadline, wall) {
-		v := sh.clearance.view(&s.Clears, e, alone, by)
+		v := sh.clearance.view(&s.Clears, e, by)
 		if v == shown && s.policy.noteUse(e) {
 			s.counters.hits.Add1()
 			s.sample(e)
@@ -78,12 +78,12 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 func freshOther(
 	s *Store, sh *shard, hash uint64, key string, wall func() int64, e *Entry, by uint64,
 ) *Entry {
-	e, alone := sh.foremost(hash, key, e)
+	e, _ = sh.foremost(hash, key, e)
 	switch {
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil
-	case sh.clearance.view(&s.Clears, e, alone, by) == shown && s.policy.noteUse(e):
+	case sh.clearance.view(&s.Clears, e, by) == shown && s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
@@ -103,10 +103,10 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	by := sh.clearance.by.Load()
 	e := sh.entries.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && s.Clears.showsTwin(by) && s.policy.noteUse(p) {
+		if !p.endedAt(wall) && sh.clearance.view(&s.Clears, p, by) == shown && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && (e.isAbove(&s.Clears) || s.Clears.shows(e, by)) && !e.endedAt(wall) &&
+	} else if e != nil && sh.clearance.view(&s.Clears, e, by) == shown && !e.endedAt(wall) &&
 		s.policy.noteUse(e) {
 		return e.served(), true
 	}
