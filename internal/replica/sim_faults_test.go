@@ -59,8 +59,16 @@ func (s *sim) calm() {
 		if n == nil {
 			n = s.start(i)
 		}
+		s.rouse(n)
 		s.setClock(n, 0)
-		n.stuck = 0
+	}
+}
+
+// rouse ends what holds up a node. Its monotonic clock goes on now if its machine was suspended.
+func (s *sim) rouse(n *simNode) {
+	n.stuck = 0
+	if left := n.suspended - s.t; left > 0 {
+		n.suspended, n.asleep = s.t, n.asleep-left
 	}
 }
 
@@ -196,7 +204,7 @@ func (s *sim) stick() {
 // jump sets a clock wrong by minutes, and right again later.
 func (s *sim) jump() {
 	n := s.nodes[s.rng.IntN(s.c.nodes)]
-	if n == nil {
+	if n == nil || s.t < n.suspended {
 		return
 	}
 	s.setClock(n, s.rng.Int64N(600_000)-300_000)
@@ -205,7 +213,15 @@ func (s *sim) jump() {
 	s.after(s.rng.Int64N(8000), func() { s.setClock(n, 0) })
 }
 
+// setClock sets a clock, with a look before and after. So if the machine is suspended, it waits: a clock
+// that is set back by as much as the machine slept, before anybody looks, shows nothing.
 func (s *sim) setClock(n *simNode, jump int64) {
+	if s.t < n.suspended {
+		s.after(n.suspended-s.t, func() { s.setClock(n, jump) })
+		return
+	}
+	s.watch(n)
 	n.oracle.maxWall = max(n.oracle.maxWall, s.now(n).Wall)
 	n.jump = jump
+	s.watch(n)
 }

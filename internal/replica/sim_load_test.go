@@ -91,6 +91,7 @@ func (s *sim) fresh(n *simNode, key string) {
 
 // look judges what is held, and checks what that means to a user.
 func (s *sim) look(n *simNode, key string) fill.Verdict {
+	s.watch(n)
 	wall := s.now(n).Wall
 	there, ok := servable(n, key, wall)
 	held, served := n.r.Store.Entry(key, wall)
