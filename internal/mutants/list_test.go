@@ -1048,16 +1048,29 @@ var mutants = []mutant{
 
 	// Clears with selectors.
 	{name: "Clears: a shard vouches for what was found before it was cleared", test: "TestReadersWhileAShardIsCleared", edits: []edit{
-		{old: "v := sh.clearance.view(&s.Clears, e, by)",
-			new: "v := sh.clearance.view(&s.Clears, e, sh.clearance.by.Load())"},
+		{old: "v := viewOf(&s.Clears, e, by)",
+			new: "v := viewOf(&s.Clears, e, sh.clearance.by.Load())"},
 	}},
 	{name: "Clears: readers remove what they find", test: "TestReadersDontClearMuch", edits: []edit{
-		{old: "case few && slices.ContainsFunc(due, sh.entries.tagged.has):",
+		{old: "case len(due) <= numRecent && slices.ContainsFunc(due, sh.entries.tagged.has):",
 			new: "case false:"},
 	}},
-	{name: "Clears: readers don't see that others came", test: "TestRecentClears", edits: []edit{
-		{old: "case x == nil || x.number != n:",
-			new: "case x == nil:"},
+	{name: "Clears: readers don't see that more came than are listed", test: "TestRecentClears", edits: []edit{
+		{old: "if l.number-from >= numRecent {",
+			new: "if l.number-from >= numRecent+1 {"},
+	}},
+	{name: "Clears: what others are about is spared by a list that is too short", test: "TestSpare", edits: []edit{
+		{old: "l.number-by <= numRecent && e.Stamp",
+			new: "l.number-by <= numRecent+1 && e.Stamp"},
+	}},
+	{name: "Clears: what is below a Clear of a prefix, or of all, is spared", test: "TestSpare", edits: []edit{
+		{old: "e.Stamp > l.plain && ", new: ""},
+	}},
+	{name: "Clears: a provisional value is spared", test: "TestSpare", edits: []edit{
+		{old: "l.plain && !e.isProvisional() &&", new: "l.plain &&"},
+	}},
+	{name: "Clears: half of a tag's bits spare an entry", test: "TestSpare", edits: []edit{
+		{old: "return (a|-a)&(b|-b)>>63 != 0", new: "return a&b != 0"},
 	}},
 	{name: "Clears: who compares without the lock forgets the Clear of everything", edits: []edit{
 		{old: "case !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()):",

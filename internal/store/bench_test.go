@@ -111,7 +111,19 @@ func BenchmarkStoreApply(b *testing.B) {
 // What Gets cost while tags are cleared a hundred times a second that none of the entries has: each is asked
 // once for each shard.
 func BenchmarkStoreGetCleared(b *testing.B) {
+	b.Run("untagged", func(b *testing.B) { benchmarkGetCleared(b, func(int) []string { return nil }) })
+	b.Run("tagged", func(b *testing.B) {
+		benchmarkGetCleared(b, func(i int) []string { return []string{"all", fmt.Sprint("group", i%1000)} })
+	})
+}
+
+func benchmarkGetCleared(b *testing.B, tags func(i int) []string) {
 	r, keys := storeFull()
+	for i, key := range keys {
+		if t := tags(i); t != nil {
+			r.put(key, "some value", t...)
+		}
+	}
 	order := rand.New(rand.NewSource(1)).Perm(1 << 19)
 	wall := func() int64 { return storeWall }
 	gets := func(b *testing.B) {

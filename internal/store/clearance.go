@@ -8,10 +8,8 @@ import (
 // A clearance says how far a shard was cleared by Clears that don't select everything. What a Clear
 // selects is removed by a sweep, or by a reader if comparing single entries becomes more work than that.
 type clearance struct {
-	by     atomic.Uint64 // the number of the last Clear by which it was; changed under the shard's lock
-	looked atomic.Uint64 // that of the last one when a reader left the rest to others; likewise
-
-	compared int // how many times entries were with Clears since then; guarded by the shard's lock
+	by       atomic.Uint64 // the number of the last Clear by which it was; changed under the shard's lock
+	compared int           // how many times entries were with Clears since then; guarded by the shard's lock
 }
 
 // clearAfter is how many times an entry is compared with a Clear before the shard is cleared of what has
@@ -20,43 +18,6 @@ const clearAfter = 2048
 
 // clearsPerLook is how many entries with a tag go when somebody reads: who reads has to wait for that.
 const clearsPerLook = 8
-
-// A view is what a reader can tell of an entry without the shard's lock.
-type view int
-
-const (
-	unclear view = iota // the lock is needed
-	shown
-	hidden
-)
-
-// view is what can be told without the lock of an entry that was found when the shard was cleared by so
-// many. If it is a provisional value, its epoch stands.
-//
-// by has to be read before the entry is looked for. Otherwise somebody else could clear the shard in
-// between, and then it would vouch for an entry that has just gone.
-func (x *clearance) view(c *Clears, e *Entry, by uint64) view {
-	switch {
-	case e.isAbove(c):
-		return shown
-	case !e.isProvisional() && (c.last.covers(e.Stamp) || c.hidden.Load()):
-		return hidden
-	}
-	number := c.number.Load()
-	if by == number {
-		return shown
-	}
-	if x.looked.Load() != number {
-		return unclear // as a rule nothing is selected, and then the next one needn't compare
-	}
-	switch clear, known := c.recent.clear(e, by+1, number); {
-	case !known:
-		return unclear
-	case clear:
-		return hidden
-	}
-	return shown
-}
 
 // showsLocked reports whether an entry may be served, be it a record's or a provisional value.
 func (x *clearance) showsLocked(c *Clears, e *Entry) bool {
@@ -99,25 +60,21 @@ func (x *clearEvent) clears(e *Entry) bool {
 // needn't compare, if that is worth it: who reads has to wait for what is removed, and to find the keys
 // with a prefix all of them are looked at.
 func (x *clearance) lookLocked(sh *shard) {
-	by, number := x.by.Load(), sh.Clears.number.Load()
-	if by == number {
+	by := x.by.Load()
+	if by == sh.Clears.number.Load() {
 		return
 	}
 	due := sh.Clears.after(by)
-	few := len(due) <= numRecent
 	x.compared += len(due)
 	switch {
 	case slices.ContainsFunc(due, isOfPrefix):
 		if x.compared >= clearAfter {
 			x.clearLocked(sh, due, sweepBatch)
 		}
-	case few && slices.ContainsFunc(due, sh.entries.tagged.has):
-		// A sweep removes them.
+	case len(due) <= numRecent && slices.ContainsFunc(due, sh.entries.tagged.has):
+		// Who comes next compares without the lock, and a sweep removes them.
 	default:
 		x.clearLocked(sh, due, clearsPerLook)
-	}
-	if few {
-		x.looked.Store(number) // from now on readers compare by themselves
 	}
 }
 

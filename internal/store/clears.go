@@ -95,7 +95,6 @@ func (c *Clears) add(x Clear) bool {
 	}
 	e := clearEvent{x, c.number.Load() + 1}
 	c.events = append(c.events, e)
-	c.recent.add(&e)
 	c.bytes += len(x.Selector)
 	if c.newest.Less(x.Version) {
 		c.newest = x.Version
@@ -103,8 +102,7 @@ func (c *Clears) add(x Clear) bool {
 	if isPrefix(x.Selector) {
 		c.prefixed = max(c.prefixed, x.Stamp)
 	}
-	c.number.Add(1) // who finds a shard that isn't cleared by it finds it among the events
-	c.raiseBar()
+	c.raiseBar(&e)
 	return true
 }
 
@@ -130,7 +128,7 @@ func (c *Clears) setAll(v delta.Version) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last.set(v)
-	c.raiseBar()
+	c.raiseBar(nil)
 }
 
 // Hide has nothing but provisional values served, or ends that.
@@ -138,17 +136,22 @@ func (c *Clears) Hide(hide bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hidden.Store(hide)
-	c.raiseBar()
+	c.raiseBar(nil)
 }
 
 // Hidden reports whether that is so.
 func (c *Clears) Hidden() bool { return c.hidden.Load() }
 
-// raiseBar sets the bars. What they stand for is there already.
-func (c *Clears) raiseBar() {
+// raiseBar sets the bars, and what else Gets read of a Clear that was added; nil is none. What they stand
+// for is there already.
+func (c *Clears) raiseBar(added *clearEvent) {
 	plain, all := max(c.last.stamp.Load(), c.prefixed), max(c.last.stamp.Load(), c.newest.Stamp)
 	if c.hidden.Load() {
 		plain, all = always, always
+	}
+	c.recent.set(added, plain)
+	if added != nil {
+		c.number.Add(1) // who finds a shard that isn't cleared by it finds it among the events
 	}
 	c.plain.Store(plain)
 	c.bar.Store(all)

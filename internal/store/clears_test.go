@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
@@ -496,8 +498,8 @@ func TestTakesAbove(t *testing.T) {
 	takes("a Clear of everything", "k1", r.Clears.All().Stamp)
 }
 
-// What many entries of a shard go by, readers neither remove nor wait for: the first one looks, and the
-// others compare without the lock. A sweep removes it.
+// What many entries of a shard go by, readers neither remove nor wait for: they compare without the lock.
+// A sweep removes it.
 func TestReadersDontClearMuch(t *testing.T) {
 	for name, by := range map[string]delta.Selector{"tag": delta.SelectTag("t1"), "prefix": delta.SelectPrefix("k1")} {
 		r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})
@@ -515,8 +517,8 @@ func TestReadersDontClearMuch(t *testing.T) {
 		}
 		for round := range numRecent {
 			r.clear(by)
-			r.has("k0-0")
-			sh.mu.Lock() // who takes it waits for ever
+			sh.get(r.hash.Of("k0-0"), "k0-0", storeNoWall) // takes the lock, for whatever reason
+			sh.mu.Lock()                                   // who takes it waits for ever
 			reads()
 			sh.mu.Unlock()
 			if r.Len() != 1000 {
@@ -533,18 +535,92 @@ func TestReadersDontClearMuch(t *testing.T) {
 	}
 }
 
-// Clears that select nothing of a shard cost it one look.
-func TestReadersLookOncePerClear(t *testing.T) {
+// Clears that select nothing of a shard cost it no lock, or one look for many of them.
+func TestReadersLookOnceForManyClears(t *testing.T) {
 	r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})
 	r.put("k", "v", "t")
-	for i := range 100 {
+	sh := r.table.at(0)
+	looks := 0
+	for i := range 10 * (numRecent + 1) {
 		r.clear(delta.SelectTag(fmt.Sprint("other", i)))
+		behind := r.Clears.Number() - sh.clearance.by.Load()
+		if behind <= numRecent {
+			sh.mu.Lock() // who takes it waits for ever
+		}
 		if !r.has("k") {
 			t.Fatal("it is gone")
 		}
-		if by := r.table.at(0).clearance.by.Load(); by != r.Clears.Number() {
+		if behind <= numRecent {
+			sh.mu.Unlock()
+			continue
+		}
+		looks++
+		if by := sh.clearance.by.Load(); by != r.Clears.Number() {
 			t.Fatalf("the shard is cleared up to %d of %d", by, r.Clears.Number())
 		}
+	}
+	if looks != 10 {
+		t.Errorf("%d looks, not 10", looks)
+	}
+}
+
+// What a Get serves at once is what no Clear is about, and as a rule it is served at once.
+func TestSpare(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var c Clears
+		tags := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
+		stamps := rapid.Uint64Range(1, 20)
+		for range rapid.IntRange(0, 2*numRecent).Draw(t, "clears") {
+			v := delta.Version{Stamp: stamps.Draw(t, "stamp"), Origin: rapid.Uint64().Draw(t, "origin")}
+			switch rapid.IntRange(0, 9).Draw(t, "kind") {
+			case 0:
+				c.setAll(v)
+			case 1:
+				prefix := rapid.SampledFrom([]string{"k", "x"}).Draw(t, "prefix")
+				c.add(Clear{Selector: delta.SelectPrefix(prefix), Version: v})
+			case 2:
+				c.Hide(rapid.Bool().Draw(t, "hide"))
+			default:
+				c.add(Clear{Selector: delta.SelectTag(tags.Draw(t, "tag")), Version: v})
+			}
+		}
+		by := rapid.Uint64Range(0, c.Number()).Draw(t, "by")
+		packed, _ := delta.MakeTags(rapid.SliceOfN(tags, 0, 3).Draw(t, "tags"))
+		rec := delta.Record{Key: "key", Tags: packed, Version: delta.Version{Stamp: stamps.Draw(t, "at")}}
+		e := newEntry(&rec, 0)
+		switch rapid.IntRange(0, 3).Draw(t, "as") {
+		case 0:
+			e = newProvisional(&rec, 0, 0, 0, false)
+		case 1:
+			e = (&Sharing{Decoded: 1}).copyOf(e)
+		}
+		about := slices.ContainsFunc(c.after(by), func(x clearEvent) bool { return x.clears(e) })
+		// Of a provisional value the epoch counts too.
+		if (about || c.Hidden() || c.last.covers(e.Stamp) || e.isProvisional()) && c.recent.spare(e, by) {
+			t.Fatalf("%+v is spared, and cleared by %+v", rec, c.after(by))
+		}
+	})
+	var c Clears
+	packed, _ := delta.MakeTags([]string{"mine"})
+	e := newEntry(&delta.Record{Key: "k", Tags: packed, Version: delta.Version{Stamp: 1}}, 0)
+	c.add(Clear{Selector: delta.SelectTag("mine"), Version: delta.Version{Stamp: 2}})
+	for i := range uint64(2 * numRecent) {
+		if c.recent.spare(e, 0) {
+			t.Fatalf("what is cleared is spared after %d more Clears", i)
+		}
+		c.add(Clear{Selector: delta.SelectTag(fmt.Sprint("other", i)), Version: delta.Version{Stamp: i + 3}})
+	}
+	c = Clears{}
+	spared := 0
+	for i := range uint64(1000) {
+		c.add(Clear{Selector: delta.SelectTag(fmt.Sprint("other", i)), Version: delta.Version{Stamp: i + 2}})
+		packed, _ := delta.MakeTags([]string{fmt.Sprint("mine", i), "all"})
+		if c.recent.spare(newEntry(&delta.Record{Key: "k", Tags: packed, Version: delta.Version{Stamp: 1}}, 0), i) {
+			spared++
+		}
+	}
+	if spared < 900 {
+		t.Errorf("%d of 1000 are spared", spared)
 	}
 }
 
@@ -557,16 +633,13 @@ func TestRecentClears(t *testing.T) {
 		if n%5 == 0 {
 			by = delta.SelectPrefix("k")
 		}
-		r.add(&clearEvent{Clear{Selector: by, Version: delta.Version{Stamp: 10 + n}}, n})
+		r.set(&clearEvent{Clear{Selector: by, Version: delta.Version{Stamp: 10 + n}}, n}, 0)
 		for from := uint64(1); from <= n; from++ {
-			clear, known := r.clear(e, from, n)
+			clear, known := r.clear(e, from)
 			if known != (n-from < numRecent) || known && clear != (n/5 > (from-1)/5) {
 				t.Fatalf("from %d to %d: clear %v, known %v", from, n, clear, known)
 			}
 		}
-	}
-	if _, known := r.clear(e, numRecent, numRecent+1); known {
-		t.Error("others have come meanwhile, and it isn't noticed")
 	}
 }
 

@@ -103,6 +103,17 @@ func (e *Entry) tags() delta.Tags {
 	return (*taggedEntry)(unsafe.Pointer(e)).tags // see newTagged
 }
 
+// tagBits are those of its tags.
+func (e *Entry) tagBits() *tagBits {
+	switch {
+	case e.traits < sharingTrait || !e.ofProvisional().tagged: // as a rule
+		return &tagBits{}
+	case e.traits < provisionalTrait:
+		return &sharingOf(e).Decoded.(*taggedDecoded).bits
+	}
+	return &(*taggedEntry)(unsafe.Pointer(e)).bits // see newTagged
+}
+
 // newEntry makes an entry of a record whose key is in a bucket.
 func newEntry(rec *delta.Record, bucket int) *Entry {
 	var e *Entry

@@ -30,7 +30,7 @@ func (s *Sharing) copyOf(e *Entry) *Entry {
 		s.clearsHigh = of.clearsHigh
 	}
 	if tags := e.tags(); tags != "" {
-		s.tagged, s.Decoded = true, &taggedDecoded{tags, s.Decoded}
+		s.tagged, s.Decoded = true, &taggedDecoded{tags, *e.tagBits(), s.Decoded}
 	}
 	s.softTimes = e.soft()
 	s.Key, s.Val, s.Version, s.deadline = e.Key, e.Val, e.Version, e.deadline

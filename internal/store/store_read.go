@@ -19,7 +19,8 @@ func (s *Store) Get(key string, wall func() int64) (string, bool) {
 	}
 	by, moves := sh.clearance.by.Load(), sh.entries.index.moves.Load()
 	e := sh.entries.index.either(tagOf(hash), key)
-	if e != nil && e.isAbove(&s.Clears) && e.kind == delta.KindValue && s.before(e.deadline, wall) &&
+	if e != nil && (e.isAbove(&s.Clears) || e.traits >= sharingTrait && s.Clears.recent.spare(e, by)) &&
+		e.kind == delta.KindValue && s.before(e.deadline, wall) &&
 		s.policy.noteUse(e) {
 		s.counters.hits.Add1()
 		s.sample(e)
@@ -36,7 +37,7 @@ func getOther(
 	e, alone := sh.foremost(hash, key, e)
 	gone := e == nil
 	if !gone && e.kind == delta.KindValue && s.before(e.deadline, wall) {
-		v := sh.clearance.view(&s.Clears, e, by)
+		v := viewOf(&s.Clears, e, by)
 		if v == shown && s.policy.noteUse(e) {
 			s.counters.hits.Add1()
 			s.sample(e)
@@ -62,7 +63,7 @@ func (s *Store) Fresh(key string, wall func() int64) *Entry {
 	}
 	by := sh.clearance.by.Load()
 	e := sh.entries.index.either(tagOf(hash), key)
-	if e != nil && e.isAbove(&s.Clears) {
+	if e != nil && (e.isAbove(&s.Clears) || e.traits >= sharingTrait && s.Clears.recent.spare(e, by)) {
 		if e.kind != delta.KindValue || !s.before(e.due(), wall) {
 			return nil // entry looks closer
 		}
@@ -83,7 +84,7 @@ func freshOther(
 	case e == nil: // without the lock that tells nothing
 	case e.kind != delta.KindValue || !s.before(e.due(), wall):
 		return nil
-	case sh.clearance.view(&s.Clears, e, by) == shown && s.policy.noteUse(e):
+	case viewOf(&s.Clears, e, by) == shown && s.policy.noteUse(e):
 		s.sample(e)
 		return e
 	}
@@ -103,10 +104,10 @@ func (s *Store) Entry(key string, wall int64) (delta.Record, bool) {
 	by := sh.clearance.by.Load()
 	e := sh.entries.recordOf(hash, key)
 	if p := sh.twinOf(hash, key); p != nil && (e == nil || !e.aliveAt(wall)) {
-		if !p.endedAt(wall) && sh.clearance.view(&s.Clears, p, by) == shown && s.policy.noteUse(p) {
+		if !p.endedAt(wall) && viewOf(&s.Clears, p, by) == shown && s.policy.noteUse(p) {
 			return p.served(), true
 		}
-	} else if e != nil && sh.clearance.view(&s.Clears, e, by) == shown && !e.endedAt(wall) &&
+	} else if e != nil && viewOf(&s.Clears, e, by) == shown && !e.endedAt(wall) &&
 		s.policy.noteUse(e) {
 		return e.served(), true
 	}

@@ -17,17 +17,20 @@ const TagOverhead = 64
 type taggedEntry struct {
 	provisionalEntry
 	tags delta.Tags
+	bits tagBits
 }
 
 // taggedDecoded is what is decoded of a value that has tags: a Sharing has no room for these.
 type taggedDecoded struct {
 	tags    delta.Tags
+	bits    tagBits
 	decoded any
 }
 
 // newTagged makes an entry of a record with tags.
 func newTagged(rec *delta.Record, bucket int) *taggedEntry {
 	t := &taggedEntry{tags: rec.Tags}
+	t.bits.addAll(rec.Tags)
 	t.tagged = true
 	t.softTimes = softTimes{rec.StaleUntil, rec.RefreshFrom}
 	t.fill(rec, bucket)
