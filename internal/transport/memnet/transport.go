@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/signal"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A Transport is a node's place in a Net. It implements transport.Transport.
@@ -42,11 +42,18 @@ func (n *Net) Transport(id, origin uint64) *Transport {
 }
 
 // Start implements transport.Transport.
-func (t *Transport) Start(h transport.Handler) error {
+func (t *Transport) Start(_ transport.Node, h transport.Handler) error {
 	t.h, t.since = h, time.Now()
 	go t.deliver()
 	t.net.add(t)
 	return nil
+}
+
+// Expects implements transport.Transport: others to wait for are those that are on the net already.
+func (t *Transport) Expects() bool {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	return len(t.net.nodes) > 0
 }
 
 // Addr implements transport.Transport.
