@@ -33,6 +33,9 @@ type delivery struct {
 	f  func()
 }
 
+// Place is Transport for a node that it will learn about when it starts.
+func (n *Net) Place() *Transport { return n.Transport(0, 0) }
+
 // Transport returns the place of a node: its PeerID, and the identity of this life.
 func (n *Net) Transport(id, origin uint64) *Transport {
 	return &Transport{
@@ -42,7 +45,10 @@ func (n *Net) Transport(id, origin uint64) *Transport {
 }
 
 // Start implements transport.Transport.
-func (t *Transport) Start(_ transport.Node, h transport.Handler) error {
+func (t *Transport) Start(n transport.Node, h transport.Handler) error {
+	if t.id == 0 {
+		t.id, t.origin = n.PeerID, n.Origin
+	}
 	t.h, t.since = h, time.Now()
 	go t.deliver()
 	t.net.add(t)
