@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -31,7 +32,7 @@ func killed(t *testing.T, maxKeys int) {
 	}
 	c.deletes(z, "doomed-", 0, 100)
 	testkit.Within(t, 10*time.Second, func() error {
-		var r loadReport
+		var r nodeprocess.LoadReport
 		err := z.ask(&r, "loaded", "load-"+z.name+"-")
 		n := c.held(x, "doomed-", doomed)
 		evicted := maxKeys == tight && n < doomed-100 // some of them, by the load: they don't come back

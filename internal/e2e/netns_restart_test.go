@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"golang.org/x/sync/errgroup"
 )
@@ -31,9 +32,9 @@ func TestNetnsRollingRestart(t *testing.T) {
 	for _, p := range c.nodes {
 		begin(p)
 	}
-	probed := make([][]probeRun, restarted)
+	probed := make([][]nodeprocess.ProbeRun, restarted)
 	collect := func(i int) {
-		var runs []probeRun
+		var runs []nodeprocess.ProbeRun
 		c.nodes[i].must(&runs, "probed", "key-")
 		if len(runs) == 0 {
 			t.Errorf("%s didn't probe", c.nodes[i].name)

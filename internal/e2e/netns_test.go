@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -266,9 +267,9 @@ func (c *netnsCluster) deletes(p *process, prefix string, from, to int) {
 }
 
 // stopLoad ends a load, and has the oracle know what it wrote.
-func (c *netnsCluster) stopLoad(p *process, prefix string, keys int) loadReport {
+func (c *netnsCluster) stopLoad(p *process, prefix string, keys int) nodeprocess.LoadReport {
 	c.t.Helper()
-	var r loadReport
+	var r nodeprocess.LoadReport
 	p.must(&r, "stop", prefix)
 	c.load(p.life(), prefix, keys, r.Count)
 	return r
@@ -365,7 +366,7 @@ func (c *netnsCluster) settle() {
 func (c *netnsCluster) noneReturned(doomed int) {
 	c.t.Helper()
 	for _, p := range c.nodes {
-		var runs []probeRun
+		var runs []nodeprocess.ProbeRun
 		p.must(&runs, "probed", "doomed-")
 		if len(runs) == 0 {
 			c.t.Errorf("%s didn't probe", p.name)
