@@ -38,7 +38,7 @@ func TestNetnsConfirm(t *testing.T) {
 
 func confirms(t *testing.T, harm, mend func(*netnsCluster)) {
 	t.Parallel()
-	c := newNetnsCluster(t, 3, func(*bcache.Config) {})
+	c := newNetnsCluster(t, ipv4, 3, func(*bcache.Config) {})
 	c.start()
 	x, y, z := c.nodes[0], c.nodes[1], c.nodes[2]
 	c.sets(x, "key-", 0, 1000, "old")
@@ -89,7 +89,7 @@ func confirms(t *testing.T, harm, mend func(*netnsCluster)) {
 // A node that was killed, and doesn't come back, is waited for until it can't serve any more what it had.
 func TestNetnsConfirmOfTheDead(t *testing.T) {
 	t.Parallel()
-	c := newNetnsCluster(t, 3, func(*bcache.Config) {})
+	c := newNetnsCluster(t, ipv4, 3, func(*bcache.Config) {})
 	c.start()
 	x, y, z := c.nodes[0], c.nodes[1], c.nodes[2]
 	z.kill()

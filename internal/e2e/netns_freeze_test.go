@@ -29,7 +29,7 @@ func TestNetnsFreeze(t *testing.T) {
 		mostMove = time.Second
 	)
 	t.Parallel()
-	c := newNetnsCluster(t, 3, func(*bcache.Config) {})
+	c := newNetnsCluster(t, ipv4, 3, func(*bcache.Config) {})
 	c.prepare(doomed)
 	x, y, z := c.nodes[0], c.nodes[1], c.nodes[2]
 	x.must(nil, "load", "load-x-", keys, rate, size)

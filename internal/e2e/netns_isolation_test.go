@@ -64,7 +64,7 @@ func TestNetnsIsolation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newNetnsCluster(t, 3, func(cfg *bcache.Config) {
+			c := newNetnsCluster(t, ipv4, 3, func(cfg *bcache.Config) {
 				cfg.MinPeers, cfg.Isolation, cfg.IsolatedAfter = 1, bcache.MissWhenIsolated, netnsBound
 			})
 			c.start()

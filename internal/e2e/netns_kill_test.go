@@ -17,13 +17,13 @@ import (
 // has what the others have, and nothing that was deleted comes back.
 func TestNetnsKill(t *testing.T) {
 	t.Parallel()
-	t.Run("Roomy", func(t *testing.T) { killed(t, roomy) })
-	t.Run("Evicting", func(t *testing.T) { killed(t, tight) })
+	t.Run("Roomy", func(t *testing.T) { killed(t, ipv4, roomy) })
+	t.Run("Evicting", func(t *testing.T) { killed(t, ipv4, tight) })
 }
 
-func killed(t *testing.T, maxKeys int) {
+func killed(t *testing.T, f family, maxKeys int) {
 	t.Parallel()
-	c := newNetnsCluster(t, 3, func(cfg *bcache.Config) { cfg.MaxKeys = maxKeys })
+	c := newNetnsCluster(t, f, 3, func(cfg *bcache.Config) { cfg.MaxKeys = maxKeys })
 	const doomed, loaded = 300, 500
 	c.prepare(doomed)
 	x, y, z := c.nodes[0], c.nodes[1], c.nodes[2]

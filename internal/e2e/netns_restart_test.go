@@ -20,7 +20,7 @@ const restarted = 5 // nodes
 // At no time is a key without expiry missing on all nodes that are ready.
 func TestNetnsRollingRestart(t *testing.T) {
 	const keys, loaded = 1000, 200
-	c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
+	c := newNetnsCluster(t, ipv4, restarted, func(*bcache.Config) {})
 	c.start()
 	c.sets(c.nodes[0], "key-", 0, keys, "v")
 	_, err := c.agree(time.Now(), mostAgree)
@@ -87,13 +87,13 @@ func TestNetnsStart(t *testing.T) {
 	t.Parallel()
 	t.Run("AllAtOnce", func(t *testing.T) {
 		t.Parallel()
-		c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
+		c := newNetnsCluster(t, ipv4, restarted, func(*bcache.Config) {})
 		startTogether(c, func(int) {})
 	})
 	// As behind a name that leads only to nodes that are ready.
 	t.Run("OnlyReadyNodesAnswer", func(t *testing.T) {
 		t.Parallel()
-		c := newNetnsCluster(t, restarted, func(*bcache.Config) {})
+		c := newNetnsCluster(t, ipv4, restarted, func(*bcache.Config) {})
 		for _, h := range c.hosts {
 			h.hide()
 		}
@@ -101,7 +101,8 @@ func TestNetnsStart(t *testing.T) {
 	})
 	t.Run("NobodyAnswers", func(t *testing.T) {
 		t.Parallel()
-		c := newNetnsCluster(t, 1, func(cfg *bcache.Config) { cfg.Peers = []string{"10.77.0.100:7000", "10.77.0.101:7000"} })
+		c := newNetnsCluster(t, ipv4, 1, func(*bcache.Config) {})
+		c.seeks(c.nodes[0], 100, 101)
 		startTogether(c, func(int) {})
 	})
 }

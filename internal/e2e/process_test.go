@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 		nodeprocess.Run(setup, nil)
 		return
 	}
+	defer func() { os.RemoveAll(built) }() // nothing, if nothing was built
 	m.Run()
 }
 
@@ -43,6 +44,7 @@ type process struct {
 	t       *testing.T
 	name    string
 	cfg     bcache.Config
+	engine  nodeprocess.Engine
 	command []string // is put before the command that starts it
 	program string   // what runs in it; "" is this test
 	db      string   // URL of the test's database, if the program has a use for it
@@ -86,7 +88,7 @@ func (p *process) start() error {
 			return err
 		}
 	}
-	setup, err := json.Marshal(nodeprocess.Setup{Name: p.life(), Config: p.cfg, Database: p.db})
+	setup, err := json.Marshal(nodeprocess.Setup{Name: p.life(), Config: p.cfg, Engine: p.engine, Database: p.db})
 	if err != nil {
 		return err
 	}
