@@ -80,10 +80,10 @@ func (c *netnsCluster) server() string {
 	if c.nats == nil {
 		h := c.net.host()
 		c.nats = newProcess(c.t, "server", bcache.Config{}, h.inside()...)
-		c.nats.program, c.nats.engine = c.program(), nodeprocess.Engine{Name: "server", Addr: h.addr(serverPort)}
+		c.nats.program, c.nats.args = c.program(), []string{"serve", h.addr(serverPort)}
 		testkit.Ok(c.t, c.nats.start())
 	}
-	return c.nats.engine.Addr
+	return c.nats.args[1]
 }
 
 // program builds the program of transport/e2e, once.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ type process struct {
 	engine  nodeprocess.Engine
 	command []string // is put before the command that starts it
 	program string   // what runs in it; "" is this test
+	args    []string // of the program
 	db      string   // URL of the test's database, if the program has a use for it
 	log     *os.File
 	lives   int
@@ -92,7 +94,7 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	args := append(append([]string{}, p.command...), program)
+	args := slices.Concat(p.command, []string{program}, p.args)
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Env = append(os.Environ(), nodeprocess.Env+"="+string(setup))
 	p.cmd.Stderr = p.log
