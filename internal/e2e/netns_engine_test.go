@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/iwanbk/bcache"
 	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
@@ -23,6 +24,15 @@ const (
 )
 
 var engine = flag.String("engine", mesh, "the `engine` of TestNetns: mesh, memberlist or nats")
+
+// unnoticed is for how long a node may be taken to be there after its process was killed. A connection
+// ends at once, but nats has none between nodes: there a node is gone when its heartbeats don't come.
+func unnoticed() time.Duration {
+	if *engine == nats {
+		return 8 * time.Second
+	}
+	return 2 * time.Second
+}
 
 // place has all nodes run over these engines, of which one may be mesh, and one another.
 func (c *netnsCluster) place(engines ...string) {

@@ -24,9 +24,11 @@ func TestNetnsKill(t *testing.T) {
 func killed(t *testing.T, f family, maxKeys int) {
 	t.Parallel()
 	c := newNetnsCluster(t, f, 3, func(cfg *bcache.Config) { cfg.MaxKeys = maxKeys })
-	const doomed, loaded = 300, 500
+	const doomed, late, loaded = 200, 100, 500
 	c.prepare(doomed)
 	x, y, z := c.nodes[0], c.nodes[1], c.nodes[2]
+	c.sets(x, "late-", 0, late, "before")
+	c.settle()
 	for _, p := range c.nodes {
 		p.must(nil, "load", "load-"+p.name+"-", loaded, 500, 10)
 	}
@@ -44,14 +46,14 @@ func killed(t *testing.T, f family, maxKeys int) {
 
 	z.kill()
 	c.share("load-"+z.name+"-", loaded) // nobody knows what it wrote last
-	testkit.Within(t, 5*time.Second, func() error {
+	testkit.Within(t, 3*time.Second+unnoticed(), func() error {
 		direct, err := x.lists()
 		if direct[z.cfg.PeerID] {
 			err = errors.New("the killed node is still listed")
 		}
 		return err
 	})
-	c.deletes(x, "doomed-", 100, 200)
+	c.deletes(x, "doomed-", 100, doomed)
 	c.sets(x, x.name+"-", 0, 500, "away")
 	c.deletes(y, y.name+"-", 0, 500)
 	c.sets(y, z.name+"-", 0, 500, "away")
@@ -59,16 +61,18 @@ func killed(t *testing.T, f family, maxKeys int) {
 	testkit.Ok(t, z.start())
 	listening := time.Now()
 	z.must(nil, "probe", "doomed-", doomed)
-	c.deletes(x, "doomed-", 200, doomed)
+	c.deletes(x, "late-", 0, late) // of which it may get the values first
 	testkit.Within(t, mostAgree, func() error { return z.ask(nil, "ready") })
 	ready := time.Since(listening)
+	z.must(nil, "probe", "late-", late)
 	for _, p := range []*process{x, y} {
 		c.stopLoad(p, "load-"+p.name+"-", loaded)
 	}
 	outcome := c.agreed(listening)
 	c.noneReturned(doomed)
+	c.gone(z, "late-", late)
 	dumps, err := c.dumps()
 	testkit.Ok(t, err)
 	t.Logf("killed under 3 × 500 Sets/s and started again, MaxKeys %d: ready %.2f s after it listened, %s, "+
-		"%d keys on all nodes, %d keys deleted", maxKeys, ready.Seconds(), outcome, overlap(dumps), doomed)
+		"%d keys on all nodes, %d keys deleted", maxKeys, ready.Seconds(), outcome, overlap(dumps), doomed+late)
 }

@@ -205,17 +205,23 @@ func (c *netnsCluster) settle() {
 func (c *netnsCluster) noneReturned(doomed int) {
 	c.t.Helper()
 	for _, p := range c.nodes {
-		var runs []nodeprocess.ProbeRun
-		p.must(&runs, "probed", "doomed-")
-		if len(runs) == 0 {
-			c.t.Errorf("%s didn't probe", p.name)
-		}
-		if back := returned(runs, doomed); len(back) > 0 {
-			c.t.Errorf("%d deleted keys returned on %s, doomed-%d among them", len(back), p.name, back[0])
-		}
-		if n := c.held(p, "doomed-", doomed); n > 0 {
-			c.t.Errorf("%s holds %d deleted keys", p.name, n)
-		}
+		c.gone(p, "doomed-", doomed)
+	}
+}
+
+// gone is noneReturned for one node and one range of keys.
+func (c *netnsCluster) gone(p *process, prefix string, keys int) {
+	c.t.Helper()
+	var runs []nodeprocess.ProbeRun
+	p.must(&runs, "probed", prefix)
+	if len(runs) == 0 {
+		c.t.Errorf("%s didn't probe", p.name)
+	}
+	if back := returned(runs, keys); len(back) > 0 {
+		c.t.Errorf("%d deleted keys returned on %s, %s%d among them", len(back), p.name, prefix, back[0])
+	}
+	if n := c.held(p, prefix, keys); n > 0 {
+		c.t.Errorf("%s holds %d deleted keys", p.name, n)
 	}
 }
 
