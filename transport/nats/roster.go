@@ -176,13 +176,18 @@ func (t *roster) meet(now time.Time, h header) *peer {
 			return nil
 		}
 		p = t.add(h.from, h.session)
-	case p.life != h.from:
-		if h.kind == hello && p.rival == 0 {
+	case p.life == h.from && h.session < p.session:
+		return nil
+	case p.life != h.from && h.kind == piece:
+		return nil
+	case p.life != h.from && p.joined:
+		if h.kind == hello {
 			p.rival, p.rivalAt = h.from.origin, now
 		}
 		return nil
-	case h.session < p.session:
-		return nil
+	case p.life != h.from:
+		p.assembly.end()
+		p = t.add(h.from, h.session)
 	case h.session > p.session:
 		p = t.part(now, p, "it was disconnected from NATS, or too slow for what was sent to it", false)
 		p.session, p.rest, p.until = h.session, 0, time.Time{}
@@ -232,6 +237,10 @@ func (t *roster) inquire(now time.Time, p *peer) {
 	if p.joined || now.Before(p.ask) || now.Before(p.until) || now.Sub(t.hello) < askEvery {
 		return
 	}
+	t.request(now, p)
+}
+
+func (t *roster) request(now time.Time, p *peer) {
 	p.ask = now.Add(askEvery)
 	t.say(p.life, ask)
 }
@@ -252,7 +261,7 @@ func (t *roster) tick(now time.Time) {
 			delete(t.byID, id)
 		case !p.until.IsZero() && !now.Before(p.until): // Disconnect was called
 			p.until = time.Time{}
-			t.inquire(now, p)
+			t.request(now, p)
 		}
 	}
 }
@@ -271,7 +280,7 @@ func (t *roster) judge(now time.Time, p *peer) {
 	t.part(now, p, "another node has its PeerID", false)
 	p = t.add(rival, 0)
 	p.heard = now
-	t.inquire(now, p)
+	t.request(now, p)
 }
 
 // disconnect ends what is between this node and another one, for a while.
