@@ -2,6 +2,7 @@ package engines
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime"
 	"time"
@@ -28,6 +29,7 @@ func measuring[T any](do func(context.Context, *bench) (T, error)) func(context.
 			p.asks()
 			os.Exit(1)
 		}()
+		t.Cluster = fmt.Sprint("engines-", os.Getpid())
 		b := &bench{engine: e, task: t}
 		if err := b.serve(ctx); err != nil {
 			return err
@@ -60,15 +62,20 @@ func (b *bench) serve(ctx context.Context) error {
 
 // node starts a node in this process.
 func (b *bench) node(first string, maxKeys int) (*bcache.Bcache, error) {
-	return startNode(b.engine, b.URL, first, maxKeys)
+	return startNode(b.engine, b.joining(first), maxKeys)
 }
 
-func startNode(e Engine, url, first string, maxKeys int) (*bcache.Bcache, error) {
-	c, err := e.Config(url, first)
+// joining is the task of a node in a process of its own.
+func (b *bench) joining(first string) task {
+	return task{Do: "node", Engine: b.Engine, Cluster: b.Cluster, URL: b.URL, First: first}
+}
+
+func startNode(e Engine, t task, maxKeys int) (*bcache.Bcache, error) {
+	c, err := e.Config(t.URL, t.First)
 	if err != nil {
 		return nil, err
 	}
-	c.MaxKeys = maxKeys
+	c.ClusterName, c.MaxKeys = t.Cluster, maxKeys
 	return bcache.New(c)
 }
 

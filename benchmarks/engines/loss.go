@@ -36,7 +36,7 @@ func measureLoss(ctx context.Context, b *bench) (*Loss, error) {
 
 // lose returns how long it takes until none of the nodes is connected to the one that is lost.
 func (b *bench) lose(ctx context.Context, c nodes, lost func(*child)) (time.Duration, error) {
-	victim, err := startChild(ctx, task{Do: "node", Engine: b.Engine, URL: b.URL, First: c.first()})
+	victim, err := startChild(ctx, b.joining(c.first()))
 	if err != nil {
 		return 0, err
 	}

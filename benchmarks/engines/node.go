@@ -11,7 +11,7 @@ func runNode(_ context.Context, p *parent, t task) error {
 	if err != nil {
 		return err
 	}
-	b, err := startNode(e, t.URL, t.First, nodeKeys)
+	b, err := startNode(e, t, nodeKeys)
 	if err != nil {
 		return err
 	}

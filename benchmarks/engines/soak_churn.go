@@ -104,7 +104,7 @@ func (h *churn) restart(ctx context.Context) error {
 
 // outside starts a node in a process of its own.
 func (h *churn) outside(ctx context.Context) (*child, error) {
-	c, err := startChild(ctx, task{Do: "node", Engine: h.Engine, URL: h.URL, First: h.own.first()})
+	c, err := startChild(ctx, h.joining(h.own.first()))
 	if err != nil {
 		return nil, err
 	}

@@ -15,13 +15,14 @@ const (
 
 // A task is what a child process does.
 type task struct {
-	Do     string // one of tasks
-	Engine string
-	URL    string // of the engine's server
-	First  string // the node to join
-	Nodes  int
-	For    time.Duration // of a soak
-	Plan   Plan
+	Do      string // one of tasks
+	Engine  string
+	Cluster string // the ClusterName of nodes: ports were others' before, who may dial them still
+	URL     string // of the engine's server
+	First   string // the node to join
+	Nodes   int
+	For     time.Duration // of a soak
+	Plan    Plan
 }
 
 var tasks = map[string]func(context.Context, *parent, task) error{

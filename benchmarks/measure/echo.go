@@ -24,20 +24,31 @@ func NewEcho() (*Echo, error) {
 	}
 	defer l.Close()
 	e := &Echo{done: make(chan error, 1), buf: make([]byte, workload.Payload)}
-	go func() { e.done <- answer(l) }()
 	if e.conn, err = net.Dial("tcp", l.Addr().String()); err != nil {
 		return nil, err
 	}
+	other, err := acceptFrom(l, e.conn.LocalAddr())
+	if err != nil {
+		return nil, errors.Join(err, e.conn.Close())
+	}
+	go func() { e.done <- answer(other) }()
 	return e, nil
 }
 
-func answer(l net.Listener) error {
-	c, err := l.Accept()
-	if err != nil {
-		return err
+// acceptFrom leaves out strangers: somebody may dial again and again who had the port before.
+func acceptFrom(l net.Listener, addr net.Addr) (net.Conn, error) {
+	for {
+		c, err := l.Accept()
+		if err != nil || c.RemoteAddr().String() == addr.String() {
+			return c, err
+		}
+		c.Close()
 	}
+}
+
+func answer(c net.Conn) error {
 	defer c.Close()
-	_, err = io.CopyBuffer(onlyWriter{c}, onlyReader{c}, make([]byte, 4096))
+	_, err := io.CopyBuffer(onlyWriter{c}, onlyReader{c}, make([]byte, 4096))
 	return err
 }
 
