@@ -53,6 +53,22 @@ func (s *scene) start(opts ...with) *node {
 	return n
 }
 
+// startAll starts nodes at the same time.
+func (s *scene) startAll(nodes ...*node) {
+	s.Helper()
+	var wg sync.WaitGroup
+	errs := make([]error, len(nodes))
+	for i, n := range nodes {
+		n.h.set(started)
+		n.started = true
+		wg.Go(func() { errs[i] = s.runs(s.e.Within, func() error { return n.Start(n.spec.Node, n.h) }) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		s.Fatalf("Start: %v", err)
+	}
+}
+
 // joined waits until all of some nodes know each other.
 func (s *scene) joined(nodes ...*node) {
 	s.Helper()

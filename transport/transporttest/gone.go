@@ -2,6 +2,7 @@ package transporttest
 
 import (
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -22,6 +23,34 @@ func goodbye(s *scene) {
 	s.talk(a, c)
 	again := s.start(id(b.spec.PeerID))
 	s.joined(a, again, c)
+}
+
+// farewell checks that what was sent right before Close arrives.
+func farewell(s *scene) {
+	const rounds, each = 5, 20
+	a := s.start()
+	lost := 0
+	for range rounds {
+		b := s.start(id(2))
+		s.joined(a, b)
+		missing := map[frameID]bool{}
+		for range each {
+			one, all := b.next(1000), b.next(500)
+			_ = b.Send(a.spec.PeerID, one.frame(), false)
+			b.Broadcast(all.frame())
+			missing[one], missing[all] = true, true
+		}
+		b.shut()
+		s.left(s.e.Within, a, b)
+		s.until(s.e.Within/rounds/2, func() bool {
+			maps.DeleteFunc(missing, func(id frameID, _ bool) bool { return a.h.got(b.spec.PeerID, id) > 0 })
+			return len(missing) == 0
+		})
+		lost += len(missing)
+	}
+	if total := 2 * rounds * each; lost > total/20 {
+		s.Errorf("of %d frames that were sent right before Close %d are lost", total, lost)
+	}
 }
 
 // kill checks that a node that vanishes is left, and remembered.

@@ -151,12 +151,15 @@ func missing(is bool, what string) string {
 // checks are all subtests.
 var checks = []check{
 	{"Joins", nil, joins},
+	{"Crowd", nil, crowd},
 	{"AfterJoined", nil, afterJoined},
+	{"DirectMember", nil, directMember},
 	{"Members", nil, members},
 	{"Restart", nil, restart},
 	{"Churn", nil, churn},
 	{"CrossedDials", needsFreeAddr, crossedDials},
 	{"Clusters", nil, clusters},
+	{"SameIDs", nil, sameIDs},
 	{"Unreached", needsFreeAddr, unreached},
 	{"Strangers", needsDial, strangers},
 
@@ -175,6 +178,7 @@ var checks = []check{
 	{"Freeze", needsFreeze, freeze},
 
 	{"Goodbye", nil, goodbye},
+	{"Farewell", nil, farewell},
 	{"Kill", needsKill, kill},
 	{"KillRestart", needsKill, killRestart},
 
