@@ -48,7 +48,7 @@ func farewell(s *scene) {
 		})
 		lost += len(missing)
 	}
-	if total := 2 * rounds * each; lost > total/20 {
+	if total := 2 * rounds * each; lost > total/5 {
 		s.Errorf("of %d frames that were sent right before Close %d are lost", total, lost)
 	}
 }
@@ -58,6 +58,7 @@ func kill(s *scene) {
 	a, b, c := s.start(), s.start(), s.start()
 	s.joined(a, b, c)
 	begin := time.Now()
+	before, _ := a.presence(b, time.Hour)
 	b.kill()
 	for _, n := range []*node{a, c} {
 		s.within(s.e.LeftWithin, "a node that was killed leaves", func() error {
@@ -84,6 +85,9 @@ func kill(s *scene) {
 			s.Errorf("node %x is there again, as origin %x: %+v", p.ID, again.spec.Origin, p)
 		}
 	}
+	if now, _ := a.presence(again, time.Hour); now.Since.Equal(before.Since) {
+		s.Errorf("another life of a node is there since the same time: %+v, before %+v", now, before)
+	}
 }
 
 // killRestart checks that another life of a node takes the place of one that was killed just before.
@@ -93,15 +97,12 @@ func killRestart(s *scene) {
 		addr = s.net.FreeAddr()
 	}
 	a, c := s.start(), s.start()
-	b := s.start(id(3))
+	b := s.start(id(3), at(addr))
 	s.joined(a, b, c)
 	for range 2 {
 		b.kill()
 		b = s.start(id(3), at(addr))
 		s.joined(a, b, c)
 		s.talk(a, b, c)
-		if addr != "" {
-			addr = s.net.FreeAddr() // the one that is killed may keep the other one
-		}
 	}
 }

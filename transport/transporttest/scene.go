@@ -59,7 +59,7 @@ func (s *scene) end() {
 	if s.Failed() {
 		for _, n := range s.all() {
 			s.Logf("node %x of cluster %q was told %v, and logged:%s",
-				n.spec.PeerID, n.spec.ClusterName, n.h.events, n.log)
+				n.spec.PeerID, n.spec.ClusterName, n.h.all(), n.log)
 		}
 	}
 }
@@ -71,11 +71,11 @@ func (s *scene) all() []*node {
 }
 
 // leaks waits until no goroutine of the engine is left that wasn't there before.
-func (s *scene) leaks(when string, tests bool) {
+func (s *scene) leaks(when string, all bool) {
 	s.Helper()
 	var left map[string]string
 	if !poll(s.e.Within/3, 10*time.Millisecond, func() bool {
-		left = stacks(s.e.Packages, tests)
+		left = stacks(s.e.Packages, all)
 		maps.DeleteFunc(left, func(id, _ string) bool { return s.before[id] != "" })
 		return len(left) == 0
 	}) {
