@@ -29,7 +29,7 @@ var mutants = []mutant{
 
 	// The transports, and the kit that checks them.
 	{name: "mesh loses what waits at Close", test: "TestMeshKit$", edits: []edit{{
-		old: "\tt.ends.drain()\n",
+		old: "\tt.ends.drain(ctx)\n",
 		new: ""}}},
 	{name: "mesh sends bulk first", test: "TestMeshKit$", edits: []edit{{
 		old: "case len(first.items) == 0 || len(bulk.items) > 0 && l.passed >= lineTurn:",

@@ -12,7 +12,7 @@ import (
 
 const (
 	closeLimit = 3 * time.Second        // Close gives up on what doesn't end
-	sendLimit  = 200 * time.Millisecond // and before that, on what waits to be sent
+	drainLimit = 200 * time.Millisecond // and first, on what waits to be sent
 
 	// How often Close looks at what is left until it cuts handshakes.
 	patience  = 3  // accepted ones: a few milliseconds
@@ -34,7 +34,9 @@ func (t *Transport) Close() error {
 //  4. our own goroutines, and calls that are under way
 //  5. the actors, see guts.stop
 func (t *Transport) shutdown() error {
-	t.ends.drain()
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	t.ends.drain(ctx)
 	t.scope.shut()
 	dialled := t.dials.underWay()
 	t.router.phase.CompareAndSwap(running, ending) // dead already if Start has failed
@@ -47,8 +49,6 @@ func (t *Transport) shutdown() error {
 		return nil
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
-	defer cancel()
 	farewell := t.ends.sayClosing(ctx)
 	defer farewell.Wait() // nobody writes to a connection that has ended
 	err := t.router.endAccept(ctx)

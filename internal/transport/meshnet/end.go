@@ -58,8 +58,8 @@ func (e *ender) await(c *meshConn) {
 }
 
 // drain waits a little until nothing waits to be sent any more.
-func (e *ender) drain() {
-	ctx, cancel := context.WithTimeout(e.scope.ctx, sendLimit)
+func (e *ender) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
 	_ = until(ctx, func() bool {
 		lines, _ := e.peers.lines()
