@@ -46,6 +46,9 @@ type delivery struct {
 	f  func()
 }
 
+// Place is Transport for a node that it will learn about when it starts.
+func (n *Net) Place() *Transport { return n.Transport(0, 0) }
+
 // Transport returns the place of a node: its PeerID, and the identity of this life.
 func (n *Net) Transport(id, origin uint64) *Transport {
 	return &Transport{
@@ -63,6 +66,9 @@ func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 		return transport.ErrClosed
 	case t.h != nil:
 		return errors.New("bcache: the transport was started before")
+	}
+	if t.id == 0 {
+		t.id, t.origin = n.PeerID, n.Origin
 	}
 	t.node, t.h, t.since = n, h, time.Now()
 	go t.deliver()
