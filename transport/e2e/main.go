@@ -1,5 +1,5 @@
-// Command e2e runs a node over an engine of another module, or the server that the engine nats needs, for
-// the tests in internal/e2e:
+// Command e2e runs a node over an engine of another module, or the server that the engine nats needs. It
+// is for the tests in internal/e2e:
 //
 //	e2e              # a node; package nodeprocess says what it is told, and how
 //	e2e serve ADDR   # a nats-server at host:port, until standard input ends

@@ -13,7 +13,7 @@ import (
 	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 )
 
-// serve runs a nats-server until standard input ends. Its answer says that it listens, or why it doesn't.
+// serve runs a nats-server until standard input ends. Its answer says that it listens, or why not.
 func serve(addr string) {
 	s, err := listen(addr)
 	nodeprocess.Reply(os.Stdout, "", err)
