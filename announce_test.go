@@ -9,8 +9,8 @@ import (
 
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A node says once when it is synced, and how it came to that.

@@ -58,8 +58,9 @@ import (
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/store"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/internal/transport/both"
 	"github.com/iwanbk/bcache/internal/transport/meshnet"
+	"github.com/iwanbk/bcache/transport"
 )
 
 var (
@@ -145,8 +146,19 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 			t, err = newTransport(cfg, origin, log, now)
 		}
 		if err != nil {
+			if cfg.Transport != nil {
+				err = errors.Join(err, cfg.Transport.Close())
+			}
 			return nil, err
 		}
+	}
+	first := len(cfg.Peers) == 0
+	switch x := cfg.Transport; {
+	case x == nil:
+	case t == nil:
+		t, first = x, !x.Expects()
+	default:
+		t, first = both.New(t, x), first && !x.Expects()
 	}
 	hash := keyhash.New()
 	b = &Bcache{
@@ -161,7 +173,7 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 		LogSize:     cfg.LogSize,
 		MaxPending:  cfg.MaxPending,
 		Changed:     b.changed,
-		First:       len(cfg.Peers) == 0,
+		First:       first,
 		SyncTimeout: cfg.SyncTimeout,
 		MinPeers:    cfg.MinPeers,
 		Isolated:    cfg.hidesAfter(),
@@ -183,13 +195,17 @@ func newBcache(cfg Config) (b *Bcache, err error) {
 		start := time.Now()
 		b.peer.elapsed = func() time.Duration { return time.Since(start) }
 	}
-	if err := b.peer.run(); err != nil {
+	node := transport.Node{
+		PeerID: cfg.PeerID, Origin: origin, ClusterName: cfg.ClusterName,
+		MaxPending: cfg.MaxPending, MaxClockSkew: cfg.MaxClockSkew, Now: now, Log: log,
+	}
+	if err := b.peer.run(node); err != nil {
 		return nil, err
 	}
 	if b.settle > 0 {
 		b.peer.replica.Fills.Lag()
 	}
-	if t != nil {
+	if cfg.ListenAddr != "" {
 		warnIfOpen(&cfg, t.Addr(), log)
 	}
 	cfg.Env.Started(b.peer.replica)

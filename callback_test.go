@@ -15,7 +15,7 @@ import (
 	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A callbackWorld is a node with all callbacks that there are. One of them does what the test wants,

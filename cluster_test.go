@@ -13,6 +13,7 @@ import (
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 	"github.com/iwanbk/bcache/internal/wire"
+	"github.com/iwanbk/bcache/transport"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -349,7 +350,7 @@ func TestClusterWithALaterVersion(t *testing.T) {
 		net, nodes := three(t)
 		later := net.Transport(9, 77)
 		pongs := make(pongHandler, 100)
-		testkit.Must(t, later.Start(pongs))
+		testkit.Must(t, later.Start(transport.Node{}, pongs))
 		defer later.Close()
 		synctest.Wait()
 		for _, key := range []string{"a", "b", "c", "d"} {

@@ -19,6 +19,7 @@ import (
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/transport/meshnet"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // ErrConfig is wrapped by every error about a [Config], [LoaderConfig] or [TypedConfig] that can't work.
@@ -126,6 +127,17 @@ type Config struct {
 	// Eviction is how a node chooses what makes room for other keys at MaxKeys or MaxBytes. Nodes needn't
 	// have the same. The zero value is [S3FIFO].
 	Eviction Eviction
+
+	// Transport is the network between the nodes, of another module: docs/engines.md says which there are,
+	// and when one is better. It belongs to one node, and is used once. nil is the network that bcache has
+	// itself, over ListenAddr and Peers.
+	//
+	// A node that has a ListenAddr too speaks both at once. That is for moving a cluster from one to the
+	// other while it runs. Without ListenAddr, Peers, AdvertiseAddr and Secret must be empty: a Transport
+	// has its own.
+	//
+	// [New] starts it, and Close closes it. So does New if it returns an error that doesn't wrap ErrConfig.
+	Transport transport.Transport `json:"-"`
 
 	// Env is for package bcachetest, which runs nodes on a network in memory. No other package can make
 	// one.
@@ -258,11 +270,16 @@ func (c Config) validate() error {
 	if c.PeerID > maxPeerID {
 		wrong("PeerID is %d: must be 1 to %d, or 0 for a random one", c.PeerID, uint64(maxPeerID))
 	}
-	if set := c.networkFields(); c.ListenAddr == "" && len(set) > 0 {
+	switch own, all := c.networkFields(); {
+	case c.ListenAddr != "":
+	case c.Transport != nil && len(own) > 0:
+		wrong(`ListenAddr is "", and the Transport has an address, peers and a secret of its own, but %s: `+
+			"must be empty", strings.Join(own, " and "))
+	case c.Transport == nil && len(all) > 0:
 		// Most likely an environment variable that isn't set. Such a node would
 		// work, alone, and serve stale values forever.
 		wrong(`ListenAddr is "", which means no network, but %s: must be an address such as ":7000" `+
-			"(is an environment variable empty?), or the others must be empty too", strings.Join(set, " and "))
+			"(is an environment variable empty?), or the others must be empty too", strings.Join(all, " and "))
 	}
 	if c.ListenAddr != "" {
 		if err := checkAddr(c.ListenAddr, false, 0); err != nil {
@@ -337,8 +354,9 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// networkFields says which fields are set that mean nothing without a network.
-func (c Config) networkFields() []string {
+// networkFields says which fields are set that mean nothing without a network: without that of bcache
+// itself, and without any.
+func (c Config) networkFields() (own, all []string) {
 	var set []string
 	if len(c.Peers) > 0 {
 		set = append(set, fmt.Sprintf("Peers are %q", c.Peers))
@@ -349,6 +367,7 @@ func (c Config) networkFields() []string {
 	if c.Secret != "" {
 		set = append(set, fmt.Sprintf("Secret has %d bytes", len(c.Secret)))
 	}
+	own = slices.Clip(set)
 	if c.ClusterName != "" {
 		set = append(set, fmt.Sprintf("ClusterName is %q", c.ClusterName))
 	}
@@ -364,7 +383,7 @@ func (c Config) networkFields() []string {
 	if c.IsolatedAfter > 0 {
 		set = append(set, fmt.Sprintf("IsolatedAfter is %v", c.IsolatedAfter))
 	}
-	return set
+	return own, set
 }
 
 const (

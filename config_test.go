@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/env"
+	"github.com/iwanbk/bcache/internal/transport/memnet"
 )
 
 const confSecret = "0123456789abcdef"
@@ -116,6 +117,9 @@ func TestConfigInvalid(t *testing.T) {
 		{func(c *Config) { c.ListenAddr, c.IsolatedAfter = "", time.Minute }, []string{`ListenAddr is ""`, "IsolatedAfter is 1m0s:", "environment"}},
 		{func(c *Config) { c.ListenAddr, c.Isolation, c.MinPeers = "", MissWhenIsolated, 1 },
 			[]string{`ListenAddr is ""`, "MinPeers is 1 and Isolation is MissWhenIsolated:", "environment"}},
+		{func(c *Config) {
+			c.ListenAddr, c.Transport, c.Peers, c.MinPeers = "", memnet.New().Transport(1, 1), []string{"a:1"}, 1
+		}, []string{`ListenAddr is "", and the Transport has`, `Peers are ["a:1"]: must be empty`}},
 		{func(c *Config) { c.ListenAddr, c.SyncTimeout = "", -1 }, []string{`ListenAddr is ""`, "SyncTimeout is -1ns:", "environment"}},
 	}
 	if math.MaxInt > maxDeletionDelay { // an int of 64 bits
@@ -246,7 +250,8 @@ func TestConfigWithDefaults(t *testing.T) {
 	own := Config{
 		PeerID: 7, ListenAddr: ":1", Peers: []string{"a:1"}, MaxKeys: 2, Logger: NewSlogLogger(nil), DeletionDelay: 3, MaxBytes: 400,
 		AdvertiseAddr: ":5", Secret: confSecret, ClusterName: "c", MaxClockSkew: 6, SyncTimeout: 7, MaxConns: 8, LogSize: 9,
-		Settle: 10, MinPeers: 11, Isolation: MissWhenIsolated, IsolatedAfter: 13, MaxPending: 12, Eviction: LRU, Env: env.New(time.Now, nil, nil),
+		Settle: 10, MinPeers: 11, Isolation: MissWhenIsolated, IsolatedAfter: 13, MaxPending: 12, Eviction: LRU,
+		Transport: memnet.New().Transport(1, 1), Env: env.New(time.Now, nil, nil),
 	}
 	for i, v := 0, reflect.ValueOf(own); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {

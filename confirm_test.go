@@ -15,9 +15,9 @@ import (
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 	"github.com/iwanbk/bcache/internal/wire"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // confirm is Confirm within a time, and how long it took.

@@ -15,8 +15,8 @@ import (
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/transport"
 )
 
 func manyKeys(prefix string, n int) (keys []string) {

@@ -15,8 +15,8 @@ import (
 	"github.com/iwanbk/bcache/internal/fill"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/meshnet"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // What the documents say in figures is what the code says: here a figure that changes is noticed.

@@ -11,6 +11,7 @@ import (
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 	"github.com/iwanbk/bcache/internal/wire"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A caller that comes after a write must not get the result of a fill begun before
@@ -177,7 +178,7 @@ func TestFillIsForgottenByAClear(t *testing.T) {
 		net := memnet.New()
 		b := memNode(t, net, 1, 0)
 		other := net.Transport(9, 77)
-		testkit.Must(t, other.Start(make(pongHandler, 1)))
+		testkit.Must(t, other.Start(transport.Node{}, make(pongHandler, 1)))
 		defer other.Close()
 		synctest.Wait()
 		fills := 0

@@ -7,8 +7,8 @@ import (
 
 	"github.com/iwanbk/bcache/internal/env"
 	"github.com/iwanbk/bcache/internal/linelog"
-	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // memNode starts a node of the net with PeerID id whose clock is off by skew.

@@ -11,7 +11,7 @@ import (
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/replica"
 	"github.com/iwanbk/bcache/internal/signal"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // confirmTimeout is for how long Close waits until the others have what was written last.
@@ -70,9 +70,9 @@ func newPeer(cfg replica.Config, t transport.Transport, log *linelog.Log, now fu
 }
 
 // run starts the goroutines and the transport. After an error nothing is left.
-func (p *peer) run() error {
+func (p *peer) run(n transport.Node) error {
 	if p.transport != nil {
-		if err := p.transport.Start(p); err != nil {
+		if err := p.transport.Start(n, p); err != nil {
 			return errors.Join(err, p.transport.Close())
 		}
 		p.wg.Go(p.flusher)

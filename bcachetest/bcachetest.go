@@ -26,8 +26,8 @@ import (
 	"github.com/iwanbk/bcache"
 	"github.com/iwanbk/bcache/internal/env"
 	"github.com/iwanbk/bcache/internal/linelog"
-	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
+	"github.com/iwanbk/bcache/transport"
 )
 
 const (

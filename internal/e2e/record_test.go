@@ -17,9 +17,9 @@ import (
 	"github.com/iwanbk/bcache/internal/env"
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/transport/memnet"
 	"github.com/iwanbk/bcache/internal/wire"
+	"github.com/iwanbk/bcache/transport"
 )
 
 var recordAs = flag.String("record", "", "record what nodes of this version say, under this `name`")
@@ -82,7 +82,9 @@ type tap struct {
 	id       uint64
 }
 
-func (t tap) Start(h transport.Handler) error { return t.Transport.Start(tapped{h, t}) }
+func (t tap) Start(n transport.Node, h transport.Handler) error {
+	return t.Transport.Start(n, tapped{h, t})
+}
 
 type tapped struct {
 	transport.Handler

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // An Env is what a test puts in the place of the outside. A nil Env is the outside itself.

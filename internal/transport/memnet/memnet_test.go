@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // memEvents starts n bare nodes of a net, whose IDs are 1 to n.
@@ -18,7 +18,7 @@ func memEvents(t *testing.T, net *Net, n int) (nodes []*Transport, events []*tes
 	for i := range n {
 		tr := net.Transport(uint64(i+1), uint64(i+101))
 		h := &testkit.Handler{}
-		testkit.Must(t, tr.Start(h))
+		testkit.Must(t, tr.Start(transport.Node{}, h))
 		nodes, events = append(nodes, tr), append(events, h)
 		t.Cleanup(func() { tr.Close() })
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/signal"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A Transport is a node's place in a Net. It implements transport.Transport.
@@ -33,6 +33,9 @@ type delivery struct {
 	f  func()
 }
 
+// Place is Transport for a node that it will learn about when it starts.
+func (n *Net) Place() *Transport { return n.Transport(0, 0) }
+
 // Transport returns the place of a node: its PeerID, and the identity of this life.
 func (n *Net) Transport(id, origin uint64) *Transport {
 	return &Transport{
@@ -42,11 +45,21 @@ func (n *Net) Transport(id, origin uint64) *Transport {
 }
 
 // Start implements transport.Transport.
-func (t *Transport) Start(h transport.Handler) error {
+func (t *Transport) Start(n transport.Node, h transport.Handler) error {
+	if t.id == 0 {
+		t.id, t.origin = n.PeerID, n.Origin
+	}
 	t.h, t.since = h, time.Now()
 	go t.deliver()
 	t.net.add(t)
 	return nil
+}
+
+// Expects implements transport.Transport: others to wait for are those that are on the net already.
+func (t *Transport) Expects() bool {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	return len(t.net.nodes) > 0
 }
 
 // Addr implements transport.Transport.

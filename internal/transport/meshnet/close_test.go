@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // Close while everything else is under way: Start, broadcasts, sends, handlers that
@@ -55,7 +55,7 @@ func TestMeshCloseRaces(t *testing.T) {
 		}
 		started := make(chan struct{})
 		wg.Go(func() {
-			if err := a.Start(a.h); err != nil && !errors.Is(err, transport.ErrClosed) && i%3 != 0 {
+			if err := a.Start(transport.Node{}, a.h); err != nil && !errors.Is(err, transport.ErrClosed) && i%3 != 0 {
 				t.Errorf("Start: %v", err)
 			}
 			close(started)
@@ -113,7 +113,7 @@ func TestMeshCycles(t *testing.T) {
 		a := meshMake(t, 0xa, func(c *Config) {
 			c.ListenAddr, c.Origin, c.Peers = addr, uint64(i+1), []string{peer.Addr()}
 		})
-		if err := a.Start(a.h); err != nil {
+		if err := a.Start(transport.Node{}, a.h); err != nil {
 			t.Fatalf("cycle %d: %v", i, err)
 		}
 		if i%10 == 0 {

@@ -3,7 +3,7 @@ package meshnet
 import (
 	"sync/atomic"
 
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // meshCounters are what Stats is made of.

@@ -3,7 +3,7 @@ package meshnet
 import (
 	"time"
 
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // lingers is for how long a node that has said that it closes may still be reached through others, as

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // present lists everybody: "b" is connected, "b~" is reached through others, "b!" is gone.

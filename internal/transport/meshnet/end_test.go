@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/transport"
 	"github.com/weaveworks/mesh"
 )
 
@@ -137,7 +138,7 @@ func TestMeshDisconnect(t *testing.T) {
 	leaks(t)
 	a := meshNew(t, 0xa, nil)
 	a.Disconnect(0xb) // before Start
-	if err := a.Start(a.h); err != nil {
+	if err := a.Start(transport.Node{}, a.h); err != nil {
 		t.Fatal(err)
 	}
 	b := start(t, 0xb, meshPeers(a.Addr()))

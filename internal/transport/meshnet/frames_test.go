@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/transport"
 	"github.com/iwanbk/bcache/internal/wire"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A peer that reads nothing fills its queue, and nothing else.

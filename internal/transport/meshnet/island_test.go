@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // merged waits until all nodes are connected, which takes the dials of every peer 3
@@ -113,7 +114,7 @@ func TestMeshNameIsResolvedAgain(t *testing.T) {
 	}
 	names.set("node", "127.0.0.2") // the same port, another node
 	c := meshNew(t, 0xc, func(c *Config) { c.ListenAddr = "127.0.0.2:" + port })
-	if err := c.Start(c.h); err != nil {
+	if err := c.Start(transport.Node{}, c.h); err != nil {
 		t.Skipf("no second address here: %v", err)
 	}
 	a.resolver.resolveNow() // it would in 3 seconds, as before

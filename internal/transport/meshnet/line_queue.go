@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 var updateLines = flag.Bool("update-lines", false, "write the golden bytes of lines")

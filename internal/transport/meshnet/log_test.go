@@ -11,6 +11,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // fieldLog is a meshLog whose lines have fields.
@@ -33,7 +34,7 @@ func TestMeshLinesHaveFields(t *testing.T) {
 	})
 	testkit.Must(t, err)
 	t.Cleanup(func() { testkit.Must(t, b.Close()) })
-	testkit.Must(t, b.Start(&testkit.Handler{}))
+	testkit.Must(t, b.Start(transport.Node{}, &testkit.Handler{}))
 	says := func(line string) {
 		t.Helper()
 		wait(t, line, func() bool { return log.count("P", line) > 0 })

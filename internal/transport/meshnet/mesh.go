@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A Transport is the transport over weaveworks/mesh. mesh connects, encrypts and finds the ways by
@@ -111,7 +111,7 @@ func New(cfg Config) (*Transport, error) {
 }
 
 // Start implements transport.Transport. After an error the transport can only be closed.
-func (t *Transport) Start(h transport.Handler) error {
+func (t *Transport) Start(_ transport.Node, h transport.Handler) error {
 	t.starting.Lock()
 	defer t.starting.Unlock()
 	if !t.scope.enter() {
@@ -138,6 +138,9 @@ func (t *Transport) Start(h transport.Handler) error {
 	t.scope.log.Printf(0, "node %x listens on %s", t.cfg.PeerID, linelog.Field("addr", t.Addr()))
 	return nil
 }
+
+// Expects implements transport.Transport.
+func (t *Transport) Expects() bool { return len(t.cfg.Peers) > 0 }
 
 // Addr implements transport.Transport.
 func (t *Transport) Addr() string { return t.router.listensOn() }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 	"go.uber.org/goleak"
 )
 
@@ -144,7 +144,7 @@ func meshMake(t testing.TB, id uint64, edit func(*Config)) *testNode {
 func start(t testing.TB, id uint64, edit func(*Config)) *testNode {
 	t.Helper()
 	n := meshNew(t, id, edit)
-	if err := n.Start(n.h); err != nil {
+	if err := n.Start(transport.Node{}, n.h); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -376,7 +376,7 @@ func TestMeshPortInUse(t *testing.T) {
 	defer l.Close()
 	for _, addr := range []string{l.Addr().String(), "192.0.2.1:7000", "no-such-host.invalid:7000"} {
 		n := meshNew(t, 1, func(c *Config) { c.ListenAddr = addr })
-		if err := n.Start(n.h); err == nil || !strings.Contains(err.Error(), addr) {
+		if err := n.Start(transport.Node{}, n.h); err == nil || !strings.Contains(err.Error(), addr) {
 			t.Errorf("Start: %v", err)
 		}
 		n.Broadcast([]byte("x"))
@@ -384,7 +384,7 @@ func TestMeshPortInUse(t *testing.T) {
 	}
 	n := meshNew(t, 1, nil) // never started
 	closeAll(t, n)
-	if err := n.Start(n.h); !errors.Is(err, transport.ErrClosed) {
+	if err := n.Start(transport.Node{}, n.h); !errors.Is(err, transport.ErrClosed) {
 		t.Errorf("Start after Close: %v", err)
 	}
 }

@@ -3,7 +3,7 @@ package meshnet
 import (
 	"errors"
 
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 	"github.com/weaveworks/mesh"
 )
 

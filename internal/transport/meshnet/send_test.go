@@ -9,7 +9,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A partsNode is what frames need of a transport, without mesh: lines end in the other node's receiver.

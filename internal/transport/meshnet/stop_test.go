@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/transport"
 )
 
 const childEnv = "BCACHE_TEST_MESH_CHILD"
@@ -30,7 +31,7 @@ func TestMeshChild(t *testing.T) {
 			_ = n.Send(from, []byte("pong"), false)
 		}
 	}
-	if err := n.Start(n.h); err != nil {
+	if err := n.Start(transport.Node{}, n.h); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = os.Stdout.WriteString(n.Addr() + "\n")

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/signal"
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 const (

@@ -1,7 +1,7 @@
 package meshnet
 
 import (
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // A upcalls calls the transport's handler: not any more once the transport closes, and so that a

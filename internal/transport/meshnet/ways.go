@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/transport"
+	"github.com/iwanbk/bcache/transport"
 )
 
 // What the other parts ask of the peerTable: which nodes are there, and by which way.
