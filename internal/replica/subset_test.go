@@ -186,37 +186,33 @@ func TestRoundsAskAFew(t *testing.T) {
 // Who is asked and silent is asked again in each round, and cut after it was silent for so long. Who isn't
 // asked isn't cut, however long nothing comes from it.
 func TestRoundsCutWhoIsSilent(t *testing.T) {
-	c := newCrowd(t, 40, nil)
-	for range 10 {
-		c.round()
-	}
-	silent := map[uint64]bool{}
-	c.answers = func(id uint64) bool { return !silent[id] }
-	begin := c.wall
-	for id := range uint64(40) {
-		silent[1+id] = id%2 == 0
-	}
-	first := map[uint64]int64{}
-	for range 15 {
-		for _, id := range c.round() {
-			if first[id] == 0 {
-				first[id] = c.wall
+	for busy, most := range map[bool]time.Duration{true: SilentMost + TickEvery, false: 25 * time.Second} {
+		c := newCrowd(t, 40, nil)
+		for range 10 {
+			c.round()
+		}
+		c.answers = func(id uint64) bool { return id%2 == 0 }
+		asked := map[uint64]int64{}
+		for range 20 {
+			c.r.pinger.rounds.active = busy
+			for _, id := range c.round() {
+				if asked[id] == 0 {
+					asked[id] = c.wall
+				}
+			}
+			for _, cut := range c.r.TakeCuts() {
+				took := time.Duration(c.wall-asked[cut.Peer]) * time.Millisecond
+				if c.answers(cut.Peer) || took < SilentMost-RoundMin || took > most {
+					t.Errorf("busy %v: node %d is cut %v after it was asked: %s", busy, cut.Peer, took, cut.Reason)
+				}
+				c.r.Left(c.now(), cut.Peer)
 			}
 		}
-		for _, cut := range c.r.TakeCuts() {
-			if silent := c.wall - first[cut.Peer]; !c.isSilent(cut.Peer) || silent < 5500 || silent > 7000 {
-				t.Errorf("node %d is cut %d ms after it was asked: %s", cut.Peer, silent, cut.Reason)
-			}
-			c.r.Left(c.now(), cut.Peer)
-			delete(silent, cut.Peer)
+		if left := len(c.r.neighbours.ids); left != 20 || c.r.pinger.counts.Stuck != 20 {
+			t.Errorf("busy %v: %d neighbours are left, %d were cut", busy, left, c.r.pinger.counts.Stuck)
 		}
-	}
-	if left := len(c.r.neighbours.ids); left != 20 || c.r.pinger.counts.Stuck != 20 {
-		t.Errorf("%d s later %d neighbours are left, %d were cut", (c.wall-begin)/1000, left, c.r.pinger.counts.Stuck)
 	}
 }
-
-func (c *crowd) isSilent(id uint64) bool { return !c.answers(id) }
 
 // A neighbour with which something is the matter is asked beside those that are drawn, as long as there
 // aren't too many.
