@@ -31,6 +31,7 @@ type neighbour struct {
 	serverRecord
 	requests
 	lateWrite
+	hint hint // hint.go
 }
 
 // A probe is the last ping that a neighbour was sent.

@@ -150,13 +150,15 @@ func (s *pinger) askAgain(now delta.Instant, kinds ...func(*neighbour) bool) {
 // node that takes nothing any more while there is something to send.
 func (s *pinger) round(now delta.Instant, busy bool) {
 	quiet := !s.rounds.active && !busy && s.standing.ready.synced && !s.hearings.isolation.Is()
-	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
+	restless := func(p *neighbour) bool {
+		return p.offer != 0 || p.diverged || p.missed > 0 || p.hint.due(now.Mono, s.state.vector)
+	}
 	quiet = quiet && !s.neighbours.exists(restless)
 	if !s.rounds.due(now, quiet) {
 		return
 	}
 	recent := s.listing(now, now.Mono-dots.ActiveFor)
-	whom := s.whom()
+	whom := s.whom(now)
 	for id, p := range s.neighbours.all() {
 		p.look(p.heard)
 		switch silent := now.Mono - p.from; {
@@ -174,9 +176,10 @@ func (s *pinger) round(now delta.Instant, busy bool) {
 
 // whom lists the neighbours that a round pings, beside those that were asked and are silent: some are
 // drawn, and as many may be those with which something is the matter.
-func (s *pinger) whom() []uint64 {
+func (s *pinger) whom(now delta.Instant) []uint64 {
 	open := func(p *neighbour) bool {
-		return p.offer != 0 || p.diverged || p.listAll || !p.known || p.holds && !s.standing.ready.complete
+		return p.offer != 0 || p.diverged || p.listAll || !p.known || p.hint.due(now.Mono, s.state.vector) ||
+			p.holds && !s.standing.ready.complete
 	}
 	return slices.Concat(s.subset.draw(s.neighbours.ids), s.subset.some(s.neighbours, open))
 }
