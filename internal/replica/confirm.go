@@ -107,6 +107,9 @@ func (c *confirmations) ask(now delta.Instant, peer uint64, said *confirmation, 
 	if said.id == 0 {
 		said.id = c.nonce()
 	}
+	if p := c.neighbours.byID[peer]; p != nil {
+		p.expect(p.heard)
+	}
 	q := wire.Ping{
 		ID: said.id, Origin: c.state.Origin, Seq: seq, Wall: now.Wall, Micros: now.Micros,
 		Flags: wire.PingConfirm, Echo: c.state.touches.Echo(),

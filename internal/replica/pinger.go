@@ -151,7 +151,8 @@ func (s *pinger) askAgain(now delta.Instant, kinds ...func(*neighbour) bool) {
 func (s *pinger) round(now delta.Instant, busy bool) {
 	quiet := !s.rounds.active && !busy && s.standing.ready.synced && !s.hearings.isolation.Is()
 	restless := func(p *neighbour) bool {
-		return p.offer != 0 || p.diverged || p.missed > 0 || p.hint.due(now.Mono, s.state.vector)
+		return p.offer != 0 || p.diverged || p.missed > 0 || p.owes(p.heard) ||
+			p.hint.due(now.Mono, s.state.vector)
 	}
 	quiet = quiet && !s.neighbours.exists(restless)
 	if !s.rounds.due(now, quiet) {
@@ -178,8 +179,8 @@ func (s *pinger) round(now delta.Instant, busy bool) {
 // drawn, and as many may be those with which something is the matter.
 func (s *pinger) whom(now delta.Instant) []uint64 {
 	open := func(p *neighbour) bool {
-		return p.offer != 0 || p.diverged || p.listAll || !p.known || p.hint.due(now.Mono, s.state.vector) ||
-			p.holds && !s.standing.ready.complete
+		return p.offer != 0 || p.diverged || p.listAll || !p.known || p.owes(p.heard) ||
+			p.hint.due(now.Mono, s.state.vector) || p.holds && !s.standing.ready.complete
 	}
 	return slices.Concat(s.subset.draw(s.neighbours.ids), s.subset.some(s.neighbours, open))
 }

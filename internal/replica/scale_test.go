@@ -210,7 +210,10 @@ func (g *scaleRig) counted(d time.Duration) (writes, rest float64) {
 // A scaleCase is a size of the cluster, and how many neighbours a round pings.
 type scaleCase struct{ nodes, fanout int }
 
-var scaleCases = []scaleCase{{5, Fanout}, {50, Fanout}, {50, 1000}}
+var scaleCases = []scaleCase{{5, Fanout}, {50, Fanout}, {500, Fanout}, {50, 1000}}
+
+// scaleAll is for what is of interest where all are pinged in each round, and takes long.
+var scaleAll = append(slices.Clip(scaleCases), scaleCase{500, 1000})
 
 func (c scaleCase) String() string {
 	if c.fanout >= c.nodes {
@@ -219,16 +222,18 @@ func (c scaleCase) String() string {
 	return fmt.Sprintf("%5d  %3d", c.nodes, c.fanout)
 }
 
-const scaleSeeds = 5
+const scaleSeeds = 3
 
 // scaled runs a measurement for each case, with different seeds, and logs the median and the greatest of
 // each of its figures.
-func scaled(t *testing.T, seeds uint64, what string, columns string, run func(g *scaleRig) []float64) {
+func scaled(
+	t *testing.T, cases []scaleCase, seeds uint64, what, columns string, run func(g *scaleRig) []float64,
+) {
 	if !*measure {
 		t.Skip("it takes minutes; run it with -measure")
 	}
 	t.Logf("%s: nodes, pinged in a round, %s", what, columns)
-	for _, c := range scaleCases {
+	for _, c := range cases {
 		var all [][]float64
 		for seed := range seeds {
 			for i, x := range run(newScaleRig(c.nodes, c.fanout, seed)) {
@@ -260,7 +265,7 @@ func TestMeasureScalePartition(t *testing.T) {
 	const patience = 600_000
 	for _, breaks := range []bool{true, false} {
 		what := fmt.Sprintf("half and half, connections break: %v", breaks)
-		scaled(t, scaleSeeds, what, "s until all agree, pings of a node for that", func(g *scaleRig) []float64 {
+		scaled(t, scaleCases, scaleSeeds, what, "s until all agree, pings of a node for that", func(g *scaleRig) []float64 {
 			side := func(i int) bool { return i < len(g.nodes)/2 }
 			apart := func(i, j int) bool { return side(i) != side(j) }
 			g.lost = apart
@@ -286,7 +291,7 @@ func TestMeasureScaleRumour(t *testing.T) {
 	const patience = 600_000
 	for _, idle := range []bool{false, true} {
 		what := fmt.Sprintf("a write that was lost to all others, idle otherwise: %v", idle)
-		scaled(t, scaleSeeds, what, "s until all have it, rounds of 2 s", func(g *scaleRig) []float64 {
+		scaled(t, scaleCases, scaleSeeds, what, "s until all have it, rounds of 2 s", func(g *scaleRig) []float64 {
 			g.until(g.at+60_000, func() bool { return false })
 			if !idle {
 				g.writes = 1
@@ -313,7 +318,7 @@ func TestMeasureScaleRumour(t *testing.T) {
 
 // What a node sends in a second, when nothing happens and when each node writes once a second.
 func TestMeasureScaleBytes(t *testing.T) {
-	scaled(t, 1, "bytes that a node sends in a second", "idle; each writes once a second: writes, all else",
+	scaled(t, scaleAll, 1, "bytes that a node sends in a second", "idle; each writes once a second: writes, all else",
 		func(g *scaleRig) []float64 {
 			g.until(g.at+120_000, func() bool { return false })
 			_, idle := g.counted(60 * time.Second)
@@ -329,7 +334,7 @@ func TestMeasureScaleFreeze(t *testing.T) {
 	const patience = 3_600_000
 	for _, idle := range []bool{false, true} {
 		what := fmt.Sprintf("a node freezes, idle: %v", idle)
-		scaled(t, scaleSeeds, what, "s until one has noticed, until half have, until all have", func(g *scaleRig) []float64 {
+		scaled(t, scaleCases, scaleSeeds, what, "s until one has noticed, until half have, until all have", func(g *scaleRig) []float64 {
 			g.until(g.at+60_000, func() bool { return false })
 			if !idle {
 				g.writes = 1

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/dots"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/wire"
 	"pgregory.net/rapid"
@@ -378,5 +379,68 @@ func TestOfferUpTo(t *testing.T) {
 	testkit.Must(t, other.Receive(g.now(), 0, frame))
 	if n := other.Fills.counts; n.ProvisionalAccepted != 1 {
 		t.Errorf("it isn't kept: %+v", n)
+	}
+}
+
+// What a ping tells of and doesn't come is asked for soon, once: not while it is on its way, nor for ever.
+func TestHint(t *testing.T) {
+	const s = time.Second
+	v, h := dots.NewVector(1, dots.MaxOrigins), hint{}
+	for seq := range uint64(3) {
+		v.Add(7, 1+seq, 1, 0)
+	}
+	entry := func(origin, covered uint64) dots.Entry {
+		return dots.Entry{Origin: origin, Set: dots.Set{Covered: covered}}
+	}
+	has := []dots.Entry{entry(1, 99), entry(7, 5), entry(8, 1)} // the first one is this node's own
+	due := func(at time.Duration, want bool) {
+		t.Helper()
+		if h.due(at, v) != want {
+			t.Errorf("at %v: due is %v, %+v", at, !want, h)
+		}
+	}
+	due(10*s, false)
+	h.take(10*s, v, []dots.Entry{entry(7, 3)}, 1)
+	due(12*s, false)
+	h.take(12*s, v, has, 1)
+	due(12*s, false)
+	due(13*s, true)
+	h.take(14*s, v, has, 1)
+	due(13*s, true)
+	due(17*s, false) // it can't be had
+	h.take(18*s, v, has, 1)
+	due(20*s, false)
+	h.take(73*s, v, has, 1)
+	due(74*s, true)
+	v.Add(7, 4, 1, 0)
+	due(74*s, false)
+	h.take(75*s, v, has, 1)
+	due(76*s, true) // the next one
+}
+
+// A neighbour that others wait for is asked by the next round, and so is cut in the usual time if it is
+// frozen.
+func TestRoundsAskWhoOwesAnAnswer(t *testing.T) {
+	for what, ask := range map[string]func(c *crowd){
+		"a confirmation": func(c *crowd) { c.r.Ask(c.now()).Of(c.now(), 17, 1017, time.Time{}) },
+		"a report":       func(c *crowd) { c.r.Asked.Ask("k", false, []uint64{17}, func() {}) },
+		"a lease": func(c *crowd) {
+			leaseLink{&c.r.Leases}.SendLease(17, wire.LeaseMsg{ID: 1, Op: wire.OpWant, Key: "k", Term: 100})
+		},
+	} {
+		c := newCrowd(t, 40, nil)
+		for range 10 {
+			c.round()
+		}
+		testkit.Must(t, c.r.Set(c.now(), "k", "v", 0))
+		c.answers = func(id uint64) bool { return id != 17 }
+		begin := c.wall
+		ask(c)
+		for c.asked(); len(c.r.TakeCuts()) == 0 && c.wall < begin+60_000; {
+			c.round()
+		}
+		if took := time.Duration(c.wall-begin) * time.Millisecond; took > SilentMost+RoundMin {
+			t.Errorf("%s: it is cut after %v", what, took)
+		}
 	}
 }
