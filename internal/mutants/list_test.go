@@ -304,9 +304,21 @@ var mutants = []mutant{
 	{name: "rounds: what others have offered is pulled, though it is out of date", test: "TestAskAgainAsksAFew", edits: []edit{{
 		old: "\t\t\tp.offer = 0\n",
 		new: ""}}},
-	{name: "rounds: who says that no log has something isn't asked again", test: "TestAskAgainAsksAFew", edits: []edit{{
-		old: "r.pinger.askAgain(now, old, anyone)",
-		new: "r.pinger.askAgain(now, anyone)"}}},
+	{name: "rounds: before a full sync only some are asked", test: "TestAskAgainAsksAFew", edits: []edit{{
+		old: "\t\tr.pinger.askAll(now)\n\tcase",
+		new: "\t\tr.pinger.askAgain(now, anyone)\n\tcase"}}},
+	{name: "rounds: who owes an answer isn't asked before it is drawn", test: "TestRoundsAskWhoOwesAnAnswer", edits: []edit{{
+		old: "|| !p.known || p.owes(p.heard) ||",
+		new: "|| !p.known ||"}}},
+	{name: "rounds: what was told of and doesn't come isn't asked for", test: "TestRoundsAskWhoHasSomething", edits: []edit{{
+		old: "\t\t\tp.hint.due(now.Mono, s.state.vector) || p.holds",
+		new: "\t\t\tp.holds"}}},
+	{name: "rounds: what can't be had is asked for again and again", test: "TestHint", edits: []edit{{
+		old: "wait >= hintWait && wait < hintMost &&",
+		new: "wait >= hintWait &&"}}},
+	{name: "rounds: what is on its way is asked for", test: "TestHint", edits: []edit{{
+		old: "wait >= hintWait && wait < hintMost &&",
+		new: "wait < hintMost &&"}}},
 	{name: "rounds: fewer are asked than a node has to hear from", test: "TestIsolationAsksEnough", edits: []edit{{
 		old: "max(r.pinger.subset.most, enoughFor(c.MinPeers))",
 		new: "r.pinger.subset.most"}}},

@@ -102,7 +102,7 @@ func New(c Config) *Replica {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if !r.writes.closed {
-				r.pinger.pingAll(now)
+				r.pinger.pingSome(now)
 			}
 		}
 		r.pinger.hearings.isolation, r.Fills.isolation = isolation, isolation

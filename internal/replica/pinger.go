@@ -100,9 +100,16 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 	s.out.sendPing(pingTo{id, q})
 }
 
-// pingAll sends it to all of them. Where there are many that takes long, so it is for what happens once.
+// pingAll sends it to all of them. Where there are many that is much: it is for what happens rarely.
 func (s *pinger) pingAll(now delta.Instant) {
 	for id := range s.neighbours.all() {
+		s.ping(now, id, 0)
+	}
+}
+
+// pingSome pings as many as a round draws, without waiting for one.
+func (s *pinger) pingSome(now delta.Instant) {
+	for _, id := range slices.Clone(s.subset.draw(s.neighbours.ids)) {
 		s.ping(now, id, 0)
 	}
 }
@@ -127,20 +134,17 @@ func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64, 
 	s.out.send(message{To: to, Frame: wire.AppendPong(nil, a), Bulk: bulk})
 }
 
-// askAgain is askAll for some: of each kind, no more of them than a round draws. Of the others of these
-// kinds it forgets what they offered, which may be out of date. What they have more, those that are asked
-// have soon, too; and the rounds come to them.
-func (s *pinger) askAgain(now delta.Instant, kinds ...func(*neighbour) bool) {
-	var asked []uint64
-	for _, of := range kinds {
-		asked = append(asked, s.subset.some(s.neighbours, of)...)
-	}
+// askAgain is askAll for some, and for no more of them than a round draws. What the others of them have
+// offered may be out of date, and is forgotten. Those that are asked have it soon, too, and the rounds
+// come to the others.
+func (s *pinger) askAgain(now delta.Instant, whom func(*neighbour) bool) {
+	asked := s.subset.some(s.neighbours, whom)
 	for id, p := range s.neighbours.all() {
 		switch {
 		case slices.Contains(asked, id):
 			p.doubt()
 			s.ping(now, id, 0)
-		case slices.ContainsFunc(kinds, func(of func(*neighbour) bool) bool { return of(p) }):
+		case whom(p):
 			p.offer = 0
 		}
 	}

@@ -110,7 +110,7 @@ func (r *repair) advance(now delta.Instant) {
 	case len(r.neighbours.where(old)) == 0:
 		r.pulls.surveyed = false
 	case r.pulls.mustSurvey(now):
-		r.pinger.askAgain(now, old, anyone)
+		r.pinger.askAll(now)
 	case r.pulls.surveyed && r.startSync(now, old):
 		r.pulls.surveyed = false
 	}

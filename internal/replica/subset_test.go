@@ -226,12 +226,15 @@ func TestRoundsAskWhoHasSomething(t *testing.T) {
 		"it wants all listed":      func(p *neighbour) { p.listAll = true },
 		"it hasn't said yet":       func(p *neighbour) { p.known = false },
 		"it holds what lacks here": func(p *neighbour) { p.holds = true },
+		"it owes an answer":        func(p *neighbour) { p.expect(p.heard) },
+		"it has told of more":      func(p *neighbour) { p.hint = hint{hinted: delta.Dot{Origin: 7, Seq: 1}} },
 	} {
 		c := newCrowd(t, 40, nil)
 		c.r.standing.ready.complete = what != "it holds what lacks here"
 		c.r.standing.ready.fed = 1 // something has just come, so it waits for more
 		c.r.repair.pulls.surveyed, c.r.repair.pulls.lastSurvey = true, time.Duration(c.wall)*time.Millisecond
 		do(c.r.neighbours.byID[17])
+		c.r.neighbours.byID[17].hint.told = c.now().Mono
 		c.wall += RoundMin.Milliseconds()
 		c.r.pinger.round(c.now(), false)
 		if ids := c.asked(); !slices.Contains(ids, 17) || len(ids) > Fanout+1 {
@@ -239,6 +242,7 @@ func TestRoundsAskWhoHasSomething(t *testing.T) {
 		}
 		for _, p := range c.r.neighbours.byID {
 			do(p)
+			p.hint.told = c.now().Mono
 		}
 		c.wall += RoundMin.Milliseconds()
 		c.r.pinger.round(c.now(), false)
@@ -248,8 +252,8 @@ func TestRoundsAskWhoHasSomething(t *testing.T) {
 	}
 }
 
-// After a pull some are asked again, and what the others offered is forgotten. A full sync of what nobody
-// has in its log is preceded by asking those that said so, and others.
+// After a pull some are asked again, and what the others offered is forgotten. Before a full sync of what
+// nobody's log has all are asked.
 func TestAskAgainAsksAFew(t *testing.T) {
 	c := newCrowd(t, 40, nil)
 	c.answers = func(uint64) bool { return false }
@@ -269,21 +273,10 @@ func TestAskAgainAsksAFew(t *testing.T) {
 		near.byID[id].known = true
 	}
 
-	for id := range near.all() {
-		near.byID[id].offer = wire.PongOld
-		c.wall += surveyEvery.Milliseconds()
-		c.r.repair.pulls.surveyed = false
-		c.r.repair.advance(c.now())
-		if ids := c.asked(); !slices.Contains(ids, id) || len(ids) > Fanout+1 || len(ids) < Fanout {
-			t.Errorf("%d says that nobody may have it, and %v are asked", id, ids)
-		}
-		for _, p := range near.byID {
-			p.known = true
-		}
-	}
-	c.r.pinger.askAll(c.now())
-	if n := len(c.asked()); n != 40 {
-		t.Errorf("%d are asked when all are", n)
+	near.byID[9].offer = wire.PongOld
+	c.r.repair.advance(c.now())
+	if n := len(c.asked()); n != 40 || len(near.where(isUnknown)) != 40 {
+		t.Errorf("9 says that no log has something, and %d are asked", n)
 	}
 }
 
