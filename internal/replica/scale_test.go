@@ -210,6 +210,8 @@ func (g *scaleRig) counted(d time.Duration) (writes, rest float64) {
 	return writes, rest
 }
 
+const scalePatience = 3_600_000 // ms
+
 // A scaleCase is a size of the cluster, and how many neighbours a round pings.
 type scaleCase struct{ nodes, fanout int }
 
@@ -255,95 +257,103 @@ func medianAndMost(xs []float64) string {
 	return fmt.Sprintf("%8.1f (%.1f)", xs[len(xs)/2], xs[len(xs)-1])
 }
 
+// pass lets so many milliseconds pass.
+func (g *scaleRig) pass(ms int64) { g.until(g.at+ms, func() bool { return false }) }
+
 // Half of the nodes don't hear the other half for some time, in which each half writes ten times. Either
-// their connections break, and are back at the same moment, or nobody notices but by what is missing.
+// nobody notices but by what is missing, or their connections break, and are back at the same moment.
 func TestMeasureScalePartition(t *testing.T) {
-	const patience = 600_000
-	for _, breaks := range []bool{true, false} {
-		what := fmt.Sprintf("half and half, connections break: %v", breaks)
-		scaled(t, what, "s until all agree, pings of a node for that", func(g *scaleRig) []float64 {
-			side := func(i int) bool { return i < len(g.nodes)/2 }
-			apart := func(i, j int) bool { return side(i) != side(j) }
+	const columns = "s until all agree, pings of a node for that; the same where connections break"
+	scaled(t, "half and half", columns, func(g *scaleRig) (figures []float64) {
+		half := len(g.nodes) / 2
+		apart := func(i, j int) bool { return (i < half) != (j < half) }
+		for _, breaks := range []bool{false, true} {
+			g.pass(60_000)
 			g.lost = apart
 			if breaks {
 				g.link(func(i, j int) bool { return !apart(i, j) })
 			}
 			for range 10 {
-				g.write(g.rng.IntN(len(g.nodes) / 2))
-				g.write(len(g.nodes) - 1 - g.rng.IntN(len(g.nodes)/2))
-				g.until(g.at+300, func() bool { return false })
+				g.write(g.rng.IntN(half))
+				g.write(len(g.nodes) - 1 - g.rng.IntN(half))
+				g.pass(300)
 			}
 			g.lost = func(int, int) bool { return false }
 			g.exchanges = 0
 			g.link(func(int, int) bool { return true })
-			took := g.until(g.at+patience, g.agree)
-			return []float64{took.Seconds(), float64(g.exchanges) / float64(len(g.nodes))}
-		})
-	}
+			took := g.until(g.at+scalePatience, g.agree)
+			figures = append(figures, took.Seconds(), float64(g.exchanges)/float64(len(g.nodes)))
+		}
+		return figures
+	})
 }
 
-// What one node writes reaches nobody, while others write, or nobody does: the rounds have to find it.
+// What one node writes reaches nobody, while nobody else writes, or others do: the rounds have to find it.
 func TestMeasureScaleRumour(t *testing.T) {
-	const patience = 600_000
-	for _, idle := range []bool{false, true} {
-		what := fmt.Sprintf("a write that was lost to all others, idle otherwise: %v", idle)
-		scaled(t, what, "s until all have it, rounds of 2 s", func(g *scaleRig) []float64 {
-			g.until(g.at+60_000, func() bool { return false })
-			if !idle {
-				g.writes = 1
-				g.until(g.at+10_000, func() bool { return false })
-			}
+	const columns = "s until all have it, idle otherwise; the same while others write"
+	scaled(t, "a write that was lost to all others", columns, func(g *scaleRig) (figures []float64) {
+		for _, writes := range []int{0, 1} {
+			g.pass(60_000)
+			g.writes = writes
+			g.pass(10_000)
 			i := g.rng.IntN(len(g.nodes))
 			g.write(i)
 			dot := g.nodes[i].Written()
 			g.lost = func(from, to int) bool { return from == i }
-			g.until(g.at+3, func() bool { return false })
+			g.pass(3)
 			g.lost = func(int, int) bool { return false }
-			took := g.until(g.at+patience, func() bool {
-				for _, r := range g.nodes {
-					if r.state.vector.Get(dot.Origin).Covered < dot.Seq {
-						return false
-					}
-				}
-				return true
+			took := g.until(g.at+scalePatience, func() bool {
+				return !slices.ContainsFunc(g.nodes, func(r *Replica) bool {
+					return r.state.vector.Get(dot.Origin).Covered < dot.Seq
+				})
 			})
-			return []float64{took.Seconds(), took.Seconds() / RoundMin.Seconds()}
-		})
-	}
+			figures = append(figures, took.Seconds())
+		}
+		return figures
+	})
 }
 
 // What a node sends in a second, when nothing happens and when each node writes once a second.
 func TestMeasureScaleBytes(t *testing.T) {
-	scaled(t, "bytes that a node sends in a second", "idle; each writes once a second: writes, all else",
-		func(g *scaleRig) []float64 {
-			g.until(g.at+120_000, func() bool { return false })
-			_, idle := g.counted(60 * time.Second)
-			g.writes = -1
-			g.counted(10 * time.Second)
-			writes, rest := g.counted(10 * time.Second)
-			return []float64{idle, writes, rest}
-		})
+	const columns = "idle; each writes once a second: writes, all else"
+	scaled(t, "bytes that a node sends in a second", columns, func(g *scaleRig) []float64 {
+		g.pass(120_000)
+		_, idle := g.counted(60 * time.Second)
+		g.writes = -1
+		g.counted(6 * time.Second)
+		writes, rest := g.counted(4 * time.Second)
+		return []float64{idle, writes, rest}
+	})
 }
 
-// A node freezes: how long it takes until the first of the others has noticed, and the last.
+// A node freezes: how long it takes until the first of the others has noticed, half of them, and the last.
 func TestMeasureScaleFreeze(t *testing.T) {
-	const patience = 3_600_000
-	for _, idle := range []bool{false, true} {
-		what := fmt.Sprintf("a node freezes, idle: %v", idle)
-		scaled(t, what, "s until one has noticed, until half have, until all have", func(g *scaleRig) []float64 {
-			g.until(g.at+60_000, func() bool { return false })
-			if !idle {
-				g.writes = 1
-				g.until(g.at+10_000, func() bool { return false })
-			}
+	const columns = "s until one has noticed, until half have, until all have, while others write; the same, idle"
+	scaled(t, "a node freezes", columns, func(g *scaleRig) (figures []float64) {
+		for _, writes := range []int{1, 0} {
+			g.writes = writes
+			g.pass(60_000)
+			clear(g.cuts)
 			g.frozen = g.rng.IntN(len(g.nodes))
-			var took []float64
 			total := time.Duration(0)
 			for _, most := range []int{1, len(g.nodes) / 2, len(g.nodes) - 1} {
-				total += g.until(g.at+patience, func() bool { return len(g.cuts) >= most })
-				took = append(took, total.Seconds())
+				total += g.until(g.at+scalePatience, func() bool { return len(g.cuts) >= most })
+				figures = append(figures, total.Seconds())
 			}
-			return took
-		})
+			g.thaw()
+		}
+		return figures
+	})
+}
+
+// thaw has the node that was frozen go on, without a connection.
+func (g *scaleRig) thaw() {
+	i := g.frozen
+	g.frozen = -1
+	for j := range g.nodes {
+		if j != i {
+			g.nodes[i].Left(g.now(), uint64(j))
+		}
 	}
+	g.link(func(int, int) bool { return true })
 }
