@@ -66,13 +66,13 @@ func (p *presence) look(ctx context.Context, now time.Time) {
 		p.link.slow.Store(false)
 		p.begin(now, slow)
 	}
-	switch connected, closed := p.link.state(); {
-	case closed && now.Sub(p.opened) >= reopenEvery:
+	switch state := p.link.state.Load(); {
+	case state == closed && now.Sub(p.opened) >= reopenEvery:
 		p.opened = now
 		if err := p.link.open(true); err != nil {
 			p.log.Errorf(0, "can't connect to NATS: %v", linelog.Field("err", err))
 		}
-	case !connected || p.here:
+	case state != up || p.here:
 	case p.link.flush(ctx) != nil:
 		if now.Sub(p.began) >= deniedFor {
 			p.began = now

@@ -108,7 +108,7 @@ func (t *Transport) prepare(n transport.Node, h transport.Handler) *run {
 	l := newLink(&t.cfg, t.options, d, n.Log, func() { signal.Notify(wake) })
 	pub := newPublisher(self, t.count)
 	pub.publish, pub.most = l.publish, l.most
-	showCard := func(b []byte) []byte { return card{t.cfg.Name, l.encrypted()}.append(b) }
+	showCard := func(b []byte) []byte { return card{t.cfg.Name, l.tls.Load()}.append(b) }
 	one := func() int { return 1 }
 	r := &roster{
 		self: self, byID: map[uint64]*peer{}, gone: departures{},
@@ -210,7 +210,7 @@ func (t *Transport) Members() []transport.Member {
 		return nil
 	}
 	defer t.scope.leave()
-	return r.roster.members(r.link.encrypted())
+	return r.roster.members(r.link.tls.Load())
 }
 
 // Everybody implements [transport.Transport].

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-
 	"github.com/iwanbk/bcache/transport"
 	"github.com/iwanbk/bcache/transport/nats"
 	"github.com/iwanbk/bcache/transport/transporttest"
@@ -33,9 +31,7 @@ func kitNetwork(t testing.TB) transporttest.Network {
 	return transporttest.Network{
 		New: func(transporttest.Spec) (transport.Transport, error) {
 			w := newWires()
-			t, err := nats.New(nats.Config{
-				Servers: []string{s.ClientURL()}, Options: []natsgo.Option{w.option()},
-			})
+			t, err := nats.New(with(nats.Config{Servers: []string{s.ClientURL()}}, w))
 			if err != nil {
 				return nil, err
 			}
