@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"slices"
@@ -58,11 +59,17 @@ type Config struct {
 
 // What nats.go does unless Options say otherwise.
 const (
-	dialTimeout   = 2 * time.Second        // to connect, with the handshake
-	writeTimeout  = 5 * time.Second        // a server that takes nothing for so long is left
-	pingEvery     = 5 * time.Second        // and one that doesn't answer two of these
-	reconnectWait = 250 * time.Millisecond // once all servers were tried; up to twice as long, by chance
+	dialTimeout  = 2 * time.Second // to connect, with the handshake
+	writeTimeout = 5 * time.Second // a server that takes nothing for so long is left
+	pingEvery    = 5 * time.Second // and one that doesn't answer two of these
 )
+
+// reconnectAfter is how long nats.go waits once it has tried all servers for so many times: 250 ms at first,
+// 2 s at last, or half of that by chance, so that not all nodes come at once.
+func reconnectAfter(times int) time.Duration {
+	most := 250 * time.Millisecond << min(max(times-1, 0), 3)
+	return most/2 + rand.N(most/2)
+}
 
 // checked returns c with its defaults, or everything that is wrong with it.
 func (c Config) checked() (Config, error) {
@@ -159,8 +166,7 @@ func (c *Config) options() (nats.Options, error) {
 	o.Servers = c.Servers
 	o.Name = "bcache " + c.Name
 	o.Timeout, o.FlusherTimeout, o.PingInterval = dialTimeout, writeTimeout, pingEvery
-	o.ReconnectWait, o.ReconnectJitter, o.ReconnectJitterTLS = reconnectWait, reconnectWait, reconnectWait
-	o.ReconnectOnFlusherError = true
+	o.CustomReconnectDelayCB, o.ReconnectOnFlusherError = reconnectAfter, true
 	o.User, o.Password, o.Token = c.User, c.Password, c.Token
 	var options []nats.Option
 	if c.CredsFile != "" {

@@ -2,9 +2,9 @@ package nats
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -147,7 +147,12 @@ func (l *link) wrong(err error) {
 		l.log.Errorf(0, "this node is too slow for what comes from NATS: some was dropped, and it joins again")
 		return
 	}
-	l.log.Errorf(0, "NATS: %v", linelog.Field("err", err))
+	if l.state.Load() != up { // of credentials nats.go says it only here
+		l.failed(err)
+		l.log.Errorf(0, "can't connect to NATS: %v", linelog.Field("err", err))
+		return
+	}
+	l.log.Errorf(0, "NATS complains: %v", linelog.Field("err", err))
 }
 
 // open connects and subscribes. If no server is reached it goes on in the background, if retry is set.
@@ -188,8 +193,8 @@ func fatal(err error) bool {
 			return true
 		}
 	}
-	var unknown *tls.CertificateVerificationError
-	return errors.As(err, &unknown)
+	var alert *net.OpError // of TLS: the server refuses this node's certificate
+	return errors.As(err, &alert) && alert.Op == "remote error"
 }
 
 // flush waits until the server has read the subscriptions, and says whether it takes them.
