@@ -1,0 +1,145 @@
+package memberlist
+
+import (
+	"cmp"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/iwanbk/bcache/transport"
+)
+
+const (
+	dialHands = 16          // at once
+	dialFirst = 2 * time.Second // for the node with the smaller ID to dial, before the other one does
+
+	dialAgain = 50 * time.Millisecond // after the first failure; it doubles
+	dialMost  = 5 * time.Second
+)
+
+// A dialer connects to the members with whom there is no link. Of two nodes the one with the smaller ID
+// does, unless it takes long.
+type dialer struct {
+	node   *transport.Node
+	life   *life
+	roster *roster
+	dial   func(addr string) error
+	poked  chan struct{}
+
+	mu    sync.Mutex
+	tries map[string]*try // by name
+	busy  int
+}
+
+// A try is what is known of a member's address.
+type try struct {
+	next   time.Time
+	failed int
+	since  time.Time // the first failure in a row
+	addr   string
+	err    error
+	busy   bool
+}
+
+// poke has it look again.
+func (d *dialer) poke() {
+	select {
+	case d.poked <- struct{}{}:
+	default:
+	}
+}
+
+func (d *dialer) loop() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-d.poked:
+		case <-d.life.open.Done():
+			return
+		}
+		timer.Reset(d.round(time.Now()))
+	}
+}
+
+// round begins what is due, and returns for how long nothing is.
+func (d *dialer) round(now time.Time) time.Duration {
+	open := d.roster.unlinked()
+	full := d.roster.full()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	wanted := make(map[string]bool, len(open))
+	wait := time.Minute
+	for _, m := range open {
+		name := nodeName(m.id, m.origin)
+		wanted[name] = true
+		t := d.tries[name]
+		if t == nil {
+			t = &try{next: now}
+			if d.node.PeerID > m.id {
+				t.next = now.Add(dialFirst + rand.N(dialFirst/4))
+			}
+			d.tries[name] = t
+		}
+		switch left := t.next.Sub(now); {
+		case t.busy:
+		case left > 0:
+			wait = min(wait, left)
+		case d.busy < dialHands && !full:
+			d.begin(t, m.addr)
+		case full:
+			wait = min(wait, dialMost)
+		} // otherwise the end of another one wakes the loop
+	}
+	maps.DeleteFunc(d.tries, func(name string, t *try) bool { return !wanted[name] && !t.busy })
+	return wait
+}
+
+// begin dials a member. d.mu is held.
+func (d *dialer) begin(t *try, addr string) {
+	t.busy, t.addr = true, addr
+	d.busy++
+	if !d.life.spawn(func() { d.end(t, d.dial(addr)) }) {
+		d.busy--
+	}
+}
+
+func (d *dialer) end(t *try, err error) {
+	d.mu.Lock()
+	t.busy = false
+	d.busy--
+	now := time.Now()
+	if t.err = err; err == nil {
+		t.failed, t.since = 0, time.Time{}
+		t.next = now.Add(dialAgain)
+	} else {
+		if t.since.IsZero() {
+			t.since = now
+		}
+		pause := min(dialAgain<<min(t.failed, 10), dialMost)
+		t.failed++
+		t.next = now.Add(pause/2 + rand.N(pause))
+	}
+	d.mu.Unlock()
+	d.poke()
+}
+
+// unreached lists the addresses that are tried in vain.
+func (d *dialer) unreached(now time.Time) (all []transport.DialFailure) {
+	open := make(map[string]bool)
+	for _, m := range d.roster.unlinked() {
+		open[nodeName(m.id, m.origin)] = true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, t := range d.tries {
+		if t.err != nil && open[name] && !isRefusal(t.err, refusedHave) {
+			all = append(all, transport.DialFailure{Addr: t.addr, Err: t.err, Lasting: now.Sub(t.since)})
+		}
+	}
+	slices.SortFunc(all, func(a, b transport.DialFailure) int { return cmp.Compare(a.Addr, b.Addr) })
+	return all
+}

@@ -1,0 +1,97 @@
+package memberlist
+
+import (
+	"errors"
+
+	"github.com/iwanbk/bcache/transport"
+)
+
+// A hub is what links need of the rest.
+type hub struct {
+	node   *transport.Node
+	life   *life
+	keys   *keyring
+	count  *counters
+	up     *upcalls
+	roster *roster
+	gossip *gossip
+	wake   func() // a link has ended: maybe there has to be another one
+}
+
+// settle makes a link of a session, unless there is one that lives. Of the two nodes the one with the
+// smaller ID decides, and tells the other one: so both keep the same when both have dialled at once. It
+// decides once the other side has nothing against the connection either.
+func (h *hub) settle(s *session) error {
+	l := newLink(s, h)
+	if h.node.PeerID > s.peer.id {
+		if s.outbound {
+			if err := h.welcome(s); err != nil {
+				return err
+			}
+		}
+		if err := h.await(s); err != nil {
+			return err
+		}
+		if err := h.follow(l); err != nil {
+			return err
+		}
+	} else {
+		if !s.outbound {
+			if err := h.await(s); err != nil {
+				return err
+			}
+		}
+		if err := h.decide(l); err != nil {
+			var r refusal
+			if errors.As(err, &r) {
+				_, _ = s.conn.Write(message(msgRefusal, []byte{byte(r)}))
+			}
+			return err
+		}
+		if err := h.welcome(s); err != nil {
+			l.end(err) // it is in the roster: Left will follow
+		}
+	}
+	l.start()
+	return nil
+}
+
+// decide registers a link if there is none that lives.
+func (h *hub) decide(l *link) error {
+	old := h.roster.link(l.peer.id)
+	if old != nil && old.ask() {
+		if old.peer.origin != l.peer.origin {
+			return refusedInUse
+		}
+		return refusedHave
+	}
+	return h.roster.add(l, old)
+}
+
+// follow registers a link that the other side has decided for.
+func (h *hub) follow(l *link) error {
+	for {
+		err := h.roster.add(l, h.roster.link(l.peer.id))
+		if !errors.Is(err, refusedHave) { // otherwise there was another one in between
+			return err
+		}
+	}
+}
+
+func (h *hub) welcome(s *session) error {
+	_, err := s.conn.Write(message(msgWelcome, nil))
+	return err
+}
+
+// await waits for the other side's word.
+func (h *hub) await(s *session) error {
+	switch typ, body, err := readMessage(s.conn); {
+	case err != nil:
+		return err
+	case typ == msgRefusal && len(body) == 1:
+		return refused{refusal(body[0])}
+	case typ != msgWelcome:
+		return errMessage
+	}
+	return nil
+}

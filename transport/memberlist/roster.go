@@ -1,0 +1,200 @@
+package memberlist
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/iwanbk/bcache/transport"
+)
+
+// maxMembers is how many nodes memberlist may tell of.
+const maxMembers = 16 << 10
+
+// A roster knows who is there: with whom there is a link, of whom memberlist tells, and who has gone.
+// Nothing waits under its lock, which comes before a link's.
+type roster struct {
+	most int // links
+
+	links atomic.Pointer[[]*link] // those of byID, to be read without the lock
+
+	mu      sync.Mutex
+	byID    map[uint64]*link   // until its Left was called
+	members map[string]*member // by name
+	gone    departures
+	dropped uint64 // frames, by links that were forgotten
+}
+
+// A member is a life of a node that memberlist takes for alive.
+type member struct {
+	id, origin uint64
+	addr       string
+	since      time.Time // it is known, or its link has broken
+	over       bool      // it has said that it closes, or another life of the node was met
+}
+
+func newRoster(most int) *roster {
+	r := &roster{
+		most: most, byID: make(map[uint64]*link), members: make(map[string]*member), gone: make(departures),
+	}
+	r.links.Store(new([]*link))
+	return r
+}
+
+// link returns the one with a node, or nil.
+func (r *roster) link(id uint64) *link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
+func (r *roster) all() []*link { return *r.links.Load() }
+
+// add registers a link in the place of old, which is ended, unless there is another one by now, or no room.
+func (r *roster) add(l, old *link) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := l.peer.id
+	now := r.byID[id]
+	switch {
+	case now != old:
+		return refusedHave
+	case now == nil && len(r.byID) >= r.most:
+		return refusedFull
+	case now != nil:
+		l.prev = now
+		now.end(errReplaced)
+		r.dropped += now.queue.Dropped()
+	}
+	r.byID[id] = l
+	r.publish()
+	delete(r.gone, id)
+	for _, m := range r.members {
+		if m.id == id && m.origin != l.peer.origin {
+			m.over = true
+		}
+	}
+	return nil
+}
+
+// full reports whether there is no room for another link.
+func (r *roster) full() bool { return len(r.all()) >= r.most }
+
+// drop forgets a link that has ended.
+func (r *roster) drop(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id, said := l.peer.id, l.closes()
+	m := r.members[l.peer.name()]
+	if m != nil && said {
+		m.over = true
+	}
+	if r.byID[id] != l {
+		return
+	}
+	delete(r.byID, id)
+	r.dropped += l.queue.Dropped()
+	r.publish()
+	switch now := time.Now(); {
+	case said:
+	case m != nil: // others may still reach it
+		m.since = now
+	default:
+		r.gone.note(id, now, l.peer.addr)
+	}
+}
+
+// publish has all see the links. r.mu is held.
+func (r *roster) publish() {
+	all := make([]*link, 0, len(r.byID))
+	for _, l := range r.byID {
+		all = append(all, l)
+	}
+	r.links.Store(&all)
+}
+
+// alive notes that memberlist takes a node for alive.
+func (r *roster) alive(name string, meta meta) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.members[name]; m != nil {
+		m.addr = meta.addr
+		return
+	}
+	l := r.byID[meta.id]
+	r.members[name] = &member{
+		id: meta.id, origin: meta.origin, addr: meta.addr, since: time.Now(),
+		over: l != nil && l.peer.origin != meta.origin,
+	}
+}
+
+// room reports whether another member may come.
+func (r *roster) room(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.members[name] != nil || len(r.members) < maxMembers
+}
+
+// dead notes that memberlist takes a node for dead.
+func (r *roster) dead(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.members[name]
+	if m == nil {
+		return
+	}
+	delete(r.members, name)
+	if !m.over && r.byID[m.id] == nil {
+		r.gone.note(m.id, m.since, m.addr)
+	}
+}
+
+// unlinked lists the members with whom there is no link, and should be.
+func (r *roster) unlinked() (all []member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.members {
+		if !m.over && r.byID[m.id] == nil {
+			all = append(all, *m)
+		}
+	}
+	return all
+}
+
+// names lists the addresses of those that are there.
+func (r *roster) addrs() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[string]bool)
+	for _, l := range r.byID {
+		all[l.peer.addr] = true
+	}
+	for _, m := range r.members {
+		if !m.over {
+			all[m.addr] = true
+		}
+	}
+	return all
+}
+
+// departures are the nodes that have gone without a goodbye, by PeerID.
+type departures map[uint64]departure
+
+type departure struct {
+	at   time.Time
+	addr string
+}
+
+// note notes that a node has gone.
+func (d departures) note(id uint64, at time.Time, addr string) {
+	d[id] = departure{at, addr}
+	for len(d) > transport.MaxGone {
+		oldest := id
+		for other, o := range d {
+			if o.at.Before(d[oldest].at) {
+				oldest = other
+			}
+		}
+		delete(d, oldest)
+	}
+}

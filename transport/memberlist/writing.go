@@ -1,0 +1,153 @@
+package memberlist
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/iwanbk/bcache/internal/transport/lanes"
+)
+
+const (
+	pieceSize = 16 << 10 // a frame goes in pieces of so many bytes, so that each shows that it moves
+	batchSize = 32 << 10 // so many bytes are written at once
+
+	writerIdle  = 0
+	writerBusy  = 1
+	writerAgain = 2 // something has come meanwhile
+	writerHeld  = 3 // the link hasn't started
+)
+
+var batches = sync.Pool{New: func() any {
+	b := make([]byte, 0, batchSize+pieceSize+lanes.HeaderSize+headSize)
+	return &b
+}}
+
+// A writing is what a link's writer knows.
+type writing struct {
+	state atomic.Int32
+	moved time.Time // the writer's
+
+	mu       sync.Mutex
+	controls [][]byte // messages that go before all frames
+	closing  bool     // a goodbye comes last
+	bye      bool     // it was taken
+}
+
+// wake has the writer run.
+func (l *link) wake() {
+	s := &l.write.state
+	for {
+		switch old := s.Load(); old {
+		case writerIdle:
+			if s.CompareAndSwap(old, writerBusy) {
+				l.hub.life.spawn(l.send)
+				return
+			}
+		case writerBusy:
+			if s.CompareAndSwap(old, writerAgain) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// control queues a message that isn't a frame. It is lost if too many wait.
+func (l *link) control(typ byte, body []byte) {
+	w := &l.write
+	w.mu.Lock()
+	if len(w.controls) < maxControls {
+		w.controls = append(w.controls, message(typ, body))
+	}
+	w.mu.Unlock()
+	l.wake()
+}
+
+// sayBye has the link end once all that waits has left.
+func (l *link) sayBye() {
+	l.write.mu.Lock()
+	l.write.closing = true
+	l.write.mu.Unlock()
+	l.wake()
+}
+
+// send writes what waits, and returns when nothing does.
+func (l *link) send() {
+	buf := batches.Get().(*[]byte)
+	defer batches.Put(buf)
+	for {
+		batch, bulk, last := l.batch((*buf)[:0])
+		if len(batch) == 0 {
+			if l.write.state.CompareAndSwap(writerBusy, writerIdle) {
+				return
+			}
+			l.write.state.Store(writerBusy)
+			continue
+		}
+		if _, err := l.conn.Write(batch); err != nil {
+			l.end(err)
+			return
+		}
+		if now := time.Now(); now.Sub(l.write.moved) >= movedMost {
+			l.write.moved = now
+			l.hub.up.Moved(l.peer.id, bulk)
+		}
+		if last {
+			l.closeWrite()
+			return
+		}
+	}
+}
+
+// batch takes what is to go next. bulk says that a piece of the other lane is among it, last that nothing
+// may follow.
+func (l *link) batch(b []byte) (_ []byte, bulk, last bool) {
+	w := &l.write
+	w.mu.Lock()
+	controls := w.controls
+	w.controls = nil
+	w.mu.Unlock()
+	for i, m := range controls {
+		if b = append(b, m...); len(b) >= batchSize {
+			w.mu.Lock()
+			w.controls = append(controls[i+1:], w.controls...)
+			w.mu.Unlock()
+			return b, false, false
+		}
+	}
+	for now := time.Now(); len(b) < batchSize; {
+		p, ok := l.queue.Next(now, pieceSize)
+		if !ok {
+			break
+		}
+		bulk = bulk || p.Lane == lanes.Bulk
+		b = appendPiece(b, &p)
+		if l.hub.count.bytesOut.Add(uint64(len(p.Bytes))); p.Last {
+			l.hub.count.framesOut.Add(1)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if last = w.closing && len(b) < batchSize && !w.bye; last {
+		w.bye = true
+		b = appendHead(b, msgBye, 0)
+	}
+	return b, bulk, last
+}
+
+func appendPiece(b []byte, p *lanes.Piece) []byte {
+	at := len(b)
+	b = p.AppendHeader(append(b, 0, 0, 0, 0))
+	b = append(b, p.Bytes...)
+	appendHead(b[:at], msgPiece, len(b)-at-headSize)
+	return b
+}
+
+// closeWrite tells the other side that nothing follows. It hangs up then.
+func (l *link) closeWrite() {
+	if half, ok := l.raw.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
