@@ -14,8 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ErrConfig is wrapped by every error about a [Config] that can't work. Such an error names everything that
-// is wrong, a line each.
+// ErrConfig is wrapped by every error about a [Config] that can't work. Such an error names everything
+// that is wrong, a line each.
 var ErrConfig = errors.New("bcache: invalid config of the NATS transport")
 
 // Config says which NATS servers a node uses, and as whom. The zero value is a server on this machine
@@ -64,8 +64,8 @@ const (
 	pingEvery    = 5 * time.Second // and one that doesn't answer two of these
 )
 
-// reconnectAfter is how long nats.go waits once it has tried all servers for so many times: 250 ms at first,
-// 2 s at last, or half of that by chance, so that not all nodes come at once.
+// reconnectAfter is how long nats.go waits once it has tried all servers for so many times: 250 ms at
+// first, 2 s at last, or half of that by chance, so that not all nodes come at once.
 func reconnectAfter(times int) time.Duration {
 	most := 250 * time.Millisecond << min(max(times-1, 0), 3)
 	return most/2 + rand.N(most/2)
@@ -116,7 +116,9 @@ func (c Config) checked() (Config, error) {
 	if c.Password != "" && c.User == "" {
 		wrong("Password is set without a User")
 	}
-	for _, file := range []struct{ field, name string }{{"CredsFile", c.CredsFile}, {"NkeyFile", c.NkeyFile}} {
+	for _, file := range []struct{ field, name string }{
+		{"CredsFile", c.CredsFile}, {"NkeyFile", c.NkeyFile},
+	} {
 		if file.name == "" {
 			continue
 		}
@@ -130,8 +132,8 @@ func (c Config) checked() (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// badURL says what is wrong with the URL of a server; "" if nothing is. It doesn't show the URL, which may
-// have a password.
+// badURL says what is wrong with the URL of a server; "" if nothing is. It doesn't show the URL, which
+// may have a password.
 func badURL(s string) string {
 	if !strings.Contains(s, "://") {
 		s = "nats://" + s

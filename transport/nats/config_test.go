@@ -72,7 +72,8 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !o.AllowReconnect || o.MaxReconnect != -1 || o.ReconnectBufSize != -1 || !o.NoEcho || o.Name != "mine" {
+	if !o.AllowReconnect || o.MaxReconnect != -1 || o.ReconnectBufSize != -1 || !o.NoEcho ||
+		o.Name != "mine" {
 		t.Errorf("%+v", o)
 	}
 }

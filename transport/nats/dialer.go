@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A dialer connects to servers, and can cut what it has connected: nats.go may wait for a server that takes
-// nothing, or doesn't answer.
+// A dialer connects to servers, and can cut what it has connected: nats.go may wait for a server that
+// takes nothing, or doesn't answer.
 type dialer struct {
 	ctx   context.Context // to dial
 	own   net.Dialer

@@ -28,8 +28,8 @@ const (
 	maxWaiting = 256 << 10
 )
 
-// A link is the connection to the servers. nats.go connects again by itself; if it gives up, open is called
-// again.
+// A link is the connection to the servers. nats.go connects again by itself; if it gives up, open is
+// called again.
 type link struct {
 	servers []string // host:port, for people
 	secure  bool     // TLS is asked for

@@ -15,8 +15,8 @@ const (
 	aloneAfter   = 5 * time.Second  // a node says that it hears no other one
 )
 
-// A presence keeps this node there: it begins a session with each connection, says that the node is alive,
-// and tells the handler who comes and goes. That it does alone: so Joined and Left alternate.
+// A presence keeps this node there: it begins a session with each connection, says that the node is
+// alive, and tells the handler who comes and goes. That it does alone: so Joined and Left alternate.
 type presence struct {
 	link    *link
 	roster  *roster

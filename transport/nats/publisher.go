@@ -13,8 +13,8 @@ import (
 const maxLetters = 8 * maxPeers
 
 // A publisher is what waits to be published, and the goroutine that does it: nats.go may write on the
-// goroutine that publishes. Messages without frames come first, then all that have frames in turns, a piece
-// each: so nobody's bulk holds up the others for long.
+// goroutine that publishes. Messages without frames come first, then all that have frames in turns, a
+// piece each: so nobody's bulk holds up the others for long.
 type publisher struct {
 	publish func(subject string, message []byte) error
 	most    func() int // bytes that a message may have
@@ -67,8 +67,8 @@ func (p *publisher) list(o *outlet) {
 	signal.Notify(p.more)
 }
 
-// begin begins a session: what has waited in the one before is dropped, but for what waits for a node, see
-// close.
+// begin begins a session: what has waited in the one before is dropped, but for what waits for a node,
+// see close.
 func (p *publisher) begin(session uint32, all *outlet) {
 	p.mu.Lock()
 	before := p.all

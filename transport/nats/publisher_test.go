@@ -138,7 +138,8 @@ func TestAssembly(t *testing.T) {
 	b := &budget{most: 100}
 	one, two := &assembly{budget: b}, &assembly{budget: b}
 	part := func(seq uint64, first, last bool, n int) lanes.Piece {
-		return lanes.Piece{Lane: lanes.Bulk, Seq: seq, First: first, Last: last, Bytes: bytes.Repeat([]byte("x"), n)}
+		bytes := bytes.Repeat([]byte("x"), n)
+		return lanes.Piece{Lane: lanes.Bulk, Seq: seq, First: first, Last: last, Bytes: bytes}
 	}
 	check := func(frame, head []byte, frameLen, headLen, used int) {
 		t.Helper()

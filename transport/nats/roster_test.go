@@ -56,7 +56,9 @@ type citizen struct {
 }
 
 func newWorld(fail func(string, ...any)) *world {
-	return &world{fail: fail, now: time.Unix(1000, 0), nodes: map[uint64]*citizen{}, lines: map[line][]said{}}
+	return &world{
+		fail: fail, now: time.Unix(1000, 0), nodes: map[uint64]*citizen{}, lines: map[line][]said{},
+	}
 }
 
 // start starts a life of a node. What was on its way to the one before is lost.
@@ -262,6 +264,40 @@ func TestRest(t *testing.T) {
 	w.settle(3 * tick)
 	if a.told[2] == 0 {
 		t.Error("a link that has lasted is followed by a long rest")
+	}
+}
+
+// A node that dies is left within 6.5 seconds, and one that claims its PeerID joins sooner. A twin of one
+// that lives is refused.
+func TestDead(t *testing.T) {
+	w := newWorld(t.Fatalf)
+	a := w.start(1)
+	w.start(2)
+	w.settle(aliveEvery)
+	delete(w.nodes, 2)
+	start := w.now
+	for a.told[2] != 0 && w.now.Sub(start) < time.Minute {
+		w.settle(tick)
+	}
+	if took := w.now.Sub(start); took < deadAfter-aliveEvery || took > deadAfter+tick {
+		t.Errorf("it is left after %v", took)
+	}
+	if all := a.everybody(w.now, time.Hour); len(all) != 1 || !all[0].Gone {
+		t.Errorf("everybody is %+v", all)
+	}
+	w.start(2)
+	w.settle(aliveEvery)
+	again := w.start(2)
+	w.settle(contest + 2*tick)
+	if a.told[2] != again.self.origin {
+		t.Error("a node that was restarted isn't joined")
+	}
+	twin := &citizen{session: 1}
+	twin.roster = &roster{self: life{2, 99}}
+	w.say(twin, life{}, hello)
+	w.settle(contest + 2*tick)
+	if a.told[2] != again.self.origin || len(a.log.errors) != 1 || a.count.refused.Load() != 1 {
+		t.Errorf("joined is %d; %q", a.told[2], a.log.errors)
 	}
 }
 

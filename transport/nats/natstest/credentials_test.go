@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
@@ -13,7 +12,6 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/transport"
 	"github.com/iwanbk/bcache/transport/nats"
 )
 
@@ -21,7 +19,7 @@ import (
 func refused(t *testing.T, cfg nats.Config, why error) {
 	t.Helper()
 	n := newNode(t, 9, cfg)
-	err := n.Start(transport.Node{PeerID: 9, Origin: 9, MaxPending: 2 << 20, Now: time.Now, Log: n.log}, n.h)
+	err := n.starts("c")
 	if !errors.Is(err, why) {
 		t.Errorf("Start: %v, want %v", err, why)
 	}

@@ -47,8 +47,8 @@ func TestMeasure(t *testing.T) {
 			})
 			t.Logf("%d nodes: joined with all in %v, %v of CPU", n, time.Since(start).Round(time.Millisecond),
 				(used() - cpu).Round(time.Millisecond))
-			t.Logf("%d goroutines a node, with the server's; %d KiB of heap", (runtime.NumGoroutine()-goroutines)/n,
-				(testkit.Heap()-heap)/int64(n)>>10)
+			t.Logf("%d goroutines a node, with the server's; %d KiB of heap",
+				(runtime.NumGoroutine()-goroutines)/n, (testkit.Heap()-heap)/int64(n)>>10)
 			const idle = 10 * time.Second
 			start, cpu = time.Now(), used()
 			<-time.After(idle)

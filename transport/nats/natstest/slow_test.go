@@ -3,7 +3,6 @@ package natstest
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/transport"
@@ -25,9 +24,8 @@ func TestSlowConsumer(t *testing.T) {
 		}
 	}
 	a.start(t, "c")
-	testkit.Ok(t, b.Start(transport.Node{
-		PeerID: b.id, Origin: b.origin, ClusterName: "c", MaxPending: 2 << 20, Now: time.Now, Log: b.log,
-	}, b.h))
+	b.pending = 2 << 20
+	b.start(t, "c")
 	together(t, a, b)
 	a.Broadcast([]byte("hold"))
 	<-held

