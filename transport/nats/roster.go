@@ -272,7 +272,7 @@ func (t *roster) tick(now time.Time) {
 func (t *roster) judge(now time.Time, p *peer) {
 	rival := life{p.life.id, p.rival}
 	p.rival = 0
-	if p.heard.After(p.rivalAt) {
+	if !p.heard.Before(p.rivalAt) {
 		t.count.refused.Add(1)
 		t.log.Errorf(p.life.id, "node %x is refused: its PeerID is in use by another node, at %s",
 			p.life.id, linelog.Field("addr", p.card.name))

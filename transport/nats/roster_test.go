@@ -156,14 +156,20 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-// settle lets time pass until nothing changes any more.
+// settle lets time pass, and delivers what comes meanwhile.
 func (w *world) settle(d time.Duration) {
-	for end := w.now.Add(d); w.now.Before(end); w.pass(tick) {
-		for len(w.lines) > 0 {
-			for l := range maps.Clone(w.lines) {
-				if len(w.lines[l]) > 0 {
-					w.deliver(l)
-				}
+	w.drain()
+	for end := w.now.Add(d); w.now.Before(end); w.drain() {
+		w.pass(tick)
+	}
+}
+
+// drain delivers everything.
+func (w *world) drain() {
+	for len(w.lines) > 0 {
+		for l := range maps.Clone(w.lines) {
+			if len(w.lines[l]) > 0 {
+				w.deliver(l)
 			}
 		}
 	}
@@ -287,6 +293,7 @@ func TestDead(t *testing.T) {
 	}
 	w.start(2)
 	w.settle(aliveEvery)
+	w.pass(time.Millisecond)
 	again := w.start(2)
 	w.settle(contest + 2*tick)
 	if a.told[2] != again.self.origin {
