@@ -62,11 +62,15 @@ func TestPublisher(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	publishAll(p)
+	if p.hasSpoken() {
+		t.Error("what is for one node is taken for a broadcast")
+	}
 	p.broadcast([]byte("x"))
 	p.say("who", hello, card{"n", false}.append)
 	publishAll(p)
 	want := []string{
-		"who 1/1", "a 7/1 A*1", "b 7/1 b*10", "all 7/1 x*1", "a 7/1 a*10", "b 7/1 b*2", "a 7/1 a*5",
+		"a 7/1 A*1", "b 7/1 b*10", "a 7/1 a*10", "b 7/1 b*2", "a 7/1 a*5", "who 1/1", "all 7/1 x*1",
 	}
 	if !slices.Equal(out.all, want) {
 		t.Errorf("published is %q, want %q", out.all, want)

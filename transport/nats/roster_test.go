@@ -273,6 +273,58 @@ func TestRest(t *testing.T) {
 	}
 }
 
+// One thing after the other happens between two nodes.
+func TestRosterSteps(t *testing.T) {
+	w := newWorld(t.Fatalf)
+	a, b := w.start(1), w.start(2)
+	want := func(what string, is bool) {
+		t.Helper()
+		if !is {
+			t.Fatalf("%s: node 1 has %v, node 2 has %v", what, a.told, b.told)
+		}
+	}
+	step := func(what string, aHas, bHas int) {
+		t.Helper()
+		w.drain()
+		want(what, len(a.told) == aHas && len(b.told) == bHas)
+	}
+	step("hello", 1, 1)
+
+	joined := a.byID[2]
+	w.begin(b)
+	want("a session begins", len(b.told) == 0 && len(b.byID) == 0)
+	step("and they join again", 1, 1)
+	want("as another session", a.byID[2] != joined && a.byID[2].session == 2)
+	a.introduced(w.now, header{hello, b.self, 1}, card{})
+	a.left(w.now, header{leave, b.self, 1})
+	a.left(w.now, header{bye, life{2, 99}, 9})
+	w.hear(a)
+	step("of an earlier session, and of another life", 1, 1)
+
+	a.disconnect(w.now, 2)
+	w.hear(a)
+	step("Disconnect", 0, 0)
+	w.say(b, a.self, leave)
+	w.say(b, a.self, ask)
+	step("too early", 0, 0)
+	w.pass(restFirst)
+	step("in time", 1, 1)
+
+	w.say(b, life{}, bye)
+	w.drain()
+	want("bye", len(a.told) == 0 && len(a.everybody(w.now, time.Hour)) == 0)
+	late := lanes.Piece{First: true, Last: true, Bytes: []byte("x")}
+	frame, _ := a.piece(w.now, header{piece, b.self, 2}, byAll, late)
+	want("a frame that comes late", string(frame) == "x")
+	b = w.start(2)
+	step("another life", 1, 1)
+
+	for i := range uint64(2 * maxPeers) {
+		a.alive(w.now, header{alive, life{100 + i, 1}, 1})
+	}
+	want("too many", len(a.byID) == maxPeers)
+}
+
 // A node that dies is left within 6.5 seconds, and one that claims its PeerID joins sooner. A twin of one
 // that lives is refused.
 func TestDead(t *testing.T) {
