@@ -97,7 +97,7 @@ func (p *presence) begin(now time.Time, slow bool) {
 	p.pub.begin(p.session, p.outlet())
 }
 
-// tick says that this node is alive, unless it has said something anyway.
+// tick says that this node is alive: also if it broadcasts, as others may not get to that for a while.
 func (p *presence) tick(now time.Time) {
 	if !p.here {
 		return
@@ -105,9 +105,7 @@ func (p *presence) tick(now time.Time) {
 	// Half a tick early is better than half a tick late.
 	if now.Sub(p.spoken) >= aliveEvery-tick/2 {
 		p.spoken = now
-		if !p.pub.hasSpoken() {
-			p.pub.say(p.who, alive, nil)
-		}
+		p.pub.say(p.who, alive, nil)
 	}
 	alone := p.roster.direct.Load() == 0
 	if alone && !p.alone && now.Sub(p.began) >= aloneAfter {

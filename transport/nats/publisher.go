@@ -28,7 +28,6 @@ type publisher struct {
 	ready   []*outlet // what has something
 	all     *outlet
 	end     chan struct{} // not nil: closed as soon as nothing waits any more
-	spoken  bool          // something was published for all since the last look
 }
 
 // A letter is a message that has no frame.
@@ -110,15 +109,6 @@ func (p *publisher) say(subject string, k kind, body func(b []byte) []byte) {
 	signal.Notify(p.more)
 }
 
-// hasSpoken reports whether all nodes were sent something since the last call.
-func (p *publisher) hasSpoken() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	spoken := p.spoken
-	p.spoken = false
-	return spoken
-}
-
 // finish publishes a last letter behind all that waits. ended is closed then; nothing more is said.
 func (p *publisher) finish(subject string, k kind) (ended <-chan struct{}) {
 	p.mu.Lock()
@@ -187,9 +177,6 @@ func (p *publisher) next(buf *[]byte) bool {
 	}
 	if err == nil {
 		p.count.sent(part, o.to())
-		p.mu.Lock()
-		p.spoken = p.spoken || o == p.all
-		p.mu.Unlock()
 	}
 	return true
 }

@@ -62,29 +62,21 @@ func TestPublisher(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	publishAll(p)
-	if p.hasSpoken() {
-		t.Error("what is for one node is taken for a broadcast")
-	}
 	p.broadcast([]byte("x"))
 	p.say("who", hello, card{"n", false}.append)
 	publishAll(p)
 	want := []string{
-		"a 7/1 A*1", "b 7/1 b*10", "a 7/1 a*10", "b 7/1 b*2", "a 7/1 a*5", "who 1/1", "all 7/1 x*1",
+		"who 1/1", "a 7/1 A*1", "b 7/1 b*10", "all 7/1 x*1", "a 7/1 a*10", "b 7/1 b*2", "a 7/1 a*5",
 	}
 	if !slices.Equal(out.all, want) {
 		t.Errorf("published is %q, want %q", out.all, want)
-	}
-	if !p.hasSpoken() || p.hasSpoken() {
-		t.Error("it isn't known that something was broadcast, once")
 	}
 	if s := count.stats(0); s.FramesOut != 5 || s.BytesOut != 15+12+1+2 {
 		t.Errorf("stats: %+v", s)
 	}
 }
 
-// With another session nothing is left of the one before. What can't be published isn't counted, and
-// doesn't say that the node is alive.
+// With another session nothing is left of the one before. What can't be published isn't counted.
 func TestPublisherBegins(t *testing.T) {
 	out, count := &published{}, &counters{}
 	p := newPublisher(life{1, 2}, count)
@@ -102,7 +94,7 @@ func TestPublisherBegins(t *testing.T) {
 	if want := []string{"who 1/2", "all 7/2 n*3"}; !slices.Equal(out.all, want) {
 		t.Errorf("published is %q, want %q", out.all, want)
 	}
-	if p.hasSpoken() || count.framesOut.Load() != 0 || count.dropped.Load() != 1 {
+	if count.framesOut.Load() != 0 || count.dropped.Load() != 1 {
 		t.Errorf("counted are %d, dropped %d", count.framesOut.Load(), count.dropped.Load())
 	}
 	for range 2 * maxLetters {

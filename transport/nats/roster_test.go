@@ -310,6 +310,14 @@ func TestRosterSteps(t *testing.T) {
 	w.pass(restFirst)
 	step("in time", 1, 1)
 
+	w.say(b, a.self, leave)
+	step("leave", 0, 1)
+	a.introduced(w.now, header{welcome, b.self, 1}, card{})
+	w.hear(a)
+	step("a welcome of an earlier session", 0, 1)
+	w.say(b, a.self, ask)
+	step("ask", 1, 1)
+
 	w.say(b, life{}, bye)
 	w.drain()
 	want("bye", len(a.told) == 0 && len(a.everybody(w.now, time.Hour)) == 0)
@@ -325,7 +333,7 @@ func TestRosterSteps(t *testing.T) {
 	want("too many", len(a.byID) == maxPeers)
 }
 
-// A node that dies is left within 6.5 seconds, and one that claims its PeerID joins sooner. A twin of one
+// A node that dies is left within 6.5 seconds; one that claims its PeerID joins sooner. A twin of one
 // that lives is refused.
 func TestDead(t *testing.T) {
 	w := newWorld(t.Fatalf)

@@ -103,7 +103,7 @@ func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 func (t *Transport) prepare(n transport.Node, h transport.Handler) *run {
 	self := life{n.PeerID, n.Origin}
 	names := subjectsOf(t.cfg.Subject, n.ClusterName)
-	d := newDialer(t.scope.ctx, t.options.Timeout, t.options.CustomDialer)
+	d := newDialer(t.scope.ctx, &t.options)
 	wake := make(chan struct{}, 1)
 	l := newLink(&t.cfg, t.options, d, n.Log, func() { signal.Notify(wake) })
 	pub := newPublisher(self, t.count)

@@ -126,8 +126,7 @@ func printable(name string) bool {
 //
 // Everybody hears everybody: of n nodes each gets n/aliveEvery messages a second. With 200 nodes that is
 // 100 a second and node, of 22 bytes. A message costs some 3 µs here and 2 in the server; so an idle
-// node takes half a thousandth of a processor. Whoever has broadcast something meanwhile needn't say
-// more.
+// node takes half a thousandth of a processor.
 const (
 	aliveEvery = 2 * time.Second
 	deadAfter  = 3 * aliveEvery // without a word; looked at every tick: so within 6.5 s
