@@ -17,8 +17,8 @@
 // # Who is there
 //
 // A node says hello when it has connected, and is answered by each of the others. Then it says every two
-// seconds that it is alive. A node that closes says goodbye, and
-// is left at once. One that dies is left after 6 to 6.5 seconds, as the servers tell nobody of it.
+// seconds that it is alive. A node that closes says goodbye, and is left at once. One that dies is left
+// after 6 to 6.5 seconds, as the servers tell nobody of it.
 //
 // Whenever something may have been lost, a node begins anew: it leaves all others, is left by them, and
 // all join again. That is so when the connection to a server is lost, and when the node is too slow for

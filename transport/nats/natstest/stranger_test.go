@@ -23,6 +23,7 @@ func TestStrangers(t *testing.T) {
 	for _, name := range []string{"all", "who"} {
 		sub, err := c.SubscribeSync("bcache.*." + name)
 		testkit.Ok(t, err)
+		testkit.Ok(t, c.Flush())
 		nodes[0].Broadcast([]byte("x"))
 		m, err := sub.NextMsg(limit)
 		testkit.Ok(t, err)
