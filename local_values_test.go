@@ -24,6 +24,7 @@ func localThree(
 	t.Helper()
 	net, nodes := three(t)
 	testkit.Advance(3 * time.Second)
+	synctest.Wait() // the pings of this moment
 	return net, nodes, loaders(t, nodes, db, func(c *LoaderConfig) {
 		c.LocalValues, c.TTL = true, time.Hour
 		for _, e := range edits {

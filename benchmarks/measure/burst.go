@@ -30,7 +30,7 @@ func (r *run) burst(ctx context.Context, nodes int) (err error) {
 	defer func() { err = errors.Join(err, c.close()) }()
 	runtime.GC()
 	bytes, start := c.bytesOut(), time.Now()
-	cpuBefore, known := cpuTime()
+	cpuBefore, known := CPUTime()
 	for i, key := range r.big.Keys[:r.plan.Sets] {
 		if err := c[0].SetWithTTL(key, r.big.Val(i), bcache.NoExpiry); err != nil {
 			return err
@@ -53,7 +53,7 @@ func (r *run) burst(ctx context.Context, nodes int) (err error) {
 		return fmt.Errorf("%d nodes: %w", nodes, err)
 	}
 	took := time.Since(start)
-	cpuAfter, _ := cpuTime()
+	cpuAfter, _ := CPUTime()
 	n := float64(r.plan.Sets)
 	s, name := r.Bursts[nodes], Case(nodes)
 	s.Rate.Add(name, n/took.Seconds())

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"time"
 
 	"github.com/iwanbk/bcache"
@@ -24,18 +22,18 @@ func (r *run) visibility(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, c.close()) }()
 	arrivals, cancel := newWatch(c[1])
 	defer cancel()
-	e, err := newEcho()
+	e, err := NewEcho()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, e.close()) }()
+	defer func() { err = errors.Join(err, e.Close()) }()
 
 	next := 0
 	subjects := []struct {
 		name, name99 string
 		once         func() (time.Duration, error)
 	}{
-		{RawTCP, RawTCP99, e.roundTrip},
+		{RawTCP, RawTCP99, e.RoundTrip},
 		{Visible, Visible99, func() (time.Duration, error) {
 			next++
 			return arrivals.setUntilVisible(ctx, c[0], fmt.Sprintf("%0*d", workload.KeySize, next), r.load.Val(next))
@@ -101,54 +99,4 @@ func (w watch) setUntilVisible(ctx context.Context, from *bcache.Bcache, key, va
 	case <-ctx.Done():
 		return 0, fmt.Errorf("%q didn't arrive: %w", key, ctx.Err())
 	}
-}
-
-// An echo is a bare TCP connection whose other end sends back what it gets.
-type echo struct {
-	conn net.Conn
-	done chan error
-	buf  []byte
-}
-
-func newEcho() (*echo, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
-	e := &echo{done: make(chan error, 1), buf: make([]byte, workload.Payload)}
-	go func() { e.done <- answer(l) }()
-	if e.conn, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		return nil, err
-	}
-	return e, nil
-}
-
-func answer(l net.Listener) error {
-	c, err := l.Accept()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_, err = io.CopyBuffer(onlyWriter{c}, onlyReader{c}, make([]byte, 4096))
-	return err
-}
-
-// Without these, Copy would leave the bytes to the kernel.
-type (
-	onlyWriter struct{ io.Writer }
-	onlyReader struct{ io.Reader }
-)
-
-func (e *echo) roundTrip() (time.Duration, error) {
-	start := time.Now()
-	if _, err := e.conn.Write(e.buf); err != nil {
-		return 0, err
-	}
-	_, err := io.ReadFull(e.conn, e.buf)
-	return time.Since(start), err
-}
-
-func (e *echo) close() error {
-	return errors.Join(e.conn.Close(), <-e.done)
 }

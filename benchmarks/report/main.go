@@ -7,6 +7,13 @@
 // or what their hit ratios are on somebody's traces:
 //
 //	go run ./benchmarks/report -out DIR -trace FILE...
+//
+// or the engines, side by side:
+//
+//	go run ./benchmarks/report -engines          # less than 10 minutes; writes the tables of docs/engines.md
+//	go run ./benchmarks/report -engines -quick   # a minute, for tests
+//	go run ./benchmarks/report -engines -soak 5m # 100 nodes that write: nothing may be cut
+//	go run ./benchmarks/report -engines -soak 10m -churn -nodes 20
 package main
 
 import (
@@ -21,11 +28,13 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/iwanbk/bcache/benchmarks/engines"
 	"github.com/iwanbk/bcache/benchmarks/measure"
 	"github.com/iwanbk/bcache/benchmarks/trace"
 )
 
 func main() {
+	engines.Child() // the measurements of -engines are this program, started again
 	// The caches are closed and Redis is ended also when somebody presses Ctrl-C.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -49,6 +58,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return nil
 		})
 	format := flags.String("trace-format", string(trace.Auto), "of traces: auto, be32, be64, arc or keys")
+	side := flags.Bool("engines", false, "only measure the engines side by side, and write the tables of engines.md")
+	var o engineOptions
+	flags.BoolVar(&o.quick, "quick", false, "with -engines: measure as little as possible, for tests")
+	flags.StringVar(&o.which, "engine", "", "with -engines: only those with these `names`, separated by commas")
+	flags.DurationVar(&o.soak, "soak", 0, "with -engines: only have them in use for so `long`; fails if one grows or cuts")
+	flags.BoolVar(&o.churn, "churn", false, "with -soak: a node is closed or killed every few seconds, and comes again")
+	flags.IntVar(&o.nodes, "nodes", 0, "with -soak: `how many`; 0 is 100, and 20 with -churn, or what the engine can")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -57,8 +73,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case err != nil:
 		return err
 	case len(traces) > 0:
-		if *short || *check {
-			return errors.New("traces have no targets and no short mode: give -trace without -short and -check")
+		if *short || *check || *side {
+			return errors.New("traces have no targets and no short mode: give -trace without -short, -check and -engines")
 		}
 		for _, file := range flags.Args() {
 			if strings.HasPrefix(file, "-") {
@@ -70,6 +86,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("what is %q? There are only flags", flags.Args())
 	case f != trace.Auto:
 		return errors.New("there is a -trace-format, but no -trace")
+	case *side && (*short || *check):
+		return errors.New("-engines has no -short and no -check: give -quick")
+	case *side:
+		return reportEngines(ctx, o, *out, stdout, stderr)
+	case o != engineOptions{}:
+		return errors.New("-quick, -engine, -soak, -churn and -nodes are for -engines")
 	}
 	plan := measure.Full
 	if *short {

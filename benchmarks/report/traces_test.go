@@ -104,15 +104,15 @@ func TestTraceArguments(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for says, args := range map[string][]string{
-		"bad: the trace is empty":           {"-trace", good, write(t, "bad", 0, 0)},
-		"would be named good":               {"-trace", good, "-trace", write(t, "good.trace", 10, 1)},
-		`no format "csv"`:                   {"-trace-format", "csv", "-trace", good},
-		"access 1, ":                        {"-trace-format", "be64", "-trace", write(t, "short", 1, 1)},
-		"no -trace":                         {"-trace-format", "be32"},
-		"without -short and -check":         {"-short", "-trace", good},
-		"-check comes too late":             {"-trace", good, good, "-check"},
-		"missing: no such file":             {"-trace", filepath.Join(out, "missing")},
-		"what is [\"" + good + "\"]? There": {good},
+		"bad: the trace is empty":             {"-trace", good, write(t, "bad", 0, 0)},
+		"would be named good":                 {"-trace", good, "-trace", write(t, "good.trace", 10, 1)},
+		`no format "csv"`:                     {"-trace-format", "csv", "-trace", good},
+		"access 1, ":                          {"-trace-format", "be64", "-trace", write(t, "short", 1, 1)},
+		"no -trace":                           {"-trace-format", "be32"},
+		"without -short, -check and -engines": {"-short", "-trace", good},
+		"-check comes too late":               {"-trace", good, good, "-check"},
+		"missing: no such file":               {"-trace", filepath.Join(out, "missing")},
+		"what is [\"" + good + "\"]? There":   {good},
 	} {
 		err := run(ctx, append([]string{"-out", out}, args...), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), says) {

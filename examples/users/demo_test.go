@@ -14,10 +14,16 @@ import (
 )
 
 func TestDemo(t *testing.T) {
+	for _, engine := range engineNames {
+		t.Run(engine, func(t *testing.T) { testDemo(t, engine) })
+	}
+}
+
+func testDemo(t *testing.T, engine string) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	var stdout, stderr syncBuffer
-	code := run(t.Context(), []string{"-duration", "300ms"}, &stdout, &stderr)
+	code := run(t.Context(), []string{"-duration", "300ms", "-engine", engine}, &stdout, &stderr)
 	if code != exitOK {
 		t.Errorf("exit %d: %s", code, stderr.String())
 	}

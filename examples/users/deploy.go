@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -82,8 +81,8 @@ func newDeploy(opts options, failed func(error)) (*deploy, error) {
 	d := &deploy{opts: opts, client: newClient(opts.clients), figures: make(figures)}
 	listen, urls := ports[:nodeCount], []string(nil)
 	for i, http := range ports[nodeCount:] {
-		command := []string{self, "-node", "-http", http, "-listen", listen[i],
-			"-peers", strings.Join(listen, ",")}
+		opts.listen, opts.peers = listen[i], listen
+		command := append([]string{self, "-node", "-http", http}, opts.engineArgs()...)
 		if opts.dsn != "" {
 			command = append(command, "-dsn", opts.dsn)
 		} else {

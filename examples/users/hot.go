@@ -95,7 +95,7 @@ func runHot(ctx context.Context, opts options, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	caches, closeAll, err := startHot(ctx, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError + 1})))
+	caches, closeAll, err := startHot(ctx, opts, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError + 1})))
 	defer closeAll()
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func runHot(ctx context.Context, opts options, stdout, stderr io.Writer) (err er
 }
 
 // startHot starts caches that know each other.
-func startHot(ctx context.Context, log *slog.Logger) (caches []*bcache.Bcache, closeAll func(), err error) {
+func startHot(ctx context.Context, opts options, log *slog.Logger) (caches []*bcache.Bcache, closeAll func(), err error) {
 	closeAll = func() {
 		for _, c := range caches {
 			c.Close()
@@ -137,17 +137,18 @@ func startHot(ctx context.Context, log *slog.Logger) (caches []*bcache.Bcache, c
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*joinTimeout, fmt.Errorf("the nodes weren't ready within %v", 3*joinTimeout))
 	defer cancel()
-	var peers []string
+	opts.listen, opts.peers = "127.0.0.1:0", nil
 	for range hotNodes {
-		c, err := bcache.New(bcache.Config{
-			ListenAddr: "127.0.0.1:0", Peers: peers, ClusterName: "users-example-hot",
-			MaxKeys: 1000, Logger: bcache.NewSlogLogger(log),
-		})
+		cfg := bcache.Config{ClusterName: "users-example-hot", MaxKeys: 1000, Logger: bcache.NewSlogLogger(log)}
+		if err := opts.connect(&cfg); err != nil {
+			return caches, closeAll, err
+		}
+		c, err := bcache.New(cfg)
 		if err != nil {
 			return caches, closeAll, err
 		}
 		caches = append(caches, c)
-		peers = append(peers, c.Addr())
+		opts.peers = append(opts.peers, c.Addr())
 	}
 	for _, c := range caches {
 		if err := c.WaitSynced(ctx); err != nil {

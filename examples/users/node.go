@@ -28,14 +28,15 @@ func startNode(ctx context.Context, opts options, log *slog.Logger) (*node, erro
 	if err != nil {
 		return nil, err
 	}
-	cache, err := bcache.New(bcache.Config{
-		ListenAddr:  opts.listen,
-		Peers:       opts.peers,
-		Secret:      opts.secret,
+	cfg := bcache.Config{
 		ClusterName: "users-example",
 		MaxKeys:     2 * userCount,
 		Logger:      bcache.NewSlogLogger(log),
-	})
+	}
+	if err := opts.connect(&cfg); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	cache, err := bcache.New(cfg)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the cache: %w", err), st.Close())
 	}
@@ -104,7 +105,7 @@ func runNode(ctx context.Context, opts options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "http", n.url, "cache", n.cache.Addr(), "peers", opts.peers)
+	log.Info("serving", "http", n.url, "engine", opts.engine, "cache", n.cache.Addr(), "peers", opts.peers)
 
 	select {
 	case <-ctx.Done():

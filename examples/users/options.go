@@ -60,6 +60,7 @@ Flags:
 // options are the parsed command line.
 type options struct {
 	node, hot, deploy bool
+	engine            string // what connects the nodes
 	dsn               string // PostgreSQL; "" means SQLite
 	wide              bool   // ClusterWide
 
@@ -113,6 +114,8 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	fs.BoolVar(&o.hot, "hot", false, "show what one hot key costs the database, instead of the demo")
 	fs.BoolVar(&o.deploy, "deploy", false,
 		"run three processes, of which one is killed and all are restarted, instead of the demo")
+	fs.StringVar(&o.engine, "engine", engineMesh,
+		"`what` connects the nodes: "+strings.Join(engineNames, ", ")+"; the same on each")
 	fs.StringVar(&o.dsn, "dsn", "", "PostgreSQL `URL` to use instead of SQLite; the table is "+table)
 	fs.BoolVar(&o.wide, "wide", true,
 		"one fill of a user at a time in all nodes together (ClusterWide); -wide=false is one in each node")
@@ -194,6 +197,9 @@ func (o options) validate(given map[string]bool, rest []string) error {
 		if given[name] && !slices.Contains(of, modes[0]) {
 			fail("-%s is for %s, not for %s", name, strings.Join(of, " and "), modes[0])
 		}
+	}
+	if !slices.Contains(engineNames, o.engine) {
+		fail("-engine is %q, but must be one of %s", o.engine, strings.Join(engineNames, ", "))
 	}
 	if o.node {
 		if o.listen == "" {

@@ -11,6 +11,7 @@ func TestWrongFlags(t *testing.T) {
 	const node = "-node -listen 127.0.0.1:0 -http 127.0.0.1:0 -db x.db "
 	for args, want := range map[string][]string{
 		"-nonsense":                 {"-nonsense"},
+		"-engine carrier-pigeon":    {`-engine is "carrier-pigeon"`, "one of mesh"},
 		"extra":                     {`"extra"`},
 		"-duration 0s":              {"-duration is 0s"},
 		"-duration soon":            {"-duration"},
@@ -57,7 +58,7 @@ func TestHelp(t *testing.T) {
 	}
 	help := stdout.String()
 	for _, name := range []string{
-		"node", "hot", "deploy", "dsn", "wide", "listen", "peers", "http", "db", "secret", "duration",
+		"node", "hot", "deploy", "engine", "dsn", "wide", "listen", "peers", "http", "db", "secret", "duration",
 		"clients", "updates", "users", "gets", "puts",
 	} {
 		if !strings.Contains(help, "\n  -"+name+" ") && !strings.Contains(help, "\n  -"+name+"\n") {

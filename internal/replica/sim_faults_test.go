@@ -210,16 +210,21 @@ func (s *sim) jump() {
 	s.setClock(n, s.rng.Int64N(600_000)-300_000)
 	s.oracle.jumped = true
 	s.logf("n%d's clock jumps by %d ms", n.id, n.jump)
-	s.after(s.rng.Int64N(8000), func() { s.setClock(n, 0) })
+	s.after(s.rng.Int64N(8000), func() { s.setRight(n) })
 }
 
-// setClock sets a clock, with a look before and after. So if the machine is suspended, it waits: a clock
-// that is set back by as much as the machine slept, before anybody looks, shows nothing.
-func (s *sim) setClock(n *simNode, jump int64) {
+// setRight sets a clock right, once its machine isn't suspended.
+func (s *sim) setRight(n *simNode) {
 	if s.t < n.suspended {
-		s.after(n.suspended-s.t, func() { s.setClock(n, jump) })
+		s.after(n.suspended-s.t, func() { s.setRight(n) })
 		return
 	}
+	s.setClock(n, 0)
+}
+
+// setClock sets the clock of a machine that isn't suspended, with a look before and after: one that is set
+// back by as much as the machine slept, before anybody looks, shows nothing.
+func (s *sim) setClock(n *simNode, jump int64) {
 	s.watch(n)
 	n.oracle.maxWall = max(n.oracle.maxWall, s.now(n).Wall)
 	n.jump = jump

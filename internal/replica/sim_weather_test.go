@@ -39,7 +39,7 @@ func (s *sim) between(n *simNode) {
 // and some of what it does then is done for certain.
 func (s *sim) glitch() {
 	n := s.nodes[s.rng.IntN(s.c.nodes)]
-	if n == nil {
+	if n == nil || s.t < n.suspended {
 		return
 	}
 	jump := s.rng.Int64N(s.c.slow)
@@ -56,7 +56,7 @@ func (s *sim) glitch() {
 			}
 		})
 	}
-	s.after(500+s.rng.Int64N(4000), func() { s.setClock(n, 0) })
+	s.after(500+s.rng.Int64N(4000), func() { s.setRight(n) })
 }
 
 // someWrite is a Set, Delete or Clear.

@@ -156,9 +156,10 @@ func (n *Net) connectAll() {
 	}
 }
 
-// connect links two nodes and tells them, unless a partition is between them. n.mu is held.
+// connect links two nodes and tells them, unless a partition is between them, or they belong to two
+// clusters. n.mu is held.
 func (n *Net) connect(a, b *Transport) {
-	if n.side[a.id] != n.side[b.id] {
+	if n.side[a.id] != n.side[b.id] || a.node.ClusterName != b.node.ClusterName {
 		return
 	}
 	p := pairOf(a.id, b.id)

@@ -2,8 +2,10 @@ package memnet
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/signal"
@@ -14,17 +16,28 @@ import (
 type Transport struct {
 	net        *Net
 	id, origin uint64
+	node       transport.Node // that Start was called with
 	h          transport.Handler
 	since      time.Time
 	gone       map[uint64]time.Time // whose links were cut, and when; under net.mu
+	count      counters
+
+	life  sync.Mutex // Start, against Close
+	ended bool       // Close was called
 
 	mu     sync.Mutex
 	queue  []delivery
+	waits  map[uint64]int          // bytes of frames in the queue, by the node that sent them
 	held   bool                    // the queue isn't delivered meanwhile
 	failed []transport.DialFailure // what Unreached returns
 	closed bool
 	more   chan struct{}
 	done   chan struct{}
+}
+
+// counters are those of transport.Stats.
+type counters struct {
+	framesIn, framesOut, bytesIn, bytesOut, dropped atomic.Uint64
 }
 
 // A delivery is something that a node is told, not before its time.
@@ -39,17 +52,25 @@ func (n *Net) Place() *Transport { return n.Transport(0, 0) }
 // Transport returns the place of a node: its PeerID, and the identity of this life.
 func (n *Net) Transport(id, origin uint64) *Transport {
 	return &Transport{
-		net: n, id: id, origin: origin, gone: map[uint64]time.Time{},
+		net: n, id: id, origin: origin, gone: map[uint64]time.Time{}, waits: map[uint64]int{},
 		more: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
 
 // Start implements transport.Transport.
 func (t *Transport) Start(n transport.Node, h transport.Handler) error {
+	t.life.Lock()
+	defer t.life.Unlock()
+	switch {
+	case t.ended:
+		return transport.ErrClosed
+	case t.h != nil:
+		return errors.New("bcache: the transport was started before")
+	}
 	if t.id == 0 {
 		t.id, t.origin = n.PeerID, n.Origin
 	}
-	t.h, t.since = h, time.Now()
+	t.node, t.h, t.since = n, h, time.Now()
 	go t.deliver()
 	t.net.add(t)
 	return nil
@@ -95,12 +116,35 @@ func (t *Transport) sendLocked(peer uint64, frame []byte) error {
 	if n.filter != nil && !n.filter(t.id, peer, frame) || n.loss > 0 && n.rng.Float64() < n.loss {
 		return nil
 	}
+	if !to.reserve(t.id, len(frame), t.node.MaxPending) {
+		t.count.dropped.Add(1)
+		return transport.ErrQueueFull
+	}
+	t.count.framesOut.Add(1)
+	t.count.bytesOut.Add(uint64(len(frame)))
 	to.enqueue(n.delay, func() {
+		to.reserve(t.id, -len(frame), 0)
 		if !n.isCut(l) {
+			to.count.framesIn.Add(1)
+			to.count.bytesIn.Add(uint64(len(frame)))
 			to.h.Receive(t.id, frame)
 		}
 	})
 	return nil
+}
+
+// reserve adds to the bytes that wait here of a node, unless there would be more than most; 0 is no limit.
+func (t *Transport) reserve(from uint64, bytes, most int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sum := t.waits[from] + bytes
+	if most > 0 && sum > most {
+		return false
+	}
+	if t.waits[from] = sum; sum == 0 {
+		delete(t.waits, from)
+	}
+	return true
 }
 
 // Disconnect implements transport.Transport.
@@ -155,8 +199,14 @@ func (t *Transport) SetUnreached(failed ...transport.DialFailure) {
 	t.failed = failed
 }
 
-// Stats implements transport.Transport: nothing is counted here.
-func (t *Transport) Stats() transport.Stats { return transport.Stats{} }
+// Stats implements transport.Transport. What a link loses isn't dropped.
+func (t *Transport) Stats() transport.Stats {
+	return transport.Stats{
+		FramesIn: t.count.framesIn.Load(), FramesOut: t.count.framesOut.Load(),
+		BytesIn: t.count.bytesIn.Load(), BytesOut: t.count.bytesOut.Load(),
+		DroppedFrames: t.count.dropped.Load(),
+	}
+}
 
 // Inject has the node receive a frame, as if a peer had sent it.
 func (t *Transport) Inject(from uint64, frame []byte) {
@@ -165,13 +215,18 @@ func (t *Transport) Inject(from uint64, frame []byte) {
 
 // Close implements transport.Transport.
 func (t *Transport) Close() error {
-	t.net.remove(t)
-	t.mu.Lock()
-	first := !t.closed
-	t.closed = true
-	t.mu.Unlock()
-	t.wake()
-	if first && t.h != nil {
+	t.life.Lock()
+	started := t.h != nil
+	if !t.ended {
+		t.ended = true
+		t.net.remove(t)
+		t.mu.Lock()
+		t.closed = true
+		t.mu.Unlock()
+		t.wake()
+	}
+	t.life.Unlock()
+	if started {
 		<-t.done
 	}
 	return nil

@@ -28,16 +28,25 @@ func proxyTo(t testing.TB, to string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := newProxy(l, to)
+	t.Cleanup(p.end)
+	return p
+}
+
+// newProxy starts a proxy that accepts from a listener.
+func newProxy(l net.Listener, to string) *proxy {
 	p := &proxy{listener: l, to: to, flows: make(chan struct{}), conns: make(map[*net.TCPConn]bool)}
 	close(p.flows)
 	p.wg.Go(p.accept)
-	t.Cleanup(func() {
-		l.Close()
-		p.refuse(true)
-		p.resume()
-		p.wg.Wait()
-	})
 	return p
+}
+
+// end ends the proxy and all that goes by it.
+func (p *proxy) end() {
+	p.listener.Close()
+	p.refuse(true)
+	p.resume()
+	p.wg.Wait()
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }

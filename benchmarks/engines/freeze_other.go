@@ -1,0 +1,7 @@
+//go:build !unix
+
+package engines
+
+const canFreeze = false
+
+func (c *child) freeze() {}

@@ -1,0 +1,63 @@
+package engines
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// lossPatience is how long nodes may take to notice.
+const lossPatience = time.Minute
+
+// measureLoss kills and freezes a node in a process of its own, and watches the others notice.
+func measureLoss(ctx context.Context, b *bench) (*Loss, error) {
+	r := Loss{Nodes: b.Plan.LossNodes}
+	c, err := b.start(ctx, r.Nodes-1, nodeKeys)
+	if err != nil {
+		return nil, err
+	}
+	for range b.Plan.Losses {
+		killed, err := b.lose(ctx, c, (*child).kill)
+		if err != nil {
+			return nil, fmt.Errorf("kill: %w", err)
+		}
+		r.Killed = max(r.Killed, killed)
+		if !canFreeze {
+			continue
+		}
+		frozen, err := b.lose(ctx, c, (*child).freeze)
+		if err != nil {
+			return nil, fmt.Errorf("freeze: %w", err)
+		}
+		r.Frozen = max(r.Frozen, frozen)
+	}
+	return &r, c.close()
+}
+
+// lose returns how long it takes until none of the nodes is connected to the one that is lost.
+func (b *bench) lose(ctx context.Context, c nodes, lost func(*child)) (time.Duration, error) {
+	victim, err := startChild(ctx, b.joining(c.first()))
+	if err != nil {
+		return 0, err
+	}
+	defer victim.kill()
+	if err := victim.ask("", nil); err != nil {
+		return 0, err
+	}
+	if err := c.connected(ctx, len(c)); err != nil {
+		return 0, err
+	}
+	if err := sleep(ctx, b.Plan.Settle); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lossPatience)
+	defer cancel()
+	start := time.Now()
+	lost(victim)
+	for i, node := range c {
+		if err := await(ctx, time.Millisecond, func() bool { return direct(node) == len(c)-1 }); err != nil {
+			return 0, fmt.Errorf("node %d of %d hasn't noticed: %w", i+1, len(c), err)
+		}
+	}
+	return time.Since(start), nil
+}

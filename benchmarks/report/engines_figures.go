@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/iwanbk/bcache/benchmarks/engines"
+)
+
+// An engineFigure is a line of the table of all figures: what it says of an engine; "" for what wasn't measured.
+type engineFigure struct {
+	name string
+	of   func(*engines.Measured) string
+}
+
+func figureRows(r *engines.Results) (rows [][]string) {
+	for _, f := range engineFigures(r.Plan) {
+		row, some := []string{f.name}, false
+		for _, e := range r.Engines {
+			cell := f.of(e)
+			some = some || cell != ""
+			if cell == "" {
+				cell = missing
+			}
+			row = append(row, cell)
+		}
+		if some {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+func engineFigures(plan engines.Plan) (list []engineFigure) {
+	clusters := func(name string, of func(*engines.Cluster, int) string) {
+		for _, n := range plan.Nodes {
+			list = append(list, engineFigure{fmt.Sprintf(name, n), func(m *engines.Measured) string {
+				c, ok := m.Clusters[n]
+				if !ok {
+					return ""
+				}
+				return of(c, n)
+			}})
+		}
+	}
+	clusters("%d nodes: all connected with all and ready, s; CPU, s", func(c *engines.Cluster, _ int) string {
+		return number(c.Connected.Seconds()) + "; " + cpuText(c.Connecting, time.Second)
+	})
+	clusters("%d nodes, idle: %% of a core a node", func(c *engines.Cluster, n int) string {
+		return percentText(idleShare(c, n))
+	})
+	clusters("%d nodes, idle: %% of a core for the engine's server", func(c *engines.Cluster, _ int) string {
+		if c.Idle.Server == 0 {
+			return ""
+		}
+		return percentText(100 * c.Idle.Server.Seconds() / c.IdleFor.Seconds())
+	})
+	clusters("%d nodes: goroutines, and MiB, a node", func(c *engines.Cluster, _ int) string {
+		return fmt.Sprintf("%.0f; %.1f", c.Goroutines, c.Heap/(1<<20))
+	})
+	clusters("%d nodes: a Set shows on all others, p50; p99, ms", func(c *engines.Cluster, _ int) string {
+		return delayText(c.Visible)
+	})
+	clusters("%d nodes: a bare round trip meanwhile, p50; p99, ms", func(c *engines.Cluster, _ int) string {
+		return delayText(c.Raw)
+	})
+	clusters("%d nodes: connections cut as stuck", func(c *engines.Cluster, _ int) string {
+		return fmt.Sprint(c.Cut)
+	})
+	return append(list,
+		engineFigure{"3 nodes, one writes: Sets/s on all; CPU of all, µs a Set", func(m *engines.Measured) string {
+			if m.Burst == nil {
+				return ""
+			}
+			cell := number(m.Burst.Rate) + "; " + number(m.Burst.PerSet)
+			if m.Burst.ServerSet > 0 {
+				cell += fmt.Sprintf(" (server %s)", number(m.Burst.ServerSet))
+			}
+			return cell
+		}},
+		engineFigure{"Sets of these that were dropped, and repaired", func(m *engines.Measured) string {
+			if m.Burst == nil {
+				return ""
+			}
+			return comma(int(m.Burst.Dropped))
+		}},
+		engineFigure{"replication while a third node comes and goes, p50; p99, ms", func(m *engines.Measured) string {
+			if m.Guest == nil {
+				return ""
+			}
+			return delayText(m.Guest.Delay)
+		}},
+		engineFigure{"how often it came in that time", func(m *engines.Measured) string {
+			if m.Guest == nil {
+				return ""
+			}
+			return fmt.Sprint(m.Guest.Visits)
+		}},
+		engineFigure{fmt.Sprintf("%d nodes: kill -9 noticed by all, the longest of %d", plan.LossNodes, plan.Losses),
+			func(m *engines.Measured) string {
+				if m.Loss == nil {
+					return ""
+				}
+				return timeText(m.Loss.Killed)
+			}},
+		engineFigure{fmt.Sprintf("%d nodes: a frozen one noticed by all, the longest of %d", plan.LossNodes, plan.Losses),
+			func(m *engines.Measured) string {
+				if m.Loss == nil || m.Loss.Frozen == 0 {
+					return ""
+				}
+				return timeText(m.Loss.Frozen)
+			}},
+	)
+}
+
+// idleShare is what an idle node takes, in percent of a core, without the engine's server.
+func idleShare(c *engines.Cluster, nodes int) float64 {
+	if c == nil {
+		return math.NaN()
+	}
+	return 100 * c.Idle.Nodes.Seconds() / c.IdleFor.Seconds() / float64(nodes)
+}
+
+func percentText(v float64) string { return fmt.Sprintf("%.3f", v) }
+
+func delayText(d engines.Delay) string { return number(d.P50) + "; " + number(d.P99) }
+
+// cpuText shows the CPU time of all, and what of it is the server's.
+func cpuText(u engines.Use, unit time.Duration) string {
+	in := func(d time.Duration) string { return number(float64(d) / float64(unit)) }
+	if u.Server == 0 {
+		return in(u.Nodes)
+	}
+	return fmt.Sprintf("%s (server %s)", in(u.All()), in(u.Server))
+}
+
+func timeText(d time.Duration) string {
+	if d < time.Second {
+		return number(d.Seconds()*1e3) + " ms"
+	}
+	return number(d.Seconds()) + " s"
+}

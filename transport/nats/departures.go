@@ -1,0 +1,31 @@
+package nats
+
+import (
+	"time"
+
+	"github.com/iwanbk/bcache/transport"
+)
+
+// departures are the nodes that are gone without a goodbye: they may live, and not hear.
+type departures map[uint64]departure
+
+type departure struct {
+	at   time.Time
+	name string
+}
+
+// note notes that a node is gone, and forgets the one that has been for the longest time if there are too
+// many.
+func (d departures) note(id uint64, gone departure) {
+	d[id] = gone
+	if len(d) <= transport.MaxGone {
+		return
+	}
+	oldest := id
+	for other, o := range d {
+		if o.at.Before(d[oldest].at) {
+			oldest = other
+		}
+	}
+	delete(d, oldest)
+}
