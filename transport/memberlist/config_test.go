@@ -27,6 +27,11 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 			t.Errorf("%q isn't in: %v", want, err)
 		}
 	}
+	for _, addr := range []string{"0.0.0.0:1", "[::]:1", "a b:1", strings.Repeat("x", maxAddr) + ":1"} {
+		if _, err := New(Config{BindAddr: ":0", AdvertiseAddr: addr}); !errors.Is(err, ErrConfig) {
+			t.Errorf("%q may be advertised: %v", addr, err)
+		}
+	}
 	if strings.Contains(err.Error(), string(secret)) {
 		t.Errorf("the error has a key: %v", err)
 	}

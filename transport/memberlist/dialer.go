@@ -29,7 +29,7 @@ type dialer struct {
 	poked  chan struct{}
 
 	mu    sync.Mutex
-	tries map[string]*try // by name
+	tries map[[2]uint64]*try // by PeerID and life
 	busy  int
 }
 
@@ -71,10 +71,10 @@ func (d *dialer) round(now time.Time) time.Duration {
 	full := d.roster.full()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	wanted := make(map[string]bool, len(open))
+	wanted := make(map[[2]uint64]bool, len(open))
 	wait := time.Minute
 	for _, m := range open {
-		name := nodeName(m.id, m.origin)
+		name := [2]uint64{m.id, m.origin}
 		wanted[name] = true
 		t := d.tries[name]
 		if t == nil {
@@ -94,7 +94,7 @@ func (d *dialer) round(now time.Time) time.Duration {
 			wait = min(wait, dialMost)
 		} // otherwise the end of another one wakes the loop
 	}
-	maps.DeleteFunc(d.tries, func(name string, t *try) bool { return !wanted[name] && !t.busy })
+	maps.DeleteFunc(d.tries, func(name [2]uint64, t *try) bool { return !wanted[name] && !t.busy })
 	return wait
 }
 
@@ -129,9 +129,9 @@ func (d *dialer) end(t *try, err error) {
 
 // unreached lists the addresses that are tried in vain.
 func (d *dialer) unreached(now time.Time) (all []transport.DialFailure) {
-	open := make(map[string]bool)
+	open := make(map[[2]uint64]bool)
 	for _, m := range d.roster.unlinked() {
-		open[nodeName(m.id, m.origin)] = true
+		open[[2]uint64{m.id, m.origin}] = true
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

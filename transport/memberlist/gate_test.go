@@ -7,13 +7,10 @@ import (
 
 // kill ends a node as if its process had died.
 func kill(t *Transport) {
-	t.life.closing()
 	if r := t.run.Load(); r != nil {
 		_ = r.listener.Close()
 	}
-	for _, l := range t.roster.all() {
-		l.end(errClosing)
-	}
+	t.life.end()
 }
 
 // A gate lets nothing through while it is shut, and ends no connection.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -12,6 +13,9 @@ import (
 
 // greetLimit is how long it may take two nodes to know who the other is.
 const greetLimit = 5 * time.Second
+
+// refuseLimit is for how long a refusal may take to be heard.
+const refuseLimit = 500 * time.Millisecond
 
 // A greeter has two nodes introduce themselves on a new connection.
 type greeter struct {
@@ -139,8 +143,13 @@ func (g *greeter) greet(
 func (g *greeter) refuse(s *session, err error) {
 	var r refusal
 	if errors.As(err, &r) {
-		_ = s.raw.SetDeadline(time.Now().Add(time.Second))
+		_ = s.raw.SetDeadline(time.Now().Add(refuseLimit))
 		_, _ = s.conn.Write(message(msgRefusal, []byte{byte(r)}))
+		// If something that has come isn't read, the system may tell the other side of an error instead.
+		if half, ok := s.raw.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+		_, _ = io.Copy(io.Discard, s.meter)
 	}
 }
 

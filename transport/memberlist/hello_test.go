@@ -21,7 +21,7 @@ func drawHello(t *rapid.T) hello {
 		id:   rapid.Uint64Range(1, maxPeerID).Draw(t, "id"), origin: rapid.Uint64Min(1).Draw(t, "origin"),
 		clock:   time.UnixMilli(rapid.Int64Range(-1<<50, 1<<50).Draw(t, "clock")),
 		cluster: rapid.StringN(0, 60, maxName).Draw(t, "cluster"),
-		addr:    rapid.StringN(0, 60, maxAddr).Draw(t, "addr"),
+		addr:    rapid.StringMatching("[!-~]{0,80}").Draw(t, "addr"),
 	}
 }
 
@@ -66,6 +66,7 @@ func TestHelloIsMadeOfSense(t *testing.T) {
 		"no origin":      {kind: kindLink, id: 1},
 		"another kind":   {kind: 'x', id: 1, origin: 1},
 		"a long cluster": {kind: kindLink, id: 1, origin: 1, cluster: strings.Repeat("x", maxName+1)},
+		"a loud address": {kind: kindLink, id: 1, origin: 1, addr: "a\nb:1"},
 		"a long address": {kind: kindLink, id: 1, origin: 1, addr: strings.Repeat("x", maxAddr+1)},
 	} {
 		if got, err := decodeHello(h.encode(func([]byte) []byte { return nil })); err == nil {

@@ -31,6 +31,7 @@ type running struct {
 // start begins everything. t.starting is held.
 func (t *Transport) start(n transport.Node, h transport.Handler) (*running, error) {
 	r := &running{node: n}
+	t.roster.own(n.PeerID)
 	node := &r.node
 	var c *certs
 	if t.cfg.TLS != nil {
@@ -57,7 +58,7 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 		strangers: &strangers{most: t.cfg.MaxStrangers}, through: t.through,
 	}
 	r.dialer = &dialer{
-		node: node, life: t.life, roster: t.roster, poked: make(chan struct{}, 1), tries: make(map[string]*try),
+		node: node, life: t.life, roster: t.roster, poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
 		dial: func(addr string) error { return r.link(t.life.open, t.cfg.Resolver, addr) },
 	}
 	r.hub = &hub{
@@ -171,7 +172,7 @@ func (t *Transport) shutdown() error {
 		return nil
 	}
 	err := r.listener.Close()
-	links := t.roster.all()
+	links := t.roster.close()
 	r.hub.gossip.leave(links, t.life.spawn)
 	for _, l := range links {
 		l.sayBye()
