@@ -15,6 +15,8 @@ const (
 	dialHands = 16              // at once
 	dialFirst = 2 * time.Second // for the node with the smaller ID to dial, before the other one does
 
+	dialShort = time.Second // a link that lasts for less may be one that can't
+
 	dialAgain = 50 * time.Millisecond // after the first failure; it doubles
 	dialMost  = 5 * time.Second
 )
@@ -49,6 +51,19 @@ func (d *dialer) poke() {
 	case d.poked <- struct{}{}:
 	default:
 	}
+}
+
+// over takes note of a link that has ended. If it didn't last, the next one can wait.
+func (d *dialer) over(l *link) {
+	if time.Since(l.since) < dialShort {
+		d.mu.Lock()
+		name := [2]uint64{l.peer.id, l.peer.origin}
+		if d.tries[name] == nil {
+			d.tries[name] = &try{next: time.Now().Add(dialShort)}
+		}
+		d.mu.Unlock()
+	}
+	d.poke()
 }
 
 func (d *dialer) loop() {

@@ -25,6 +25,7 @@ type greeter struct {
 	armour    *armour // nil: in the clear
 	life      *life
 	strangers *strangers
+	room      func(id uint64) bool    // for a link with a node
 	through   func(net.Conn) net.Conn // a test's: connections lead through it; nil in production
 }
 
@@ -200,6 +201,8 @@ func (g *greeter) meet(s *session, typ byte, body []byte) (err error) {
 		return refusedSelf
 	case s.peer.id == g.node.PeerID:
 		return refusedInUse
+	case !s.outbound && s.peer.kind == kindLink && !g.room(s.peer.id): // before the other side takes it
+		return refusedFull
 	case g.armour != nil && g.armour.certs != nil:
 		state := s.conn.(*tls.Conn).ConnectionState()
 		if !g.armour.certs.named(state.PeerCertificates[0], s.peer.id) {

@@ -106,6 +106,7 @@ func FuzzStranger(f *testing.F) {
 	n := transport.Node{PeerID: 7, Origin: 8, ClusterName: "test", Now: time.Now, Log: &noted{}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		g := &greeter{node: &n, keys: newKeyring(nil), life: newLife(), strangers: &strangers{most: 2}}
+		g.room = func(uint64) bool { return true }
 		defer g.life.end()
 		here, there := net.Pipe()
 		g.life.spawn(func() {

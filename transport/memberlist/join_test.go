@@ -196,4 +196,21 @@ func TestMaxConns(t *testing.T) {
 		return host.log.has("E ", "MaxConns is reached") && two.log.has("E ", "its MaxConns is reached")
 	})
 	until(t, "the others join", func() bool { return len(one.Members()) == 2 })
+	if n := two.Count("+1"); n > 0 {
+		t.Errorf("the one that is refused was told of it %d times", n)
+	}
+}
+
+// The same where the one without room is dialled by one that decides.
+func TestMaxConnsOfTheOneThatFollows(t *testing.T) {
+	host := start(t, 9, Config{MaxConns: 1})
+	one := start(t, 1, Config{Join: []string{host.Addr()}})
+	until(t, "one joins", func() bool { return full([]*place{host, one}) })
+	two := start(t, 2, Config{Join: []string{host.Addr()}})
+	until(t, "both log it", func() bool {
+		return host.log.has("E ", "MaxConns is reached") && two.log.has("E ", "its MaxConns is reached")
+	})
+	if n := two.Count("+9"); n > 0 {
+		t.Errorf("the one that is refused was told of it %d times", n)
+	}
 }

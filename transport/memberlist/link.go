@@ -95,7 +95,7 @@ func (l *link) run() {
 	}
 	h.roster.drop(l)
 	close(l.done)
-	h.wake()
+	h.over(l)
 }
 
 // end closes the connection, whatever it is doing. What waits is lost.

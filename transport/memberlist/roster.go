@@ -99,6 +99,13 @@ func (r *roster) close() []*link {
 // full reports whether there is no room for another link.
 func (r *roster) full() bool { return len(r.all()) >= r.most }
 
+// roomFor reports whether there is room for a link with a node.
+func (r *roster) roomFor(id uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id] != nil || len(r.byID) < r.most
+}
+
 // drop forgets a link that has ended.
 func (r *roster) drop(l *link) {
 	r.mu.Lock()

@@ -53,6 +53,9 @@ func TestEverybody(t *testing.T) {
 	want("its link ends", "5/32;")
 	r.drop(l)
 	want("it isn't connected", "5/0;")
+	if p := r.everybody(0); !p[0].Since.After(l.since) {
+		t.Errorf("it is in this state since %v, and was connected at %v", p[0].Since, l.since)
+	}
 	if open := r.unlinked(); len(open) != 1 || open[0].addr != "a:1" {
 		t.Errorf("to be dialled are %+v", open)
 	}
@@ -100,6 +103,16 @@ func TestEarlierLivesAreOver(t *testing.T) {
 	r.drop(l)
 	if got := said(r.everybody(time.Hour)); got != "" {
 		t.Errorf("there are %q", got)
+	}
+}
+
+// An earlier life of the node itself is nobody.
+func TestOwnEarlierLife(t *testing.T) {
+	r, _ := rosterRig(t)
+	r.own(5)
+	r.alive(nodeName(5, 50), meta{5, 50, "a:1"})
+	if got := said(r.everybody(time.Hour)); got != "" || len(r.unlinked()) > 0 {
+		t.Errorf("there are %q, and %+v are dialled", got, r.unlinked())
 	}
 }
 

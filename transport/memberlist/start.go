@@ -55,14 +55,14 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 	addr, ip := advertise(t.life.open, t.cfg.Resolver, t.cfg.AdvertiseAddr, bound)
 	r.greeter = &greeter{
 		node: node, addr: addr, keys: t.keys, armour: armour, life: t.life,
-		strangers: &strangers{most: t.cfg.MaxStrangers}, through: t.through,
+		strangers: &strangers{most: t.cfg.MaxStrangers}, through: t.through, room: t.roster.roomFor,
 	}
 	r.dialer = &dialer{
 		node: node, life: t.life, roster: t.roster, poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
 		dial: func(addr string) error { return r.link(t.life.open, t.cfg.Resolver, addr) },
 	}
 	r.hub = &hub{
-		node: node, life: t.life, keys: t.keys, count: &t.count, roster: t.roster, wake: r.dialer.poke,
+		node: node, life: t.life, keys: t.keys, count: &t.count, roster: t.roster, over: r.dialer.over,
 		up: &upcalls{open: t.life.open, log: n.Log, to: h},
 	}
 	r.joiner = &joiner{cfg: &t.cfg, node: node, life: t.life, roster: t.roster, seen: make(map[string]*attempt)}
