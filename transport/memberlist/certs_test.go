@@ -162,3 +162,14 @@ func TestOthersThanNodes(t *testing.T) {
 		}
 	}
 }
+
+// A node whose files are gone when it starts says so.
+func TestStartWithoutFiles(t *testing.T) {
+	cfg := newAuthority(t).sign("node.test", time.Hour)
+	p := bare(t, 1, Config{TLS: cfg})
+	testkit.Must(t, os.Remove(cfg.CertFile))
+	if err := p.Start(p.node(1), p.Handler); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Start says %v", err)
+	}
+	testkit.Must(t, p.Close())
+}

@@ -27,7 +27,7 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 			t.Errorf("%q isn't in: %v", want, err)
 		}
 	}
-	for _, addr := range []string{"0.0.0.0:1", "[::]:1", "a b:1", strings.Repeat("x", maxAddr) + ":1"} {
+	for _, addr := range []string{"0.0.0.0:1", "host:http", "host:70000", "[::]:1", "a b:1", strings.Repeat("x", maxAddr) + ":1"} {
 		if _, err := New(Config{BindAddr: ":0", AdvertiseAddr: addr}); !errors.Is(err, ErrConfig) {
 			t.Errorf("%q may be advertised: %v", addr, err)
 		}

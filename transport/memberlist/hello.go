@@ -100,7 +100,8 @@ func decodeHello(b []byte) (h hello, err error) {
 	h.said = b[:len(b)-len(r.b)]
 	h.proof = []byte(r.text(proofSize))
 	switch {
-	case r.bad, !printable(h.addr), h.id == 0, h.id > maxPeerID, h.origin == 0, h.kind != kindLink && h.kind != kindStream:
+	case r.bad, !printable(h.addr), h.id == 0, h.id > maxPeerID, h.origin == 0,
+		h.kind != kindLink && h.kind != kindStream:
 		return hello{}, errMessage
 	}
 	return h, nil

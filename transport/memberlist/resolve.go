@@ -70,8 +70,9 @@ func lookup(ctx context.Context, r Resolver, text string) ([]netip.AddrPort, err
 	}
 	var all []netip.AddrPort
 	for _, rec := range records[:min(len(records), maxAddrs)] {
+		one := target{host: strings.TrimSuffix(rec.Target, "."), port: rec.Port}
 		var some []netip.AddrPort
-		if some, err = (target{host: strings.TrimSuffix(rec.Target, "."), port: rec.Port}).lookup(ctx, r); err == nil {
+		if some, err = one.lookup(ctx, r); err == nil {
 			all = append(all, some...)
 		}
 	}

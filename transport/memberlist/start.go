@@ -38,6 +38,9 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 		c = newCerts(*t.cfg.TLS, func(err error) {
 			n.Log.Errorf(0, "the certificate can't be read again: %v", linelog.Field("err", err))
 		})
+		if _, err := c.now(); err != nil {
+			return nil, fmt.Errorf("bcache: TLS: %w", err)
+		}
 	}
 	armour, err := newArmour(c, t.keys.some())
 	if err != nil {
