@@ -1,9 +1,12 @@
 package memberlist
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
 )
@@ -21,9 +24,11 @@ func TestStrangersAreBounded(t *testing.T) {
 	}
 	guest := start(t, 2, Config{Join: []string{host.Addr()}})
 	until(t, "a node joins", func() bool { return full([]*place{host, guest}) })
+	soon := time.Now().Add(greetLimit / 2) // before their time is over
 	for _, c := range conns[:many-most] {
-		if _, err := c.Read(make([]byte, 1)); err == nil {
-			t.Fatal("a stranger is told something")
+		testkit.Must(t, c.SetReadDeadline(soon))
+		if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a stranger is told something, or stays: %v", err)
 		}
 	}
 	s := host.run.Load().greeter.strangers
