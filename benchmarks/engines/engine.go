@@ -27,7 +27,7 @@ type Engine interface {
 }
 
 // All are the engines that there are.
-var All = []Engine{mesh{}}
+var All = []Engine{mesh{}, gossiped{}, served{}}
 
 // Named returns the engine of that name.
 func Named(name string) (Engine, error) {

@@ -51,8 +51,14 @@ func stepsOf(plan Plan) []step {
 			m.Guest, err = figures[Guest](ctx, "guest", t)
 			return err
 		}},
-		{"a lost node", func(ctx context.Context, m *Measured, t task) (err error) {
-			m.Loss, err = figures[Loss](ctx, "loss", t)
+		{"kill -9", func(ctx context.Context, m *Measured, t task) (err error) {
+			m.Killed, err = figures[Loss](ctx, "kill", t)
+			return err
+		}},
+		{"a frozen node", func(ctx context.Context, m *Measured, t task) (err error) {
+			if canFreeze {
+				m.Frozen, err = figures[Loss](ctx, "freeze", t)
+			}
 			return err
 		}},
 	}

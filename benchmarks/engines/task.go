@@ -31,7 +31,8 @@ var tasks = map[string]func(context.Context, *parent, task) error{
 	"cluster": measuring(measureCluster),
 	"burst":   measuring(measureBurst),
 	"guest":   measuring(measureGuest),
-	"loss":    measuring(measureLoss),
+	"kill":    measuring(losing((*child).kill)),
+	"freeze":  measuring(losing((*child).freeze)),
 	"steady":  measuring(soakSteady),
 	"churn":   measuring(soakChurn),
 }

@@ -44,8 +44,11 @@ func engineFigures(plan engines.Plan) (list []engineFigure) {
 			}})
 		}
 	}
-	clusters("%d nodes: all connected with all and ready, s; CPU, s", func(c *engines.Cluster, _ int) string {
-		return number(c.Connected.Seconds()) + "; " + cpuText(c.Connecting, time.Second)
+	clusters("%d nodes: all connected with all; ready, s", func(c *engines.Cluster, _ int) string {
+		return number(c.Connected.Seconds()) + "; " + number(c.Ready.Seconds())
+	})
+	clusters("%d nodes: CPU of all for that, s", func(c *engines.Cluster, _ int) string {
+		return cpuText(c.Connecting)
 	})
 	clusters("%d nodes, idle: %% of a core a node", func(c *engines.Cluster, n int) string {
 		return percentText(idleShare(c, n))
@@ -98,19 +101,9 @@ func engineFigures(plan engines.Plan) (list []engineFigure) {
 			return fmt.Sprint(m.Guest.Visits)
 		}},
 		engineFigure{fmt.Sprintf("%d nodes: kill -9 noticed by all, the longest of %d", plan.LossNodes, plan.Losses),
-			func(m *engines.Measured) string {
-				if m.Loss == nil {
-					return ""
-				}
-				return timeText(m.Loss.Killed)
-			}},
+			func(m *engines.Measured) string { return lossText(m.Killed) }},
 		engineFigure{fmt.Sprintf("%d nodes: a frozen one noticed by all, the longest of %d", plan.LossNodes, plan.Losses),
-			func(m *engines.Measured) string {
-				if m.Loss == nil || m.Loss.Frozen == 0 {
-					return ""
-				}
-				return timeText(m.Loss.Frozen)
-			}},
+			func(m *engines.Measured) string { return lossText(m.Frozen) }},
 	)
 }
 
@@ -126,18 +119,20 @@ func percentText(v float64) string { return fmt.Sprintf("%.3f", v) }
 
 func delayText(d engines.Delay) string { return number(d.P50) + "; " + number(d.P99) }
 
-// cpuText shows the CPU time of all, and what of it is the server's.
-func cpuText(u engines.Use, unit time.Duration) string {
-	in := func(d time.Duration) string { return number(float64(d) / float64(unit)) }
+// cpuText shows the CPU time of all in seconds, and what of it is the server's.
+func cpuText(u engines.Use) string {
 	if u.Server == 0 {
-		return in(u.Nodes)
+		return number(u.Nodes.Seconds())
 	}
-	return fmt.Sprintf("%s (server %s)", in(u.All()), in(u.Server))
+	return fmt.Sprintf("%s (server %s)", number(u.All().Seconds()), number(u.Server.Seconds()))
 }
 
-func timeText(d time.Duration) string {
-	if d < time.Second {
-		return number(d.Seconds()*1e3) + " ms"
+func lossText(l *engines.Loss) string {
+	switch {
+	case l == nil:
+		return ""
+	case l.Noticed < time.Second:
+		return number(l.Noticed.Seconds()*1e3) + " ms"
 	}
-	return number(d.Seconds()) + " s"
+	return number(l.Noticed.Seconds()) + " s"
 }

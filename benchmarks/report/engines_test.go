@@ -82,8 +82,8 @@ func TestSoaks(t *testing.T) {
 func TestEngineThatFails(t *testing.T) {
 	r := &engines.Results{Plan: engines.Quick, Engines: []*engines.Measured{
 		{Name: "mesh", Failed: []string{"burst: no\nnetwork"}},
-		{Name: "nats", Loss: &engines.Loss{Killed: 8 * time.Second, Frozen: 6 * time.Second}},
-		{Name: "other", Loss: &engines.Loss{Killed: 5 * time.Second}},
+		{Name: "nats", Killed: noticedIn(8), Frozen: noticedIn(6)},
+		{Name: "other", Killed: noticedIn(5)},
 	}}
 	text := engineTables(r, machine{})
 	for _, want := range []string{
@@ -96,6 +96,10 @@ func TestEngineThatFails(t *testing.T) {
 			t.Errorf("there is no %q in\n%s", want, text)
 		}
 	}
+}
+
+func noticedIn(seconds time.Duration) *engines.Loss {
+	return &engines.Loss{Nodes: 9, Noticed: seconds * time.Second}
 }
 
 func TestBetween(t *testing.T) {
