@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -28,13 +29,13 @@ func (m *mixed) keys(prefix string, n int) (keys []string) {
 // own are the keys of the loads that have one writer each, shared those that all change.
 func own() (keys []string) {
 	for _, name := range []string{"a-", "b-", "c-"} {
-		eachKey(name, 0, 20, func(key string) error { keys = append(keys, key); return nil })
+		nodeprocess.EachKey(name, 0, 20, func(key string) error { keys = append(keys, key); return nil })
 	}
 	return keys
 }
 
 func shared() (keys []string) {
-	eachKey("d-", 0, 40, func(key string) error { keys = append(keys, key); return nil })
+	nodeprocess.EachKey("d-", 0, 40, func(key string) error { keys = append(keys, key); return nil })
 	return keys
 }
 

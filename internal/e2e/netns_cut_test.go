@@ -34,13 +34,13 @@ func TestNetnsCut(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cutOff(t, c.maxKeys, c.deletionDelay, c.d, c.cut)
+			cutOff(t, ipv4, c.maxKeys, c.deletionDelay, c.d, c.cut)
 		})
 	}
 }
 
-func cutOff(t *testing.T, maxKeys, deletionDelay int, d time.Duration, cut func(*host)) {
-	c := newNetnsCluster(t, 3, func(cfg *bcache.Config) { cfg.MaxKeys, cfg.DeletionDelay = maxKeys, deletionDelay })
+func cutOff(t *testing.T, f family, maxKeys, deletionDelay int, d time.Duration, cut func(*host)) {
+	c := newNetnsCluster(t, f, 3, func(cfg *bcache.Config) { cfg.MaxKeys, cfg.DeletionDelay = maxKeys, deletionDelay })
 	if time.Duration(deletionDelay)*time.Second < d {
 		// A floor stands for the tombstones that were collected, and refuses what else is older in
 		// its bucket: a miss.

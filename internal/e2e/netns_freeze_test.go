@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
@@ -28,7 +29,7 @@ func TestNetnsFreeze(t *testing.T) {
 		mostMove = time.Second
 	)
 	t.Parallel()
-	c := newNetnsCluster(t, 3, func(*bcache.Config) {})
+	c := newNetnsCluster(t, ipv4, 3, func(*bcache.Config) {})
 	c.prepare(doomed)
 	x, y, z := c.nodes[0], c.nodes[1], c.nodes[2]
 	x.must(nil, "load", "load-x-", keys, rate, size)
@@ -58,7 +59,7 @@ func TestNetnsFreeze(t *testing.T) {
 				rss, err := p.rss()
 				testkit.Ok(t, err)
 				s.rss = max(s.rss, rss)
-				var r loadReport
+				var r nodeprocess.LoadReport
 				p.must(&r, "loaded", "load-"+string(rune('x'+j))+"-")
 				s.p99 = max(s.p99, r.P99)
 				s.max = max(s.max, r.Max)
@@ -78,7 +79,7 @@ func TestNetnsFreeze(t *testing.T) {
 		t.Fatal("the node isn't listed, although it isn't frozen")
 	}
 
-	var at loadReport
+	var at nodeprocess.LoadReport
 	x.must(&at, "loaded", "load-x-")
 	z.signal(syscall.SIGSTOP)
 	start := time.Now()

@@ -13,43 +13,6 @@ import (
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
-// A follower asks the node of its process for a key all the time, and notes of each value when the last
-// Get that served it was called: the process may be stopped before that returns.
-type follower struct {
-	quit chan struct{}
-	last chan map[string]time.Time // "" is a miss
-}
-
-func follow(b *bcache.Bcache, key string) *follower {
-	f := &follower{quit: make(chan struct{}), last: make(chan map[string]time.Time, 1)}
-	go func() {
-		last := map[string]time.Time{}
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		get := func() {
-			called := time.Now()
-			val, _ := b.Get(key)
-			last[val] = called
-		}
-		for {
-			select {
-			case <-f.quit:
-				get()
-				f.last <- last
-				return
-			case <-tick.C:
-				get()
-			}
-		}
-	}()
-	return f
-}
-
-func (f *follower) stop() map[string]time.Time {
-	close(f.quit)
-	return <-f.last
-}
-
 const (
 	netnsBound = 4 * time.Second
 	netnsGrace = 500 * time.Millisecond // the machine may be busy; the bound is kept within 10 ms
@@ -101,7 +64,7 @@ func TestNetnsIsolation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newNetnsCluster(t, 3, func(cfg *bcache.Config) {
+			c := newNetnsCluster(t, ipv4, 3, func(cfg *bcache.Config) {
 				cfg.MinPeers, cfg.Isolation, cfg.IsolatedAfter = 1, bcache.MissWhenIsolated, netnsBound
 			})
 			c.start()

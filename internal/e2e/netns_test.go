@@ -3,203 +3,43 @@
 package e2e_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
-
-// The tests whose names begin with TestNetns run each node in a process and a network
-// namespace of its own, and cut off, kill and stop them. What they log is a report.
-var withNetns = flag.Bool("netns", false, "run the tests in network namespaces: they need root, ip and iptables, and minutes")
-
-// A network is a namespace with a bridge, to which the nodes' namespaces are connected.
-// Nothing leads out of it.
-type network struct {
-	t      *testing.T
-	prefix string // of the names of its namespaces
-	hosts  int
-}
-
-// A host is a namespace for a node.
-type host struct {
-	t      *testing.T
-	ns, ip string
-}
-
-// networks counts those of this process.
-var networks atomic.Int64
-
-func newNetwork(t *testing.T) *network {
-	t.Helper()
-	testkit.SkipIfMeshRaces(t)
-	if !*withNetns {
-		t.Skip("needs root and minutes: go test -run Netns -v ./internal/e2e -netns")
-	}
-	if os.Getuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	for _, tool := range []string{"ip", "iptables"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("network namespaces need %s: %v", tool, err)
-		}
-	}
-	sweepNamespaces(t)
-	prefix := fmt.Sprintf("bcache%d-%d-", os.Getpid(), networks.Add(1))
-	if out, err := exec.Command("ip", "netns", "add", prefix+"try").CombinedOutput(); err != nil {
-		t.Skipf("root may not make network namespaces here: %s", out)
-	}
-	command(t, "ip", "netns", "del", prefix+"try")
-	n := &network{t: t, prefix: prefix}
-	n.namespace("switch")
-	n.ip("-n", n.prefix+"switch", "link", "add", "name", "bridge", "type", "bridge")
-	n.ip("-n", n.prefix+"switch", "link", "set", "bridge", "up")
-	return n
-}
-
-var sweeping sync.Mutex
-
-// sweepNamespaces removes what a killed test left: its processes die with it, but its
-// namespaces don't.
-func sweepNamespaces(t *testing.T) {
-	t.Helper()
-	sweeping.Lock() // others do the same
-	defer sweeping.Unlock()
-	names, _ := filepath.Glob("/run/netns/bcache*-*")
-	for _, name := range names {
-		ns := filepath.Base(name)
-		pid := regexp.MustCompile(`^bcache(\d+)-`).FindStringSubmatch(ns)
-		if pid == nil {
-			continue
-		}
-		if _, err := os.Stat("/proc/" + pid[1]); os.IsNotExist(err) {
-			t.Logf("removing the namespace %s, which a killed test left", ns)
-			command(t, "ip", "netns", "del", ns)
-		}
-	}
-}
-
-// namespace makes a namespace and sees to its end: with it go its interfaces, the other
-// ends of their pairs and its rules.
-func (n *network) namespace(name string) string {
-	n.t.Helper()
-	ns := n.prefix + name
-	n.ip("netns", "add", ns)
-	n.t.Cleanup(func() {
-		if pids := command(n.t, "ip", "netns", "pids", ns); pids != "" {
-			n.t.Errorf("left in the namespace %s: %s", ns, pids)
-		}
-		command(n.t, "ip", "netns", "del", ns)
-	})
-	return ns
-}
-
-func (n *network) ip(args ...string) {
-	n.t.Helper()
-	command(n.t, "ip", args...)
-}
-
-// host connects another namespace.
-func (n *network) host() *host {
-	n.t.Helper()
-	n.hosts++
-	port := fmt.Sprint("port", n.hosts)
-	h := &host{t: n.t, ns: n.namespace(fmt.Sprint("host", n.hosts)), ip: fmt.Sprint("10.77.0.", n.hosts)}
-	n.ip("link", "add", "name", port, "netns", n.prefix+"switch", "type", "veth", "peer", "name", "eth0", "netns", h.ns)
-	n.ip("-n", n.prefix+"switch", "link", "set", port, "master", "bridge", "up")
-	n.ip("-n", h.ns, "addr", "add", h.ip+"/24", "dev", "eth0")
-	n.ip("-n", h.ns, "link", "set", "eth0", "up")
-	n.ip("-n", h.ns, "link", "set", "lo", "up")
-	return h
-}
-
-func (h *host) addr() string { return h.ip + ":7000" }
-
-// inside is the command that runs another one in the namespace. It doesn't fork.
-func (h *host) inside() []string { return []string{"ip", "netns", "exec", h.ns} }
-
-func (h *host) iptables(args ...string) {
-	h.t.Helper()
-	command(h.t, "ip", append(h.inside()[1:], append([]string{"iptables", "-w"}, args...)...)...)
-}
-
-// cut drops whatever comes in or goes out. Connections survive it: TCP sends again what
-// was lost, unless somebody gives up before the cut heals.
-func (h *host) cut() {
-	h.t.Helper()
-	h.iptables("-A", "INPUT", "!", "-i", "lo", "-j", "DROP")
-	h.iptables("-A", "OUTPUT", "!", "-o", "lo", "-j", "DROP")
-}
-
-// refuse answers whatever comes in or goes out with a reset: connections end.
-func (h *host) refuse() {
-	h.t.Helper()
-	// The resets themselves must get out.
-	reject := []string{"-p", "tcp", "!", "--tcp-flags", "RST", "RST", "-j", "REJECT", "--reject-with", "tcp-reset"}
-	h.iptables(append([]string{"-A", "INPUT", "!", "-i", "lo"}, reject...)...)
-	h.iptables(append([]string{"-A", "OUTPUT", "!", "-o", "lo"}, reject...)...)
-}
-
-// hide drops what others send to the node's port: it can't be dialled, but can dial.
-func (h *host) hide() {
-	h.t.Helper()
-	h.iptables("-A", "INPUT", "!", "-i", "lo", "-p", "tcp", "--dport", "7000", "-j", "DROP")
-}
-
-// heal ends cut, refuse and hide.
-func (h *host) heal() {
-	h.t.Helper()
-	h.iptables("-F")
-}
-
-// command runs a command that mustn't fail, and returns what it prints.
-func command(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
 
 // A netnsCluster is what a scenario works with.
 type netnsCluster struct {
 	*oracle
 	t     *testing.T
-	hosts []*host
+	net   *network
+	hosts []*host // of the nodes
 	nodes []*process
-	roomy bool // the nodes have room for everything
-	all   bool // and nothing was forgotten: they must hold the same keys
+	nats  *process // the server; nil: none
+	roomy bool     // the nodes have room for everything
+	all   bool     // and nothing was forgotten: they must hold the same keys
 }
 
 // newNetnsCluster makes n nodes, a, b, c and so on, that know each other's addresses, and
-// starts none.
-func newNetnsCluster(t *testing.T, n int, edit func(*bcache.Config)) *netnsCluster {
+// starts none. They run over the engine that was asked for.
+func newNetnsCluster(t *testing.T, f family, n int, edit func(*bcache.Config)) *netnsCluster {
 	t.Helper()
-	net := newNetwork(t)
-	c := &netnsCluster{oracle: newOracle(), t: t}
-	var peers []string
+	c := &netnsCluster{oracle: newOracle(), t: t, net: newNetwork(t, f)}
 	for range n {
-		h := net.host()
-		c.hosts, peers = append(c.hosts, h), append(peers, h.addr())
+		c.hosts = append(c.hosts, c.net.host())
 	}
 	for i, h := range c.hosts {
-		cfg := bcache.Config{PeerID: uint64(i + 1), ListenAddr: h.addr(), Peers: peers, MaxKeys: roomy}
+		cfg := bcache.Config{PeerID: uint64(i + 1), MaxKeys: roomy}
 		edit(&cfg)
 		c.roomy = cfg.MaxKeys == roomy
 		c.all = c.roomy
 		c.nodes = append(c.nodes, newProcess(t, string(rune('a'+i)), cfg, h.inside()...))
 	}
+	c.place(*engine)
 	return c
 }
 
@@ -266,9 +106,9 @@ func (c *netnsCluster) deletes(p *process, prefix string, from, to int) {
 }
 
 // stopLoad ends a load, and has the oracle know what it wrote.
-func (c *netnsCluster) stopLoad(p *process, prefix string, keys int) loadReport {
+func (c *netnsCluster) stopLoad(p *process, prefix string, keys int) nodeprocess.LoadReport {
 	c.t.Helper()
-	var r loadReport
+	var r nodeprocess.LoadReport
 	p.must(&r, "stop", prefix)
 	c.load(p.life(), prefix, keys, r.Count)
 	return r
@@ -365,17 +205,23 @@ func (c *netnsCluster) settle() {
 func (c *netnsCluster) noneReturned(doomed int) {
 	c.t.Helper()
 	for _, p := range c.nodes {
-		var runs []probeRun
-		p.must(&runs, "probed", "doomed-")
-		if len(runs) == 0 {
-			c.t.Errorf("%s didn't probe", p.name)
-		}
-		if back := returned(runs, doomed); len(back) > 0 {
-			c.t.Errorf("%d deleted keys returned on %s, doomed-%d among them", len(back), p.name, back[0])
-		}
-		if n := c.held(p, "doomed-", doomed); n > 0 {
-			c.t.Errorf("%s holds %d deleted keys", p.name, n)
-		}
+		c.gone(p, "doomed-", doomed)
+	}
+}
+
+// gone is noneReturned for one node and one range of keys.
+func (c *netnsCluster) gone(p *process, prefix string, keys int) {
+	c.t.Helper()
+	var runs []nodeprocess.ProbeRun
+	p.must(&runs, "probed", prefix)
+	if len(runs) == 0 {
+		c.t.Errorf("%s didn't probe", p.name)
+	}
+	if back := returned(runs, keys); len(back) > 0 {
+		c.t.Errorf("%d deleted keys returned on %s, %s%d among them", len(back), p.name, prefix, back[0])
+	}
+	if n := c.held(p, prefix, keys); n > 0 {
+		c.t.Errorf("%s holds %d deleted keys", p.name, n)
 	}
 }
 

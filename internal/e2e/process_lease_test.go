@@ -3,75 +3,15 @@
 package e2e_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
-
-// A nodeFiller is the Loader of a test's node. Its fills bring the node's name.
-type nodeFiller struct {
-	loader *bcache.Loader
-	took   atomic.Int64 // ms
-	fills  atomic.Int64
-
-	mu      sync.Mutex
-	results map[string]*fillResult
-}
-
-type fillResult struct {
-	Done  bool
-	Value string
-	Err   string
-	Took  time.Duration
-}
-
-func newNodeFiller(b *bcache.Bcache, name string) (*nodeFiller, error) {
-	f := &nodeFiller{results: map[string]*fillResult{}}
-	var err error
-	f.loader, err = bcache.NewLoader(b, bcache.LoaderConfig{
-		ClusterWide: true, TTL: time.Hour,
-		Fill: func(ctx context.Context, _ string) (bcache.Loaded, error) {
-			f.fills.Add(1)
-			select {
-			case <-time.After(time.Duration(f.took.Load()) * time.Millisecond):
-				return bcache.Loaded{Value: name}, nil
-			case <-ctx.Done():
-				return bcache.Loaded{}, ctx.Err()
-			}
-		},
-	})
-	return f, err
-}
-
-func (f *nodeFiller) begin(key string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	r := &fillResult{}
-	f.results[key] = r
-	go func() {
-		start := time.Now()
-		val, err := f.loader.Get(context.Background(), key)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		*r = fillResult{Done: true, Value: val, Took: time.Since(start)}
-		if err != nil {
-			r.Err = err.Error()
-		}
-	}()
-}
-
-func (f *nodeFiller) result(key string) fillResult {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return *f.results[key]
-}
 
 // The node that has the lease, or that grants it, is killed or closes while a key is filled: the
 // others have a value soon, with no more than a query of each that waited, and nobody waits for ever.
@@ -131,7 +71,7 @@ func TestProcessLease(t *testing.T) {
 				queries := 0
 				for _, p := range waiting {
 					testkit.Within(t, 10*time.Second, func() error {
-						var r fillResult
+						var r nodeprocess.FillResult
 						if err := p.ask(&r, "filled", hot); err != nil || !r.Done || r.Err != "" {
 							return fmt.Errorf("%s: %+v, %v", p.name, r, err)
 						}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 )
 
 // An oracle knows what was written to all nodes, and so what they must hold: of a range
@@ -31,7 +33,7 @@ func (o *oracle) share(prefix string, keys int) {
 
 func (o *oracle) sets(prefix string, from, to int, val string) {
 	o.ranges[prefix] = max(o.ranges[prefix], to)
-	eachKey(prefix, from, to, func(key string) error { o.last[key] = val; return nil })
+	nodeprocess.EachKey(prefix, from, to, func(key string) error { o.last[key] = val; return nil })
 }
 
 func (o *oracle) deletes(prefix string, from, to int) { o.sets(prefix, from, to, "") }
@@ -40,7 +42,7 @@ func (o *oracle) deletes(prefix string, from, to int) { o.sets(prefix, from, to,
 func (o *oracle) load(node, prefix string, keys, count int) {
 	o.ranges[prefix] = keys
 	for i := max(0, count-keys); i < count; i++ {
-		key, val, isDelete := loadWrite(node, prefix, keys, i)
+		key, val, isDelete := nodeprocess.LoadWrite(node, prefix, keys, i)
 		if isDelete {
 			val = ""
 		}

@@ -7,96 +7,28 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
 
-// probeEvery is how often a prober asks for its keys.
-const probeEvery = 10 * time.Millisecond
-
-// A prober asks the node of its process for the same keys again and again. The rounds
-// have the same numbers in all processes.
-type prober struct {
-	quit chan struct{}
-	runs chan []probeRun
-}
-
-// A probeRun is a run of rounds in a row that had the same outcome.
-type probeRun struct {
-	From, To int64  // the first and the last one
-	Ready    bool   // the node's, when the round began
-	Missed   []byte // nil: it wasn't asked, as the machine was busy
-}
-
-func (r probeRun) missed(key int) bool { return r.Missed[key/8]&(1<<(key%8)) != 0 }
-
-func startProber(b *bcache.Bcache, prefix string, keys int) *prober {
-	p := &prober{quit: make(chan struct{}), runs: make(chan []probeRun, 1)}
-	names := make([]string, keys)
-	for i := range names {
-		names[i] = prefix + strconv.Itoa(i)
-	}
-	go func() {
-		var runs []probeRun
-		timer := time.NewTimer(0)
-		defer timer.Stop()
-		for {
-			select {
-			case <-nextTick(timer, probeEvery):
-			case <-p.quit:
-				p.runs <- runs
-				return
-			}
-			round := time.Now().UnixMilli() / probeEvery.Milliseconds()
-			r := probeRun{From: round, To: round, Ready: b.Ready() == nil, Missed: make([]byte, (keys+7)/8)}
-			for i, key := range names {
-				if _, found := b.Get(key); !found {
-					r.Missed[i/8] |= 1 << (i % 8)
-				}
-			}
-			runs = addRun(runs, r)
-		}
-	}()
-	return p
-}
-
-func (p *prober) stop() []probeRun {
-	close(p.quit)
-	return <-p.runs
-}
-
-// addRun adds a round, to the last run if it is like it.
-func addRun(runs []probeRun, r probeRun) []probeRun {
-	n := len(runs) - 1
-	if n >= 0 && runs[n].To+1 < r.From {
-		runs = append(runs, probeRun{From: runs[n].To + 1, To: r.From - 1})
-		n++
-	}
-	if n >= 0 && runs[n].Ready == r.Ready && slices.Equal(runs[n].Missed, r.Missed) {
-		runs[n].To = r.To
-		return runs
-	}
-	return append(runs, r)
-}
-
 // returned lists the keys that one life of a node showed again after it had missed them.
-func returned(runs []probeRun, keys int) (back []int) {
+func returned(runs []nodeprocess.ProbeRun, keys int) (back []int) {
 	for key := range keys {
 		gone := false
 		for _, r := range runs {
 			if r.Missed == nil {
 				continue
 			}
-			if gone && !r.missed(key) {
+			if gone && !r.Missing(key) {
 				back = append(back, key)
 				break
 			}
-			gone = gone || r.missed(key)
+			gone = gone || r.Missing(key)
 		}
 	}
 	return back
@@ -112,7 +44,7 @@ type probeSummary struct {
 }
 
 // summarise takes the runs of each node, those of all its lives.
-func summarise(nodes [][]probeRun, keys int) (s probeSummary) {
+func summarise(nodes [][]nodeprocess.ProbeRun, keys int) (s probeSummary) {
 	first, last := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, runs := range nodes {
 		for _, r := range runs {
@@ -123,7 +55,7 @@ func summarise(nodes [][]probeRun, keys int) (s probeSummary) {
 	at := make([]int, len(nodes))
 	for round := first; round <= last; round++ {
 		s.rounds++
-		var now []probeRun // of the nodes that were up
+		var now []nodeprocess.ProbeRun // of the nodes that were up
 		for n, runs := range nodes {
 			for at[n] < len(runs) && runs[at[n]].To < round {
 				at[n]++
@@ -132,11 +64,11 @@ func summarise(nodes [][]probeRun, keys int) (s probeSummary) {
 				now = append(now, runs[at[n]])
 			}
 		}
-		if slices.ContainsFunc(now, func(r probeRun) bool { return r.Missed == nil }) {
+		if slices.ContainsFunc(now, func(r nodeprocess.ProbeRun) bool { return r.Missed == nil }) {
 			s.unsure++
 			continue
 		}
-		now = slices.DeleteFunc(now, func(r probeRun) bool { return !r.Ready })
+		now = slices.DeleteFunc(now, func(r nodeprocess.ProbeRun) bool { return !r.Ready })
 		if len(now) == 0 {
 			s.alone++
 			continue
@@ -144,7 +76,7 @@ func summarise(nodes [][]probeRun, keys int) (s probeSummary) {
 		for key := range keys {
 			missed := 0
 			for _, r := range now {
-				if r.missed(key) {
+				if r.Missing(key) {
 					missed++
 				}
 			}
@@ -164,7 +96,7 @@ func TestProber(t *testing.T) {
 	defer b.Close()
 	testkit.Ok(t, b.Set("k0", "v", 60))
 	testkit.Ok(t, b.Set("k1", "v", 60))
-	p := startProber(b, "k", 2)
+	p := nodeprocess.StartProber(b, "k", 2)
 	misses := func() uint64 { return b.Stats().Misses }
 	hits := func(n uint64) error {
 		if h := b.Stats().Hits; h < n {
@@ -183,7 +115,7 @@ func TestProber(t *testing.T) {
 	testkit.Ok(t, b.Set("k1", "v", 60))
 	h := b.Stats().Hits
 	testkit.Within(t, 10*time.Second, func() error { return hits(h + 4) })
-	runs := p.stop()
+	runs := p.Stop()
 	if back := returned(runs, 2); !slices.Equal(back, []int{1}) {
 		t.Errorf("%v returned: %+v", back, runs)
 	}
@@ -193,15 +125,15 @@ func TestProber(t *testing.T) {
 func TestProbeSummary(t *testing.T) {
 	// A node's rounds from the first on: "." it missed nothing, "0" key 0, "1" key 1, "2"
 	// both; "n" it wasn't ready and missed both; "x" it wasn't asked, "_" it was down.
-	runs := func(rounds string) (all []probeRun) {
-		var life []probeRun
+	runs := func(rounds string) (all []nodeprocess.ProbeRun) {
+		var life []nodeprocess.ProbeRun
 		for i, c := range rounds {
 			switch {
 			case c == '_':
 				all, life = append(all, life...), nil
 			case c != 'x':
 				missed := map[rune]byte{'.': 0, '0': 1, '1': 2, '2': 3, 'n': 3}[c]
-				life = addRun(life, probeRun{From: int64(i), To: int64(i), Ready: c != 'n', Missed: []byte{missed}})
+				life = nodeprocess.AddRun(life, nodeprocess.ProbeRun{From: int64(i), To: int64(i), Ready: c != 'n', Missed: []byte{missed}})
 			}
 		}
 		return append(all, life...)
@@ -224,7 +156,7 @@ func TestProbeSummary(t *testing.T) {
 		{".nn. .xx.", probeSummary{rounds: 4, unsure: 2}},
 		{".__. .__.", probeSummary{rounds: 4, alone: 2}},
 	} {
-		var nodes [][]probeRun
+		var nodes [][]nodeprocess.ProbeRun
 		for rounds := range strings.FieldsSeq(c.nodes) {
 			nodes = append(nodes, runs(rounds))
 		}

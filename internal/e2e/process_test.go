@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,16 +20,35 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/internal/e2e/nodeprocess"
 	"github.com/iwanbk/bcache/internal/testkit"
 )
+
+// A node in a process of its own is this test binary, started again with its setup in the environment.
+func TestMain(m *testing.M) {
+	if setup := os.Getenv(nodeprocess.Env); setup != "" {
+		nodeprocess.Run(setup, nil)
+		return
+	}
+	defer func() { os.RemoveAll(built) }() // nothing, if nothing was built
+	m.Run()
+}
+
+// got is what a node answers to "get".
+type got struct {
+	Value string
+	Found bool
+}
 
 // A process is a node that runs in a process of its own, in one life after the other.
 type process struct {
 	t       *testing.T
 	name    string
 	cfg     bcache.Config
+	engine  nodeprocess.Engine
 	command []string // is put before the command that starts it
 	program string   // what runs in it; "" is this test
+	args    []string // of the program
 	db      string   // URL of the test's database, if the program has a use for it
 	log     *os.File
 	lives   int
@@ -70,13 +90,13 @@ func (p *process) start() error {
 			return err
 		}
 	}
-	setup, err := json.Marshal(nodeSetup{Name: p.life(), Config: p.cfg, Database: p.db})
+	setup, err := json.Marshal(nodeprocess.Setup{Name: p.life(), Config: p.cfg, Engine: p.engine, Database: p.db})
 	if err != nil {
 		return err
 	}
-	args := append(append([]string{}, p.command...), program)
+	args := slices.Concat(p.command, []string{program}, p.args)
 	p.cmd = exec.Command(args[0], args[1:]...)
-	p.cmd.Env = append(os.Environ(), nodeEnv+"="+string(setup))
+	p.cmd.Env = append(os.Environ(), nodeprocess.Env+"="+string(setup))
 	p.cmd.Stderr = p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // not even a panic of the test leaves it
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
@@ -125,7 +145,7 @@ func (p *process) answer(into any) error {
 		if !alive {
 			return errors.New("the process has ended")
 		}
-		a := nodeAnswer{Value: into}
+		a := nodeprocess.Answer{Value: into}
 		if err := json.Unmarshal(line, &a); err != nil {
 			return err
 		}
@@ -253,13 +273,13 @@ func TestProcesses(t *testing.T) {
 	_, err := replicates(b, a, "x", "y")
 	testkit.Ok(t, err)
 	testkit.Within(t, 10*time.Second, func() error {
-		var r loadReport
+		var r nodeprocess.LoadReport
 		if err := a.ask(&r, "loaded", "l-"); err != nil || r.Count < 200 {
 			return fmt.Errorf("%+v, %v", r, err)
 		}
 		return nil
 	})
-	var r loadReport
+	var r nodeprocess.LoadReport
 	a.must(&r, "stop", "l-")
 	o.load(a.life(), "l-", 100, r.Count)
 	testkit.Within(t, 10*time.Second, func() error {
@@ -269,7 +289,7 @@ func TestProcesses(t *testing.T) {
 		}
 		return o.check(dumps[:], true)
 	})
-	var runs []probeRun
+	var runs []nodeprocess.ProbeRun
 	b.must(&runs, "probed", "k-")
 	if len(runs) == 0 {
 		t.Error("nothing was probed")

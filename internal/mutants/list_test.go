@@ -27,6 +27,26 @@ var mutants = []mutant{
 		old: "\ts.clock.Observe(rec.Stamp)\n\tif",
 		new: "\tif"}}},
 
+	// The transports, and the kit that checks them.
+	{name: "mesh loses what waits at Close", test: "TestMeshKit$", edits: []edit{{
+		old: "\tt.ends.drain(ctx)\n",
+		new: ""}}},
+	{name: "mesh sends bulk first", test: "TestMeshKit$", edits: []edit{{
+		old: "case len(first.items) == 0 || len(bulk.items) > 0 && l.passed >= lineTurn:",
+		new: "case len(bulk.items) > 0:"}}},
+	{name: "clusters meet in memory", test: "TestMemnet$", edits: []edit{{
+		old: " || a.node.ClusterName != b.node.ClusterName",
+		new: ""}}},
+	{name: "what waits in memory has no bound", test: "TestMemnet$", edits: []edit{{
+		old: "if most > 0 && sum > most {",
+		new: "if most < 0 {"}}},
+	{name: "the kit lets Close leave calls", test: "TestSabotage$", edits: []edit{{
+		old: "if p == closed && h.calls > 0 {",
+		new: "if p == closed && h.calls < 0 {"}}},
+	{name: "the kit looks at the heads of frames only", test: "TestSabotage$", edits: []edit{{
+		old: "if !bytes.Equal(f[done:done+n], noise[at:at+n]) {",
+		new: "if n < 0 {"}}},
+
 	// Many Deletes.
 	{name: "many Deletes leave in many frames", test: "TestDeleteManyIsOneFrame|TestReplicaGathers", edits: []edit{{
 		old: "o.unwoken = idle && o.gathering && !o.outbox.hasFrame()",

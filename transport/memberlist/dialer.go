@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	dialHands = 16          // at once
+	dialHands = 16              // at once
 	dialFirst = 2 * time.Second // for the node with the smaller ID to dial, before the other one does
 
 	dialAgain = 50 * time.Millisecond // after the first failure; it doubles

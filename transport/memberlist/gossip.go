@@ -19,9 +19,12 @@ import (
 
 // How memberlist is set. Deaths show by the links that break: so it may be slow, and quiet.
 const (
-	probeInterval  = time.Second
-	probeTimeout   = 500 * time.Millisecond
-	gossipInterval = 250 * time.Millisecond
+	probeInterval  = 2 * time.Second
+	probeTimeout   = time.Second
+	suspicionMult  = 2 // times probeInterval, until a suspect is taken for dead
+	gossipInterval = 200 * time.Millisecond
+	gossipNodes    = 4 // to which news goes at once
+	gossipMult     = 6 // times the logarithm of the number of nodes, how often it goes
 	streamTimeout  = 3 * time.Second
 	fullState      = time.Minute // from one exchange of all to the next, of a small cluster
 	packetSize     = 32 << 10
@@ -78,10 +81,12 @@ func startGossip(
 	cfg.Delegate, cfg.Events, cfg.Alive = g, g, g
 	cfg.Logger = log.New(debugLog{node.Log}, "", 0)
 	cfg.ProbeInterval, cfg.ProbeTimeout = probeInterval, probeTimeout
+	cfg.SuspicionMult = suspicionMult
 	cfg.DisableTcpPings = true     // a packet that can't go says as much
 	cfg.AwarenessMaxMultiplier = 1 // Close would have to wait for slow probes
 	cfg.EnableCompression = false  // packets are small
-	cfg.GossipInterval, cfg.UDPBufferSize = gossipInterval, packetSize
+	cfg.GossipInterval, cfg.GossipNodes, cfg.UDPBufferSize = gossipInterval, gossipNodes, packetSize
+	cfg.RetransmitMult = gossipMult
 	cfg.PushPullInterval, cfg.TCPTimeout = fullState, streamTimeout
 	cfg.HandoffQueueDepth = 4096
 	var err error

@@ -3,7 +3,6 @@ package memberlist
 import (
 	"bytes"
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,7 +56,7 @@ func newLink(s *session, h *hub) *link {
 	l := &link{session: s, hub: h, since: time.Now(), done: make(chan struct{})}
 	l.queue = lanes.New(h.node.MaxPending, l.wake)
 	l.write.state.Store(writerHeld)
-	if tcp, ok := s.raw.(*net.TCPConn); ok {
+	if tcp, ok := s.raw.(interface{ SetWriteBuffer(int) error }); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
 	return l

@@ -100,7 +100,7 @@ func (r *roster) drop(l *link) {
 	case m != nil: // others may still reach it
 		m.since = now
 	default:
-		r.gone.note(id, now, l.peer.addr)
+		r.gone.note(id, departure{now, l.peer.origin, l.peer.addr})
 	}
 }
 
@@ -145,14 +145,19 @@ func (r *roster) dead(name string) {
 	}
 	delete(r.members, name)
 	if !m.over && r.byID[m.id] == nil {
-		r.gone.note(m.id, m.since, m.addr)
+		r.gone.note(m.id, departure{m.since, m.origin, m.addr})
 	}
 }
 
-// unlinked lists the members with whom there is no link, and should be.
+// unlinked lists the nodes with whom there is no link, and should be.
 func (r *roster) unlinked() (all []member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for id, d := range r.gone {
+		if time.Since(d.at) < triedFor && r.members[nodeName(id, d.origin)] == nil {
+			all = append(all, member{id: id, origin: d.origin, addr: d.addr})
+		}
+	}
 	for _, m := range r.members {
 		if !m.over && r.byID[m.id] == nil {
 			all = append(all, *m)
@@ -161,7 +166,7 @@ func (r *roster) unlinked() (all []member) {
 	return all
 }
 
-// names lists the addresses of those that are there.
+// addrs lists the addresses of those that are there.
 func (r *roster) addrs() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -181,13 +186,17 @@ func (r *roster) addrs() map[string]bool {
 type departures map[uint64]departure
 
 type departure struct {
-	at   time.Time
-	addr string
+	at     time.Time
+	origin uint64
+	addr   string
 }
 
+// triedFor is for how long a node that has gone is dialled, also if memberlist doesn't know it.
+const triedFor = 30 * time.Second
+
 // note notes that a node has gone.
-func (d departures) note(id uint64, at time.Time, addr string) {
-	d[id] = departure{at, addr}
+func (d departures) note(id uint64, one departure) {
+	d[id] = one
 	for len(d) > transport.MaxGone {
 		oldest := id
 		for other, o := range d {

@@ -54,7 +54,7 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 	addr, ip := advertise(t.life.open, t.cfg.Resolver, t.cfg.AdvertiseAddr, bound)
 	r.greeter = &greeter{
 		node: node, addr: addr, keys: t.keys, armour: armour, life: t.life,
-		strangers: &strangers{most: t.cfg.MaxStrangers},
+		strangers: &strangers{most: t.cfg.MaxStrangers}, through: t.through,
 	}
 	r.dialer = &dialer{
 		node: node, life: t.life, roster: t.roster, poked: make(chan struct{}, 1), tries: make(map[string]*try),
@@ -105,7 +105,7 @@ func (r *running) accepted(raw net.Conn) {
 	}
 	if err == nil {
 		if err = r.hub.settle(s); err != nil {
-			life.letGo(raw)
+			life.letGo(s.raw)
 		}
 	}
 	r.complain(raw.RemoteAddr().String(), err)

@@ -2,6 +2,7 @@ package memberlist
 
 import (
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,8 @@ type Transport struct {
 	life   *life
 	roster *roster
 	count  counters
+
+	through func(net.Conn) net.Conn // see greeter
 
 	starting sync.Mutex // Start, against Close
 	closing  sync.Once

@@ -53,6 +53,22 @@ func (s *scene) start(opts ...with) *node {
 	return n
 }
 
+// startAll starts nodes at the same time.
+func (s *scene) startAll(nodes ...*node) {
+	s.Helper()
+	var wg sync.WaitGroup
+	errs := make([]error, len(nodes))
+	for i, n := range nodes {
+		n.h.set(started)
+		n.started = true
+		wg.Go(func() { errs[i] = s.runs(s.e.Within, func() error { return n.Start(n.spec.Node, n.h) }) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		s.Fatalf("Start: %v", err)
+	}
+}
+
 // joined waits until all of some nodes know each other.
 func (s *scene) joined(nodes ...*node) {
 	s.Helper()
@@ -94,11 +110,7 @@ func (s *scene) broadcast(from *node, size int, to ...*node) {
 func (s *scene) send(from *node, size int, bulk bool, to *node) {
 	s.Helper()
 	s.deliver(from, size, []*node{to}, func(frame []byte) error {
-		err := from.Send(to.spec.PeerID, frame, bulk)
-		if errors.Is(err, transport.ErrQueueFull) {
-			return nil
-		}
-		return err
+		return from.Send(to.spec.PeerID, frame, bulk)
 	})
 }
 
@@ -114,9 +126,13 @@ func (s *scene) deliver(from *node, size int, to []*node, send func(frame []byte
 	arrived := func() bool {
 		return !slices.ContainsFunc(to, func(n *node) bool { return n.h.got(from.spec.PeerID, id) == before[n] })
 	}
+	var err error
 	for begin := time.Now(); time.Since(begin) < s.e.Within; {
 		frame := id.frame()
-		s.atOnce("Send or Broadcast", func() error { return send(frame) })
+		s.atOnce("Send or Broadcast", func() error {
+			err = send(frame)
+			return nil
+		})
 		ok := s.until(min(time.Second, s.e.Within/tries), arrived)
 		if _, err := checkFrame(frame, false); err != nil {
 			s.Fatalf("what was sent by node %x isn't what it was: %v", from.spec.PeerID, err)
@@ -125,7 +141,7 @@ func (s *scene) deliver(from *node, size int, to []*node, send func(frame []byte
 			return
 		}
 	}
-	s.Fatalf("%v, doesn't arrive within %v, however often it is sent", id, s.e.Within)
+	s.Fatalf("%v, doesn't arrive within %v, however often it is sent; the error of Send is %v", id, s.e.Within, err)
 }
 
 // talk checks that all of some nodes reach each other.
@@ -138,23 +154,6 @@ func (s *scene) talk(nodes ...*node) {
 			s.send(from, 100, false, n)
 		}
 	}
-}
-
-// arrive waits until at least some of the frames have arrived, and then the last ones too, if they come.
-func (s *scene) arrive(from, to *node, ids []frameID, least int) {
-	s.Helper()
-	s.wait("frames arrive", func() error {
-		n := 0
-		for _, id := range ids {
-			if to.h.got(from.spec.PeerID, id) > 0 {
-				n++
-			}
-		}
-		if n < least {
-			return fmt.Errorf("%d of %d", n, len(ids))
-		}
-		return nil
-	})
 }
 
 // recent checks a time of the wall clock: it is within that since begin, but for rounding.
@@ -186,11 +185,15 @@ func (s *scene) stuck(n, by *node) (release func()) {
 	s.Helper()
 	in, release := s.block(n)
 	s.wait("a frame comes", func() error {
-		s.atOnce("Send", func() error { return by.Send(n.spec.PeerID, by.next(100).frame(), false) })
-		if !s.until(s.e.Within/tries, func() bool { return isClosed(in) }) {
-			return errors.New("it doesn't")
+		var err error
+		s.atOnce("Send", func() error {
+			err = by.Send(n.spec.PeerID, by.next(100).frame(), false)
+			return nil
+		})
+		if err == nil && !s.until(s.e.Within/tries, func() bool { return isClosed(in) }) {
+			err = errors.New("it doesn't")
 		}
-		return nil
+		return err
 	})
 	return release
 }

@@ -87,7 +87,9 @@ func closeMeanwhile(s *scene) {
 	for _, n := range []*node{a, b} {
 		for range 2 {
 			users.Go(func() {
-				for !done.Load() {
+				pace := time.NewTicker(50 * time.Microsecond)
+				defer pace.Stop()
+				for ; !done.Load(); <-pace.C {
 					n.Broadcast(n.next(5000).frame())
 					_ = n.Send(3-n.spec.PeerID, n.next(5000).frame(), true)
 					n.Members()

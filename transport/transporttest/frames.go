@@ -21,20 +21,23 @@ func frames(s *scene) {
 		s.send(b, size, false, c)
 		s.send(c, size, true, a)
 	}
-	many := func(from *node, to ...*node) { // that are under way at the same time
+	many := func(from, to *node) { // that are under way at the same time
 		rng := rand.New(rand.NewPCG(1, from.spec.PeerID))
 		var ids []frameID
 		for range 50 {
 			id := from.next(headLen + rng.IntN(200_000))
 			ids = append(ids, id)
-			from.Broadcast(id.frame())
+			_ = from.Send(to.spec.PeerID, id.frame(), rng.IntN(2) == 0) // what is broadcast may get too old
 		}
-		for _, n := range to {
-			s.arrive(from, n, ids, len(ids)*4/5)
-		}
+		s.wait("frames arrive", func() error {
+			if n := to.arrived(from, ids); n < len(ids)*4/5 {
+				return fmt.Errorf("%d of %d", n, len(ids))
+			}
+			return nil
+		})
 	}
-	many(a, b, c)
-	many(b, a, c)
+	many(a, b)
+	many(b, c)
 }
 
 // loss checks that hardly any frame is lost where nothing is wrong.
@@ -48,18 +51,10 @@ func loss(s *scene) {
 		for range each {
 			id := a.next(200)
 			ids = append(ids, id)
-			a.Broadcast(id.frame())
+			_ = a.Send(b.spec.PeerID, id.frame(), false)
 		}
-		count := func() (n int) {
-			for _, id := range ids {
-				if b.h.got(a.spec.PeerID, id) > 0 {
-					n++
-				}
-			}
-			return n
-		}
-		s.until(time.Second, func() bool { return count() == each })
-		arrived += count()
+		s.until(time.Second, func() bool { return b.arrived(a, ids) == each })
+		arrived += b.arrived(a, ids)
 	}
 	if arrived < rounds*each*99/100 {
 		s.Errorf("of %d frames %d have arrived", rounds*each, arrived)

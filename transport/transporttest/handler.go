@@ -195,6 +195,13 @@ func (h *handler) told(peer uint64) []event {
 	return slices.DeleteFunc(slices.Clone(h.events), func(e event) bool { return e.peer != peer })
 }
 
+// all returns the Joined and Left so far.
+func (h *handler) all() []event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.events)
+}
+
 // got returns how often a frame has come.
 func (h *handler) got(from uint64, id frameID) int {
 	h.mu.Lock()

@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -20,6 +21,58 @@ func joins(s *scene) {
 	c := s.start()
 	s.joined(a, b, c)
 	s.talk(a, b, c)
+	for _, n := range []*node{a, b, c} {
+		if lines := n.log.of("E "); len(lines) > 0 {
+			s.Errorf("nothing is wrong, and node %x logs for its operator: %q", n.spec.PeerID, lines)
+		}
+	}
+}
+
+// crowd checks that many nodes find each other that are told of one of them, at the same time.
+func crowd(s *scene) {
+	const size = 8
+	nodes := []*node{s.start()}
+	for range size - 1 {
+		nodes = append(nodes, s.make())
+	}
+	s.startAll(nodes[1:]...)
+	s.joined(nodes...)
+	for _, n := range nodes {
+		s.wait("nodes know each other", func() error {
+			if ms := n.Members(); len(ms) != size-1 {
+				return fmt.Errorf("node %x lists %+v", n.spec.PeerID, ms)
+			}
+			return nil
+		})
+	}
+	s.talk(nodes...)
+}
+
+// directMember checks that a node that Members lists as direct gets what is broadcast.
+func directMember(s *scene) {
+	a := s.start()
+	lost := 0
+	const rounds = 8
+	for range rounds {
+		b := s.start()
+		s.wait("a node is listed as direct", func() error {
+			if ms := a.Members(); !slices.ContainsFunc(ms, func(m transport.Member) bool {
+				return m.ID == b.spec.PeerID && m.Direct
+			}) {
+				return fmt.Errorf("the list is %+v", ms)
+			}
+			return nil
+		})
+		frame := a.next(100)
+		a.Broadcast(frame.frame())
+		if !s.until(s.e.Within/rounds, func() bool { return b.h.got(a.spec.PeerID, frame) > 0 }) {
+			lost++
+		}
+		b.shut()
+	}
+	if lost > 1 {
+		s.Errorf("of %d nodes that were listed as direct %d don't get what is broadcast then", rounds, lost)
+	}
 }
 
 // afterJoined checks that what is broadcast and sent in Joined reaches the peer, also if it was there
@@ -37,7 +90,7 @@ func afterJoined(s *scene) {
 		n.h.onJoined = func(peer, _ uint64) {
 			direct, everybody := n.next(100), n.next(200)
 			if err := n.Send(peer, direct.frame(), false); err != nil {
-				n.s.Errorf("Send to node %x in Joined: %v", peer, err)
+				s.Logf("Send to node %x in Joined: %v", peer, err) // it is lost
 			}
 			n.Broadcast(everybody.frame())
 			mu.Lock()
@@ -96,6 +149,9 @@ func members(s *scene) {
 	for _, n := range nodes {
 		others := slices.DeleteFunc(slices.Clone(ids), func(one uint64) bool { return one == n.spec.PeerID })
 		ms, all := n.Members(), n.Everybody(time.Hour)
+		if again := n.Everybody(time.Hour); !slices.EqualFunc(again, all, samePresence) {
+			s.Errorf("nothing has happened, and Everybody lists %+v, and then %+v", all, again)
+		}
 		var listed, everybody []uint64
 		for _, m := range ms {
 			listed = append(listed, m.ID)
@@ -117,6 +173,13 @@ func members(s *scene) {
 			s.Errorf("node %x: Members lists %x, Everybody %x, want %x", n.spec.PeerID, listed, everybody, others)
 		}
 	}
+}
+
+// samePresence reports whether the same is said of a node twice.
+func samePresence(a, b transport.Presence) bool {
+	same := a.Since.Equal(b.Since)
+	a.Since, b.Since = time.Time{}, time.Time{}
+	return same && a == b
 }
 
 // restart checks that another life of a node takes the place of one that has closed.
@@ -186,19 +249,7 @@ func crossedDials(s *scene) {
 		one, other := s.net.FreeAddr(), s.net.FreeAddr()
 		a := s.make(id(2*i+1), at(one), peers(other), cluster(fmt.Sprint(s.cluster, i)))
 		b := s.make(id(2*i+2), at(other), peers(one), cluster(fmt.Sprint(s.cluster, i)))
-		var wg sync.WaitGroup
-		errs := make([]error, 2)
-		for i, n := range []*node{a, b} {
-			n.h.set(started)
-			n.started = true
-			wg.Go(func() { errs[i] = n.Start(n.spec.Node, n.h) })
-		}
-		wg.Wait()
-		for _, err := range errs {
-			if err != nil {
-				s.Fatalf("Start: %v", err)
-			}
-		}
+		s.startAll(a, b)
 		s.joined(a, b)
 		s.talk(a, b)
 	}
@@ -224,12 +275,37 @@ func clusters(s *scene) {
 			s.Errorf("a node of %q has members %+v and everybody %+v", n.spec.ClusterName, ms, all)
 		}
 	}
+	if s.net.Dial == nil { // they don't meet
+		return
+	}
+	s.wait("somebody of another cluster is refused, and counted or logged as an error", func() error {
+		for _, n := range s.all() {
+			if n.Stats().RefusedOther > 0 || len(n.log.of("E ")) > 0 {
+				return nil
+			}
+		}
+		return errors.New("nobody is")
+	})
+}
+
+// sameIDs checks that two clusters on one network may have nodes of the same PeerIDs.
+func sameIDs(s *scene) {
+	other := cluster(s.cluster + "'")
+	a, x := s.start(id(1)), s.start(id(1), other)
+	b, y := s.start(id(2)), s.start(id(2), other)
+	s.joined(a, b)
+	s.joined(x, y)
+	s.talk(a, b)
+	s.talk(x, y)
+	b.shut()
+	s.left(s.e.Within, a, b)
+	s.talk(x, y)
 }
 
 // unreached checks that Unreached lists an address as long as nobody is there.
 func unreached(s *scene) {
-	addr := s.net.FreeAddr()
-	a := s.start(peers(addr))
+	addr, own := s.net.FreeAddr(), s.net.FreeAddr()
+	a := s.start(at(own), peers(own, addr))
 	listed := func() (fs []transport.DialFailure) { return a.Unreached() }
 	s.wait("an address at which nobody is", func() error {
 		for _, f := range listed() {

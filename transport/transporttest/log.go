@@ -2,6 +2,7 @@ package transporttest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -31,6 +32,13 @@ func (l *log) Printf(_ uint64, format string, v ...any) { l.add("P ", format, v)
 
 // Debugf implements transport.Logger.
 func (l *log) Debugf(_ uint64, format string, v ...any) { l.add("D ", format, v) }
+
+// of returns the lines of a level.
+func (l *log) of(level string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.lines), func(line string) bool { return !strings.HasPrefix(line, level) })
+}
 
 func (l *log) String() string {
 	l.mu.Lock()

@@ -70,6 +70,16 @@ func (n *node) next(size int) frameID {
 	return frameID{n.spec.PeerID, n.s.labels, size}
 }
 
+// arrived counts the frames of another node that have come.
+func (n *node) arrived(from *node, ids []frameID) (count int) {
+	for _, id := range ids {
+		if n.h.got(from.spec.PeerID, id) > 0 {
+			count++
+		}
+	}
+	return count
+}
+
 // presence returns what a node says of another one by Everybody.
 func (n *node) presence(of *node, within time.Duration) (transport.Presence, bool) {
 	all := n.Everybody(within)

@@ -59,7 +59,7 @@ func (s *scene) end() {
 	if s.Failed() {
 		for _, n := range s.all() {
 			s.Logf("node %x of cluster %q was told %v, and logged:%s",
-				n.spec.PeerID, n.spec.ClusterName, n.h.events, n.log)
+				n.spec.PeerID, n.spec.ClusterName, n.h.all(), n.log)
 		}
 	}
 }
@@ -71,11 +71,11 @@ func (s *scene) all() []*node {
 }
 
 // leaks waits until no goroutine of the engine is left that wasn't there before.
-func (s *scene) leaks(when string, tests bool) {
+func (s *scene) leaks(when string, all bool) {
 	s.Helper()
 	var left map[string]string
-	if !s.until(s.e.Within/3, func() bool {
-		left = stacks(s.e.Packages, tests)
+	if !poll(s.e.Within/3, 10*time.Millisecond, func() bool {
+		left = stacks(s.e.Packages, all)
 		maps.DeleteFunc(left, func(id, _ string) bool { return s.before[id] != "" })
 		return len(left) == 0
 	}) {
@@ -85,17 +85,20 @@ func (s *scene) leaks(when string, tests bool) {
 }
 
 // until waits until ok, for at most d, and reports whether it is.
-func (s *scene) until(d time.Duration, ok func() bool) bool {
+func (s *scene) until(d time.Duration, ok func() bool) bool { return poll(d, time.Millisecond, ok) }
+
+// poll looks whether ok at every tick, for at most d.
+func poll(d, tick time.Duration, ok func() bool) bool {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
+	ticks := time.NewTicker(tick)
+	defer ticks.Stop()
 	for {
 		if ok() {
 			return true
 		}
 		select {
-		case <-tick.C:
+		case <-ticks.C:
 		case <-timeout.C:
 			return ok()
 		}
@@ -119,7 +122,7 @@ func (s *scene) within(d time.Duration, what string, cond func() error) {
 // atOnce runs f, which mustn't wait for anything. If it does, or returns an error, that ends the check.
 func (s *scene) atOnce(what string, f func() error) {
 	s.Helper()
-	if err := s.runs(s.e.Within/3, f); err != nil {
+	if err := s.runs(min(s.e.Within/3, 5*time.Second), f); err != nil {
 		s.Fatalf("%s: %v", what, err)
 	}
 }

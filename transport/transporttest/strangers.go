@@ -2,9 +2,13 @@ package transporttest
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
+	"time"
 )
 
 // strangers checks that connections that say nothing, or nonsense, disturb nobody, and are kept within
@@ -39,6 +43,19 @@ func strangers(s *scene) {
 	if grown := heap() - before; grown > s.e.Buffers {
 		s.Errorf("with 60 strangers %d bytes more are kept", grown)
 	}
+	if d := s.e.StrangersWithin; d > 0 {
+		var silent net.Conn
+		if silent = conns[0]; !s.until(d, func() bool { return hungUp(silent) }) {
+			s.Errorf("a stranger that says nothing is still connected after %v", d)
+		}
+	}
 	gone()
 	s.talk(a, b, c)
+}
+
+// hungUp reads from a connection for a moment, and reports whether it has ended.
+func hungUp(c net.Conn) bool {
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	_, err := io.Copy(io.Discard, c)
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }

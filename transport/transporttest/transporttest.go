@@ -49,6 +49,10 @@ type Engine struct {
 	// system, and of the engine; 0 or less is 24 MiB.
 	Buffers int
 
+	// StrangersWithin is for how long a connection by Network.Dial may stay that says nothing; 0 or less
+	// isn't checked.
+	StrangersWithin time.Duration
+
 	// Skip has subtests that the engine can't pass, by name, and why. A name that no subtest has fails.
 	Skip map[string]string
 }
@@ -64,15 +68,16 @@ type Network struct {
 	// whose nodes have no address that can be chosen lack it.
 	FreeAddr func() string
 
-	// Kill has a node vanish as if its process had died: it doesn't say goodbye, and nothing reaches it
-	// any more. The kit closes its transport in the end, which may take up to Within.
+	// Kill has a node vanish as if its process had died: it doesn't say goodbye, nothing reaches it any
+	// more, and its address is free. The kit still closes its transport, which may fail.
 	Kill func(t transport.Transport)
 
 	// Freeze stops all traffic of a node, both ways, without an end of its connections, as if its process
 	// was stopped. The function that is returned ends that. It is called once.
 	Freeze func(t transport.Transport) (thaw func())
 
-	// Dial connects to a node like a stranger, who doesn't know what a node would say.
+	// Dial connects to a node like a stranger, who doesn't know what a node would say. Where strangers
+	// reach something else than a node, it is missing.
 	Dial func(t transport.Transport) (net.Conn, error)
 }
 
@@ -151,12 +156,15 @@ func missing(is bool, what string) string {
 // checks are all subtests.
 var checks = []check{
 	{"Joins", nil, joins},
+	{"Crowd", nil, crowd},
 	{"AfterJoined", nil, afterJoined},
+	{"DirectMember", nil, directMember},
 	{"Members", nil, members},
 	{"Restart", nil, restart},
 	{"Churn", nil, churn},
 	{"CrossedDials", needsFreeAddr, crossedDials},
 	{"Clusters", nil, clusters},
+	{"SameIDs", nil, sameIDs},
 	{"Unreached", needsFreeAddr, unreached},
 	{"Strangers", needsDial, strangers},
 
@@ -175,6 +183,7 @@ var checks = []check{
 	{"Freeze", needsFreeze, freeze},
 
 	{"Goodbye", nil, goodbye},
+	{"Farewell", nil, farewell},
 	{"Kill", needsKill, kill},
 	{"KillRestart", needsKill, killRestart},
 

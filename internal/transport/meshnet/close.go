@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	closeLimit = 3 * time.Second // Close gives up on what doesn't end
+	closeLimit = 3 * time.Second        // Close gives up on what doesn't end
+	drainLimit = 200 * time.Millisecond // and first, on what waits to be sent
 
 	// How often Close looks at what is left until it cuts handshakes.
 	patience  = 3  // accepted ones: a few milliseconds
 	patience2 = 50 // dialled ones: half a second
 )
 
-// Close implements transport.Transport. What was queued is lost. An error says what didn't end.
+// Close implements transport.Transport. An error says what didn't end.
 func (t *Transport) Close() error {
 	t.closing.Do(func() { t.closeErr = t.shutdown() })
 	return t.closeErr
@@ -27,11 +28,15 @@ func (t *Transport) Close() error {
 // shutdown ends everything that mesh.Router.Stop doesn't, from the outside to the
 // inside: what still runs must find the actors that it calls.
 //
-//  1. nobody enters any more, neither from our side nor from mesh's
-//  2. the listener, then the connections
-//  3. our own goroutines, and calls that are under way
-//  4. the actors, see guts.stop
+//  1. what waits to be sent leaves, if it can
+//  2. nobody enters any more, neither from our side nor from mesh's
+//  3. the listener, then the connections
+//  4. our own goroutines, and calls that are under way
+//  5. the actors, see guts.stop
 func (t *Transport) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	t.ends.drain(ctx)
 	t.scope.shut()
 	dialled := t.dials.underWay()
 	t.router.phase.CompareAndSwap(running, ending) // dead already if Start has failed
@@ -44,8 +49,6 @@ func (t *Transport) shutdown() error {
 		return nil
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
-	defer cancel()
 	farewell := t.ends.sayClosing(ctx)
 	defer farewell.Wait() // nobody writes to a connection that has ended
 	err := t.router.endAccept(ctx)

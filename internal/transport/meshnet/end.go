@@ -57,6 +57,21 @@ func (e *ender) await(c *meshConn) {
 	}
 }
 
+// drain waits a little until nothing waits to be sent any more.
+func (e *ender) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	_ = until(ctx, func() bool {
+		lines, _ := e.peers.lines()
+		for _, l := range lines {
+			if !l.idle() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // sayClosing tells all peers that this node closes, and those that they lead to, and waits a little until
 // the peers have hung up: what is under way to them would be lost if this side did.
 func (e *ender) sayClosing(ctx context.Context) *sync.WaitGroup {

@@ -108,6 +108,13 @@ func (l *meshLine) work() {
 	}
 }
 
+// idle reports whether nothing waits, and nothing is being written.
+func (l *meshLine) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.working || l.broken
+}
+
 // next takes what is to be sent next, as a message. full means that something waits until the other
 // side has taken more.
 func (l *meshLine) next(now time.Time) (msg []byte, full bool) {
