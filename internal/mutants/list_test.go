@@ -254,22 +254,34 @@ var mutants = []mutant{
 		old: "\tif origin == p.origin {\n",
 		new: "\tif origin != 0 {\n", in: "func (n *neighbours) hear("}}},
 	{name: "provisional: touches without a dot count as known", edits: []edit{{
-		old: "if !ok || x.Dot == (delta.Dot{}) || !slices.Contains(dots, x.Dot) {",
-		new: "if !ok || x.Dot != (delta.Dot{}) && !slices.Contains(dots, x.Dot) {"}}},
+		old: "if !ok || n == maxChain || x.Dot == (delta.Dot{}) || !knows(x.Dot) {",
+		new: "if !ok || n == maxChain || x.Dot != (delta.Dot{}) && !knows(x.Dot) {"}}},
 	{name: "provisional: what isn't remembered any more counts as known", edits: []edit{{
-		old: "\t\tx, ok := t.get(head)\n\t\tif !ok || ",
-		new: "\t\tx, ok := t.get(head)\n\t\tif !ok {\n\t\t\tbreak\n\t\t}\n\t\tif "}}},
+		old: "\t\tif !ok || n == maxChain",
+		new: "\t\tif !ok {\n\t\t\tbreak\n\t\t}\n\t\tif n == maxChain"}}},
 	{name: "provisional: a touch that was overwritten is taken for another one", test: "TestTouchLaws", edits: []edit{{
 		old: "count+uint64(t.size) <= t.Count",
 		new: "count+uint64(t.size) < t.Count"}}},
 	{name: "provisional: dots aren't compared", edits: []edit{{
-		old: "|| !slices.Contains(dots, x.Dot) {",
-		new: "|| !slices.Contains(dots, x.Dot) && false {"}}},
+		old: "x.Dot == (delta.Dot{}) || !knows(x.Dot) {",
+		new: "x.Dot == (delta.Dot{}) {"}}},
+	{name: "provisional: a chain is looked at for as long as it is", test: "TestTouchOrigins", edits: []edit{{
+		old: "\t\tif !ok || n == maxChain || x.Dot",
+		new: "\t\tif !ok || x.Dot"}}},
+	{name: "provisional: later dots of an origin count as processed", edits: []edit{{
+		old: "return x.Origin == d.Origin && x.Seq >= d.Seq }",
+		new: "return x.Origin == d.Origin }"}}},
+	{name: "provisional: dots beyond a gap count as processed", edits: []edit{{
+		old: "if upTo := s.vector.Get(o).Covered; upTo > 0 {",
+		new: "if upTo := s.vector.Get(o).Last(); upTo > 0 {"}}},
+	{name: "provisional: how far origins were processed isn't said", test: "TestOfferUpTo", edits: []edit{{
+		old: "offer.UpTo = x.state.upTo(f.bucket, since-upToMore, offer.Clears)",
+		new: "offer.UpTo = nil"}}},
 	{name: "provisional: who has sent no echo counts as known", test: "TestTouchLaws", edits: []edit{{
 		old: "\treturn echo > 0\n",
 		new: "\treturn true\n"}}},
 	{name: "provisional: Clears aren't compared", edits: []edit{{
-		old: "s.touches.Known(s.touches.Clears, o.Seen, o.Dots) &&",
+		old: "s.touches.Known(s.touches.Clears, o.Seen, o.Knows) &&",
 		new: "true &&"}}},
 	{name: "provisional: its deadline is renewed where it is accepted", edits: []edit{{
 		old: "\to.Rec.Origin = o.Origin\n",
@@ -277,6 +289,65 @@ var mutants = []mutant{
 	{name: "provisional: it is made a write", edits: []edit{{
 		old: "\t\tx.state.changed(o.Rec.Key, o.Rec.Kind)\n",
 		new: "\t\tx.writes.write(now, &delta.Record{Key: o.Rec.Key, Val: o.Rec.Val}, x.state.Store.PlaceOf(o.Rec.Key))\n"}}},
+
+	// Rounds of a few.
+	{name: "rounds: the same neighbours are drawn each time", test: "TestSubset", edits: []edit{{
+		old: "\t\ts.pass = s.pass[:last]\n",
+		new: "\t\ts.pass = nil\n"}}},
+	{name: "rounds: one is drawn twice", test: "TestSubset", edits: []edit{{
+		old: "\t\tif slices.Contains(drawn, id) {\n",
+		new: "\t\tif id == 0 {\n", in: "func (s *subset) shuffle("}}},
+	{name: "rounds: who has left is drawn", test: "TestSubset", edits: []edit{{
+		old: "_, there := slices.BinarySearch(ids, id); there {",
+		new: "_, there := slices.BinarySearch(ids, id); there || true {"}}},
+	{name: "rounds: all nodes draw the same", test: "TestSubset", edits: []edit{{
+		old: "rng: rand.New(rand.NewPCG(origin, 0))",
+		new: "rng: rand.New(rand.NewPCG(0, 0))"}}},
+	{name: "rounds: all are asked, however many there are", test: "TestRoundsAskAFew", edits: []edit{{
+		old: "\tif len(ids) <= s.most {\n",
+		new: "\tif true {\n", in: "func (s *subset) draw("}}},
+	{name: "rounds: who is silent is asked when it is drawn again", test: "TestRoundsCutWhoIsSilent", edits: []edit{{
+		old: "case p.missed > 0 || slices.Contains(whom, id):",
+		new: "case slices.Contains(whom, id):"}}},
+	{name: "rounds: who isn't asked is cut as silent", test: "TestRoundsCutWhoIsSilent", edits: []edit{{
+		old: "\tif s.missed++; heard >= s.asked {",
+		new: "\tif s.missed++; false {"}}},
+	{name: "rounds: who wasn't asked for long is cut too soon", test: "TestSilence", edits: []edit{{
+		old: "if s.from = heard; heard < last {",
+		new: "if s.from = heard; false {"}}},
+	{name: "rounds: who has something isn't asked before it is drawn", test: "TestRoundsAskWhoHasSomething", edits: []edit{{
+		old: "return slices.Concat(s.subset.draw(s.neighbours.ids), s.subset.some(s.neighbours, open))",
+		new: "_ = open\n\treturn slices.Clone(s.subset.draw(s.neighbours.ids))"}}},
+	{name: "rounds: all that have something are asked", test: "TestRoundsAskWhoHasSomething|TestSubsetSome", edits: []edit{{
+		old: "i < len(n.ids) && len(ids) < s.most; i++",
+		new: "i < len(n.ids); i++"}}},
+	{name: "rounds: what others have offered is pulled, though it is out of date", test: "TestAskAgainAsksAFew", edits: []edit{{
+		old: "\t\t\tp.offer = 0\n",
+		new: ""}}},
+	{name: "rounds: before a full sync only some are asked", test: "TestAskAgainAsksAFew", edits: []edit{{
+		old: "\t\tr.pinger.askAll(now)\n\tcase",
+		new: "\t\tr.pinger.askAgain(now, anyone)\n\tcase"}}},
+	{name: "rounds: who owes an answer isn't asked before it is drawn", test: "TestRoundsAskWhoOwesAnAnswer", edits: []edit{{
+		old: "|| !p.known || p.owes(p.heard) ||",
+		new: "|| !p.known ||"}}},
+	{name: "rounds: what was told of and doesn't come isn't asked for", test: "TestRoundsAskWhoHasSomething", edits: []edit{{
+		old: "\t\t\tp.hint.due(now.Mono, s.state.vector) || p.holds",
+		new: "\t\t\tp.holds"}}},
+	{name: "rounds: what can't be had is asked for again and again", test: "TestHint", edits: []edit{{
+		old: "wait >= hintWait && wait < hintMost &&",
+		new: "wait >= hintWait &&"}}},
+	{name: "rounds: what is on its way is asked for", test: "TestHint", edits: []edit{{
+		old: "wait >= hintWait && wait < hintMost &&",
+		new: "wait < hintMost &&"}}},
+	{name: "rounds: fewer are asked than a node has to hear from", test: "TestIsolationAsksEnough", edits: []edit{{
+		old: "max(r.pinger.subset.most, enoughFor(c.MinPeers))",
+		new: "r.pinger.subset.most"}}},
+	{name: "close: a few suffice at once", test: "TestCloseSuffices", edits: []edit{{
+		old: "now.Mono-q.began >= WaitForAll && ",
+		new: ""}}},
+	{name: "close: fewer than a few suffice", test: "TestCloseSuffices", edits: []edit{{
+		old: "len(near.ids)-len(missing) >= Fanout {",
+		new: "len(near.ids)-len(missing) >= Fanout-1 {"}}},
 
 	// Local values: provisional ones that are for one node only.
 	{name: "local: others are told of it", edits: []edit{{
@@ -1165,7 +1236,7 @@ var mutants = []mutant{
 			new: "for false { // or each"},
 	}},
 	{name: "Clears: what others offer is accepted whatever was cleared", edits: []edit{
-		{old: "s.Store.Clears.Known(&o.Rec, o.Seen, o.Dots, o.Clears)",
+		{old: "s.Store.Clears.Known(&o.Rec, o.Seen, o.Knows)",
 			new: "o.Seen > 0"},
 	}},
 	{name: "Clears: they are counted as one touch too early", edits: []edit{

@@ -164,6 +164,6 @@ func (r *chunkReceiver) end(now delta.Instant, in *syncIn) {
 	}
 	r.mu.Lock()
 	r.client.end(in)
-	r.pinger.askAgain(now, anyone)
+	r.pinger.askAll(now)
 	r.standing.noteComplete(now) // where nobody is left to be asked
 }

@@ -34,6 +34,7 @@ type Config struct {
 	pullBytes   int           // of the answer to a pull; 0 = defaultPullBytes
 	MaxPending  int           // bytes that wait to be sent; 0 = DefaultMaxPending
 	touchLog    int           // touches remembered; 0 = touchLog
+	fanout      int           // neighbours that a round pings; 0 = Fanout
 	Store       store.Config
 
 	// Became is called when the node is synced, and complete, if it wasn't from the start, under the
@@ -92,6 +93,7 @@ func New(c Config) *Replica {
 		state: &r.state, neighbours: &r.neighbours, arrivals: &r.arrivals,
 		standing: &r.standing, out: &r.out,
 		hearings: hearings{state: &r.state, neighbours: &r.neighbours},
+		subset:   newSubset(cmp.Or(c.fanout, Fanout), c.Origin),
 	}
 	if c.Isolated > 0 {
 		forget := func() { c.Changed("", delta.KindClear) }
@@ -100,11 +102,12 @@ func New(c Config) *Replica {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if !r.writes.closed {
-				r.pinger.pingAll(now)
+				r.pinger.pingSome(now)
 			}
 		}
 		r.pinger.hearings.isolation, r.Fills.isolation = isolation, isolation
-		// At least every third of the bound the others are asked.
+		// At least every third of the bound enough others are asked.
+		r.pinger.subset.most = max(r.pinger.subset.most, enoughFor(c.MinPeers))
 		r.pinger.rounds.most = min(max((c.Isolated/3).Truncate(TickEvery), TickEvery), RoundMax)
 	}
 	r.pinger.confirms = confirmations{

@@ -19,6 +19,10 @@ const (
 	askQuick  = 4
 	askSlower = 2 // times that the interval doubles
 
+	// WaitForAll is for how long Close waits for all neighbours, however many there are. One of hundreds
+	// is always slow.
+	WaitForAll = time.Second / 2
+
 	maxBeyond = 1024 // nodes that aren't neighbours whose answers are remembered
 )
 
@@ -103,6 +107,9 @@ func (c *confirmations) ask(now delta.Instant, peer uint64, said *confirmation, 
 	if said.id == 0 {
 		said.id = c.nonce()
 	}
+	if p := c.neighbours.byID[peer]; p != nil {
+		p.expect(p.heard)
+	}
 	q := wire.Ping{
 		ID: said.id, Origin: c.state.Origin, Seq: seq, Wall: now.Wall, Micros: now.Micros,
 		Flags: wire.PingConfirm, Echo: c.state.touches.Echo(),
@@ -184,7 +191,8 @@ func (q *Question) Of(now delta.Instant, peer, origin uint64, since time.Time) V
 }
 
 // Neighbours returns the neighbours that haven't confirmed yet, by PeerID, and asks them: Close doesn't
-// wait for others, see neighbour.confirmed.
+// wait for others, see neighbour.confirmed. Once WaitForAll has passed, Fanout that have confirmed are
+// enough, and it returns none: the others get from these what they lack.
 func (q *Question) Neighbours(now delta.Instant) (missing []uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -196,6 +204,9 @@ func (q *Question) Neighbours(now delta.Instant) (missing []uint64) {
 		}
 		missing = append(missing, id)
 		q.answers.ask(now, id, &p.said, q.seq)
+	}
+	if now.Mono-q.began >= WaitForAll && len(near.ids)-len(missing) >= Fanout {
+		return nil
 	}
 	return missing
 }

@@ -121,14 +121,19 @@ func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, scope FillSc
 	return FillKept
 }
 
+// upToMore is for how long before its last echo a neighbour may have lacked what this node had processed.
+const upToMore = 10 * time.Second
+
 // share offers what a fill brought to all neighbours that have said how far they are, and know what tags
 // are if it has some. It reports whether there are some, and there was room.
 func (x *Fills) share(f *Fill, rec *delta.Record) bool {
 	var to []peerEcho
+	since := f.Begin // the one that was heard longest ago has touched more since than others
 	for _, e := range f.echoes {
 		p := x.neighbours.byID[e.peer]
 		if p != nil && p.origin == e.origin && (p.tags || rec.Tags == "") {
 			to = append(to, e)
+			since = min(since, p.echoes[0].at)
 		}
 	}
 	if len(to) == 0 {
@@ -138,7 +143,14 @@ func (x *Fills) share(f *Fill, rec *delta.Record) bool {
 	// writes that were issued before it, or of other keys.
 	known := x.state.touches.AppendDots(nil, x.state.touches.Clears)
 	known = x.state.touches.AppendDots(known, x.state.touches.Heads[f.bucket])
-	if !x.out.offer(offered{*rec, known, x.state.Store.Clears.Dots(rec), to}) {
+	offer := wire.Offer{
+		Origin: x.state.Origin, Rec: *rec,
+		Dots: known, Clears: x.state.Store.Clears.Dots(rec),
+	}
+	if rec.Size() <= delta.MaxUpToRecord {
+		offer.UpTo = x.state.upTo(f.bucket, since-upToMore, offer.Clears)
+	}
+	if !x.out.offer(offered{offer, to}) {
 		return false
 	}
 	x.counts.ProvisionalOffered += uint64(len(to))

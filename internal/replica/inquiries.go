@@ -78,6 +78,9 @@ func (x *Inquiries) Ask(key string, values bool, peers []uint64, wake func()) *I
 	frame := wire.AppendInquiry(nil, &m)
 	for _, peer := range peers {
 		x.out.send(message{To: peer, Frame: frame})
+		if p := x.neighbours.byID[peer]; p != nil {
+			p.expect(p.heard)
+		}
 	}
 	return q
 }

@@ -26,8 +26,12 @@ func (n leaseLink) TakesAbove(key string) uint64 { return n.leases.state.Store.T
 func (n leaseLink) Nonce() uint64 { return n.leases.pinger.nonce() }
 
 func (n leaseLink) SendLease(peer uint64, m wire.LeaseMsg) bool {
-	if n.leases.neighbours.byID[peer] == nil {
+	p := n.leases.neighbours.byID[peer]
+	if p == nil {
 		return false
+	}
+	if m.Op == wire.OpWant || m.Op == wire.OpWantOld { // it has an answer
+		p.expect(p.heard)
 	}
 	m.Echo, m.Origin = n.leases.state.touches.Echo(), n.leases.state.Origin
 	return n.send(lease.Frame{To: peer, Frame: wire.AppendLease(nil, m)})

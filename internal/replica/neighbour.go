@@ -19,9 +19,10 @@ type neighbour struct {
 	claimed uint64 // of its own dots, how far they go
 
 	heard  time.Duration // the last sign of life; connecting is one
-	missed int           // rounds without one
 	echoes echoLog       // echo.go
 	delays propagation   // propagation.go
+
+	silence
 
 	hearing hearing // hearing.go
 
@@ -30,6 +31,7 @@ type neighbour struct {
 	serverRecord
 	requests
 	lateWrite
+	hint hint // hint.go
 }
 
 // A probe is the last ping that a neighbour was sent.
@@ -102,6 +104,7 @@ func (r *requests) tooSoon(now delta.Instant) bool {
 func newNeighbour(now delta.Instant, origin, seq uint64) *neighbour {
 	return &neighbour{
 		origin: origin, baseline: seq, covered: seq, heard: now.Mono, said: newConfirmation(),
+		silence:  newSilence(),
 		probe:    probe{listAll: true},
 		hearing:  newHearing(),
 		requests: requests{pulledAt: dots.LongAgo, began: dots.LongAgo},

@@ -12,24 +12,27 @@ import (
 // neighbours are the nodes that are directly connected, by PeerID.
 type neighbours struct {
 	byID  map[uint64]*neighbour
-	ids   []uint64 // ascending
-	turns int      // taken among them
+	ids   []uint64     // ascending
+	list  []*neighbour // in the order of ids: each frame looks at all of them, several times
+	turns int          // taken among them
 }
 
 func newNeighbours() neighbours { return neighbours{byID: map[uint64]*neighbour{}} }
 
 // add puts a neighbour in, in the place of the one that had its PeerID.
 func (n *neighbours) add(id uint64, p *neighbour) {
-	if n.byID[id] == nil {
-		i, _ := slices.BinarySearch(n.ids, id)
-		n.ids = slices.Insert(n.ids, i, id)
+	i, there := slices.BinarySearch(n.ids, id)
+	if !there {
+		n.ids, n.list = slices.Insert(n.ids, i, id), slices.Insert(n.list, i, p)
 	}
-	n.byID[id] = p
+	n.list[i], n.byID[id] = p, p
 }
 
 func (n *neighbours) remove(id uint64) {
 	delete(n.byID, id)
-	n.ids = slices.DeleteFunc(n.ids, func(other uint64) bool { return other == id })
+	if i, there := slices.BinarySearch(n.ids, id); there {
+		n.ids, n.list = slices.Delete(n.ids, i, i+1), slices.Delete(n.list, i, i+1)
+	}
 }
 
 // all lists them by PeerID, as they are now: meanwhile others may come and go.
@@ -45,9 +48,9 @@ func (n *neighbours) all() iter.Seq2[uint64, *neighbour] {
 
 // where lists those that are as wanted and get on, by PeerID.
 func (n *neighbours) where(want func(*neighbour) bool) (ids []uint64) {
-	for _, id := range n.ids {
-		if p := n.byID[id]; p.missed == 0 && want(p) {
-			ids = append(ids, id)
+	for i, p := range n.list {
+		if p.missed == 0 && want(p) {
+			ids = append(ids, n.ids[i])
 		}
 	}
 	return ids
@@ -55,12 +58,7 @@ func (n *neighbours) where(want func(*neighbour) bool) (ids []uint64) {
 
 // exists reports whether one is as wanted, whether or not it gets on.
 func (n *neighbours) exists(want func(*neighbour) bool) bool {
-	for _, p := range n.byID {
-		if want(p) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.list, want)
 }
 
 // choose takes one of some, another one each time; those who choose from the same begin at different

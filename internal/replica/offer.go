@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
@@ -21,16 +20,15 @@ type offers struct {
 
 // offered is one value, and to whom it goes.
 type offered struct {
-	rec          delta.Record
-	dots, clears []delta.Dot
-	to           []peerEcho
+	wire.Offer
+	to []peerEcho
 }
 
 func (o *offers) empty() bool { return len(o.queue) == 0 }
 
 // put queues one, and reports whether there was room.
 func (o *offers) put(x offered) bool {
-	frames, bytes := len(x.to), len(x.to)*x.rec.Size()
+	frames, bytes := len(x.to), len(x.to)*x.Rec.Size()
 	if o.frames+frames > maxOffers || o.bytes+bytes > maxOfferBytes {
 		return false
 	}
@@ -46,15 +44,12 @@ func (o *offers) take() (taken offers) {
 }
 
 // appendTo appends the frames: the echo in each is of the node that it goes to.
-func (o *offers) appendTo(sends []message, origin, echo uint64) []message {
+func (o *offers) appendTo(sends []message, echo uint64) []message {
 	for i := range o.queue {
 		x := &o.queue[i]
 		for _, to := range x.to {
-			o := wire.Offer{
-				Origin: origin, To: to.origin, Seen: to.count,
-				Rec: x.rec, Dots: x.dots, Clears: x.clears, Echo: echo,
-			}
-			sends = append(sends, message{To: to.peer, Frame: wire.AppendOffer(nil, &o)})
+			x.To, x.Seen, x.Echo = to.origin, to.count, echo
+			sends = append(sends, message{To: to.peer, Frame: wire.AppendOffer(nil, &x.Offer)})
 		}
 	}
 	return sends

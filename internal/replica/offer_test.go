@@ -5,20 +5,21 @@ import (
 	"testing"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // Offers that wait are bounded in number and in bytes.
 func TestOffersAreBounded(t *testing.T) {
 	var o offers
 	n, four := 0, make([]peerEcho, 4) // a frame for each
-	for o.put(offered{rec: delta.Record{Key: "k"}, to: four}) {
+	for o.put(offered{wire.Offer{Rec: delta.Record{Key: "k"}}, four}) {
 		n++
 	}
 	if n != maxOffers/4 {
 		t.Errorf("%d offers to 4 nodes", n)
 	}
 	o.take()
-	for n = 0; o.put(offered{rec: delta.Record{Val: strings.Repeat("v", 1<<20)}, to: four}); n++ {
+	for n = 0; o.put(offered{wire.Offer{Rec: delta.Record{Val: strings.Repeat("v", 1<<20)}}, four}); n++ {
 	}
 	if n != maxOfferBytes>>22 || o.empty() {
 		t.Errorf("%d offers of 1 MiB to 4 nodes", n)

@@ -40,6 +40,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 		p.claim(q.Origin, q.Seq)
 	}
 	if p != nil && q.Flags&wire.PingContext != 0 {
+		p.hint.take(now.Mono, r.state.vector, q.Entries, r.state.Origin)
 		p.diverged = r.state.vector.Reconcile(q.Horizon, r.state.latest(now))
 		p.synced, p.held = q.Flags&wire.PingSynced != 0, q.Held
 		p.told, p.answers = true, q.Flags&wire.PingAnswers != 0

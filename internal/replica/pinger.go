@@ -3,6 +3,7 @@ package replica
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -21,6 +22,7 @@ type pinger struct {
 	out        *outgoing
 
 	rounds   rounds
+	subset   subset
 	hearings hearings
 	confirms confirmations
 	nonces   uint64 // drawn so far
@@ -98,11 +100,24 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 	s.out.sendPing(pingTo{id, q})
 }
 
-// pingAll sends it to all of them.
+// pingAll sends it to all of them. Where there are many that is much: it is for what happens rarely.
 func (s *pinger) pingAll(now delta.Instant) {
 	for id := range s.neighbours.all() {
 		s.ping(now, id, 0)
 	}
+}
+
+// pingSome pings as many as a round draws, without waiting for one.
+func (s *pinger) pingSome(now delta.Instant) {
+	for _, id := range slices.Clone(s.subset.draw(s.neighbours.ids)) {
+		s.ping(now, id, 0)
+	}
+}
+
+// askAll has all neighbours say again what they have more than this node.
+func (s *pinger) askAll(now delta.Instant) {
+	s.neighbours.doubt()
+	s.pingAll(now)
 }
 
 // pong answers a ping. lacks is what it says exactly, if it does.
@@ -119,36 +134,57 @@ func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64, 
 	s.out.send(message{To: to, Frame: wire.AppendPong(nil, a), Bulk: bulk})
 }
 
-// askAgain has neighbours say again what they have more than this node.
+// askAgain is askAll for some, and for no more of them than a round draws. What the others of them have
+// offered may be out of date, and is forgotten. Those that are asked have it soon, too, and the rounds
+// come to the others.
 func (s *pinger) askAgain(now delta.Instant, whom func(*neighbour) bool) {
+	asked := s.subset.some(s.neighbours, whom)
 	for id, p := range s.neighbours.all() {
-		if whom(p) {
+		switch {
+		case slices.Contains(asked, id):
 			p.doubt()
 			s.ping(now, id, 0)
+		case whom(p):
+			p.offer = 0
 		}
 	}
 }
 
-// round pings all neighbours, if it is time. Who was silent for too long is cut: mesh itself
-// never notices a node that takes nothing any more while there is something to send.
+// round pings neighbours, if it is time. Who was silent for too long is cut: mesh itself never notices a
+// node that takes nothing any more while there is something to send.
 func (s *pinger) round(now delta.Instant, busy bool) {
 	quiet := !s.rounds.active && !busy && s.standing.ready.synced && !s.hearings.isolation.Is()
-	restless := func(p *neighbour) bool { return p.offer != 0 || p.diverged || p.missed > 0 }
+	restless := func(p *neighbour) bool {
+		return p.offer != 0 || p.diverged || p.missed > 0 || p.owes(p.heard) ||
+			p.hint.due(now.Mono, s.state.vector)
+	}
 	quiet = quiet && !s.neighbours.exists(restless)
 	if !s.rounds.due(now, quiet) {
 		return
 	}
 	recent := s.listing(now, now.Mono-dots.ActiveFor)
+	whom := s.whom(now)
 	for id, p := range s.neighbours.all() {
-		if p.heard >= s.rounds.last {
-			p.missed = 0
-		} else if p.missed++; p.missed >= 2 && now.Mono-p.heard+TickEvery/2 >= SilentMost {
-			silent := (now.Mono - p.heard).Round(100 * time.Millisecond)
+		p.look(p.heard)
+		switch silent := now.Mono - p.from; {
+		case p.missed >= 2 && silent+TickEvery/2 >= SilentMost:
+			silent = silent.Round(100 * time.Millisecond)
 			s.out.cut(id, fmt.Sprintf("nothing has come from it for %v", silent))
 			s.counts.Stuck++
-			continue
+		case p.missed > 0 || slices.Contains(whom, id):
+			p.ask(now.Mono, p.heard, s.rounds.last)
+			s.pingWith(now, id, 0, recent)
 		}
-		s.pingWith(now, id, 0, recent)
 	}
 	s.rounds.end(now, quiet)
+}
+
+// whom lists the neighbours that a round pings, beside those that were asked and are silent: some are
+// drawn, and as many may be those with which something is the matter.
+func (s *pinger) whom(now delta.Instant) []uint64 {
+	open := func(p *neighbour) bool {
+		return p.offer != 0 || p.diverged || p.listAll || !p.known || p.owes(p.heard) ||
+			p.hint.due(now.Mono, s.state.vector) || p.holds && !s.standing.ready.complete
+	}
+	return slices.Concat(s.subset.draw(s.neighbours.ids), s.subset.some(s.neighbours, open))
 }

@@ -27,7 +27,7 @@ const (
 	stepWork = 2048 // intervals compared without letting others take the lock
 )
 
-// A repair (anti-entropy) gets what this node lacks. Every round a node pings its neighbours with its
+// A repair (anti-entropy) gets what this node lacks. Every round a node pings some neighbours with its
 // vector, and each answers whether it has more. If so, the node asks one of them to send it: that is a
 // pull, and one at a time suffices. What is sent are deltas, made from the log. Where no log reaches
 // back far enough, there is a full sync. A repair isn't locked.
@@ -110,7 +110,7 @@ func (r *repair) advance(now delta.Instant) {
 	case len(r.neighbours.where(old)) == 0:
 		r.pulls.surveyed = false
 	case r.pulls.mustSurvey(now):
-		r.pinger.askAgain(now, anyone)
+		r.pinger.askAll(now)
 	case r.pulls.surveyed && r.startSync(now, old):
 		r.pulls.surveyed = false
 	}

@@ -213,7 +213,7 @@ func (r *Replica) Flush(now delta.Instant) (broadcasts [][]byte, sends []message
 	for _, f := range frames {
 		sends = append(sends, message{To: f.To, Frame: f.Frame})
 	}
-	sends = offers.appendTo(sends, r.state.Origin, echo)
+	sends = offers.appendTo(sends, echo)
 	for _, records := range chunks {
 		broadcasts = append(broadcasts, cutDelta(r.state.Origin, first, echo, now.UnixMicro(), records)...)
 		first += uint64(len(records))

@@ -106,6 +106,14 @@ func (s *sim) drawUnequal(seed uint64) {
 	}
 }
 
+// drawFanout has the rounds, in two of five seeds, ping fewer neighbours than there are: one to three. It
+// leaves the other draws of the seed as they are.
+func (s *sim) drawFanout(seed uint64) {
+	if rng := rand.New(rand.NewPCG(seed, 17)); rng.IntN(5) < 2 {
+		s.c.fanout = 1 + rng.IntN(3)
+	}
+}
+
 // meet has one of two nodes notice at once that they are connected, and the other one later.
 func (s *sim) meet(a, b *simNode) {
 	if s.unequal.IntN(2) == 0 {

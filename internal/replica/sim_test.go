@@ -152,6 +152,7 @@ type simConfig struct {
 	isolated           int64         // ms: the bound of those that hide what they hold; 0: none does
 	hiders             []bool        // by node
 	minPeers, suspends int           // sim_isolation_test.go
+	fanout             int           // neighbours that a round pings; 0: all
 	stepWork           int           // of replicas, that are interrupted in between; 0: they aren't
 }
 
@@ -299,6 +300,7 @@ func newSim(seed uint64) *sim {
 	s.drawConfirms(seed)
 	s.drawClears(seed)
 	s.drawUnequal(seed)
+	s.drawFanout(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -332,8 +334,8 @@ func (s *sim) newNode(id, life int) *simNode {
 	c := Config{
 		ID: uint64(id), Origin: origin, MaxSkew: simSkew * time.Millisecond, LogSize: s.c.logSize, maxOrigins: s.c.origins,
 		First: first, SyncTimeout: s.c.syncTimeout, chunkBytes: s.c.chunk, pullBytes: s.c.chunk,
-		touchLog: s.c.touches,
-		Wake:     func() { s.wake(n) }, Changed: n.forget,
+		touchLog: s.c.touches, fanout: s.c.fanout,
+		Wake: func() { s.wake(n) }, Changed: n.forget,
 		Store: store.Config{MaxKeys: s.c.maxKeys[id], MaxBytes: s.c.maxBytes, MaxTombstones: s.c.tombstones,
 			DeletionDelay: s.c.deletionDelay, MaxClears: s.c.maxClears, GroupKeys: s.c.groupKeys, Seed: uint64(id),
 			Hash: keyhash.Hash{Replay: origin}, Shards: 1 << (id % 3), StepShards: 1, // a sync takes several steps

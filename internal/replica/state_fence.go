@@ -2,6 +2,7 @@ package replica
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/delta"
@@ -62,7 +63,26 @@ func (s *state) untouched(f *Fill) bool {
 
 // sees reports whether the fill had seen, when it began, what could have changed its key here.
 func (s *state) sees(o *wire.Offer) bool {
-	return s.touches.Known(s.touches.Clears, o.Seen, o.Dots) &&
-		s.touches.Known(s.touches.Heads[delta.BucketOf(o.Rec.Key)], o.Seen, o.Dots) &&
-		s.Store.Clears.Known(&o.Rec, o.Seen, o.Dots, o.Clears)
+	return s.touches.Known(s.touches.Clears, o.Seen, o.Knows) &&
+		s.touches.Known(s.touches.Heads[delta.BucketOf(o.Rec.Key)], o.Seen, o.Knows) &&
+		s.Store.Clears.Known(&o.Rec, o.Seen, o.Knows)
+}
+
+// upTo says of the origins that have touched a bucket, or all keys, since a time, or have issued these
+// Clears, up to which dot all of theirs are processed.
+func (s *state) upTo(bucket int, since time.Duration, clears []delta.Dot) (dots []delta.Dot) {
+	const most = delta.MaxUpTo - delta.MaxDots
+	origins := s.touches.AppendOrigins(nil, s.touches.Clears, since, most/4)
+	origins = s.touches.AppendOrigins(origins, s.touches.Heads[bucket], since, most)
+	for _, d := range clears {
+		if !slices.Contains(origins, d.Origin) {
+			origins = append(origins, d.Origin)
+		}
+	}
+	for _, o := range origins {
+		if upTo := s.vector.Get(o).Covered; upTo > 0 {
+			dots = append(dots, delta.Dot{Origin: o, Seq: upTo})
+		}
+	}
+	return dots
 }

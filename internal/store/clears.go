@@ -263,8 +263,8 @@ func (c *Clears) First(rec *delta.Record, after uint64) uint64 {
 }
 
 // Known reports whether everything that selects a record was known to a fill: its touch has a count below
-// an echo, or its dot is one of these.
-func (c *Clears) Known(rec *delta.Record, echo uint64, dots ...[]delta.Dot) bool {
+// an echo, or its dot is known.
+func (c *Clears) Known(rec *delta.Record, echo uint64, knows func(delta.Dot) bool) bool {
 	if c.number.Load() == 0 {
 		return true
 	}
@@ -275,8 +275,7 @@ func (c *Clears) Known(rec *delta.Record, echo uint64, dots ...[]delta.Dot) bool
 	}
 	for i := len(c.events) - 1; i >= 0 && c.events[i].Touch >= echo; i-- {
 		e := &c.events[i]
-		isIt := func(list []delta.Dot) bool { return slices.Contains(list, e.Dot) }
-		if e.Selects(rec.Key, rec.Tags) && (e.Dot == (delta.Dot{}) || !slices.ContainsFunc(dots, isIt)) {
+		if e.Selects(rec.Key, rec.Tags) && (e.Dot == (delta.Dot{}) || !knows(e.Dot)) {
 			return false
 		}
 	}

@@ -37,6 +37,7 @@ func TestTouchLaws(t *testing.T) {
 				dotBytes = append(dotBytes, x.Dot)
 			}
 		}
+		knows := func(d delta.Dot) bool { return slices.Contains(dotBytes, d) }
 		for bucket := range buckets {
 			known, remembered, last := echo > 0, true, time.Duration(0)
 			var own []delta.Dot
@@ -54,7 +55,7 @@ func TestTouchLaws(t *testing.T) {
 				}
 			}
 			head := log.Heads[bucket]
-			if got := log.Known(head, echo, dotBytes); got && !known || known && remembered && !got {
+			if got := log.Known(head, echo, knows); got && !known || known && remembered && !got {
 				t.Fatalf("bucket %d, echo %d, dots %v: known is %v; of %v", bucket, echo, dotBytes, got, all)
 			}
 			if got := log.Last(bucket); got < last || got > last && last > time.Duration(len(all)-size) {
@@ -67,6 +68,37 @@ func TestTouchLaws(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A chain says of which origins it is, as far back as somebody wants to know, and is looked at no further
+// than the lock may be held for.
+func TestTouchOrigins(t *testing.T) {
+	log := NewTouches(false, 0)
+	for i := range uint64(2 * maxChain) {
+		log.Add(&log.Heads[7], delta.Dot{Origin: i % 5, Seq: i + 1}, time.Duration(i))
+		log.Add(&log.Heads[8], delta.Dot{Origin: 99, Seq: i + 1}, time.Duration(i))
+	}
+	log.Add(&log.Heads[7], delta.Dot{}, 2*maxChain) // it has no origin
+	for _, c := range []struct {
+		since time.Duration
+		most  int
+		want  []uint64
+	}{
+		{0, 10, []uint64{2, 1, 0, 4, 3}}, {0, 3, []uint64{2, 1, 0}}, {0, 0, nil},
+		{2*maxChain - 2, 10, []uint64{2, 1}}, {2*maxChain + 1, 10, nil},
+	} {
+		if got := log.AppendOrigins(nil, log.Heads[7], c.since, c.most); !slices.Equal(got, c.want) {
+			t.Errorf("since %d, at most %d: %v, not %v", c.since, c.most, got, c.want)
+		}
+	}
+	if got := log.AppendOrigins([]uint64{1}, log.Heads[7], 0, 3); !slices.Equal(got, []uint64{1, 2, 0}) {
+		t.Errorf("beside 1: %v", got)
+	}
+	all := func(delta.Dot) bool { return true }
+	head := log.Heads[8]
+	if !log.Known(head, head-2*(maxChain-1), all) || log.Known(head, head-2*maxChain, all) {
+		t.Error("it is looked at further back than that, or not so far")
+	}
 }
 
 // A local node notes touches of buckets once somebody asks. Of what was before it knows when the last one

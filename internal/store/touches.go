@@ -57,6 +57,10 @@ type loggedTouch struct {
 	at        time.Duration // monotonic; no earlier than that of the touch before
 }
 
+// maxChain is how far back a chain is looked at, as the lock is held meanwhile. Others may have heard of
+// this node as many touches of the bucket ago.
+const maxChain = 1024
+
 // unknown is a time that hasn't come.
 const unknown = 1 << 62
 
@@ -119,12 +123,12 @@ func (t *Touches) get(count uint64) (x loggedTouch, ok bool) {
 	return t.log[(count-1)%uint64(t.size)], true
 }
 
-// Known reports whether every touch of a chain has a count below an echo, or is one of the dots. What
-// isn't remembered any more, or had no dot, isn't one.
-func (t *Touches) Known(head, echo uint64, dots []delta.Dot) bool {
-	for head > 0 && head >= echo {
+// Known reports whether every touch of a chain has a count below an echo, or a dot that is known. What
+// isn't remembered any more, or had no dot, isn't, nor is what lies more than maxChain touches back.
+func (t *Touches) Known(head, echo uint64, knows func(delta.Dot) bool) bool {
+	for n := 0; head > 0 && head >= echo; n++ {
 		x, ok := t.get(head)
-		if !ok || x.Dot == (delta.Dot{}) || !slices.Contains(dots, x.Dot) {
+		if !ok || n == maxChain || x.Dot == (delta.Dot{}) || !knows(x.Dot) {
 			return false
 		}
 		head = x.prev
@@ -145,6 +149,24 @@ func (t *Touches) AppendDots(dots []delta.Dot, head uint64) []delta.Dot {
 		head = x.prev
 	}
 	return dots
+}
+
+// AppendOrigins appends the origins of the touches of a chain since a time, the last one's first, until
+// there are so many.
+func (t *Touches) AppendOrigins(
+	origins []uint64, head uint64, since time.Duration, most int,
+) []uint64 {
+	for n := 0; n < maxChain && len(origins) < most; n++ {
+		x, ok := t.get(head)
+		if !ok || x.at < since {
+			break
+		}
+		if x.Dot != (delta.Dot{}) && !slices.Contains(origins, x.Origin) {
+			origins = append(origins, x.Origin)
+		}
+		head = x.prev
+	}
+	return origins
 }
 
 // Last returns when a bucket was last touched, but no time before which nothing is remembered.

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -23,7 +24,9 @@ const (
 	offerTags     = 11<<3 | TypeBytes // who doesn't know it doesn't keep the value
 	offerKnown    = 11
 
-	offerClears = 16<<3 | TypeBytes // on the wire, a tag of two bytes; without it more is refused
+	// On the wire, tags of two bytes; without them more is refused.
+	offerClears = 16<<3 | TypeBytes
+	offerUpTo   = 19<<3 | TypeBytes
 
 	// Of every frame that has them; on the wire, tags of two bytes.
 	echoCount  = 17<<3 | TypeVarint
@@ -42,7 +45,9 @@ type Offer struct {
 	Dots []delta.Dot
 	// of the other Clears that select what the record is, likewise
 	Clears []delta.Dot
-	Echo   uint64 // the sender's
+	// of origins that have touched the bucket or all keys, up to which dot the sender has processed all
+	UpTo []delta.Dot
+	Echo uint64 // the sender's
 }
 
 // AppendEcho appends to a whole frame how far its sender has counted its touches.
@@ -77,7 +82,16 @@ func AppendOffer(dst []byte, o *Offer) []byte {
 	if len(o.Clears) > 0 {
 		dst = protowire.AppendString(protowire.AppendVarint(dst, uint64(offerClears)), dotBytes(o.Clears))
 	}
+	if len(o.UpTo) > 0 {
+		dst = protowire.AppendBytes(protowire.AppendVarint(dst, uint64(offerUpTo)), upToBytes(o.UpTo))
+	}
 	return AppendEcho(dst, o.Echo)
+}
+
+// Knows reports whether the sender says that it has processed a dot.
+func (o *Offer) Knows(d delta.Dot) bool {
+	upTo := func(x delta.Dot) bool { return x.Origin == d.Origin && x.Seq >= d.Seq }
+	return slices.Contains(o.Dots, d) || slices.Contains(o.Clears, d) || slices.ContainsFunc(o.UpTo, upTo)
 }
 
 // dotBytes are dots, one after the other.
@@ -102,6 +116,30 @@ func dotsOf(b []byte, most int) (dots []delta.Dot, ok bool) {
 	return dots, true
 }
 
+// upToBytes are dots of which most have small numbers.
+func upToBytes(dots []delta.Dot) (b []byte) {
+	for _, d := range dots {
+		b = protowire.AppendVarint(binary.LittleEndian.AppendUint64(b, d.Origin), d.Seq)
+	}
+	return b
+}
+
+// upToOf reads them, MaxUpTo at most. It reports whether that is what the bytes are.
+func upToOf(b []byte) (dots []delta.Dot, ok bool) {
+	for len(b) > 0 {
+		if len(b) < 8 || len(dots) == delta.MaxUpTo {
+			return nil, false
+		}
+		seq, n := protowire.ConsumeVarint(b[8:])
+		if n < 0 {
+			return nil, false
+		}
+		dots = append(dots, delta.Dot{Origin: binary.LittleEndian.Uint64(b), Seq: seq})
+		b = b[8+n:]
+	}
+	return dots, true
+}
+
 // DecodeOffer reads a whole frame of type FrameOffer. Nothing of what it returns aliases it.
 func DecodeOffer(frame []byte) (o Offer, err error) {
 	body, err := frameBody(frame, FrameOffer)
@@ -109,7 +147,7 @@ func DecodeOffer(frame []byte) (o Offer, err error) {
 		return o, err
 	}
 	fields := fieldReader{rest: body, singular: singular(offerKnown)}
-	var key, val, tags, known, clears []byte
+	var key, val, tags, known, clears, upTo []byte
 	var kindOf uint64
 	for len(fields.rest) > 0 {
 		f, err := fields.next()
@@ -141,6 +179,8 @@ func DecodeOffer(frame []byte) (o Offer, err error) {
 			tags = f.data
 		case offerClears:
 			clears = f.data
+		case offerUpTo:
+			upTo = f.data
 		case echoCount:
 			o.Echo = f.x
 		default:
@@ -153,13 +193,16 @@ func DecodeOffer(frame []byte) (o Offer, err error) {
 	if o.Dots, areDots = dotsOf(known, 2*delta.MaxDots); areDots {
 		o.Clears, areDots = dotsOf(clears, delta.MaxDots)
 	}
+	if areDots {
+		o.UpTo, areDots = upToOf(upTo)
+	}
 	switch n := len(key) + len(val) + len(tags); {
 	case o.Origin == 0 || o.To == 0 || n > delta.MaxRecordSize:
 		return Offer{}, fmt.Errorf("%w: an offer of %x to %x, of %d bytes", ErrMalformed, o.Origin, o.To, n)
 	case o.Rec.Deadline < 0 || o.Rec.StaleUntil < 0 || o.Rec.RefreshFrom < 0:
 		return Offer{}, fmt.Errorf("%w: times of an offer", ErrMalformed)
 	case !areDots:
-		return Offer{}, fmt.Errorf("%w: dots of %d and %d bytes", ErrMalformed, len(known), len(clears))
+		return Offer{}, fmt.Errorf("%w: dots of %d, %d and %d bytes", ErrMalformed, len(known), len(clears), len(upTo))
 	case !delta.ValidTags(tags):
 		return Offer{}, fmt.Errorf("%w: tags", ErrMalformed)
 	case kindOf != uint64(delta.KindValue) && kindOf != uint64(delta.KindNegative):

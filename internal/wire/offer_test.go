@@ -21,6 +21,10 @@ var (
 		},
 		Dots: []delta.Dot{{Origin: wireOrigin, Seq: 1}, {Origin: wireOther, Seq: delta.MaxSeq}},
 	}
+	wireOfferUpTo = Offer{
+		Origin: wireOrigin, To: wireOther, Seen: 300, Rec: delta.Record{Key: "k", Val: "v"},
+		UpTo: []delta.Dot{{Origin: wireOrigin, Seq: 1}, {Origin: wireOther, Seq: delta.MaxSeq}},
+	}
 	wireOfferNegative = Offer{Origin: wireOrigin, To: wireOther, Rec: delta.Record{Kind: delta.KindNegative}}
 	wirePingEcho      = Ping{ID: 1, Origin: wireOrigin, Wall: testkit.Wall, Echo: 300}
 	wirePongEcho      = Pong{ID: 1, Origin: wireOrigin, Wall: testkit.Wall, Echo: 300}
@@ -44,6 +48,12 @@ func TestWireOfferRefused(t *testing.T) {
 		"field 15":        {with(wireAny(15, "")), ErrUnsupported},
 		"field 16":        {with(wireAny(16, "")), nil},
 		"field 19":        {with(wireAny(19, "")), nil},
+		"field 20":        {with(wireAny(20, "")), nil},
+		"half an origin":  {with(wireAny(19, "1234567")), ErrMalformed},
+		"no dot of it":    {with(wireAny(19, "12345678")), ErrMalformed},
+		"half a number":   {with(wireAny(19, "12345678\x80")), ErrMalformed},
+		"many origins":    {with(wireAny(19, strings.Repeat("123456789", delta.MaxUpTo))), nil},
+		"too many":        {with(wireAny(19, strings.Repeat("123456789", delta.MaxUpTo+1))), ErrMalformed},
 		"no origin":       {wireFrame(FrameOffer, wireFix(2, 1)), ErrMalformed},
 		"no receiver":     {wireFrame(FrameOffer, wireFix(1, 1)), ErrMalformed},
 		"a tombstone":     {with(wireAny(5, uint64(delta.KindTombstone))), ErrUnsupported},
@@ -67,8 +77,19 @@ func TestWireOfferRefused(t *testing.T) {
 			Val:      strings.Repeat("v", delta.MaxRecordSize),
 			Deadline: 1<<63 - 1, StaleUntil: 1<<63 - 1, RefreshFrom: 1<<63 - 1,
 		},
-		Dots: make([]delta.Dot, 2*delta.MaxDots)})); n > MaxFrame+FrameSlack {
+		Dots: make([]delta.Dot, 2*delta.MaxDots), Clears: make([]delta.Dot, delta.MaxDots),
+	})); n > MaxFrame+FrameSlack {
 		t.Errorf("the largest offer has %d bytes", n)
+	}
+	upTo := slices.Repeat([]delta.Dot{{Origin: 1 << 63, Seq: delta.MaxSeq}}, delta.MaxUpTo)
+	if n := len(AppendOffer(nil, &Offer{Origin: 1 << 63, To: 1 << 63, Seen: 1 << 63, Echo: 1 << 63,
+		Rec: delta.Record{
+			Val:      strings.Repeat("v", delta.MaxUpToRecord),
+			Deadline: 1<<63 - 1, StaleUntil: 1<<63 - 1, RefreshFrom: 1<<63 - 1,
+		},
+		Dots: make([]delta.Dot, 2*delta.MaxDots), Clears: make([]delta.Dot, delta.MaxDots), UpTo: upTo,
+	})); n > MaxFrame+FrameSlack {
+		t.Errorf("the largest offer with origins has %d bytes", n)
 	}
 }
 
@@ -92,10 +113,29 @@ func TestWireOfferRoundTrip(t *testing.T) {
 		for range rapid.IntRange(0, 2*delta.MaxDots).Draw(t, "dots") {
 			o.Dots = append(o.Dots, delta.Dot{Origin: rapid.Uint64().Draw(t, "of"), Seq: rapid.Uint64().Draw(t, "seq")})
 		}
+		for range rapid.IntRange(0, delta.MaxUpTo).Draw(t, "origins") {
+			o.UpTo = append(o.UpTo, delta.Dot{Origin: rapid.Uint64().Draw(t, "of"), Seq: rapid.Uint64().Draw(t, "up to")})
+		}
 		if got, err := DecodeOffer(AppendOffer(nil, &o)); err != nil || !reflect.DeepEqual(got, o) {
 			t.Fatalf("%+v, %v, want %+v", got, err, o)
 		}
 	})
+}
+
+// What a sender has processed is what it lists, and what comes before that of the same origin.
+func TestOfferKnows(t *testing.T) {
+	o := Offer{
+		Dots: []delta.Dot{{Origin: 1, Seq: 5}}, Clears: []delta.Dot{{Origin: 2, Seq: 5}},
+		UpTo: []delta.Dot{{Origin: 3, Seq: 5}},
+	}
+	for d, want := range map[delta.Dot]bool{
+		{Origin: 1, Seq: 5}: true, {Origin: 1, Seq: 4}: false, {Origin: 2, Seq: 5}: true, {Origin: 2, Seq: 4}: false,
+		{Origin: 3, Seq: 5}: true, {Origin: 3, Seq: 4}: true, {Origin: 3, Seq: 6}: false, {Origin: 4, Seq: 5}: false,
+	} {
+		if o.Knows(d) != want {
+			t.Errorf("%v is known: %v", d, !want)
+		}
+	}
 }
 
 func FuzzOffer(f *testing.F) {

@@ -164,6 +164,7 @@ func TestWireGolden(t *testing.T) {
 		{"delta-tags", AppendDelta(nil, wireOrigin, 7, wireTagged), wireTagged},
 		{"delta-clears", AppendDelta(nil, wireOrigin, 7, wireClears), wireClears},
 		{"offer-tags", AppendOffer(nil, &wireOfferTags), wireOfferTags},
+		{"offer-upto", AppendOffer(nil, &wireOfferUpTo), wireOfferUpTo},
 		{"ping-tags", AppendPing(nil, wirePingTags), wirePingTags},
 		{"pong-tags", AppendPong(nil, wirePongTags), wirePongTags},
 	} {
