@@ -62,7 +62,7 @@ func measureCluster(ctx context.Context, b *bench) (*Cluster, error) {
 	return &r, c.close()
 }
 
-// watch sets on the first node what the others show, and in turns asks a bare connection: how fast either
+// watch sets on the first node what the others show, and in turns asks a bare connection. How fast either
 // is depends on where the scheduler last left the threads that wait for the network.
 func (r *Cluster) watch(ctx context.Context, plan Plan, c nodes) error {
 	e, err := measure.NewEcho()

@@ -10,7 +10,7 @@ type gossiped struct{}
 
 func (gossiped) Name() string { return "memberlist" }
 
-// Most is 100: all nodes of the measurement are in one process, and 200 would need 39,800 descriptors there.
+// Most is 100: all nodes of the measurement are in one process, and 200 would need 39,800 descriptors.
 func (gossiped) Most() int { return 100 }
 
 func (gossiped) Serve() (url string, stop func(), err error) { return "", func() {}, nil }

@@ -19,7 +19,9 @@ func (served) Most() int { return 200 }
 
 // Serve starts a NATS server on loopback, on a free port.
 func (served) Serve() (url string, stop func(), err error) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+	})
 	if err != nil {
 		return "", nil, err
 	}

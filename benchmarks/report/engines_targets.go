@@ -147,7 +147,7 @@ func noticed(l *engines.Loss) float64 {
 	return l.Noticed.Seconds() * 1e3
 }
 
-// killedLimit is in ms. The end of a connection tells of it, but with NATS it is the server that has the connection.
+// killedLimit is in ms. The end of a connection tells of it; with NATS only the server sees that.
 func killedLimit(_ *engines.Results, m *engines.Measured) float64 {
 	if m.Name == engineNATS {
 		return 7000

@@ -26,7 +26,9 @@ func (o options) connect(cfg *bcache.Config) (err error) {
 	case "", engineMesh:
 		cfg.ListenAddr, cfg.Peers, cfg.Secret = o.listen, o.peers, o.secret
 	case engineMemberlist:
-		cfg.Transport, err = memberlist.New(memberlist.Config{BindAddr: o.listen, Join: o.peers, Keys: o.keys()})
+		cfg.Transport, err = memberlist.New(memberlist.Config{
+			BindAddr: o.listen, Join: o.peers, Keys: o.keys(),
+		})
 	case engineNATS:
 		cfg.Transport, err = nats.New(nats.Config{Servers: []string{o.nats}})
 	default:
@@ -49,5 +51,7 @@ func (o options) engineArgs() []string {
 	if o.engine == engineNATS {
 		return []string{"-engine", o.engine, "-nats", o.nats}
 	}
-	return []string{"-engine", cmp.Or(o.engine, engineMesh), "-listen", o.listen, "-peers", strings.Join(o.peers, ",")}
+	return []string{
+		"-engine", cmp.Or(o.engine, engineMesh), "-listen", o.listen, "-peers", strings.Join(o.peers, ","),
+	}
 }
