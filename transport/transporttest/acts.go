@@ -15,8 +15,8 @@ import (
 func (s *scene) make(opts ...with) *node {
 	s.Helper()
 	spec := Spec{Node: transport.Node{
-		PeerID: uint64(len(s.all()) + 1), Origin: rand.Uint64() | 1, ClusterName: s.cluster, MaxPending: 64 << 20,
-		MaxClockSkew: 500 * time.Millisecond, Now: time.Now,
+		PeerID: uint64(len(s.all()) + 1), Origin: rand.Uint64() | 1, ClusterName: s.cluster,
+		MaxPending: 64 << 20, MaxClockSkew: 500 * time.Millisecond, Now: time.Now,
 	}}
 	for _, n := range s.all() {
 		if n.started && !n.dead.Load() {
@@ -124,7 +124,12 @@ func (s *scene) deliver(from *node, size int, to []*node, send func(frame []byte
 		before[n] = n.h.got(from.spec.PeerID, id)
 	}
 	arrived := func() bool {
-		return !slices.ContainsFunc(to, func(n *node) bool { return n.h.got(from.spec.PeerID, id) == before[n] })
+		for _, n := range to {
+			if n.h.got(from.spec.PeerID, id) == before[n] {
+				return false
+			}
+		}
+		return true
 	}
 	var err error
 	for begin := time.Now(); time.Since(begin) < s.e.Within; {
@@ -141,7 +146,8 @@ func (s *scene) deliver(from *node, size int, to []*node, send func(frame []byte
 			return
 		}
 	}
-	s.Fatalf("%v, doesn't arrive within %v, however often it is sent; the error of Send is %v", id, s.e.Within, err)
+	s.Fatalf("%v, doesn't arrive within %v, however often it is sent; the last error is %v",
+		id, s.e.Within, err)
 }
 
 // talk checks that all of some nodes reach each other.
@@ -216,6 +222,9 @@ func (s *scene) cut(a, b *node) {
 		return nil
 	})
 	s.wait("Left follows Disconnect", func() error {
+		if _, ok := a.presence(b, time.Hour); !ok {
+			s.Fatalf("for a moment node %x is neither there nor gone: Everybody lacks it", b.spec.PeerID)
+		}
 		if told := a.h.told(b.spec.PeerID); len(told) <= before {
 			return fmt.Errorf("node %x was told %v", a.spec.PeerID, told)
 		}

@@ -7,9 +7,9 @@ import (
 	"math/rand/v2"
 )
 
-// A frame of the kit says what it has to be, so that each that arrives can be checked by itself: who sends
-// it, a label, its length; and what follows is a part of noise that these choose. One that is too short
-// for that has its length in each byte.
+// A frame of the kit says what it has to be, so that each that arrives can be checked by itself: who
+// sends it, a label, its length. What follows is a part of noise that these choose. A frame that is too
+// short for that has its length in each byte.
 const headLen = 1 + 8 + 4 + 4
 
 const magic = 'k' // greater than headLen

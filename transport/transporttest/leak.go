@@ -31,10 +31,18 @@ func stacks(packages []string, all bool) map[string]string {
 			continue
 		}
 		for _, p := range packages {
-			if strings.Contains(stack, "\n"+p) || strings.Contains(stack, "created by "+p) {
-				found[id] = stack
+			for _, name := range []string{p, escaped(p)} {
+				if strings.Contains(stack, "\n"+name) || strings.Contains(stack, "created by "+name) {
+					found[id] = stack
+				}
 			}
 		}
 	}
 	return found
+}
+
+// escaped is an import path as stacks have it: with the dots of its last part in another way.
+func escaped(path string) string {
+	i := strings.LastIndex(path, "/") + 1
+	return path[:i] + strings.ReplaceAll(path[i:], ".", "%2e")
 }

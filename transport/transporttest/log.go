@@ -37,7 +37,8 @@ func (l *log) Debugf(_ uint64, format string, v ...any) { l.add("D ", format, v)
 func (l *log) of(level string) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(l.lines), func(line string) bool { return !strings.HasPrefix(line, level) })
+	other := func(line string) bool { return !strings.HasPrefix(line, level) }
+	return slices.DeleteFunc(slices.Clone(l.lines), other)
 }
 
 func (l *log) String() string {

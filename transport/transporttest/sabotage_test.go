@@ -225,14 +225,15 @@ var sabotages = []sabotage{
 			}
 		})
 	}},
-	{"AfterJoined", "Left is told in the middle of Joined", "while another Joined or Left", func(_ *stage, b *bent) {
-		b.tells(func(_ *told, to transport.Handler) {
-			b.send = func(p uint64, f []byte, bulk bool) error {
-				to.Left(p)
-				return b.Transport.Send(p, f, bulk)
-			}
-		})
-	}},
+	{"AfterJoined", "Left is told in the middle of Joined", "while another Joined or Left",
+		func(_ *stage, b *bent) {
+			b.tells(func(_ *told, to transport.Handler) {
+				b.send = func(p uint64, f []byte, bulk bool) error {
+					to.Left(p)
+					return b.Transport.Send(p, f, bulk)
+				}
+			})
+		}},
 	{"DirectMember", "it doesn't get what is broadcast", "listed as direct", func(_ *stage, b *bent) {
 		b.broadcast = func([]byte) {}
 	}},
@@ -278,23 +279,25 @@ var sabotages = []sabotage{
 			}
 		})
 	}},
-	{"CrossedDials", "one of two connections isn't counted", "comes again, without a Left", func(_ *stage, b *bent) {
-		b.tells(func(h *told, to transport.Handler) {
-			h.joined = func(p, o uint64) { to.Joined(p, o); to.Joined(p, o); to.Left(p) }
-		})
-	}},
+	{"CrossedDials", "one of two connections isn't counted", "comes again, without a Left",
+		func(_ *stage, b *bent) {
+			b.tells(func(h *told, to transport.Handler) {
+				h.joined = func(p, o uint64) { to.Joined(p, o); to.Joined(p, o); to.Left(p) }
+			})
+		}},
 	{"Clusters", "names are ignored", "there is no such node in the cluster", func(_ *stage, b *bent) {
 		b.start = func(n transport.Node, h transport.Handler) error {
 			n.ClusterName = ""
 			return b.Transport.Start(n, h)
 		}
 	}},
-	{"Clusters", "names are taken as lower case", "there is no such node in the cluster", func(_ *stage, b *bent) {
-		b.start = func(n transport.Node, h transport.Handler) error {
-			n.ClusterName = strings.ToLower(n.ClusterName)
-			return b.Transport.Start(n, h)
-		}
-	}},
+	{"Clusters", "names are taken as lower case", "there is no such node in the cluster",
+		func(_ *stage, b *bent) {
+			b.start = func(n transport.Node, h transport.Handler) error {
+				n.ClusterName = strings.ToLower(n.ClusterName)
+				return b.Transport.Start(n, h)
+			}
+		}},
 	{"Clusters", "strangers are refused silently", "nobody is", func(_ *stage, b *bent) {}},
 	{"SameIDs", "IDs are known without their cluster", "it is there as 0", func(_ *stage, b *bent) {}},
 	{"Unreached", "nothing is listed", "listed are []", func(_ *stage, b *bent) {}},
@@ -302,7 +305,8 @@ var sabotages = []sabotage{
 		b.unreached = func() []transport.DialFailure {
 			var fs []transport.DialFailure
 			for _, addr := range b.spec.Peers {
-				fs = append(fs, transport.DialFailure{Addr: addr, Configured: true, Err: errors.New("of the engine")})
+				err := errors.New("of the engine")
+				fs = append(fs, transport.DialFailure{Addr: addr, Configured: true, Err: err})
 			}
 			return fs
 		}
@@ -390,22 +394,23 @@ var sabotages = []sabotage{
 	{"Supersede", "what comes later is dropped", "doesn't arrive", func(_ *stage, b *bent) {
 		b.supersede = func(uint64) { b.broadcast = func([]byte) {} }
 	}},
-	{"FromHandler", "the handler is called with a lock", "doesn't return|it is there as 0|doesn't arrive", func(g *stage, b *bent) {
-		over := make(chan struct{})
-		g.t.Cleanup(func() { close(over) })
-		locked := func(f func()) {
-			select {
-			case g.lock <- true:
-				defer func() { <-g.lock }()
-				f()
-			case <-over:
+	{"FromHandler", "the handler is called with a lock", "doesn't return|it is there as 0|doesn't arrive",
+		func(g *stage, b *bent) {
+			over := make(chan struct{})
+			g.t.Cleanup(func() { close(over) })
+			locked := func(f func()) {
+				select {
+				case g.lock <- true:
+					defer func() { <-g.lock }()
+					f()
+				case <-over:
+				}
 			}
-		}
-		b.broadcast = func(f []byte) { locked(func() { b.Transport.Broadcast(f) }) }
-		b.tells(func(h *told, to transport.Handler) {
-			h.receive = func(from uint64, f []byte) { locked(func() { to.Receive(from, f) }) }
-		})
-	}},
+			b.broadcast = func(f []byte) { locked(func() { b.Transport.Broadcast(f) }) }
+			b.tells(func(h *told, to transport.Handler) {
+				h.receive = func(from uint64, f []byte) { locked(func() { to.Receive(from, f) }) }
+			})
+		}},
 	{"Stats", "nothing is counted", "FramesOut and BytesOut grew by 0", func(_ *stage, b *bent) {
 		b.stats = func() transport.Stats { return transport.Stats{} }
 	}},
@@ -469,6 +474,11 @@ var sabotages = []sabotage{
 			for _, m := range b.Transport.Members() {
 				b.Transport.Disconnect(m.ID)
 			}
+		}
+	}},
+	{"Disconnect", "who is disconnected is forgotten", "neither there nor gone", func(_ *stage, b *bent) {
+		b.everybody = func(d time.Duration) []transport.Presence {
+			return slices.DeleteFunc(b.Transport.Everybody(d), func(p transport.Presence) bool { return p.Gone })
 		}
 	}},
 	{"DisconnectStuck", "Disconnect waits for the peer", "doesn't return", func(g *stage, b *bent) {
@@ -553,9 +563,10 @@ var sabotages = []sabotage{
 	{"AfterClose", "the second Close panics", "panic: of the engine", func(_ *stage, b *bent) {
 		b.closesOnce(func() error { panic("of the engine") })
 	}},
-	{"AfterClose", "the second Close is an error", "Close after Close: of the engine", func(_ *stage, b *bent) {
-		b.closesOnce(func() error { return errors.New("of the engine") })
-	}},
+	{"AfterClose", "the second Close is an error", "Close after Close: of the engine",
+		func(_ *stage, b *bent) {
+			b.closesOnce(func() error { return errors.New("of the engine") })
+		}},
 	{"AfterClose", "the handler is called", "after Close has returned", func(_ *stage, b *bent) {
 		b.tells(func(h *told, to transport.Handler) {
 			b.shut = func() error {
@@ -568,31 +579,33 @@ var sabotages = []sabotage{
 	{"Start", "it may be called twice", "the second Start returns no error", func(_ *stage, b *bent) {
 		b.start = func(n transport.Node, h transport.Handler) error { _ = b.Transport.Start(n, h); return nil }
 	}},
-	{"PortInUse", "two nodes listen at one address", "where another node listens", func(_ *stage, b *bent) {}},
+	{"PortInUse", "two nodes listen at one address", "where another node listens",
+		func(_ *stage, b *bent) {}},
 	{"CloseInCall", "Close doesn't wait", "in the middle of 1 calls", func(_ *stage, b *bent) {
 		b.shut = func() error {
 			go b.Transport.Close()
 			return nil
 		}
 	}},
-	{"CloseMeanwhile", "the second Close returns early", "after Close has returned|in the middle of", func(_ *stage, b *bent) {
-		var once atomic.Bool
-		b.tells(func(h *told, to transport.Handler) {
-			h.receive = func(from uint64, f []byte) {
-				to.Receive(from, f)
-				if once.Load() {
+	{"CloseMeanwhile", "the second Close returns early", "after Close has returned|in the middle of",
+		func(_ *stage, b *bent) {
+			var once atomic.Bool
+			b.tells(func(h *told, to transport.Handler) {
+				h.receive = func(from uint64, f []byte) {
 					to.Receive(from, f)
+					if once.Load() {
+						to.Receive(from, f)
+					}
 				}
+			})
+			b.shut = func() error {
+				if once.Swap(true) {
+					return nil
+				}
+				time.Sleep(10 * time.Millisecond)
+				return b.Transport.Close()
 			}
-		})
-		b.shut = func() error {
-			if once.Swap(true) {
-				return nil
-			}
-			time.Sleep(10 * time.Millisecond)
-			return b.Transport.Close()
-		}
-	}},
+		}},
 }
 
 func leak(end <-chan struct{}) { <-end }

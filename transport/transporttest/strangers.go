@@ -37,6 +37,9 @@ func strangers(s *scene) {
 		say := sayings[i%len(sayings)]
 		wg.Go(func() { _, _ = c.Write(say) })
 	}
+	if len(conns) == 0 {
+		s.Fatal("Network.Dial fails")
+	}
 	b, c := s.start(), s.start()
 	s.joined(a, b, c)
 	s.talk(a, b, c)
@@ -44,8 +47,8 @@ func strangers(s *scene) {
 		s.Errorf("with 60 strangers %d bytes more are kept", grown)
 	}
 	if d := s.e.StrangersWithin; d > 0 {
-		var silent net.Conn
-		if silent = conns[0]; !s.until(d, func() bool { return hungUp(silent) }) {
+		silent := conns[0]
+		if !s.until(d, func() bool { return hungUp(silent) }) {
 			s.Errorf("a stranger that says nothing is still connected after %v", d)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/iwanbk/bcache/transport"
 )
 
-// blocked checks that a node that takes nothing delays nobody else, and itself sends what it has to send.
+// blocked checks that a node that takes nothing delays nobody else, and itself sends what it has to.
 func blocked(s *scene) {
 	a, b, c := s.start(), s.start(), s.start()
 	s.joined(a, b, c)
@@ -48,7 +48,8 @@ func queue(s *scene) {
 			return err
 		})
 		if taken > limit {
-			s.Fatalf("Send takes %d bytes for a node that is stuck; MaxPending is %d, Buffers %d", taken, most, s.e.Buffers)
+			s.Fatalf("Send takes %d bytes for a node that is stuck; MaxPending is %d, Buffers %d",
+				taken, most, s.e.Buffers)
 		}
 	}
 	s.Logf("Send takes %d bytes for a node that is stuck; MaxPending is %d", taken, most)
@@ -152,7 +153,8 @@ func disconnect(s *scene) {
 	}
 	for _, n := range []*node{a, b} {
 		if got := n.h.told(c.spec.PeerID); len(got) != 1 {
-			s.Errorf("node %x, which nobody has disconnected, was told of at %x: %v", c.spec.PeerID, n.spec.PeerID, got)
+			s.Errorf("of node %x, which nobody has disconnected, node %x was told %v",
+				c.spec.PeerID, n.spec.PeerID, got)
 		}
 	}
 }
@@ -174,7 +176,8 @@ func disconnectStuck(s *scene) {
 	s.talk(a, b, c)
 }
 
-// freeze checks that a node that neither takes nor says anything delays nobody, and is left by Disconnect.
+// freeze checks that a node that neither takes nor says anything delays nobody, and that Disconnect ends
+// its connection.
 func freeze(s *scene) {
 	a, b, c := s.start(), s.start(), s.start()
 	s.joined(a, b, c)

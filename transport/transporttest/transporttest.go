@@ -12,12 +12,12 @@
 //		})
 //	}
 //
-// Each sentence of the contract is a subtest. Those that need more than New, such as a node that is killed,
-// are skipped where the [Network] doesn't offer it, and say so.
+// Each sentence of the contract is a subtest; go test -v shows their names. Those that need more than
+// New, such as a node that is killed, are skipped where the [Network] doesn't offer it, and say so.
 //
 // The kit runs in real time. It waits for what must happen, for at most [Engine].Within, and never
-// supposes that something has happened meanwhile. It wants the processor and the engine's packages for
-// itself: don't call t.Parallel in a test that calls Run, nor in a test beside it that runs the same engine.
+// supposes that something has happened meanwhile. It wants the engine's packages for itself: don't call
+// t.Parallel in a test that calls Run, nor in one beside it that runs the same engine.
 package transporttest
 
 import (
@@ -57,8 +57,8 @@ type Engine struct {
 	Skip map[string]string
 }
 
-// A Network is where nodes of one subtest run. Only New must be set. What is nil is missing, and subtests
-// that need it are skipped.
+// A Network is where nodes of one subtest run. Only New must be set. What is nil is missing, and the
+// subtests that need it are skipped. The kit calls these functions one at a time.
 type Network struct {
 	// New makes the transport of a node, which the kit starts, and closes. All nodes of a network and a
 	// ClusterName have to find each other.

@@ -133,7 +133,8 @@ func (t *Transport) sendLocked(peer uint64, frame []byte) error {
 	return nil
 }
 
-// reserve adds to the bytes that wait here of a node, unless there would be more than most; 0 is no limit.
+// reserve adds to the bytes of a node that wait here, unless there would be more than most; 0 is no
+// limit.
 func (t *Transport) reserve(from uint64, bytes, most int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

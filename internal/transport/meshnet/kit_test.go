@@ -18,8 +18,9 @@ import (
 	"github.com/iwanbk/bcache/transport/transporttest"
 )
 
-// A kitNet is a network between the nodes of the conformance kit. Each dials each by a proxy of its own, to
-// which a name leads that it alone resolves so. So all that a node says and hears can be cut and stopped.
+// A kitNet is a network between the nodes of the conformance kit. Each dials each by a proxy of its own,
+// to which a name leads that it alone resolves so. So all that a node says and hears can be cut and
+// stopped.
 type kitNet struct {
 	t testing.TB
 
@@ -75,7 +76,9 @@ func (n *kitNet) make(s transporttest.Spec) (transport.Transport, error) {
 	}
 	if loopbacks() {
 		cfg.AdvertiseAddr = one.name
-		cfg.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) { return n.resolve(self, host) }
+		cfg.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
+			return n.resolve(self, host)
+		}
 	}
 	for _, addr := range s.Peers {
 		i := slices.IndexFunc(n.nodes, func(o *kitNode) bool { return o.addr == addr && !o.killed })
@@ -117,8 +120,8 @@ func (n *kitNet) resolve(from int, host string) ([]netip.Addr, error) {
 	return []netip.Addr{ip}, nil
 }
 
-// adjust has the proxies of nodes that were killed cut, those of nodes that are frozen stop, and all others
-// carry. n.mu is held.
+// adjust has the proxies of nodes that were killed cut, those of nodes that are frozen stop, and all
+// others carry. n.mu is held.
 func (n *kitNet) adjust() {
 	for pair, p := range n.pairs {
 		a, b := n.nodes[pair[0]], n.nodes[pair[1]]
@@ -167,7 +170,9 @@ func (n *kitNet) end() {
 func TestMeshKit(t *testing.T) {
 	testkit.SkipIfMeshRaces(t)
 	transporttest.Run(t, transporttest.Engine{
-		Packages: []string{"github.com/iwanbk/bcache/internal/transport/meshnet", "github.com/weaveworks/mesh"},
+		Packages: []string{
+			"github.com/iwanbk/bcache/internal/transport/meshnet", "github.com/weaveworks/mesh",
+		},
 		Network: func(t testing.TB) transporttest.Network {
 			n := newKitNet(t)
 			net := transporttest.Network{
