@@ -1,5 +1,5 @@
-// Command scale draws docs/scale.svg: how the costs of a cluster grow with its nodes. The figures are those
-// that the measurements of docs/scale.md have printed. It writes to stdout:
+// Command scale draws docs/scale.svg: how the costs of a cluster grow with its nodes. The figures are
+// those that the measurements of docs/scale.md have printed. It writes to stdout:
 //
 //	go run ./docs/scale > docs/scale.svg
 package main
@@ -94,11 +94,13 @@ func (p *panel) draw(w io.Writer) {
 	fmt.Fprintf(w, `<text x="12" y="20" font-size="13" font-weight="bold">%s</text>`, p.title)
 	fmt.Fprintf(w, `<text x="12" y="36" fill="#666">%s</text>`+"\n", p.unit)
 	for v := p.low; v <= p.high*1.01; v *= 10 {
-		fmt.Fprintf(w, `<path d="M%d %.1f H%d" stroke="#e3e6ea"/><text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n",
+		fmt.Fprintf(w, `<path d="M%d %.1f H%d" stroke="#e3e6ea"/>`+
+			`<text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n",
 			left, p.y(v), width-right, left-6, p.y(v)+4, short(v))
 	}
 	for _, n := range nodes {
-		fmt.Fprintf(w, `<path d="M%.1f %d V%d" stroke="#e3e6ea"/><text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n",
+		fmt.Fprintf(w, `<path d="M%.1f %d V%d" stroke="#e3e6ea"/>`+
+			`<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n",
 			x(n), top, height-bottom, x(n), height-bottom+16, short(n))
 	}
 	fmt.Fprintf(w, `<text x="%d" y="%d" text-anchor="middle" fill="#666">nodes</text>`+"\n",
