@@ -37,7 +37,7 @@ var panels = []panel{
 	{"until all agree", "seconds", 0.1, 100, []line{
 		{"lost to all, nobody else writes", blue, []float64{2.5, 7, 12}},
 		{"lost to all, others write", red, []float64{1, 6.6, 4.2}},
-		{"half and half", yellow, []float64{2.2, 2}},
+		{"half and half", yellow, []float64{2.2, 2, 2}},
 	}},
 	{"what a node sends", "bytes a second", 10, 1e6, []line{
 		{"nothing happens", blue, []float64{26.4, 52.8, 52.8}},
