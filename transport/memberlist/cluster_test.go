@@ -11,6 +11,9 @@ import (
 	"github.com/iwanbk/bcache/transport/memberlist"
 )
 
+// patience is for a machine that has much else to do.
+const patience = 2 * time.Minute
+
 // cluster starts so many nodes of bcache on this engine.
 func cluster(t *testing.T, n int, cfg memberlist.Config) (all []*bcache.Bcache) {
 	t.Helper()
@@ -27,12 +30,12 @@ func cluster(t *testing.T, n int, cfg memberlist.Config) (all []*bcache.Bcache) 
 		t.Cleanup(func() { b.Close() })
 		all = append(all, b)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, b := range all {
 		testkit.Must(t, b.WaitSynced(ctx))
 	}
-	testkit.Within(t, 30*time.Second, func() error {
+	testkit.Within(t, patience, func() error {
 		for i, b := range all {
 			if m := len(b.Members()); m != n-1 {
 				return fmt.Errorf("node %d has %d members", i+1, m)
@@ -53,7 +56,7 @@ func TestCluster(t *testing.T) {
 			}
 			want := func(present bool) {
 				t.Helper()
-				testkit.Within(t, 30*time.Second, func() error {
+				testkit.Within(t, patience, func() error {
 					for i, b := range all {
 						for k := range all {
 							if _, ok := b.Get(fmt.Sprint("key ", k)); ok != present {
@@ -68,7 +71,7 @@ func TestCluster(t *testing.T) {
 			for i := range all {
 				testkit.Must(t, all[(i+1)%n].Delete(fmt.Sprint("key ", i)))
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			testkit.Must(t, all[0].Confirm(ctx))
 			want(false)
