@@ -346,8 +346,11 @@ var mutants = []mutant{
 		old: "now.Mono-q.began >= WaitForAll && ",
 		new: ""}}},
 	{name: "close: fewer than a few suffice", test: "TestCloseSuffices", edits: []edit{{
-		old: "len(near.ids)-len(missing) >= Fanout {",
-		new: "len(near.ids)-len(missing) >= Fanout-1 {"}}},
+		old: "have >= Fanout {",
+		new: "have >= Fanout-1 {"}}},
+	{name: "close: who has just come counts among the few", test: "TestCloseDoesNotSuffice", edits: []edit{{
+		old: "if p.said.upTo >= q.seq {",
+		new: "if p.confirmed(q.seq) {"}}},
 
 	// Local values: provisional ones that are for one node only.
 	{name: "local: others are told of it", edits: []edit{{

@@ -320,6 +320,26 @@ func TestCloseSuffices(t *testing.T) {
 	missing(2)
 }
 
+// Who has just come, and gets what there is by a full sync, isn't waited for, but isn't among the eight that
+// are enough either: from it the others don't get what they lack.
+func TestCloseDoesNotSufficeWithNewcomers(t *testing.T) {
+	c := newCrowd(t, 2, nil)
+	testkit.Must(t, c.r.Set(c.now(), "k", "v", 0))
+	for id := range uint64(Fanout) {
+		c.r.Joined(c.now(), 11+id, 1011+id)
+		p := c.r.neighbours.byID[11+id]
+		pong := wire.AppendPong(nil, wire.Pong{ID: p.pingID, Origin: p.origin, Wall: c.wall})
+		testkit.Must(t, c.r.Receive(c.now(), 11+id, pong))
+	}
+	q := c.r.Ask(c.now())
+	for range 2 {
+		if ids := q.Neighbours(c.now()); !slices.Equal(ids, []uint64{1, 2}) {
+			t.Errorf("%v haven't confirmed", ids)
+		}
+		c.wall += WaitForAll.Milliseconds()
+	}
+}
+
 // A value is taken as far as its sender says of an origin that it has processed its writes, though nobody
 // has heard of the receiver for longer than the last few.
 func TestOfferUpTo(t *testing.T) {
