@@ -307,8 +307,8 @@ var mutants = []mutant{
 		old: "\tif len(ids) <= s.most {\n",
 		new: "\tif true {\n", in: "func (s *subset) draw("}}},
 	{name: "rounds: who is silent is asked when it is drawn again", test: "TestRoundsCutWhoIsSilent", edits: []edit{{
-		old: "case p.missed > 0 || slices.Contains(whom, id):",
-		new: "case slices.Contains(whom, id):"}}},
+		old: "case p.missed > 0 || s.standing",
+		new: "case s.standing"}}},
 	{name: "rounds: who isn't asked is cut as silent", test: "TestRoundsCutWhoIsSilent", edits: []edit{{
 		old: "\tif s.missed++; heard >= s.asked {",
 		new: "\tif s.missed++; false {"}}},
@@ -331,8 +331,12 @@ var mutants = []mutant{
 		old: "|| !p.known || p.owes(p.heard) ||",
 		new: "|| !p.known ||"}}},
 	{name: "rounds: what was told of and doesn't come isn't asked for", test: "TestRoundsAskWhoHasSomething", edits: []edit{{
-		old: "\t\t\tp.hint.due(now.Mono, s.state.vector) || p.holds",
-		new: "\t\t\tp.holds"}}},
+		old: "p.owes(p.heard) ||\n\t\t\tp.hint.due(now.Mono, s.state.vector)\n\t}\n\treturn slices",
+		new: "p.owes(p.heard)\n\t}\n\treturn slices"}}},
+	{name: "rounds: who keeps a node from being complete is asked when it is drawn",
+		test: "TestRoundsAskAllBeforeTheNodeIsComplete", edits: []edit{{
+			old: "case p.missed > 0 || s.standing.awaits(p) || slices.Contains(whom, id):",
+			new: "case p.missed > 0 || slices.Contains(whom, id):"}}},
 	{name: "rounds: what can't be had is asked for again and again", test: "TestHint", edits: []edit{{
 		old: "wait >= hintWait && wait < hintMost &&",
 		new: "wait >= hintWait &&"}}},

@@ -118,7 +118,7 @@ func (n *neighbours) doubt() {
 // holders lists those that hold something that this node lacks, or haven't said yet that
 // they don't.
 func (n *neighbours) holders() []uint64 {
-	return n.where(func(p *neighbour) bool { return !p.known || p.holds || p.diverged })
+	return n.where(holdsMore)
 }
 
 // knowSynced reports whether one of them is synced, however slow it is.

@@ -221,17 +221,14 @@ func TestRoundsCutWhoIsSilent(t *testing.T) {
 // aren't too many.
 func TestRoundsAskWhoHasSomething(t *testing.T) {
 	for what, do := range map[string]func(p *neighbour){
-		"it has more":              func(p *neighbour) { p.offer = wire.PongOld },
-		"it differs":               func(p *neighbour) { p.diverged = true },
-		"it wants all listed":      func(p *neighbour) { p.listAll = true },
-		"it hasn't said yet":       func(p *neighbour) { p.known = false },
-		"it holds what lacks here": func(p *neighbour) { p.holds = true },
-		"it owes an answer":        func(p *neighbour) { p.expect(p.heard) },
-		"it has told of more":      func(p *neighbour) { p.hint = hint{hinted: delta.Dot{Origin: 7, Seq: 1}} },
+		"it has more":         func(p *neighbour) { p.offer = wire.PongOld },
+		"it differs":          func(p *neighbour) { p.diverged = true },
+		"it wants all listed": func(p *neighbour) { p.listAll = true },
+		"it hasn't said yet":  func(p *neighbour) { p.known = false },
+		"it owes an answer":   func(p *neighbour) { p.expect(p.heard) },
+		"it has told of more": func(p *neighbour) { p.hint = hint{hinted: delta.Dot{Origin: 7, Seq: 1}} },
 	} {
 		c := newCrowd(t, 40, nil)
-		c.r.standing.ready.complete = what != "it holds what lacks here"
-		c.r.standing.ready.fed = 1 // something has just come, so it waits for more
 		c.r.repair.pulls.surveyed, c.r.repair.pulls.lastSurvey = true, time.Duration(c.wall)*time.Millisecond
 		do(c.r.neighbours.byID[17])
 		c.r.neighbours.byID[17].hint.told = c.now().Mono
@@ -249,6 +246,23 @@ func TestRoundsAskWhoHasSomething(t *testing.T) {
 		if ids := c.asked(); len(ids) > 2*Fanout {
 			t.Errorf("all: %s, and %d are asked", what, len(ids))
 		}
+	}
+}
+
+// A node that isn't complete yet asks all that keep it from being so: of hundreds a few would answer in each
+// round, and it isn't ready until the last one has.
+func TestRoundsAskAllBeforeTheNodeIsComplete(t *testing.T) {
+	c := newCrowd(t, 100, nil)
+	c.r.standing.ready.complete = false
+	for id, p := range c.r.neighbours.byID {
+		p.holds = id%2 == 0 // what has come from another one meanwhile
+	}
+	c.r.pinger.rounds.active = true
+	if ids := c.round(); len(ids) < 50 || len(ids) > 50+Fanout {
+		t.Errorf("%d of the 50 that may hold more are asked, and some others", len(ids))
+	}
+	if complete, _, _ := c.r.Synced(); !complete {
+		t.Errorf("%d still may hold more", len(c.r.neighbours.holders()))
 	}
 }
 
