@@ -277,6 +277,9 @@ var mutants = []mutant{
 	{name: "provisional: how far origins were processed isn't said", test: "TestOfferUpTo", edits: []edit{{
 		old: "offer.UpTo = x.state.upTo(f.bucket, since-upToMore, offer.Clears)",
 		new: "offer.UpTo = nil"}}},
+	{name: "provisional: it isn't said what came after an old echo", test: "TestOfferUpToWhereReadsLag", edits: []edit{{
+		old: "since = min(since, e.at)",
+		new: "since = min(since, p.echoes[0].at)"}}},
 	{name: "provisional: who has sent no echo counts as known", test: "TestTouchLaws", edits: []edit{{
 		old: "\treturn echo > 0\n",
 		new: "\treturn true\n"}}},

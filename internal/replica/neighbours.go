@@ -86,12 +86,12 @@ func (n *neighbours) hear(now delta.Instant, from, origin, echo uint64) *neighbo
 func (n *neighbours) echoes(now delta.Instant, settle time.Duration) (echoes []peerEcho) {
 	for _, id := range n.ids {
 		p := n.byID[id]
-		count := p.echoes[0].count
+		echo := p.echoes[0]
 		if settle > 0 {
-			count = p.echoes.before(now.Mono - settle)
+			echo = p.echoes.before(now.Mono - settle)
 		}
-		if count > 0 {
-			echoes = append(echoes, peerEcho{id, p.origin, count})
+		if echo.count > 0 {
+			echoes = append(echoes, peerEcho{id, p.origin, echo})
 		}
 	}
 	return echoes

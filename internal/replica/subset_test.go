@@ -409,6 +409,37 @@ func TestOfferUpTo(t *testing.T) {
 	}
 }
 
+// Where reads lag, the echo that counts is an old one, though the receiver was heard just now: what it may
+// have processed since then is said.
+func TestOfferUpToWhereReadsLag(t *testing.T) {
+	const settle = 20 * time.Second
+	g := newRig(t, 3, nil)
+	g.settle()
+	filler, other := g.replicas[0], g.replicas[1]
+	for range 2 * delta.MaxDots {
+		g.write(2, "k", func(r *Replica) { testkit.Must(t, r.Delete(g.now(), "k")) })
+		g.flush(2)
+		for i := range 2 {
+			g.deliver(i, 0, false)
+		}
+		g.wall++
+	}
+	g.wall += settle.Milliseconds() + 200 // less than clocks may differ by: the fence refuses the fill
+	for i := range 2 {
+		g.write(1+i, "j", func(r *Replica) { testkit.Must(t, r.Delete(g.now(), "j")) }) // of another bucket
+	}
+	g.settle()
+	g.wall++
+	f := filler.Fills.Begin(g.now(), settle, "k")[0]
+	if o := filler.Fills.End(g.now(), f, &delta.Record{Key: "k", Val: "v"}, FillForAll); o != FillOffered {
+		t.Fatalf("outcome %d", o)
+	}
+	g.settle()
+	if n := other.Fills.counts; n.ProvisionalAccepted != 1 {
+		t.Errorf("it isn't kept: %+v", n)
+	}
+}
+
 // What a ping tells of and doesn't come is asked for soon, once: not while it is on its way, nor for ever.
 func TestHint(t *testing.T) {
 	const s = time.Second
