@@ -231,6 +231,9 @@ func (h *handler) set(p phase) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.phase = p
+	if p == closed { // what is told now is noted, and nothing more
+		h.onReceive, h.onJoined, h.onLeft = nil, nil, nil
+	}
 	if p == closed && h.calls > 0 {
 		h.faultLocked("Close has returned in the middle of %d calls of the Handler", h.calls)
 	}
