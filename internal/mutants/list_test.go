@@ -277,6 +277,9 @@ var mutants = []mutant{
 	{name: "provisional: how far origins were processed isn't said", test: "TestOfferUpTo", edits: []edit{{
 		old: "offer.UpTo = x.state.upTo(f.bucket, since-upToMore, offer.Clears)",
 		new: "offer.UpTo = nil"}}},
+	{name: "provisional: it isn't said what came after an old echo", test: "TestOfferUpToWhereReadsLag", edits: []edit{{
+		old: "since = min(since, e.at)",
+		new: "since = min(since, p.echoes[0].at)"}}},
 	{name: "provisional: who has sent no echo counts as known", test: "TestTouchLaws", edits: []edit{{
 		old: "\treturn echo > 0\n",
 		new: "\treturn true\n"}}},
@@ -307,8 +310,8 @@ var mutants = []mutant{
 		old: "\tif len(ids) <= s.most {\n",
 		new: "\tif true {\n", in: "func (s *subset) draw("}}},
 	{name: "rounds: who is silent is asked when it is drawn again", test: "TestRoundsCutWhoIsSilent", edits: []edit{{
-		old: "case p.missed > 0 || slices.Contains(whom, id):",
-		new: "case slices.Contains(whom, id):"}}},
+		old: "case p.missed > 0 || s.standing",
+		new: "case s.standing"}}},
 	{name: "rounds: who isn't asked is cut as silent", test: "TestRoundsCutWhoIsSilent", edits: []edit{{
 		old: "\tif s.missed++; heard >= s.asked {",
 		new: "\tif s.missed++; false {"}}},
@@ -331,8 +334,12 @@ var mutants = []mutant{
 		old: "|| !p.known || p.owes(p.heard) ||",
 		new: "|| !p.known ||"}}},
 	{name: "rounds: what was told of and doesn't come isn't asked for", test: "TestRoundsAskWhoHasSomething", edits: []edit{{
-		old: "\t\t\tp.hint.due(now.Mono, s.state.vector) || p.holds",
-		new: "\t\t\tp.holds"}}},
+		old: "p.owes(p.heard) ||\n\t\t\tp.hint.due(now.Mono, s.state.vector)\n\t}\n\treturn slices",
+		new: "p.owes(p.heard)\n\t}\n\treturn slices"}}},
+	{name: "rounds: who keeps a node from being complete is asked when it is drawn",
+		test: "TestRoundsAskAllBeforeTheNodeIsComplete", edits: []edit{{
+			old: "case p.missed > 0 || s.standing.awaits(p) || slices.Contains(whom, id):",
+			new: "case p.missed > 0 || slices.Contains(whom, id):"}}},
 	{name: "rounds: what can't be had is asked for again and again", test: "TestHint", edits: []edit{{
 		old: "wait >= hintWait && wait < hintMost &&",
 		new: "wait >= hintWait &&"}}},
@@ -346,8 +353,11 @@ var mutants = []mutant{
 		old: "now.Mono-q.began >= WaitForAll && ",
 		new: ""}}},
 	{name: "close: fewer than a few suffice", test: "TestCloseSuffices", edits: []edit{{
-		old: "len(near.ids)-len(missing) >= Fanout {",
-		new: "len(near.ids)-len(missing) >= Fanout-1 {"}}},
+		old: "have >= Fanout {",
+		new: "have >= Fanout-1 {"}}},
+	{name: "close: who has just come counts among the few", test: "TestCloseDoesNotSuffice", edits: []edit{{
+		old: "if p.said.upTo >= q.seq {",
+		new: "if p.confirmed(q.seq) {"}}},
 
 	// Local values: provisional ones that are for one node only.
 	{name: "local: others are told of it", edits: []edit{{

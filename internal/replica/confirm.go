@@ -191,21 +191,24 @@ func (q *Question) Of(now delta.Instant, peer, origin uint64, since time.Time) V
 }
 
 // Neighbours returns the neighbours that haven't confirmed yet, by PeerID, and asks them: Close doesn't
-// wait for others, see neighbour.confirmed. Once WaitForAll has passed, Fanout that have confirmed are
-// enough, and it returns none: the others get from these what they lack.
+// wait for others, see neighbour.confirmed. Once WaitForAll has passed, Fanout that have processed all of
+// it are enough, and it returns none: the others get from these what they lack. Who has just come isn't
+// one of these: it may not have what was written before.
 func (q *Question) Neighbours(now delta.Instant) (missing []uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	near := q.answers.neighbours
-	for _, id := range near.ids {
-		p := near.byID[id]
+	near, have := q.answers.neighbours, 0
+	for i, p := range near.list {
+		if p.said.upTo >= q.seq {
+			have++
+		}
 		if p.confirmed(q.seq) {
 			continue
 		}
-		missing = append(missing, id)
-		q.answers.ask(now, id, &p.said, q.seq)
+		missing = append(missing, near.ids[i])
+		q.answers.ask(now, near.ids[i], &p.said, q.seq)
 	}
-	if now.Mono-q.began >= WaitForAll && len(near.ids)-len(missing) >= Fanout {
+	if now.Mono-q.began >= WaitForAll && have >= Fanout {
 		return nil
 	}
 	return missing

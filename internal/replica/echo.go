@@ -9,7 +9,10 @@ import (
 // processed by then: it was issued, and so committed, before the database was asked.
 
 // A peerEcho is one of a neighbour, in one of its lives.
-type peerEcho struct{ peer, origin, count uint64 }
+type peerEcho struct {
+	peer, origin uint64
+	heardEcho
+}
 
 // An echoLog remembers the last echo of a neighbour, and some before: the older, the fewer. They are
 // needed where reads lag behind commits.
@@ -37,12 +40,12 @@ func (l *echoLog) add(count uint64, at time.Duration) {
 	}
 }
 
-// before returns the last one that was heard before a time; 0 if there is none.
-func (l *echoLog) before(at time.Duration) uint64 {
-	for _, x := range l {
+// before returns the last one that was heard before a time, if there is one.
+func (l *echoLog) before(at time.Duration) (x heardEcho) {
+	for _, x = range l {
 		if x.count > 0 && x.at < at {
-			return x.count
+			return x
 		}
 	}
-	return 0
+	return heardEcho{}
 }

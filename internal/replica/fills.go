@@ -121,7 +121,7 @@ func (x *Fills) keep(now delta.Instant, f *Fill, rec *delta.Record, scope FillSc
 	return FillKept
 }
 
-// upToMore is for how long before its last echo a neighbour may have lacked what this node had processed.
+// upToMore is for how long before its echo a neighbour may have lacked what this node had processed.
 const upToMore = 10 * time.Second
 
 // share offers what a fill brought to all neighbours that have said how far they are, and know what tags
@@ -133,7 +133,7 @@ func (x *Fills) share(f *Fill, rec *delta.Record) bool {
 		p := x.neighbours.byID[e.peer]
 		if p != nil && p.origin == e.origin && (p.tags || rec.Tags == "") {
 			to = append(to, e)
-			since = min(since, p.echoes[0].at)
+			since = min(since, e.at)
 		}
 	}
 	if len(to) == 0 {

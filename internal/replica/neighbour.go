@@ -133,6 +133,9 @@ func (p *neighbour) confirmed(seq uint64) bool {
 	return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq
 }
 
+// holdsMore reports whether it holds what this node lacks, or hasn't said yet that it doesn't.
+func holdsMore(p *neighbour) bool { return !p.known || p.holds || p.diverged }
+
 func isSynced(p *neighbour) bool  { return p.synced }
 func isUnknown(p *neighbour) bool { return !p.known }
 func anyone(*neighbour) bool      { return true }

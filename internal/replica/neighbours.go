@@ -86,12 +86,12 @@ func (n *neighbours) hear(now delta.Instant, from, origin, echo uint64) *neighbo
 func (n *neighbours) echoes(now delta.Instant, settle time.Duration) (echoes []peerEcho) {
 	for _, id := range n.ids {
 		p := n.byID[id]
-		count := p.echoes[0].count
+		echo := p.echoes[0]
 		if settle > 0 {
-			count = p.echoes.before(now.Mono - settle)
+			echo = p.echoes.before(now.Mono - settle)
 		}
-		if count > 0 {
-			echoes = append(echoes, peerEcho{id, p.origin, count})
+		if echo.count > 0 {
+			echoes = append(echoes, peerEcho{id, p.origin, echo})
 		}
 	}
 	return echoes
@@ -118,7 +118,7 @@ func (n *neighbours) doubt() {
 // holders lists those that hold something that this node lacks, or haven't said yet that
 // they don't.
 func (n *neighbours) holders() []uint64 {
-	return n.where(func(p *neighbour) bool { return !p.known || p.holds || p.diverged })
+	return n.where(holdsMore)
 }
 
 // knowSynced reports whether one of them is synced, however slow it is.

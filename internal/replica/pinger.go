@@ -171,7 +171,7 @@ func (s *pinger) round(now delta.Instant, busy bool) {
 			silent = silent.Round(100 * time.Millisecond)
 			s.out.cut(id, fmt.Sprintf("nothing has come from it for %v", silent))
 			s.counts.Stuck++
-		case p.missed > 0 || slices.Contains(whom, id):
+		case p.missed > 0 || s.standing.awaits(p) || slices.Contains(whom, id):
 			p.ask(now.Mono, p.heard, s.rounds.last)
 			s.pingWith(now, id, 0, recent)
 		}
@@ -179,12 +179,13 @@ func (s *pinger) round(now delta.Instant, busy bool) {
 	s.rounds.end(now, quiet)
 }
 
-// whom lists the neighbours that a round pings, beside those that were asked and are silent: some are
-// drawn, and as many may be those with which something is the matter.
+// whom lists the neighbours that a round pings, beside those that were asked and are silent, or that keep
+// this node from being complete: some are drawn, and as many may be those with which something is the
+// matter.
 func (s *pinger) whom(now delta.Instant) []uint64 {
 	open := func(p *neighbour) bool {
 		return p.offer != 0 || p.diverged || p.listAll || !p.known || p.owes(p.heard) ||
-			p.hint.due(now.Mono, s.state.vector) || p.holds && !s.standing.ready.complete
+			p.hint.due(now.Mono, s.state.vector)
 	}
 	return slices.Concat(s.subset.draw(s.neighbours.ids), s.subset.some(s.neighbours, open))
 }

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"math/rand/v2"
+
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // The simulation's clock, as a queue of events, and the faults that happen in it.
@@ -112,6 +114,23 @@ func (s *sim) drawFanout(seed uint64) {
 	if rng := rand.New(rand.NewPCG(seed, 17)); rng.IntN(5) < 2 {
 		s.c.fanout = 1 + rng.IntN(3)
 	}
+}
+
+// drawUpToOnly has offers, in half of the seeds, name no dots: what they say of origins is needed then. In
+// so small a cluster the last dots are nearly always enough. It leaves the other draws of the seed as they
+// are.
+func (s *sim) drawUpToOnly(seed uint64) {
+	s.c.upToOnly = rand.New(rand.NewPCG(seed, 18)).IntN(2) == 0
+}
+
+// withoutDots is a frame as it is to be sent.
+func (s *sim) withoutDots(frame []byte) []byte {
+	o, err := wire.DecodeOffer(frame)
+	if !s.c.upToOnly || err != nil {
+		return frame
+	}
+	o.Dots, o.Clears = nil, nil
+	return wire.AppendOffer(nil, &o)
 }
 
 // meet has one of two nodes notice at once that they are connected, and the other one later.

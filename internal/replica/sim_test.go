@@ -153,6 +153,7 @@ type simConfig struct {
 	hiders             []bool        // by node
 	minPeers, suspends int           // sim_isolation_test.go
 	fanout             int           // neighbours that a round pings; 0: all
+	upToOnly           bool          // offers name no single dots
 	stepWork           int           // of replicas, that are interrupted in between; 0: they aren't
 }
 
@@ -301,6 +302,7 @@ func newSim(seed uint64) *sim {
 	s.drawClears(seed)
 	s.drawUnequal(seed)
 	s.drawFanout(seed)
+	s.drawUpToOnly(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -585,7 +587,7 @@ func (s *sim) flush(n *simNode) {
 		if conn := s.up[n.id][m.To]; to != nil && conn == 0 && s.confirms {
 			s.broadcast(n, to, m.Frame)
 		} else if to != nil {
-			s.send(n, to, conn, m.Frame, 0)
+			s.send(n, to, conn, s.withoutDots(m.Frame), 0)
 		}
 	}
 	for _, c := range n.r.TakeCuts() {

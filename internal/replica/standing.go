@@ -40,6 +40,12 @@ func (s *standing) declare(now delta.Instant) {
 	s.ready.become(now)
 }
 
+// awaits reports whether this node would be complete but for a neighbour, and others of its kind: it holds,
+// or may hold, what lacks here. As long as that is so a round asks all of them: a node is waited for.
+func (s *standing) awaits(p *neighbour) bool {
+	return s.ready.synced && !s.ready.complete && holdsMore(p)
+}
+
 // noteComplete notes that the node is complete, if it is so.
 func (s *standing) noteComplete(now delta.Instant) {
 	fed := s.repaired.RecordsRepaired + s.client.counts.RecordsSynced

@@ -221,17 +221,14 @@ func TestRoundsCutWhoIsSilent(t *testing.T) {
 // aren't too many.
 func TestRoundsAskWhoHasSomething(t *testing.T) {
 	for what, do := range map[string]func(p *neighbour){
-		"it has more":              func(p *neighbour) { p.offer = wire.PongOld },
-		"it differs":               func(p *neighbour) { p.diverged = true },
-		"it wants all listed":      func(p *neighbour) { p.listAll = true },
-		"it hasn't said yet":       func(p *neighbour) { p.known = false },
-		"it holds what lacks here": func(p *neighbour) { p.holds = true },
-		"it owes an answer":        func(p *neighbour) { p.expect(p.heard) },
-		"it has told of more":      func(p *neighbour) { p.hint = hint{hinted: delta.Dot{Origin: 7, Seq: 1}} },
+		"it has more":         func(p *neighbour) { p.offer = wire.PongOld },
+		"it differs":          func(p *neighbour) { p.diverged = true },
+		"it wants all listed": func(p *neighbour) { p.listAll = true },
+		"it hasn't said yet":  func(p *neighbour) { p.known = false },
+		"it owes an answer":   func(p *neighbour) { p.expect(p.heard) },
+		"it has told of more": func(p *neighbour) { p.hint = hint{hinted: delta.Dot{Origin: 7, Seq: 1}} },
 	} {
 		c := newCrowd(t, 40, nil)
-		c.r.standing.ready.complete = what != "it holds what lacks here"
-		c.r.standing.ready.fed = 1 // something has just come, so it waits for more
 		c.r.repair.pulls.surveyed, c.r.repair.pulls.lastSurvey = true, time.Duration(c.wall)*time.Millisecond
 		do(c.r.neighbours.byID[17])
 		c.r.neighbours.byID[17].hint.told = c.now().Mono
@@ -249,6 +246,23 @@ func TestRoundsAskWhoHasSomething(t *testing.T) {
 		if ids := c.asked(); len(ids) > 2*Fanout {
 			t.Errorf("all: %s, and %d are asked", what, len(ids))
 		}
+	}
+}
+
+// A node that isn't complete yet asks all that keep it from being so: of hundreds a few would answer in each
+// round, and it isn't ready until the last one has.
+func TestRoundsAskAllBeforeTheNodeIsComplete(t *testing.T) {
+	c := newCrowd(t, 100, nil)
+	c.r.standing.ready.complete = false
+	for id, p := range c.r.neighbours.byID {
+		p.holds = id%2 == 0 // what has come from another one meanwhile
+	}
+	c.r.pinger.rounds.active = true
+	if ids := c.round(); len(ids) < 50 || len(ids) > 50+Fanout {
+		t.Errorf("%d of the 50 that may hold more are asked, and some others", len(ids))
+	}
+	if complete, _, _ := c.r.Synced(); !complete {
+		t.Errorf("%d still may hold more", len(c.r.neighbours.holders()))
 	}
 }
 
@@ -320,6 +334,26 @@ func TestCloseSuffices(t *testing.T) {
 	missing(2)
 }
 
+// Who has just come, and gets what there is by a full sync, isn't waited for, but isn't among the eight that
+// are enough either: from it the others don't get what they lack.
+func TestCloseDoesNotSufficeWithNewcomers(t *testing.T) {
+	c := newCrowd(t, 2, nil)
+	testkit.Must(t, c.r.Set(c.now(), "k", "v", 0))
+	for id := range uint64(Fanout) {
+		c.r.Joined(c.now(), 11+id, 1011+id)
+		p := c.r.neighbours.byID[11+id]
+		pong := wire.AppendPong(nil, wire.Pong{ID: p.pingID, Origin: p.origin, Wall: c.wall})
+		testkit.Must(t, c.r.Receive(c.now(), 11+id, pong))
+	}
+	q := c.r.Ask(c.now())
+	for range 2 {
+		if ids := q.Neighbours(c.now()); !slices.Equal(ids, []uint64{1, 2}) {
+			t.Errorf("%v haven't confirmed", ids)
+		}
+		c.wall += WaitForAll.Milliseconds()
+	}
+}
+
 // A value is taken as far as its sender says of an origin that it has processed its writes, though nobody
 // has heard of the receiver for longer than the last few.
 func TestOfferUpTo(t *testing.T) {
@@ -370,6 +404,37 @@ func TestOfferUpTo(t *testing.T) {
 		t.Errorf("what isn't known to be current is kept: %+v", n)
 	}
 	testkit.Must(t, other.Receive(g.now(), 0, frame))
+	if n := other.Fills.counts; n.ProvisionalAccepted != 1 {
+		t.Errorf("it isn't kept: %+v", n)
+	}
+}
+
+// Where reads lag, the echo that counts is an old one, though the receiver was heard just now: what it may
+// have processed since then is said.
+func TestOfferUpToWhereReadsLag(t *testing.T) {
+	const settle = 20 * time.Second
+	g := newRig(t, 3, nil)
+	g.settle()
+	filler, other := g.replicas[0], g.replicas[1]
+	for range 2 * delta.MaxDots {
+		g.write(2, "k", func(r *Replica) { testkit.Must(t, r.Delete(g.now(), "k")) })
+		g.flush(2)
+		for i := range 2 {
+			g.deliver(i, 0, false)
+		}
+		g.wall++
+	}
+	g.wall += settle.Milliseconds() + 200 // less than clocks may differ by: the fence refuses the fill
+	for i := range 2 {
+		g.write(1+i, "j", func(r *Replica) { testkit.Must(t, r.Delete(g.now(), "j")) }) // of another bucket
+	}
+	g.settle()
+	g.wall++
+	f := filler.Fills.Begin(g.now(), settle, "k")[0]
+	if o := filler.Fills.End(g.now(), f, &delta.Record{Key: "k", Val: "v"}, FillForAll); o != FillOffered {
+		t.Fatalf("outcome %d", o)
+	}
+	g.settle()
 	if n := other.Fills.counts; n.ProvisionalAccepted != 1 {
 		t.Errorf("it isn't kept: %+v", n)
 	}
