@@ -32,7 +32,7 @@ type lane struct {
 // An item is a frame that waits.
 type item struct {
 	frame []byte    // shared: it doesn't change
-	fresh time.Time // when it was broadcast; zero: it was sent, and keeps its worth
+	fresh time.Time // when it was broadcast; zero: it was sent, or has begun to go, and keeps its worth
 }
 
 // New returns a queue of so many bytes at most. wake is called when something has come into it; it may be
@@ -70,10 +70,10 @@ func (q *Queue) pushLocked(now time.Time, it item, bulk bool) error {
 	}
 	full := q.bytes+len(it.frame) > most
 	if q.fresh > 0 && (full || now.Sub(q.oldest) >= Age+Age/8) { // not each time: it looks at all
-		q.dropLocked(func(old *item) bool { return old.stale(now) })
+		q.dropLocked(func(old item) bool { return old.stale(now) })
 	}
 	if q.fresh > 0 && q.bytes+len(it.frame) > most {
-		q.dropLocked(func(*item) bool { return true })
+		q.dropLocked(func(item) bool { return true })
 	}
 	if q.bytes+len(it.frame) > most {
 		q.dropped++
@@ -94,16 +94,16 @@ func (q *Queue) pushLocked(now time.Time, it item, bulk bool) error {
 func (q *Queue) Supersede() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.dropLocked(func(*item) bool { return true })
+	q.dropLocked(func(item) bool { return true })
 }
 
 // stale reports whether an item is worth nothing any more.
-func (it *item) stale(now time.Time) bool { return !it.fresh.IsZero() && now.Sub(it.fresh) >= Age }
+func (it item) stale(now time.Time) bool { return !it.fresh.IsZero() && now.Sub(it.fresh) >= Age }
 
 // dropLocked drops those that were broadcast, wait as a whole, and are as wanted.
-func (q *Queue) dropLocked(want func(*item) bool) {
+func (q *Queue) dropLocked(want func(item) bool) {
 	first := true
-	kept := func(it *item) {
+	kept := func(it item) {
 		if !it.fresh.IsZero() && (first || it.fresh.Before(q.oldest)) {
 			first, q.oldest = false, it.fresh
 		}
@@ -113,14 +113,9 @@ func (q *Queue) dropLocked(want func(*item) bool) {
 		if len(l.items) == 0 {
 			continue
 		}
-		begun := 0
-		if l.sent > 0 {
-			begun = 1
-			kept(&l.items[0])
-		}
-		rest := slices.DeleteFunc(l.items[begun:], func(it item) bool {
-			if it.fresh.IsZero() || !want(&it) {
-				kept(&it)
+		l.items = slices.DeleteFunc(l.items, func(it item) bool {
+			if it.fresh.IsZero() || !want(it) {
+				kept(it)
 				return false
 			}
 			q.bytes -= len(it.frame)
@@ -128,7 +123,6 @@ func (q *Queue) dropLocked(want func(*item) bool) {
 			q.dropped++
 			return true
 		})
-		l.items = l.items[:begun+len(rest)]
 	}
 }
 
@@ -150,6 +144,10 @@ func (q *Queue) Next(now time.Time, most int) (p Piece, ok bool) {
 		end := min(l.sent+most, len(frame))
 		p = Piece{Lane: Lane(i), Seq: l.seq, First: l.sent == 0, Last: end == len(frame), Bytes: frame[l.sent:end]}
 		l.seq++
+		if !l.items[0].fresh.IsZero() { // it goes: it isn't dropped any more
+			l.items[0].fresh = time.Time{}
+			q.fresh--
+		}
 		if l.sent = end; p.Last {
 			q.pop(l)
 		}
