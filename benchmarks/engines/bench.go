@@ -19,7 +19,7 @@ type bench struct {
 }
 
 // measuring makes a task of a measurement: its figures are the answer.
-func measuring[T any](do func(context.Context, *bench) (T, error)) func(context.Context, *parent, task) error {
+func measuring[T any](do func(context.Context, *bench) (T, error)) work {
 	return func(ctx context.Context, p *parent, t task) error {
 		e, err := Named(t.Engine)
 		if err != nil {

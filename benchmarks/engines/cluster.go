@@ -17,11 +17,18 @@ func measureCluster(ctx context.Context, b *bench) (*Cluster, error) {
 		return nil, err
 	}
 	start := time.Now()
-	c, err := b.start(ctx, b.Nodes, nodeKeys)
+	c, err := b.create(b.Nodes, nodeKeys)
 	if err != nil {
 		return nil, err
 	}
+	if err := c.meet(ctx, b.Nodes-1); err != nil {
+		return nil, err
+	}
 	r.Connected = time.Since(start)
+	if err := c.connected(ctx, b.Nodes-1); err != nil {
+		return nil, err
+	}
+	r.Ready = time.Since(start)
 	if r.Connecting, err = b.since(before); err != nil {
 		return nil, err
 	}
@@ -55,7 +62,7 @@ func measureCluster(ctx context.Context, b *bench) (*Cluster, error) {
 	return &r, c.close()
 }
 
-// watch sets on the first node what the others show, and in turns asks a bare connection: how fast either
+// watch sets on the first node what the others show, and in turns asks a bare connection. How fast either
 // is depends on where the scheduler last left the threads that wait for the network.
 func (r *Cluster) watch(ctx context.Context, plan Plan, c nodes) error {
 	e, err := measure.NewEcho()

@@ -1,6 +1,6 @@
 // Package engines measures bcache's engines side by side: what carries the frames between its nodes. Each
-// measurement runs in a process of its own, this program started again, so that CPU time and memory are its
-// own. It knows nothing of how the figures are shown.
+// measurement runs in a process of its own, which is this program, started again: so its CPU time and memory
+// are its own. The package knows nothing of how the figures are shown.
 package engines
 
 import (
@@ -27,7 +27,7 @@ type Engine interface {
 }
 
 // All are the engines that there are.
-var All = []Engine{mesh{}}
+var All = []Engine{mesh{}, gossiped{}, served{}}
 
 // Named returns the engine of that name.
 func Named(name string) (Engine, error) {

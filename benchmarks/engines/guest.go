@@ -13,7 +13,8 @@ const (
 	guestPause = 100 * time.Millisecond
 )
 
-// measureGuest watches Sets go from one node to another, while a third one joins and leaves again and again.
+// measureGuest watches Sets go from one node to another, while a third one joins and leaves, again and
+// again.
 func measureGuest(ctx context.Context, b *bench) (*Guest, error) {
 	c, err := b.start(ctx, 2, nodeKeys)
 	if err != nil {

@@ -9,29 +9,23 @@ import (
 // lossPatience is how long nodes may take to notice.
 const lossPatience = time.Minute
 
-// measureLoss kills and freezes a node in a process of its own, and watches the others notice.
-func measureLoss(ctx context.Context, b *bench) (*Loss, error) {
-	r := Loss{Nodes: b.Plan.LossNodes}
-	c, err := b.start(ctx, r.Nodes-1, nodeKeys)
-	if err != nil {
-		return nil, err
-	}
-	for range b.Plan.Losses {
-		killed, err := b.lose(ctx, c, (*child).kill)
+// losing has nodes lose one that is in a process of its own, and watches them notice.
+func losing(lost func(*child)) func(context.Context, *bench) (*Loss, error) {
+	return func(ctx context.Context, b *bench) (*Loss, error) {
+		r := Loss{Nodes: b.Plan.LossNodes}
+		c, err := b.start(ctx, r.Nodes-1, nodeKeys)
 		if err != nil {
-			return nil, fmt.Errorf("kill: %w", err)
+			return nil, err
 		}
-		r.Killed = max(r.Killed, killed)
-		if !canFreeze {
-			continue
+		for range b.Plan.Losses {
+			noticed, err := b.lose(ctx, c, lost)
+			if err != nil {
+				return nil, err
+			}
+			r.Noticed = max(r.Noticed, noticed)
 		}
-		frozen, err := b.lose(ctx, c, (*child).freeze)
-		if err != nil {
-			return nil, fmt.Errorf("freeze: %w", err)
-		}
-		r.Frozen = max(r.Frozen, frozen)
+		return &r, c.close()
 	}
-	return &r, c.close()
 }
 
 // lose returns how long it takes until none of the nodes is connected to the one that is lost.

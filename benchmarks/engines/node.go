@@ -4,7 +4,7 @@ import "context"
 
 const nodeKeys = 10_000 // that a node holds, unless a measurement needs more
 
-// runNode is a node in a process of its own. It answers with its address; the first question closes it. If
+// runNode is a node in a process of its own. It answers with its address. The first question closes it; if
 // there is none, it ends as a crash does.
 func runNode(_ context.Context, p *parent, t task) error {
 	e, err := Named(t.Engine)

@@ -18,16 +18,24 @@ type nodes []*bcache.Bcache
 
 // start returns when every node is ready and connected to all others.
 func (b *bench) start(ctx context.Context, n, maxKeys int) (nodes, error) {
-	var c nodes
+	c, err := b.create(n, maxKeys)
+	if err == nil {
+		err = c.connected(ctx, n-1)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// create starts nodes, and waits for nothing.
+func (b *bench) create(n, maxKeys int) (c nodes, err error) {
 	for range n {
 		node, err := b.node(c.first(), maxKeys)
 		if err != nil {
-			return c, errors.Join(err, c.close())
+			return c, err
 		}
 		c = append(c, node)
-	}
-	if err := c.connected(ctx, n-1); err != nil {
-		return c, errors.Join(err, c.close())
 	}
 	return c, nil
 }
@@ -40,21 +48,36 @@ func (c nodes) first() string {
 	return c[0].Addr()
 }
 
-// connected waits until every node is ready, and connected to so many others.
+// connected waits until every node is connected to so many others, and ready.
 func (c nodes) connected(ctx context.Context, others int) error {
+	if err := c.meet(ctx, others); err != nil {
+		return err
+	}
+	return c.each(ctx, (*bcache.Bcache).Ready)
+}
+
+// meet waits until every node is connected to so many others.
+func (c nodes) meet(ctx context.Context, others int) error {
+	return c.each(ctx, func(b *bcache.Bcache) error {
+		if n := direct(b); n != others {
+			return fmt.Errorf("it is connected to %d of %d others", n, others)
+		}
+		return nil
+	})
+}
+
+// each waits until nothing is wrong with any node.
+func (c nodes) each(ctx context.Context, wrong func(*bcache.Bcache) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for i, b := range c {
 		var last error
 		err := await(ctx, 2*time.Millisecond, func() bool {
-			last = b.Ready()
-			if n := direct(b); n != others {
-				last = fmt.Errorf("it is connected to %d of %d others", n, others)
-			}
+			last = wrong(b)
 			return last == nil
 		})
 		if err != nil {
-			return fmt.Errorf("node %d isn't ready within %v: %w", i+1, patience, errors.Join(last, err))
+			return fmt.Errorf("node %d of %d: %w (%w)", i+1, len(c), last, err)
 		}
 	}
 	return nil

@@ -16,7 +16,8 @@ type Measured struct {
 	Clusters  map[int]*Cluster // by their nodes
 	Burst     *Burst
 	Guest     *Guest
-	Loss      *Loss
+	Killed    *Loss
+	Frozen    *Loss
 	Failed    []string
 }
 
@@ -31,7 +32,8 @@ type Delay struct{ P50, P99 float64 }
 
 // A Cluster is so many nodes in one process.
 type Cluster struct {
-	Connected  time.Duration // from the first New until all nodes are connected with all, and ready
+	Connected  time.Duration // from the first New until all nodes are connected with all
+	Ready      time.Duration // until all are ready, too
 	Connecting Use           // of that time
 	Idle       Use           // of the time that they are left alone
 	IdleFor    time.Duration
@@ -58,7 +60,6 @@ type Guest struct {
 
 // A Loss is a node that stops without a goodbye.
 type Loss struct {
-	Nodes  int
-	Killed time.Duration // until the last of the others has noticed: the longest of all tries
-	Frozen time.Duration // the same; 0 if the system has no signal for that
+	Nodes   int
+	Noticed time.Duration // until the last of the others has: the longest of all tries
 }

@@ -15,8 +15,8 @@ type step struct {
 	do   func(context.Context, *Measured, task) error
 }
 
-// Run measures engines, one after the other in each measurement, so that a machine that gets busier meanwhile
-// is unfair to all of them. A measurement that fails is in the results; the error is that ctx ended.
+// Run measures engines, one after the other in each measurement: so a machine that gets busier meanwhile is
+// unfair to all of them. A measurement that fails is in the results; the error is that ctx ended.
 func Run(ctx context.Context, plan Plan, which []Engine, progress Progress) (*Results, error) {
 	began := time.Now()
 	r := &Results{Plan: plan}
@@ -51,25 +51,36 @@ func stepsOf(plan Plan) []step {
 			m.Guest, err = figures[Guest](ctx, "guest", t)
 			return err
 		}},
-		{"a lost node", func(ctx context.Context, m *Measured, t task) (err error) {
-			m.Loss, err = figures[Loss](ctx, "loss", t)
+		{"kill -9", func(ctx context.Context, m *Measured, t task) (err error) {
+			m.Killed, err = figures[Loss](ctx, "kill", t)
+			return err
+		}},
+		{"a frozen node", func(ctx context.Context, m *Measured, t task) (err error) {
+			if canFreeze {
+				m.Frozen, err = figures[Loss](ctx, "freeze", t)
+			}
 			return err
 		}},
 	}
 	for _, n := range plan.Nodes {
-		steps = append(steps, step{fmt.Sprint(n, " nodes"), func(ctx context.Context, m *Measured, t task) error {
-			if n > m.Most {
-				return nil
-			}
-			t.Nodes = n
-			c, err := figures[Cluster](ctx, "cluster", t)
-			if err == nil {
-				m.Clusters[n] = c
-			}
-			return err
-		}})
+		steps = append(steps, clusterOf(n))
 	}
 	return steps
+}
+
+// clusterOf measures a cluster of so many nodes, if the engine is for that.
+func clusterOf(nodes int) step {
+	return step{fmt.Sprint(nodes, " nodes"), func(ctx context.Context, m *Measured, t task) error {
+		if nodes > m.Most {
+			return nil
+		}
+		t.Nodes = nodes
+		c, err := figures[Cluster](ctx, "cluster", t)
+		if err == nil {
+			m.Clusters[nodes] = c
+		}
+		return err
+	}}
 }
 
 // RunSoak has nodes of an engine in use for a long time: with churn some are restarted all the time.

@@ -31,8 +31,8 @@ func takeSample(ctx context.Context) (s Sample, err error) {
 	return s, nil
 }
 
-// flat reports whether a later sample shows no growth. What a collector leaves, and a connection that has
-// just begun, is none.
+// flat reports whether a later sample shows no growth. What a collector leaves is none, nor a connection that
+// has just begun.
 func (s Sample) flat(later Sample) bool {
 	return later.Heap <= s.Heap*5/4+16<<20 && later.Goroutines <= s.Goroutines+20 &&
 		later.Descriptors <= s.Descriptors+10

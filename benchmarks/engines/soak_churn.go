@@ -14,8 +14,8 @@ const (
 	outside    = 2   // nodes in processes of their own
 )
 
-// A churn is nodes of which one is restarted after the other: one in this process is closed, then one that
-// has a process of its own is killed.
+// A churn is nodes of which one is restarted after the other. In turns one of this process is closed, and
+// one that has a process of its own is killed.
 type churn struct {
 	*bench
 	*Soak

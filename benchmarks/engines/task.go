@@ -25,13 +25,17 @@ type task struct {
 	Plan    Plan
 }
 
-var tasks = map[string]func(context.Context, *parent, task) error{
+// work is what a child does. What it answers is up to it.
+type work func(context.Context, *parent, task) error
+
+var tasks = map[string]work{
 	"server":  runServer,
 	"node":    runNode,
 	"cluster": measuring(measureCluster),
 	"burst":   measuring(measureBurst),
 	"guest":   measuring(measureGuest),
-	"loss":    measuring(measureLoss),
+	"kill":    measuring(losing((*child).kill)),
+	"freeze":  measuring(losing((*child).freeze)),
 	"steady":  measuring(soakSteady),
 	"churn":   measuring(soakChurn),
 }
@@ -42,7 +46,8 @@ type answer struct {
 	Err   string
 }
 
-// Child ends the process with the work of a child, if it is one. main calls it first, and so does TestMain.
+// Child does the work of a child and ends the process, if it is one. main calls it first; so does
+// TestMain.
 func Child() {
 	text := os.Getenv(taskEnv)
 	if text == "" {

@@ -46,8 +46,7 @@ func newWatch(c nodes) (w *watch, cancel func()) {
 	}
 }
 
-// set sets the n-th key, and returns how long it takes until the nodes show it. All nodes are watched again
-// for the next one.
+// set sets the n-th key, and returns how long it takes until all nodes show it.
 func (w *watch) set(ctx context.Context, from *bcache.Bcache, n int) (time.Duration, error) {
 	ctx, stop := context.WithTimeout(ctx, watchPatience)
 	defer stop()

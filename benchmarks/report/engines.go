@@ -49,7 +49,7 @@ func (o engineOptions) check() error {
 	return nil
 }
 
-// reportEngines measures the engines side by side, and writes the tables of engines.md in the folder out.
+// reportEngines measures engines side by side, and writes the tables of engines.md in the folder out.
 func reportEngines(ctx context.Context, o engineOptions, out string, stdout, stderr io.Writer) error {
 	if err := o.check(); err != nil {
 		return err
@@ -150,7 +150,8 @@ func engineTables(r *engines.Results, m machine) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured by `go run ./benchmarks/report -engines` in the %s mode, in %.0f minutes.\n"+
 		"The machine: %d cores of %s,\n%s, %s.\n\n"+
-		"All nodes of a cluster, and an engine's server, share these cores. What misses its target is **bold**:\n\n",
+		"All nodes of a cluster, and an engine's server, share these cores. What misses its target is\n"+
+		"**bold**:\n\n",
 		r.Plan.Name, math.Ceil(r.Took.Minutes()), m.Cores, m.CPU, m.OS, m.Go)
 	header := []string{"", "target"}
 	for _, e := range r.Engines {

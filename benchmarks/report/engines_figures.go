@@ -8,14 +8,14 @@ import (
 	"github.com/iwanbk/bcache/benchmarks/engines"
 )
 
-// An engineFigure is a line of the table of all figures: what it says of an engine; "" for what wasn't measured.
-type engineFigure struct {
+// An engineLine is a line of the table of all figures. What it says of an engine is "" if it wasn't measured.
+type engineLine struct {
 	name string
 	of   func(*engines.Measured) string
 }
 
 func figureRows(r *engines.Results) (rows [][]string) {
-	for _, f := range engineFigures(r.Plan) {
+	for _, f := range engineLines(r.Plan) {
 		row, some := []string{f.name}, false
 		for _, e := range r.Engines {
 			cell := f.of(e)
@@ -32,10 +32,10 @@ func figureRows(r *engines.Results) (rows [][]string) {
 	return rows
 }
 
-func engineFigures(plan engines.Plan) (list []engineFigure) {
+func engineLines(plan engines.Plan) (list []engineLine) {
 	clusters := func(name string, of func(*engines.Cluster, int) string) {
 		for _, n := range plan.Nodes {
-			list = append(list, engineFigure{fmt.Sprintf(name, n), func(m *engines.Measured) string {
+			list = append(list, engineLine{fmt.Sprintf(name, n), func(m *engines.Measured) string {
 				c, ok := m.Clusters[n]
 				if !ok {
 					return ""
@@ -44,13 +44,16 @@ func engineFigures(plan engines.Plan) (list []engineFigure) {
 			}})
 		}
 	}
-	clusters("%d nodes: all connected with all and ready, s; CPU, s", func(c *engines.Cluster, _ int) string {
-		return number(c.Connected.Seconds()) + "; " + cpuText(c.Connecting, time.Second)
+	clusters("%d nodes: all connected with all; ready, s", func(c *engines.Cluster, _ int) string {
+		return number(c.Connected.Seconds()) + "; " + number(c.Ready.Seconds())
+	})
+	clusters("%d nodes: CPU of all for that, s", func(c *engines.Cluster, _ int) string {
+		return cpuText(c.Connecting)
 	})
 	clusters("%d nodes, idle: %% of a core a node", func(c *engines.Cluster, n int) string {
 		return percentText(idleShare(c, n))
 	})
-	clusters("%d nodes, idle: %% of a core for the engine's server", func(c *engines.Cluster, _ int) string {
+	clusters("%d nodes, idle: %% of a core for the server", func(c *engines.Cluster, _ int) string {
 		if c.Idle.Server == 0 {
 			return ""
 		}
@@ -68,50 +71,49 @@ func engineFigures(plan engines.Plan) (list []engineFigure) {
 	clusters("%d nodes: connections cut as stuck", func(c *engines.Cluster, _ int) string {
 		return fmt.Sprint(c.Cut)
 	})
+	lost := func(what string) string {
+		return fmt.Sprintf("%d nodes: %s noticed by all, the longest of %d", plan.LossNodes, what, plan.Losses)
+	}
 	return append(list,
-		engineFigure{"3 nodes, one writes: Sets/s on all; CPU of all, µs a Set", func(m *engines.Measured) string {
-			if m.Burst == nil {
-				return ""
-			}
-			cell := number(m.Burst.Rate) + "; " + number(m.Burst.PerSet)
-			if m.Burst.ServerSet > 0 {
-				cell += fmt.Sprintf(" (server %s)", number(m.Burst.ServerSet))
-			}
-			return cell
-		}},
-		engineFigure{"Sets of these that were dropped, and repaired", func(m *engines.Measured) string {
-			if m.Burst == nil {
-				return ""
-			}
-			return comma(int(m.Burst.Dropped))
-		}},
-		engineFigure{"replication while a third node comes and goes, p50; p99, ms", func(m *engines.Measured) string {
-			if m.Guest == nil {
-				return ""
-			}
-			return delayText(m.Guest.Delay)
-		}},
-		engineFigure{"how often it came in that time", func(m *engines.Measured) string {
-			if m.Guest == nil {
-				return ""
-			}
-			return fmt.Sprint(m.Guest.Visits)
-		}},
-		engineFigure{fmt.Sprintf("%d nodes: kill -9 noticed by all, the longest of %d", plan.LossNodes, plan.Losses),
-			func(m *engines.Measured) string {
-				if m.Loss == nil {
-					return ""
-				}
-				return timeText(m.Loss.Killed)
-			}},
-		engineFigure{fmt.Sprintf("%d nodes: a frozen one noticed by all, the longest of %d", plan.LossNodes, plan.Losses),
-			func(m *engines.Measured) string {
-				if m.Loss == nil || m.Loss.Frozen == 0 {
-					return ""
-				}
-				return timeText(m.Loss.Frozen)
-			}},
+		engineLine{"3 nodes, one writes: Sets/s on all; CPU of all, µs a Set", burstText},
+		engineLine{"Sets of these that were dropped, and repaired", droppedText},
+		engineLine{"replication while a third node comes and goes, p50; p99, ms", guestText},
+		engineLine{"how often it came in that time", visitsText},
+		engineLine{lost("kill -9"), func(m *engines.Measured) string { return lossText(m.Killed) }},
+		engineLine{lost("a frozen one"), func(m *engines.Measured) string { return lossText(m.Frozen) }},
 	)
+}
+
+func burstText(m *engines.Measured) string {
+	switch b := m.Burst; {
+	case b == nil:
+		return ""
+	case b.ServerSet > 0:
+		return fmt.Sprintf("%s; %s (server %s)", number(b.Rate), number(b.PerSet), number(b.ServerSet))
+	default:
+		return number(b.Rate) + "; " + number(b.PerSet)
+	}
+}
+
+func droppedText(m *engines.Measured) string {
+	if m.Burst == nil {
+		return ""
+	}
+	return comma(int(m.Burst.Dropped))
+}
+
+func guestText(m *engines.Measured) string {
+	if m.Guest == nil {
+		return ""
+	}
+	return delayText(m.Guest.Delay)
+}
+
+func visitsText(m *engines.Measured) string {
+	if m.Guest == nil {
+		return ""
+	}
+	return comma(m.Guest.Visits)
 }
 
 // idleShare is what an idle node takes, in percent of a core, without the engine's server.
@@ -126,18 +128,20 @@ func percentText(v float64) string { return fmt.Sprintf("%.3f", v) }
 
 func delayText(d engines.Delay) string { return number(d.P50) + "; " + number(d.P99) }
 
-// cpuText shows the CPU time of all, and what of it is the server's.
-func cpuText(u engines.Use, unit time.Duration) string {
-	in := func(d time.Duration) string { return number(float64(d) / float64(unit)) }
+// cpuText shows the CPU time of all in seconds, and what of it is the server's.
+func cpuText(u engines.Use) string {
 	if u.Server == 0 {
-		return in(u.Nodes)
+		return number(u.Nodes.Seconds())
 	}
-	return fmt.Sprintf("%s (server %s)", in(u.All()), in(u.Server))
+	return fmt.Sprintf("%s (server %s)", number(u.All().Seconds()), number(u.Server.Seconds()))
 }
 
-func timeText(d time.Duration) string {
-	if d < time.Second {
-		return number(d.Seconds()*1e3) + " ms"
+func lossText(l *engines.Loss) string {
+	switch {
+	case l == nil:
+		return ""
+	case l.Noticed < time.Second:
+		return number(l.Noticed.Seconds()*1e3) + " ms"
 	}
-	return number(d.Seconds()) + " s"
+	return number(l.Noticed.Seconds()) + " s"
 }

@@ -10,7 +10,7 @@
 //
 // or the engines, side by side:
 //
-//	go run ./benchmarks/report -engines          # less than 10 minutes; writes the tables of docs/engines.md
+//	go run ./benchmarks/report -engines          # some 10 minutes; writes the tables of docs/engines.md
 //	go run ./benchmarks/report -engines -quick   # a minute, for tests
 //	go run ./benchmarks/report -engines -soak 5m # 100 nodes that write: nothing may be cut
 //	go run ./benchmarks/report -engines -soak 10m -churn -nodes 20
@@ -58,13 +58,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return nil
 		})
 	format := flags.String("trace-format", string(trace.Auto), "of traces: auto, be32, be64, arc or keys")
-	side := flags.Bool("engines", false, "only measure the engines side by side, and write the tables of engines.md")
+	side := flags.Bool("engines", false, "only measure the engines side by side, for engines.md")
 	var o engineOptions
 	flags.BoolVar(&o.quick, "quick", false, "with -engines: measure as little as possible, for tests")
-	flags.StringVar(&o.which, "engine", "", "with -engines: only those with these `names`, separated by commas")
-	flags.DurationVar(&o.soak, "soak", 0, "with -engines: only have them in use for so `long`; fails if one grows or cuts")
-	flags.BoolVar(&o.churn, "churn", false, "with -soak: a node is closed or killed every few seconds, and comes again")
-	flags.IntVar(&o.nodes, "nodes", 0, "with -soak: `how many`; 0 is 100, and 20 with -churn, or what the engine can")
+	flags.StringVar(&o.which, "engine", "", "with -engines: only these `names`, with commas")
+	flags.DurationVar(&o.soak, "soak", 0, "with -engines: only use them for so `long`; fails if one grows")
+	flags.BoolVar(&o.churn, "churn", false, "with -soak: nodes are restarted all the time")
+	flags.IntVar(&o.nodes, "nodes", 0, "with -soak: `how many`; 0 is 100, with -churn 20")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -74,7 +74,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	case len(traces) > 0:
 		if *short || *check || *side {
-			return errors.New("traces have no targets and no short mode: give -trace without -short, -check and -engines")
+			return errors.New("traces have no targets and no short mode: " +
+				"give -trace without -short, -check and -engines")
 		}
 		for _, file := range flags.Args() {
 			if strings.HasPrefix(file, "-") {

@@ -33,12 +33,15 @@ func TestDeploy(t *testing.T) {
 			t.Errorf("left in the temporary directory: %v, %v", left, err)
 		}
 	})
-	for name, wide := range map[string][]string{"PerNode": {"-wide=false"}, "ClusterWide": nil} {
+	for name, more := range map[string][]string{
+		"PerNode": {"-wide=false"}, "ClusterWide": nil,
+		"Memberlist": {"-engine", engineMemberlist}, "NATS": {"-engine", engineNATS},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var stdout, stderr syncBuffer
 			args := strings.Fields("-deploy -duration 2s -gets 200 -puts 40 -users 50 -clients 8")
-			if code := run(t.Context(), append(args, wide...), &stdout, &stderr); code != exitOK {
+			if code := run(t.Context(), append(args, more...), &stdout, &stderr); code != exitOK {
 				t.Errorf("exit %d: %s", code, stderr.String())
 			}
 			for _, want := range []string{

@@ -39,6 +39,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 
+	if opts.engine == engineNATS && opts.nats == "" {
+		url, stop, err := startNATS()
+		if err != nil {
+			fmt.Fprintf(stderr, "users: %v\n", err)
+			return exitFailed
+		}
+		defer stop()
+		opts.nats = url
+	}
+
 	switch {
 	case opts.node:
 		log := slog.New(slog.NewTextHandler(stderr, nil))

@@ -54,6 +54,13 @@ SQLite file or table is created and filled.
 
 and in a browser http://127.0.0.1:8003/cache/
 
+Engine: each of these connects the nodes by memberlist, or NATS, with -engine. A demo starts a NATS
+server in itself.
+
+  users -engine memberlist
+  users -engine nats
+  users -node -engine nats -nats nats://127.0.0.1:4222 -http 127.0.0.1:8001 -db /tmp/users.db
+
 Flags:
 `
 
@@ -61,6 +68,7 @@ Flags:
 type options struct {
 	node, hot, deploy bool
 	engine            string // what connects the nodes
+	nats              string // URL of the server, for that engine; "" starts one for a demo
 	dsn               string // PostgreSQL; "" means SQLite
 	wide              bool   // ClusterWide
 
@@ -116,6 +124,8 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		"run three processes, of which one is killed and all are restarted, instead of the demo")
 	fs.StringVar(&o.engine, "engine", engineMesh,
 		"`what` connects the nodes: "+strings.Join(engineNames, ", ")+"; the same on each")
+	fs.StringVar(&o.nats, "nats", "",
+		"with -engine nats: `URL` of the server; the demos start one if it isn't given")
 	fs.StringVar(&o.dsn, "dsn", "", "PostgreSQL `URL` to use instead of SQLite; the table is "+table)
 	fs.BoolVar(&o.wide, "wide", true,
 		"one fill of a user at a time in all nodes together (ClusterWide); -wide=false is one in each node")
@@ -201,8 +211,21 @@ func (o options) validate(given map[string]bool, rest []string) error {
 	if !slices.Contains(engineNames, o.engine) {
 		fail("-engine is %q, but must be one of %s", o.engine, strings.Join(engineNames, ", "))
 	}
+	if o.nats != "" && o.engine != engineNATS {
+		fail("-nats is for -engine nats, not for -engine %s", o.engine)
+	}
+	if o.node && o.engine == engineNATS {
+		if o.nats == "" {
+			fail("-node -engine nats needs -nats, such as -nats nats://127.0.0.1:4222")
+		}
+		for _, name := range []string{"listen", "peers", "secret"} {
+			if given[name] {
+				fail("-%s isn't for -engine nats: the server connects the nodes", name)
+			}
+		}
+	}
 	if o.node {
-		if o.listen == "" {
+		if o.listen == "" && o.engine != engineNATS {
 			fail("-node needs -listen, such as -listen 127.0.0.1:7001")
 		}
 		if o.http == "" {

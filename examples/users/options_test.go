@@ -11,7 +11,9 @@ func TestWrongFlags(t *testing.T) {
 	const node = "-node -listen 127.0.0.1:0 -http 127.0.0.1:0 -db x.db "
 	for args, want := range map[string][]string{
 		"-nonsense":                 {"-nonsense"},
-		"-engine carrier-pigeon":    {`-engine is "carrier-pigeon"`, "one of mesh"},
+		"-engine carrier-pigeon":    {`-engine is "carrier-pigeon"`, "one of mesh, memberlist, nats"},
+		"-nats nats://a:1":          {"-nats is for -engine nats, not for -engine mesh"},
+		node + "-engine nats":       {"needs -nats", "-listen isn't for -engine nats"},
 		"extra":                     {`"extra"`},
 		"-duration 0s":              {"-duration is 0s"},
 		"-duration soon":            {"-duration"},
@@ -58,7 +60,7 @@ func TestHelp(t *testing.T) {
 	}
 	help := stdout.String()
 	for _, name := range []string{
-		"node", "hot", "deploy", "engine", "dsn", "wide", "listen", "peers", "http", "db", "secret", "duration",
+		"node", "hot", "deploy", "engine", "nats", "dsn", "wide", "listen", "peers", "http", "db", "secret", "duration",
 		"clients", "updates", "users", "gets", "puts",
 	} {
 		if !strings.Contains(help, "\n  -"+name+" ") && !strings.Contains(help, "\n  -"+name+"\n") {

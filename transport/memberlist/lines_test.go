@@ -21,7 +21,7 @@ func TestControlsAreBounded(t *testing.T) {
 		t.Errorf("%d wait", n)
 	}
 	for len(l.write.controls) > 0 {
-		if b, bulk, last := l.batch(nil); len(b) > batchSize+packetSize+headSize || bulk || last {
+		if b, has := l.batch(nil); len(b) > batchSize+packetSize+headSize || has != (batch{}) {
 			t.Fatalf("%d bytes go at once", len(b))
 		}
 	}

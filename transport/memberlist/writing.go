@@ -80,7 +80,7 @@ func (l *link) send() {
 	buf := batches.Get().(*[]byte)
 	defer batches.Put(buf)
 	for {
-		batch, bulk, last := l.batch((*buf)[:0])
+		batch, has := l.batch((*buf)[:0])
 		if len(batch) == 0 {
 			if l.write.state.CompareAndSwap(writerBusy, writerIdle) {
 				return
@@ -92,20 +92,28 @@ func (l *link) send() {
 			l.end(err)
 			return
 		}
-		if now := time.Now(); now.Sub(l.write.moved) >= movedMost {
+		// What is small the system takes, also of a node that is frozen. Of what is large it takes little
+		// before the node does.
+		if now := time.Now(); has.part && now.Sub(l.write.moved) >= movedMost {
 			l.write.moved = now
-			l.hub.up.Moved(l.peer.id, bulk)
+			l.hub.up.Moved(l.peer.id, has.bulk)
 		}
-		if last {
+		if has.last {
 			l.closeWrite()
 			return
 		}
 	}
 }
 
-// batch takes what is to go next. bulk says that a piece of the other lane is among it, last that nothing
-// may follow.
-func (l *link) batch(b []byte) (_ []byte, bulk, last bool) {
+// A batch says what is in so many bytes.
+type batch struct {
+	part bool // a part of a large frame
+	bulk bool // a piece of the other lane
+	last bool // nothing may follow
+}
+
+// batch takes what is to go next.
+func (l *link) batch(b []byte) (_ []byte, has batch) {
 	w := &l.write
 	w.mu.Lock()
 	for len(w.controls) > 0 && len(b) < batchSize {
@@ -119,7 +127,8 @@ func (l *link) batch(b []byte) (_ []byte, bulk, last bool) {
 		if !ok {
 			break
 		}
-		bulk = bulk || p.Lane == lanes.Bulk
+		has.part = has.part || !p.First || !p.Last
+		has.bulk = has.bulk || p.Lane == lanes.Bulk
 		b = appendPiece(b, &p)
 		if l.hub.count.bytesOut.Add(uint64(len(p.Bytes))); p.Last {
 			l.hub.count.framesOut.Add(1)
@@ -127,11 +136,11 @@ func (l *link) batch(b []byte) (_ []byte, bulk, last bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if last = w.closing && len(b) < batchSize && !w.bye; last {
+	if has.last = w.closing && len(b) < batchSize && !w.bye; has.last {
 		w.bye = true
 		b = appendHead(b, msgBye, 0)
 	}
-	return b, bulk, last
+	return b, has
 }
 
 func appendPiece(b []byte, p *lanes.Piece) []byte {
