@@ -174,6 +174,34 @@ func TestOld(t *testing.T) {
 	}
 }
 
+// To put one more in takes no longer if many wait: or who writes would wait for a peer that is stuck. Here
+// 400,000 wait, for which that would take hours.
+func TestManyWait(t *testing.T) {
+	const many = 100_000
+	q := New(64<<20, noWake)
+	frame := make([]byte, 100)
+	for i := range many {
+		now := start.Add(time.Duration(i) * 2 * Age / many)
+		for _, err := range []error{
+			q.Send(now, frame, false), q.Send(now, frame, true), q.Broadcast(now, frame), q.Broadcast(now, frame),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n := 0
+	for {
+		if _, ok := q.Next(start.Add(2*Age), PieceSize); !ok {
+			break
+		}
+		n++
+	}
+	if fresh := n - 2*many; fresh < many*9/10 || fresh > many || q.Dropped() != uint64(4*many-n) || q.Len() != 0 {
+		t.Errorf("%d have come, %d are dropped, %d bytes wait", n, q.Dropped(), q.Len())
+	}
+}
+
 // Nobody's pieces take more memory than two frames.
 func FuzzPieces(f *testing.F) {
 	f.Add([]byte{3, 6, 0, 1, 2})

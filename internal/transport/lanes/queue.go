@@ -16,6 +16,8 @@ type Queue struct {
 	mu      sync.Mutex
 	lanes   [numLanes]lane
 	bytes   int
+	fresh   int       // how many wait that were broadcast
+	oldest  time.Time // none of them was earlier
 	dropped uint64
 	closed  bool
 }
@@ -30,7 +32,7 @@ type lane struct {
 // An item is a frame that waits.
 type item struct {
 	frame []byte    // shared: it doesn't change
-	fresh time.Time // when it was broadcast; zero: it was sent, and keeps its worth
+	fresh time.Time // when it was broadcast; zero: it was sent, or has begun to go, and keeps its worth
 }
 
 // New returns a queue of so many bytes at most. wake is called when something has come into it; it may be
@@ -66,9 +68,12 @@ func (q *Queue) pushLocked(now time.Time, it item, bulk bool) error {
 	if bulk {
 		to, most = &q.lanes[Bulk], most-most/8 // bulk leaves some room
 	}
-	q.dropLocked(func(old *item) bool { return now.Sub(old.fresh) >= Age })
-	if q.bytes+len(it.frame) > most {
-		q.dropLocked(func(*item) bool { return true })
+	full := q.bytes+len(it.frame) > most
+	if q.fresh > 0 && (full || now.Sub(q.oldest) >= Age+Age/8) { // not each time: it looks at all
+		q.dropLocked(func(old item) bool { return old.stale(now) })
+	}
+	if q.fresh > 0 && q.bytes+len(it.frame) > most {
+		q.dropLocked(func(item) bool { return true })
 	}
 	if q.bytes+len(it.frame) > most {
 		q.dropped++
@@ -76,6 +81,12 @@ func (q *Queue) pushLocked(now time.Time, it item, bulk bool) error {
 	}
 	q.bytes += len(it.frame)
 	to.items = append(to.items, it)
+	if !it.fresh.IsZero() {
+		if q.fresh == 0 || it.fresh.Before(q.oldest) {
+			q.oldest = it.fresh
+		}
+		q.fresh++
+	}
 	return nil
 }
 
@@ -83,29 +94,35 @@ func (q *Queue) pushLocked(now time.Time, it item, bulk bool) error {
 func (q *Queue) Supersede() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.dropLocked(func(*item) bool { return true })
+	q.dropLocked(func(item) bool { return true })
 }
 
+// stale reports whether an item is worth nothing any more.
+func (it item) stale(now time.Time) bool { return !it.fresh.IsZero() && now.Sub(it.fresh) >= Age }
+
 // dropLocked drops those that were broadcast, wait as a whole, and are as wanted.
-func (q *Queue) dropLocked(want func(*item) bool) {
+func (q *Queue) dropLocked(want func(item) bool) {
+	first := true
+	kept := func(it item) {
+		if !it.fresh.IsZero() && (first || it.fresh.Before(q.oldest)) {
+			first, q.oldest = false, it.fresh
+		}
+	}
 	for i := range q.lanes {
 		l := &q.lanes[i]
 		if len(l.items) == 0 {
 			continue
 		}
-		begun := 0
-		if l.sent > 0 {
-			begun = 1
-		}
-		kept := slices.DeleteFunc(l.items[begun:], func(it item) bool {
-			if it.fresh.IsZero() || !want(&it) {
+		l.items = slices.DeleteFunc(l.items, func(it item) bool {
+			if it.fresh.IsZero() || !want(it) {
+				kept(it)
 				return false
 			}
 			q.bytes -= len(it.frame)
+			q.fresh--
 			q.dropped++
 			return true
 		})
-		l.items = l.items[:begun+len(kept)]
 	}
 }
 
@@ -114,9 +131,12 @@ func (q *Queue) dropLocked(want func(*item) bool) {
 func (q *Queue) Next(now time.Time, most int) (p Piece, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.dropLocked(func(old *item) bool { return now.Sub(old.fresh) >= Age })
 	for i := range q.lanes {
 		l := &q.lanes[i]
+		for l.sent == 0 && len(l.items) > 0 && l.items[0].stale(now) {
+			q.dropped++
+			q.pop(l)
+		}
 		if len(l.items) == 0 {
 			continue
 		}
@@ -124,17 +144,29 @@ func (q *Queue) Next(now time.Time, most int) (p Piece, ok bool) {
 		end := min(l.sent+most, len(frame))
 		p = Piece{Lane: Lane(i), Seq: l.seq, First: l.sent == 0, Last: end == len(frame), Bytes: frame[l.sent:end]}
 		l.seq++
+		if !l.items[0].fresh.IsZero() { // it goes: it isn't dropped any more
+			l.items[0].fresh = time.Time{}
+			q.fresh--
+		}
 		if l.sent = end; p.Last {
-			q.bytes -= len(frame)
-			l.items[0] = item{}
-			if l.items = l.items[1:]; len(l.items) == 0 {
-				l.items = nil
-			}
-			l.sent = 0
+			q.pop(l)
 		}
 		return p, true
 	}
 	return Piece{}, false
+}
+
+// pop takes the first item off a lane.
+func (q *Queue) pop(l *lane) {
+	q.bytes -= len(l.items[0].frame)
+	if !l.items[0].fresh.IsZero() {
+		q.fresh--
+	}
+	l.items[0] = item{}
+	if l.items = l.items[1:]; len(l.items) == 0 {
+		l.items = nil
+	}
+	l.sent = 0
 }
 
 // Close drops what waits, and whatever comes later.
@@ -145,7 +177,7 @@ func (q *Queue) Close() {
 		q.dropped += uint64(len(q.lanes[i].items))
 		q.lanes[i].items = nil
 	}
-	q.bytes, q.closed = 0, true
+	q.bytes, q.fresh, q.closed = 0, 0, true
 }
 
 // Len is how many bytes wait.
