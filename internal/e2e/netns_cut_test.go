@@ -40,7 +40,9 @@ func TestNetnsCut(t *testing.T) {
 }
 
 func cutOff(t *testing.T, f family, maxKeys, deletionDelay int, d time.Duration, cut func(*host)) {
-	c := newNetnsCluster(t, f, 3, func(cfg *bcache.Config) { cfg.MaxKeys, cfg.DeletionDelay = maxKeys, deletionDelay })
+	c := newNetnsCluster(t, f, 3, func(cfg *bcache.Config) {
+		cfg.MaxKeys, cfg.DeletionDelay = maxKeys, deletionDelay
+	})
 	if time.Duration(deletionDelay)*time.Second < d {
 		// A floor stands for the tombstones that were collected, and refuses what else is older in
 		// its bucket: a miss.

@@ -74,5 +74,6 @@ func killed(t *testing.T, f family, maxKeys int) {
 	dumps, err := c.dumps()
 	testkit.Ok(t, err)
 	t.Logf("killed under 3 × 500 Sets/s and started again, MaxKeys %d: ready %.2f s after it listened, %s, "+
-		"%d keys on all nodes, %d keys deleted", maxKeys, ready.Seconds(), outcome, overlap(dumps), doomed+late)
+		"%d keys on all nodes, %d keys deleted",
+		maxKeys, ready.Seconds(), outcome, overlap(dumps), doomed+late)
 }

@@ -144,7 +144,8 @@ func (n *network) host() *host {
 	h := &host{t: n.t, family: n.family, ns: n.namespace(fmt.Sprint("host", n.hosts)), n: n.hosts}
 	n.ip("link", "add", "name", port, "netns", n.prefix+"switch", "type", "veth", "peer", "name", "eth0", "netns", h.ns)
 	n.ip("-n", n.prefix+"switch", "link", "set", port, "master", "bridge", "up")
-	addr := []string{"-n", h.ns, "addr", "add", fmt.Sprintf(n.family.ip+"/%d", h.n, n.family.bits), "dev", "eth0"}
+	ip := fmt.Sprintf(n.family.ip+"/%d", h.n, n.family.bits)
+	addr := []string{"-n", h.ns, "addr", "add", ip, "dev", "eth0"}
 	if n.family == ipv6 {
 		addr = append(addr, "nodad") // nobody else has it, and to ask takes a second
 	}

@@ -24,8 +24,8 @@ func TestNetnsRollingRestart(t *testing.T) {
 }
 
 // A cluster moves from mesh to another engine as docs/engines.md says, under load: nothing is lost, and
-// nothing comes back. A node is restarted when the one before is ready and connected to all: before that,
-// what a node that closes has just written may be on one other node only, which closes next.
+// nothing comes back. A node is restarted when the one before is ready and connected to all. Before that,
+// what a node that closes has just written may be on one other node alone, which closes next.
 func TestNetnsMove(t *testing.T) {
 	t.Parallel()
 	if *engine == mesh {

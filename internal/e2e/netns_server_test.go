@@ -20,7 +20,8 @@ func TestNetnsServer(t *testing.T) {
 		t.Skip("only the engine nats has a server: -engine nats")
 	}
 	t.Run("Killed", func(t *testing.T) {
-		serverAway(t, func(c *netnsCluster) { c.nats.kill() }, func(c *netnsCluster) { testkit.Ok(c.t, c.nats.start()) })
+		serverAway(t, func(c *netnsCluster) { c.nats.kill() },
+			func(c *netnsCluster) { testkit.Ok(c.t, c.nats.start()) })
 	})
 	t.Run("Frozen", func(t *testing.T) {
 		serverAway(t, func(c *netnsCluster) { c.nats.signal(syscall.SIGSTOP) },

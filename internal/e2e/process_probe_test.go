@@ -133,7 +133,9 @@ func TestProbeSummary(t *testing.T) {
 				all, life = append(all, life...), nil
 			case c != 'x':
 				missed := map[rune]byte{'.': 0, '0': 1, '1': 2, '2': 3, 'n': 3}[c]
-				life = nodeprocess.AddRun(life, nodeprocess.ProbeRun{From: int64(i), To: int64(i), Ready: c != 'n', Missed: []byte{missed}})
+				life = nodeprocess.AddRun(life, nodeprocess.ProbeRun{
+					From: int64(i), To: int64(i), Ready: c != 'n', Missed: []byte{missed},
+				})
 			}
 		}
 		return append(all, life...)

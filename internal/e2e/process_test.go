@@ -90,7 +90,9 @@ func (p *process) start() error {
 			return err
 		}
 	}
-	setup, err := json.Marshal(nodeprocess.Setup{Name: p.life(), Config: p.cfg, Engine: p.engine, Database: p.db})
+	setup, err := json.Marshal(nodeprocess.Setup{
+		Name: p.life(), Config: p.cfg, Engine: p.engine, Database: p.db,
+	})
 	if err != nil {
 		return err
 	}

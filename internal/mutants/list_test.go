@@ -1283,6 +1283,14 @@ var mutants = []mutant{
 		{old: "\t\tif e.Version.Less(each[i].Version) {\n\t\t\te.Version",
 			new: "\t\tif false {\n\t\t\te.Version"},
 	}},
+
+	// What the tests of nodes in processes rest on.
+	{name: "rounds in which a node wasn't asked aren't noted", test: "TestProbeSummary", edits: []edit{{
+		old: "if n >= 0 && runs[n].To+1 < r.From {",
+		new: "if false {"}}},
+	{name: "a process doesn't tell of errors", test: "TestProcesses", edits: []edit{{
+		old: "\tif err != nil {\n\t\ta.Err = err.Error()\n",
+		new: "\tif err != nil {\n", in: "func Reply("}}},
 }
 
 // touchOnlyIf has a write end a provisional value, and be noted by fills, only under a condition;

@@ -7,7 +7,7 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 )
 
-// rounds are the times at which all neighbours are pinged.
+// rounds are the times at which neighbours are pinged.
 type rounds struct {
 	active     bool          // something happened since the last one
 	last, next time.Duration // when

@@ -48,7 +48,7 @@ type touchTimes struct {
 const roughly = 100 * time.Millisecond
 
 // touchLog is how many touches are remembered. They have to reach back as far as what neighbours have
-// last heard of this node, which is two seconds while there are writes.
+// last heard of this node, which is two seconds while there are writes, and with many neighbours more.
 const touchLog = 1 << 16
 
 type loggedTouch struct {

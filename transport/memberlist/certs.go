@@ -114,6 +114,11 @@ func (c *certs) now() (pair, error) {
 	return c.last, nil
 }
 
+// verifier returns what checks the other side's certificate, for its use there.
+func (c *certs) verifier(use x509.ExtKeyUsage) func(tls.ConnectionState) error {
+	return func(s tls.ConnectionState) error { return c.verify(s, use) }
+}
+
 // verify checks the other side's certificate.
 func (c *certs) verify(s tls.ConnectionState, use x509.ExtKeyUsage) error {
 	p, err := c.now()

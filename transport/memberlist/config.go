@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 )
 
 // ErrConfig is wrapped by every error about a [Config] that can't work. Such an error names everything
@@ -78,10 +79,14 @@ func (c *Config) complete() error {
 		wrong("BindAddr %q: %w", c.BindAddr, err)
 	}
 	if c.AdvertiseAddr != "" {
-		if host, _, err := net.SplitHostPort(c.AdvertiseAddr); err != nil {
+		host, port, err := net.SplitHostPort(c.AdvertiseAddr)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
 			wrong("AdvertiseAddr %q: %w", c.AdvertiseAddr, err)
-		} else if host == "" || len(c.AdvertiseAddr) > maxAddr {
-			wrong("AdvertiseAddr %q: must name a host, in %d bytes at most", c.AdvertiseAddr, maxAddr)
+		} else if !advertisable(host) || len(c.AdvertiseAddr) > maxAddr {
+			wrong("AdvertiseAddr %q: must name a host, in %d plain characters at most", c.AdvertiseAddr, maxAddr)
 		}
 	}
 	for _, addr := range c.Join {
@@ -118,4 +123,10 @@ func (c *Config) complete() error {
 		return fmt.Errorf("%w: %w", ErrConfig, errors.Join(errs...))
 	}
 	return nil
+}
+
+// advertisable reports whether a host says where a node is.
+func advertisable(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host != "" && printable(host) && (err != nil || !ip.IsUnspecified())
 }

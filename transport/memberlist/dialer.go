@@ -15,6 +15,8 @@ const (
 	dialHands = 16              // at once
 	dialFirst = 2 * time.Second // for the node with the smaller ID to dial, before the other one does
 
+	dialShort = time.Second // a link that lasts for less may be one that can't
+
 	dialAgain = 50 * time.Millisecond // after the first failure; it doubles
 	dialMost  = 5 * time.Second
 )
@@ -29,7 +31,7 @@ type dialer struct {
 	poked  chan struct{}
 
 	mu    sync.Mutex
-	tries map[string]*try // by name
+	tries map[[2]uint64]*try // by PeerID and life
 	busy  int
 }
 
@@ -49,6 +51,19 @@ func (d *dialer) poke() {
 	case d.poked <- struct{}{}:
 	default:
 	}
+}
+
+// over takes note of a link that has ended. If it didn't last, the next one can wait.
+func (d *dialer) over(l *link) {
+	if time.Since(l.since) < dialShort {
+		d.mu.Lock()
+		name := [2]uint64{l.peer.id, l.peer.origin}
+		if d.tries[name] == nil {
+			d.tries[name] = &try{next: time.Now().Add(dialShort)}
+		}
+		d.mu.Unlock()
+	}
+	d.poke()
 }
 
 func (d *dialer) loop() {
@@ -71,10 +86,10 @@ func (d *dialer) round(now time.Time) time.Duration {
 	full := d.roster.full()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	wanted := make(map[string]bool, len(open))
+	wanted := make(map[[2]uint64]bool, len(open))
 	wait := time.Minute
 	for _, m := range open {
-		name := nodeName(m.id, m.origin)
+		name := [2]uint64{m.id, m.origin}
 		wanted[name] = true
 		t := d.tries[name]
 		if t == nil {
@@ -94,7 +109,7 @@ func (d *dialer) round(now time.Time) time.Duration {
 			wait = min(wait, dialMost)
 		} // otherwise the end of another one wakes the loop
 	}
-	maps.DeleteFunc(d.tries, func(name string, t *try) bool { return !wanted[name] && !t.busy })
+	maps.DeleteFunc(d.tries, func(name [2]uint64, t *try) bool { return !wanted[name] && !t.busy })
 	return wait
 }
 
@@ -129,9 +144,9 @@ func (d *dialer) end(t *try, err error) {
 
 // unreached lists the addresses that are tried in vain.
 func (d *dialer) unreached(now time.Time) (all []transport.DialFailure) {
-	open := make(map[string]bool)
+	open := make(map[[2]uint64]bool)
 	for _, m := range d.roster.unlinked() {
-		open[nodeName(m.id, m.origin)] = true
+		open[[2]uint64{m.id, m.origin}] = true
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 // greetLimit is how long it may take two nodes to know who the other is.
 const greetLimit = 5 * time.Second
 
+// refuseLimit is for how long a refusal may take to be heard.
+const refuseLimit = 500 * time.Millisecond
+
 // A greeter has two nodes introduce themselves on a new connection.
 type greeter struct {
 	node      *transport.Node
@@ -21,6 +25,7 @@ type greeter struct {
 	armour    *armour // nil: in the clear
 	life      *life
 	strangers *strangers
+	room      func(id uint64) bool    // for a link with a node
 	through   func(net.Conn) net.Conn // a test's: connections lead through it; nil in production
 }
 
@@ -139,8 +144,13 @@ func (g *greeter) greet(
 func (g *greeter) refuse(s *session, err error) {
 	var r refusal
 	if errors.As(err, &r) {
-		_ = s.raw.SetDeadline(time.Now().Add(time.Second))
+		_ = s.raw.SetDeadline(time.Now().Add(refuseLimit))
 		_, _ = s.conn.Write(message(msgRefusal, []byte{byte(r)}))
+		// If something that has come isn't read, the system may tell the other side of an error instead.
+		if half, ok := s.raw.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+		_, _ = io.Copy(io.Discard, s.meter)
 	}
 }
 
@@ -191,6 +201,8 @@ func (g *greeter) meet(s *session, typ byte, body []byte) (err error) {
 		return refusedSelf
 	case s.peer.id == g.node.PeerID:
 		return refusedInUse
+	case !s.outbound && s.peer.kind == kindLink && !g.room(s.peer.id): // before the other side takes it
+		return refusedFull
 	case g.armour != nil && g.armour.certs != nil:
 		state := s.conn.(*tls.Conn).ConnectionState()
 		if !g.armour.certs.named(state.PeerCertificates[0], s.peer.id) {

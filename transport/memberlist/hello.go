@@ -100,10 +100,16 @@ func decodeHello(b []byte) (h hello, err error) {
 	h.said = b[:len(b)-len(r.b)]
 	h.proof = []byte(r.text(proofSize))
 	switch {
-	case r.bad, h.id == 0, h.id > maxPeerID, h.origin == 0, h.kind != kindLink && h.kind != kindStream:
+	case r.bad, !printable(h.addr), h.id == 0, h.id > maxPeerID, h.origin == 0,
+		h.kind != kindLink && h.kind != kindStream:
 		return hello{}, errMessage
 	}
 	return h, nil
+}
+
+// printable reports whether a text is one of plain characters: it is logged.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // A reader takes fields off bytes. Once something is missing it is bad.

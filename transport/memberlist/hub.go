@@ -15,7 +15,7 @@ type hub struct {
 	up     *upcalls
 	roster *roster
 	gossip *gossip
-	wake   func() // a link has ended: maybe there has to be another one
+	over   func(*link) // it has ended: maybe there has to be another one
 }
 
 // settle makes a link of a session, unless there is one that lives. Of the two nodes the one with the

@@ -20,6 +20,7 @@ const (
 	joinFirst     = 100 * time.Millisecond // to the second try; it doubles
 	joinEvery     = 5 * time.Second
 	joinAtOnce    = 3 // the others are known by then
+	joinLonely    = 16
 	discoverLimit = 10 * time.Second
 	maxTargets    = 1024 // that Discover may return
 )
@@ -34,7 +35,6 @@ type joiner struct {
 	join   func(netip.AddrPort) error
 
 	found []string // by Discover, when it last worked; the loop's
-	first time.Duration
 
 	mu   sync.Mutex
 	seen map[string]*attempt // by address, as text and as IP
@@ -47,6 +47,7 @@ type attempt struct {
 	self  bool      // it is this node
 	peer  uint64    // who has answered there
 	used  bool      // it is still an address to try
+	last  time.Time // it was tried
 }
 
 func (j *joiner) loop() {
@@ -92,11 +93,21 @@ func (j *joiner) round() {
 		}
 	}
 	maps.DeleteFunc(j.seen, func(_ string, a *attempt) bool { return !a.used })
+	// Those that were tried longest ago come first.
+	rand.Shuffle(len(open), func(i, k int) { open[i], open[k] = open[k], open[i] })
+	slices.SortStableFunc(open, func(a, b *attempt) int { return a.last.Compare(b.last) })
+	most := joinAtOnce
+	if len(j.roster.all()) == 0 {
+		most = joinLonely
+	}
+	open = open[:min(len(open), most)]
+	for _, a := range open {
+		a.last = time.Now()
+	}
 	j.mu.Unlock()
 
-	rand.Shuffle(len(open), func(i, k int) { open[i], open[k] = open[k], open[i] })
 	var wg sync.WaitGroup
-	for _, a := range open[:min(len(open), joinAtOnce)] {
+	for _, a := range open {
 		wg.Go(func() {
 			err := j.join(a.IP)
 			j.mu.Lock()

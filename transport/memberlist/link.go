@@ -15,8 +15,8 @@ const (
 	askLimit  = 2 * time.Second // for a neighbour to say that it is there
 	movedMost = 100 * time.Millisecond
 
-	// maxControls is how many messages beside frames wait for a neighbour.
-	maxControls = 256
+	// maxControls is how many bytes of messages beside frames wait for a neighbour.
+	maxControls = 256 << 10
 
 	// sendBuffer is how much of what leaves the system holds. What is in there can't be overtaken.
 	sendBuffer = 256 << 10
@@ -67,6 +67,7 @@ func (l *link) start() {
 	l.free()
 	if !l.hub.life.spawn(l.run) {
 		l.end(errClosing)
+		close(l.done)
 	}
 	l.write.state.Store(writerIdle)
 	l.wake()
@@ -94,7 +95,7 @@ func (l *link) run() {
 	}
 	h.roster.drop(l)
 	close(l.done)
-	h.wake()
+	h.over(l)
 }
 
 // end closes the connection, whatever it is doing. What waits is lost.

@@ -22,14 +22,19 @@ const (
 var reasons = map[refusal][2]string{
 	refusedCluster: {"it has another ClusterName", "this node has another ClusterName"},
 	refusedKeys:    {"its Keys have none in common with this node's", "this node's Keys aren't the cluster's"},
-	refusedClock:   {"its clock differs by more than MaxClockSkew", "this node's clock differs by more than MaxClockSkew"},
-	refusedHave:    {"there is a connection already", "it has a connection already"},
-	refusedInUse:   {"another node uses its PeerID", "another node uses this node's PeerID"},
-	refusedFull:    {"MaxConns is reached", "its MaxConns is reached"},
-	refusedSelf:    {"it is this node", "it is this node"},
-	refusedClear:   {"it doesn't encrypt, this node does", "it encrypts, this node doesn't"},
-	refusedCrypt:   {"it encrypts, this node doesn't", "it doesn't encrypt, this node does"},
-	refusedName:    {"its certificate has no name that PeerName wants", "this node's certificate has no name that its PeerName wants"},
+	refusedClock: {
+		"its clock differs by more than MaxClockSkew", "this node's clock differs by more than MaxClockSkew",
+	},
+	refusedHave:  {"there is a connection already", "it has a connection already"},
+	refusedInUse: {"another node uses its PeerID", "another node uses this node's PeerID"},
+	refusedFull:  {"MaxConns is reached", "its MaxConns is reached"},
+	refusedSelf:  {"it is this node", "it is this node"},
+	refusedClear: {"it doesn't encrypt, this node does", "it encrypts, this node doesn't"},
+	refusedCrypt: {"it encrypts, this node doesn't", "it doesn't encrypt, this node does"},
+	refusedName: {
+		"its certificate has no name that PeerName wants",
+		"this node's certificate has no name that its PeerName wants",
+	},
 }
 
 // Error says it as the side that refuses.

@@ -13,6 +13,7 @@ import (
 const (
 	lookupLimit = 2 * time.Second
 	srvPrefix   = "srv+"
+	maxAddrs    = 256 // of a name
 )
 
 var (
@@ -68,9 +69,10 @@ func lookup(ctx context.Context, r Resolver, text string) ([]netip.AddrPort, err
 		return nil, err
 	}
 	var all []netip.AddrPort
-	for _, rec := range records[:min(len(records), 256)] {
+	for _, rec := range records[:min(len(records), maxAddrs)] {
+		one := target{host: strings.TrimSuffix(rec.Target, "."), port: rec.Port}
 		var some []netip.AddrPort
-		if some, err = (target{host: strings.TrimSuffix(rec.Target, "."), port: rec.Port}).lookup(ctx, r); err == nil {
+		if some, err = one.lookup(ctx, r); err == nil {
 			all = append(all, some...)
 		}
 	}
@@ -94,6 +96,7 @@ func (t target) lookup(ctx context.Context, r Resolver) ([]netip.AddrPort, error
 	if err != nil {
 		return nil, err
 	}
+	ips = ips[:min(len(ips), maxAddrs)]
 	all := make([]netip.AddrPort, len(ips))
 	for i, ip := range ips {
 		all[i] = netip.AddrPortFrom(ip.Unmap(), t.port)

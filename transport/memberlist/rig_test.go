@@ -1,7 +1,9 @@
 package memberlist
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +19,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A noted is a log that tests read.
 type noted struct {
-	t  testing.TB
 	mu sync.Mutex
 	at []string
 }
@@ -70,7 +71,7 @@ func bare(t testing.TB, id uint64, cfg Config) *place {
 	}
 	tr, err := New(cfg)
 	testkit.Ok(t, err)
-	return &place{tr, &testkit.Handler{}, id, &noted{t: t}}
+	return &place{tr, &testkit.Handler{}, id, &noted{}}
 }
 
 func (p *place) node(origin uint64) transport.Node {
@@ -118,9 +119,24 @@ func plain(int) Config { return Config{} }
 // until waits for something that must come.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("in vain: %s", what)
+	testkit.Within(t, 30*time.Second, func() error {
+		if !ok() {
+			return errors.New("in vain: " + what)
 		}
-	}
+		return nil
+	})
+}
+
+// testPipe returns the two ends of a connection.
+func testPipe(t testing.TB) (here, there net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	testkit.Ok(t, err)
+	defer l.Close()
+	here, err = net.Dial("tcp", l.Addr().String())
+	testkit.Ok(t, err)
+	there, err = l.Accept()
+	testkit.Ok(t, err)
+	t.Cleanup(func() { here.Close(); there.Close() })
+	return here, there
 }

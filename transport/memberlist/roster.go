@@ -19,6 +19,8 @@ type roster struct {
 	links atomic.Pointer[[]*link] // those of byID, to be read without the lock
 
 	mu      sync.Mutex
+	self    uint64             // the node's own PeerID
+	closed  bool               // no link comes any more
 	byID    map[uint64]*link   // until its Left was called
 	members map[string]*member // by name
 	gone    departures
@@ -30,7 +32,7 @@ type member struct {
 	id, origin uint64
 	addr       string
 	since      time.Time // it is known, or its link has broken
-	over       bool      // it has said that it closes, or another life of the node was met
+	over       bool      // it has said that it closes, or another life of the node was met, or is this one
 }
 
 func newRoster(most int) *roster {
@@ -39,6 +41,13 @@ func newRoster(most int) *roster {
 	}
 	r.links.Store(new([]*link))
 	return r
+}
+
+// own says which node this is.
+func (r *roster) own(id uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.self = id
 }
 
 // link returns the one with a node, or nil.
@@ -57,6 +66,8 @@ func (r *roster) add(l, old *link) error {
 	id := l.peer.id
 	now := r.byID[id]
 	switch {
+	case r.closed:
+		return errClosing
 	case now != old:
 		return refusedHave
 	case now == nil && len(r.byID) >= r.most:
@@ -77,8 +88,23 @@ func (r *roster) add(l, old *link) error {
 	return nil
 }
 
+// close has no link come any more, and returns those that there are.
+func (r *roster) close() []*link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	return r.all()
+}
+
 // full reports whether there is no room for another link.
 func (r *roster) full() bool { return len(r.all()) >= r.most }
+
+// roomFor reports whether there is room for a link with a node.
+func (r *roster) roomFor(id uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id] != nil || len(r.byID) < r.most
+}
 
 // drop forgets a link that has ended.
 func (r *roster) drop(l *link) {
@@ -124,7 +150,7 @@ func (r *roster) alive(name string, meta meta) {
 	l := r.byID[meta.id]
 	r.members[name] = &member{
 		id: meta.id, origin: meta.origin, addr: meta.addr, since: time.Now(),
-		over: l != nil && l.peer.origin != meta.origin,
+		over: meta.id == r.self || l != nil && l.peer.origin != meta.origin,
 	}
 }
 

@@ -51,8 +51,8 @@ func newArmour(c *certs, keys bool) (*armour, error) {
 		p, err := c.now()
 		return p.own, err
 	}
-	a.server.VerifyConnection = func(s tls.ConnectionState) error { return c.verify(s, x509.ExtKeyUsageClientAuth) }
-	a.client.VerifyConnection = func(s tls.ConnectionState) error { return c.verify(s, x509.ExtKeyUsageServerAuth) }
+	a.server.VerifyConnection = c.verifier(x509.ExtKeyUsageClientAuth)
+	a.client.VerifyConnection = c.verifier(x509.ExtKeyUsageServerAuth)
 	return a, nil
 }
 
@@ -63,7 +63,9 @@ func worthless() (tls.Certificate, error) {
 		return tls.Certificate{}, err
 	}
 	// It is valid whatever the clocks say: nobody looks.
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }

@@ -31,12 +31,16 @@ type running struct {
 // start begins everything. t.starting is held.
 func (t *Transport) start(n transport.Node, h transport.Handler) (*running, error) {
 	r := &running{node: n}
+	t.roster.own(n.PeerID)
 	node := &r.node
 	var c *certs
 	if t.cfg.TLS != nil {
 		c = newCerts(*t.cfg.TLS, func(err error) {
 			n.Log.Errorf(0, "the certificate can't be read again: %v", linelog.Field("err", err))
 		})
+		if _, err := c.now(); err != nil {
+			return nil, fmt.Errorf("bcache: TLS: %w", err)
+		}
 	}
 	armour, err := newArmour(c, t.keys.some())
 	if err != nil {
@@ -54,14 +58,14 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 	addr, ip := advertise(t.life.open, t.cfg.Resolver, t.cfg.AdvertiseAddr, bound)
 	r.greeter = &greeter{
 		node: node, addr: addr, keys: t.keys, armour: armour, life: t.life,
-		strangers: &strangers{most: t.cfg.MaxStrangers}, through: t.through,
+		strangers: &strangers{most: t.cfg.MaxStrangers}, through: t.through, room: t.roster.roomFor,
 	}
 	r.dialer = &dialer{
-		node: node, life: t.life, roster: t.roster, poked: make(chan struct{}, 1), tries: make(map[string]*try),
+		node: node, life: t.life, roster: t.roster, poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
 		dial: func(addr string) error { return r.link(t.life.open, t.cfg.Resolver, addr) },
 	}
 	r.hub = &hub{
-		node: node, life: t.life, keys: t.keys, count: &t.count, roster: t.roster, wake: r.dialer.poke,
+		node: node, life: t.life, keys: t.keys, count: &t.count, roster: t.roster, over: r.dialer.over,
 		up: &upcalls{open: t.life.open, log: n.Log, to: h},
 	}
 	r.joiner = &joiner{cfg: &t.cfg, node: node, life: t.life, roster: t.roster, seen: make(map[string]*attempt)}
@@ -171,7 +175,7 @@ func (t *Transport) shutdown() error {
 		return nil
 	}
 	err := r.listener.Close()
-	links := t.roster.all()
+	links := t.roster.close()
 	r.hub.gossip.leave(links, t.life.spawn)
 	for _, l := range links {
 		l.sayBye()

@@ -30,6 +30,7 @@ type writing struct {
 
 	mu       sync.Mutex
 	controls [][]byte // messages that go before all frames
+	waits    int      // their bytes
 	closing  bool     // a goodbye comes last
 	bye      bool     // it was taken
 }
@@ -58,8 +59,9 @@ func (l *link) wake() {
 func (l *link) control(typ byte, body []byte) {
 	w := &l.write
 	w.mu.Lock()
-	if len(w.controls) < maxControls {
+	if size := len(body) + headSize; w.waits+size <= maxControls {
 		w.controls = append(w.controls, message(typ, body))
+		w.waits += size
 	}
 	w.mu.Unlock()
 	l.wake()
@@ -114,17 +116,12 @@ type batch struct {
 func (l *link) batch(b []byte) (_ []byte, has batch) {
 	w := &l.write
 	w.mu.Lock()
-	controls := w.controls
-	w.controls = nil
-	w.mu.Unlock()
-	for i, m := range controls {
-		if b = append(b, m...); len(b) >= batchSize {
-			w.mu.Lock()
-			w.controls = append(controls[i+1:], w.controls...)
-			w.mu.Unlock()
-			return b, has
-		}
+	for len(w.controls) > 0 && len(b) < batchSize {
+		b = append(b, w.controls[0]...)
+		w.waits -= len(w.controls[0])
+		w.controls = w.controls[1:]
 	}
+	w.mu.Unlock()
 	for now := time.Now(); len(b) < batchSize; {
 		p, ok := l.queue.Next(now, pieceSize)
 		if !ok {

@@ -25,8 +25,8 @@ func (b *budget) take(n int) bool {
 	return true
 }
 
-// The ways on which frames of a peer come: what it broadcasts, and what it sends. Their pieces are counted
-// apart.
+// The ways on which frames of a peer come: what it broadcasts, and what it sends. Their pieces are
+// counted apart.
 const (
 	byAll = iota
 	byNode

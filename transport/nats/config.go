@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"slices"
@@ -13,8 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ErrConfig is wrapped by every error about a [Config] that can't work. Such an error names everything that
-// is wrong, a line each.
+// ErrConfig is wrapped by every error about a [Config] that can't work. Such an error names everything
+// that is wrong, a line each.
 var ErrConfig = errors.New("bcache: invalid config of the NATS transport")
 
 // Config says which NATS servers a node uses, and as whom. The zero value is a server on this machine
@@ -58,11 +59,17 @@ type Config struct {
 
 // What nats.go does unless Options say otherwise.
 const (
-	dialTimeout   = 2 * time.Second        // to connect, with the handshake
-	writeTimeout  = 5 * time.Second        // a server that takes nothing for so long is left
-	pingEvery     = 5 * time.Second        // and one that doesn't answer two of these
-	reconnectWait = 250 * time.Millisecond // once all servers were tried; up to twice as long, by chance
+	dialTimeout  = 2 * time.Second // to connect, with the handshake
+	writeTimeout = 5 * time.Second // a server that takes nothing for so long is left
+	pingEvery    = 5 * time.Second // and one that doesn't answer two of these
 )
+
+// reconnectAfter is how long nats.go waits once it has tried all servers for so many times: 250 ms at
+// first, 2 s at last, or half of that by chance, so that not all nodes come at once.
+func reconnectAfter(times int) time.Duration {
+	most := 250 * time.Millisecond << min(max(times-1, 0), 3)
+	return most/2 + rand.N(most/2)
+}
 
 // checked returns c with its defaults, or everything that is wrong with it.
 func (c Config) checked() (Config, error) {
@@ -109,7 +116,9 @@ func (c Config) checked() (Config, error) {
 	if c.Password != "" && c.User == "" {
 		wrong("Password is set without a User")
 	}
-	for _, file := range []struct{ field, name string }{{"CredsFile", c.CredsFile}, {"NkeyFile", c.NkeyFile}} {
+	for _, file := range []struct{ field, name string }{
+		{"CredsFile", c.CredsFile}, {"NkeyFile", c.NkeyFile},
+	} {
 		if file.name == "" {
 			continue
 		}
@@ -123,8 +132,8 @@ func (c Config) checked() (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// badURL says what is wrong with the URL of a server; "" if nothing is. It doesn't show the URL, which may
-// have a password.
+// badURL says what is wrong with the URL of a server; "" if nothing is. It doesn't show the URL, which
+// may have a password.
 func badURL(s string) string {
 	if !strings.Contains(s, "://") {
 		s = "nats://" + s
@@ -159,8 +168,7 @@ func (c *Config) options() (nats.Options, error) {
 	o.Servers = c.Servers
 	o.Name = "bcache " + c.Name
 	o.Timeout, o.FlusherTimeout, o.PingInterval = dialTimeout, writeTimeout, pingEvery
-	o.ReconnectWait, o.ReconnectJitter, o.ReconnectJitterTLS = reconnectWait, reconnectWait, reconnectWait
-	o.ReconnectOnFlusherError = true
+	o.CustomReconnectDelayCB, o.ReconnectOnFlusherError = reconnectAfter, true
 	o.User, o.Password, o.Token = c.User, c.Password, c.Token
 	var options []nats.Option
 	if c.CredsFile != "" {

@@ -14,8 +14,8 @@ type departure struct {
 	name string
 }
 
-// note notes that a node is gone, and forgets the one that has been for the longest time if there are too
-// many.
+// note notes that a node is gone, and forgets the one that has been for the longest time if there are
+// too many.
 func (d departures) note(id uint64, gone departure) {
 	d[id] = gone
 	if len(d) <= transport.MaxGone {

@@ -4,13 +4,12 @@ import (
 	"context"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
-// A dialer connects to servers, and can cut what it has connected: nats.go may wait for a server that takes
-// nothing, or doesn't answer.
+// A dialer connects to servers, and can cut what it has connected: nats.go may wait for a server that
+// takes nothing, or doesn't answer.
 type dialer struct {
 	ctx   context.Context // to dial
 	own   net.Dialer
@@ -21,8 +20,12 @@ type dialer struct {
 	over bool
 }
 
-func newDialer(ctx context.Context, timeout time.Duration, other nats.CustomDialer) *dialer {
-	return &dialer{ctx: ctx, own: net.Dialer{Timeout: timeout}, other: other}
+func newDialer(ctx context.Context, o *nats.Options) *dialer {
+	d := &dialer{ctx: ctx, own: net.Dialer{Timeout: o.Timeout}, other: o.CustomDialer}
+	if o.Dialer != nil {
+		d.own = *o.Dialer
+	}
+	return d
 }
 
 // Dial implements nats.CustomDialer.

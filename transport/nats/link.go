@@ -2,10 +2,11 @@ package nats
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,10 +28,11 @@ const (
 	maxWaiting = 256 << 10
 )
 
-// A link is the connection to the servers. nats.go connects again by itself; if it gives up, open is called
-// again.
+// A link is the connection to the servers. nats.go connects again by itself; if it gives up, open is
+// called again.
 type link struct {
 	servers []string // host:port, for people
+	secure  bool     // TLS is asked for
 	options nats.Options
 	dialer  *dialer
 	log     transport.Logger
@@ -40,6 +42,8 @@ type link struct {
 	pending       int            // bytes of each that may wait for the handler
 
 	conn    atomic.Pointer[nats.Conn] // nil: open has failed, or wasn't called
+	state   atomic.Int32              // as nats.go has told last; its own methods wait for writes
+	tls     atomic.Bool               // the last connection is encrypted
 	losses  atomic.Uint64             // how often it was disconnected
 	slow    atomic.Bool               // messages were dropped here
 	running sync.WaitGroup            // goroutines of nats.go that call the transport
@@ -49,6 +53,13 @@ type link struct {
 	since   time.Time
 }
 
+// The states of a link.
+const (
+	down   = iota // nats.go tries to connect
+	up            // it has connected
+	closed        // it has given up, or wasn't called
+)
+
 type subscription struct {
 	subject string
 	handle  nats.MsgHandler
@@ -56,15 +67,17 @@ type subscription struct {
 
 // newLink prepares a link.
 func newLink(cfg *Config, o nats.Options, d *dialer, log transport.Logger, wake func()) *link {
-	l := &link{options: o, dialer: d, log: log, wake: wake}
+	l := &link{secure: o.Secure, options: o, dialer: d, log: log, wake: wake}
+	l.state.Store(closed)
 	for _, s := range cfg.Servers {
 		l.servers = append(l.servers, hostOf(s))
+		l.secure = l.secure || strings.HasPrefix(s, "tls:") || strings.HasPrefix(s, "wss:")
 	}
 	l.options.CustomDialer = d
 	l.options.ConnectedCB = l.connectedBy(o.ConnectedCB)
 	l.options.ReconnectedCB = l.connectedBy(o.ReconnectedCB)
 	l.options.DisconnectedErrCB = func(c *nats.Conn, err error) {
-		l.lost(err)
+		l.lost(down, err)
 		if o.DisconnectedErrCB != nil {
 			o.DisconnectedErrCB(c, err)
 		}
@@ -86,7 +99,7 @@ func newLink(cfg *Config, o nats.Options, d *dialer, log transport.Logger, wake 
 		if o.ClosedCB != nil {
 			o.ClosedCB(c)
 		}
-		l.lost(c.LastError())
+		l.lost(closed, c.LastError())
 		l.running.Done()
 	}
 	return l
@@ -96,6 +109,8 @@ func (l *link) connectedBy(then nats.ConnHandler) nats.ConnHandler {
 	return func(c *nats.Conn) {
 		l.failed(nil)
 		l.log.Printf(0, "connected to NATS at %s", linelog.Field("addr", c.ConnectedAddr()))
+		l.tls.Store(l.secure || c.TLSRequired())
+		l.state.Store(up)
 		l.wake()
 		if then != nil {
 			then(c)
@@ -104,11 +119,12 @@ func (l *link) connectedBy(then nats.ConnHandler) nats.ConnHandler {
 }
 
 // lost handles that the connection has ended: on purpose, if err is nil.
-func (l *link) lost(err error) {
+func (l *link) lost(state int32, err error) {
 	if err != nil && l.dialer.ctx.Err() == nil {
 		l.failed(err)
 		l.log.Errorf(0, "disconnected from NATS: %v", linelog.Field("err", err))
 	}
+	l.state.Store(state)
 	l.losses.Add(1)
 	l.wake()
 }
@@ -131,7 +147,12 @@ func (l *link) wrong(err error) {
 		l.log.Errorf(0, "this node is too slow for what comes from NATS: some was dropped, and it joins again")
 		return
 	}
-	l.log.Errorf(0, "NATS: %v", linelog.Field("err", err))
+	if l.state.Load() != up { // of credentials nats.go says it only here
+		l.failed(err)
+		l.log.Errorf(0, "can't connect to NATS: %v", linelog.Field("err", err))
+		return
+	}
+	l.log.Errorf(0, "NATS complains: %v", linelog.Field("err", err))
 }
 
 // open connects and subscribes. If no server is reached it goes on in the background, if retry is set.
@@ -139,9 +160,11 @@ func (l *link) open(retry bool) error {
 	o := l.options
 	o.RetryOnFailedConnect = retry
 	l.running.Add(1) // see ClosedCB
+	l.state.Store(down)
 	c, err := o.Connect()
 	if err != nil {
 		l.running.Done()
+		l.state.Store(closed)
 		l.failed(err)
 		return err
 	}
@@ -170,8 +193,8 @@ func fatal(err error) bool {
 			return true
 		}
 	}
-	var unknown *tls.CertificateVerificationError
-	return errors.As(err, &unknown)
+	var alert *net.OpError // of TLS: the server refuses this node's certificate
+	return errors.As(err, &alert) && alert.Op == "remote error"
 }
 
 // flush waits until the server has read the subscriptions, and says whether it takes them.
@@ -186,12 +209,6 @@ func (l *link) flush(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// state says whether there is a connection, or whether there will be none any more.
-func (l *link) state() (connected, closed bool) {
-	c := l.conn.Load()
-	return c != nil && c.IsConnected(), c == nil || c.IsClosed()
 }
 
 // again has the link connect anew.
@@ -217,16 +234,6 @@ func (l *link) most() int {
 		}
 	}
 	return lanes.PieceSize
-}
-
-// encrypted reports whether the connection to the server is.
-func (l *link) encrypted() bool {
-	c := l.conn.Load()
-	if c == nil {
-		return false
-	}
-	_, err := c.TLSConnectionState()
-	return err == nil
 }
 
 // unreached lists the servers, if none is reached.

@@ -15,8 +15,8 @@ const (
 	aloneAfter   = 5 * time.Second  // a node says that it hears no other one
 )
 
-// A presence keeps this node there: it begins a session with each connection, says that the node is alive,
-// and tells the handler who comes and goes. That it does alone: so Joined and Left alternate.
+// A presence keeps this node there: it begins a session with each connection, says that the node is
+// alive, and tells the handler who comes and goes. That it does alone: so Joined and Left alternate.
 type presence struct {
 	link    *link
 	roster  *roster
@@ -66,13 +66,13 @@ func (p *presence) look(ctx context.Context, now time.Time) {
 		p.link.slow.Store(false)
 		p.begin(now, slow)
 	}
-	switch connected, closed := p.link.state(); {
-	case closed && now.Sub(p.opened) >= reopenEvery:
+	switch state := p.link.state.Load(); {
+	case state == closed && now.Sub(p.opened) >= reopenEvery:
 		p.opened = now
 		if err := p.link.open(true); err != nil {
 			p.log.Errorf(0, "can't connect to NATS: %v", linelog.Field("err", err))
 		}
-	case !connected || p.here:
+	case state != up || p.here:
 	case p.link.flush(ctx) != nil:
 		if now.Sub(p.began) >= deniedFor {
 			p.began = now
@@ -97,7 +97,7 @@ func (p *presence) begin(now time.Time, slow bool) {
 	p.pub.begin(p.session, p.outlet())
 }
 
-// tick says that this node is alive, unless it has said something anyway.
+// tick says that this node is alive: also if it broadcasts, as others may not get to that for a while.
 func (p *presence) tick(now time.Time) {
 	if !p.here {
 		return
@@ -105,9 +105,7 @@ func (p *presence) tick(now time.Time) {
 	// Half a tick early is better than half a tick late.
 	if now.Sub(p.spoken) >= aliveEvery-tick/2 {
 		p.spoken = now
-		if !p.pub.hasSpoken() {
-			p.pub.say(p.who, alive, nil)
-		}
+		p.pub.say(p.who, alive, nil)
 	}
 	alone := p.roster.direct.Load() == 0
 	if alone && !p.alone && now.Sub(p.began) >= aloneAfter {

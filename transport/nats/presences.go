@@ -31,7 +31,9 @@ func (t *roster) everybody(now time.Time, within time.Duration) (all []transport
 	defer t.mu.Unlock()
 	for id, p := range t.byID {
 		if p.joined {
-			all = append(all, transport.Presence{ID: id, Addr: p.card.name, Origin: p.life.origin, Since: p.since})
+			all = append(all, transport.Presence{
+				ID: id, Addr: p.card.name, Origin: p.life.origin, Since: p.since,
+			})
 		}
 	}
 	for id, d := range t.gone {

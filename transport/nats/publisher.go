@@ -13,8 +13,8 @@ import (
 const maxLetters = 8 * maxPeers
 
 // A publisher is what waits to be published, and the goroutine that does it: nats.go may write on the
-// goroutine that publishes. Messages without frames come first, then all that have frames in turns, a piece
-// each: so nobody's bulk holds up the others for long.
+// goroutine that publishes. Messages without frames come first, then all that have frames in turns, a
+// piece each: so nobody's bulk holds up the others for long.
 type publisher struct {
 	publish func(subject string, message []byte) error
 	most    func() int // bytes that a message may have
@@ -28,7 +28,6 @@ type publisher struct {
 	ready   []*outlet // what has something
 	all     *outlet
 	end     chan struct{} // not nil: closed as soon as nothing waits any more
-	spoken  bool          // something was published for all since the last look
 }
 
 // A letter is a message that has no frame.
@@ -67,8 +66,8 @@ func (p *publisher) list(o *outlet) {
 	signal.Notify(p.more)
 }
 
-// begin begins a session: what has waited in the one before is dropped, but for what waits for a node, see
-// close.
+// begin begins a session: what has waited in the one before is dropped, but for what waits for a node,
+// see close.
 func (p *publisher) begin(session uint32, all *outlet) {
 	p.mu.Lock()
 	before := p.all
@@ -108,15 +107,6 @@ func (p *publisher) say(subject string, k kind, body func(b []byte) []byte) {
 	}
 	p.letters = append(p.letters, letter{subject, b})
 	signal.Notify(p.more)
-}
-
-// hasSpoken reports whether all nodes were sent something since the last call.
-func (p *publisher) hasSpoken() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	spoken := p.spoken
-	p.spoken = false
-	return spoken
 }
 
 // finish publishes a last letter behind all that waits. ended is closed then; nothing more is said.
@@ -187,9 +177,6 @@ func (p *publisher) next(buf *[]byte) bool {
 	}
 	if err == nil {
 		p.count.sent(part, o.to())
-		p.mu.Lock()
-		p.spoken = p.spoken || o == p.all
-		p.mu.Unlock()
 	}
 	return true
 }

@@ -27,8 +27,8 @@ const (
 	restOver  = time.Minute
 )
 
-// A roster knows who is there. A node is joined as soon as it has said hello, asked or answered: it listens
-// then. Nothing waits under its lock.
+// A roster knows who is there. A node is joined as soon as it has said hello, asked or answered: it
+// listens then. Nothing waits under its lock.
 type roster struct {
 	self    life
 	say     func(to life, k kind) // queues a message for one node; for all if to is zero
@@ -139,8 +139,8 @@ func (t *roster) left(now time.Time, h header) {
 	p.ask = now.Add(2 * askEvery) // it is going to ask
 }
 
-// piece handles a piece of a frame, which has come by a way. Of a node that isn't joined, it is taken too:
-// this node may be joined there already.
+// piece handles a piece of a frame, which has come by a way. Of a node that isn't joined, it is taken
+// too: this node may be joined there already.
 func (t *roster) piece(now time.Time, h header, way int, part lanes.Piece) (frame, head []byte) {
 	t.mu.Lock()
 	p := t.meet(now, h)
@@ -172,7 +172,8 @@ func (t *roster) meet(now time.Time, h header) *peer {
 	case p == nil:
 		if len(t.byID) >= maxPeers {
 			t.count.refused.Add(1)
-			t.log.Errorf(0, "node %x is refused: this node knows %d others, which is the most", h.from.id, maxPeers)
+			t.log.Errorf(0, "node %x is refused: this node knows %d others, which is the most",
+				h.from.id, maxPeers)
 			return nil
 		}
 		p = t.add(h.from, h.session)
@@ -271,7 +272,7 @@ func (t *roster) tick(now time.Time) {
 func (t *roster) judge(now time.Time, p *peer) {
 	rival := life{p.life.id, p.rival}
 	p.rival = 0
-	if p.heard.After(p.rivalAt) {
+	if !p.heard.Before(p.rivalAt) {
 		t.count.refused.Add(1)
 		t.log.Errorf(p.life.id, "node %x is refused: its PeerID is in use by another node, at %s",
 			p.life.id, linelog.Field("addr", p.card.name))

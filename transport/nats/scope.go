@@ -8,8 +8,8 @@ import (
 	"github.com/iwanbk/bcache/transport"
 )
 
-// A scope is the life of a transport: its goroutines and calls run inside, and Close waits until they have
-// left.
+// A scope is the life of a transport: its goroutines and calls run inside, and Close waits until they
+// have left.
 type scope struct {
 	ctx    context.Context
 	cancel context.CancelFunc

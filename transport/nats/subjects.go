@@ -13,8 +13,8 @@ const (
 	maxSubject     = 128 // bytes of the prefix
 )
 
-// subjects are what the nodes of one cluster publish to, below the prefix and a hash of the cluster's name,
-// which may have any bytes:
+// subjects are what the nodes of one cluster publish to, below the prefix and a hash of the cluster's
+// name, which may have any bytes:
 //
 //	bcache.<hash>.all                    frames for all nodes
 //	bcache.<hash>.who                    who is there: hello, alive and bye

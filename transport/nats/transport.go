@@ -66,9 +66,9 @@ func New(cfg Config) (*Transport, error) {
 	return &Transport{cfg: cfg, options: o, scope: newScope(), count: &counters{}}, nil
 }
 
-// Start implements [transport.Transport]. It fails if a server refuses the node's credentials, or if one of
-// the two refuses the other's certificate. That no server is reached is no error: the node tries again for
-// as long as it lives.
+// Start implements [transport.Transport]. It fails if a server refuses the node's credentials, or if one
+// of the two refuses the other's certificate. That no server is reached is no error: the node tries
+// again for as long as it lives.
 func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 	t.starting.Lock()
 	defer t.starting.Unlock()
@@ -103,12 +103,12 @@ func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 func (t *Transport) prepare(n transport.Node, h transport.Handler) *run {
 	self := life{n.PeerID, n.Origin}
 	names := subjectsOf(t.cfg.Subject, n.ClusterName)
-	d := newDialer(t.scope.ctx, t.options.Timeout, t.options.CustomDialer)
+	d := newDialer(t.scope.ctx, &t.options)
 	wake := make(chan struct{}, 1)
 	l := newLink(&t.cfg, t.options, d, n.Log, func() { signal.Notify(wake) })
 	pub := newPublisher(self, t.count)
 	pub.publish, pub.most = l.publish, l.most
-	showCard := func(b []byte) []byte { return card{t.cfg.Name, l.encrypted()}.append(b) }
+	showCard := func(b []byte) []byte { return card{t.cfg.Name, l.tls.Load()}.append(b) }
 	one := func() int { return 1 }
 	r := &roster{
 		self: self, byID: map[uint64]*peer{}, gone: departures{},
@@ -139,8 +139,8 @@ func (t *Transport) prepare(n transport.Node, h transport.Handler) *run {
 	}}
 }
 
-// Expects implements [transport.Transport]: there may always be others. Nobody else can tell a node that it
-// is the first one of its cluster; it takes itself for that after bcache's Config.SyncTimeout.
+// Expects implements [transport.Transport]: there may always be others. Nobody else can tell a node that
+// it is the first one of its cluster; it takes itself for that after bcache's Config.SyncTimeout.
 func (t *Transport) Expects() bool { return true }
 
 // Addr implements [transport.Transport]: it is the node's Name, as nobody connects to it.
@@ -191,11 +191,12 @@ func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
 
 func sound(frame []byte) bool { return len(frame) > 0 && len(frame) <= transport.MaxFrame }
 
-// Supersede implements [transport.Transport]: what is broadcast waits for all others, so nothing is dropped.
+// Supersede implements [transport.Transport]: what is broadcast waits for all others, so nothing is
+// dropped.
 func (t *Transport) Supersede(uint64) {}
 
-// Disconnect implements [transport.Transport]. The node is joined again after half a second, or longer if it
-// is disconnected again and again.
+// Disconnect implements [transport.Transport]. The node is joined again after half a second, or longer
+// if it is disconnected again and again.
 func (t *Transport) Disconnect(peer uint64) {
 	if r := t.enter(); r != nil {
 		defer t.scope.leave()
@@ -203,14 +204,15 @@ func (t *Transport) Disconnect(peer uint64) {
 	}
 }
 
-// Members implements [transport.Transport]. One is Encrypted if its connection to NATS is, and this node's.
+// Members implements [transport.Transport]. One is Encrypted if its connection to NATS is, and this
+// node's.
 func (t *Transport) Members() []transport.Member {
 	r := t.enter()
 	if r == nil {
 		return nil
 	}
 	defer t.scope.leave()
-	return r.roster.members(r.link.encrypted())
+	return r.roster.members(r.link.tls.Load())
 }
 
 // Everybody implements [transport.Transport].

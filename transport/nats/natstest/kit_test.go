@@ -1,11 +1,10 @@
 package natstest
 
 import (
+	"net"
 	"sync"
 	"testing"
 	"time"
-
-	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/iwanbk/bcache/transport"
 	"github.com/iwanbk/bcache/transport/nats"
@@ -17,7 +16,8 @@ func TestKit(t *testing.T) {
 	transporttest.Run(t, transporttest.Engine{
 		Network:    kitNetwork,
 		Packages:   []string{"github.com/iwanbk/bcache/transport/nats", "github.com/nats-io/nats.go"},
-		LeftWithin: 7 * time.Second,
+		Within:     time.Minute, // as tests may share a processor with others
+		LeftWithin: 10 * time.Second,
 	})
 }
 
@@ -33,9 +33,7 @@ func kitNetwork(t testing.TB) transporttest.Network {
 	return transporttest.Network{
 		New: func(transporttest.Spec) (transport.Transport, error) {
 			w := newWires()
-			t, err := nats.New(nats.Config{
-				Servers: []string{s.ClientURL()}, Options: []natsgo.Option{w.option()},
-			})
+			t, err := nats.New(with(nats.Config{Servers: []string{s.ClientURL()}}, w))
 			if err != nil {
 				return nil, err
 			}
@@ -44,6 +42,7 @@ func kitNetwork(t testing.TB) transporttest.Network {
 			mu.Unlock()
 			return t, nil
 		},
+		Dial: func(transport.Transport) (net.Conn, error) { return net.Dial("tcp", s.addr()) },
 		Kill: func(t transport.Transport) { of(t).kill() },
 		Freeze: func(t transport.Transport) (thaw func()) {
 			of(t).freeze(true)

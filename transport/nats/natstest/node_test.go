@@ -18,6 +18,7 @@ import (
 type node struct {
 	*nats.Transport
 	id, origin uint64
+	pending    int
 	h          *testkit.Handler
 	log        *lines
 }
@@ -30,7 +31,10 @@ func newNode(t testing.TB, id uint64, cfg nats.Config) *node {
 	}
 	tr, err := nats.New(cfg)
 	testkit.Ok(t, err)
-	n := &node{Transport: tr, id: id, origin: rand.Uint64() | 1, h: &testkit.Handler{}, log: &lines{}}
+	n := &node{
+		Transport: tr, id: id, origin: rand.Uint64() | 1, pending: 64 << 20,
+		h: &testkit.Handler{}, log: &lines{},
+	}
 	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			t.Errorf("Close of node %x: %v", id, err)
@@ -47,10 +51,14 @@ func newNode(t testing.TB, id uint64, cfg nats.Config) *node {
 
 func (n *node) start(t testing.TB, cluster string) {
 	t.Helper()
-	testkit.Ok(t, n.Start(transport.Node{
-		PeerID: n.id, Origin: n.origin, ClusterName: cluster, MaxPending: 64 << 20, MaxClockSkew: time.Second,
+	testkit.Ok(t, n.starts(cluster))
+}
+
+func (n *node) starts(cluster string) error {
+	return n.Start(transport.Node{
+		PeerID: n.id, Origin: n.origin, ClusterName: cluster, MaxPending: n.pending, MaxClockSkew: time.Second,
 		Now: time.Now, Log: n.log,
-	}, n.h))
+	}, n.h)
 }
 
 // startNodes starts so many nodes, with IDs from 1 on, and waits until all are joined with all.

@@ -52,6 +52,9 @@ func (s *natsServer) start() {
 	}
 }
 
+// addr is where the server listens, or would.
+func (s *natsServer) addr() string { return net.JoinHostPort(s.opts.Host, strconv.Itoa(s.opts.Port)) }
+
 func (s *natsServer) stop() {
 	s.Shutdown()
 	s.WaitForShutdown()

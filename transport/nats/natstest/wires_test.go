@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/iwanbk/bcache/transport/nats"
 )
 
 // wires are the connections of a node to servers, which can be cut, and stopped.
@@ -21,9 +23,6 @@ func newWires() *wires {
 	w.flows = sync.NewCond(&w.mu)
 	return w
 }
-
-// option has nats.go use the wires.
-func (w *wires) option() natsgo.Option { return natsgo.SetCustomDialer(w) }
 
 // Dial implements nats.CustomDialer.
 func (w *wires) Dial(network, address string) (net.Conn, error) {
@@ -101,3 +100,8 @@ func (c *wire) Close() error {
 	return c.Conn.Close()
 }
 
+// with has the node of a config use wires.
+func with(cfg nats.Config, w *wires) nats.Config {
+	cfg.Options = append(cfg.Options, natsgo.SetCustomDialer(w))
+	return cfg
+}
