@@ -56,9 +56,7 @@ func measureCluster(ctx context.Context, b *bench) (*Cluster, error) {
 	if err := r.watch(ctx, b.Plan, c); err != nil {
 		return nil, err
 	}
-	for _, node := range c {
-		r.Cut += node.Stats().StuckCut
-	}
+	r.Cut = c.cut()
 	return &r, c.close()
 }
 

@@ -93,6 +93,14 @@ func direct(b *bcache.Bcache) (n int) {
 	return n
 }
 
+// cut is how many connections they have cut as stuck.
+func (c nodes) cut() (n uint64) {
+	for _, b := range c {
+		n += b.Stats().StuckCut
+	}
+	return n
+}
+
 // close closes all at the same time. That the last writes aren't confirmed is no failure.
 func (c nodes) close() error {
 	errs := make([]error, len(c))

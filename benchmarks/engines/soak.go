@@ -13,7 +13,7 @@ type Soak struct {
 	For        time.Duration
 	Writes     int
 	Restarts   int    // of nodes, one after the other
-	Cut        uint64 // connections that a node cut as stuck; of nodes that are there in the end
+	Cut        uint64 // connections that nodes of this process cut as stuck, once all were connected
 	Lost       int    // connections of the start that aren't there in the end, where no node was restarted
 	Begin, End Sample // after a fifth of the time, and in the end
 	Flat       bool   // that is no growth
@@ -29,9 +29,7 @@ func (s *Soak) finish(ctx context.Context, c nodes, others int) (err error) {
 	if _, err := w.set(ctx, c[0], 0); err != nil {
 		return err
 	}
-	for _, b := range c {
-		s.Cut += b.Stats().StuckCut
-	}
+	s.Cut += c.cut()
 	if s.End, err = takeSample(ctx); err != nil {
 		return err
 	}

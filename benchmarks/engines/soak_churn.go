@@ -42,7 +42,7 @@ func soakChurn(ctx context.Context, b *bench) (*Soak, error) {
 		}
 		h.others = append(h.others, c)
 	}
-	start := time.Now()
+	start, before := time.Now(), h.own.cut()
 	for _, until := range []time.Time{start.Add(b.For / 5), start.Add(b.For)} {
 		if err := h.until(ctx, until); err != nil {
 			return nil, err
@@ -59,6 +59,7 @@ func soakChurn(ctx context.Context, b *bench) (*Soak, error) {
 	if err := h.finish(ctx, h.own, b.Nodes-1); err != nil {
 		return nil, err
 	}
+	h.Cut -= before
 	return h.Soak, h.own.close()
 }
 

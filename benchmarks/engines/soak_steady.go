@@ -12,7 +12,7 @@ func soakSteady(ctx context.Context, b *bench) (*Soak, error) {
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
+	start, before := time.Now(), c.cut()
 	if err := s.write(ctx, c, b.Nodes, start.Add(b.For/5)); err != nil {
 		return nil, err
 	}
@@ -34,5 +34,6 @@ func soakSteady(ctx context.Context, b *bench) (*Soak, error) {
 	if err := s.finish(ctx, c, len(c)-1); err != nil {
 		return nil, err
 	}
+	s.Cut -= before
 	return s, c.close()
 }
