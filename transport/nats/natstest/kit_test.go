@@ -1,7 +1,6 @@
 package natstest
 
 import (
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -42,7 +41,6 @@ func kitNetwork(t testing.TB) transporttest.Network {
 			mu.Unlock()
 			return t, nil
 		},
-		Dial: func(transport.Transport) (net.Conn, error) { return net.Dial("tcp", s.addr()) },
 		Kill: func(t transport.Transport) { of(t).kill() },
 		Freeze: func(t transport.Transport) (thaw func()) {
 			of(t).freeze(true)
