@@ -61,21 +61,19 @@ func TestEngines(t *testing.T) {
 	}
 }
 
-// A short soak of each kind: nothing is cut, and it says so.
+// A short soak of each kind, over the engine that is soonest there: nothing is cut, and it says so.
 func TestSoaks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a quarter of a minute for each engine")
 	}
 	for _, args := range [][]string{{}, {"-churn"}} {
 		var stdout strings.Builder
-		args = append([]string{"-engines", "-soak", "1s", "-nodes", "4"}, args...)
+		args = append([]string{"-engines", "-engine", "memberlist", "-soak", "1s", "-nodes", "4"}, args...)
 		if err := run(t.Context(), args, &stdout, io.Discard); err != nil {
 			t.Errorf("%q: %v", args, err)
 		}
-		for _, e := range engines.All {
-			if !strings.Contains(stdout.String(), e.Name()+", 4 nodes, 1s: ") {
-				t.Errorf("%s isn't in %q", e.Name(), stdout.String())
-			}
+		if !strings.Contains(stdout.String(), "memberlist, 4 nodes, 1s: ") {
+			t.Errorf("what is said is %q", stdout.String())
 		}
 	}
 }
