@@ -313,11 +313,11 @@ var mutants = []mutant{
 		old: "case p.missed > 0 || s.standing",
 		new: "case s.standing"}}},
 	{name: "rounds: who isn't asked is cut as silent", test: "TestRoundsCutWhoIsSilent", edits: []edit{{
-		old: "\tif s.missed++; heard >= s.asked {",
+		old: "\tif s.missed++; s.heard >= s.asked {",
 		new: "\tif s.missed++; false {"}}},
 	{name: "rounds: who wasn't asked for long is cut too soon", test: "TestSilence", edits: []edit{{
-		old: "if s.from = heard; heard < last {",
-		new: "if s.from = heard; false {"}}},
+		old: "if s.from = s.heard; s.heard < last {",
+		new: "if s.from = s.heard; false {"}}},
 	{name: "rounds: who has something isn't asked before it is drawn", test: "TestRoundsAskWhoHasSomething", edits: []edit{{
 		old: "return slices.Concat(s.subset.draw(s.neighbours.ids), s.subset.some(s.neighbours, open))",
 		new: "_ = open\n\treturn slices.Clone(s.subset.draw(s.neighbours.ids))"}}},
@@ -331,11 +331,11 @@ var mutants = []mutant{
 		old: "\t\tr.pinger.askAll(now)\n\tcase",
 		new: "\t\tr.pinger.askAgain(now, anyone)\n\tcase"}}},
 	{name: "rounds: who owes an answer isn't asked before it is drawn", test: "TestRoundsAskWhoOwesAnAnswer", edits: []edit{{
-		old: "|| !p.known || p.owes(p.heard) ||",
+		old: "|| !p.known || p.owes() ||",
 		new: "|| !p.known ||"}}},
 	{name: "rounds: what was told of and doesn't come isn't asked for", test: "TestRoundsAskWhoHasSomething", edits: []edit{{
-		old: "p.owes(p.heard) ||\n\t\t\tp.hint.due(now.Mono, s.state.vector)\n\t}\n\treturn slices",
-		new: "p.owes(p.heard)\n\t}\n\treturn slices"}}},
+		old: "p.owes() ||\n\t\t\tp.hint.due(now.Mono, s.state.vector)\n\t}\n\treturn slices",
+		new: "p.owes()\n\t}\n\treturn slices"}}},
 	{name: "rounds: who keeps a node from being complete is asked when it is drawn",
 		test: "TestRoundsAskAllBeforeTheNodeIsComplete", edits: []edit{{
 			old: "case p.missed > 0 || s.standing.awaits(p) || slices.Contains(whom, id):",

@@ -108,7 +108,7 @@ func (c *confirmations) ask(now delta.Instant, peer uint64, said *confirmation, 
 		said.id = c.nonce()
 	}
 	if p := c.neighbours.byID[peer]; p != nil {
-		p.expect(p.heard)
+		p.expect()
 	}
 	q := wire.Ping{
 		ID: said.id, Origin: c.state.Origin, Seq: seq, Wall: now.Wall, Micros: now.Micros,

@@ -79,7 +79,7 @@ func (x *Inquiries) Ask(key string, values bool, peers []uint64, wake func()) *I
 	for _, peer := range peers {
 		x.out.send(message{To: peer, Frame: frame})
 		if p := x.neighbours.byID[peer]; p != nil {
-			p.expect(p.heard)
+			p.expect()
 		}
 	}
 	return q

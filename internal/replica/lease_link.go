@@ -31,7 +31,7 @@ func (n leaseLink) SendLease(peer uint64, m wire.LeaseMsg) bool {
 		return false
 	}
 	if m.Op == wire.OpWant || m.Op == wire.OpWantOld { // it has an answer
-		p.expect(p.heard)
+		p.expect()
 	}
 	m.Echo, m.Origin = n.leases.state.touches.Echo(), n.leases.state.Origin
 	return n.send(lease.Frame{To: peer, Frame: wire.AppendLease(nil, m)})

@@ -18,9 +18,8 @@ type neighbour struct {
 	claims  bool   // it has said so itself:
 	claimed uint64 // of its own dots, how far they go
 
-	heard  time.Duration // the last sign of life; connecting is one
-	echoes echoLog       // echo.go
-	delays propagation   // propagation.go
+	echoes echoLog     // echo.go
+	delays propagation // propagation.go
 
 	silence
 
@@ -103,8 +102,8 @@ func (r *requests) tooSoon(now delta.Instant) bool {
 
 func newNeighbour(now delta.Instant, origin, seq uint64) *neighbour {
 	return &neighbour{
-		origin: origin, baseline: seq, covered: seq, heard: now.Mono, said: newConfirmation(),
-		silence:  newSilence(),
+		origin: origin, baseline: seq, covered: seq, said: newConfirmation(),
+		silence:  newSilence(now.Mono),
 		probe:    probe{listAll: true},
 		hearing:  newHearing(),
 		requests: requests{pulledAt: dots.LongAgo, began: dots.LongAgo},

@@ -155,7 +155,7 @@ func (s *pinger) askAgain(now delta.Instant, whom func(*neighbour) bool) {
 func (s *pinger) round(now delta.Instant, busy bool) {
 	quiet := !s.rounds.active && !busy && s.standing.ready.synced && !s.hearings.isolation.Is()
 	restless := func(p *neighbour) bool {
-		return p.offer != 0 || p.diverged || p.missed > 0 || p.owes(p.heard) ||
+		return p.offer != 0 || p.diverged || p.missed > 0 || p.owes() ||
 			p.hint.due(now.Mono, s.state.vector)
 	}
 	quiet = quiet && !s.neighbours.exists(restless)
@@ -165,14 +165,14 @@ func (s *pinger) round(now delta.Instant, busy bool) {
 	recent := s.listing(now, now.Mono-dots.ActiveFor)
 	whom := s.whom(now)
 	for id, p := range s.neighbours.all() {
-		p.look(p.heard)
+		p.look()
 		switch silent := now.Mono - p.from; {
 		case p.missed >= 2 && silent+TickEvery/2 >= SilentMost:
 			silent = silent.Round(100 * time.Millisecond)
 			s.out.cut(id, fmt.Sprintf("nothing has come from it for %v", silent))
 			s.counts.Stuck++
 		case p.missed > 0 || s.standing.awaits(p) || slices.Contains(whom, id):
-			p.ask(now.Mono, p.heard, s.rounds.last)
+			p.ask(now.Mono, s.rounds.last)
 			s.pingWith(now, id, 0, recent)
 		}
 	}
@@ -184,7 +184,7 @@ func (s *pinger) round(now delta.Instant, busy bool) {
 // matter.
 func (s *pinger) whom(now delta.Instant) []uint64 {
 	open := func(p *neighbour) bool {
-		return p.offer != 0 || p.diverged || p.listAll || !p.known || p.owes(p.heard) ||
+		return p.offer != 0 || p.diverged || p.listAll || !p.known || p.owes() ||
 			p.hint.due(now.Mono, s.state.vector)
 	}
 	return slices.Concat(s.subset.draw(s.neighbours.ids), s.subset.some(s.neighbours, open))

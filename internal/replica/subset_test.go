@@ -90,24 +90,25 @@ func TestSubsetSome(t *testing.T) {
 // when it is asked. Each round that asks in vain counts.
 func TestSilence(t *testing.T) {
 	const s = time.Second
-	x := newSilence()
-	if x.look(5 * s); x.missed != 0 {
+	x := newSilence(5 * s)
+	if x.look(); x.missed != 0 {
 		t.Error("it wasn't asked, and is silent")
 	}
-	x.ask(8*s, 5*s, 4*s) // it has answered the round at 4 s
-	x.look(5 * s)
-	if x.ask(10*s, 5*s, 8*s); x.missed != 1 || x.from != 5*s {
+	x.ask(8*s, 4*s) // it has answered the round at 4 s
+	x.look()
+	if x.ask(10*s, 8*s); x.missed != 1 || x.from != 5*s {
 		t.Errorf("%d times in vain, from %v on", x.missed, x.from)
 	}
-	if x.look(5 * s); x.missed != 2 || x.from != 5*s {
+	if x.look(); x.missed != 2 || x.from != 5*s {
 		t.Errorf("%d times in vain, from %v on", x.missed, x.from)
 	}
-	x.ask(12*s, 5*s, 10*s)
-	if x.look(12 * s); x.missed != 0 {
+	x.ask(12*s, 10*s)
+	x.heard = 12 * s
+	if x.look(); x.missed != 0 {
 		t.Error("it has answered")
 	}
-	x.ask(60*s, 12*s, 58*s) // nobody has asked it for long
-	if x.look(12 * s); x.missed != 1 || x.from != 60*s {
+	x.ask(60*s, 58*s) // nobody has asked it for long
+	if x.look(); x.missed != 1 || x.from != 60*s {
 		t.Errorf("%d times in vain, from %v on", x.missed, x.from)
 	}
 }
@@ -225,7 +226,7 @@ func TestRoundsAskWhoHasSomething(t *testing.T) {
 		"it differs":          func(p *neighbour) { p.diverged = true },
 		"it wants all listed": func(p *neighbour) { p.listAll = true },
 		"it hasn't said yet":  func(p *neighbour) { p.known = false },
-		"it owes an answer":   func(p *neighbour) { p.expect(p.heard) },
+		"it owes an answer":   func(p *neighbour) { p.expect() },
 		"it has told of more": func(p *neighbour) { p.hint = hint{hinted: delta.Dot{Origin: 7, Seq: 1}} },
 	} {
 		c := newCrowd(t, 40, nil)
