@@ -104,22 +104,10 @@ func heap() (bytes float64, goroutines int) {
 	return float64(m.HeapAlloc + m.StackInuse), runtime.NumGoroutine()
 }
 
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
-
 // await asks each tick until the answer is yes.
 func await(ctx context.Context, each time.Duration, yes func() bool) error {
 	for !yes() {
-		if err := sleep(ctx, each); err != nil {
+		if err := measure.Sleep(ctx, each); err != nil {
 			return err
 		}
 	}

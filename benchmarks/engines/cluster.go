@@ -37,14 +37,14 @@ func measureCluster(ctx context.Context, b *bench) (*Cluster, error) {
 	r.Heap = (bytesNow - bytes) / float64(b.Nodes)
 	r.Goroutines = float64(goroutinesNow-goroutines) / float64(b.Nodes)
 
-	if err := sleep(ctx, b.Plan.Settle); err != nil {
+	if err := measure.Sleep(ctx, b.Plan.Settle); err != nil {
 		return nil, err
 	}
 	if before, err = b.used(); err != nil {
 		return nil, err
 	}
 	start = time.Now()
-	if err := sleep(ctx, b.Plan.Idle); err != nil {
+	if err := measure.Sleep(ctx, b.Plan.Idle); err != nil {
 		return nil, err
 	}
 	r.IdleFor = time.Since(start)
@@ -72,7 +72,7 @@ func (r *Cluster) watch(ctx context.Context, plan Plan, c nodes) error {
 	defer cancel()
 	var raw, visible []float64
 	for i := range plan.Sets {
-		if err := sleep(ctx, plan.Gap); err != nil {
+		if err := measure.Sleep(ctx, plan.Gap); err != nil {
 			return err
 		}
 		d, err := e.RoundTrip()
@@ -80,7 +80,7 @@ func (r *Cluster) watch(ctx context.Context, plan Plan, c nodes) error {
 			return err
 		}
 		raw = append(raw, ms(d))
-		if err := sleep(ctx, plan.Gap); err != nil {
+		if err := measure.Sleep(ctx, plan.Gap); err != nil {
 			return err
 		}
 		if d, err = w.set(ctx, c[0], i); err != nil {

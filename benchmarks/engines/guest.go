@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache"
+	"github.com/iwanbk/bcache/benchmarks/measure"
 )
 
 const (
@@ -38,7 +39,7 @@ func measureGuest(ctx context.Context, b *bench) (*Guest, error) {
 	}()
 	var delays []float64
 	for i := 0; ; i++ {
-		if err := sleep(ctx, b.Plan.Gap); err != nil {
+		if err := measure.Sleep(ctx, b.Plan.Gap); err != nil {
 			return nil, err
 		}
 		select {
@@ -65,10 +66,10 @@ func (b *bench) visit(ctx context.Context, c nodes) error {
 	}
 	err = nodes{guest}.connected(ctx, len(c))
 	if err == nil {
-		err = sleep(ctx, guestStays)
+		err = measure.Sleep(ctx, guestStays)
 	}
 	if closed := guest.Close(); !errors.Is(closed, bcache.ErrUnconfirmed) {
 		err = errors.Join(err, closed)
 	}
-	return errors.Join(err, sleep(ctx, guestPause))
+	return errors.Join(err, measure.Sleep(ctx, guestPause))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/iwanbk/bcache/benchmarks/measure"
 )
 
 // lossPatience is how long nodes may take to notice.
@@ -41,7 +43,7 @@ func (b *bench) lose(ctx context.Context, c nodes, lost func(*child)) (time.Dura
 	if err := c.connected(ctx, len(c)); err != nil {
 		return 0, err
 	}
-	if err := sleep(ctx, b.Plan.Settle); err != nil {
+	if err := measure.Sleep(ctx, b.Plan.Settle); err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lossPatience)

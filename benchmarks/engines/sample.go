@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"time"
+
+	"github.com/iwanbk/bcache/benchmarks/measure"
 )
 
 // A Sample is what a process takes.
@@ -24,7 +26,7 @@ func takeSample(ctx context.Context) (s Sample, err error) {
 		}
 		s.Heap = min(s.Heap, x.Heap)
 		s.Goroutines, s.Descriptors = min(s.Goroutines, x.Goroutines), min(s.Descriptors, x.Descriptors)
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := measure.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return s, err
 		}
 	}

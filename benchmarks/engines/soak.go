@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/iwanbk/bcache/benchmarks/measure"
 )
 
 // A Soak is how nodes got on with a long use.
@@ -45,7 +47,7 @@ func (s *Soak) write(ctx context.Context, c nodes, rate int, until time.Time) er
 		if due.After(until) {
 			return nil
 		}
-		if err := sleep(ctx, time.Until(due)); err != nil {
+		if err := measure.Sleep(ctx, time.Until(due)); err != nil {
 			return err
 		}
 		n++

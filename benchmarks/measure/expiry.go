@@ -54,7 +54,7 @@ func (r *run) expiryOf(ctx context.Context, k caches.Kind) (err error) {
 		return fmt.Errorf("writing %d entries took %v more than there was", len(r.big.Keys), late)
 	}
 	runtime.GC()
-	if err := sleep(ctx, time.Until(first)); err != nil {
+	if err := Sleep(ctx, time.Until(first)); err != nil {
 		return err
 	}
 

@@ -22,7 +22,7 @@ func (r *run) idle(ctx context.Context) (err error) {
 		}
 		pairs[keys] = p
 	}
-	if err := sleep(ctx, r.plan.IdleSettle); err != nil {
+	if err := Sleep(ctx, r.plan.IdleSettle); err != nil {
 		return err
 	}
 	before := make(map[int]int64)
@@ -32,7 +32,7 @@ func (r *run) idle(ctx context.Context) (err error) {
 	start := time.Now()
 	for left := r.plan.Idle; left > 0; left = r.plan.Idle - time.Since(start) {
 		r.step(1 - left.Seconds()/r.plan.Idle.Seconds())
-		if err := sleep(ctx, min(left, time.Second)); err != nil {
+		if err := Sleep(ctx, min(left, time.Second)); err != nil {
 			return err
 		}
 	}

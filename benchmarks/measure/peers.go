@@ -74,7 +74,7 @@ func (r *run) paced(ctx context.Context, set func(key, val string), rate float64
 	for n := 0; ; n++ {
 		if rate > 0 {
 			due := start.Add(time.Duration(float64(n*pacedBatch) / rate * float64(time.Second)))
-			if err := sleep(ctx, time.Until(due)); err != nil {
+			if err := Sleep(ctx, time.Until(due)); err != nil {
 				return nil, err
 			}
 		} else if err := ctx.Err(); err != nil {

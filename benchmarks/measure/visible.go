@@ -46,7 +46,7 @@ func (r *run) visibility(ctx context.Context) (err error) {
 		us := make(map[string][]float64)
 		for range r.plan.Visible {
 			for _, s := range subjects {
-				if err := sleep(ctx, idleGap); err != nil {
+				if err := Sleep(ctx, idleGap); err != nil {
 					return err
 				}
 				d, err := s.once()

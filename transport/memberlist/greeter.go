@@ -64,11 +64,7 @@ func (g *greeter) dial(ctx context.Context, addr string, kind byte) (*session, e
 		if err := g.introduce(s, kind); err != nil {
 			return err
 		}
-		typ, body, err := readMessage(s.conn)
-		if err != nil {
-			return err
-		}
-		if err := g.meet(s, typ, body); err != nil {
+		if err := g.meet(s); err != nil {
 			return err
 		}
 		if s.peer.kind = kind; g.late(s, time.Since(began)) {
@@ -97,11 +93,7 @@ func (g *greeter) accept(ctx context.Context, raw net.Conn) (*session, error) {
 		if err := g.encrypt(ctx, s); err != nil {
 			return err
 		}
-		typ, body, err := readMessage(s.conn)
-		if err != nil {
-			return err
-		}
-		if err := g.meet(s, typ, body); err != nil {
+		if err := g.meet(s); err != nil {
 			return err
 		}
 		if g.late(s, 0) {
@@ -179,7 +171,11 @@ func (g *greeter) introduce(s *session, kind byte) error {
 }
 
 // meet takes the introduction of the other side.
-func (g *greeter) meet(s *session, typ byte, body []byte) (err error) {
+func (g *greeter) meet(s *session) error {
+	typ, body, err := readMessage(s.conn)
+	if err != nil {
+		return err
+	}
 	if typ == msgRefusal && len(body) == 1 {
 		return refused{refusal(body[0])}
 	}
