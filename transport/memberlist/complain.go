@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -39,7 +40,7 @@ func translate(err error, outbound bool) error {
 
 // complain logs why there is no connection with who is at an address: as an error if an operator must see
 // to it. What doesn't answer is listed by Unreached.
-func complain(log transport.Logger, count *counters, addr string, err error) {
+func complain(log transport.Logger, count *engine.Counters, addr string, err error) {
 	at := linelog.Field("addr", addr)
 	var own refusal
 	var theirs refused
@@ -55,14 +56,14 @@ func complain(log transport.Logger, count *counters, addr string, err error) {
 			break
 		}
 		if own == refusedClock {
-			count.refusedSkew.Add(1)
+			count.RefusedSkew.Add(1)
 		} else {
-			count.refusedOther.Add(1)
+			count.RefusedOther.Add(1)
 		}
 		log.Errorf(0, "no connection with %s: %v", at, linelog.Field("reason", own))
 		return
 	case errors.As(err, new(badCert)):
-		count.refusedOther.Add(1)
+		count.RefusedOther.Add(1)
 		log.Errorf(0, "no connection with %s: %v", at, linelog.Field("reason", err))
 		return
 	case errors.As(err, new(alert)):

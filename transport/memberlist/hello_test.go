@@ -12,6 +12,7 @@ import (
 	hashi "github.com/hashicorp/memberlist"
 	"pgregory.net/rapid"
 
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -135,8 +136,8 @@ func FuzzNeighbour(f *testing.F) {
 		life := newLife()
 		defer life.end()
 		h := &hub{
-			node: &n, life: life, keys: newKeyring(nil), count: &counters{}, roster: newRoster(1),
-			up: &upcalls{open: life.open, log: n.Log, to: &nobody{}},
+			node: &n, life: life, keys: newKeyring(nil), count: &engine.Counters{}, roster: newRoster(1),
+			up: &engine.Upcalls{Open: life.open, Log: n.Log, To: &nobody{}},
 		}
 		l := newLink(&session{}, h)
 		_ = l.take(b[0], b[1:])

@@ -3,6 +3,7 @@ package memberlist
 import (
 	"errors"
 
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -11,8 +12,8 @@ type hub struct {
 	node   *transport.Node
 	life   *life
 	keys   *keyring
-	count  *counters
-	up     *upcalls
+	count  *engine.Counters
+	up     *engine.Upcalls
 	roster *roster
 	gossip *gossip
 	over   func(*link) // it has ended: maybe there has to be another one

@@ -8,7 +8,6 @@ import (
 
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/transport/lanes"
-	"github.com/iwanbk/bcache/transport"
 )
 
 const (
@@ -107,8 +106,8 @@ func (l *link) piece(b []byte) error {
 	h, r := l.hub, &l.read
 	frame, head := r.pieces.Add(p)
 	if frame != nil {
-		h.count.framesIn.Add(1)
-		h.count.bytesIn.Add(uint64(len(frame)))
+		h.count.FramesIn.Add(1)
+		h.count.BytesIn.Add(uint64(len(frame)))
 		h.up.Receive(l.peer.id, frame)
 		return nil
 	}
@@ -122,5 +121,3 @@ func (l *link) piece(b []byte) error {
 	}
 	return nil
 }
-
-var _ transport.Handler = (*upcalls)(nil)

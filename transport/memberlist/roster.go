@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/iwanbk/bcache/transport"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 )
 
 // maxMembers is how many nodes memberlist may tell of.
@@ -223,13 +223,5 @@ const triedFor = 30 * time.Second
 // note notes that a node has gone.
 func (d departures) note(id uint64, one departure) {
 	d[id] = one
-	for len(d) > transport.MaxGone {
-		oldest := id
-		for other, o := range d {
-			if o.at.Before(d[oldest].at) {
-				oldest = other
-			}
-		}
-		delete(d, oldest)
-	}
+	engine.KeepLast(d, func(o departure) time.Time { return o.at })
 }

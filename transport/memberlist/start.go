@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -66,7 +67,7 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 	}
 	r.hub = &hub{
 		node: node, life: t.life, keys: t.keys, count: &t.count, roster: t.roster, over: r.dialer.over,
-		up: &upcalls{open: t.life.open, log: n.Log, to: h},
+		up: &engine.Upcalls{Open: t.life.open, Log: n.Log, To: h},
 	}
 	r.joiner = &joiner{cfg: &t.cfg, node: node, life: t.life, roster: t.roster, seen: make(map[string]*attempt)}
 	net := newCarrier(t.life, t.roster, r.stream)

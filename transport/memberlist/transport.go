@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -18,7 +19,7 @@ type Transport struct {
 	keys   *keyring
 	life   *life
 	roster *roster
-	count  counters
+	count  engine.Counters
 
 	through func(net.Conn) net.Conn // see greeter
 
@@ -75,7 +76,7 @@ func (t *Transport) Addr() string {
 // Broadcast implements transport.Transport.
 func (t *Transport) Broadcast(frame []byte) {
 	if len(frame) == 0 || len(frame) > transport.MaxFrame {
-		t.count.dropped.Add(1)
+		t.count.Dropped.Add(1)
 		return
 	}
 	now := time.Now()
@@ -94,7 +95,7 @@ func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
 	case l == nil || len(frame) == 0:
 		return transport.ErrUnknownPeer
 	case len(frame) > transport.MaxFrame:
-		t.count.dropped.Add(1)
+		t.count.Dropped.Add(1)
 		return transport.ErrQueueFull
 	}
 	return l.queue.Send(time.Now(), frame, bulk)
@@ -135,7 +136,7 @@ func (t *Transport) Unreached() []transport.DialFailure {
 
 // Stats implements transport.Transport.
 func (t *Transport) Stats() transport.Stats {
-	s := t.count.stats()
+	s := t.count.Stats()
 	s.DroppedFrames += t.roster.droppedFrames()
 	return s
 }

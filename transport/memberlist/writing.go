@@ -130,8 +130,8 @@ func (l *link) batch(b []byte) (_ []byte, has batch) {
 		has.part = has.part || !p.First || !p.Last
 		has.bulk = has.bulk || p.Lane == lanes.Bulk
 		b = appendPiece(b, &p)
-		if l.hub.count.bytesOut.Add(uint64(len(p.Bytes))); p.Last {
-			l.hub.count.framesOut.Add(1)
+		if l.hub.count.BytesOut.Add(uint64(len(p.Bytes))); p.Last {
+			l.hub.count.FramesOut.Add(1)
 		}
 	}
 	w.mu.Lock()

@@ -3,7 +3,7 @@ package nats
 import (
 	"time"
 
-	"github.com/iwanbk/bcache/transport"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 )
 
 // departures are the nodes that are gone without a goodbye: they may live, and not hear.
@@ -18,14 +18,5 @@ type departure struct {
 // too many.
 func (d departures) note(id uint64, gone departure) {
 	d[id] = gone
-	if len(d) <= transport.MaxGone {
-		return
-	}
-	oldest := id
-	for other, o := range d {
-		if o.at.Before(d[oldest].at) {
-			oldest = other
-		}
-	}
-	delete(d, oldest)
+	engine.KeepLast(d, func(o departure) time.Time { return o.at })
 }

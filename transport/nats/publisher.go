@@ -81,7 +81,7 @@ func (p *publisher) begin(session uint32, all *outlet) {
 // close drops what waits in an outlet.
 func (p *publisher) close(o *outlet) {
 	o.queue.Close()
-	p.count.dropped.Add(o.queue.Dropped())
+	p.count.Dropped.Add(o.queue.Dropped())
 }
 
 // broadcast queues a frame for all nodes.

@@ -94,8 +94,8 @@ func TestPublisherBegins(t *testing.T) {
 	if want := []string{"who 1/2", "all 7/2 n*3"}; !slices.Equal(out.all, want) {
 		t.Errorf("published is %q, want %q", out.all, want)
 	}
-	if count.framesOut.Load() != 0 || count.dropped.Load() != 1 {
-		t.Errorf("counted are %d, dropped %d", count.framesOut.Load(), count.dropped.Load())
+	if count.FramesOut.Load() != 0 || count.Dropped.Load() != 1 {
+		t.Errorf("counted are %d, dropped %d", count.FramesOut.Load(), count.Dropped.Load())
 	}
 	for range 2 * maxLetters {
 		p.say("who", alive, nil)

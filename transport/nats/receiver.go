@@ -57,7 +57,7 @@ func (r *receiver) header(m *nats.Msg) (h header, rest []byte, ok bool) {
 
 // garbage counts what no node publishes, and says so.
 func (r *receiver) garbage(m *nats.Msg, err error) {
-	r.count.refused.Add(1)
+	r.count.RefusedOther.Add(1)
 	r.log.Errorf(0, "somebody else publishes to %s: %v", m.Subject, linelog.Field("err", err))
 }
 

@@ -161,7 +161,7 @@ func (t *roster) meet(now time.Time, h header) *peer {
 	}
 	if h.from.id == t.self.id {
 		if h.kind == hello {
-			t.count.refused.Add(1)
+			t.count.RefusedOther.Add(1)
 			t.say(life{}, alive) // so that the others refuse it
 		}
 		t.log.Errorf(0, "another node has the PeerID %x of this one: each needs its own", t.self.id)
@@ -171,7 +171,7 @@ func (t *roster) meet(now time.Time, h header) *peer {
 	switch {
 	case p == nil:
 		if len(t.byID) >= maxPeers {
-			t.count.refused.Add(1)
+			t.count.RefusedOther.Add(1)
 			t.log.Errorf(0, "node %x is refused: this node knows %d others, which is the most",
 				h.from.id, maxPeers)
 			return nil
@@ -273,7 +273,7 @@ func (t *roster) judge(now time.Time, p *peer) {
 	rival := life{p.life.id, p.rival}
 	p.rival = 0
 	if !p.heard.Before(p.rivalAt) {
-		t.count.refused.Add(1)
+		t.count.RefusedOther.Add(1)
 		t.log.Errorf(p.life.id, "node %x is refused: its PeerID is in use by another node, at %s",
 			p.life.id, linelog.Field("addr", p.card.name))
 		return

@@ -363,7 +363,7 @@ func TestDead(t *testing.T) {
 	twin.roster = &roster{self: life{2, 99}}
 	w.say(twin, life{}, hello)
 	w.settle(contest + 2*tick)
-	if a.told[2] != again.self.origin || len(a.log.errors) != 1 || a.count.refused.Load() != 1 {
+	if a.told[2] != again.self.origin || len(a.log.errors) != 1 || a.count.RefusedOther.Load() != 1 {
 		t.Errorf("joined is %d; %q", a.told[2], a.log.errors)
 	}
 }

@@ -165,7 +165,7 @@ func (t *Transport) Broadcast(frame []byte) {
 	switch {
 	case r.roster.direct.Load() == 0:
 	case !sound(frame):
-		t.count.dropped.Add(1)
+		t.count.Dropped.Add(1)
 	default:
 		r.pub.broadcast(frame)
 	}
@@ -183,7 +183,7 @@ func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
 	case q == nil:
 		return transport.ErrUnknownPeer
 	case !sound(frame):
-		t.count.dropped.Add(1)
+		t.count.Dropped.Add(1)
 		return transport.ErrQueueFull
 	}
 	return q.Send(time.Now(), frame, bulk)

@@ -69,7 +69,7 @@ func (t *Transport) shutdown() error {
 		return t.router.goroutines(onLocal, onPeers, onRoutes, onMaker) == 0
 	})
 	t.router.stopActors(run)
-	t.upcalls.to = nil // goroutines of mesh that are left may hold all the rest
+	t.upcalls.To = nil // goroutines of mesh that are left may hold all the rest
 	t.scope.log.Printf(0, "node %x has stopped listening on %s",
 		t.cfg.PeerID, linelog.Field("addr", t.Addr()))
 	if err == nil && left != nil {

@@ -3,7 +3,7 @@ package meshnet
 import (
 	"time"
 
-	"github.com/iwanbk/bcache/transport"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 )
 
 // lingers is for how long a node that has said that it closes may still be reached through others, as
@@ -27,15 +27,7 @@ func (d departures) note(id uint64, gone departure, far bool) {
 		return
 	}
 	d[id] = gone
-	for len(d) > transport.MaxGone {
-		oldest := id
-		for other, o := range d {
-			if o.at.Before(d[oldest].at) {
-				oldest = other
-			}
-		}
-		delete(d, oldest)
-	}
+	engine.KeepLast(d, func(o departure) time.Time { return o.at })
 }
 
 // back forgets a node that is there again. If it is said to be reached through others, and has just

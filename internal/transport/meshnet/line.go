@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/signal"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 )
 
 // lineTurn is how many bytes of other frames pass at most between two pieces of bulk.
@@ -45,7 +46,7 @@ type lineSent struct {
 
 func newMeshLine(
 	write func([]byte) error, spawn func(func()), ended <-chan struct{},
-	count *meshCounters, ids *atomic.Uint64, most int,
+	count *engine.Counters, ids *atomic.Uint64, most int,
 ) *meshLine {
 	return &meshLine{
 		write: write, spawn: spawn, ended: ended, ids: ids,

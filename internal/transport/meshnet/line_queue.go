@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -29,7 +30,7 @@ const (
 type sendQueue struct {
 	most  int           // bytes that may wait
 	age   time.Duration // lineAge
-	count *meshCounters
+	count *engine.Counters
 
 	lanes [2]lineLane
 	bytes int // that wait
@@ -72,7 +73,7 @@ func (q *sendQueue) push(it lineItem, lane int) error {
 		q.dropFresh()
 	}
 	if q.bytes+len(it.bytes) > most {
-		q.count.dropped.Add(1)
+		q.count.Dropped.Add(1)
 		return transport.ErrQueueFull
 	}
 	if q.bytes += len(it.bytes); it.fresh {
@@ -118,7 +119,7 @@ func (q *sendQueue) dropFresh() {
 				return false
 			}
 			q.bytes -= len(it.bytes)
-			q.count.dropped.Add(1)
+			q.count.Dropped.Add(1)
 			return true
 		})
 	}
@@ -129,8 +130,8 @@ func (q *sendQueue) pop(lane *lineLane) {
 	it := &lane.items[0]
 	q.bytes -= len(it.bytes)
 	if it.own {
-		q.count.framesOut.Add(1)
-		q.count.bytesOut.Add(uint64(len(it.bytes)))
+		q.count.FramesOut.Add(1)
+		q.count.BytesOut.Add(uint64(len(it.bytes)))
 	}
 	*it = lineItem{}
 	lane.sent, lane.again = 0, false
@@ -144,7 +145,7 @@ func (q *sendQueue) clear() {
 	for i := range q.lanes {
 		for _, it := range q.lanes[i].items {
 			if it.own {
-				q.count.dropped.Add(1)
+				q.count.Dropped.Add(1)
 			}
 		}
 		q.lanes[i] = lineLane{}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -27,7 +28,7 @@ type lineRig struct {
 	a, b    *meshLine
 	ended   chan struct{}
 	carried chan struct{}
-	count   meshCounters
+	count   engine.Counters
 	ids     atomic.Uint64
 	pipe    chan []byte
 	rate    float64
@@ -247,7 +248,7 @@ func TestLineDropsWhatIsOld(t *testing.T) {
 				t.Errorf("ping %d was dropped", i)
 			}
 		}
-		if n := g.count.dropped.Load(); n < 100 || n > 300 {
+		if n := g.count.Dropped.Load(); n < 100 || n > 300 {
 			t.Errorf("%d of 400 were dropped, the line takes half", n)
 		}
 	})
@@ -308,9 +309,9 @@ func TestLineSupersede(t *testing.T) {
 		testkit.Advance(10 * time.Second)
 		synctest.Wait()
 		if g.when(string(large)) < 0 || g.when("answer") < g.when(string(large)) ||
-			g.count.dropped.Load() < 80 {
+			g.count.Dropped.Load() < 80 {
 			t.Errorf("large %v, answer %v, %d dropped", g.when(string(large)), g.when("answer"),
-				g.count.dropped.Load())
+				g.count.Dropped.Load())
 		}
 		if g.a.queue.bytes != 0 || g.a.queue.lanes[0].fresh+g.a.queue.lanes[1].fresh != 0 {
 			t.Errorf("%d bytes and %d items are left", g.a.queue.bytes, g.a.queue.lanes[0].fresh)
@@ -386,13 +387,13 @@ func TestLineResumesNothingElse(t *testing.T) {
 }
 
 func TestLineIsBounded(t *testing.T) {
-	l := newMeshLine(nil, func(func()) {}, nil, &meshCounters{}, new(atomic.Uint64), 4<<20)
+	l := newMeshLine(nil, func(func()) {}, nil, &engine.Counters{}, new(atomic.Uint64), 4<<20)
 	item := frameOf(1<<20, "x")
 	for range 10 {
 		_ = l.push(lineItem{kind: itemFrame, bytes: item, fresh: true}, laneFirst)
 	}
-	if l.queue.bytes > 4<<20 || l.queue.count.dropped.Load() == 0 {
-		t.Errorf("%d bytes, %d dropped", l.queue.bytes, l.queue.count.dropped.Load())
+	if l.queue.bytes > 4<<20 || l.queue.count.Dropped.Load() == 0 {
+		t.Errorf("%d bytes, %d dropped", l.queue.bytes, l.queue.count.Dropped.Load())
 	}
 	for range 3 {
 		testkit.Must(t, l.push(lineItem{kind: itemFrame, bytes: item}, laneBulk)) // what was broadcast makes room

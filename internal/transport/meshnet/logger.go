@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 )
 
 // What mesh says when a connection fails. It has no other way to tell.
@@ -26,7 +27,7 @@ type logger struct {
 	peers   *peerTable
 	accepts *accepts
 	dials   *dialer
-	count   *meshCounters
+	count   *engine.Counters
 }
 
 // Printf implements mesh.Logger.
@@ -81,13 +82,13 @@ func (l *logger) failed(addr string, cause any, handshake bool) {
 	at := linelog.Field("addr", addr)
 	switch {
 	case contains("Unable to decrypt TCP msg"):
-		l.count.refusedOther.Add(1)
+		l.count.RefusedOther.Add(1)
 		l.scope.log.Errorf(0, "no connection with %s: its Secret differs from this node's", at)
 	case contains("no password specificed, but peer"): // errExpectedNoCrypto
-		l.count.refusedOther.Add(1)
+		l.count.RefusedOther.Add(1)
 		l.scope.log.Errorf(0, "no connection with %s: it has a Secret, this node has none", at)
 	case contains("password specified, but peer"): // errExpectedCrypto
-		l.count.refusedOther.Add(1)
+		l.count.RefusedOther.Add(1)
 		l.scope.log.Errorf(0, "no connection with %s: it has no Secret, this node has one", at)
 	case brokenOff && l.secret:
 		l.scope.log.Errorf(0, "no connection with %s: it broke off the handshake; "+
@@ -96,7 +97,7 @@ func (l *logger) failed(addr string, cause any, handshake bool) {
 		l.scope.log.Errorf(0, "no connection with %s: it broke off the handshake; "+
 			"maybe it has a Secret, this node has none", at)
 	case strings.HasSuffix(text, collision):
-		l.count.refusedOther.Add(1)
+		l.count.RefusedOther.Add(1)
 		l.scope.log.Errorf(0, "no connection with %s: another node uses the PeerID of this one, %x",
 			at, l.self)
 	case dialled && handshake && contains("is incompatible with ours"):

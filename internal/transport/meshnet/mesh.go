@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -45,10 +46,10 @@ type Transport struct {
 	resolver *resolver
 	dials    *dialer
 	watcher  *watcher
-	upcalls  *upcalls
+	upcalls  *engine.Upcalls
 	sender   *sender
 	ends     *ender
-	count    *meshCounters
+	count    *engine.Counters
 }
 
 func New(cfg Config) (*Transport, error) {
@@ -56,8 +57,8 @@ func New(cfg Config) (*Transport, error) {
 		return nil, err
 	}
 	self := cfg.PeerID
-	scope, count := newMeshScope(cfg.Log), new(meshCounters)
-	upcalls := &upcalls{scope: scope}
+	scope, count := newMeshScope(cfg.Log), new(engine.Counters)
+	upcalls := &engine.Upcalls{Open: scope.ctx, Log: cfg.Log}
 	accepts, book, rests := newMeshAccepts(), newMeshBook(), newLineRests()
 	peers := newPeerTable(self, cfg.MaxConns, cfg.Now)
 	router := newMeshRouter(&cfg, scope, peers)
@@ -122,9 +123,9 @@ func (t *Transport) Start(_ transport.Node, h transport.Handler) error {
 		return errors.New("bcache: the transport was started before")
 	}
 
-	t.upcalls.to = h
+	t.upcalls.To = h
 	if err := t.router.start(t.overlay, t.logger, t.watcher.poke); err != nil {
-		t.upcalls.to = nil
+		t.upcalls.To = nil
 		t.scope.shut()
 		t.scope.cancel()
 		return fmt.Errorf("bcache: can't listen on %s: %w", t.cfg.ListenAddr, err)
@@ -188,4 +189,4 @@ func (t *Transport) Everybody(within time.Duration) []transport.Presence {
 func (t *Transport) Unreached() []transport.DialFailure { return t.targets.unreached(time.Now()) }
 
 // Stats implements transport.Transport.
-func (t *Transport) Stats() transport.Stats { return t.count.stats() }
+func (t *Transport) Stats() transport.Stats { return t.count.Stats() }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/internal/wire"
 	"github.com/weaveworks/mesh"
 )
@@ -45,7 +46,7 @@ type overlay struct {
 	dials     *dialer
 	admission *admission
 	hub       *connHub // of the connections
-	count     *meshCounters
+	count     *engine.Counters
 	transfers atomic.Uint64 // numbers of pieces, drawn so far
 }
 
@@ -93,9 +94,9 @@ func (o *overlay) PrepareConnection(p mesh.OverlayConnectionParams) (mesh.Overla
 // refuse tells both sides why.
 func (o *overlay) refuse(p mesh.OverlayConnectionParams, r *refusal) {
 	if r.skew {
-		o.count.refusedSkew.Add(1)
+		o.count.RefusedSkew.Add(1)
 	} else {
-		o.count.refusedOther.Add(1)
+		o.count.RefusedOther.Add(1)
 	}
 	peer := uint64(p.RemotePeer.Name)
 	o.scope.log.Errorf(peer, "node %x (%s) is refused: %s",

@@ -1,15 +1,18 @@
 package meshnet
 
-import "github.com/iwanbk/bcache/internal/linelog"
+import (
+	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/transport/engine"
+)
 
 // A meshReceiver deals with what comes in by lines, on the goroutine of mesh that received it.
 type meshReceiver struct {
 	self      uint64 // PeerID
 	scope     *scope
-	upcalls   *upcalls
+	upcalls   *engine.Upcalls
 	sender    *sender
 	discovery *discovery
-	count     *meshCounters
+	count     *engine.Counters
 }
 
 // message deals with a message of a line.
@@ -61,8 +64,8 @@ func (r *meshReceiver) frame(from uint64, frame []byte) {
 		return
 	}
 	defer r.scope.leave()
-	r.count.framesIn.Add(1)
-	r.count.bytesIn.Add(uint64(len(frame)))
+	r.count.FramesIn.Add(1)
+	r.count.BytesIn.Add(uint64(len(frame)))
 	r.upcalls.Receive(from, frame)
 }
 

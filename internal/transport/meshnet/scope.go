@@ -68,10 +68,3 @@ func (s *scope) pause(d time.Duration) {
 	case <-s.ctx.Done():
 	}
 }
-
-// recovered keeps a panic from ending the process.
-func (s *scope) recovered(where string) {
-	if p := recover(); p != nil {
-		s.log.Errorf(0, "panic in %s: %v", where, linelog.Field("err", p))
-	}
-}

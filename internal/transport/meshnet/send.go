@@ -3,6 +3,7 @@ package meshnet
 import (
 	"errors"
 
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 	"github.com/weaveworks/mesh"
 )
@@ -14,13 +15,13 @@ const lineTag = mesh.ProtocolReserved1
 type sender struct {
 	self  uint64 // PeerID
 	peers *peerTable
-	count *meshCounters
+	count *engine.Counters
 }
 
 // broadcast queues a frame for all other nodes.
 func (s *sender) broadcast(frame []byte) {
 	if len(frame) == 0 || len(frame) > maxItem {
-		s.count.dropped.Add(1)
+		s.count.Dropped.Add(1)
 		return
 	}
 	lines, relays := s.peers.lines()
@@ -41,7 +42,7 @@ func (s *sender) send(peer uint64, it lineItem, lane int) error {
 	case peer == s.self || len(it.bytes) == 0:
 		return transport.ErrUnknownPeer
 	case len(it.bytes) > maxItem:
-		s.count.dropped.Add(1)
+		s.count.Dropped.Add(1)
 		return transport.ErrQueueFull
 	case l != nil:
 		if err := l.push(it, lane); !errors.Is(err, errLineEnded) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -25,10 +26,10 @@ func newPartsNode(t *testing.T, id uint64) *partsNode {
 	log := &meshLog{t: t}
 	scope := newMeshScope(linelog.New(log, time.Now))
 	t.Cleanup(scope.cancel)
-	n.sender = &sender{self: id, peers: newPeerTable(id, 0, time.Now), count: &meshCounters{}}
+	n.sender = &sender{self: id, peers: newPeerTable(id, 0, time.Now), count: &engine.Counters{}}
 	n.asker = newMeshAsker(scope, n.sender)
 	n.receiver = &meshReceiver{
-		self: id, scope: scope, upcalls: &upcalls{scope: scope, to: &n.h}, sender: n.sender,
+		self: id, scope: scope, upcalls: &engine.Upcalls{Open: scope.ctx, Log: scope.log, To: &n.h}, sender: n.sender,
 		discovery: &discovery{
 			self: id, origin: id << 8, scope: scope, peers: n.peers, sender: n.sender, asker: n.asker,
 		},

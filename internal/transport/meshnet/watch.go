@@ -6,6 +6,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/signal"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -21,7 +22,7 @@ type watcher struct {
 	peers     *peerTable
 	book      *book
 	rests     *lineRests
-	upcalls   *upcalls
+	upcalls   *engine.Upcalls
 	discovery *discovery
 	targets   *dialTargets
 
