@@ -315,11 +315,13 @@ func (b *Bcache) Members() []Member {
 }
 
 // Close ends the node. First it announces what was written last, and waits until every directly
-// connected node has it, two seconds at most. What was lost it sends again. With more than eight such
-// nodes it waits for all of them for half a second; from then on it is enough that eight have it. The
+// connected node has that and all else that this node has of others' writes, two seconds at most. What
+// they lack it sends them: this node may be the only one that has it. It waits for all of them for half
+// a second; from then on it is enough that eight have what was written here, and one has all else. The
 // others get from these what they lack, within seconds as a rule: if all eight end before, it is lost to
-// them. When Close returns, its port is free, and no connection, no callback and no goroutine is left,
-// except those of Fills and Fillers that still run. Gets miss, and writes return [ErrClosed].
+// them. Nodes that are closing themselves don't count. When Close returns, its port is free, and no
+// connection, no callback and no goroutine is left, except those of Fills and Fillers that still run.
+// Gets miss, and writes return [ErrClosed].
 //
 // If fewer confirmed in time, the error wraps [ErrUnconfirmed] and names the nodes that didn't. To know
 // that every node has it, call [Bcache.Confirm] before. If the network couldn't be ended, the error says

@@ -99,7 +99,7 @@ func TestLoaderAwaitsTokenInVain(t *testing.T) {
 		}
 		unknown := WithToken(t.Context(), unknownToken)
 		gets(t, ls[1], db, unknown, "k", "newer", 0, 1)
-		testkit.Must(t, nodes[2].Close())
+		closeUnheard(t, nodes[2])
 		gets(t, ls[2], db, unknown, "k", "newer", 0, 1)
 	})
 }

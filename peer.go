@@ -283,7 +283,7 @@ func (p *peer) confirm() (missing []uint64) {
 	defer q.End()
 	for {
 		said := p.said.Next()
-		missing = q.Neighbours(p.instant())
+		missing = q.HandOver(p.instant())
 		p.flush()
 		if len(missing) == 0 {
 			return nil

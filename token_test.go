@@ -149,7 +149,7 @@ func TestTokenUnknown(t *testing.T) {
 			t.Errorf("of a life that it knows something of: %v", err)
 		default:
 		}
-		testkit.Must(t, b.Close())
+		closeUnheard(t, b)
 		if err := <-done; err != ErrClosed {
 			t.Errorf("Await = %v", err)
 		}

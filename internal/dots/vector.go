@@ -74,6 +74,20 @@ func (v *Vector) Get(origin uint64) *Set {
 // has.
 func (v *Vector) Knows(origin uint64) bool { return v.Origins[origin] != nil || v.live[origin] }
 
+// LacksOf reports whether another node, with a horizon, has processed dots of an origin that this one
+// hasn't. Of an origin that isn't known here that is certain only if both have dropped the same.
+func (v *Vector) LacksOf(e *Entry, theirs Horizon) bool {
+	s := v.Origins[e.Origin]
+	switch {
+	case e.Origin == v.self || e.Last() == 0:
+		return false
+	case s == nil:
+		return v.live[e.Origin] || theirs == v.Horizon
+	}
+	missing := func(iv Interval) bool { return !s.HasAll(iv) }
+	return !s.HasAll(Interval{0, e.Covered}) || slices.ContainsFunc(e.Ahead, missing)
+}
+
 // Admits reports whether a dot of origin can be remembered; newest is the greatest stamp
 // that is known of that origin.
 func (v *Vector) Admits(origin, seq, newest uint64) bool {

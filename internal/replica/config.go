@@ -111,7 +111,7 @@ func New(c Config) *Replica {
 		r.pinger.rounds.most = min(max((c.Isolated/3).Truncate(TickEvery), TickEvery), RoundMax)
 	}
 	r.pinger.confirms = confirmations{
-		state: &r.state, neighbours: &r.neighbours, out: &r.out,
+		state: &r.state, neighbours: &r.neighbours, standing: &r.standing, out: &r.out,
 		nonce: r.pinger.nonce, progress: c.Confirmed,
 	}
 	r.pings = pingReceiver{

@@ -19,10 +19,6 @@ const (
 	askQuick  = 4
 	askSlower = 2 // times that the interval doubles
 
-	// WaitForAll is for how long Close waits for all neighbours, however many there are. One of hundreds
-	// is always slow.
-	WaitForAll = time.Second / 2
-
 	maxBeyond = 1024 // nodes that aren't neighbours whose answers are remembered
 )
 
@@ -72,6 +68,7 @@ type beyond struct {
 type confirmations struct {
 	state      *state
 	neighbours *neighbours
+	standing   *standing
 	out        *outgoing
 	nonce      func() uint64
 	progress   func() // something is confirmed, or may be
@@ -104,17 +101,21 @@ func (c *confirmations) ask(now delta.Instant, peer uint64, said *confirmation, 
 	if !said.due(now) {
 		return
 	}
-	if said.id == 0 {
-		said.id = c.nonce()
-	}
 	if p := c.neighbours.byID[peer]; p != nil {
 		p.expect()
 	}
-	q := wire.Ping{
+	c.out.send(message{To: peer, Frame: wire.AppendPing(nil, c.question(now, said, seq))})
+}
+
+// question makes the ping that asks a node about a dot.
+func (c *confirmations) question(now delta.Instant, said *confirmation, seq uint64) wire.Ping {
+	if said.id == 0 {
+		said.id = c.nonce()
+	}
+	return wire.Ping{
 		ID: said.id, Origin: c.state.Origin, Seq: seq, Wall: now.Wall, Micros: now.Micros,
 		Flags: wire.PingConfirm, Echo: c.state.touches.Echo(),
 	}
-	c.out.send(message{To: peer, Frame: wire.AppendPing(nil, q)})
 }
 
 // receiveBeyond takes the answer of a node that isn't a neighbour.
@@ -131,18 +132,22 @@ func (c *confirmations) receive(now delta.Instant, p *neighbour, a *wire.Pong) {
 		return
 	}
 	news := p.said.answer(now, a.From, a.To, c.state.seq)
+	if a.ID == p.said.id && p.handover.take(a.Flags) {
+		news = true
+	}
 	if a.To <= c.state.seq && p.confirm(a.From, a.To) || news || !p.told {
 		c.progress()
 	}
 }
 
 // A Question is whether others have processed all that was written here before it. It must be ended, by
-// End. Callers don't hold the lock.
+// End. Callers don't hold the lock. Of asks on behalf of Confirm, HandOver of Close.
 type Question struct {
 	mu      *lock
 	answers *confirmations
 	seq     uint64 // the last write
 	began   time.Duration
+	had     []dots.Entry // what this node had processed when it closed; nil: it hasn't
 }
 
 // begin begins a question.
@@ -150,7 +155,7 @@ func (c *confirmations) begin(now delta.Instant, mu *lock) *Question {
 	if c.questions++; c.beyond == nil {
 		c.beyond = map[uint64]*beyond{}
 	}
-	return &Question{mu, c, c.state.seq, now.Mono}
+	return &Question{mu: mu, answers: c, seq: c.state.seq, began: now.Mono}
 }
 
 // End ends it.
@@ -188,28 +193,4 @@ func (q *Question) Of(now delta.Instant, peer, origin uint64, since time.Time) V
 		q.answers.ask(now, peer, said, said.upTo+1)
 	}
 	return v
-}
-
-// Neighbours returns the neighbours that haven't confirmed yet, by PeerID, and asks them: Close doesn't
-// wait for others, see neighbour.confirmed. Once WaitForAll has passed, Fanout that have processed all of
-// it are enough, and it returns none: the others get from these what they lack. Who has just come isn't
-// one of these: it may not have what was written before.
-func (q *Question) Neighbours(now delta.Instant) (missing []uint64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	near, have := q.answers.neighbours, 0
-	for i, p := range near.list {
-		if p.said.upTo >= q.seq {
-			have++
-		}
-		if p.confirmed(q.seq) {
-			continue
-		}
-		missing = append(missing, near.ids[i])
-		q.answers.ask(now, near.ids[i], &p.said, q.seq)
-	}
-	if now.Mono-q.began >= WaitForAll && have >= Fanout {
-		return nil
-	}
-	return missing
 }

@@ -210,7 +210,7 @@ func TestConfirmAtClose(t *testing.T) {
 		r.Joined(g.now(), 1+id, 201+id) // it has processed what was before, or not
 	}
 	q := r.Ask(g.now())
-	if missing := q.Neighbours(g.now()); !slices.Equal(missing, []uint64{1, 2}) {
+	if missing := q.HandOver(g.now()); !slices.Equal(missing, []uint64{1, 2}) {
 		t.Errorf("unheard: %v", missing)
 	}
 	pong := func(peer uint64, a wire.Pong) {
@@ -220,14 +220,14 @@ func TestConfirmAtClose(t *testing.T) {
 	}
 	pong(1, wire.Pong{Flags: wire.PongSynced})
 	pong(2, wire.Pong{})
-	if missing := q.Neighbours(g.now()); !slices.Equal(missing, []uint64{1}) {
+	if missing := q.HandOver(g.now()); !slices.Equal(missing, []uint64{1}) {
 		t.Errorf("the first is synced, the second one not: %v", missing)
 	}
 	if p := pinged(t, r, g.now())[1]; p.Seq != 1 {
 		t.Errorf("asked %+v", p)
 	}
-	pong(1, wire.Pong{To: 1, Flags: wire.PongSynced})
-	if missing := q.Neighbours(g.now()); len(missing) > 0 {
+	pong(1, wire.Pong{To: 1, Flags: wire.PongContext | wire.PongSynced})
+	if missing := q.HandOver(g.now()); len(missing) > 0 {
 		t.Errorf("%v", missing)
 	}
 }

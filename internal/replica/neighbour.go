@@ -14,6 +14,7 @@ type neighbour struct {
 	baseline uint64       // our seq when it connected: what came later, it gets
 	covered  uint64       // it has processed everything from the baseline up to here
 	said     confirmation // confirm.go
+	handover              // handover.go
 
 	claims  bool   // it has said so itself:
 	claimed uint64 // of its own dots, how far they go

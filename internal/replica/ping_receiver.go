@@ -71,8 +71,13 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 			}
 		}
 	}
+	behind := q.Flags&wire.PingConfirm != 0 && r.state.vector.Get(q.Origin).Covered < q.Seq
+	if p != nil && q.Flags&wire.PingLeaving != 0 && p.takeOver(&q, r.state.vector, r.mu) {
+		flags |= wire.PongBehind
+		behind = true
+	}
 	r.pinger.pong(now, from, &q, flags, lacks)
-	if q.Flags&wire.PingConfirm != 0 && r.state.vector.Get(q.Origin).Covered < q.Seq {
+	if behind {
 		if p != nil {
 			r.repair.pullFrom(now, from)
 		} else {
@@ -99,6 +104,7 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 		r.compareClocks(now, from, p, delta.Instant{Wall: a.Wall, Micros: a.Micros})
 	}
 	p.diverged = r.state.vector.Reconcile(a.Horizon, r.state.latest(now))
+	p.leaving = a.Flags&wire.PongLeaving != 0
 	p.synced, p.held = a.Flags&wire.PongSynced != 0, a.Held
 	p.claim(a.Origin, a.Seq)
 	p.told, p.answers = true, a.Flags&wire.PongAnswers != 0

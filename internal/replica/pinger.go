@@ -26,6 +26,7 @@ type pinger struct {
 	hearings hearings
 	confirms confirmations
 	nonces   uint64 // drawn so far
+	leaving  bool   // the node closes
 	counts   pingerCounts
 }
 
@@ -78,10 +79,9 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 	p := s.neighbours.byID[id]
 	q := &wire.Ping{
 		ID: s.nonce(), Origin: s.state.Origin, Seq: s.state.seq, Wall: now.Wall, Micros: now.Micros,
-		Flags:   flags | wire.PingContext | wire.PingAnswers | wire.PingTags,
-		Horizon: s.state.vector.Horizon,
-		Held:    uint64(s.state.Store.Sync.Held()), Echo: s.state.touches.Echo(),
+		Flags: flags, Echo: s.state.touches.Echo(),
 	}
+	s.standing.describe(now, q)
 	if p.full = p.listAll || flags&wire.PingPull != 0; p.full {
 		p.listAll = false
 		q.Flags |= wire.PingAll
@@ -91,9 +91,6 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 		recent = s.listing(now, now.Mono-dots.ActiveFor)
 	}
 	q.Entries, q.Rest = recent.entries, recent.rest
-	if s.standing.whole(now) {
-		q.Flags |= wire.PingSynced
-	}
 	p.left, p.pingID, p.listed = now, q.ID, s.state.vector.Get(p.origin).Last()
 	p.pull = flags&wire.PingPull != 0
 	s.hearings.ask(now, p, q, recent.claims)
@@ -129,6 +126,9 @@ func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64, 
 	a.From, a.To = run.From, run.To
 	if s.standing.whole(now) {
 		a.Flags |= wire.PongSynced
+	}
+	if s.leaving {
+		a.Flags |= wire.PongLeaving
 	}
 	bulk := q.Flags&wire.PingPull != 0 // after what it answers
 	s.out.send(message{To: to, Frame: wire.AppendPong(nil, a), Bulk: bulk})

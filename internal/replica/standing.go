@@ -2,6 +2,7 @@ package replica
 
 import (
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/wire"
 )
 
 // A standing says what this node's state is worth: whether it is synced and complete, and whether others
@@ -23,6 +24,15 @@ type standing struct {
 // vouches for all that it holds, and its stamps aren't ahead of what others accept.
 func (s *standing) whole(now delta.Instant) bool {
 	return s.ready.synced && !s.client.unvouched && !s.state.future(now, s.state.clock.Last.Load())
+}
+
+// describe has a ping carry the context of this node, but for its dots.
+func (s *standing) describe(now delta.Instant, q *wire.Ping) {
+	q.Flags |= wire.PingContext | wire.PingAnswers | wire.PingTags
+	q.Horizon, q.Held = s.state.vector.Horizon, uint64(s.state.Store.Sync.Held())
+	if s.whole(now) {
+		q.Flags |= wire.PingSynced
+	}
 }
 
 // mayDeclare reports whether the time has come for the node to declare itself synced.

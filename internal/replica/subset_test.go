@@ -314,13 +314,14 @@ func TestCloseSuffices(t *testing.T) {
 	q := c.r.Ask(c.now())
 	missing := func(want int) {
 		t.Helper()
-		if ids := q.Neighbours(c.now()); len(ids) != want {
+		if ids := q.HandOver(c.now()); len(ids) != want {
 			t.Errorf("%v haven't confirmed, want %d", ids, want)
 		}
 	}
 	confirm := func(id uint64) {
 		p := c.r.neighbours.byID[id]
-		pong := wire.AppendPong(nil, wire.Pong{ID: p.said.id, Origin: p.origin, To: 1, Flags: wire.PongSynced})
+		const flags = wire.PongContext | wire.PongSynced
+		pong := wire.AppendPong(nil, wire.Pong{ID: p.said.id, Origin: p.origin, To: 1, Flags: flags})
 		testkit.Must(t, c.r.Receive(c.now(), id, pong))
 	}
 	missing(Fanout + 2)
@@ -348,7 +349,7 @@ func TestCloseDoesNotSufficeWithNewcomers(t *testing.T) {
 	}
 	q := c.r.Ask(c.now())
 	for range 2 {
-		if ids := q.Neighbours(c.now()); !slices.Equal(ids, []uint64{1, 2}) {
+		if ids := q.HandOver(c.now()); !slices.Equal(ids, []uint64{1, 2}) {
 			t.Errorf("%v haven't confirmed", ids)
 		}
 		c.wall += WaitForAll.Milliseconds()

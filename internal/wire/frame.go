@@ -140,6 +140,7 @@ const (
 	PingAnswers // the sender answers Inquiries
 	PingExact   // the receiver says exactly what the sender lacks, see Pong.Lacks
 	PingTags    // the sender takes offers of values with tags
+	PingLeaving // the sender closes: whoever lacks something that it has should pull it now
 )
 
 // A Pong answers a ping.
@@ -175,6 +176,8 @@ const (
 	PongAnswers             // the sender answers Inquiries
 	PongExact               // Lacks is all that the pinger lacks
 	PongTags                // the sender takes offers of values with tags
+	PongBehind              // it lacks something that the ping has, which was one with PingLeaving
+	PongLeaving             // the sender closes, and pulls nothing any more
 )
 
 // FrameType returns what kind of frame it is, after a check of its version and size. The
