@@ -169,7 +169,7 @@ var (
 type Stats struct {
 	FramesIn, FramesOut       uint64 // own frames, counted per peer that they went to
 	BytesIn, BytesOut         uint64 // their bytes
-	DroppedFrames             uint64 // at the bound of a slow peer's queue, or of their age
+	DroppedFrames             uint64 // at a slow peer's bound, here or there, or for their age
 	RefusedSkew, RefusedOther uint64 // handshakes refused
 }
 

@@ -235,10 +235,11 @@ func (t *Transport) Unreached() []transport.DialFailure {
 	return r.link.unreached()
 }
 
-// Stats implements [transport.Transport].
+// Stats implements [transport.Transport]. What nats.go drops, as this node is too slow for it, is counted
+// in DroppedFrames too.
 func (t *Transport) Stats() transport.Stats {
 	if r := t.run.Load(); r != nil {
-		return t.count.stats(r.roster.dropped())
+		return t.count.stats(r.roster.dropped() + r.link.drops())
 	}
 	return t.count.stats(0)
 }
