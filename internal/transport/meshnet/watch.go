@@ -7,7 +7,6 @@ import (
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/signal"
 	"github.com/iwanbk/bcache/internal/transport/engine"
-	"github.com/iwanbk/bcache/transport"
 )
 
 const (
@@ -62,7 +61,7 @@ func (w *watcher) sayAlone() {
 	}
 	why := "all of Peers is this node itself, or hasn't been tried yet"
 	if fs := w.targets.unreached(time.Now()); len(fs) > 0 {
-		why = transport.FailureList(fs, maxAloneAddrs, "%d more")
+		why = linelog.List(fs, maxAloneAddrs, "%d more")
 	}
 	w.scope.log.Printf(0, "no other node is reached: %s", linelog.Field("reason", why))
 }
