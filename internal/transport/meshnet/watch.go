@@ -46,7 +46,7 @@ func (w *watcher) loop() {
 			w.rests.expire(time.Now())
 		case <-alone.C:
 			w.sayAlone()
-		case <-w.scope.ctx.Done():
+		case <-w.scope.Open.Done():
 			return
 		}
 	}
