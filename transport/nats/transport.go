@@ -140,9 +140,9 @@ func (t *Transport) prepare(n transport.Node, h transport.Handler) *run {
 	}}
 }
 
-// Expects implements [transport.Transport]: there may always be others. Nobody else can tell a node that
-// it is the first one of its cluster; it takes itself for that after bcache's Config.SyncTimeout.
-func (t *Transport) Expects() bool { return true }
+// Expects implements [transport.Transport]: there may always be others, unless Config says that this node
+// is the First. Nobody else can tell it so; it takes itself for that after bcache's Config.SyncTimeout.
+func (t *Transport) Expects() bool { return !t.cfg.First }
 
 // Addr implements [transport.Transport]: it is the node's Name, as nobody connects to it.
 func (t *Transport) Addr() string { return t.cfg.Name }
