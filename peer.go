@@ -212,7 +212,7 @@ func (p *peer) announce(notices []replica.SyncNotice) {
 		default:
 			p.log.Errorf(0, "declares itself synced: no other node is reached for %v: %s",
 				linelog.Field("took", n.Took.Round(time.Second)),
-				linelog.Field("reason", transport.FailureList(failed, 8, "and %d more")))
+				linelog.Field("reason", linelog.List(failed, 8, "and %d more")))
 		}
 	}
 }

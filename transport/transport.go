@@ -44,7 +44,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 )
 
@@ -169,7 +168,7 @@ var (
 type Stats struct {
 	FramesIn, FramesOut       uint64 // own frames, counted per peer that they went to
 	BytesIn, BytesOut         uint64 // their bytes
-	DroppedFrames             uint64 // at the bound of a slow peer's queue, or of their age
+	DroppedFrames             uint64 // at a slow peer's bound, here or there, or for their age
 	RefusedSkew, RefusedOther uint64 // handshakes refused
 }
 
@@ -188,19 +187,6 @@ func (f DialFailure) String() string {
 		return fmt.Sprintf("%s (%s): %v", f.Addr, f.IP, f.Err)
 	}
 	return fmt.Sprintf("%s: %v", f.Addr, f.Err)
-}
-
-// FailureList says what can't be reached, and why, in one line: of the first most, and how many more
-// there are, in the words of more.
-func FailureList(fs []DialFailure, most int, more string) string {
-	var list []string
-	for _, f := range fs[:min(len(fs), most)] {
-		list = append(list, f.String())
-	}
-	if left := len(fs) - len(list); left > 0 {
-		list = append(list, fmt.Sprintf(more, left))
-	}
-	return strings.Join(list, "; ")
 }
 
 // MaxGone is how many nodes that are gone without a goodbye are remembered.

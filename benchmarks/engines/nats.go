@@ -33,7 +33,7 @@ func (served) Serve() (url string, stop func(), err error) {
 	return s.ClientURL(), s.Shutdown, nil
 }
 
-func (served) Config(url, _ string) (c bcache.Config, err error) {
-	c.Transport, err = nats.New(nats.Config{Servers: []string{url}})
+func (served) Config(url, first string) (c bcache.Config, err error) {
+	c.Transport, err = nats.New(nats.Config{Servers: []string{url}, First: first == ""})
 	return c, err
 }

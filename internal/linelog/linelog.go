@@ -206,6 +206,18 @@ func CutText(text string, most int) string {
 	return text[:most] + "..."
 }
 
+// List returns the first most of some things as a text, and how many more there are, in the words of more.
+func List[T fmt.Stringer](all []T, most int, more string) string {
+	var texts []string
+	for _, one := range all[:min(len(all), most)] {
+		texts = append(texts, one.String())
+	}
+	if left := len(all) - len(texts); left > 0 {
+		texts = append(texts, fmt.Sprintf(more, left))
+	}
+	return strings.Join(texts, "; ")
+}
+
 // write calls the Logger. Close looks for it on the stack.
 func (l *Log) write(n line) { l.out.write(n) }
 

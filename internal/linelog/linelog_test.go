@@ -201,6 +201,19 @@ func TestLineLogStuck(t *testing.T) {
 	})
 }
 
+// A list in a line is of so many things at most.
+func TestList(t *testing.T) {
+	all := []time.Duration{time.Second, time.Minute, time.Hour}
+	for most, want := range []string{"3 more", "1s; 2 more", "1s; 1m0s; 1 more", "1s; 1m0s; 1h0m0s"} {
+		if got := List(all, most, "%d more"); got != want {
+			t.Errorf("the first %d: %q, want %q", most, got, want)
+		}
+	}
+	if got := List(all[:0], 3, "%d more"); got != "" {
+		t.Errorf("of nothing: %q", got)
+	}
+}
+
 // What waits is bounded in bytes, and is the Log's own: a text is cut, a value may change later.
 func TestLineLogArguments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -37,6 +37,12 @@ type Config struct {
 	// means the name of the host.
 	Name string
 
+	// First says that this node is the first one of its cluster: it waits for no other one, and is ready at
+	// once, as a node of another engine that is told of nobody. Set it on one node at most; others that
+	// start meanwhile get what it has, and needn't elect one. If the cluster is there already that does no
+	// harm, but the node is ready before it has what the others have, and misses more.
+	First bool
+
 	// User and Password, or Token, or a file: what the node shows to the servers. Set one of these at
 	// most, or none. CredsFile is a file with a JWT and the seed of an nkey, as nsc makes them; it is read
 	// at each connect. NkeyFile is a file with the seed of an nkey, which is read at each connect too.

@@ -24,7 +24,7 @@ func (c *counters) received(frame []byte) {
 	c.BytesIn.Add(uint64(len(frame)))
 }
 
-// stats are the counters, and how many frames were dropped from queues that are in use.
+// stats are the counters, and how many frames were dropped that they don't count yet.
 func (c *counters) stats(dropped uint64) transport.Stats {
 	s := c.Stats()
 	s.DroppedFrames += dropped

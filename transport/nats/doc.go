@@ -22,15 +22,15 @@
 //
 // Whenever something may have been lost, a node begins anew: it leaves all others, is left by them, and
 // all join again. That is so when the connection to a server is lost, and when the node is too slow for
-// what comes in, so that nats.go drops some of it.
+// what comes in, so that nats.go drops some of it, which DroppedFrames in Stats counts.
 //
 // If no server is reached the node tries again for as long as it lives: after 250 ms at first, later
 // every 2 s. It serves what it holds meanwhile; see Config.Isolation of bcache for another way. Nothing
 // is kept for the time after: nodes that are back ask for what they lack.
 //
-// Nobody can tell a node that it is the first one of its cluster. So it takes itself for that, and is
-// ready, after Config.SyncTimeout of bcache, 10 seconds by default. Nodes that start at the same time
-// agree on one earlier.
+// A node can't know that it is the first one of its cluster. So it takes itself for that, and is ready,
+// after Config.SyncTimeout of bcache, 10 seconds by default. Nodes that start at the same time agree on
+// one after 3 seconds. With [Config].First on one of them nobody waits.
 //
 // Of two nodes with the same PeerID the one that came first stays, for as long as it lives. The other
 // one is refused, and joins once the first one is gone. A node that is killed and restarted under the

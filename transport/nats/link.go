@@ -51,6 +51,8 @@ type link struct {
 	mu      sync.Mutex
 	failing error // why there is no connection; nil: there is one
 	since   time.Time
+	watched []watched
+	dropped uint64 // messages of what was watched before
 }
 
 // The states of a link.
@@ -168,6 +170,7 @@ func (l *link) open(retry bool) error {
 		l.failed(err)
 		return err
 	}
+	var subs []*nats.Subscription
 	for _, s := range l.subscriptions {
 		sub, err := c.Subscribe(s.subject, s.handle)
 		if err != nil {
@@ -177,7 +180,9 @@ func (l *link) open(retry bool) error {
 		l.running.Add(1)
 		sub.SetClosedHandler(func(string) { l.running.Done() })
 		_ = sub.SetPendingLimits(maxWaiting, l.pending)
+		subs = append(subs, sub)
 	}
+	l.watch(subs)
 	l.conn.Store(c)
 	return nil
 }
@@ -251,6 +256,38 @@ func (l *link) unreached() (list []transport.DialFailure) {
 	return list
 }
 
+// A watched subscription is one that is open.
+type watched struct {
+	*nats.Subscription
+	dropped uint64 // messages, as this node was too slow for them
+}
+
+// watch has drops count those of other subscriptions from now on.
+func (l *link) watch(subs []*nats.Subscription) {
+	before := l.drops()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dropped, l.watched = before, nil
+	for _, s := range subs {
+		l.watched = append(l.watched, watched{Subscription: s})
+	}
+}
+
+// drops is how many messages nats.go has dropped.
+func (l *link) drops() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.dropped
+	for i := range l.watched {
+		w := &l.watched[i]
+		if n, err := w.Dropped(); err == nil { // of one that is closed it says nothing
+			w.dropped = uint64(n)
+		}
+		all += w.dropped
+	}
+	return all
+}
+
 // close ends the connection. What was published is sent if that takes a moment only.
 func (l *link) close() error {
 	defer l.dialer.cut()
@@ -263,6 +300,7 @@ func (l *link) close() error {
 	if c.IsConnected() {
 		_ = c.FlushTimeout(polite)
 	}
+	l.drops() // they can't be counted later
 	c.Close()
 	ended := make(chan struct{})
 	go func() {

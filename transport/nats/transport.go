@@ -12,6 +12,7 @@ import (
 
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/signal"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -28,11 +29,11 @@ const farewell = 300 * time.Millisecond
 //   - roster, departures: who is there, and who was
 //   - publisher: what waits to be published
 //   - receiver, assembly: what comes in
-//   - scope, upcalls: the life of it all, and calls of the handler
+//   - upcalls: calls of the handler, within the scope that is the life of it all
 type Transport struct {
 	cfg     Config
 	options nats.Options
-	scope   *scope
+	scope   *engine.Scope
 	count   *counters
 
 	starting sync.Mutex // Start, against Close
@@ -63,7 +64,7 @@ func New(cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Transport{cfg: cfg, options: o, scope: newScope(), count: &counters{}}, nil
+	return &Transport{cfg: cfg, options: o, scope: engine.NewScope(), count: &counters{}}, nil
 }
 
 // Start implements [transport.Transport]. It fails if a server refuses the node's credentials, or if one
@@ -73,7 +74,7 @@ func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 	t.starting.Lock()
 	defer t.starting.Unlock()
 	switch {
-	case t.scope.ctx.Err() != nil:
+	case t.scope.Open.Err() != nil:
 		return transport.ErrClosed
 	case t.started:
 		return errors.New("bcache: the transport was started before")
@@ -82,7 +83,7 @@ func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 	r := t.prepare(n, h)
 	r.presence.begin(time.Now(), false) // what comes from now on belongs to a session
 	if err := r.link.open(false); err != nil {
-		if !fatal(err) && t.scope.ctx.Err() == nil {
+		if !fatal(err) && t.scope.Open.Err() == nil {
 			n.Log.Errorf(0, "can't connect to NATS: %v", linelog.Field("err", err))
 			err = r.link.open(true)
 		}
@@ -95,7 +96,7 @@ func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.ended = cancel
 	r.publishing.Go(func() { r.pub.run(ctx) })
-	go r.presence.run(t.scope.ctx)
+	go r.presence.run(t.scope.Open)
 	return nil
 }
 
@@ -103,7 +104,7 @@ func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 func (t *Transport) prepare(n transport.Node, h transport.Handler) *run {
 	self := life{n.PeerID, n.Origin}
 	names := subjectsOf(t.cfg.Subject, n.ClusterName)
-	d := newDialer(t.scope.ctx, &t.options)
+	d := newDialer(t.scope.Open, &t.options)
 	wake := make(chan struct{}, 1)
 	l := newLink(&t.cfg, t.options, d, n.Log, func() { signal.Notify(wake) })
 	pub := newPublisher(self, t.count)
@@ -139,9 +140,9 @@ func (t *Transport) prepare(n transport.Node, h transport.Handler) *run {
 	}}
 }
 
-// Expects implements [transport.Transport]: there may always be others. Nobody else can tell a node that
-// it is the first one of its cluster; it takes itself for that after bcache's Config.SyncTimeout.
-func (t *Transport) Expects() bool { return true }
+// Expects implements [transport.Transport]: there may always be others, unless Config says that this node
+// is the First. Nobody else can tell it so; it takes itself for that after bcache's Config.SyncTimeout.
+func (t *Transport) Expects() bool { return !t.cfg.First }
 
 // Addr implements [transport.Transport]: it is the node's Name, as nobody connects to it.
 func (t *Transport) Addr() string { return t.cfg.Name }
@@ -149,7 +150,7 @@ func (t *Transport) Addr() string { return t.cfg.Name }
 // enter returns what runs, or nil. If it isn't nil, leave must be called.
 func (t *Transport) enter() *run {
 	r := t.run.Load()
-	if r == nil || !t.scope.enter() {
+	if r == nil || !t.scope.Enter() {
 		return nil
 	}
 	return r
@@ -161,7 +162,7 @@ func (t *Transport) Broadcast(frame []byte) {
 	if r == nil {
 		return
 	}
-	defer t.scope.leave()
+	defer t.scope.Leave()
 	switch {
 	case r.roster.direct.Load() == 0:
 	case !sound(frame):
@@ -177,7 +178,7 @@ func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
 	if r == nil {
 		return transport.ErrClosed
 	}
-	defer t.scope.leave()
+	defer t.scope.Leave()
 	q := r.roster.queue(peer)
 	switch {
 	case q == nil:
@@ -199,7 +200,7 @@ func (t *Transport) Supersede(uint64) {}
 // if it is disconnected again and again.
 func (t *Transport) Disconnect(peer uint64) {
 	if r := t.enter(); r != nil {
-		defer t.scope.leave()
+		defer t.scope.Leave()
 		r.roster.disconnect(time.Now(), peer)
 	}
 }
@@ -211,7 +212,7 @@ func (t *Transport) Members() []transport.Member {
 	if r == nil {
 		return nil
 	}
-	defer t.scope.leave()
+	defer t.scope.Leave()
 	return r.roster.members(r.link.tls.Load())
 }
 
@@ -221,7 +222,7 @@ func (t *Transport) Everybody(within time.Duration) []transport.Presence {
 	if r == nil {
 		return nil
 	}
-	defer t.scope.leave()
+	defer t.scope.Leave()
 	return r.roster.everybody(time.Now(), within)
 }
 
@@ -231,14 +232,15 @@ func (t *Transport) Unreached() []transport.DialFailure {
 	if r == nil {
 		return nil
 	}
-	defer t.scope.leave()
+	defer t.scope.Leave()
 	return r.link.unreached()
 }
 
-// Stats implements [transport.Transport].
+// Stats implements [transport.Transport]. What nats.go drops, as this node is too slow for it, is counted
+// in DroppedFrames too.
 func (t *Transport) Stats() transport.Stats {
 	if r := t.run.Load(); r != nil {
-		return t.count.stats(r.roster.dropped())
+		return t.count.stats(r.roster.dropped() + r.link.drops())
 	}
 	return t.count.stats(0)
 }
@@ -251,10 +253,11 @@ func (t *Transport) Close() error {
 
 // shut ends everything: first calls of the handler, last the connection.
 func (t *Transport) shut() error {
-	t.scope.cancel() // a dial that is under way, too
+	t.scope.Cancel() // a dial that is under way, too
 	t.starting.Lock()
 	defer t.starting.Unlock()
-	t.scope.shut()
+	t.scope.Shut()
+	t.scope.Wait()
 	r := t.run.Load()
 	if r == nil {
 		return nil

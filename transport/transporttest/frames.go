@@ -45,7 +45,7 @@ func loss(s *scene) {
 	a, b := s.start(), s.start()
 	s.joined(a, b)
 	const rounds, each = 50, 20
-	arrived := 0
+	var all []frameID
 	for range rounds {
 		var ids []frameID
 		for range each {
@@ -54,11 +54,14 @@ func loss(s *scene) {
 			_ = a.Send(b.spec.PeerID, id.frame(), false)
 		}
 		s.until(time.Second, func() bool { return b.arrived(a, ids) == each })
-		arrived += b.arrived(a, ids)
+		all = append(all, ids...)
 	}
-	if arrived < rounds*each*99/100 {
-		s.Errorf("of %d frames %d have arrived", rounds*each, arrived)
-	}
+	s.wait("frames arrive", func() error {
+		if n := b.arrived(a, all); n < len(all)*99/100 {
+			return fmt.Errorf("of %d frames %d have arrived", len(all), n)
+		}
+		return nil
+	})
 }
 
 // unknownPeer checks what is sent to nobody.

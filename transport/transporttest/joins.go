@@ -148,6 +148,7 @@ func members(s *scene) {
 	slices.Sort(ids)
 	for _, n := range nodes {
 		others := slices.DeleteFunc(slices.Clone(ids), func(one uint64) bool { return one == n.spec.PeerID })
+		s.until(s.e.Within, func() bool { return len(n.Members()) == len(others) }) // Joined may come earlier
 		ms, all := n.Members(), n.Everybody(time.Hour)
 		if again := n.Everybody(time.Hour); !slices.EqualFunc(again, all, samePresence) {
 			s.Errorf("nothing has happened, and Everybody lists %+v, and then %+v", all, again)

@@ -437,13 +437,13 @@ var sabotages = []sabotage{
 			}
 		}
 	}},
-	{"Queue", "MaxPending is ignored", "bytes for a node that is stuck", func(_ *stage, b *bent) {
+	{"Queue", "MaxPending is ignored", "that were sent to a node that is stuck", func(_ *stage, b *bent) {
 		b.start = func(n transport.Node, h transport.Handler) error {
 			n.MaxPending = 0
 			return b.Transport.Start(n, h)
 		}
 	}},
-	{"Queue", "all that is broadcast is kept", "that were broadcast", func(_ *stage, b *bent) {
+	{"Queue", "all that is broadcast is kept", "that were sent or broadcast", func(_ *stage, b *bent) {
 		var kept [][]byte
 		b.broadcast = func(f []byte) {
 			kept = append(kept, f)
@@ -708,4 +708,29 @@ func TestSabotage(t *testing.T) {
 			t.Errorf("nothing shows that %s can fail", c.name)
 		}
 	}
+}
+
+// What is on its way for a moment isn't kept: as in a server that runs in the same process.
+func TestQueuePasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := sabotage{"Queue", "what is broadcast takes a second", "", func(_ *stage, b *bent) {
+			var mu sync.Mutex
+			var under [][]byte
+			b.broadcast = func(f []byte) {
+				b.Transport.Broadcast(f)
+				mu.Lock()
+				defer mu.Unlock()
+				i := len(under)
+				under = append(under, f)
+				time.AfterFunc(time.Second, func() {
+					mu.Lock()
+					defer mu.Unlock()
+					under[i] = nil
+				})
+			}
+		}}
+		if errs := x.on(t, Engine{}); len(errs) > 0 {
+			t.Errorf("Queue complains: %q", errs)
+		}
+	})
 }

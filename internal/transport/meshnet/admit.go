@@ -27,7 +27,7 @@ type admission struct {
 // admit decides whether a connection may live beside what is known of its node,
 // and registers it. Connections of one node are admitted one by one.
 func (a *admission) admit(c *meshConn) error {
-	p, err := a.peers.beginAdmission(a.scope.ctx, c.peer)
+	p, err := a.peers.beginAdmission(a.scope.Open, c.peer)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (a *admission) admit(c *meshConn) error {
 		}
 	}
 	// Registered before the old ones end: from now on it is what others are judged by.
-	if err := a.peers.add(a.scope.ctx, p, c); err != nil {
+	if err := a.peers.add(a.scope.Open, p, c); err != nil {
 		return err
 	}
 	a.book.learn(c.peer, c.origin, c.addr, time.Now())
@@ -85,7 +85,7 @@ func (a *admission) judgeCrossing(c, old *meshConn) error {
 	case <-old.done:
 		return nil
 	case <-wait.C:
-	case <-a.scope.ctx.Done():
+	case <-a.scope.Open.Done():
 	}
 	return errMeshHave
 }

@@ -59,7 +59,7 @@ func (a *asker) ask(peer uint64, over *meshConn) (origin uint64, ok bool) {
 			return 0, false
 		case <-timeout.C:
 			return 0, false
-		case <-a.scope.ctx.Done():
+		case <-a.scope.Open.Done():
 			return 0, false
 		}
 	}

@@ -37,15 +37,15 @@ func (t *Transport) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	t.ends.drain(ctx)
-	t.scope.shut()
+	t.scope.Shut()
 	dialled := t.dials.underWay()
 	t.router.phase.CompareAndSwap(running, ending) // dead already if Start has failed
-	t.scope.cancel()
+	t.scope.Cancel()
 	t.starting.Lock() // Start may be under way
 	run := t.router.run.Load()
 	t.starting.Unlock()
 	if run == nil || t.router.phase.Load() == dead {
-		t.scope.wait()
+		t.scope.Wait()
 		return nil
 	}
 
@@ -53,7 +53,7 @@ func (t *Transport) shutdown() error {
 	defer farewell.Wait() // nobody writes to a connection that has ended
 	err := t.router.endAccept(ctx)
 	_ = until(ctx, func() bool { return t.ends.endAll(run) })
-	t.scope.wait()
+	t.scope.Wait()
 	looks := 0
 	left := until(ctx, func() bool {
 		t.ends.endAll(run)

@@ -75,10 +75,10 @@ func (c *meshConn) Confirm() {
 
 // ControlMessage implements mesh.OverlayConnection.
 func (c *meshConn) ControlMessage(tag byte, msg []byte) {
-	if !c.hub.scope.enter() {
+	if !c.hub.scope.Enter() {
 		return
 	}
-	defer c.hub.scope.leave()
+	defer c.hub.scope.Leave()
 	if tag == lineTag {
 		c.hub.receiver.message(c, msg)
 		return

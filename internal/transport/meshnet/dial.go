@@ -55,7 +55,7 @@ func (d *dialer) loop() {
 		select {
 		case <-timer.C:
 		case <-d.targets.kick:
-		case <-d.scope.ctx.Done():
+		case <-d.scope.Open.Done():
 			return
 		}
 		due, wait := d.targets.takeDue(time.Now())
@@ -89,7 +89,7 @@ func (d *dialer) complain(addr netip.AddrPort, err error) {
 		return
 	}
 	peer, name, ok := d.targets.failing(addr)
-	if !ok || !d.peers.relays(peer) || d.scope.ctx.Err() != nil {
+	if !ok || !d.peers.relays(peer) || d.scope.Open.Err() != nil {
 		return
 	}
 	d.scope.log.Errorf(peer, "node %x can't be reached at %s, which it advertises, only through others: "+
@@ -102,13 +102,13 @@ func (d *dialer) complain(addr netip.AddrPort, err error) {
 // mesh's own dial it has timeouts and ends with Close.
 func (d *dialer) probe(addr netip.AddrPort) error {
 	dialer := net.Dialer{Timeout: dialConnect, LocalAddr: localOf(d.router.listensOn())} // as mesh does
-	conn, err := dialer.DialContext(d.scope.ctx, "tcp", addr.String())
+	conn, err := dialer.DialContext(d.scope.Open, "tcp", addr.String())
 	if err != nil {
 		return bareError(err)
 	}
 	defer conn.Close()
 	_ = conn.(*net.TCPConn).SetLinger(0)
-	stop := context.AfterFunc(d.scope.ctx, func() { conn.Close() })
+	stop := context.AfterFunc(d.scope.Open, func() { conn.Close() })
 	defer stop()
 	if err := conn.SetReadDeadline(time.Now().Add(dialAnswer)); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (d *dialer) hand(addr netip.AddrPort) error {
 	select {
 	case d.hands <- struct{}{}:
 		defer func() { <-d.hands }()
-	case <-d.scope.ctx.Done():
+	case <-d.scope.Open.Done():
 		return errMeshClosing
 	}
 	if d.targets.arrived(addr) {
@@ -147,7 +147,7 @@ func (d *dialer) hand(addr netip.AddrPort) error {
 		run.forget(addr)
 	}()
 
-	if err := run.dial(d.scope.ctx, addr); err != nil {
+	if err := run.dial(d.scope.Open, addr); err != nil {
 		return err
 	}
 	timeout := time.NewTimer(dialConnect + dialAnswer)
@@ -157,7 +157,7 @@ func (d *dialer) hand(addr netip.AddrPort) error {
 		return err
 	case <-timeout.C:
 		return context.DeadlineExceeded
-	case <-d.scope.ctx.Done():
+	case <-d.scope.Open.Done():
 		return errMeshClosing
 	}
 }

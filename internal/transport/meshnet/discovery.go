@@ -70,10 +70,10 @@ func (d *discovery) tell(peer uint64, about []uint64) {
 
 // receive deals with what the transport of another node says.
 func (d *discovery) receive(from uint64, msg []byte) {
-	if !d.scope.enter() {
+	if !d.scope.Enter() {
 		return
 	}
-	defer d.scope.leave()
+	defer d.scope.Leave()
 	m, err := decodeMembers(msg)
 	if err != nil {
 		d.scope.log.Debugf(from, "node %x sent a malformed message about members: %v",

@@ -48,7 +48,7 @@ func (e *ender) await(c *meshConn) {
 		select {
 		case <-c.done:
 			return
-		case <-e.scope.ctx.Done():
+		case <-e.scope.Open.Done():
 			return
 		case <-wait.C:
 			e.router.run.Load().hangUp(c)

@@ -58,7 +58,7 @@ func New(cfg Config) (*Transport, error) {
 	}
 	self := cfg.PeerID
 	scope, count := newMeshScope(cfg.Log), new(engine.Counters)
-	upcalls := &engine.Upcalls{Open: scope.ctx, Log: cfg.Log}
+	upcalls := &engine.Upcalls{Open: scope.Open, Log: cfg.Log}
 	accepts, book, rests := newMeshAccepts(), newMeshBook(), newLineRests()
 	peers := newPeerTable(self, cfg.MaxConns, cfg.Now)
 	router := newMeshRouter(&cfg, scope, peers)
@@ -115,10 +115,10 @@ func New(cfg Config) (*Transport, error) {
 func (t *Transport) Start(_ transport.Node, h transport.Handler) error {
 	t.starting.Lock()
 	defer t.starting.Unlock()
-	if !t.scope.enter() {
+	if !t.scope.Enter() {
 		return transport.ErrClosed
 	}
-	defer t.scope.leave()
+	defer t.scope.Leave()
 	if t.router.run.Load() != nil {
 		return errors.New("bcache: the transport was started before")
 	}
@@ -126,8 +126,8 @@ func (t *Transport) Start(_ transport.Node, h transport.Handler) error {
 	t.upcalls.To = h
 	if err := t.router.start(t.overlay, t.logger, t.watcher.poke); err != nil {
 		t.upcalls.To = nil
-		t.scope.shut()
-		t.scope.cancel()
+		t.scope.Shut()
+		t.scope.Cancel()
 		return fmt.Errorf("bcache: can't listen on %s: %w", t.cfg.ListenAddr, err)
 	}
 	t.scope.spawn(t.watcher.loop)
@@ -148,18 +148,18 @@ func (t *Transport) Addr() string { return t.router.listensOn() }
 
 // Broadcast implements transport.Transport.
 func (t *Transport) Broadcast(frame []byte) {
-	if t.scope.enter() {
-		defer t.scope.leave()
+	if t.scope.Enter() {
+		defer t.scope.Leave()
 		t.sender.broadcast(frame)
 	}
 }
 
 // Send implements transport.Transport.
 func (t *Transport) Send(peer uint64, frame []byte, bulk bool) error {
-	if !t.scope.enter() {
+	if !t.scope.Enter() {
 		return transport.ErrClosed
 	}
-	defer t.scope.leave()
+	defer t.scope.Leave()
 	lane := laneFirst
 	if bulk {
 		lane = laneBulk

@@ -66,10 +66,10 @@ func (o *overlay) AddFeaturesTo(f map[string]string) {
 // PrepareConnection implements mesh.Overlay: it decides about a connection, on
 // the connection's own goroutine.
 func (o *overlay) PrepareConnection(p mesh.OverlayConnectionParams) (mesh.OverlayConnection, error) {
-	if !o.scope.enter() {
+	if !o.scope.Enter() {
 		return nil, errMeshClosing
 	}
-	defer o.scope.leave()
+	defer o.scope.Leave()
 	o.accepts.end(p.RemoteAddr.String())
 
 	var c *meshConn

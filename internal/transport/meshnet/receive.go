@@ -60,10 +60,10 @@ func (r *meshReceiver) item(from uint64, kind byte, item []byte) {
 
 // frame hands a frame to the handler.
 func (r *meshReceiver) frame(from uint64, frame []byte) {
-	if from == r.self || !r.scope.enter() {
+	if from == r.self || !r.scope.Enter() {
 		return
 	}
-	defer r.scope.leave()
+	defer r.scope.Leave()
 	r.count.FramesIn.Add(1)
 	r.count.BytesIn.Add(uint64(len(frame)))
 	r.upcalls.Receive(from, frame)

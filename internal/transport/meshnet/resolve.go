@@ -45,7 +45,7 @@ func (r *resolver) loop() {
 		select {
 		case <-timer.C:
 		case <-r.look:
-		case <-r.scope.ctx.Done():
+		case <-r.scope.Open.Done():
 			return
 		}
 		r.resolve(known)
@@ -148,7 +148,7 @@ func (r *resolver) lookup(addr string) ([]netip.AddrPort, error) {
 	if host == "" {
 		host = "localhost"
 	}
-	ctx, cancel := context.WithTimeout(r.scope.ctx, dialLookup)
+	ctx, cancel := context.WithTimeout(r.scope.Open, dialLookup)
 	defer cancel()
 	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
 	if err != nil {

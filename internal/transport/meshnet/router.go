@@ -66,7 +66,7 @@ func (r *router) start(overlay mesh.Overlay, logger mesh.Logger, changed func())
 
 // listen makes a router and has it listen.
 func (r *router) listen(overlay mesh.Overlay, logger mesh.Logger, changed func()) error {
-	addr, err := resolveListen(r.scope.ctx, r.cfg.ListenAddr)
+	addr, err := resolveListen(r.scope.Open, r.cfg.ListenAddr)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (r *router) open(run *meshRun) error {
 	guts.accept.disable()
 	run.guts = guts
 	run.topology = newMeshTopology(r.scope, r.peers, run, run.router, guts.channel())
-	return guts.intercept(r.scope.ctx, run.topology)
+	return guts.intercept(r.scope.Open, run.topology)
 }
 
 // bind starts a router on a port, 0 for a free one.

@@ -1,60 +1,27 @@
 package meshnet
 
 import (
-	"context"
-	"sync"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/linelog"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 )
 
-// A scope is the life of a transport: its goroutines and calls run inside, and Close waits until
-// they have left. Once it is shut nobody enters, and cancel asks those inside to leave.
+// A scope is an engine.Scope with the log of all that runs inside.
 type scope struct {
-	log    *linelog.Log
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	mu     sync.Mutex // nothing else is locked under it
-	closed bool
-	inside sync.WaitGroup
+	*engine.Scope
+	log *linelog.Log
 }
 
-func newMeshScope(log *linelog.Log) *scope {
-	s := &scope{log: log}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	return s
-}
-
-// enter reports whether the caller may go on; it must leave then.
-func (s *scope) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.inside.Add(1)
-	return true
-}
-
-func (s *scope) leave() { s.inside.Done() }
-
-func (s *scope) shut() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-}
-
-// wait waits until everybody has left a scope that is shut.
-func (s *scope) wait() { s.inside.Wait() }
+func newMeshScope(log *linelog.Log) *scope { return &scope{engine.NewScope(), log} }
 
 // spawn runs f on a goroutine inside.
 func (s *scope) spawn(f func()) {
-	if !s.enter() {
+	if !s.Enter() {
 		return
 	}
 	go func() {
-		defer s.leave()
+		defer s.Leave()
 		f()
 	}()
 }
@@ -65,6 +32,6 @@ func (s *scope) pause(d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-s.ctx.Done():
+	case <-s.Open.Done():
 	}
 }

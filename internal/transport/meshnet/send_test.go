@@ -25,11 +25,11 @@ func newPartsNode(t *testing.T, id uint64) *partsNode {
 	n := &partsNode{}
 	log := &meshLog{t: t}
 	scope := newMeshScope(linelog.New(log, time.Now))
-	t.Cleanup(scope.cancel)
+	t.Cleanup(scope.Cancel)
 	n.sender = &sender{self: id, peers: newPeerTable(id, 0, time.Now), count: &engine.Counters{}}
 	n.asker = newMeshAsker(scope, n.sender)
 	n.receiver = &meshReceiver{
-		self: id, scope: scope, upcalls: &engine.Upcalls{Open: scope.ctx, Log: scope.log, To: &n.h}, sender: n.sender,
+		self: id, scope: scope, upcalls: &engine.Upcalls{Open: scope.Open, Log: scope.log, To: &n.h}, sender: n.sender,
 		discovery: &discovery{
 			self: id, origin: id << 8, scope: scope, peers: n.peers, sender: n.sender, asker: n.asker,
 		},
@@ -101,7 +101,7 @@ func TestMeshAsker(t *testing.T) {
 		if origin, ok := a.asker.ask(0xc, nil); !ok || origin != 0xc00 {
 			t.Errorf("c answers %x, %v", origin, ok)
 		}
-		b.receiver.scope.shut() // it doesn't answer any more
+		b.receiver.scope.Shut() // it doesn't answer any more
 		begin := time.Now()
 		if _, ok := a.asker.ask(0xb, toB); ok || time.Since(begin) != askFor {
 			t.Errorf("answered: %v, after %v", ok, time.Since(begin))

@@ -68,7 +68,7 @@ func (m *topology) loop() {
 		case <-whole.C:
 			m.note(m.router.Gossip())
 			m.pass()
-		case <-m.scope.ctx.Done():
+		case <-m.scope.Open.Done():
 			return
 		}
 		m.scope.pause(max(topologyLeast, time.Duration(m.peers.count())*topologyEvery))
@@ -82,7 +82,7 @@ func (m *topology) pass() {
 	data := m.pending
 	m.pending = nil
 	m.mu.Unlock()
-	if data == nil || m.scope.ctx.Err() != nil {
+	if data == nil || m.scope.Open.Err() != nil {
 		return
 	}
 	once := &topologyData{mesh: data}

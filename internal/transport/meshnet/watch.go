@@ -7,7 +7,6 @@ import (
 	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/signal"
 	"github.com/iwanbk/bcache/internal/transport/engine"
-	"github.com/iwanbk/bcache/transport"
 )
 
 const (
@@ -47,7 +46,7 @@ func (w *watcher) loop() {
 			w.rests.expire(time.Now())
 		case <-alone.C:
 			w.sayAlone()
-		case <-w.scope.ctx.Done():
+		case <-w.scope.Open.Done():
 			return
 		}
 	}
@@ -62,7 +61,7 @@ func (w *watcher) sayAlone() {
 	}
 	why := "all of Peers is this node itself, or hasn't been tried yet"
 	if fs := w.targets.unreached(time.Now()); len(fs) > 0 {
-		why = transport.FailureList(fs, maxAloneAddrs, "%d more")
+		why = linelog.List(fs, maxAloneAddrs, "%d more")
 	}
 	w.scope.log.Printf(0, "no other node is reached: %s", linelog.Field("reason", why))
 }

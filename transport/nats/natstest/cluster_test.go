@@ -134,6 +134,31 @@ func TestCacheSyncs(t *testing.T) {
 	}
 }
 
+// Who is the First waits for nobody, and others get what it has without an election. One that comes to a
+// cluster gets what is there.
+func TestFirst(t *testing.T) {
+	s := newServer(t)
+	start := func(first bool) *bcache.Bcache {
+		tr, err := nats.New(nats.Config{Servers: []string{s.ClientURL()}, First: first})
+		testkit.Ok(t, err)
+		b, err := bcache.New(bcache.Config{
+			MaxKeys: 1000, ClusterName: t.Name(), Transport: tr, SyncTimeout: time.Hour,
+		})
+		testkit.Ok(t, err)
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	}
+	a := start(true)
+	testkit.Ok(t, a.Ready())
+	testkit.Ok(t, a.Put("key", "value", time.Hour))
+	b := start(false)
+	ready(t, []*bcache.Bcache{b})
+	testkit.Ok(t, a.Close())
+	again := start(true)
+	testkit.Ok(t, again.Ready())
+	hold(t, []*bcache.Bcache{b, again}, "key", "value")
+}
+
 // While the server is away nodes go on; once it is back they have what was written everywhere meanwhile.
 func TestServerRestartsUnderLoad(t *testing.T) {
 	s := newServer(t)

@@ -38,6 +38,9 @@ func TestSlowConsumer(t *testing.T) {
 	})
 	events(t, b, "-1", 1)
 	b.log.says(t, "E this node is too slow for what comes from NATS")
+	if got := b.Stats().DroppedFrames; got == 0 {
+		t.Error("what nats.go drops isn't counted")
+	}
 	close(release)
 	together(t, a, b)
 	testkit.Within(t, limit, func() error { // what has waited is dropped now and then
