@@ -350,14 +350,44 @@ var mutants = []mutant{
 		old: "max(r.pinger.subset.most, enoughFor(c.MinPeers))",
 		new: "r.pinger.subset.most"}}},
 	{name: "close: a few suffice at once", test: "TestCloseSuffices", edits: []edit{{
-		old: "now.Mono-q.began >= WaitForAll && ",
-		new: ""}}},
+		old: "now.Mono-q.began < WaitForAll {",
+		new: "false {"}}},
 	{name: "close: fewer than a few suffice", test: "TestCloseSuffices", edits: []edit{{
-		old: "have >= Fanout {",
-		new: "have >= Fanout-1 {"}}},
+		old: "confirmed >= Fanout ||",
+		new: "confirmed >= Fanout-1 ||"}}},
 	{name: "close: who has just come counts among the few", test: "TestCloseDoesNotSuffice", edits: []edit{{
 		old: "if p.said.upTo >= q.seq {",
 		new: "if p.confirmed(q.seq) {"}}},
+	{name: "close: only what was written here is handed over", test: "TestCloseHandsOver", edits: []edit{{
+		old: "if !p.confirmed(q.seq) || q.lacks(p) {",
+		new: "if !p.confirmed(q.seq) {"}}},
+	{name: "close: who lacks something doesn't pull", test: "TestCloseHandsOver", edits: []edit{{
+		old: "\t\tflags |= wire.PongBehind\n\t\tbehind = true\n",
+		new: "\t\tflags |= wire.PongBehind\n"}}},
+	{name: "close: who lacks something doesn't say so", test: "TestCloseHandsOver", edits: []edit{{
+		old: "\t\tflags |= wire.PongBehind\n\t\tbehind = true\n",
+		new: "\t\tbehind = true\n"}}},
+	{name: "close: nodes that close wait for each other", test: "TestCloseNeedsOneThatStays", edits: []edit{{
+		old: "\t\tif p.leaving {\n\t\t\tcontinue\n\t\t}\n",
+		new: ""}}},
+	{name: "close: who closes says nothing of that", test: "TestCloseBothAtOnce", edits: []edit{{
+		old: "r.writes.closed, r.pinger.leaving = true, true",
+		new: "r.writes.closed = true"}}},
+	{name: "close: all have to have all", test: "TestCloseNeedsOneThatStays", edits: []edit{{
+		old: "(whole > 0 || !q.lacks(p))",
+		new: "!q.lacks(p)"}}},
+	{name: "close: nobody has to have all", test: "TestCloseNeedsOneThatStays", edits: []edit{{
+		old: "(whole > 0 || !q.lacks(p))",
+		new: "true"}}},
+	{name: "close: a node that knows nothing asks", test: "TestCloseAsksLittle", edits: []edit{{
+		old: "len(q.had) > 0 && !p.whole",
+		new: "!p.whole"}}},
+	{name: "close: what is dropped elsewhere is taken for lacking", test: "TestVectorLacksOf", edits: []edit{{
+		old: "return v.live[e.Origin] || theirs == v.Horizon",
+		new: "return true"}}},
+	{name: "close: gaps aren't looked at", test: "TestVectorLacksOf", edits: []edit{{
+		old: "return !s.HasAll(Interval{0, e.Covered}) || slices.ContainsFunc(e.Ahead, missing)",
+		new: "return !s.HasAll(Interval{0, e.Covered}) || missing(Interval{})"}}},
 
 	// Local values: provisional ones that are for one node only.
 	{name: "local: others are told of it", edits: []edit{{
@@ -594,8 +624,8 @@ var mutants = []mutant{
 		old: "p.origin == e.origin && (p.tags || rec.Tags == \"\") {",
 		new: "p.origin == e.origin {"}}},
 	{name: "a value with tags is offered to nobody", test: "TestOffersWithTagsAreTaken", edits: []edit{{
-		old: "| wire.PingAnswers | wire.PingTags,",
-		new: "| wire.PingAnswers,"}, {
+		old: "| wire.PingAnswers | wire.PingTags\n",
+		new: "| wire.PingAnswers\n"}, {
 		old: "| wire.PongAnswers | wire.PongTags,",
 		new: "| wire.PongAnswers,"}}},
 	{name: "who has left mustn't refuse a full sync", test: "TestSyncIsRefusedByWhoHasLeft", edits: []edit{{

@@ -347,6 +347,9 @@ func TestCloseDoesNotSufficeWithNewcomers(t *testing.T) {
 		pong := wire.AppendPong(nil, wire.Pong{ID: p.pingID, Origin: p.origin, Wall: c.wall})
 		testkit.Must(t, c.r.Receive(c.now(), 11+id, pong))
 	}
+	for id := range uint64(2) {
+		c.r.neighbours.byID[1+id].whole = true // but for what was written here
+	}
 	q := c.r.Ask(c.now())
 	for range 2 {
 		if ids := q.HandOver(c.now()); !slices.Equal(ids, []uint64{1, 2}) {

@@ -187,7 +187,7 @@ func closeAll(t testing.TB, nodes ...*testNode) {
 		if err := n.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		if d := time.Since(begin); d > time.Second {
+		if d := time.Since(begin); d > 3*time.Second { // its bound; as a rule it takes milliseconds
 			t.Errorf("Close took %v", d)
 		} else {
 			t.Logf("Close took %v", d)
