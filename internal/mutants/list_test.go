@@ -47,6 +47,11 @@ var mutants = []mutant{
 		old: "if !bytes.Equal(f[done:done+n], noise[at:at+n]) {",
 		new: "if n < 0 {"}}},
 
+	// Offers.
+	{name: "what goes with a value that is offered takes no room", test: "TestOffersAreBounded", edits: []edit{{
+		old: "len(x.to)*x.Size()",
+		new: "len(x.to)*x.Rec.Size()"}}},
+
 	// What was written before two nodes met.
 	{name: "what was written before two nodes met is taken to be on its way", test: "TestRepairOfWhatWasBefore$",
 		edits: []edit{{
