@@ -6,6 +6,10 @@ type Claim struct {
 	Entries []Entry
 	All     bool // of every origin; otherwise what isn't listed is equal, or is asked for later
 	Horizon Horizon
+
+	// The vector's own dots up to this one were written before the other node was connected: so none of
+	// them is on its way to it.
+	Before uint64
 }
 
 // OriginDots are some dots of an origin.
@@ -62,7 +66,9 @@ func (c *Comparison) Lacking() (m OriginDots) {
 	}
 	most := mine.Last()
 	if !c.all {
-		most = mine.overdue(theirs)
+		if most = mine.overdue(theirs); o == v.self {
+			most = max(most, c.theirs.Before)
+		}
 	}
 	c.work += 8 + len(mine.Ahead) + len(theirs.Ahead)
 	return OriginDots{o, mine.minus(theirs, most), len(theirs.Ahead) >= MaxIntervals}

@@ -47,6 +47,24 @@ var mutants = []mutant{
 		old: "if !bytes.Equal(f[done:done+n], noise[at:at+n]) {",
 		new: "if n < 0 {"}}},
 
+	// Offers.
+	{name: "what goes with a value that is offered takes no room", test: "TestOffersAreBounded", edits: []edit{{
+		old: "len(x.to)*x.Size()",
+		new: "len(x.to)*x.Rec.Size()"}}},
+
+	// What was written before two nodes met.
+	{name: "what was written before two nodes met is taken to be on its way", test: "TestRepairOfWhatWasBefore$",
+		edits: []edit{{
+			old: "most = max(most, c.theirs.Before)",
+			new: "most = max(most, 0*c.theirs.Before)"}}},
+	{name: "who has connected first is told nothing", test: "TestRepairOfWhatWasBeforeAskedEarly", edits: []edit{{
+		old: "if c.Before = r.state.seq; p != nil {",
+		new: "if p != nil {"}}},
+	{name: "who isn't a neighbour yet is asked again and again", test: "TestRepairOfWhatWasBeforeAskedEarly",
+		edits: []edit{{
+			old: "if done && a.Flags&wire.PongContext == 0 {",
+			new: "if done && a.Flags&wire.PongContext == 0 && from == 0 {"}}},
+
 	// Many Deletes.
 	{name: "many Deletes leave in many frames", test: "TestDeleteManyIsOneFrame|TestReplicaGathers", edits: []edit{{
 		old: "o.unwoken = idle && o.gathering && !o.outbox.hasFrame()",

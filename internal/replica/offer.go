@@ -9,7 +9,7 @@ import (
 
 const (
 	maxOffers     = 4096    // frames: one for each neighbour
-	maxOfferBytes = 8 << 20 // of keys and values in them
+	maxOfferBytes = 8 << 20 // of them, when they are made
 )
 
 // offers wait for Flush. What is beyond the bounds isn't offered: the others fill for themselves.
@@ -28,7 +28,7 @@ func (o *offers) empty() bool { return len(o.queue) == 0 }
 
 // put queues one, and reports whether there was room.
 func (o *offers) put(x offered) bool {
-	frames, bytes := len(x.to), len(x.to)*x.Rec.Size()
+	frames, bytes := len(x.to), len(x.to)*x.Size()
 	if o.frames+frames > maxOffers || o.bytes+bytes > maxOfferBytes {
 		return false
 	}

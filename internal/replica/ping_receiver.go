@@ -57,7 +57,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 			flags |= wire.PongAll
 		}
 		const everything = wire.PongLog | wire.PongOld // then there is no more to say
-		for c := r.state.vector.Compare(q.Claim(), false); flags&everything != everything && c.Next(); {
+		for c := r.state.vector.Compare(r.claim(p, &q), false); flags&everything != everything && c.Next(); {
 			if c.Due(r.mu.stepWork) {
 				r.mu.letOthers()
 			}
@@ -85,6 +85,15 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 		}
 	}
 	r.repair.advance(now)
+}
+
+// claim is what a ping claims. p is its sender, nil if that isn't a neighbour yet.
+func (r *pingReceiver) claim(p *neighbour, q *wire.Ping) dots.Claim {
+	c := q.Claim()
+	if c.Before = r.state.seq; p != nil {
+		c.Before = p.baseline
+	}
+	return c
 }
 
 func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) {
@@ -115,6 +124,11 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 	r.pinger.hearings.take(now, p, &a)
 	r.pinger.hearings.listen(now)
 	done, got := r.repair.pulls.endedBy(from, a.ID)
+	if done && a.Flags&wire.PongContext == 0 {
+		// It doesn't know yet that they are connected. It pings when it does, and is asked again then.
+		r.repair.pulls.left(from)
+		return
+	}
 	if a.Flags&wire.PongContext != 0 && (done || a.ID == p.pingID) { // otherwise it may be out of date
 		p.known = a.Flags&wire.PongAll == 0
 		p.offer = a.Flags & (wire.PongLog | wire.PongOld)

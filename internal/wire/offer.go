@@ -50,6 +50,16 @@ type Offer struct {
 	Echo uint64 // the sender's
 }
 
+// Size is an upper bound of its frame, in bytes.
+func (o *Offer) Size() int {
+	const (
+		head   = 2 + 2*9 + 11 + 2 + 3*11 + 2 + 10 // version and type, origins, seen, kind, times, echo
+		texts  = 4*(1+4) + 2*(2+4)                // tags and lengths of what follows
+		upToes = 8 + 10
+	)
+	return head + texts + o.Rec.Size() + offerDotSize*(len(o.Dots)+len(o.Clears)) + upToes*len(o.UpTo)
+}
+
 // AppendEcho appends to a whole frame how far its sender has counted its touches.
 func AppendEcho(frame []byte, count uint64) []byte {
 	if count == 0 {

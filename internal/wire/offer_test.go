@@ -116,6 +116,9 @@ func TestWireOfferRoundTrip(t *testing.T) {
 		for range rapid.IntRange(0, delta.MaxUpTo).Draw(t, "origins") {
 			o.UpTo = append(o.UpTo, delta.Dot{Origin: rapid.Uint64().Draw(t, "of"), Seq: rapid.Uint64().Draw(t, "up to")})
 		}
+		if n, most := len(AppendOffer(nil, &o)), o.Size(); n > most || n+128 < most && len(o.UpTo) == 0 {
+			t.Fatalf("%d bytes, said to be at most %d: %+v", n, most, o)
+		}
 		if got, err := DecodeOffer(AppendOffer(nil, &o)); err != nil || !reflect.DeepEqual(got, o) {
 			t.Fatalf("%+v, %v, want %+v", got, err, o)
 		}
