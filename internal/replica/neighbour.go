@@ -18,6 +18,7 @@ type neighbour struct {
 
 	claims  bool   // it has said so itself:
 	claimed uint64 // of its own dots, how far they go
+	recall  uint64 // they were forgotten here, and have to be got again up to here
 
 	echoes echoLog     // echo.go
 	delays propagation // propagation.go

@@ -157,7 +157,7 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 // for known. All that is believed to be processed of it is forgotten, and got again.
 func (r *pingReceiver) disbelieve(now delta.Instant, p *neighbour) {
 	r.state.vector.Forget(p.origin)
-	p.listed = 0
+	p.listed, p.recall = 0, p.claimed
 	r.counts.disbelieved++
 	r.neighbours.doubt() // what they said was about that vector
 	r.pinger.hearings.isolation.doubt(now)

@@ -171,7 +171,8 @@ func (s *pinger) round(now delta.Instant, busy bool) {
 			silent = silent.Round(100 * time.Millisecond)
 			s.out.cut(id, fmt.Sprintf("nothing has come from it for %v", silent))
 			s.counts.Stuck++
-		case p.missed > 0 || s.standing.awaits(p) || slices.Contains(whom, id):
+		case p.missed > 0 || s.standing.awaits(p) || p.recall > s.state.vector.Get(p.origin).Covered ||
+			slices.Contains(whom, id):
 			p.ask(now.Mono, s.rounds.last)
 			s.pingWith(now, id, 0, recent)
 		}

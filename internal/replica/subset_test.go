@@ -145,6 +145,7 @@ func (c *crowd) asked() (ids []uint64) {
 		}
 		if ids = append(ids, m.To); c.answers(m.To) {
 			a := wire.Pong{ID: q.ID, Origin: 1000 + m.To, Flags: wire.PongContext | wire.PongSynced, Wall: c.wall}
+			a.Seq = c.r.neighbours.byID[m.To].claimed
 			if err := c.r.Receive(c.now(), m.To, wire.AppendPong(nil, a)); err != nil {
 				c.t.Fatal(err)
 			}
@@ -356,6 +357,32 @@ func TestCloseDoesNotSufficeWithNewcomers(t *testing.T) {
 			t.Errorf("%v haven't confirmed", ids)
 		}
 		c.wall += WaitForAll.Milliseconds()
+	}
+}
+
+// A neighbour whose dots were forgotten, as it has written fewer than this node believed, is asked in each
+// round until they are there.
+func TestRoundsRecall(t *testing.T) {
+	c := newCrowd(t, 60, nil)
+	const id, origin = 60, 1060
+	p, v := c.r.neighbours.byID[id], c.r.state.vector
+	p.claim(origin, 2)
+	c.r.pings.disbelieve(c.now(), p)
+	for range 5 {
+		if ids := c.round(); !slices.Contains(ids, id) {
+			t.Errorf("%v are asked", ids)
+		}
+	}
+	v.Add(origin, 1, 1, 0)
+	v.Add(origin, 2, 2, 0)
+	asked := 0
+	for range 5 {
+		if slices.Contains(c.round(), id) {
+			asked++
+		}
+	}
+	if asked > 2 {
+		t.Errorf("it is asked %d times, and nothing is missing", asked)
 	}
 }
 
