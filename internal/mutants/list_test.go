@@ -401,7 +401,7 @@ var mutants = []mutant{
 		old: "(whole > 0 || !q.lacks(p))",
 		new: "true"}}},
 	{name: "close: a node that knows nothing asks", test: "TestCloseAsksLittle", edits: []edit{{
-		old: "len(q.had) > 0 && !p.whole",
+		old: "len(q.had.Entries) > 0 && !p.whole",
 		new: "!p.whole"}}},
 	{name: "close: what is dropped elsewhere is taken for lacking", test: "TestVectorLacksOf", edits: []edit{{
 		old: "return v.live[e.Origin] || theirs == v.Horizon",

@@ -43,8 +43,10 @@ func (q *Question) HandOver(now delta.Instant) (missing []uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	near := q.answers.neighbours
-	if q.had == nil {
-		q.had, _ = q.answers.state.vector.List(dots.LongAgo)
+	if q.had.Entries == nil {
+		v := q.answers.state.vector
+		q.had.Entries, _ = v.List(dots.LongAgo)
+		q.had.Horizon = v.Horizon
 	}
 	confirmed, whole := 0, 0
 	for i, p := range near.list {
@@ -59,7 +61,7 @@ func (q *Question) HandOver(now delta.Instant) (missing []uint64) {
 		}
 		if !p.confirmed(q.seq) || q.lacks(p) {
 			missing = append(missing, near.ids[i])
-			q.answers.handOver(now, near.ids[i], p, q.had)
+			q.answers.handOver(now, near.ids[i], p, &q.had)
 		}
 	}
 	if now.Mono-q.began < WaitForAll {
@@ -74,18 +76,18 @@ func (q *Question) HandOver(now delta.Instant) (missing []uint64) {
 // lacks reports whether a neighbour may lack what this node has. One that isn't synced yet has just come,
 // and gets that by a full sync.
 func (q *Question) lacks(p *neighbour) bool {
-	return len(q.had) > 0 && !p.whole && (p.synced || !p.told)
+	return len(q.had.Entries) > 0 && !p.whole && (p.synced || !p.told)
 }
 
 // handOver tells a neighbour what this node had processed when it closed, unless it has just been told.
-func (c *confirmations) handOver(now delta.Instant, peer uint64, p *neighbour, had []dots.Entry) {
+func (c *confirmations) handOver(now delta.Instant, peer uint64, p *neighbour, had *wire.Ping) {
 	if !p.said.due(now) {
 		return
 	}
 	q := c.question(now, &p.said, c.state.seq)
 	q.Flags |= wire.PingAll | wire.PingLeaving
-	q.Entries = had
 	c.standing.describe(now, &q)
+	q.Entries, q.Horizon = had.Entries, had.Horizon
 	p.expect()
 	c.out.sendPing(pingTo{peer, &q})
 }

@@ -212,6 +212,11 @@ func (s *sim) restart() {
 	}
 	s.n.restarts++
 	s.logf("n%d dies", old.id)
+	s.replace(old)
+}
+
+// replace begins another life of a node.
+func (s *sim) replace(old *simNode) {
 	for j := range s.nodes {
 		s.disconnect(old.id, j)
 	}

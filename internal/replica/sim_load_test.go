@@ -39,7 +39,7 @@ func (s *sim) drawLoads(seed uint64) {
 func (s *sim) load() {
 	n := s.nodes[s.rng.IntN(len(s.nodes))]
 	key := s.oracle.keys[s.rng.IntN(s.c.keys)]
-	if n == nil || s.t < n.stuck {
+	if n == nil || s.t < n.stuck || n.closing {
 		return
 	}
 	s.fresh(n, key)

@@ -159,6 +159,7 @@ type simConfig struct {
 
 type simCounts struct {
 	writes, fills, clears, frames, lost, restarts, evictions, refusals, futures int
+	closes, unheard                                                             int // in order, and in vain
 	pulls, repaired, syncs, syncsFailed, skips, cuts, originsDropped            int
 	stale, refreshes, negatives                                                 int // answers of Loaders
 	leases, alone                                                               int // granted, and fills without one
@@ -183,14 +184,14 @@ func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
 		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted,
-		&c.dropped, &c.lives, &c.local, &c.isolations, &c.confirmed}
+		&c.dropped, &c.lives, &c.local, &c.isolations, &c.confirmed, &c.closes, &c.unheard}
 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept (%d for their nodes only), %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d short lives, %d isolations, %d connections cut, %d evictions, "+
+	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept (%d for their nodes only), %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d closes (%d not by all), %d short lives, %d isolations, %d connections cut, %d evictions, "+
 		"%d refused by floors, %d from the future; %d times confirmed; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
-		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures, c.confirmed,
+		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.closes, c.unheard, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures, c.confirmed,
 		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
@@ -201,6 +202,7 @@ type simNode struct {
 	jump     int64 // a clock that is wrong
 	stuck    int64 // until then it does nothing
 	flushing bool  // a flush is due
+	closing  bool  // it hands over
 
 	suspended, asleep int64 // its machine is suspended until then; its monotonic clock has stood so long
 	filling           map[string]bool
@@ -303,6 +305,7 @@ func newSim(seed uint64) *sim {
 	s.drawUnequal(seed)
 	s.drawFanout(seed)
 	s.drawUpToOnly(seed)
+	s.drawCloses(seed)
 	s.oracle.init()
 	for range c.nodes {
 		s.up = append(s.up, make([]int, c.nodes))
@@ -470,7 +473,7 @@ func (s *sim) count(n *simNode) {
 func (s *sim) step() {
 	n := s.nodes[s.rng.IntN(len(s.nodes))]
 	key := s.oracle.keys[s.rng.IntN(s.c.keys)]
-	if n == nil || s.t < n.stuck {
+	if n == nil || s.t < n.stuck || n.closing {
 		return
 	}
 	val := s.value()
@@ -482,7 +485,7 @@ func (s *sim) step() {
 	}
 	x := s.rng.IntN(100)
 	if x < 60 && s.c.writers > 0 {
-		if n = s.nodes[s.rng.IntN(s.c.writers)]; n == nil || s.t < n.stuck {
+		if n = s.nodes[s.rng.IntN(s.c.writers)]; n == nil || s.t < n.stuck || n.closing {
 			return
 		}
 	}
@@ -500,7 +503,7 @@ func (s *sim) step() {
 		s.clearBy(n, "", now)
 	case x < 60: // equal stamps
 		for _, n := range s.nodes {
-			if n != nil && s.t >= n.stuck {
+			if n != nil && s.t >= n.stuck && !n.closing {
 				now := s.now(n)
 				s.commit(n, key, simWrite{at: s.t}, func() { s.set(n, now, key, val, 0) })
 				val += "'"
