@@ -388,6 +388,9 @@ var mutants = []mutant{
 	{name: "close: who lacks something doesn't say so", test: "TestCloseHandsOver", edits: []edit{{
 		old: "\t\tflags |= wire.PongBehind\n\t\tbehind = true\n",
 		new: "\t\tbehind = true\n"}}},
+	{name: "close: who isn't a neighbour lacks nothing", test: "TestCloseIsToldByWhoIsNoNeighbour", edits: []edit{{
+		old: "if q.Flags&wire.PingLeaving != 0 && lacksOf(",
+		new: "if p != nil && q.Flags&wire.PingLeaving != 0 && lacksOf("}}},
 	{name: "close: nodes that close wait for each other", test: "TestCloseNeedsOneThatStays", edits: []edit{{
 		old: "\t\tif p.leaving {\n\t\t\tcontinue\n\t\t}\n",
 		new: ""}}},

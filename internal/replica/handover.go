@@ -92,10 +92,8 @@ func (c *confirmations) handOver(now delta.Instant, peer uint64, p *neighbour, h
 	c.out.sendPing(pingTo{peer, &q})
 }
 
-// takeOver reports whether a vector lacks something that a neighbour hands over, and notes that the
-// neighbour leaves. Others get the lock meanwhile.
-func (h *handover) takeOver(q *wire.Ping, v *dots.Vector, mu *lock) (lacks bool) {
-	h.leaving = true
+// lacksOf reports whether a vector lacks something that is handed over. Others get the lock meanwhile.
+func lacksOf(q *wire.Ping, v *dots.Vector, mu *lock) bool {
 	work := 0
 	for i := range q.Entries {
 		e := &q.Entries[i]

@@ -139,6 +139,23 @@ func TestCloseBothAtOnce(t *testing.T) {
 	}
 }
 
+// Who doesn't take the node that closes for a neighbour, as connections are noticed at different times, says
+// whether it lacks something all the same.
+func TestCloseIsToldByWhoIsNoNeighbour(t *testing.T) {
+	g := newRig(t, 3, func(c *Config) { c.First = true })
+	g.settle()
+	g.write(2, "k", func(r *Replica) { testkit.Must(t, r.Set(g.now(), "k", "v", 0)) })
+	g.flush(2)
+	g.pending[1] = nil
+	g.settle()
+	g.apart(2, 0)
+	g.apart(2, 1)
+	g.replicas[1].Left(g.now(), 0)
+	if missing := g.handsOver(0, 5, g.settle); !slices.Equal(missing, []uint64{1}) {
+		t.Errorf("waits for %v", missing)
+	}
+}
+
 // A node that has processed nothing asks nobody, and one whose neighbours have all asks once.
 func TestCloseAsksLittle(t *testing.T) {
 	g := newRig(t, 2, func(c *Config) { c.First = true })

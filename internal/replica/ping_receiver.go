@@ -33,6 +33,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 	defer r.mu.Unlock()
 	p := r.neighbours.hear(now, from, q.Origin, q.Echo)
 	if p != nil && q.Origin == p.origin {
+		p.leaving = p.leaving || q.Flags&wire.PingLeaving != 0
 		p.owe(r.state.vector.Get(q.Origin), q.Seq, now.Mono)
 		p.delays.clock.check(now, delta.Instant{Wall: q.Wall, Micros: q.Micros}.UnixMicro())
 	}
@@ -72,7 +73,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 		}
 	}
 	behind := q.Flags&wire.PingConfirm != 0 && r.state.vector.Get(q.Origin).Covered < q.Seq
-	if p != nil && q.Flags&wire.PingLeaving != 0 && p.takeOver(&q, r.state.vector, r.mu) {
+	if q.Flags&wire.PingLeaving != 0 && lacksOf(&q, r.state.vector, r.mu) {
 		flags |= wire.PongBehind
 		behind = true
 	}
@@ -113,7 +114,7 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 		r.compareClocks(now, from, p, delta.Instant{Wall: a.Wall, Micros: a.Micros})
 	}
 	p.diverged = r.state.vector.Reconcile(a.Horizon, r.state.latest(now))
-	p.leaving = a.Flags&wire.PongLeaving != 0
+	p.leaving = p.leaving || a.Flags&wire.PongLeaving != 0
 	p.synced, p.held = a.Flags&wire.PongSynced != 0, a.Held
 	p.claim(a.Origin, a.Seq)
 	p.told, p.answers = true, a.Flags&wire.PongAnswers != 0

@@ -72,15 +72,14 @@ func (s *sim) checkHandedOver(n *simNode, q *Question) {
 		}
 		whole = true
 		to := s.nodes[id]
-		if to.r.state.Origin != p.origin {
-			continue // it has died since
-		}
 		v := to.r.state.vector
+		if to.r.state.Origin != p.origin || v.Horizon.Stamp > 0 || s.c.glitches > 0 {
+			continue // it has died since, or may have dropped some of it
+		}
 		for i := range q.had.Entries {
 			e := &q.had.Entries[i]
-			dropped := v.Origins[e.Origin] == nil && v.Horizon.Stamp > 0
-			if !dropped && v.LacksOf(e, v.Horizon) && s.c.glitches == 0 {
-				s.fail("n%d has all of n%d, as it has said, and lacks some of %x", to.id, n.id, e.Origin)
+			if v.LacksOf(e, v.Horizon) {
+				s.fail("n%d has all of n%d, as it has said, and lacks some of %x: %v of %v", to.id, n.id, e.Origin, v.Get(e.Origin), e.Set)
 			}
 		}
 	}
