@@ -93,6 +93,7 @@ func (r *running) accept() {
 			life.pause(acceptPause)
 			continue
 		}
+		raw = r.greeter.arrived(raw)
 		if !life.spawn(func() { r.accepted(raw) }) {
 			_ = raw.Close()
 		}
