@@ -2,12 +2,14 @@ package memberlist
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -19,6 +21,11 @@ const (
 
 	dialAgain = 50 * time.Millisecond // after the first failure; it doubles
 	dialMost  = 5 * time.Second
+
+	// How long a member is dialled in vain until an operator is told. One that was met may have died:
+	// memberlist is given time to notice.
+	tellNew = 5 * time.Second
+	tellMet = 30 * time.Second
 )
 
 // A dialer connects to the members with whom there is no link. Of two nodes the one with the smaller ID
@@ -27,7 +34,7 @@ type dialer struct {
 	node   *transport.Node
 	life   *life
 	roster *roster
-	dial   func(addr string) error
+	dial   func(member) error
 	poked  chan struct{}
 
 	mu    sync.Mutex
@@ -37,12 +44,12 @@ type dialer struct {
 
 // A try is what is known of a member's address.
 type try struct {
-	next   time.Time
-	failed int
-	since  time.Time // the first failure in a row
-	addr   string
-	err    error
-	busy   bool
+	next     time.Time
+	failures int
+	since    time.Time // the first failure in a row
+	addr     string
+	err      error
+	busy     bool
 }
 
 // poke has it look again.
@@ -76,12 +83,17 @@ func (d *dialer) loop() {
 		case <-d.life.open.Done():
 			return
 		}
-		timer.Reset(d.round(time.Now()))
+		wait, crowded := d.round(time.Now())
+		if timer.Reset(wait); len(crowded) > 0 {
+			one := crowded[0]
+			d.node.Log.Errorf(0, "MaxConns is reached: there is no connection with node %x (%s), one of %d",
+				linelog.Field("peer", one.id), linelog.Field("addr", one.addr), len(crowded))
+		}
 	}
 }
 
-// round begins what is due, and returns for how long nothing is.
-func (d *dialer) round(now time.Time) time.Duration {
+// round begins what is due, and returns for how long nothing is, and for which members there is no room.
+func (d *dialer) round(now time.Time) (_ time.Duration, crowded []member) {
 	open := d.roster.unlinked()
 	full := d.roster.full()
 	d.mu.Lock()
@@ -104,42 +116,65 @@ func (d *dialer) round(now time.Time) time.Duration {
 		case left > 0:
 			wait = min(wait, left)
 		case d.busy < dialHands && !full:
-			d.begin(t, m.addr)
+			d.begin(t, m)
 		case full:
 			wait = min(wait, dialMost)
+			t.failed(m.addr, refusedFull, now)
+			crowded = append(crowded, m)
 		} // otherwise the end of another one wakes the loop
 	}
 	maps.DeleteFunc(d.tries, func(name [2]uint64, t *try) bool { return !wanted[name] && !t.busy })
-	return wait
+	return wait, crowded
 }
 
 // begin dials a member. d.mu is held.
-func (d *dialer) begin(t *try, addr string) {
-	t.busy, t.addr = true, addr
+func (d *dialer) begin(t *try, m member) {
+	t.busy = true
 	d.busy++
-	if !d.life.spawn(func() { d.end(t, d.dial(addr)) }) {
+	if !d.life.spawn(func() { d.end(t, m, d.dial(m)) }) {
 		d.busy--
 	}
 }
 
-func (d *dialer) end(t *try, err error) {
+func (d *dialer) end(t *try, m member, err error) {
 	d.mu.Lock()
 	t.busy = false
 	d.busy--
 	now := time.Now()
-	if t.err = err; err == nil {
-		t.failed, t.since = 0, time.Time{}
-		t.next = now.Add(dialAgain)
+	if err == nil {
+		*t = try{next: now.Add(dialAgain)}
 	} else {
-		if t.since.IsZero() {
-			t.since = now
-		}
-		pause := min(dialAgain<<min(t.failed, 10), dialMost)
-		t.failed++
+		t.failed(m.addr, err, now)
+		pause := min(dialAgain<<min(t.failures, 10), dialMost)
+		t.failures++
 		t.next = now.Add(pause/2 + rand.N(pause))
 	}
+	lasting := now.Sub(t.since)
 	d.mu.Unlock()
+	if err != nil && mayTell(m, err, lasting) && d.life.open.Err() == nil {
+		d.node.Log.Errorf(m.id, "node %x can't be reached at %s, which it advertises: %v; "+
+			"is its AdvertiseAddr right?",
+			linelog.Field("peer", m.id), linelog.Field("addr", m.addr), linelog.Field("err", err))
+	}
 	d.poke()
+}
+
+// failed notes why there is no connection.
+func (t *try) failed(addr string, err error, now time.Time) {
+	if t.addr, t.err = addr, err; t.since.IsZero() {
+		t.since = now
+	}
+}
+
+// mayTell reports whether it is for an operator that a member can't be reached: it lives, and its address seems
+// to be wrong. Refusals are logged by themselves.
+func mayTell(m member, err error, lasting time.Duration) bool {
+	limit := tellNew
+	if m.met {
+		limit = tellMet
+	}
+	refusal := errors.As(err, new(refusal)) || errors.As(err, new(refused))
+	return !m.gone && lasting >= limit && (!refusal || isRefusal(err, refusedSelf))
 }
 
 // unreached lists the addresses that are tried in vain.

@@ -33,6 +33,8 @@ type member struct {
 	addr       string
 	since      time.Time // it is known, or its link has broken
 	over       bool      // it has said that it closes, or another life of the node was met, or is this one
+	met        bool      // there is a link with it, or was
+	gone       bool      // memberlist doesn't take it for alive any more
 }
 
 func newRoster(most int) *roster {
@@ -81,8 +83,9 @@ func (r *roster) add(l, old *link) error {
 	r.publish()
 	delete(r.gone, id)
 	for _, m := range r.members {
-		if m.id == id && m.origin != l.peer.origin {
-			m.over = true
+		if m.id == id {
+			m.met = m.origin == l.peer.origin
+			m.over = m.over || !m.met
 		}
 	}
 	return nil
@@ -151,6 +154,7 @@ func (r *roster) alive(name string, meta meta) {
 	r.members[name] = &member{
 		id: meta.id, origin: meta.origin, addr: meta.addr, since: time.Now(),
 		over: meta.id == r.self || l != nil && l.peer.origin != meta.origin,
+		met:  l != nil,
 	}
 }
 
@@ -181,7 +185,7 @@ func (r *roster) unlinked() (all []member) {
 	defer r.mu.Unlock()
 	for id, d := range r.gone {
 		if time.Since(d.at) < triedFor && r.members[nodeName(id, d.origin)] == nil {
-			all = append(all, member{id: id, origin: d.origin, addr: d.addr})
+			all = append(all, member{id: id, origin: d.origin, addr: d.addr, gone: true})
 		}
 	}
 	for _, m := range r.members {
