@@ -14,8 +14,19 @@ import (
 )
 
 const (
-	dialHands = 16              // at once
-	dialFirst = 2 * time.Second // for the node with the smaller ID to dial, before the other one does
+	// So many are dialled at once: the more, the faster they answer. If a whole cluster starts on a machine
+	// that has much else to do, many handshakes at once would all take too long.
+	minHands  = 2
+	someHands = 4 // to begin with
+	maxHands  = 16
+	dialSlow  = time.Second // to answer in
+
+	// The node with the smaller ID dials, and the other one once no link has come for so long, or waits no
+	// longer.
+	dialFirst = 2 * time.Second
+	dialLast  = 10 * time.Second
+
+	roundPause = 20 * time.Millisecond // between two looks at all members
 
 	dialShort = time.Second // a link that lasts for less may be one that can't
 
@@ -39,12 +50,14 @@ type dialer struct {
 
 	mu    sync.Mutex
 	tries map[[2]uint64]*try // by PeerID and life
-	busy  int
+	hands int
+	busy  [2]int // first tries, and others: those who don't answer keep nobody from being tried
 }
 
 // A try is what is known of a member's address.
 type try struct {
 	next     time.Time
+	last     time.Time // until then the other node may dial, if it has the smaller ID
 	failures int
 	since    time.Time // the first failure in a row
 	addr     string
@@ -89,6 +102,7 @@ func (d *dialer) loop() {
 			d.node.Log.Errorf(0, "MaxConns is reached: there is no connection with node %x (%s), one of %d",
 				linelog.Field("peer", one.id), linelog.Field("addr", one.addr), len(crowded))
 		}
+		d.life.pause(roundPause)
 	}
 }
 
@@ -96,6 +110,7 @@ func (d *dialer) loop() {
 func (d *dialer) round(now time.Time) (_ time.Duration, crowded []member) {
 	open := d.roster.unlinked()
 	full := d.roster.full()
+	quiet := d.roster.quietSince().Add(dialFirst)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	wanted := make(map[[2]uint64]bool, len(open))
@@ -108,14 +123,18 @@ func (d *dialer) round(now time.Time) (_ time.Duration, crowded []member) {
 			t = &try{next: now}
 			if d.node.PeerID > m.id {
 				t.next = now.Add(dialFirst + rand.N(dialFirst/4))
+				t.last = now.Add(dialLast)
 			}
 			d.tries[name] = t
+		}
+		if t.last.After(now) && quiet.After(t.next) {
+			t.next = quiet.Add(rand.N(dialFirst / 4)) // the other one may be busy with others
 		}
 		switch left := t.next.Sub(now); {
 		case t.busy:
 		case left > 0:
 			wait = min(wait, left)
-		case d.busy < dialHands && !full:
+		case d.busy[t.lane()] < d.hands && !full:
 			d.begin(t, m)
 		case full:
 			wait = min(wait, dialMost)
@@ -130,17 +149,28 @@ func (d *dialer) round(now time.Time) (_ time.Duration, crowded []member) {
 // begin dials a member. d.mu is held.
 func (d *dialer) begin(t *try, m member) {
 	t.busy = true
-	d.busy++
-	if !d.life.spawn(func() { d.end(t, m, d.dial(m)) }) {
-		d.busy--
+	d.busy[t.lane()]++
+	began := time.Now()
+	if !d.life.spawn(func() {
+		err := d.dial(m)
+		d.end(t, m, time.Since(began), err)
+	}) {
+		d.busy[t.lane()]--
 	}
 }
 
-func (d *dialer) end(t *try, m member, err error) {
+func (d *dialer) end(t *try, m member, took time.Duration, err error) {
 	d.mu.Lock()
 	t.busy = false
-	d.busy--
+	d.busy[t.lane()]--
 	now := time.Now()
+	switch {
+	case err != nil:
+	case took < dialSlow:
+		d.hands = min(d.hands+1, maxHands)
+	default:
+		d.hands = max(d.hands/2, minHands)
+	}
 	if err == nil {
 		*t = try{next: now.Add(dialAgain)}
 	} else {
@@ -158,6 +188,9 @@ func (d *dialer) end(t *try, m member, err error) {
 	}
 	d.poke()
 }
+
+// lane says among which a try counts. It changes only while it isn't busy.
+func (t *try) lane() int { return min(t.failures, 1) }
 
 // failed notes why there is no connection.
 func (t *try) failed(addr string, err error, now time.Time) {

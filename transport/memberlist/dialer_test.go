@@ -1,10 +1,14 @@
 package memberlist
 
 import (
+	"bytes"
 	"errors"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	hashi "github.com/hashicorp/memberlist"
 
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/transport"
@@ -15,7 +19,7 @@ func dialerRig(t *testing.T, err error) (*dialer, *noted) {
 	log := &noted{}
 	d := &dialer{
 		node: &transport.Node{PeerID: 1, Log: log}, life: newLife(), roster: newRoster(2),
-		poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
+		poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try), hands: someHands,
 		dial: func(member) error { return err },
 	}
 	t.Cleanup(d.life.end)
@@ -101,4 +105,127 @@ func TestAnotherAnswers(t *testing.T) {
 	if err := link(7, all[0]); !isRefusal(err, refusedSelf) {
 		t.Errorf("the node itself: %v", err)
 	}
+}
+
+// The faster they answer, the more are dialled at once; who doesn't answer says nothing of that, and keeps
+// nobody from being tried for the first time.
+func TestHands(t *testing.T) {
+	d, _ := dialerRig(t, nil)
+	for _, test := range []struct {
+		took time.Duration
+		err  error
+		want int
+	}{
+		{took: time.Millisecond, want: someHands + 1},
+		{took: dialSlow, err: errNoLink, want: someHands + 1},
+		{took: dialSlow, want: (someHands + 1) / 2},
+		{took: dialSlow, want: minHands},
+	} {
+		one := &try{}
+		d.busy[0]++
+		if d.end(one, member{}, test.took, test.err); d.hands != test.want || d.busy != [2]int{} {
+			t.Errorf("%+v: %d hands, busy %v", test, d.hands, d.busy)
+		}
+		if lane := one.lane(); (lane == 1) != (test.err != nil) {
+			t.Errorf("%+v: lane %d", test, lane)
+		}
+	}
+	for range 2 * maxHands {
+		d.busy[0]++
+		d.end(&try{}, member{}, 0, nil)
+	}
+	if d.hands != maxHands {
+		t.Errorf("%d hands", d.hands)
+	}
+}
+
+// The node with the larger ID leaves it to the other one to dial: as long as links come, but not for good.
+func TestTheOtherOneDials(t *testing.T) {
+	for what, test := range map[string]struct {
+		links bool
+		most  time.Duration
+	}{"no links come": {false, dialFirst}, "links come": {true, dialLast}} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, _ := dialerRig(t, nil)
+				d.node.PeerID = 9
+				dialled := make(chan time.Time, 100)
+				d.dial = func(member) error { dialled <- time.Now(); return nil }
+				began := time.Now()
+				d.roster.alive(nodeName(5, 50), meta{5, 50, "a:1"})
+				d.poke()
+				for time.Since(began) < 2*dialLast {
+					testkit.Advance(time.Second)
+					if test.links {
+						d.roster.mu.Lock()
+						d.roster.added = time.Now()
+						d.roster.mu.Unlock()
+					}
+				}
+				if after := (<-dialled).Sub(began); after < test.most || after > test.most+dialFirst*3/2 {
+					t.Errorf("it dials after %v", after)
+				}
+			})
+		})
+	}
+}
+
+// A member that is new is awaited: that there is no link yet says nothing of it.
+func TestAwaited(t *testing.T) {
+	r, link := rosterRig(t)
+	life := newLife()
+	t.Cleanup(life.end)
+	c := newCarrier(life, r, nil)
+	name := nodeName(5, 50)
+	write := func() error {
+		_, err := c.WriteToAddress(ping(7), hashi.Address{Name: name})
+		return err
+	}
+	if err := write(); !errors.Is(err, errNoLink) {
+		t.Errorf("a packet for nobody: %v", err)
+	}
+	r.alive(name, meta{5, 50, "a:1"})
+	testkit.Must(t, write())
+	if p := <-c.packets; !bytes.Equal(p.Buf, encodeAnswer(ackType, 7)) {
+		t.Errorf("the answer is %x", p.Buf)
+	}
+	r.members[name].since = time.Now().Add(-dialLast)
+	if err := write(); !errors.Is(err, errNoLink) {
+		t.Errorf("it is awaited for good: %v", err)
+	}
+	r.members[name].since = time.Now()
+	l := link(5, 50)
+	testkit.Must(t, r.add(l, nil))
+	r.drop(l)
+	if err := write(); !errors.Is(err, errNoLink) {
+		t.Errorf("one that was met is awaited: %v", err)
+	}
+}
+
+// Once no more links come, all that memberlist knows is exchanged with a neighbour, once.
+func TestShare(t *testing.T) {
+	r, link := rosterRig(t)
+	life := newLife()
+	t.Cleanup(life.end)
+	shared := 0
+	j := &joiner{cfg: &Config{}, life: life, roster: r, join: func(at netip.AddrPort) error {
+		if shared++; at.String() != "127.0.0.1:7" {
+			t.Errorf("it goes to %s", at)
+		}
+		return nil
+	}}
+	check := func(what string, at time.Time, settled bool, want int) {
+		t.Helper()
+		if got := j.share(at); got != settled || shared != want {
+			t.Errorf("%s: %v, shared %d times", what, got, shared)
+		}
+	}
+	now := time.Now()
+	check("nobody is there", now.Add(time.Hour), true, 0)
+	l := link(5, 50)
+	l.peer.addr = "127.0.0.1:7"
+	testkit.Must(t, r.add(l, nil))
+	check("a link has just come", r.added, false, 0)
+	check("no more have come", r.added.Add(joinQuiet), true, 1)
+	check("nothing is new", r.added.Add(time.Hour), true, 1)
 }

@@ -24,7 +24,8 @@ type roster struct {
 	byID    map[uint64]*link   // until its Left was called
 	members map[string]*member // by name
 	gone    departures
-	dropped uint64 // frames, by links that were forgotten
+	dropped uint64    // frames, by links that were forgotten
+	added   time.Time // the last link
 }
 
 // A member is a life of a node that memberlist takes for alive.
@@ -79,7 +80,7 @@ func (r *roster) add(l, old *link) error {
 		now.end(errReplaced)
 		r.dropped += now.queue.Dropped()
 	}
-	r.byID[id] = l
+	r.byID[id], r.added = l, time.Now()
 	r.publish()
 	delete(r.gone, id)
 	for _, m := range r.members {
@@ -97,6 +98,13 @@ func (r *roster) close() []*link {
 	defer r.mu.Unlock()
 	r.closed = true
 	return r.all()
+}
+
+// quietSince is when the last link came.
+func (r *roster) quietSince() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.added
 }
 
 // full reports whether there is no room for another link.
@@ -163,6 +171,14 @@ func (r *roster) room(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.members[name] != nil || len(r.members) < maxMembers
+}
+
+// awaited reports whether a node that memberlist takes for alive is so new that the link is yet to come.
+func (r *roster) awaited(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.members[name]
+	return m != nil && !m.met && !m.over && time.Since(m.since) < dialLast
 }
 
 // dead notes that memberlist takes a node for dead.

@@ -62,7 +62,8 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 		strangers: &strangers{most: t.cfg.MaxStrangers}, through: t.through, room: t.roster.roomFor,
 	}
 	r.dialer = &dialer{
-		node: node, life: t.life, roster: t.roster, poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
+		node: node, life: t.life, roster: t.roster, hands: someHands,
+		poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
 		dial: func(m member) error { return r.link(t.life.open, t.cfg.Resolver, m) },
 	}
 	r.hub = &hub{
