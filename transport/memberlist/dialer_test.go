@@ -49,7 +49,9 @@ func TestWrongAddressIsLogged(t *testing.T) {
 				d, log := dialerRig(t, test.err)
 				name := nodeName(5, 50)
 				d.roster.alive(name, meta{5, 50, "a:1"})
+				d.roster.mu.Lock()
 				d.roster.members[name].met = test.met
+				d.roster.mu.Unlock()
 				if test.gone {
 					d.roster.dead(name)
 				}
@@ -110,7 +112,7 @@ func TestAnotherAnswers(t *testing.T) {
 // The faster they answer, the more are dialled at once; who doesn't answer says nothing of that, and keeps
 // nobody from being tried for the first time.
 func TestHands(t *testing.T) {
-	d, _ := dialerRig(t, nil)
+	d := &dialer{life: newLife(), hands: someHands}
 	for _, test := range []struct {
 		took time.Duration
 		err  error
@@ -148,6 +150,7 @@ func TestTheOtherOneDials(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d, _ := dialerRig(t, nil)
+				synctest.Wait()
 				d.node.PeerID = 9
 				dialled := make(chan time.Time, 100)
 				d.dial = func(member) error { dialled <- time.Now(); return nil }

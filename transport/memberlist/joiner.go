@@ -19,8 +19,8 @@ import (
 const (
 	joinFirst     = 100 * time.Millisecond // to the second try; it doubles
 	joinEvery     = 5 * time.Second
-	joinQuiet     = time.Second // without a new link
-	joinAtOnce    = 3           // the others are known by then
+	joinQuiet     = 300 * time.Millisecond // without a new link
+	joinAtOnce    = 3                      // the others are known by then
 	joinLonely    = 16
 	discoverLimit = 10 * time.Second
 	maxTargets    = 1024 // that Discover may return
