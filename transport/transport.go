@@ -91,7 +91,7 @@ type Transport interface {
 	// once. It is called before Start.
 	Expects() bool
 
-	// Addr is the address at which others reach the node, with its real port; "" if it has none.
+	// Addr is the address that the node listens on, with its real port; "" if it has none.
 	Addr() string
 
 	// Broadcast queues a frame for every other node. The frame is shared from now on; nobody may alter it.

@@ -15,7 +15,9 @@ import (
 var errNoLink = errors.New("there is no link")
 
 // A carrier is memberlist's network. Packets go over the links: one for a node without a link is lost, and
-// that says something of the node. A stream has a connection of its own.
+// that says something of the node. But of one that is new it says nothing: its pings are answered
+// here for a while. Otherwise, while a large cluster starts, all would suspect all, and tell all of it. A stream
+// has a connection of its own.
 type carrier struct {
 	life       *life
 	roster     *roster
@@ -53,6 +55,10 @@ func (c *carrier) WriteToAddress(b []byte, to hashi.Address) (time.Time, error) 
 		if l := c.roster.link(id); l != nil && l.peer.origin == origin {
 			c.pings.note(b)
 			l.control(msgPacket, b)
+			return time.Now(), nil
+		}
+		if seq, ok := pingOf(b); ok && c.roster.awaited(to.Name) {
+			c.life.spawn(func() { c.arrived(encodeAnswer(ackType, seq), &net.TCPAddr{}) })
 			return time.Now(), nil
 		}
 	}

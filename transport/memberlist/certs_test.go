@@ -68,7 +68,7 @@ func TestRefusals(t *testing.T) {
 			host := start(t, 1, test.host)
 			test.guest.Join = []string{host.Addr()}
 			guest := start(t, 2, test.guest)
-			testkit.Within(t, 20*time.Second, func() error {
+			testkit.Within(t, patience, func() error {
 				if !host.log.has("E no connection with 127.0.0.1:", test.atHost) {
 					return errors.New("the host logs " + host.log.String())
 				}

@@ -37,11 +37,11 @@ func TestFrozenNode(t *testing.T) {
 			return nil
 		}
 	}
-	testkit.Within(t, 30*time.Second, members(1))
+	testkit.Within(t, patience, members(1))
 	thaw := g.freeze()
 	began := time.Now()
-	testkit.Within(t, 30*time.Second, members(0))
+	testkit.Within(t, patience, members(0))
 	t.Logf("that took %v", time.Since(began))
 	thaw()
-	testkit.Within(t, 30*time.Second, members(1))
+	testkit.Within(t, patience, members(1))
 }

@@ -19,8 +19,8 @@ import (
 
 // How memberlist is set. Deaths show by the links that break: so it may be slow, and quiet.
 const (
-	probeInterval  = 2 * time.Second
-	probeTimeout   = time.Second
+	probeInterval  = 1500 * time.Millisecond
+	probeTimeout   = 750 * time.Millisecond
 	suspicionMult  = 2 // times probeInterval, until a suspect is taken for dead
 	gossipInterval = 200 * time.Millisecond
 	gossipNodes    = 4 // to which news goes at once

@@ -56,6 +56,9 @@ func (g *greeter) dial(ctx context.Context, addr string, kind byte) (*session, e
 	if err != nil {
 		return nil, err
 	}
+	if g.through != nil {
+		raw = g.through(raw)
+	}
 	return g.greet(ctx, raw, func(s *session) error {
 		if err := g.encrypt(ctx, s); err != nil {
 			return err
@@ -74,8 +77,19 @@ func (g *greeter) dial(ctx context.Context, addr string, kind byte) (*session, e
 	}, true)
 }
 
+// arrived counts who has just connected among the strangers. It comes before accept, and in the order of the
+// connections: so no more of them are open than may be, however slowly they are heard out.
+func (g *greeter) arrived(raw net.Conn) net.Conn {
+	if g.through != nil {
+		raw = g.through(raw)
+	}
+	g.strangers.add(raw)
+	return raw
+}
+
 // accept hears out who has connected.
 func (g *greeter) accept(ctx context.Context, raw net.Conn) (*session, error) {
+	defer g.strangers.remove(raw)
 	ctx, cancel := context.WithTimeout(ctx, greetLimit)
 	defer cancel()
 	return g.greet(ctx, raw, func(s *session) error {
@@ -108,19 +122,12 @@ func (g *greeter) accept(ctx context.Context, raw net.Conn) (*session, error) {
 func (g *greeter) greet(
 	ctx context.Context, raw net.Conn, talk func(*session) error, outbound bool,
 ) (*session, error) {
-	if g.through != nil {
-		raw = g.through(raw)
-	}
 	if !g.life.hold(raw) {
 		_ = raw.Close()
 		return nil, transport.ErrClosed
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
-	if !outbound {
-		g.strangers.add(raw)
-		defer g.strangers.remove(raw)
-	}
 	_ = raw.SetDeadline(time.Now().Add(greetLimit))
 	meter := &measured{Conn: raw, left: maxStrangerBytes}
 	s := &session{raw: raw, conn: meter, meter: meter, outbound: outbound}

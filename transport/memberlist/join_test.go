@@ -3,6 +3,7 @@ package memberlist
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -120,9 +121,7 @@ func TestSeedComesBack(t *testing.T) {
 	until(t, "they join", func() bool { return full([]*place{seed, a}) })
 	testkit.Must(t, seed.Close())
 	until(t, "it has left", func() bool { return a.Count("-1") == 1 })
-	if all := a.Everybody(time.Hour); len(all) > 0 {
-		t.Errorf("after a goodbye there are %+v", all)
-	}
+	until(t, "after a goodbye there is nobody", func() bool { return len(a.Everybody(time.Hour)) == 0 })
 	until(t, "it is unreached", func() bool { return len(a.Unreached()) == 1 })
 	again := bare(t, 1, Config{BindAddr: addr})
 	testkit.Must(t, again.Start(again.node(77), again.Handler))
@@ -198,6 +197,30 @@ func TestMaxConns(t *testing.T) {
 	until(t, "the others join", func() bool { return len(one.Members()) == 2 })
 	if n := two.Count("+1"); n > 0 {
 		t.Errorf("the one that is refused was told of it %d times", n)
+	}
+	until(t, "the one that would dial says why not", func() bool {
+		return host.log.has("E MaxConns is reached: ", "no connection with node 3 ("+two.Addr()+"), one of 1")
+	})
+	if all := host.Unreached(); len(all) != 1 || all[0].Addr != two.Addr() || all[0].Err != refusedFull {
+		t.Errorf("unreached are %v", all)
+	}
+	testkit.Must(t, one.Close())
+	until(t, "there is room", func() bool { return full([]*place{host, two}) && len(host.Unreached()) == 0 })
+}
+
+// A node listens on one address, and others know it by another one.
+func TestAdvertisedAddress(t *testing.T) {
+	r := &names{hosts: map[string][]netip.Addr{"cache.test": {loopback}}}
+	host := start(t, 1, Config{AdvertiseAddr: "cache.test:0", Resolver: r})
+	guest := start(t, 2, Config{Join: []string{host.Addr()}, Resolver: r})
+	until(t, "they join", func() bool { return full([]*place{host, guest}) })
+	port := portOf(t, host.Addr())
+	own, told := netip.AddrPortFrom(loopback, port).String(), fmt.Sprint("cache.test:", port)
+	if host.Addr() != own || !host.log.has("listens on "+own) || !host.log.has("advertises "+told) {
+		t.Errorf("it is at %s, and logs %s", host.Addr(), host.log)
+	}
+	if m := guest.Members(); m[0].Addr != told {
+		t.Errorf("it is known as %+v", m)
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 const (
 	joinFirst     = 100 * time.Millisecond // to the second try; it doubles
 	joinEvery     = 5 * time.Second
-	joinAtOnce    = 3 // the others are known by then
+	joinQuiet     = 300 * time.Millisecond // without a new link
+	joinAtOnce    = 3                      // the others are known by then
 	joinLonely    = 16
 	discoverLimit = 10 * time.Second
 	maxTargets    = 1024 // that Discover may return
@@ -34,7 +35,8 @@ type joiner struct {
 	roster *roster
 	join   func(netip.AddrPort) error
 
-	found []string // by Discover, when it last worked; the loop's
+	found  []string  // by Discover, when it last worked; the loop's
+	shared time.Time // when the last link had come that share knew of; the loop's
 
 	mu   sync.Mutex
 	seen map[string]*attempt // by address, as text and as IP
@@ -59,8 +61,30 @@ func (j *joiner) loop() {
 		}
 		if wait = min(2*wait, joinEvery); len(j.roster.all()) > 0 {
 			wait = joinEvery
+			if !j.share(time.Now()) {
+				wait = joinQuiet
+			}
 		}
 	}
+}
+
+// share exchanges all that memberlist knows with one of the neighbours, once no more links come, and reports
+// false as long as it waits for that. While a large cluster starts, there are few links for news to go by, and
+// memberlist doesn't repeat it for long.
+func (j *joiner) share(now time.Time) bool {
+	all, added := j.roster.all(), j.roster.quietSince()
+	if len(all) == 0 || !added.After(j.shared) {
+		return true
+	}
+	if now.Sub(added) < joinQuiet {
+		return false
+	}
+	j.shared = added
+	at, err := lookup(j.life.open, j.cfg.Resolver, all[rand.IntN(len(all))].peer.addr)
+	if err == nil {
+		_ = j.join(at[0]) // who can't be reached is logged by the dialer
+	}
+	return true
 }
 
 // round tries some of what leads to nobody.

@@ -116,10 +116,13 @@ func full(all []*place) bool {
 
 func plain(int) Config { return Config{} }
 
+// patience is for a machine that has much else to do.
+const patience = 2 * time.Minute
+
 // until waits for something that must come.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	testkit.Within(t, 30*time.Second, func() error {
+	testkit.Within(t, patience, func() error {
 		if !ok() {
 			return errors.New("in vain: " + what)
 		}

@@ -24,7 +24,8 @@ type roster struct {
 	byID    map[uint64]*link   // until its Left was called
 	members map[string]*member // by name
 	gone    departures
-	dropped uint64 // frames, by links that were forgotten
+	dropped uint64    // frames, by links that were forgotten
+	added   time.Time // the last link
 }
 
 // A member is a life of a node that memberlist takes for alive.
@@ -33,6 +34,8 @@ type member struct {
 	addr       string
 	since      time.Time // it is known, or its link has broken
 	over       bool      // it has said that it closes, or another life of the node was met, or is this one
+	met        bool      // there is a link with it, or was
+	gone       bool      // memberlist doesn't take it for alive any more
 }
 
 func newRoster(most int) *roster {
@@ -77,12 +80,13 @@ func (r *roster) add(l, old *link) error {
 		now.end(errReplaced)
 		r.dropped += now.queue.Dropped()
 	}
-	r.byID[id] = l
+	r.byID[id], r.added = l, time.Now()
 	r.publish()
 	delete(r.gone, id)
 	for _, m := range r.members {
-		if m.id == id && m.origin != l.peer.origin {
-			m.over = true
+		if m.id == id {
+			m.met = m.origin == l.peer.origin
+			m.over = m.over || !m.met
 		}
 	}
 	return nil
@@ -94,6 +98,13 @@ func (r *roster) close() []*link {
 	defer r.mu.Unlock()
 	r.closed = true
 	return r.all()
+}
+
+// quietSince is when the last link came.
+func (r *roster) quietSince() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.added
 }
 
 // full reports whether there is no room for another link.
@@ -151,6 +162,7 @@ func (r *roster) alive(name string, meta meta) {
 	r.members[name] = &member{
 		id: meta.id, origin: meta.origin, addr: meta.addr, since: time.Now(),
 		over: meta.id == r.self || l != nil && l.peer.origin != meta.origin,
+		met:  l != nil,
 	}
 }
 
@@ -159,6 +171,14 @@ func (r *roster) room(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.members[name] != nil || len(r.members) < maxMembers
+}
+
+// awaited reports whether a node that memberlist takes for alive is so new that the link is yet to come.
+func (r *roster) awaited(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.members[name]
+	return m != nil && !m.met && !m.over && time.Since(m.since) < dialLast
 }
 
 // dead notes that memberlist takes a node for dead.
@@ -181,7 +201,7 @@ func (r *roster) unlinked() (all []member) {
 	defer r.mu.Unlock()
 	for id, d := range r.gone {
 		if time.Since(d.at) < triedFor && r.members[nodeName(id, d.origin)] == nil {
-			all = append(all, member{id: id, origin: d.origin, addr: d.addr})
+			all = append(all, member{id: id, origin: d.origin, addr: d.addr, gone: true})
 		}
 	}
 	for _, m := range r.members {

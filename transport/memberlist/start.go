@@ -62,8 +62,9 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 		strangers: &strangers{most: t.cfg.MaxStrangers}, through: t.through, room: t.roster.roomFor,
 	}
 	r.dialer = &dialer{
-		node: node, life: t.life, roster: t.roster, poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
-		dial: func(addr string) error { return r.link(t.life.open, t.cfg.Resolver, addr) },
+		node: node, life: t.life, roster: t.roster, hands: someHands,
+		poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
+		dial: func(m member) error { return r.link(t.life.open, t.cfg.Resolver, m) },
 	}
 	r.hub = &hub{
 		node: node, life: t.life, keys: t.keys, count: &t.count, roster: t.roster, over: r.dialer.over,
@@ -93,6 +94,7 @@ func (r *running) accept() {
 			life.pause(acceptPause)
 			continue
 		}
+		raw = r.greeter.arrived(raw)
 		if !life.spawn(func() { r.accepted(raw) }) {
 			_ = raw.Close()
 		}
@@ -116,9 +118,9 @@ func (r *running) accepted(raw net.Conn) {
 	r.complain(raw.RemoteAddr().String(), err)
 }
 
-// link connects to a member.
-func (r *running) link(ctx context.Context, resolver Resolver, addr string) error {
-	all, err := lookup(ctx, resolver, addr)
+// link connects to a member. Another node that answers at its address is welcome, and isn't it.
+func (r *running) link(ctx context.Context, resolver Resolver, m member) error {
+	all, err := lookup(ctx, resolver, m.addr)
 	if err != nil {
 		return err
 	}
@@ -127,11 +129,16 @@ func (r *running) link(ctx context.Context, resolver Resolver, addr string) erro
 		if s, err = r.dial(ctx, ip.String(), kindLink); err != nil {
 			continue
 		}
-		if err = r.hub.settle(s); err == nil {
+		if err = r.hub.settle(s); err != nil {
+			r.hub.life.letGo(s.raw)
+			r.complain(ip.String(), err)
+		}
+		if s.peer.id != m.id {
+			err = fmt.Errorf("node %x answers there", s.peer.id)
+		}
+		if err == nil {
 			return nil
 		}
-		r.hub.life.letGo(s.raw)
-		r.complain(ip.String(), err)
 	}
 	return err
 }

@@ -59,16 +59,20 @@ func (t *Transport) Start(n transport.Node, h transport.Handler) error {
 	}
 	t.run.Store(r)
 	n.Log.Printf(0, "node %x listens on %s", n.PeerID, linelog.Field("addr", t.Addr()))
+	if told := r.greeter.addr; told != t.Addr() {
+		n.Log.Printf(0, "node %x advertises %s", n.PeerID, linelog.Field("addr", told))
+	}
 	return nil
 }
 
 // Expects implements transport.Transport.
 func (t *Transport) Expects() bool { return len(t.cfg.Join) > 0 || t.cfg.Discover != nil }
 
-// Addr is the address at which others reach the node, with its real port; "" before Start.
+// Addr is the address that the node listens on, with its real port; "" before Start. What it advertises may be
+// another one, see Config.AdvertiseAddr.
 func (t *Transport) Addr() string {
 	if r := t.run.Load(); r != nil {
-		return r.greeter.addr
+		return r.listener.Addr().String()
 	}
 	return ""
 }
