@@ -5,19 +5,28 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/iwanbk/bcache"
 	"github.com/iwanbk/bcache/benchmarks/measure"
 )
 
-// lossPatience is how long nodes may take to notice.
-const lossPatience = time.Minute
+const (
+	lossPatience = time.Minute // nodes may take so long to notice
+	useEvery     = time.Second // a node writes, if they are in use
+)
 
-// losing has nodes lose one that is in a process of its own, and watches them notice.
-func losing(lost func(*child)) func(context.Context, *bench) (*Loss, error) {
+// losing has nodes lose one that is in a process of its own, and watches them notice. They are idle, or in
+// use.
+func losing(lost func(*child), inUse bool) func(context.Context, *bench) (*Loss, error) {
 	return func(ctx context.Context, b *bench) (*Loss, error) {
 		r := Loss{Nodes: b.Plan.LossNodes}
 		c, err := b.start(ctx, r.Nodes-1, nodeKeys)
 		if err != nil {
 			return nil, err
+		}
+		if inUse {
+			using, stop := context.WithCancel(ctx)
+			defer stop()
+			go use(using, c)
 		}
 		for range b.Plan.Losses {
 			noticed, err := b.lose(ctx, c, lost)
@@ -27,6 +36,13 @@ func losing(lost func(*child)) func(context.Context, *bench) (*Loss, error) {
 			r.Noticed = max(r.Noticed, noticed)
 		}
 		return &r, c.close()
+	}
+}
+
+// use writes until the context ends, each time by another node.
+func use(ctx context.Context, c nodes) {
+	for i := 0; measure.Sleep(ctx, useEvery) == nil; i++ {
+		_ = c[i%len(c)].SetWithTTL("used", "", bcache.NoExpiry) // not at the end
 	}
 }
 

@@ -11,14 +11,15 @@ type Results struct {
 
 // Measured is what was measured of an engine. What is nil wasn't, or failed: then Failed says so.
 type Measured struct {
-	Name, URL string
-	Most      int
-	Clusters  map[int]*Cluster // by their nodes
-	Burst     *Burst
-	Guest     *Guest
-	Killed    *Loss
-	Frozen    *Loss
-	Failed    []string
+	Name, URL  string
+	Most       int
+	Clusters   map[int]*Cluster // by their nodes
+	Burst      *Burst
+	Guest      *Guest
+	Killed     *Loss
+	Frozen     *Loss // while others write
+	FrozenIdle *Loss
+	Failed     []string
 }
 
 // A Use is CPU time: of the nodes, and of the engine's server, if there is one.

@@ -61,6 +61,12 @@ func stepsOf(plan Plan) []step {
 			}
 			return err
 		}},
+		{"a frozen node, idle", func(ctx context.Context, m *Measured, t task) (err error) {
+			if canFreeze {
+				m.FrozenIdle, err = figures[Loss](ctx, "idle", t)
+			}
+			return err
+		}},
 	}
 	for _, n := range plan.Nodes {
 		steps = append(steps, clusterOf(n))

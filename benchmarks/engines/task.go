@@ -34,8 +34,9 @@ var tasks = map[string]work{
 	"cluster": measuring(measureCluster),
 	"burst":   measuring(measureBurst),
 	"guest":   measuring(measureGuest),
-	"kill":    measuring(losing((*child).kill)),
-	"freeze":  measuring(losing((*child).freeze)),
+	"kill":    measuring(losing((*child).kill, false)),
+	"freeze":  measuring(losing((*child).freeze, true)),
+	"idle":    measuring(losing((*child).freeze, false)),
 	"steady":  measuring(soakSteady),
 	"churn":   measuring(soakChurn),
 }

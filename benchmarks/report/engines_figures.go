@@ -80,7 +80,8 @@ func engineLines(plan engines.Plan) (list []engineLine) {
 		engineLine{"replication while a third node comes and goes, p50; p99, ms", guestText},
 		engineLine{"how often it came in that time", visitsText},
 		engineLine{lost("kill -9"), func(m *engines.Measured) string { return lossText(m.Killed) }},
-		engineLine{lost("a frozen one"), func(m *engines.Measured) string { return lossText(m.Frozen) }},
+		engineLine{lost("a frozen one, others write,"), func(m *engines.Measured) string { return lossText(m.Frozen) }},
+		engineLine{lost("a frozen one, idle,"), func(m *engines.Measured) string { return lossText(m.FrozenIdle) }},
 	)
 }
 

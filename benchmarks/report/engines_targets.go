@@ -65,7 +65,8 @@ func engineTargets() []engineTarget {
 		{"CPU of all 3 for each", "4 µs", burstCPU, at(4), false, " µs"},
 		{"replication while a third node comes and goes, p99", "5 ms", guestP99, at(5), false, " ms"},
 		{"kill -9 noticed", "100 ms; NATS: 7 s", killed, killedLimit, false, " ms"},
-		{"a frozen node noticed", "7 s", frozen, at(7), false, " s"},
+		{"a frozen node noticed, while others write", "7 s", frozen, at(7), false, " s"},
+		{"the same, while nobody writes", "7 s", frozenIdle, at(7), false, " s"},
 	}
 }
 
@@ -137,7 +138,8 @@ func guestP99(m *engines.Measured) float64 {
 
 func killed(m *engines.Measured) float64 { return noticed(m.Killed) }
 
-func frozen(m *engines.Measured) float64 { return noticed(m.Frozen) / 1e3 }
+func frozen(m *engines.Measured) float64     { return noticed(m.Frozen) / 1e3 }
+func frozenIdle(m *engines.Measured) float64 { return noticed(m.FrozenIdle) / 1e3 }
 
 // noticed is in ms.
 func noticed(l *engines.Loss) float64 {
