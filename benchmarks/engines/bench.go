@@ -76,6 +76,7 @@ func startNode(e Engine, t task, maxKeys int) (*bcache.Bcache, error) {
 		return nil, err
 	}
 	c.ClusterName, c.MaxKeys = t.Cluster, maxKeys
+	c.LogSize = maxKeys // a soak fills the log in half of its time: then nothing grows
 	return bcache.New(c)
 }
 

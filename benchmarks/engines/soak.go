@@ -17,7 +17,7 @@ type Soak struct {
 	Restarts   int    // of nodes, one after the other
 	Cut        uint64 // connections that nodes of this process cut as stuck, once all were connected
 	Lost       int    // connections of the start that aren't there in the end, where no node was restarted
-	Begin, End Sample // after a fifth of the time, and in the end
+	Begin, End Sample // after half of the time, and in the end
 	Flat       bool   // that is no growth
 }
 

@@ -43,7 +43,7 @@ func soakChurn(ctx context.Context, b *bench) (*Soak, error) {
 		h.others = append(h.others, c)
 	}
 	start, before := time.Now(), h.own.cut()
-	for _, until := range []time.Time{start.Add(b.For / 5), start.Add(b.For)} {
+	for _, until := range []time.Time{start.Add(b.For / 2), start.Add(b.For)} {
 		if err := h.until(ctx, until); err != nil {
 			return nil, err
 		}

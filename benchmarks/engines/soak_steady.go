@@ -13,7 +13,7 @@ func soakSteady(ctx context.Context, b *bench) (*Soak, error) {
 		return nil, err
 	}
 	start, before := time.Now(), c.cut()
-	if err := s.write(ctx, c, b.Nodes, start.Add(b.For/5)); err != nil {
+	if err := s.write(ctx, c, b.Nodes, start.Add(b.For/2)); err != nil {
 		return nil, err
 	}
 	if s.Begin, err = takeSample(ctx); err != nil {
