@@ -293,6 +293,7 @@ func (p *peer) confirm() (missing []uint64) {
 			return missing
 		case <-again.C:
 		case <-said:
+		case <-p.wake: // somebody pulls what it lacks
 		}
 	}
 }

@@ -74,15 +74,15 @@ func (v *Vector) Get(origin uint64) *Set {
 // has.
 func (v *Vector) Knows(origin uint64) bool { return v.Origins[origin] != nil || v.live[origin] }
 
-// LacksOf reports whether another node, with a horizon, has processed dots of an origin that this one
-// hasn't. Of an origin that isn't known here that is certain only if both have dropped the same.
-func (v *Vector) LacksOf(e *Entry, theirs Horizon) bool {
+// LacksOf reports whether another node has processed dots of an origin that this one hasn't, and could get:
+// what is behind the horizon it has dropped, or would.
+func (v *Vector) LacksOf(e *Entry) bool {
 	s := v.Origins[e.Origin]
 	switch {
 	case e.Origin == v.self || e.Last() == 0:
 		return false
 	case s == nil:
-		return v.live[e.Origin] || theirs == v.Horizon
+		return e.Newest > v.Horizon.Stamp
 	}
 	missing := func(iv Interval) bool { return !s.HasAll(iv) }
 	return !s.HasAll(Interval{0, e.Covered}) || slices.ContainsFunc(e.Ahead, missing)

@@ -115,34 +115,29 @@ func TestAdoptionGoesInSteps(t *testing.T) {
 	}
 }
 
-// A vector lacks what another one has that it hasn't, gaps included; but not an origin of which nothing is
-// known, unless both have dropped the same, or it is that of a neighbour.
+// A vector lacks what another one has that it hasn't, gaps included; but not what is behind its horizon.
 func TestVectorLacksOf(t *testing.T) {
 	v := NewVector(7, 100)
 	v.Keep(3)
+	v.Horizon.Stamp = 10
 	for _, seq := range []uint64{1, 2, 5} {
 		v.Add(1, seq, seq, 0)
 	}
 	for what, c := range map[string]struct {
-		has   Entry
-		other bool // horizon
-		want  bool
+		has  Entry
+		want bool
 	}{
-		"less":                    {Entry{1, Set{Covered: 1}}, false, false},
-		"the same":                {Entry{1, Set{Covered: 2, Ahead: []Interval{{4, 5}}}}, true, false},
-		"what is a gap here":      {Entry{1, Set{Covered: 3}}, true, true},
-		"more, beyond a gap":      {Entry{1, Set{Covered: 2, Ahead: []Interval{{5, 6}}}}, false, true},
-		"nothing":                 {Entry{2, Set{}}, false, false},
-		"another origin":          {Entry{2, Set{Covered: 1}}, false, true},
-		"it may be dropped":       {Entry{2, Set{Covered: 1}}, true, false},
-		"a neighbour's origin":    {Entry{3, Set{Covered: 1}}, true, true},
-		"of this node's own life": {Entry{7, Set{Covered: 9}}, false, false},
+		"less":                    {Entry{1, Set{Covered: 1}}, false},
+		"the same":                {Entry{1, Set{Covered: 2, Ahead: []Interval{{4, 5}}}}, false},
+		"what is a gap here":      {Entry{1, Set{Covered: 3}}, true},
+		"more, beyond a gap":      {Entry{1, Set{Covered: 2, Ahead: []Interval{{5, 6}}}}, true},
+		"nothing":                 {Entry{2, Set{Newest: 11}}, false},
+		"another origin":          {Entry{2, Set{Covered: 1, Newest: 11}}, true},
+		"one that is dropped":     {Entry{2, Set{Covered: 1, Newest: 10}}, false},
+		"it can't be had":         {Entry{3, Set{Covered: 1, Newest: 10}}, false},
+		"of this node's own life": {Entry{7, Set{Covered: 9, Newest: 11}}, false},
 	} {
-		horizon := v.Horizon
-		if c.other {
-			horizon.Stamp++
-		}
-		if got := v.LacksOf(&c.has, horizon); got != c.want {
+		if got := v.LacksOf(&c.has); got != c.want {
 			t.Errorf("%s: %v", what, got)
 		}
 	}

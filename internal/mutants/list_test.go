@@ -383,14 +383,14 @@ var mutants = []mutant{
 		old: "if !p.confirmed(q.seq) || q.lacks(p) {",
 		new: "if !p.confirmed(q.seq) {"}}},
 	{name: "close: who lacks something doesn't pull", test: "TestCloseHandsOver", edits: []edit{{
-		old: "\t\tflags |= wire.PongBehind\n\t\tbehind = true\n",
-		new: "\t\tflags |= wire.PongBehind\n"}}},
+		old: "behind = behind || again // at",
+		new: "// at"}}},
 	{name: "close: who lacks something doesn't say so", test: "TestCloseHandsOver", edits: []edit{{
-		old: "\t\tflags |= wire.PongBehind\n\t\tbehind = true\n",
-		new: "\t\tbehind = true\n"}}},
+		old: "\t\t\tflags |= wire.PongBehind\n",
+		new: "\t\t\tflags |= wire.PongWhole\n"}}},
 	{name: "close: who isn't a neighbour lacks nothing", test: "TestCloseIsToldByWhoIsNoNeighbour", edits: []edit{{
-		old: "if q.Flags&wire.PingLeaving != 0 && lacksOf(",
-		new: "if p != nil && q.Flags&wire.PingLeaving != 0 && lacksOf("}}},
+		old: "\t\tif lacksOf(",
+		new: "\t\tif p != nil && lacksOf("}}},
 	{name: "close: nodes that close wait for each other", test: "TestCloseNeedsOneThatStays", edits: []edit{{
 		old: "\t\tif p.leaving {\n\t\t\tcontinue\n\t\t}\n",
 		new: ""}}},
@@ -404,11 +404,26 @@ var mutants = []mutant{
 		old: "(whole > 0 || !q.lacks(p))",
 		new: "true"}}},
 	{name: "close: a node that knows nothing asks", test: "TestCloseAsksLittle", edits: []edit{{
-		old: "len(q.had.Entries) > 0 && !p.whole",
+		old: "len(q.had) > 0 && !p.whole",
 		new: "!p.whole"}}},
 	{name: "close: what is dropped elsewhere is taken for lacking", test: "TestVectorLacksOf", edits: []edit{{
-		old: "return v.live[e.Origin] || theirs == v.Horizon",
+		old: "return e.Newest > v.Horizon.Stamp",
 		new: "return true"}}},
+	{name: "close: who syncs again has just come", test: "TestCloseWaitsForWhoSyncsAgain", edits: []edit{{
+		old: "!p.mute && (p.joined || !p.told)",
+		new: "!p.mute && (p.synced || !p.told)"}}},
+	{name: "close: what is on its way is pulled at once", test: "TestCloseLetsComeWhatIsOnItsWay", edits: []edit{{
+		old: "behind = behind || again // at",
+		new: "behind = true // at"}}},
+	{name: "close: a long list is told as often as any", test: "TestCloseTellsManyOriginsRarely", edits: []edit{{
+		old: "if len(had) > manyOrigins && p.said.asked > now.Mono-askMany ||",
+		new: "if"}}},
+	{name: "close: pulls wait for a timer", test: "TestCloseSendsWhatWasLost", edits: []edit{{
+		old: "\t\tcase <-p.wake: // somebody pulls what it lacks\n",
+		new: ""}}},
+	{name: "close: an old node has all", test: "TestCloseNeedsOneThatStays", edits: []edit{{
+		old: "const has = wire.PongWhole | wire.PongSynced",
+		new: "const has = wire.PongContext | wire.PongSynced"}}},
 	{name: "close: gaps aren't looked at", test: "TestVectorLacksOf", edits: []edit{{
 		old: "return !s.HasAll(Interval{0, e.Covered}) || slices.ContainsFunc(e.Ahead, missing)",
 		new: "return !s.HasAll(Interval{0, e.Covered}) || missing(Interval{})"}}},

@@ -147,7 +147,7 @@ type Question struct {
 	answers *confirmations
 	seq     uint64 // the last write
 	began   time.Duration
-	had     wire.Ping // what this node had processed when it closed
+	had     []dots.Entry // what this node had processed when it closed
 }
 
 // begin begins a question.

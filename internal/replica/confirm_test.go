@@ -226,7 +226,7 @@ func TestConfirmAtClose(t *testing.T) {
 	if p := pinged(t, r, g.now())[1]; p.Seq != 1 {
 		t.Errorf("asked %+v", p)
 	}
-	pong(1, wire.Pong{To: 1, Flags: wire.PongContext | wire.PongSynced})
+	pong(1, wire.Pong{To: 1, Flags: wire.PongContext | wire.PongSynced | wire.PongWhole})
 	if missing := q.HandOver(g.now()); len(missing) > 0 {
 		t.Errorf("%v", missing)
 	}

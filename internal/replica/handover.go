@@ -17,18 +17,27 @@ import (
 // is always slow.
 const WaitForAll = time.Second / 2
 
+// With more than manyOrigins neighbours are told every askMany at most, as that takes many bytes.
+const (
+	manyOrigins = 256
+	askMany     = 5 * AskEvery
+)
+
 // A handover is where a neighbour stands in that of this node, and whether it closes itself.
 type handover struct {
 	whole   bool // it is synced, and has said that it has all that was handed over
+	mute    bool // it is of an earlier version, and doesn't say whether it has
 	leaving bool // it closes too: it pulls nothing any more
 }
 
 // take takes the flags of an answer, and reports whether it is news that all was handed over.
 func (h *handover) take(flags uint64) (news bool) {
-	const looked = wire.PongContext | wire.PongSynced // at all that it was told
-	whole := flags&looked == looked && flags&wire.PongBehind == 0
-	news = whole && !h.whole
-	h.whole = h.whole || whole
+	const has = wire.PongWhole | wire.PongSynced
+	if flags&(wire.PongContext|wire.PongWhole|wire.PongBehind) == wire.PongContext {
+		h.mute = true
+	}
+	news = flags&has == has && !h.whole
+	h.whole = h.whole || news
 	return news
 }
 
@@ -43,10 +52,8 @@ func (q *Question) HandOver(now delta.Instant) (missing []uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	near := q.answers.neighbours
-	if q.had.Entries == nil {
-		v := q.answers.state.vector
-		q.had.Entries, _ = v.List(dots.LongAgo)
-		q.had.Horizon = v.Horizon
+	if q.had == nil {
+		q.had, _ = q.answers.state.vector.List(dots.LongAgo)
 	}
 	confirmed, whole := 0, 0
 	for i, p := range near.list {
@@ -61,7 +68,7 @@ func (q *Question) HandOver(now delta.Instant) (missing []uint64) {
 		}
 		if !p.confirmed(q.seq) || q.lacks(p) {
 			missing = append(missing, near.ids[i])
-			q.answers.handOver(now, near.ids[i], p, &q.had)
+			q.answers.handOver(now, near.ids[i], p, q.had)
 		}
 	}
 	if now.Mono-q.began < WaitForAll {
@@ -73,21 +80,21 @@ func (q *Question) HandOver(now delta.Instant) (missing []uint64) {
 	})
 }
 
-// lacks reports whether a neighbour may lack what this node has. One that isn't synced yet has just come,
-// and gets that by a full sync.
+// lacks reports whether a neighbour may lack what this node has. One that never was synced has just come,
+// and gets that by a full sync. One of an earlier version doesn't know, and isn't waited for.
 func (q *Question) lacks(p *neighbour) bool {
-	return len(q.had.Entries) > 0 && !p.whole && (p.synced || !p.told)
+	return len(q.had) > 0 && !p.whole && !p.mute && (p.joined || !p.told)
 }
 
 // handOver tells a neighbour what this node had processed when it closed, unless it has just been told.
-func (c *confirmations) handOver(now delta.Instant, peer uint64, p *neighbour, had *wire.Ping) {
-	if !p.said.due(now) {
+func (c *confirmations) handOver(now delta.Instant, peer uint64, p *neighbour, had []dots.Entry) {
+	if len(had) > manyOrigins && p.said.asked > now.Mono-askMany || !p.said.due(now) {
 		return
 	}
 	q := c.question(now, &p.said, c.state.seq)
 	q.Flags |= wire.PingAll | wire.PingLeaving
 	c.standing.describe(now, &q)
-	q.Entries, q.Horizon = had.Entries, had.Horizon
+	q.Entries = had
 	p.expect()
 	c.out.sendPing(pingTo{peer, &q})
 }
@@ -101,7 +108,7 @@ func lacksOf(q *wire.Ping, v *dots.Vector, mu *lock) bool {
 			work = 0
 			mu.letOthers()
 		}
-		if v.LacksOf(e, q.Horizon) {
+		if v.LacksOf(e) {
 			return true
 		}
 	}

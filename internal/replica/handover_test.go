@@ -77,7 +77,8 @@ func TestCloseHandsOver(t *testing.T) {
 // Close waits for one that has all else than the writes of this node; for the others only for a moment. It
 // doesn't wait for who closes too, or has just come, and those aren't the one either.
 func TestCloseNeedsOneThatStays(t *testing.T) {
-	const whole = wire.PongContext | wire.PongSynced
+	const old = wire.PongContext | wire.PongSynced // an earlier version says so
+	const whole, behind = old | wire.PongWhole, old | wire.PongBehind
 	for what, c := range map[string]struct {
 		flags [2]uint64 // of the answers of two neighbours; 0: there is none
 		soon  []uint64  // for whom it waits,
@@ -86,11 +87,13 @@ func TestCloseNeedsOneThatStays(t *testing.T) {
 		"nobody answers":           {[2]uint64{}, []uint64{1, 2}, []uint64{1, 2}},
 		"both have it":             {[2]uint64{whole, whole}, nil, nil},
 		"one has it":               {[2]uint64{whole, 0}, []uint64{2}, nil},
-		"one lacks something":      {[2]uint64{whole, whole | wire.PongBehind}, []uint64{2}, nil},
-		"both lack something":      {[2]uint64{whole | wire.PongBehind, whole | wire.PongBehind}, []uint64{1, 2}, []uint64{1, 2}},
+		"one lacks something":      {[2]uint64{whole, behind}, []uint64{2}, nil},
+		"both lack something":      {[2]uint64{behind, behind}, []uint64{1, 2}, []uint64{1, 2}},
 		"one closes too":           {[2]uint64{whole | wire.PongLeaving, 0}, []uint64{2}, []uint64{2}},
 		"both close too":           {[2]uint64{whole | wire.PongLeaving, whole | wire.PongLeaving}, nil, nil},
 		"one has just come":        {[2]uint64{wire.PongContext, 0}, []uint64{2}, []uint64{2}},
+		"old ones don't know":      {[2]uint64{old, old}, nil, nil},
+		"an old one isn't enough":  {[2]uint64{old, behind}, []uint64{2}, []uint64{2}},
 		"one hasn't looked at all": {[2]uint64{wire.PongSynced, whole}, []uint64{1}, nil},
 	} {
 		g := newRig(t, 3, nil)
@@ -175,5 +178,85 @@ func TestCloseAsksLittle(t *testing.T) {
 	})
 	if len(missing) > 0 || asked != 1 {
 		t.Errorf("it asks %d times, and waits for %v", asked, missing)
+	}
+}
+
+// A neighbour that is synced again, as a full sync to it broke off, hasn't just come: it is waited for.
+func TestCloseWaitsForWhoSyncsAgain(t *testing.T) {
+	g := newRig(t, 3, func(c *Config) { c.First = true })
+	g.settle()
+	g.write(0, "k", func(r *Replica) { testkit.Must(t, r.Set(g.now(), "k", "v", 0)) })
+	g.flush(0)
+	g.pending[2] = nil
+	g.settle()
+	g.apart(0, 1)
+	g.apart(0, 2)
+	last := g.replicas[2]
+	last.repair.client.unvouched = true
+	last.neighbours.byID[1].retryAt = 1 << 62 // it doesn't begin anew yet
+	last.pinger.ping(g.now(), 1, 0)
+	g.settle()
+	if missing := g.handsOver(1, 100, g.hop); !slices.Equal(missing, []uint64{2}) {
+		t.Errorf("waits for %v", missing)
+	}
+}
+
+// What is on its way isn't pulled at once.
+func TestCloseLetsComeWhatIsOnItsWay(t *testing.T) {
+	g := newRig(t, 3, func(c *Config) { c.First = true })
+	g.settle()
+	g.write(0, "k", func(r *Replica) { testkit.Must(t, r.Set(g.now(), "k", "v", 0)) })
+	g.flush(0)
+	for len(g.pending[1]) > 0 {
+		g.deliver(1, 0, false)
+	}
+	late := g.pending[2]
+	g.pending[2] = nil
+	r := g.replicas[1]
+	r.Close()
+	q := r.Ask(g.now())
+	ask := func() (pulls uint64) {
+		before := g.replicas[2].allCounts().RepairsAsked
+		q.HandOver(g.now())
+		g.hop()
+		g.wall += AskEvery.Milliseconds()
+		return g.replicas[2].allCounts().RepairsAsked - before
+	}
+	if ask() != 0 {
+		t.Error("it is pulled at once")
+	}
+	if ask() != 1 {
+		t.Error("it isn't pulled")
+	}
+	g.pending[2] = append(late, g.pending[2]...)
+	g.settle()
+	if missing := q.HandOver(g.now()); len(missing) > 0 {
+		g.settle()
+		if g.wall += AskEvery.Milliseconds(); len(q.HandOver(g.now())) > 0 {
+			t.Errorf("waits for %v", missing)
+		}
+	}
+}
+
+// A long list is told less often.
+func TestCloseTellsManyOriginsRarely(t *testing.T) {
+	for origins, want := range map[uint64]int{10: 2, manyOrigins + 10: 1} {
+		g := newRig(t, 2, func(c *Config) { c.First = true })
+		g.settle()
+		r := g.replicas[0]
+		for o := range origins {
+			r.state.vector.Add(1000+o, 1, 1+o, 0)
+		}
+		r.Close()
+		q := r.Ask(g.now())
+		asked := 0
+		for range 2 {
+			q.HandOver(g.now())
+			asked += len(pinged(t, r, g.now()))
+			g.wall += AskEvery.Milliseconds()
+		}
+		if asked != want {
+			t.Errorf("%d origins: told %d times", origins, asked)
+		}
 	}
 }

@@ -49,6 +49,7 @@ type probe struct {
 type report struct {
 	known    bool // it has answered a ping, and the fields below say what
 	synced   bool
+	joined   bool   // it has been synced at some time: it hasn't just come
 	told     bool   // it has said, in a ping or a pong,
 	answers  bool   // whether it answers Inquiries,
 	tags     bool   // and takes offers of values with tags
@@ -128,10 +129,10 @@ func (p *neighbour) confirm(from, to uint64) (news bool) {
 	return true
 }
 
-// confirmed reports whether it has said that it has what was written here up to seq. One that isn't synced
-// yet has just come, and gets what there is by a full sync: what came since is enough.
+// confirmed reports whether it has said that it has what was written here up to seq. One that never was
+// synced has just come, and gets what there is by a full sync: what came since is enough.
 func (p *neighbour) confirmed(seq uint64) bool {
-	return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq
+	return p.said.upTo >= seq || p.told && !p.joined && p.covered >= seq
 }
 
 // holdsMore reports whether it holds what this node lacks, or hasn't said yet that it doesn't.

@@ -32,6 +32,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.neighbours.hear(now, from, q.Origin, q.Echo)
+	again := p == nil || p.leaving
 	if p != nil && q.Origin == p.origin {
 		p.leaving = p.leaving || q.Flags&wire.PingLeaving != 0
 		p.owe(r.state.vector.Get(q.Origin), q.Seq, now.Mono)
@@ -44,6 +45,7 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 		p.hint.take(now.Mono, r.state.vector, q.Entries, r.state.Origin)
 		p.diverged = r.state.vector.Reconcile(q.Horizon, r.state.latest(now))
 		p.synced, p.held = q.Flags&wire.PingSynced != 0, q.Held
+		p.joined = p.joined || p.synced
 		p.told, p.answers = true, q.Flags&wire.PingAnswers != 0
 		p.tags = q.Flags&wire.PingTags != 0
 		if q.Flags&wire.PingPull != 0 {
@@ -73,9 +75,13 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 		}
 	}
 	behind := q.Flags&wire.PingConfirm != 0 && r.state.vector.Get(q.Origin).Covered < q.Seq
-	if q.Flags&wire.PingLeaving != 0 && lacksOf(&q, r.state.vector, r.mu) {
-		flags |= wire.PongBehind
-		behind = true
+	if q.Flags&wire.PingLeaving != 0 {
+		if lacksOf(&q, r.state.vector, r.mu) {
+			flags |= wire.PongBehind
+			behind = behind || again // at first it may be on its way
+		} else {
+			flags |= wire.PongWhole
+		}
 	}
 	r.pinger.pong(now, from, &q, flags, lacks)
 	if behind {
@@ -116,6 +122,7 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 	p.diverged = r.state.vector.Reconcile(a.Horizon, r.state.latest(now))
 	p.leaving = p.leaving || a.Flags&wire.PongLeaving != 0
 	p.synced, p.held = a.Flags&wire.PongSynced != 0, a.Held
+	p.joined = p.joined || p.synced
 	p.claim(a.Origin, a.Seq)
 	p.told, p.answers = true, a.Flags&wire.PongAnswers != 0
 	p.tags = a.Flags&wire.PongTags != 0

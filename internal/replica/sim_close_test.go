@@ -76,14 +76,14 @@ func (s *sim) checkHandedOver(n *simNode, q *Question) {
 		if to.r.state.Origin != p.origin || v.Horizon.Stamp > 0 || s.c.glitches > 0 {
 			continue // it has died since, or may have dropped some of it
 		}
-		for i := range q.had.Entries {
-			e := &q.had.Entries[i]
-			if v.LacksOf(e, v.Horizon) {
+		for i := range q.had {
+			e := &q.had[i]
+			if v.LacksOf(e) {
 				s.fail("n%d has all of n%d, as it has said, and lacks some of %x: %v of %v", to.id, n.id, e.Origin, v.Get(e.Origin), e.Set)
 			}
 		}
 	}
-	if !whole && stay && len(q.had.Entries) > 0 {
+	if !whole && stay && len(q.had) > 0 {
 		s.fail("n%d closes, and nobody has all that it has", n.id)
 	}
 }

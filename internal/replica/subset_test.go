@@ -321,7 +321,7 @@ func TestCloseSuffices(t *testing.T) {
 	}
 	confirm := func(id uint64) {
 		p := c.r.neighbours.byID[id]
-		const flags = wire.PongContext | wire.PongSynced
+		const flags = wire.PongContext | wire.PongSynced | wire.PongWhole
 		pong := wire.AppendPong(nil, wire.Pong{ID: p.said.id, Origin: p.origin, To: 1, Flags: flags})
 		testkit.Must(t, c.r.Receive(c.now(), id, pong))
 	}

@@ -178,6 +178,7 @@ const (
 	PongTags                // the sender takes offers of values with tags
 	PongBehind              // it lacks something that the ping has, which was one with PingLeaving
 	PongLeaving             // the sender closes, and pulls nothing any more
+	PongWhole               // it lacks nothing of that
 )
 
 // FrameType returns what kind of frame it is, after a check of its version and size. The
@@ -314,7 +315,7 @@ func AppendPing(dst []byte, p Ping) []byte {
 	dst = AppendVarint(dst, pingSeq, p.Seq)
 	dst = AppendVarint(dst, pingWall, uint64(p.Wall))
 	dst = AppendVarint(dst, pingFlags, p.Flags)
-	dst = appendEntries(dst, pingDots, p.Entries, false)
+	dst = appendEntries(dst, pingDots, p.Entries, p.Flags&PingLeaving != 0)
 	dst = AppendFixed64(dst, pingRest, p.Rest)
 	dst = AppendFixed64(dst, pingStamp, p.Horizon.Stamp)
 	dst = AppendFixed64(dst, pingPrint, p.Horizon.Print)

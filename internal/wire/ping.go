@@ -52,7 +52,9 @@ func DecodePing(frame []byte) (p Ping, err error) {
 			if p.Entries, err = fields.entry(p.Entries, f); err != nil {
 				return Ping{}, err
 			}
-			p.Entries[len(p.Entries)-1].Newest = 0 // for chunks only
+			if p.Flags&PingLeaving == 0 {
+				p.Entries[len(p.Entries)-1].Newest = 0
+			}
 		case pingRest:
 			p.Rest = f.x
 		case pingStamp:

@@ -99,7 +99,9 @@ func TestWirePingRoundTrip(t *testing.T) {
 			Entries: wireDrawContext(t), Rest: rapid.Uint64().Draw(t, "rest"), Horizon: wireDrawHorizon(t),
 		}
 		frame := AppendPing([]byte("before"), p)[len("before"):]
-		p.Entries = withoutNewest(p.Entries)
+		if p.Flags&PingLeaving == 0 {
+			p.Entries = withoutNewest(p.Entries)
+		}
 		if got, err := DecodePing(frame); err != nil || !reflect.DeepEqual(got, p) {
 			t.Fatalf("%+v became %+v, %v", p, got, err)
 		}
