@@ -384,7 +384,7 @@ var mutants = []mutant{
 		new: "if !p.confirmed(q.seq) {"}}},
 	{name: "close: who lacks something doesn't pull", test: "TestCloseHandsOver", edits: []edit{{
 		old: "behind = behind || again // at",
-		new: "// at"}}},
+		new: "behind = behind && again // at"}}},
 	{name: "close: who lacks something doesn't say so", test: "TestCloseHandsOver", edits: []edit{{
 		old: "\t\t\tflags |= wire.PongBehind\n",
 		new: "\t\t\tflags |= wire.PongWhole\n"}}},
@@ -414,7 +414,7 @@ var mutants = []mutant{
 		new: "!p.mute && (p.synced || !p.told)"}}},
 	{name: "close: what is on its way is pulled at once", test: "TestCloseLetsComeWhatIsOnItsWay", edits: []edit{{
 		old: "behind = behind || again // at",
-		new: "behind = true // at"}}},
+		new: "behind = behind || again || true // at"}}},
 	{name: "close: a long list is told as often as any", test: "TestCloseTellsManyOriginsRarely", edits: []edit{{
 		old: "if len(had) > manyOrigins && p.said.asked > now.Mono-askMany ||",
 		new: "if"}}},

@@ -324,7 +324,7 @@ func AppendPing(dst []byte, p Ping) []byte {
 
 const (
 	// maxContext is how many bytes the gaps in a context may take. Beyond it they are left
-	// out, and what is beyond them too: to claim less does no harm.
+	// out, and what is beyond them too: to claim less does no harm, but at Close.
 	maxContext = MaxFrame / 2
 
 	// MaxEntries is how many origins of a context are taken from a peer: twice what a

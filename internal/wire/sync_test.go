@@ -71,6 +71,14 @@ var (
 	wirePongTags = Pong{
 		ID: 1, Origin: wireOther, Wall: testkit.Wall, Flags: PongContext | PongAnswers | PongTags, Horizon: wireHorizon,
 	}
+	wirePingLeaving = Ping{
+		ID: 1, Origin: wireOrigin, Seq: 7, Wall: testkit.Wall, Entries: wireContext, Horizon: wireHorizon,
+		Flags: PingContext | PingConfirm | PingAll | PingAnswers | PingTags | PingLeaving,
+	}
+	wirePongWhole = Pong{
+		ID: 1, Origin: wireOther, To: 7, Wall: testkit.Wall, Horizon: wireHorizon,
+		Flags: PongContext | PongSynced | PongAnswers | PongTags | PongWhole,
+	}
 	wireAsk = SyncAsk{Session: 9, Next: 300, Flags: AskAgain}
 
 	wireHead = SyncChunk{Session: 9, Groups: 4, Entries: wireContext, Horizon: wireHorizon}

@@ -167,6 +167,8 @@ func TestWireGolden(t *testing.T) {
 		{"offer-upto", AppendOffer(nil, &wireOfferUpTo), wireOfferUpTo},
 		{"ping-tags", AppendPing(nil, wirePingTags), wirePingTags},
 		{"pong-tags", AppendPong(nil, wirePongTags), wirePongTags},
+		{"ping-leaving", AppendPing(nil, wirePingLeaving), wirePingLeaving},
+		{"pong-whole", AppendPong(nil, wirePongWhole), wirePongWhole},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			file := filepath.Join("testdata", "wire", "v1", g.name+".frame")
