@@ -20,6 +20,7 @@ type bookEntry struct {
 	addr   string
 	heard  time.Time
 	here   bool // connected
+	gone   bool // it has said that it closes: what others tell of that life is out of date
 }
 
 func newMeshBook() *book { return &book{byID: make(map[uint64]bookEntry)} }
@@ -40,12 +41,22 @@ func (b *book) learn(id, origin uint64, addr string, now time.Time) {
 	b.byID[id] = bookEntry{origin: origin, addr: addr, heard: now}
 }
 
-// forget drops a node that closed, unless another life of it is known by now.
+// hear notes where a peer says that another node is.
+func (b *book) hear(id, origin uint64, addr string, now time.Time) {
+	b.mu.Lock()
+	e := b.byID[id]
+	b.mu.Unlock()
+	if !e.gone || e.origin != origin {
+		b.learn(id, origin, addr, now)
+	}
+}
+
+// forget drops the address of a node that closed, unless another life of it is known by now.
 func (b *book) forget(id, origin uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e, ok := b.byID[id]; ok && e.origin == origin {
-		delete(b.byID, id)
+		b.byID[id] = bookEntry{origin: origin, heard: e.heard, gone: true}
 	}
 }
 
@@ -104,5 +115,5 @@ func (b *book) originOf(id uint64) (uint64, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e, ok := b.byID[id]
-	return e.origin, ok
+	return e.origin, ok && !e.gone
 }

@@ -34,6 +34,30 @@ func TestMeshBookKeepsWhoIsHere(t *testing.T) {
 	}
 }
 
+// Of a life that has said that it closes nothing is learnt any more from others, who don't know yet.
+func TestMeshBookForgetsWhoClosed(t *testing.T) {
+	b := newMeshBook()
+	now := time.Now()
+	b.learn(1, 11, "10.0.0.1:1", now)
+	b.forget(1, 10)
+	if b.addrOf(1) == "" {
+		t.Error("another life is forgotten")
+	}
+	b.forget(1, 11)
+	b.hear(1, 11, "10.0.0.1:1", now)
+	if _, known := b.originOf(1); known || b.addrOf(1) != "" || len(b.dialable(now)) > 0 {
+		t.Error("others tell of it, and it is believed")
+	}
+	b.hear(1, 12, "10.0.0.1:2", now)
+	if b.addrOf(1) != "10.0.0.1:2" {
+		t.Error("its next life isn't learnt")
+	}
+	b.forget(1, 12)
+	if b.dialable(now.Add(meshForget + time.Second)); len(b.byID) > 0 {
+		t.Error("it is remembered for ever")
+	}
+}
+
 // What waits for a connection dies with it. So another connection is another Joined,
 // even if it is to the same life of the node and came at once.
 func TestMeshNewConnectionIsANewJoined(t *testing.T) {

@@ -93,8 +93,8 @@ func (c *meshConn) ControlMessage(tag byte, msg []byte) {
 		c.hub.peers.ready(c)
 		c.hub.watcher.poke()
 	case m.kind == controlClosing:
+		c.hub.book.forget(c.peer, c.origin) // first: its end is logged as soon as it is known to close
 		c.closing.Store(true)
-		c.hub.book.forget(c.peer, c.origin)
 		c.end(errMeshGone)
 	case m.kind == controlRefused:
 		reason := m.reason

@@ -95,7 +95,7 @@ func (d *discovery) receive(from uint64, msg []byte) {
 	case membersAddrs:
 		for _, e := range m.entries {
 			if e.id != d.self && !d.peers.connected(e.id) {
-				d.book.learn(e.id, e.origin, e.addr, time.Now())
+				d.book.hear(e.id, e.origin, e.addr, time.Now())
 				d.targets.heardOf(e.id)
 			}
 		}
