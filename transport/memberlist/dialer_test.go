@@ -187,6 +187,9 @@ func TestAwaited(t *testing.T) {
 	if err := write(); !errors.Is(err, errNoLink) {
 		t.Errorf("a packet for nobody: %v", err)
 	}
+	if n := len(c.pings.answers()); n != 1 {
+		t.Errorf("of the ping that is lost %d are noted: Close would wait for it", n)
+	}
 	r.alive(name, meta{5, 50, "a:1"})
 	testkit.Must(t, write())
 	if p := <-c.packets; !bytes.Equal(p.Buf, encodeAnswer(ackType, 7)) {
