@@ -51,9 +51,9 @@ func (c *carrier) WriteToAddress(b []byte, to hashi.Address) (time.Time, error) 
 	if c.stopped {
 		return time.Time{}, errClosing // not a failure of the other side
 	}
+	c.pings.note(b) // also one that is lost: others are asked then, and their answers waited for
 	if id, origin := parseName(to.Name); id != 0 {
 		if l := c.roster.link(id); l != nil && l.peer.origin == origin {
-			c.pings.note(b)
 			l.control(msgPacket, b)
 			return time.Now(), nil
 		}

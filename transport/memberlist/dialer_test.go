@@ -187,6 +187,9 @@ func TestAwaited(t *testing.T) {
 	if err := write(); !errors.Is(err, errNoLink) {
 		t.Errorf("a packet for nobody: %v", err)
 	}
+	if n := len(c.pings.answers()); n != 1 {
+		t.Errorf("of the ping that is lost %d are noted: Close would wait for it", n)
+	}
 	r.alive(name, meta{5, 50, "a:1"})
 	testkit.Must(t, write())
 	if p := <-c.packets; !bytes.Equal(p.Buf, encodeAnswer(ackType, 7)) {
@@ -205,15 +208,20 @@ func TestAwaited(t *testing.T) {
 	}
 }
 
-// Once no more links come, all that memberlist knows is exchanged with a neighbour, once.
+// Once no more links come, all that memberlist knows is exchanged with a neighbour, once. What fails is
+// repeated a few times.
 func TestShare(t *testing.T) {
 	r, link := rosterRig(t)
 	life := newLife()
 	t.Cleanup(life.end)
-	shared := 0
+	shared, failures := 0, 0
 	j := &joiner{cfg: &Config{}, life: life, roster: r, join: func(at netip.AddrPort) error {
 		if shared++; at.String() != "127.0.0.1:7" {
 			t.Errorf("it goes to %s", at)
+		}
+		if failures > 0 {
+			failures--
+			return errHungUp
 		}
 		return nil
 	}}
@@ -231,4 +239,23 @@ func TestShare(t *testing.T) {
 	check("a link has just come", r.added, false, 0)
 	check("no more have come", r.added.Add(joinQuiet), true, 1)
 	check("nothing is new", r.added.Add(time.Hour), true, 1)
+
+	another := func() time.Time {
+		l := link(5, 50)
+		l.peer.addr = "127.0.0.1:7"
+		testkit.Must(t, r.add(l, r.link(5)))
+		r.added = r.added.Add(time.Minute) // whatever the clock's resolution
+		return r.added.Add(joinQuiet)
+	}
+	failures = 1
+	now = another()
+	check("it has failed", now, false, 2)
+	check("it is repeated", now, true, 3)
+	check("it has worked", now, true, 3)
+	failures = 9
+	j.shared, now = time.Time{}, another()
+	check("it fails", now, false, 4)
+	check("it fails again", now, false, 5)
+	check("it is given up", now, true, 6)
+	check("it was given up", now, true, 6)
 }

@@ -37,6 +37,7 @@ type session struct {
 	channel  channel
 	peer     hello
 	key      []byte // that the other side has proved itself with
+	shown    []byte // that this side has proved itself with in the handshake
 	outbound bool
 }
 
@@ -172,7 +173,8 @@ func (g *greeter) introduce(s *session, kind byte) error {
 		kind: kind, id: g.node.PeerID, origin: g.node.Origin, clock: g.node.Now(),
 		cluster: g.node.ClusterName, addr: g.addr,
 	}
-	body := h.encode(func(said []byte) []byte { return g.keys.prove(s.channel, said) })
+	s.shown = g.keys.first()
+	body := h.encode(func(said []byte) []byte { return s.channel.prove(s.shown, said) })
 	_, err := s.conn.Write(message(msgHello, body))
 	return err
 }

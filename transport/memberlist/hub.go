@@ -1,6 +1,7 @@
 package memberlist
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/iwanbk/bcache/internal/transport/engine"
@@ -66,13 +67,31 @@ func (h *hub) decide(l *link) error {
 		}
 		return refusedHave
 	}
-	return h.roster.add(l, old)
+	return h.add(l, old)
+}
+
+// add registers a link in the place of old. The keys may have changed since the handshake: what changes them
+// looks at the links that are registered, so whatever came before that is made good here.
+func (h *hub) add(l, old *link) error {
+	if err := h.roster.add(l, old); err != nil {
+		return err
+	}
+	if !h.keys.some() {
+		return nil
+	}
+	if !bytes.Equal(l.shown, h.keys.first()) {
+		l.control(msgProof, h.keys.prove(l.channel, nil))
+	}
+	if !h.keys.has(l.key) { // its reader hasn't started
+		l.end(errKeyGone) // it is in the roster: Left will follow
+	}
+	return nil
 }
 
 // follow registers a link that the other side has decided for.
 func (h *hub) follow(l *link) error {
 	for {
-		err := h.roster.add(l, h.roster.link(l.peer.id))
+		err := h.add(l, h.roster.link(l.peer.id))
 		if !errors.Is(err, refusedHave) { // otherwise there was another one in between
 			return err
 		}

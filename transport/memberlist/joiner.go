@@ -22,6 +22,7 @@ const (
 	joinQuiet     = 300 * time.Millisecond // without a new link
 	joinAtOnce    = 3                      // the others are known by then
 	joinLonely    = 16
+	shareTries    = 3
 	discoverLimit = 10 * time.Second
 	maxTargets    = 1024 // that Discover may return
 )
@@ -37,6 +38,7 @@ type joiner struct {
 
 	found  []string  // by Discover, when it last worked; the loop's
 	shared time.Time // when the last link had come that share knew of; the loop's
+	vain   int       // tries of share in a row that failed; the loop's
 
 	mu   sync.Mutex
 	seen map[string]*attempt // by address, as text and as IP
@@ -68,9 +70,9 @@ func (j *joiner) loop() {
 	}
 }
 
-// share exchanges all that memberlist knows with one of the neighbours, once no more links come, and reports
-// false as long as it waits for that. While a large cluster starts, there are few links for news to go by, and
-// memberlist doesn't repeat it for long.
+// share exchanges all that memberlist knows with one of the neighbours, once no more links come. It reports
+// false as long as it waits for that, or has yet to try again. While a large cluster starts, there are few
+// links for news to go by, and memberlist doesn't repeat it for long.
 func (j *joiner) share(now time.Time) bool {
 	all, added := j.roster.all(), j.roster.quietSince()
 	if len(all) == 0 || !added.After(j.shared) {
@@ -79,11 +81,14 @@ func (j *joiner) share(now time.Time) bool {
 	if now.Sub(added) < joinQuiet {
 		return false
 	}
-	j.shared = added
 	at, err := lookup(j.life.open, j.cfg.Resolver, all[rand.IntN(len(all))].peer.addr)
 	if err == nil {
-		_ = j.join(at[0]) // who can't be reached is logged by the dialer
+		err = j.join(at[0]) // who can't be reached is logged by the dialer
 	}
+	if j.vain++; err != nil && j.vain < shareTries {
+		return false
+	}
+	j.shared, j.vain = added, 0
 	return true
 }
 

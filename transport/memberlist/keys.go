@@ -94,11 +94,22 @@ func (k *keyring) find(key []byte) int {
 // prove returns a proof that this node has the key that is in use: about what was said, on this very
 // connection. It is nil without keys.
 func (k *keyring) prove(c channel, said []byte) []byte {
-	keys := k.all()
-	if len(keys) == 0 {
-		return nil
+	return c.prove(k.first(), said)
+}
+
+// first returns the key that is in use, or nil.
+func (k *keyring) first() []byte {
+	if keys := k.all(); len(keys) > 0 {
+		return keys[0]
 	}
-	return c.proof(keys[0], c.own, said)
+	return nil
+}
+
+// has reports whether a key is there.
+func (k *keyring) has(key []byte) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.find(key) >= 0
 }
 
 // check returns the key with which the other side has proved itself, or nil.
@@ -116,6 +127,14 @@ func (k *keyring) check(c channel, said, proof []byte) []byte {
 type channel struct {
 	exported   []byte // RFC 5705
 	own, other byte
+}
+
+// prove returns a proof of a key by this side; nil without one.
+func (c channel) prove(key, said []byte) []byte {
+	if key == nil {
+		return nil
+	}
+	return c.proof(key, c.own, said)
 }
 
 func (c channel) proof(key []byte, side byte, said []byte) []byte {

@@ -133,6 +133,48 @@ func TestRemovedKeyCuts(t *testing.T) {
 	until(t, "it is back", func() bool { return full(all) })
 }
 
+// halfway has node 1 dial node 5, which both know key1 and key2, up to where node 5 awaits the last word.
+func halfway(t *testing.T, first, second []byte) (host, peer *place, s *session) {
+	t.Helper()
+	host = start(t, 5, Config{Keys: [][]byte{key1, key2}})
+	peer = start(t, 1, Config{Keys: [][]byte{first, second}})
+	s, err := peer.run.Load().greeter.dial(t.Context(), host.Addr(), kindLink)
+	testkit.Must(t, err)
+	return host, peer, s
+}
+
+// A key that is removed during a handshake makes no link.
+func TestKeyRemovedDuringHandshake(t *testing.T) {
+	host, thief, s := halfway(t, key2, key1)
+	testkit.Must(t, host.RemoveKey(key2))
+	testkit.Must(t, thief.run.Load().hub.welcome(s))
+	defer thief.life.letGo(s.raw)
+	until(t, "the handshake ends", func() bool { return host.Count("+") == 1 })
+	if l := host.roster.link(1); l != nil && l.ended() != errKeyGone {
+		t.Fatalf("there is a link with a key that is gone: %v", l.ended())
+	}
+	until(t, "it has left", func() bool { return host.Count("-") == 1 })
+}
+
+// A key that is put in use during a handshake is proved once there is a link.
+func TestKeyUsedDuringHandshake(t *testing.T) {
+	host, peer, s := halfway(t, key1, key2)
+	for _, p := range []*place{host, peer} {
+		testkit.Must(t, p.UseKey(key2))
+	}
+	testkit.Must(t, peer.run.Load().hub.settle(s))
+	until(t, "both have proved themselves with it", func() bool {
+		there, here := host.roster.link(1), peer.roster.link(5)
+		return there != nil && there.proved(key2) && here != nil && here.proved(key2)
+	})
+	for _, p := range []*place{host, peer} {
+		testkit.Must(t, p.RemoveKey(key1))
+		if n := p.Count("-"); n > 0 {
+			t.Errorf("node %d: %d have left", p.id, n)
+		}
+	}
+}
+
 func TestKeysOfAnOpenNode(t *testing.T) {
 	p := start(t, 1, Config{})
 	if err := p.AddKey(key1); !errors.Is(err, errNoKeys) {

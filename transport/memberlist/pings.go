@@ -13,6 +13,8 @@ const (
 	ackType      = 2
 	compoundType = 7
 	nackType     = 11
+	crcType      = 12
+	crcSize      = 5 // with the type
 )
 
 // nothing is a packet that memberlist ignores.
@@ -50,8 +52,11 @@ func (p *pingLog) answers() (all [][]byte) {
 }
 
 // pingOf returns the number of the ping in a packet, which may be the first part of several: then there is
-// a byte with their number, and two with the length of each.
+// a byte with their number, and two with the length of each. One to a suspect has a checksum in front.
 func pingOf(b []byte) (seq uint32, ok bool) {
+	if len(b) >= crcSize && b[0] == crcType {
+		b = b[crcSize:]
+	}
 	if len(b) > 4 && b[0] == compoundType {
 		parts, size := int(b[1]), int(binary.BigEndian.Uint16(b[2:]))
 		if b = b[2:]; len(b) < 2*parts+size {

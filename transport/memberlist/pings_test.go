@@ -11,14 +11,18 @@ func ping(seq uint32) []byte { return append([]byte{pingType}, encodeAnswer(0, s
 func TestPingOf(t *testing.T) {
 	one, two := ping(7), ping(8)
 	both := append([]byte{compoundType, 2, 0, byte(len(one)), 0, byte(len(two))}, append(one, two...)...)
-	for what, b := range map[string][]byte{"alone": one, "the first of two": both} {
+	for what, b := range map[string][]byte{
+		"alone": one, "the first of two": both,
+		"to a suspect": append([]byte{crcType, 1, 2, 3, 4}, one...),
+		"both":         append([]byte{crcType, 1, 2, 3, 4}, both...),
+	} {
 		if seq, ok := pingOf(b); !ok || seq != 7 {
 			t.Errorf("%s: %d, %v", what, seq, ok)
 		}
 	}
 	ack := encodeAnswer(ackType, 7)
 	for what, b := range map[string][]byte{
-		"nothing": nil, "an answer": ack, "cut": both[:8], "no parts": {compoundType, 0, 0, 0, 0},
+		"nothing": nil, "an answer": ack, "cut": both[:8], "a checksum": {crcType, 1, 2, 3, 4}, "half of one": {crcType, 1}, "no parts": {compoundType, 0, 0, 0, 0},
 		"a part that is too long": {compoundType, 1, 1, 0, pingType},
 	} {
 		if seq, ok := pingOf(b); ok {
