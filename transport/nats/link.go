@@ -163,7 +163,9 @@ func (l *link) open(retry bool) error {
 	o.RetryOnFailedConnect = retry
 	l.running.Add(1) // see ClosedCB
 	l.state.Store(down)
+	stop := context.AfterFunc(l.dialer.ctx, l.dialer.cut) // the server may be silent, which ctx doesn't end
 	c, err := o.Connect()
+	stop()
 	if err != nil {
 		l.running.Done()
 		l.state.Store(closed)

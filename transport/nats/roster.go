@@ -14,11 +14,15 @@ const (
 	// maxPeers is how many other nodes are known at a time.
 	maxPeers = 1024
 
+	// maxEvents is how many events may wait for the handler until nobody is joined. Who isn't is asked again.
+	maxEvents = 4 * maxPeers
+
 	// askEvery is how often a node is asked that is there, and hasn't said hello.
 	askEvery = 2 * time.Second
 
-	// contest is for how long a node may show that it lives, after another one has claimed its PeerID.
-	contest = tick
+	// contest is for how long a node may show that it lives, after another one has claimed its PeerID: it
+	// says so at once, and anyway every aliveEvery.
+	contest = aliveEvery + tick
 
 	// restFirst and restMost are how long a node isn't joined again after Disconnect: the first time, and
 	// as it goes on. A link that lasts for restOver was a good one.
@@ -104,7 +108,11 @@ func (t *roster) introduced(now time.Time, h header, c card) {
 	if p == nil || now.Before(p.until) {
 		return
 	}
-	if !p.joined {
+	switch {
+	case p.joined:
+	case len(t.events) >= maxEvents:
+		return
+	default:
 		t.join(now, p, c)
 	}
 	if h.kind != welcome {
@@ -278,6 +286,7 @@ func (t *roster) judge(now time.Time, p *peer) {
 			p.life.id, linelog.Field("addr", p.card.name))
 		return
 	}
+	t.say(p.life, leave) // it may live after all
 	t.part(now, p, "another node has its PeerID", false)
 	p = t.add(rival, 0)
 	p.heard = now

@@ -368,6 +368,58 @@ func TestDead(t *testing.T) {
 	}
 }
 
+// A node that pauses for less than a contest keeps its PeerID. One that loses it is told, so that both sides
+// know that they aren't joined.
+func TestContest(t *testing.T) {
+	w := newWorld(t.Fatalf)
+	a, b := w.start(1), w.start(2)
+	w.settle(tick)
+	claim := func(origin uint64) {
+		b.spoken = w.now
+		a.introduced(w.now, header{hello, life{2, origin}, 1}, card{})
+	}
+	claim(98)
+	w.settle(aliveEvery + tick) // b didn't hear of it, and says in time that it is alive
+	if a.told[2] != b.self.origin || b.told[1] == 0 || len(a.log.errors) != 1 {
+		t.Errorf("it has paused: node 1 has %v, node 2 has %v; %q", a.told, b.told, a.log.errors)
+	}
+	claim(99)
+	b.spoken = w.now.Add(time.Minute)
+	w.settle(contest + tick)
+	if len(a.told) > 0 || len(b.told) > 0 {
+		t.Errorf("it has lost its PeerID: node 1 has %v, node 2 has %v", a.told, b.told)
+	}
+}
+
+// Whoever comes and goes faster than the handler is told, and under ever other PeerIDs, isn't joined; who
+// stays is joined later.
+func TestEventsAreBounded(t *testing.T) {
+	w := newWorld(t.Fatalf)
+	a := w.start(1)
+	for i := range uint64(2 * maxEvents) {
+		other := life{100 + i, 1}
+		a.introduced(w.now, header{hello, other, 1}, card{})
+		a.left(w.now, header{bye, other, 1})
+	}
+	b := w.start(2)
+	for len(w.lines) > 0 { // without hear: the handler is busy
+		for l := range w.lines {
+			m := w.lines[l][0]
+			if delete(w.lines, l); l.to == 1 {
+				a.introduced(w.now, m.h, card{})
+			}
+		}
+	}
+	if n := len(a.events); n < maxEvents || n > maxEvents+maxPeers || a.byID[2].joined {
+		t.Fatalf("%d events wait; node 2 is joined: %v", n, a.byID[2].joined)
+	}
+	w.hear(a)
+	w.settle(2 * askEvery)
+	if a.told[2] != b.self.origin || b.told[1] != a.self.origin {
+		t.Errorf("node 1 has %v, node 2 has %v", a.told, b.told)
+	}
+}
+
 // Of others that are gone without a goodbye the last are remembered.
 func TestDepartures(t *testing.T) {
 	d, start := departures{}, time.Unix(1000, 0)

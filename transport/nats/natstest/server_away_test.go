@@ -1,9 +1,12 @@
 package natstest
 
 import (
+	"net"
 	"slices"
 	"testing"
 	"time"
+
+	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/transport/nats"
@@ -116,4 +119,28 @@ func TestCloseWithoutServer(t *testing.T) {
 	d := newNode(t, 4, cfg) // there never was a server
 	d.start(t, "c")
 	soon(d)
+}
+
+// Close takes a moment, also while Start waits for a server that says nothing.
+func TestCloseWhileServerIsSilent(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	testkit.Ok(t, err)
+	defer l.Close()
+	n := newNode(t, 1, nats.Config{
+		Servers: []string{"nats://" + l.Addr().String()},
+		Options: []natsgo.Option{natsgo.Timeout(limit)},
+	})
+	started := make(chan error, 1)
+	go func() { started <- n.starts("c") }()
+	c, err := l.Accept()
+	testkit.Ok(t, err)
+	defer c.Close()
+	begin := time.Now()
+	testkit.Ok(t, n.Close())
+	if took := time.Since(begin); took > limit/2 {
+		t.Errorf("Close takes %v", took)
+	}
+	if err := <-started; err == nil {
+		t.Error("Start doesn't say that it failed")
+	}
 }
