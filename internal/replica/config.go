@@ -91,7 +91,7 @@ func New(c Config) *Replica {
 	}
 	r.pinger = pinger{
 		state: &r.state, neighbours: &r.neighbours, arrivals: &r.arrivals,
-		standing: &r.standing, out: &r.out,
+		standing: &r.standing, writes: &r.writes, out: &r.out,
 		hearings: hearings{state: &r.state, neighbours: &r.neighbours},
 		subset:   newSubset(cmp.Or(c.fanout, Fanout), c.Origin),
 	}

@@ -43,6 +43,23 @@ func (g *rig) apart(i, j int) {
 	g.replicas[j].Left(g.now(), uint64(i))
 }
 
+// onlyOnOne makes a rig of three nodes, of which one is gone. What it wrote last, one of the others has; lacks
+// hasn't.
+func onlyOnOne(t *testing.T, gone, lacks int) *rig {
+	g := newRig(t, 3, func(c *Config) { c.First = true })
+	g.settle()
+	g.write(gone, "k", func(r *Replica) { testkit.Must(t, r.Set(g.now(), "k", "v", 0)) })
+	g.flush(gone)
+	g.pending[lacks] = nil
+	g.settle()
+	for i := range g.replicas {
+		if i != gone {
+			g.apart(gone, i)
+		}
+	}
+	return g
+}
+
 // In a rolling restart a node closes whose last write one other node has got, which closes next. The third
 // one, which wasn't connected with the first, has it then.
 func TestCloseHandsOver(t *testing.T) {
@@ -145,14 +162,7 @@ func TestCloseBothAtOnce(t *testing.T) {
 // Who doesn't take the node that closes for a neighbour, as connections are noticed at different times, says
 // whether it lacks something all the same.
 func TestCloseIsToldByWhoIsNoNeighbour(t *testing.T) {
-	g := newRig(t, 3, func(c *Config) { c.First = true })
-	g.settle()
-	g.write(2, "k", func(r *Replica) { testkit.Must(t, r.Set(g.now(), "k", "v", 0)) })
-	g.flush(2)
-	g.pending[1] = nil
-	g.settle()
-	g.apart(2, 0)
-	g.apart(2, 1)
+	g := onlyOnOne(t, 2, 1)
 	g.replicas[1].Left(g.now(), 0)
 	if missing := g.handsOver(0, 5, g.settle); !slices.Equal(missing, []uint64{1}) {
 		t.Errorf("waits for %v", missing)
@@ -183,14 +193,7 @@ func TestCloseAsksLittle(t *testing.T) {
 
 // A neighbour that is synced again, as a full sync to it broke off, hasn't just come: it is waited for.
 func TestCloseWaitsForWhoSyncsAgain(t *testing.T) {
-	g := newRig(t, 3, func(c *Config) { c.First = true })
-	g.settle()
-	g.write(0, "k", func(r *Replica) { testkit.Must(t, r.Set(g.now(), "k", "v", 0)) })
-	g.flush(0)
-	g.pending[2] = nil
-	g.settle()
-	g.apart(0, 1)
-	g.apart(0, 2)
+	g := onlyOnOne(t, 0, 2)
 	last := g.replicas[2]
 	last.repair.client.unvouched = true
 	last.neighbours.byID[1].retryAt = 1 << 62 // it doesn't begin anew yet

@@ -19,6 +19,7 @@ type pinger struct {
 	neighbours *neighbours
 	arrivals   *arrivals
 	standing   *standing
+	writes     *localWrites
 	out        *outgoing
 
 	rounds   rounds
@@ -26,7 +27,6 @@ type pinger struct {
 	hearings hearings
 	confirms confirmations
 	nonces   uint64 // drawn so far
-	leaving  bool   // the node closes
 	counts   pingerCounts
 }
 
@@ -127,7 +127,7 @@ func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64, 
 	if s.standing.whole(now) {
 		a.Flags |= wire.PongSynced
 	}
-	if s.leaving {
+	if s.writes.closed {
 		a.Flags |= wire.PongLeaving
 	}
 	bulk := q.Flags&wire.PingPull != 0 // after what it answers

@@ -244,7 +244,7 @@ func (r *Replica) TakeCuts() (cuts []cut) {
 func (r *Replica) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.writes.closed, r.pinger.leaving = true, true
+	r.writes.closed = true
 	r.Leases.close()
 }
 

@@ -29,6 +29,11 @@ func newMeshBook() *book { return &book{byID: make(map[uint64]bookEntry)} }
 func (b *book) learn(id, origin uint64, addr string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.put(id, bookEntry{origin: origin, addr: addr, heard: now})
+}
+
+// put makes room for an entry. The lock is held.
+func (b *book) put(id uint64, entry bookEntry) {
 	if _, ok := b.byID[id]; !ok && len(b.byID) >= maxMembers {
 		var oldest uint64 // 0 if all are connected, which MaxConns bounds
 		for other, e := range b.byID {
@@ -38,16 +43,15 @@ func (b *book) learn(id, origin uint64, addr string, now time.Time) {
 		}
 		delete(b.byID, oldest)
 	}
-	b.byID[id] = bookEntry{origin: origin, addr: addr, heard: now}
+	b.byID[id] = entry
 }
 
 // hear notes where a peer says that another node is.
 func (b *book) hear(id, origin uint64, addr string, now time.Time) {
 	b.mu.Lock()
-	e := b.byID[id]
-	b.mu.Unlock()
-	if !e.gone || e.origin != origin {
-		b.learn(id, origin, addr, now)
+	defer b.mu.Unlock()
+	if e := b.byID[id]; !e.gone || e.origin != origin {
+		b.put(id, bookEntry{origin: origin, addr: addr, heard: now})
 	}
 }
 
