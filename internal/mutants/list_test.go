@@ -984,7 +984,7 @@ var mutants = []mutant{
 		old: "to <= c.upTo || to > last {",
 		new: "to <= c.upTo {"}}},
 	{name: "confirm: what came since a node connected is enough", test: "TestCloseAfterAPartition", edits: []edit{{
-		old: "return p.said.upTo >= seq || p.told && !p.synced && p.covered >= seq",
+		old: "return p.said.upTo >= seq || p.told && !p.joined && p.covered >= seq",
 		new: "return p.said.upTo >= seq || p.covered >= seq"}}},
 	{name: "confirm: what was said to an earlier life counts", test: "TestConfirmAsksNeighbours", edits: []edit{{
 		old: "if a.ID == 0 || a.ID != p.said.id && a.ID != p.pingID {",
