@@ -59,6 +59,12 @@ type report struct {
 	diverged bool   // it has dropped origins of which it knew something else than this node
 }
 
+// tell notes that it has told whether it is synced now, and how many entries it holds.
+func (r *report) tell(synced bool, held uint64) {
+	r.told, r.synced, r.held = true, synced, held
+	r.joined = r.joined || synced
+}
+
 // doubt has what it offers be asked for anew.
 func (r *report) doubt() { r.known, r.offer = false, 0 }
 

@@ -135,7 +135,8 @@ func TestReplicaNeighbours(t *testing.T) {
 	for _, id := range []uint64{3, 1, 2} {
 		n.add(id, newNeighbour(delta.Instant{}, 100+id, 5))
 	}
-	n.byID[1].synced, n.byID[3].synced = true, true
+	n.byID[1].tell(true, 0)
+	n.byID[3].tell(true, 0)
 	n.byID[3].missed = 1 // it doesn't get on
 	if got := n.where(isSynced); !slices.Equal(got, []uint64{1}) {
 		t.Errorf("synced: %v", got)
@@ -151,7 +152,7 @@ func TestReplicaNeighbours(t *testing.T) {
 	// and lacks what came before.
 	for id, from := range map[uint64]uint64{1: 6, 2: 5, 3: 5} {
 		p := n.byID[id]
-		if p.told = true; p.confirm(from, 9) == (id == 1) || p.confirm(from, 9) || p.confirmed(9) != (id == 2) {
+		if p.tell(p.synced, 0); p.confirm(from, 9) == (id == 1) || p.confirm(from, 9) || p.confirmed(9) != (id == 2) {
 			t.Errorf("node %d: %+v", id, p)
 		}
 	}

@@ -44,10 +44,8 @@ func (r *pingReceiver) receivePing(now delta.Instant, from uint64, q wire.Ping) 
 	if p != nil && q.Flags&wire.PingContext != 0 {
 		p.hint.take(now.Mono, r.state.vector, q.Entries, r.state.Origin)
 		p.diverged = r.state.vector.Reconcile(q.Horizon, r.state.latest(now))
-		p.synced, p.held = q.Flags&wire.PingSynced != 0, q.Held
-		p.joined = p.joined || p.synced
-		p.told, p.answers = true, q.Flags&wire.PingAnswers != 0
-		p.tags = q.Flags&wire.PingTags != 0
+		p.tell(q.Flags&wire.PingSynced != 0, q.Held)
+		p.answers, p.tags = q.Flags&wire.PingAnswers != 0, q.Flags&wire.PingTags != 0
 		if q.Flags&wire.PingPull != 0 {
 			r.answers.request(p, &q)
 			return
@@ -121,11 +119,9 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 	}
 	p.diverged = r.state.vector.Reconcile(a.Horizon, r.state.latest(now))
 	p.leaving = p.leaving || a.Flags&wire.PongLeaving != 0
-	p.synced, p.held = a.Flags&wire.PongSynced != 0, a.Held
-	p.joined = p.joined || p.synced
+	p.tell(a.Flags&wire.PongSynced != 0, a.Held)
+	p.answers, p.tags = a.Flags&wire.PongAnswers != 0, a.Flags&wire.PongTags != 0
 	p.claim(a.Origin, a.Seq)
-	p.told, p.answers = true, a.Flags&wire.PongAnswers != 0
-	p.tags = a.Flags&wire.PongTags != 0
 	if a.ID == p.pingID && a.Seq < p.listed {
 		r.disbelieve(now, p)
 	}
