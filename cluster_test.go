@@ -307,8 +307,8 @@ func TestClusterIsSilentWhenIdle(t *testing.T) {
 		frames.Store(0)
 		bytes.Store(0)
 		testkit.Advance(10 * time.Minute)
-		// A ping and its pong, each way, every 10 seconds.
-		if n := frames.Load(); n > 4*61 || bytes.Load() > 100*n {
+		// A ping and its pong, each way, every 3 seconds.
+		if n := frames.Load(); n > 4*201 || bytes.Load() > 100*n {
 			t.Errorf("%d frames of %d bytes in ten idle minutes", n, bytes.Load())
 		}
 	})

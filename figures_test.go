@@ -21,13 +21,14 @@ import (
 
 // What the documents say in figures is what the code says: here a figure that changes is noticed.
 func TestFiguresInDocuments(t *testing.T) {
+	stuck := (replica.RoundFew + 2*replica.RoundMin).Seconds() // TestStuckNeighbourIsCut
 	for _, f := range []struct{ file, says string }{
 		{"promises", "`MaxRecordSize` (" + mib(MaxRecordSize) + ")"},
 		{"promises", "bucket (there are " + thousands(delta.NumBuckets) + ")"},
 		{"promises", "at most " + thousands(maxFillsOfMany) + " `Fill`s at a time"},
 		{"promises", fmt.Sprintf("waits %v seconds for the answers at most", confirmTimeout.Seconds())},
 		{"promises", fmt.Sprintf("The last %s nodes that went are remembered", thousands(transport.MaxGone))},
-		{"promises", fmt.Sprintf("until it is cut, %v to 25 seconds", replica.SilentMost.Seconds())}, // TestStuckNeighbourIsCut
+		{"promises", fmt.Sprintf("until it is cut, %v to %v seconds", replica.SilentMost.Seconds(), stuck)},
 		{"promises", fmt.Sprintf("stores every %d ms, and ask the clock when a deadline is within %d ms of it",
 			coarse.Every.Milliseconds(), coarse.Margin.Milliseconds())},
 		{"design", fmt.Sprintf("stores the time every %d ms,", coarse.Every.Milliseconds())},
@@ -43,20 +44,21 @@ func TestFiguresInDocuments(t *testing.T) {
 		{"tokens", fmt.Sprintf("place for %s lives of nodes", thousands(dots.MaxOrigins))},
 		{"joining", fmt.Sprintf("a node serves %s at a time", words[replica.SyncServing])},
 		{"joining", fmt.Sprintf("If nothing comes for %v seconds,", replica.SyncStall.Seconds())},
-		{"joining", fmt.Sprintf("every %v seconds, or up to %v", replica.RoundMin.Seconds(), replica.RoundMax.Seconds())},
+		{"joining", fmt.Sprintf("every %v seconds, or %v where", replica.RoundMin.Seconds(), replica.RoundFew.Seconds())},
 		{"joining", fmt.Sprintf("They wait for %v seconds first", replica.ElectAfter.Seconds())},
-		{"joining", fmt.Sprintf("after %v seconds while there are writes, 25 at most", replica.SilentMost.Seconds())},
+		{"joining", fmt.Sprintf("after %v seconds while there are writes, %v at most", replica.SilentMost.Seconds(), stuck)},
 		{"joining", thousands(dots.MaxOrigins) + " lives are kept"},
-		{"design", fmt.Sprintf("is cut (%v s with traffic, 25 s at most without", replica.SilentMost.Seconds())},
+		{"design", fmt.Sprintf("is cut after %v s with traffic, and %v s at most without", replica.SilentMost.Seconds(), stuck)},
 		{"design", fmt.Sprintf("| gaps per origin | %d; %d where vectors are merged", dots.MaxIntervals, 2*dots.MaxIntervals)},
 		{"design", fmt.Sprintf("at most %d, or %d of two vectors", dots.MaxIntervals, 2*dots.MaxIntervals)},
 		{"design", "up to " + words[replica.SyncWindow] + " chunks are under way"},
-		{"design", fmt.Sprintf("a round, %v s while there are writes, %v s at most",
-			replica.RoundMin.Seconds(), replica.RoundMax.Seconds())},
+		{"design", fmt.Sprintf("a round, %v s while there are writes, %v s otherwise",
+			replica.RoundMin.Seconds(), replica.RoundFew.Seconds())},
 		{"design", fmt.Sprintf("With up to %d neighbours (`Fanout`) a round pings all", replica.Fanout)},
 		{"design", fmt.Sprintf("These are %d origins at most", delta.MaxUpTo)},
-		{"scale", fmt.Sprintf("With up to %d nodes it asks all others in each round. With more it asks %d,",
-			replica.Fanout+1, replica.Fanout)},
+		{"scale", fmt.Sprintf("With up to %d nodes it asks all others in each round, also while nothing "+
+			"happens, but then every %v seconds. With more it asks %d,",
+			replica.Fanout+1, replica.RoundFew.Seconds(), replica.Fanout)},
 		{"promises", fmt.Sprintf("With more than %d directly connected nodes", replica.Fanout)},
 		{"wire.proto", fmt.Sprintf("then the number, a varint. At most %d.", delta.MaxUpTo)},
 		{"wire.proto", fmt.Sprintf("up to %d ahead of what", replica.SyncWindow)},

@@ -144,10 +144,7 @@ func TestStuckNeighbourIsCut(t *testing.T) {
 			testkit.Advance(2*time.Minute + time.Duration(begins)*time.Second) // it is quiet
 			release := net.Hold(3)
 			start := time.Now()
-			limit := 25 * time.Second
-			if traffic {
-				limit = 6*time.Second + replica.TickEvery
-			}
+			const limit = replica.RoundFew + 2*replica.RoundMin
 			for i := 0; len(a.Members()) == 2; i++ {
 				if time.Since(start) > limit {
 					t.Fatalf("after %v it is still a member", limit)

@@ -331,8 +331,18 @@ var mutants = []mutant{
 		old: "case p.missed > 0 || s.standing",
 		new: "case s.standing"}}},
 	{name: "rounds: who isn't asked is cut as silent", test: "TestRoundsCutWhoIsSilent", edits: []edit{{
-		old: "\tif s.missed++; s.heard >= s.asked {",
+		old: "\tif s.missed++; !s.open() {",
 		new: "\tif s.missed++; false {"}}},
+	{name: "rounds: where all are asked it takes as long as where a few are", test: "TestClusterIsSilent|TestStuck",
+		edits: []edit{{
+			old: "\tif few {\n",
+			new: "\tif false {\n"}}},
+	{name: "rounds: among many all are asked as often as among a few", test: "TestReplicaRounds", edits: []edit{{
+		old: "\tif few {\n",
+		new: "\tif true {\n"}}},
+	{name: "rounds: while an answer is missing they are as far apart as ever", test: "TestStuckNeighbourIsCut", edits: []edit{{
+		old: "p.offer != 0 || p.diverged || p.open() || p.owes() ||",
+		new: "p.offer != 0 || p.diverged || p.missed > 0 || p.owes() ||"}}},
 	{name: "rounds: who wasn't asked for long is cut too soon", test: "TestSilence", edits: []edit{{
 		old: "if s.from = s.heard; s.heard < last {",
 		new: "if s.from = s.heard; false {"}}},

@@ -94,6 +94,7 @@ func New(c Config) *Replica {
 		standing: &r.standing, writes: &r.writes, out: &r.out,
 		hearings: hearings{state: &r.state, neighbours: &r.neighbours},
 		subset:   newSubset(cmp.Or(c.fanout, Fanout), c.Origin),
+		rounds:   rounds{most: RoundMax},
 	}
 	if c.Isolated > 0 {
 		forget := func() { c.Changed("", delta.KindClear) }

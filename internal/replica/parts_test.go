@@ -14,21 +14,24 @@ import (
 // The parts of a replica, each by itself.
 
 func TestReplicaRounds(t *testing.T) {
-	var r rounds
+	r := rounds{most: RoundMax}
 	at := func(d time.Duration) delta.Instant { return delta.Instant{Mono: d} }
 	r.end(at(0), false)
 	r.interval = RoundMin
 	for _, next := range []time.Duration{2 * time.Second, 3 * time.Second, 4500 * time.Millisecond} {
 		r.end(at(0), next > RoundMin) // while nothing happens they are further and further apart
-		if r.due(at(next-TickEvery), true) || !r.due(at(next), true) {
+		if r.due(at(next-TickEvery), true, false) || !r.due(at(next), true, false) {
 			t.Errorf("the next round is at %v, want %v", r.next, next)
 		}
 	}
-	if !r.due(at(RoundMin), false) {
+	if r.due(at(RoundFew-TickEvery), true, true) || !r.due(at(RoundFew), true, true) {
+		t.Error("all are asked, and no round comes in time, or it comes too soon")
+	}
+	if !r.due(at(RoundMin), false, false) {
 		t.Error("something has happened, and no round comes")
 	}
 	r.end(at(time.Minute), true)
-	if r.soon(); !r.due(at(time.Minute), true) || !r.active {
+	if r.soon(); !r.due(at(time.Minute), true, false) || !r.active {
 		t.Error("no round comes at once")
 	}
 }

@@ -155,11 +155,11 @@ func (s *pinger) askAgain(now delta.Instant, whom func(*neighbour) bool) {
 func (s *pinger) round(now delta.Instant, busy bool) {
 	quiet := !s.rounds.active && !busy && s.standing.ready.synced && !s.hearings.isolation.Is()
 	restless := func(p *neighbour) bool {
-		return p.offer != 0 || p.diverged || p.missed > 0 || p.owes() ||
+		return p.offer != 0 || p.diverged || p.open() || p.owes() ||
 			p.hint.due(now.Mono, s.state.vector)
 	}
 	quiet = quiet && !s.neighbours.exists(restless)
-	if !s.rounds.due(now, quiet) {
+	if few := len(s.neighbours.ids) <= s.subset.most; !s.rounds.due(now, quiet, few) {
 		return
 	}
 	recent := s.listing(now, now.Mono-dots.ActiveFor)

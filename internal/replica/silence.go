@@ -21,7 +21,7 @@ func newSilence(now time.Duration) silence {
 
 // look is what a round begins with.
 func (s *silence) look() {
-	if s.missed++; s.heard >= s.asked {
+	if s.missed++; !s.open() {
 		s.missed = 0
 	}
 }
@@ -36,6 +36,9 @@ func (s *silence) ask(now, last time.Duration) {
 		s.from = now
 	}
 }
+
+// open reports whether nothing has come since a round last asked.
+func (s *silence) open() bool { return s.heard < s.asked }
 
 // expect notes that an answer is asked for, and not by a round: then a round asks too, if none comes, so
 // that who waits for it doesn't wait until the neighbour is drawn.
