@@ -35,19 +35,19 @@ const (
 
 var panels = []panel{
 	{"until all agree", "seconds", 0.1, 100, []line{
-		{"lost to all, nobody else writes", blue, []float64{2.5, 7, 12}},
+		{"lost to all, nobody else writes", blue, []float64{3.5, 7, 12}},
 		{"lost to all, others write", red, []float64{1, 6.6, 4.2}},
-		{"half and half", yellow, []float64{2.2, 2, 2}},
+		{"half and half", yellow, []float64{2.1, 2, 2}},
 	}},
 	{"what a node sends", "bytes a second", 10, 1e6, []line{
-		{"nothing happens", blue, []float64{26.4, 52.8, 52.8}},
+		{"nothing happens", blue, []float64{88, 52.8, 52.8}},
 		{"each writes once a second: writes", red, []float64{404, 4998, 50898}},
 		{"and all else", yellow, []float64{288, 2932, 26332}},
 	}},
 	{"until a frozen node is noticed", "seconds", 1, 10_000, []line{
-		{"by one, others write", blue, []float64{4, 4.7}},
-		{"by all", red, []float64{5, 18.4}},
-		{"by all, nobody writes", yellow, []float64{20, 88}},
+		{"by one, others write", blue, []float64{5, 4.7}},
+		{"by all", red, []float64{6, 18.4}},
+		{"by all, nobody writes", yellow, []float64{6.3, 82}},
 	}},
 }
 
