@@ -159,7 +159,7 @@ func (s *pinger) round(now delta.Instant, busy bool) {
 			p.hint.due(now.Mono, s.state.vector)
 	}
 	quiet = quiet && !s.neighbours.exists(restless)
-	if few := len(s.neighbours.ids) <= s.subset.most; !s.rounds.due(now, quiet, few) {
+	if few := len(s.neighbours.ids) <= Fanout; !s.rounds.due(now, quiet, few) {
 		return
 	}
 	recent := s.listing(now, now.Mono-dots.ActiveFor)

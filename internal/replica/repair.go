@@ -10,7 +10,7 @@ import (
 const (
 	RoundMin = 2 * time.Second // between the pings to a neighbour
 	RoundMax = 10 * time.Second
-	RoundFew = 3 * time.Second // instead of RoundMax, where a round pings all
+	RoundFew = 3 * time.Second // instead of RoundMax, with up to Fanout neighbours
 
 	// A neighbour of which nothing came for so long, in spite of two pings, is cut.
 	SilentMost = 3 * RoundMin

@@ -15,7 +15,8 @@ type rounds struct {
 }
 
 // due reports whether it is time. While something happens they follow each other quickly. few says that
-// all neighbours are asked: then one that is frozen is noticed within RoundFew + 2 * RoundMin.
+// there are no more neighbours than Fanout, so that all are asked: one that is frozen is noticed within
+// RoundFew + 2 * RoundMin.
 func (r *rounds) due(now delta.Instant, quiet, few bool) bool {
 	most := r.most
 	if few {
