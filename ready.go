@@ -101,7 +101,7 @@ func (b *Bcache) WaitSynced(ctx context.Context) error {
 // If ctx ends first, or Close is called, the error wraps [ErrUnconfirmed] and the cause of ctx, or
 // [ErrClosed]. It says of each node that hasn't confirmed what is known of it. The writes are done, and
 // reach the others as they always do: only nobody knows yet. Give ctx a deadline: a node that is frozen
-// is waited for until it is cut, up to 25 seconds, and IsolatedAfter more. With a ctx that has ended
+// is waited for until it is cut, up to 7 seconds, and IsolatedAfter more. With a ctx that has ended
 // already it waits for nobody, and goes by what the others have said before.
 //
 // A node asks those that it knows of. If it isn't ready (see [Bcache.Ready]) it may not know all, and so
