@@ -190,8 +190,11 @@ func (t *roster) meet(now time.Time, h header) *peer {
 	case p.life != h.from && h.kind == piece:
 		return nil
 	case p.life != h.from && p.joined:
-		if h.kind == hello {
+		switch h.kind {
+		case hello:
 			p.rival, p.rivalAt = h.from.origin, now
+		case welcome:
+			t.say(h.from, leave) // it has joined this node, by a hello that was for all
 		}
 		return nil
 	case p.life != h.from:

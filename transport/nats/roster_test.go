@@ -64,7 +64,11 @@ func newWorld(fail func(string, ...any)) *world {
 // start starts a life of a node. What was on its way to the one before is lost.
 func (w *world) start(id uint64) *citizen {
 	w.lives++
-	self := life{id, w.lives}
+	return w.live(id, life{id, w.lives})
+}
+
+// live starts a life that is known here by an ID; of a twin, that isn't its own.
+func (w *world) live(id uint64, self life) *citizen {
 	c := &citizen{told: map[uint64]uint64{}, log: &silent{}}
 	c.roster = &roster{
 		self: self, byID: map[uint64]*peer{}, gone: departures{}, log: c.log, count: &counters{},
@@ -388,6 +392,26 @@ func TestContest(t *testing.T) {
 	w.settle(contest + tick)
 	if len(a.told) > 0 || len(b.told) > 0 {
 		t.Errorf("it has lost its PeerID: node 1 has %v, node 2 has %v", a.told, b.told)
+	}
+}
+
+// Of two twins a node that comes joins one. The other one, which has heard its hello too, learns that it isn't
+// the one.
+func TestTwinsAgreeWithTheOthers(t *testing.T) {
+	for range 20 { // who of them is first is left to chance
+		w := newWorld(t.Fatalf)
+		w.start(1)
+		one := w.start(2)
+		w.settle(aliveEvery)
+		twin := w.live(9, life{2, 77})
+		w.settle(contest + 2*tick)
+		late := w.start(3)
+		w.settle(2 * deadAfter)
+		for _, c := range []*citizen{one, twin} {
+			if joined := late.told[2] == c.self.origin; joined != (c.told[3] != 0) {
+				t.Fatalf("node 2/%d has %v, the one that has come %v", c.self.origin, c.told, late.told)
+			}
+		}
 	}
 }
 
