@@ -80,7 +80,7 @@ func (h *hub) add(l, old *link) error {
 		return nil
 	}
 	if !bytes.Equal(l.shown, h.keys.first()) {
-		l.control(msgProof, h.keys.prove(l.channel, nil))
+		l.prove()
 	}
 	if !h.keys.has(l.key) { // its reader hasn't started
 		l.end(errKeyGone) // it is in the roster: Left will follow

@@ -175,6 +175,55 @@ func TestKeyUsedDuringHandshake(t *testing.T) {
 	}
 }
 
+// However often another key is used, and however much else waits, the proof that leaves is of the last one.
+func TestLastKeyIsProved(t *testing.T) {
+	_, link := rosterRig(t)
+	l := link(5, 50)
+	l.channel = channel{[]byte("a"), 'c', 's'}
+	l.hub.keys = newKeyring([][]byte{key1, key2})
+	tr := &Transport{keys: l.hub.keys, roster: l.hub.roster}
+	testkit.Must(t, tr.roster.add(l, nil))
+	for len(l.write.controls)*packetSize < maxControls-packetSize {
+		l.control(msgPacket, make([]byte, packetSize))
+	}
+	l.control(msgPacket, make([]byte, maxControls-l.write.waits-headSize))
+	for _, key := range [][]byte{key2, key1, key2} {
+		testkit.Must(t, tr.UseKey(key))
+	}
+	proof := message(msgProof, l.hub.keys.prove(l.channel, nil))
+	var left []byte
+	for b, _ := l.batch(nil); len(b) > 0; b, _ = l.batch(nil) {
+		left = append(left, b...)
+	}
+	if n := bytes.Count(left, proof); n != 1 || len(left) != maxControls+len(proof) {
+		t.Errorf("%d proofs of the last key have left, and %d bytes", n, len(left))
+	}
+}
+
+// A key that is removed while a proof of it comes ends the link: one of the two that look at it sees the other.
+func TestProofOfAKeyThatGoes(t *testing.T) {
+	_, link := rosterRig(t)
+	l := link(5, 50)
+	l.channel = channel{[]byte("a"), 'c', 's'}
+	proof := channel{[]byte("a"), 's', 'c'}.prove(key2, nil)
+	for i := range 2000 {
+		l.key, l.hub.keys = key1, newKeyring([][]byte{key1, key2})
+		begin, told := make(chan struct{}), make(chan error)
+		go func() {
+			<-begin
+			told <- l.provedBy(proof)
+		}()
+		close(begin)
+		for range i % 200 { // sooner and later
+			l.proved(key2)
+		}
+		testkit.Must(t, l.hub.keys.remove(key2))
+		if cut, err := l.proved(key2), <-told; l.proved(key2) && !cut && err != errKeyGone {
+			t.Fatalf("it has proved itself with a key that is gone: %v", err)
+		}
+	}
+}
+
 func TestKeysOfAnOpenNode(t *testing.T) {
 	p := start(t, 1, Config{})
 	if err := p.AddKey(key1); !errors.Is(err, errNoKeys) {

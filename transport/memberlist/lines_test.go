@@ -3,9 +3,12 @@ package memberlist
 import (
 	"bytes"
 	"errors"
+	"net"
 	"testing"
 
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/engine"
+	"github.com/iwanbk/bcache/internal/transport/lanes"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -72,6 +75,33 @@ func TestDisconnect(t *testing.T) {
 		t.Errorf("the node was told %v", all[0].Events)
 	}
 }
+
+// Of frames that were read when a link is ended, none goes to the handler any more; a goodbye counts.
+func TestNothingComesOfAnEndedLink(t *testing.T) {
+	_, link := rosterRig(t)
+	l := link(5, 50)
+	to := &testkit.Handler{On: func(uint64, []byte) { l.end(errDisconnect) }}
+	l.hub.up = &engine.Upcalls{Open: l.hub.life.open, Log: l.hub.node.Log, To: to}
+	var b []byte
+	for i := range byte(9) {
+		b = appendPiece(b, &lanes.Piece{First: true, Last: true, Bytes: []byte{i}})
+	}
+	l.conn = &recorded{l.conn, bytes.NewReader(append(b, message(msgBye, nil)...))}
+	if err := l.receive(); err != errBye || !l.closes() {
+		t.Errorf("a goodbye of a link that has ended: %v", err)
+	}
+	if n := to.NumFrames(); n != 1 || !to.Got(5, []byte{0}) {
+		t.Errorf("%d frames have come: %v", n, to.Frames)
+	}
+}
+
+// A recorded is a connection on which everything has come that will.
+type recorded struct {
+	net.Conn
+	in *bytes.Reader
+}
+
+func (r *recorded) Read(b []byte) (int, error) { return r.in.Read(b) }
 
 // Of a neighbour that is there, an ask finds so in no time; of one that is frozen, in bounded time.
 func TestAsk(t *testing.T) {

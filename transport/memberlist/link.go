@@ -141,11 +141,12 @@ func (l *link) ask() bool {
 	return false
 }
 
-// heard notes that something has come from the other side.
-func (l *link) heard() {
+// heard notes that something has come from the other side, and reports whether the link hasn't ended.
+func (l *link) heard() bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.hearLocked()
-	l.mu.Unlock()
+	return l.why == nil
 }
 
 func (l *link) hearLocked() {
@@ -162,16 +163,23 @@ func (l *link) closes() bool {
 	return l.said
 }
 
-// provedBy notes the key that the other side has proved itself with, if there is one.
-func (l *link) provedBy(proof []byte) bool {
-	key := l.hub.keys.check(l.channel, nil, proof)
+// provedBy notes the key that the other side has proved itself with, if there is one. RemoveKey may look at
+// the link before: so the key must still be there afterwards.
+func (l *link) provedBy(proof []byte) error {
+	keys := l.hub.keys
+	key := keys.check(l.channel, nil, proof)
 	if key == nil {
-		return false
+		l.hub.node.Log.Errorf(l.peer.id, "node %x (%s) proves itself with a key that this node doesn't have",
+			linelog.Field("peer", l.peer.id), linelog.Field("addr", l.peer.addr))
+		return nil
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.key = key
-	return true
+	l.mu.Unlock()
+	if !keys.has(key) {
+		return errKeyGone
+	}
+	return nil
 }
 
 // proved reports whether a key is the one that the other side has proved itself with last.

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/iwanbk/bcache/internal/linelog"
 	"github.com/iwanbk/bcache/internal/transport/lanes"
 )
 
@@ -73,9 +72,12 @@ func cutOff(err error) error {
 	return err
 }
 
-// take deals with a message, whose bytes change afterwards. A type that isn't known is no error.
+// take deals with a message, whose bytes change afterwards. A type that isn't known is no error. Of what was
+// read when the link has ended only a goodbye counts.
 func (l *link) take(typ byte, b []byte) error {
-	l.heard()
+	if !l.heard() && typ != msgBye {
+		return nil
+	}
 	switch typ {
 	case msgPiece:
 		return l.piece(b)
@@ -84,10 +86,7 @@ func (l *link) take(typ byte, b []byte) error {
 	case msgAsk:
 		l.control(msgHere, nil)
 	case msgProof:
-		if !l.provedBy(b) {
-			l.hub.node.Log.Errorf(l.peer.id, "node %x (%s) proves itself with a key that this node doesn't have",
-				linelog.Field("peer", l.peer.id), linelog.Field("addr", l.peer.addr))
-		}
+		return l.provedBy(b)
 	case msgBye:
 		l.mu.Lock()
 		l.said = true

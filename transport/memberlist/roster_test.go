@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
+	"github.com/iwanbk/bcache/internal/transport/engine"
 	"github.com/iwanbk/bcache/transport"
 )
 
@@ -25,7 +26,10 @@ func rosterRig(t *testing.T) (*roster, func(id, origin uint64) *link) {
 	life := newLife()
 	t.Cleanup(life.end)
 	r := newRoster(2)
-	h := &hub{node: &transport.Node{MaxPending: 1 << 20}, life: life, roster: r}
+	h := &hub{
+		node: &transport.Node{MaxPending: 1 << 20, Log: &noted{}}, life: life, roster: r,
+		keys: newKeyring(nil), count: &engine.Counters{},
+	}
 	return r, func(id, origin uint64) *link {
 		here, there := testPipe(t)
 		_ = there

@@ -23,7 +23,7 @@ func (t *Transport) UseKey(key []byte) error {
 		return err
 	}
 	for _, l := range t.roster.all() {
-		l.control(msgProof, t.keys.prove(l.channel, nil))
+		l.prove()
 	}
 	return nil
 }

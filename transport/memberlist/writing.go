@@ -31,6 +31,7 @@ type writing struct {
 	mu       sync.Mutex
 	controls [][]byte // messages that go before all frames
 	waits    int      // their bytes
+	proof    bool     // of the key in use; it is made when it leaves
 	closing  bool     // a goodbye comes last
 	bye      bool     // it was taken
 }
@@ -64,6 +65,15 @@ func (l *link) control(typ byte, body []byte) {
 		w.waits += size
 	}
 	w.mu.Unlock()
+	l.wake()
+}
+
+// prove has this side prove itself with the key that is in use. That isn't lost, and the last key wins:
+// whoever calls it at the same time, there is one writer.
+func (l *link) prove() {
+	l.write.mu.Lock()
+	l.write.proof = true
+	l.write.mu.Unlock()
 	l.wake()
 }
 
@@ -121,7 +131,12 @@ func (l *link) batch(b []byte) (_ []byte, has batch) {
 		w.waits -= len(w.controls[0])
 		w.controls = w.controls[1:]
 	}
+	proof := w.proof
+	w.proof = false
 	w.mu.Unlock()
+	if proof {
+		b = append(b, message(msgProof, l.hub.keys.prove(l.channel, nil))...)
+	}
 	for now := time.Now(); len(b) < batchSize; {
 		p, ok := l.queue.Next(now, pieceSize)
 		if !ok {
