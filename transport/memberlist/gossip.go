@@ -26,7 +26,8 @@ const (
 	gossipNodes    = 4 // to which news goes at once
 	gossipMult     = 6 // times the logarithm of the number of nodes, how often it goes
 	streamTimeout  = 3 * time.Second
-	fullState      = time.Minute // from one exchange of all to the next, of a small cluster
+	deadTime       = 30 * time.Second // for which dead nodes are remembered, at least
+	fullState      = time.Minute      // from one exchange of all to the next, of a small cluster
 	packetSize     = 32 << 10
 )
 
@@ -86,7 +87,7 @@ func startGossip(
 	cfg.AwarenessMaxMultiplier = 1 // Close would have to wait for slow probes
 	cfg.EnableCompression = false  // packets are small
 	cfg.GossipInterval, cfg.GossipNodes, cfg.UDPBufferSize = gossipInterval, gossipNodes, packetSize
-	cfg.RetransmitMult = gossipMult
+	cfg.RetransmitMult, cfg.GossipToTheDeadTime = gossipMult, deadTime
 	cfg.PushPullInterval, cfg.TCPTimeout = fullState, streamTimeout
 	cfg.HandoffQueueDepth = 4096
 	var err error

@@ -1,6 +1,7 @@
 package memberlist
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,7 +9,7 @@ import (
 	"github.com/iwanbk/bcache/internal/transport/engine"
 )
 
-// maxMembers is how many nodes memberlist may tell of.
+// maxMembers is how many nodes memberlist may tell of: alive, or dead and not yet forgotten.
 const maxMembers = 16 << 10
 
 // A roster knows who is there: with whom there is a link, of whom memberlist tells, and who has gone.
@@ -19,10 +20,12 @@ type roster struct {
 	links atomic.Pointer[[]*link] // those of byID, to be read without the lock
 
 	mu      sync.Mutex
-	self    uint64             // the node's own PeerID
-	closed  bool               // no link comes any more
-	byID    map[uint64]*link   // until its Left was called
-	members map[string]*member // by name
+	self    uint64               // the node's own PeerID
+	closed  bool                 // no link comes any more
+	byID    map[uint64]*link     // until its Left was called
+	members map[string]*member   // by name
+	buried  map[string]time.Time // when memberlist took a node for dead; it may remember it
+	swept   time.Time            // buried, last
 	gone    departures
 	dropped uint64    // frames, by links that were forgotten
 	added   time.Time // the last link
@@ -40,7 +43,8 @@ type member struct {
 
 func newRoster(most int) *roster {
 	r := &roster{
-		most: most, byID: make(map[uint64]*link), members: make(map[string]*member), gone: make(departures),
+		most: most, byID: make(map[uint64]*link), gone: make(departures),
+		members: make(map[string]*member), buried: make(map[string]time.Time),
 	}
 	r.links.Store(new([]*link))
 	return r
@@ -158,6 +162,7 @@ func (r *roster) alive(name string, meta meta) {
 		m.addr = meta.addr
 		return
 	}
+	delete(r.buried, name)
 	l := r.byID[meta.id]
 	r.members[name] = &member{
 		id: meta.id, origin: meta.origin, addr: meta.addr, since: time.Now(),
@@ -166,11 +171,21 @@ func (r *roster) alive(name string, meta meta) {
 	}
 }
 
-// room reports whether another member may come.
+// room reports whether memberlist has room for a node, or knows it. It looks for dead ones to forget each time
+// that it has asked all others, one in each probeInterval.
 func (r *roster) room(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.members[name] != nil || len(r.members) < maxMembers
+	if _, dead := r.buried[name]; dead || r.members[name] != nil {
+		return true
+	}
+	full := func() bool { return len(r.members)+len(r.buried) >= maxMembers }
+	if now := time.Now(); full() && now.Sub(r.swept) >= probeInterval {
+		r.swept = now
+		kept := deadTime + time.Duration(len(r.members)+2)*probeInterval
+		maps.DeleteFunc(r.buried, func(_ string, at time.Time) bool { return now.Sub(at) > kept })
+	}
+	return !full()
 }
 
 // awaited reports whether a node that memberlist takes for alive is so new that the link is yet to come.
@@ -190,6 +205,7 @@ func (r *roster) dead(name string) {
 		return
 	}
 	delete(r.members, name)
+	r.buried[name] = time.Now()
 	if !m.over && r.byID[m.id] == nil {
 		r.gone.note(m.id, departure{m.since, m.origin, m.addr})
 	}

@@ -3,6 +3,7 @@ package memberlist
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/iwanbk/bcache/internal/testkit"
@@ -145,10 +146,37 @@ func TestRosterBounds(t *testing.T) {
 	if _, oldest := d[4]; len(d) != transport.MaxGone || oldest {
 		t.Errorf("%d are remembered, the oldest: %v", len(d), oldest)
 	}
-	for i := range uint64(maxMembers) {
-		r.alive(nodeName(i+10, 1), meta{i + 10, 1, "x"})
-	}
-	if r.room("more") || !r.room(nodeName(10, 1)) {
-		t.Error("memberlist may tell of any number of nodes")
-	}
+}
+
+// memberlist tells of so many nodes and no more, with those that are dead and that it hasn't forgotten.
+func TestMembersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoster(2)
+		name := func(i int) string { return nodeName(5, uint64(i+1)) }
+		come := func(i int) {
+			t.Helper()
+			if !r.room(name(i)) {
+				t.Fatalf("there is no room for %d", i)
+			}
+			r.alive(name(i), meta{5, uint64(i + 1), "x"})
+		}
+		for i := range maxMembers {
+			come(i)
+			if i >= 10 {
+				r.dead(name(i))
+			}
+		}
+		if r.room("more") || !r.room(name(5)) {
+			t.Error("memberlist may tell of any number of nodes")
+		}
+		come(10) // it knows that one
+		testkit.Advance(deadTime + 10*probeInterval)
+		if r.room("more") {
+			t.Error("memberlist hasn't forgotten those that are dead")
+		}
+		testkit.Advance(4 * probeInterval)
+		if !r.room("more") || len(r.buried) > 0 || len(r.members) != 11 {
+			t.Errorf("%d are buried, of %d", len(r.buried), len(r.members))
+		}
+	})
 }
