@@ -73,6 +73,19 @@ func TestEverybody(t *testing.T) {
 		t.Errorf("within no time: %q", got)
 	}
 
+	// It ends no link that memberlist takes a node for dead: that is the handler's to judge.
+	r.alive(name, meta{5, 50, "a:1"})
+	l = link(5, 50)
+	testkit.Must(t, r.add(l, nil))
+	r.dead(name)
+	want("it is connected, and dead to memberlist", "5/32;")
+	if l.ended() != nil {
+		t.Errorf("its link has ended: %v", l.ended())
+	}
+	l.end(errDisconnect)
+	r.drop(l)
+	want("its link ends, too", "5/0 gone;")
+
 	// Another life comes, and says that it closes.
 	other := nodeName(5, 51)
 	r.alive(other, meta{5, 51, "a:2"})
