@@ -2,7 +2,6 @@ package memberlist
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -50,6 +49,7 @@ type dialer struct {
 
 	mu    sync.Mutex
 	tries map[[2]uint64]*try // by PeerID and life
+	spots spots
 	hands int
 	busy  [2]int // first tries, and others: those who don't answer keep nobody from being tried
 }
@@ -114,10 +114,11 @@ func (d *dialer) round(now time.Time) (_ time.Duration, crowded []member) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	wanted := make(map[[2]uint64]bool, len(open))
+	addrs := make(map[string]bool)
 	wait := time.Minute
 	for _, m := range open {
 		name := [2]uint64{m.id, m.origin}
-		wanted[name] = true
+		wanted[name], addrs[m.addr] = true, true
 		t := d.tries[name]
 		if t == nil {
 			t = &try{next: now}
@@ -126,12 +127,14 @@ func (d *dialer) round(now time.Time) (_ time.Duration, crowded []member) {
 				t.last = now.Add(dialLast)
 			}
 			d.tries[name] = t
+			d.spots.renew(m.addr, now)
 		}
 		if t.last.After(now) && quiet.After(t.next) {
 			t.next = quiet.Add(rand.N(dialFirst / 4)) // the other one may be busy with others
 		}
-		switch left := t.next.Sub(now); {
-		case t.busy:
+		closed, busy := d.spots.closed(m.addr, now)
+		switch left := max(t.next.Sub(now), closed); {
+		case t.busy || busy:
 		case left > 0:
 			wait = min(wait, left)
 		case d.busy[t.lane()] < d.hands && !full:
@@ -142,6 +145,7 @@ func (d *dialer) round(now time.Time) (_ time.Duration, crowded []member) {
 			crowded = append(crowded, m)
 		} // otherwise the end of another one wakes the loop
 	}
+	maps.DeleteFunc(d.spots, func(addr string, p *spot) bool { return !addrs[addr] && !p.busy })
 	maps.DeleteFunc(d.tries, func(name [2]uint64, t *try) bool { return !wanted[name] && !t.busy })
 	return wait, crowded
 }
@@ -149,6 +153,7 @@ func (d *dialer) round(now time.Time) (_ time.Duration, crowded []member) {
 // begin dials a member. d.mu is held.
 func (d *dialer) begin(t *try, m member) {
 	t.busy = true
+	d.spots.begin(m.addr)
 	d.busy[t.lane()]++
 	began := time.Now()
 	if !d.life.spawn(func() {
@@ -164,6 +169,7 @@ func (d *dialer) end(t *try, m member, took time.Duration, err error) {
 	t.busy = false
 	d.busy[t.lane()]--
 	now := time.Now()
+	d.spots.end(m.addr, err, now)
 	switch {
 	case err != nil:
 	case took < dialSlow:
@@ -175,9 +181,8 @@ func (d *dialer) end(t *try, m member, took time.Duration, err error) {
 		*t = try{next: now.Add(dialAgain)}
 	} else {
 		t.failed(m.addr, err, now)
-		pause := min(dialAgain<<min(t.failures, 10), dialMost)
+		t.next = now.Add(backoff(t.failures))
 		t.failures++
-		t.next = now.Add(pause/2 + rand.N(pause))
 	}
 	lasting := now.Sub(t.since)
 	d.mu.Unlock()
@@ -206,8 +211,7 @@ func mayTell(m member, err error, lasting time.Duration) bool {
 	if m.met {
 		limit = tellMet
 	}
-	refusal := errors.As(err, new(refusal)) || errors.As(err, new(refused))
-	return !m.gone && lasting >= limit && (!refusal || isRefusal(err, refusedSelf))
+	return !m.gone && lasting >= limit && (!isAnyRefusal(err) || isRefusal(err, refusedSelf))
 }
 
 // unreached lists the addresses that are tried in vain.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,8 @@ func dialerRig(t *testing.T, err error) (*dialer, *noted) {
 	d := &dialer{
 		node: &transport.Node{PeerID: 1, Log: log}, life: newLife(), roster: newRoster(2),
 		poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try), hands: someHands,
-		dial: func(member) error { return err },
+		spots: make(spots),
+		dial:  func(member) error { return err },
 	}
 	t.Cleanup(d.life.end)
 	d.life.spawn(d.loop)
@@ -112,7 +114,7 @@ func TestAnotherAnswers(t *testing.T) {
 // The faster they answer, the more are dialled at once; who doesn't answer says nothing of that, and keeps
 // nobody from being tried for the first time.
 func TestHands(t *testing.T) {
-	d := &dialer{life: newLife(), hands: someHands}
+	d := &dialer{life: newLife(), hands: someHands, spots: make(spots)}
 	for _, test := range []struct {
 		took time.Duration
 		err  error
@@ -139,6 +141,55 @@ func TestHands(t *testing.T) {
 	if d.hands != maxHands {
 		t.Errorf("%d hands", d.hands)
 	}
+}
+
+// However many members say that they are where nobody is, it is dialled ever more seldom; and soon again when one
+// comes that is new.
+func TestNobodyIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := dialerRig(t, nil)
+		synctest.Wait()
+		var dials atomic.Int32
+		d.dial = func(member) error {
+			dials.Add(1)
+			return errors.New("nobody listens")
+		}
+		come := func(id uint64) {
+			d.roster.alive(nodeName(id, 1), meta{id, 1, "a:1"})
+			d.poke()
+		}
+		for id := range uint64(50) {
+			come(id + 5)
+		}
+		testkit.Advance(time.Minute)
+		if n, most := int(dials.Load()), int(time.Minute/(dialMost/2)); n < 10 || n > most+10 {
+			t.Errorf("in a minute it is dialled %d times", n)
+		}
+		if len(d.spots) != 1 {
+			t.Errorf("%d spots are known", len(d.spots))
+		}
+		for dials.Store(0); dials.Load() == 0; { // just now: the next one is far
+			testkit.Advance(10 * time.Millisecond)
+		}
+		dials.Store(0)
+		for id := range uint64(50) { // nobody makes it be dialled at once again and again
+			come(id + 100)
+		}
+		testkit.Advance(spotFresh + 100*time.Millisecond)
+		if n := dials.Load(); n != 2 {
+			t.Errorf("as there are new members it is dialled %d times", n)
+		}
+		for _, m := range d.roster.unlinked() {
+			d.roster.dead(nodeName(m.id, m.origin))
+		}
+		d.poke()
+		testkit.Advance(2 * triedFor)
+		d.poke()
+		testkit.Advance(time.Second)
+		if len(d.spots) != 0 {
+			t.Errorf("%d spots are remembered", len(d.spots))
+		}
+	})
 }
 
 // The node with the larger ID leaves it to the other one to dial: as long as links come, but not for good.

@@ -190,6 +190,10 @@ func isRefusal(err error, want refusal) bool {
 	return errors.As(err, &own) && own == want || errors.As(err, &theirs) && theirs.refusal == want
 }
 
+func isAnyRefusal(err error) bool {
+	return errors.As(err, new(refusal)) || errors.As(err, new(refused))
+}
+
 // lookup resolves addresses, at the same time.
 func (j *joiner) lookup(texts []string) ([][]netip.AddrPort, []error) {
 	found, errs := make([][]netip.AddrPort, len(texts)), make([]error, len(texts))

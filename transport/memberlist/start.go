@@ -63,7 +63,7 @@ func (t *Transport) start(n transport.Node, h transport.Handler) (*running, erro
 	}
 	r.dialer = &dialer{
 		node: node, life: t.life, roster: t.roster, hands: someHands,
-		poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try),
+		poked: make(chan struct{}, 1), tries: make(map[[2]uint64]*try), spots: make(spots),
 		dial: func(m member) error { return r.link(t.life.open, t.cfg.Resolver, m) },
 	}
 	r.hub = &hub{
@@ -134,7 +134,7 @@ func (r *running) link(ctx context.Context, resolver Resolver, m member) error {
 			r.complain(ip.String(), err)
 		}
 		if s.peer.id != m.id {
-			err = fmt.Errorf("node %x answers there", s.peer.id)
+			err = answered{fmt.Errorf("node %x answers there", s.peer.id)}
 		}
 		if err == nil {
 			return nil
