@@ -173,7 +173,7 @@ func (s *sim) checkClears(n *simNode, held *delta.Record) {
 		return
 	}
 	if by, v, is := n.clearedBy(held); is {
-		s.fail("n%d holds %+v, and has processed a Clear by %q at %v", n.id, held, by, v)
+		s.fail("n%d holds %+v, and has processed a Clear by %q at %v", n.id, *held, by, v)
 	}
 }
 

@@ -47,9 +47,9 @@ func (s *sim) checkScope(n *simNode, rec *delta.Record, outcome FillOutcome) {
 // checkHome verifies that a provisional value is at home where it is, and alone.
 func (s *sim) checkHome(n *simNode, p *delta.Record) {
 	if home := s.oracle.homes[p.Val]; home != nil && home != n && p.Kind == delta.KindValue {
-		s.fail("n%d has %+v, which is for n%d only", n.id, p, home.id)
+		s.fail("n%d has %+v, which is for n%d only", n.id, *p, home.id)
 	}
 	if held, ok := n.peek(p.Key); ok && held.Kind != delta.KindTombstone {
-		s.fail("n%d holds %+v, and without a version %+v", n.id, held, p)
+		s.fail("n%d holds %+v, and without a version %+v", n.id, held, *p)
 	}
 }

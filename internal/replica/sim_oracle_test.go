@@ -80,20 +80,24 @@ func (v *simView) init() {
 func (s *sim) wrote(n *simNode, w simWrite) {
 	o := &s.oracle
 	key := w.rec.Key
-	against := o.history[key]
+	against := [][]simWrite{o.history[key]}
 	if key != "" {
-		against = append(slices.Clip(against), o.history[""]...) // Clear is a write of every key
+		against = append(against, o.history[""]) // Clear is a write of every key
 	}
 	if w.fill {
-		against = append(slices.Clip(against), o.selectedFills(&w.rec)...)
+		against = append(against, o.selectedFills(&w.rec))
 	}
-	for _, other := range against {
-		early, late := other, w
-		if w.fill {
-			early, late = w, other
-		}
-		if early.fill && !late.fill && late.at >= early.at && !o.jumped && !early.rec.Version.Less(late.rec.Version) {
-			s.fail("a fill begun at %d (%v) beats a write issued at %d (%v)", early.at, early.rec.Version, late.at, late.rec.Version)
+	for _, others := range against {
+		for i := range others {
+			early, late := &others[i], &w
+			if w.fill {
+				early, late = late, early
+			}
+			if early.fill && !late.fill && late.at >= early.at && !o.jumped &&
+				!early.rec.Version.Less(late.rec.Version) {
+				s.fail("a fill begun at %d (%v) beats a write issued at %d (%v)",
+					early.at, early.rec.Version, late.at, late.rec.Version)
+			}
 		}
 	}
 	d := rigDot{n.r.state.Origin, n.r.state.seq}
