@@ -46,7 +46,7 @@ type roster struct {
 	direct  atomic.Int64 // how many nodes are joined
 
 	mu     sync.Mutex
-	hello  time.Time // when this node has said hello in this session
+	hello  time.Time // when this node has said hello in this session; zero: it may not listen yet
 	byID   map[uint64]*peer
 	gone   departures
 	events []event
@@ -86,7 +86,7 @@ type event struct {
 func (t *roster) begin(now time.Time, why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.hello = now
+	t.hello = time.Time{}
 	for _, p := range t.byID {
 		t.part(now, p, why, false)
 	}
@@ -100,12 +100,13 @@ func (t *roster) greeted(now time.Time) {
 	t.hello = now
 }
 
-// introduced handles that a node shows its card: it listens.
+// introduced handles that a node shows its card: it listens. If this node doesn't yet, or isn't allowed to, it
+// says nothing: whoever it told of itself would join it. After its hello the others answer.
 func (t *roster) introduced(now time.Time, h header, c card) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.meet(now, h)
-	if p == nil || now.Before(p.until) {
+	if p == nil || now.Before(p.until) || t.hello.IsZero() {
 		return
 	}
 	switch {
@@ -246,7 +247,10 @@ func (t *roster) part(now time.Time, p *peer, why string, closed bool) *peer {
 
 // inquire asks a node that is there, and hasn't said hello.
 func (t *roster) inquire(now time.Time, p *peer) {
-	if p.joined || now.Before(p.ask) || now.Before(p.until) || now.Sub(t.hello) < askEvery {
+	if p.joined || now.Before(p.ask) || now.Before(p.until) {
+		return
+	}
+	if t.hello.IsZero() || now.Sub(t.hello) < askEvery {
 		return
 	}
 	t.request(now, p)

@@ -454,3 +454,26 @@ func TestDepartures(t *testing.T) {
 		t.Errorf("%d are remembered, of the first five: %v", len(d), first)
 	}
 }
+
+// A node that hasn't said hello may not listen yet: it joins nobody, and tells nobody of itself.
+func TestNobodyIsToldBeforeHello(t *testing.T) {
+	w := newWorld(t.Fatalf)
+	a, b := life{1, 101}, w.start(2)
+	b.begin(w.now, "")
+	clear(w.lines)
+	for range 3 {
+		for _, k := range []kind{hello, ask, welcome} {
+			b.introduced(w.now, header{k, a, 1}, card{})
+		}
+		b.alive(w.now, header{alive, a, 1})
+		b.tick(w.now)
+		w.now = w.now.Add(askEvery)
+	}
+	if b.byID[a.id].joined || len(w.lines) > 0 {
+		t.Errorf("joined: %v; it says %v", b.byID[a.id].joined, w.lines)
+	}
+	b.greeted(w.now)
+	if b.introduced(w.now, header{welcome, a, 1}, card{}); !b.byID[a.id].joined {
+		t.Error("who answers its hello isn't joined")
+	}
+}
