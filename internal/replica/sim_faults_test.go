@@ -93,8 +93,8 @@ func (s *sim) dial() {
 				s.meet(a, b)
 				continue
 			}
-			a.r.Joined(s.now(a), uint64(j), b.r.state.Origin)
-			b.r.Joined(s.now(b), uint64(i), a.r.state.Origin)
+			s.joined(a, b)
+			s.joined(b, a)
 		}
 	}
 	s.after(200+s.rng.Int64N(400), s.dial)
@@ -139,15 +139,21 @@ func (s *sim) meet(a, b *simNode) {
 		a, b = b, a
 	}
 	conn := s.up[a.id][b.id]
-	a.r.Joined(s.now(a), uint64(b.id), b.r.state.Origin)
+	s.joined(a, b)
 	s.after(s.unequal.Int64N(400), func() {
 		if s.alive(b) && s.up[b.id][a.id] == conn {
-			b.r.Joined(s.now(b), uint64(a.id), a.r.state.Origin)
-			if out := b.r.server.sessions[uint64(a.id)]; out != nil {
-				s.serves(out.session, b.r.standing.ready.synced)
-			}
+			s.joined(b, a)
 		}
 	})
+}
+
+// joined has a node notice that it is connected with another one, which may have asked for a full sync
+// already, maybe when they were last connected.
+func (s *sim) joined(n, peer *simNode) {
+	n.r.Joined(s.now(n), uint64(peer.id), peer.r.state.Origin)
+	if out := n.r.server.sessions[uint64(peer.id)]; out != nil {
+		s.serves(out.session, n.r.standing.ready.synced)
+	}
 }
 
 // disconnect ends a connection. The other side notices too, unless it is stuck.
