@@ -92,6 +92,7 @@ func (h *hearings) ask(now delta.Instant, p *neighbour, q *wire.Ping, claims []d
 	if h.isolation == nil || q.Flags&wire.PingPull != 0 {
 		return
 	}
+	h.isolation.look(now) // or a suspension before the first look would pass unnoticed
 	x := &p.hearing
 	due := x.last < h.isolation.asksAfter() || now.Mono >= x.last+exactAgain
 	if !due && q.Flags&wire.PingAll == 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
 	"github.com/iwanbk/bcache/internal/store"
+	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/wire"
 	"pgregory.net/rapid"
 )
@@ -189,6 +190,24 @@ func TestIsolationClockJumps(t *testing.T) {
 	}
 	if g.reaches != 1 {
 		t.Errorf("asked %d times in 100 ms", g.reaches)
+	}
+}
+
+// A machine that is suspended before anybody has looked at the clocks hears what was answered before.
+func TestIsolationOfWhoAsksFirst(t *testing.T) {
+	for name, slept := range map[string]time.Duration{"awake": 0, "suspended": time.Hour} {
+		g := newRig(t, 1, func(c *Config) { c.First, c.Isolated, c.MinPeers = true, 10*time.Second, 1 })
+		r, now := g.replicas[0], g.now()
+		r.Joined(now, 1, 1001)
+		_, sends := r.Flush(now)
+		q, err := wire.DecodePing(sends[0].Frame)
+		testkit.Must(t, err)
+		const flags = wire.PongContext | wire.PongSynced | wire.PongExact
+		now.Mono, now.Wall = now.Mono+1, now.Wall+slept.Milliseconds()
+		testkit.Must(t, r.Receive(now, 1, wire.AppendPong(nil, wire.Pong{ID: q.ID, Origin: 1001, Flags: flags})))
+		if is := r.Isolation().Is(); is != (slept > 0) {
+			t.Errorf("%s: isolated %v", name, is)
+		}
 	}
 }
 
