@@ -210,31 +210,6 @@ func closeUnheard(t *testing.T, b *Bcache) {
 	}
 }
 
-// What the others lack at Close they get as fast as they can take it: 60 MB of lost writes in no time that a
-// clock shows, where the network has none.
-func TestCloseSendsWhatWasLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := memnet.New()
-		lose := losing(net, 2)
-		a, b := memNode(t, net, 1, 0), memNode(t, net, 2, 0)
-		synctest.Wait()
-		testkit.Must(t, a.Set("k", "v", 60))
-		synctest.Wait()
-		lose.Store(true)
-		large := strings.Repeat("v", 100<<10)
-		for i := range 600 {
-			testkit.Must(t, a.Set(fmt.Sprint(i), large, 60))
-			synctest.Wait()
-		}
-		lose.Store(false)
-		begin := time.Now()
-		testkit.Must(t, a.Close())
-		if took := time.Since(begin); took > 4*replica.AskEvery || b.Len() != 601 {
-			t.Errorf("it took %v, and %d of 601 keys are there", took, b.Len())
-		}
-	})
-}
-
 // Who leaves or comes while Confirm waits isn't waited for if it says goodbye, and is if it doesn't, or
 // comes.
 func TestConfirmWhileNodesComeAndGo(t *testing.T) {

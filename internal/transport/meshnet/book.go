@@ -29,11 +29,11 @@ func newMeshBook() *book { return &book{byID: make(map[uint64]bookEntry)} }
 func (b *book) learn(id, origin uint64, addr string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.put(id, bookEntry{origin: origin, addr: addr, heard: now})
+	b.put(id, origin, addr, now)
 }
 
-// put makes room for an entry. The lock is held.
-func (b *book) put(id uint64, entry bookEntry) {
+// put is learn for who holds the lock.
+func (b *book) put(id, origin uint64, addr string, now time.Time) {
 	if _, ok := b.byID[id]; !ok && len(b.byID) >= maxMembers {
 		var oldest uint64 // 0 if all are connected, which MaxConns bounds
 		for other, e := range b.byID {
@@ -43,7 +43,7 @@ func (b *book) put(id uint64, entry bookEntry) {
 		}
 		delete(b.byID, oldest)
 	}
-	b.byID[id] = entry
+	b.byID[id] = bookEntry{origin: origin, addr: addr, heard: now}
 }
 
 // hear notes where a peer says that another node is.
@@ -51,7 +51,7 @@ func (b *book) hear(id, origin uint64, addr string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.byID[id]; !e.gone || e.origin != origin {
-		b.put(id, bookEntry{origin: origin, addr: addr, heard: now})
+		b.put(id, origin, addr, now)
 	}
 }
 
