@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -429,6 +430,9 @@ func TestCloseAfterAPartition(t *testing.T) {
 				})
 			}
 			net.Heal()
+			for len(nodes[0].Stats().Peers) < 2 { // alone, Close would ask nobody
+				runtime.Gosched()
+			}
 			start := time.Now()
 			err := nodes[0].Close()
 			if errors.Is(err, ErrUnconfirmed) == repaired || repaired && time.Since(start) > time.Second {
