@@ -355,6 +355,15 @@ var mutants = []mutant{
 	{name: "rounds: what others have offered is pulled, though it is out of date", test: "TestAskAgainAsksAFew", edits: []edit{{
 		old: "\t\t\tp.offer = 0\n",
 		new: ""}}},
+	{name: "rounds: who hangs is asked after each pull", test: "TestAskAgainWaitsForAnAnswer", edits: []edit{{
+		old: "if p.again = p.awaited(now); !p.again {",
+		new: "if p.again = false; !p.again {"}}},
+	{name: "rounds: an answer that is out of date is believed", test: "TestAskAgainWaitsForAnAnswer", edits: []edit{{
+		old: "last := a.ID == p.pingID && !p.again",
+		new: "last := a.ID == p.pingID"}}},
+	{name: "rounds: who hasn't answered after a pull isn't asked again", test: "TestAskAgainWaitsForAnAnswer", edits: []edit{{
+		old: "if a.ID == p.pingID && (more || p.again) {",
+		new: "if a.ID == p.pingID && more {"}}},
 	{name: "rounds: before a full sync only some are asked", test: "TestAskAgainAsksAFew", edits: []edit{{
 		old: "\t\tr.pinger.askAll(now)\n\tcase",
 		new: "\t\tr.pinger.askAgain(now, anyone)\n\tcase"}}},
@@ -743,11 +752,11 @@ var mutants = []mutant{
 		old: "if a.ID == p.pingID && a.Seq < p.listed {",
 		new: "if a.Seq < r.state.vector.Get(p.origin).Last() {"}}},
 	{name: "an unasked pong is answered with a list", test: "TestTinyFrames", edits: []edit{{
-		old: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full {",
-		new: "a.Flags&wire.PongAll != 0 && !p.full {"}}},
+		old: "if a.ID == p.pingID && (more || p.again) {",
+		new: "if more || a.ID == p.pingID && p.again {"}}},
 	{name: "a pong to a list is answered with a list", test: "TestTinyFrames", edits: []edit{{
-		old: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full {",
-		new: "a.Flags&wire.PongAll != 0 && a.ID == p.pingID {"}}},
+		old: "more := a.Flags&wire.PongAll != 0 && !p.full",
+		new: "more := a.Flags&wire.PongAll != 0"}}},
 	{name: "whoever asks for a full sync again gets a vector again", test: "TestTinyFrames",
 		edits: []edit{{
 			old: "now.Mono < p.began+syncApart || ",

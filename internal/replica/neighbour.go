@@ -43,6 +43,7 @@ type probe struct {
 	full    bool          // all origins were listed in it
 	pull    bool          // it has a long answer, behind which the pong comes
 	listAll bool          // the neighbour wants them listed in the next one
+	again   bool          // it is asked anew when it has answered
 }
 
 // A report is what a neighbour has said of itself.
@@ -117,6 +118,11 @@ func newNeighbour(now delta.Instant, origin, seq uint64) *neighbour {
 		hearing:  newHearing(),
 		requests: requests{pulledAt: dots.LongAgo, began: dots.LongAgo},
 	}
+}
+
+// awaited reports whether it was pinged a moment ago, and nothing has come from it since.
+func (p *neighbour) awaited(now delta.Instant) bool {
+	return p.heard < p.left.Mono && now.Mono < p.left.Mono+RoundMin
 }
 
 // claim notes how far a node's own dots go, if it says so itself.

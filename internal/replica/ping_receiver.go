@@ -133,7 +133,8 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 		r.repair.pulls.left(from)
 		return
 	}
-	if a.Flags&wire.PongContext != 0 && (done || a.ID == p.pingID) { // otherwise it may be out of date
+	last := a.ID == p.pingID && !p.again // otherwise what it has may be out of date
+	if a.Flags&wire.PongContext != 0 && (done || last) {
 		p.known = a.Flags&wire.PongAll == 0
 		p.offer = a.Flags & (wire.PongLog | wire.PongOld)
 		if done && !got {
@@ -148,8 +149,9 @@ func (r *pingReceiver) receivePong(now delta.Instant, from uint64, a wire.Pong) 
 			r.pinger.askAgain(now, others)
 		}
 	}
-	if a.Flags&wire.PongAll != 0 && a.ID == p.pingID && !p.full { // what wasn't asked is worth no list
-		p.listAll = true
+	more := a.Flags&wire.PongAll != 0 && !p.full // what wasn't asked is worth no list
+	if a.ID == p.pingID && (more || p.again) {
+		p.listAll = p.listAll || more
 		r.pinger.ping(now, from, 0)
 	}
 	r.repair.advance(now)

@@ -92,7 +92,7 @@ func (s *pinger) pingWith(now delta.Instant, id uint64, flags uint64, recent *li
 	}
 	q.Entries, q.Rest = recent.entries, recent.rest
 	p.left, p.pingID, p.listed = now, q.ID, s.state.vector.Get(p.origin).Last()
-	p.pull = flags&wire.PingPull != 0
+	p.pull, p.again = flags&wire.PingPull != 0, false
 	s.hearings.ask(now, p, q, recent.claims)
 	s.out.sendPing(pingTo{id, q})
 }
@@ -136,14 +136,17 @@ func (s *pinger) pong(now delta.Instant, to uint64, q *wire.Ping, flags uint64, 
 
 // askAgain is askAll for some, and for no more of them than a round draws. What the others of them have
 // offered may be out of date, and is forgotten. Those that are asked have it soon, too, and the rounds
-// come to the others.
+// come to the others. Who hasn't answered its last ping is asked when it has: many small pulls would
+// pile up pings at one that hangs, and it would answer them all at once.
 func (s *pinger) askAgain(now delta.Instant, whom func(*neighbour) bool) {
 	asked := s.subset.some(s.neighbours, whom)
 	for id, p := range s.neighbours.all() {
 		switch {
 		case slices.Contains(asked, id):
 			p.doubt()
-			s.ping(now, id, 0)
+			if p.again = p.awaited(now); !p.again {
+				s.ping(now, id, 0)
+			}
 		case whom(p):
 			p.offer = 0
 		}

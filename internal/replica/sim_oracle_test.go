@@ -435,20 +435,27 @@ func (s *sim) disagreementAboutKeys() string {
 // syncsTooMany says whether there were more full syncs than needed: where nothing was
 // lost there is one per node that didn't wait for nobody. If an answer to a pull has room for a
 // record or two, the newest of those on their way take it, and the oldest may be got by a full sync.
+//
+// Very seldom there is one more: a frame that is overtaken by all that a node asks and hears
+// meanwhile is as good as lost. Those are counted, as many of them would be a fault (TestSim).
 func (s *sim) syncsTooMany() string {
 	c := s.c
 	if c.glitches+c.lives > 0 || c.logSize < 1000 || c.chunk < 200 || !c.seeded ||
 		c.loss > 0 || c.partitions || c.breaks || c.restarts || c.stuck || c.jumps {
 		return ""
 	}
+	more := 0
 	for _, n := range s.nodes {
 		want := uint64(1)
 		if n.id == 0 {
 			want = 0
 		}
-		if got := n.r.repair.client.counts.SyncsReceived; got != want {
+		got := n.r.repair.client.counts.SyncsReceived
+		if got < want || got > want+1 {
 			return fmt.Sprintf("n%d received %d full syncs", n.id, got)
 		}
+		more += int(got - want)
 	}
+	s.n.resyncs = more
 	return ""
 }

@@ -68,6 +68,9 @@ func TestSim(t *testing.T) {
 		return
 	}
 	t.Logf("%d seeds: %v", *simSeeds, &total)
+	if most := 1 + int(*simSeeds/1000); total.resyncs > most {
+		t.Errorf("there were %d full syncs too many: late frames explain %d at most", total.resyncs, most)
+	}
 }
 
 // simReport runs one seed and prints its last events.
@@ -168,6 +171,7 @@ type simCounts struct {
 	lives                                                                       int // that departed
 	confirmed                                                                   int // answers to those who asked
 	isolations                                                                  int
+	resyncs                                                                     int   // full syncs too many
 	slowest                                                                     int64 // ms until all agreed
 	busiest                                                                     int   // frames of a node in a second
 }
@@ -184,15 +188,15 @@ func (c *simCounts) fields() []*int {
 	return []*int{&c.writes, &c.fills, &c.clears, &c.frames, &c.lost, &c.restarts, &c.evictions, &c.refusals, &c.futures,
 		&c.pulls, &c.repaired, &c.syncs, &c.syncsFailed, &c.skips, &c.cuts, &c.originsDropped,
 		&c.stale, &c.refreshes, &c.negatives, &c.leases, &c.alone, &c.kept, &c.offered, &c.accepted,
-		&c.dropped, &c.lives, &c.local, &c.isolations, &c.confirmed, &c.closes, &c.unheard}
+		&c.dropped, &c.lives, &c.local, &c.isolations, &c.confirmed, &c.closes, &c.unheard, &c.resyncs}
 }
 
 func (c *simCounts) String() string {
 	return fmt.Sprintf("%d writes (%d fills, %d Clears), %d provisional values kept (%d for their nodes only), %d offered, %d accepted, %d dropped; %d stale answers, %d to be refreshed, %d negative, %d leases (%d fills without), %d frames (%d lost), %d restarts, %d closes (%d not by all), %d short lives, %d isolations, %d connections cut, %d evictions, "+
-		"%d refused by floors, %d from the future; %d times confirmed; %d pulls repaired %d records, %d full syncs (%d given up), %d origins dropped, "+
+		"%d refused by floors, %d from the future; %d times confirmed; %d pulls repaired %d records, %d full syncs (%d given up, %d too many), %d origins dropped, "+
 		"%d seqs skipped; all agreed %.1f s after the faults ended at most, and meanwhile no node sent more than %d frames in a second",
 		c.writes, c.fills, c.clears, c.kept, c.local, c.offered, c.accepted, c.dropped, c.stale, c.refreshes, c.negatives, c.leases, c.alone, c.frames, c.lost, c.restarts, c.closes, c.unheard, c.lives, c.isolations, c.cuts, c.evictions, c.refusals, c.futures, c.confirmed,
-		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
+		c.pulls, c.repaired, c.syncs, c.syncsFailed, c.resyncs, c.originsDropped, c.skips, float64(c.slowest)/1000, c.busiest)
 }
 
 type simNode struct {

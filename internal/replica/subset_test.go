@@ -296,6 +296,48 @@ func TestAskAgainAsksAFew(t *testing.T) {
 	}
 }
 
+// Who hasn't answered its last ping isn't asked after each pull, but when it has, as its answer is
+// about what this node lacked before; or when it has been silent for long.
+func TestAskAgainWaitsForAnAnswer(t *testing.T) {
+	c := newCrowd(t, 3, nil)
+	p := c.r.neighbours.byID[2]
+	c.answers = func(id uint64) bool { return id != 2 }
+	pulled := func() []uint64 {
+		c.wall += 10
+		c.r.pinger.askAgain(c.now(), anyone)
+		return c.asked()
+	}
+	pong := func() {
+		const flags = wire.PongContext | wire.PongSynced
+		a := wire.Pong{ID: p.pingID, Origin: p.origin, Flags: flags, Wall: c.wall}
+		testkit.Must(t, c.r.Receive(c.now(), 2, wire.AppendPong(nil, a)))
+	}
+	if ids := pulled(); len(ids) != 3 {
+		t.Fatalf("%v are asked", ids)
+	}
+	for range 5 {
+		if ids := pulled(); slices.Contains(ids, 2) || len(ids) != 2 {
+			t.Fatalf("2 hasn't answered, and %v are asked", ids)
+		}
+	}
+
+	c.wall += 10
+	pong()
+	if ids := c.asked(); len(ids) != 1 || ids[0] != 2 || p.known {
+		t.Fatalf("2 has answered what is out of date: known %v, and %v are asked", p.known, ids)
+	}
+	pong()
+	if ids := c.asked(); len(ids) != 0 || !p.known {
+		t.Fatalf("2 has answered: known %v, and %v are asked", p.known, ids)
+	}
+
+	pulled()
+	c.wall += RoundMin.Milliseconds()
+	if ids := pulled(); !slices.Contains(ids, 2) {
+		t.Errorf("the last ping may be lost, and %v are asked", ids)
+	}
+}
+
 // Who wants to hear from many within the bound asks more than those in each round.
 func TestIsolationAsksEnough(t *testing.T) {
 	for minPeers, want := range map[int]int{2: Fanout, 20: 30, 60: 60} {
