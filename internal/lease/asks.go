@@ -87,7 +87,7 @@ func (s *Asks) another(now delta.Instant, a *Ask) {
 // alone, with Wait and Unheard when to look again, unless wake comes before.
 func (s *Asks) TurnOf(now delta.Instant, a *Ask) (Turn, time.Duration) {
 	switch {
-	case a.Heard == wire.TurnFilled && !a.offered && !a.waitedEnough && s.passed(a):
+	case now.Mono < a.limit && a.Heard == wire.TurnFilled && !a.offered && !a.waitedEnough && s.passed(a):
 		s.another(now, a)
 	case a.waits() && now.Mono >= a.next():
 		s.lookAgain(now, a)

@@ -289,3 +289,17 @@ func TestLeaseWhatIsClearedIsNotAwaited(t *testing.T) {
 		g.wantTurn(a, Alone)
 	}
 }
+
+// That isn't asked for anew by who has waited for as long as it may.
+func TestLeaseWhatIsClearedAtTheEnd(t *testing.T) {
+	g := newLeaseRig(t, 2)
+	a := g.ask(g.keyOf(2))
+	g.now.Mono = a.limit - Reach/2
+	g.asks.Hear(g.now, 2, wire.TurnMsg{ID: a.Want.ID, Op: wire.TurnFilled})
+	g.wantTurn(a, Wait)
+	g.now.Mono, g.above = a.limit, 7
+	g.wantTurn(a, Alone)
+	if m := last(g.wanted[2]); m.Op == wire.OpWant && m.Stamp == 7 {
+		t.Errorf("at last it says %+v", m)
+	}
+}
