@@ -210,7 +210,11 @@ func usageNow() usage {
 func TestCloseDuringEverything(t *testing.T) {
 	testkit.SkipIfMeshRaces(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	for range 10 {
+	times := 10
+	if testkit.RaceDetector { // it takes ten times as long
+		times = 3
+	}
+	for range times {
 		nodes := []*bcache.Bcache{live.Node(t)}
 		for range 2 {
 			nodes = append(nodes, live.Node(t, func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} }))
@@ -221,7 +225,7 @@ func TestCloseDuringEverything(t *testing.T) {
 			midway := make(chan struct{}) // closed while writes run
 			for w := range 4 {
 				wg.Go(func() {
-					for n := 0; n < 2000 || closed.Load() < 6; n++ {
+					for n := 0; n < 1000 || closed.Load() < 6; n++ {
 						if w == 0 && n == 500+200*i {
 							close(midway)
 						}
