@@ -45,9 +45,9 @@ var panels = []panel{
 		{"and all else", yellow, []float64{288, 2932, 26332}},
 	}},
 	{"until a frozen node is noticed", "seconds", 1, 10_000, []line{
-		{"by one, others write", blue, []float64{5, 4.7}},
-		{"by all", red, []float64{6, 18.4}},
-		{"by all, nobody writes", yellow, []float64{6.3, 82}},
+		{"by one, others write", blue, []float64{5, 4.7, 6.1}},
+		{"by all", red, []float64{6, 18.4, 182.8}},
+		{"by all, nobody writes", yellow, []float64{6.3, 82, 1132}},
 	}},
 }
 
@@ -109,7 +109,7 @@ func (p *panel) draw(w io.Writer) {
 		fmt.Fprintf(w, `<path d="M12 %d h22" stroke="%s" stroke-width="2.5"/><text x="40" y="%d">%s</text>`+"\n",
 			50+i*16, l.colour, 54+i*16, l.name)
 		path := "M"
-		for j, v := range l.values { // what wasn't measured isn't drawn
+		for j, v := range l.values {
 			path += fmt.Sprintf("%.1f %.1f ", x(nodes[j]), p.y(v))
 		}
 		fmt.Fprintf(w, `<path d="%s" fill="none" stroke="%s" stroke-width="2"/>`, path, l.colour)
