@@ -1184,6 +1184,9 @@ var mutants = []mutant{
 	{name: "isolation: origins that aren't listed may differ", test: "TestHearingUnlistedOrigins", edits: []edit{{
 		old: "if q.Flags&wire.PingExact != 0 && flags&wire.PongAll == 0 {",
 		new: "if q.Flags&wire.PingExact != 0 {"}}},
+	{name: "isolation: short suspensions make the bound longer", test: "TestIsolationShortSuspensions", edits: []edit{{
+		old: "\t\ti.slept += jump\n",
+		new: ""}}},
 	{name: "isolation: a suspended machine is trusted", edits: []edit{{
 		old: "jumped := i.looked && (jump > clockJump || jump < -clockJump)",
 		new: "jumped := false"}}},

@@ -12,6 +12,7 @@ import (
 // A fillStart is what a node knows when it begins to fill a key, or several at once.
 type fillStart struct {
 	stamp  uint64        // of what the fill writes
+	began  time.Duration // by Isolation.time
 	settle time.Duration // by so much what is read may lag behind what is committed
 	epoch  uint64        // of the store
 	clears uint64        // the number of the last Clear, see store.Clears

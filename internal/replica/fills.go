@@ -30,7 +30,7 @@ type fillCounts struct {
 // answer may lag behind what is committed.
 func (x *Fills) Begin(now delta.Instant, settle time.Duration, keys ...string) []*Fill {
 	fills := make([]*Fill, len(keys))
-	start := &fillStart{settle: settle}
+	start := &fillStart{settle: settle, began: x.isolation.look(now)}
 	for i, key := range keys {
 		open := x.state.Store.Fills.Open(key, now)
 		fills[i] = &Fill{fillStart: start, OpenFill: open, bucket: delta.BucketOf(key)}

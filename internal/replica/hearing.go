@@ -9,7 +9,7 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-// This node has heard from a neighbour, at a time of its own monotonic clock, once it has processed all
+// This node has heard from a neighbour, at a time of its own (Isolation.time), once it has processed all
 // that the neighbour had processed by then. It asks for an exact answer, and waits for what that says it
 // lacks. Why that is enough, "Isolation" in docs/design.md shows.
 
@@ -92,15 +92,15 @@ func (h *hearings) ask(now delta.Instant, p *neighbour, q *wire.Ping, claims []d
 	if h.isolation == nil || q.Flags&wire.PingPull != 0 {
 		return
 	}
-	h.isolation.look(now) // or a suspension before the first look would pass unnoticed
+	at := h.isolation.look(now) // or a suspension before the first look would pass unnoticed
 	x := &p.hearing
-	due := x.last < h.isolation.asksAfter() || now.Mono >= x.last+exactAgain
+	due := x.last < h.isolation.asksAfter() || at >= x.last+exactAgain
 	if !due && q.Flags&wire.PingAll == 0 {
 		return
 	}
 	q.Flags |= wire.PingExact
 	copy(x.asked[1:], x.asked[:])
-	x.asked[0], x.last = exactAsk{id: q.ID, at: now.Mono, claims: claims}, now.Mono
+	x.asked[0], x.last = exactAsk{id: q.ID, at: at, claims: claims}, at
 }
 
 // take takes what a pong says exactly, if it does.
@@ -121,7 +121,7 @@ func (h *hearings) take(now delta.Instant, p *neighbour, a *wire.Pong) {
 	// What is waited for goes on being waited for, or a node that is always a little behind would never be
 	// done; but not if that is worth nothing any more.
 	x, next := &p.hearing, hearing{owed: owed, at: ask.at}
-	if x.at == dots.LongAgo || next.settled(h.state.vector) || now.Mono-x.at >= h.isolation.bound/2 {
+	if x.at == dots.LongAgo || next.settled(h.state.vector) || h.isolation.look(now)-x.at >= h.isolation.bound/2 {
 		x.owed, x.at = next.owed, next.at
 		h.waits = true
 	}

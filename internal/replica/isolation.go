@@ -13,6 +13,10 @@ import (
 // clock was set.
 const clockJump = time.Second
 
+// clockSlip is by how much the wall clock gets ahead of the monotonic one between two looks if the machine
+// was suspended for a moment. Less is a clock that is slowly set right.
+const clockSlip = time.Millisecond
+
 // maxIsolationNotices is how many of them wait to be logged.
 const maxIsolationNotices = 4
 
@@ -34,6 +38,7 @@ type Isolation struct {
 	from     time.Duration // words that are older count for nothing, as clocks have jumped since
 	clock    time.Duration // the wall clock less the monotonic one, at the last look
 	looked   bool
+	slept    time.Duration // in suspensions too short for a jump: what was heard is older by that
 	isolated bool
 	since    time.Duration
 	forgot   time.Duration // when that was last done
@@ -44,7 +49,7 @@ type Isolation struct {
 	closed   bool
 }
 
-// A word is the last time at which this node knew all that another one did.
+// A word is the last time at which this node knew all that another one did, by Isolation.time.
 type word struct {
 	peer uint64 // PeerID
 	at   time.Duration
@@ -80,21 +85,28 @@ func (i *Isolation) Watch(now delta.Instant) {
 	}
 }
 
-// look is Watch for who holds the replica's lock: the others aren't asked.
-func (i *Isolation) look(now delta.Instant) {
+// look is Watch for who holds the replica's lock: the others aren't asked. It returns the time.
+func (i *Isolation) look(now delta.Instant) time.Duration {
 	if i == nil {
-		return
+		return now.Mono
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.lookLocked(now)
+	return i.time(now)
 }
+
+// time is that of the monotonic clock, and what it has missed in short suspensions.
+func (i *Isolation) time(now delta.Instant) time.Duration { return now.Mono + i.slept }
 
 // lookLocked notices that clocks have jumped, or that too few words are young enough.
 func (i *Isolation) lookLocked(now delta.Instant) {
 	clock := time.Duration(now.UnixMicro())*time.Microsecond - now.Mono
 	jump := clock - i.clock
 	jumped := i.looked && (jump > clockJump || jump < -clockJump)
+	if i.looked && !jumped && jump >= clockSlip {
+		i.slept += jump
+	}
 	i.clock, i.looked = clock, true
 	switch {
 	case i.closed:
@@ -113,7 +125,7 @@ func (i *Isolation) lookLocked(now delta.Instant) {
 // young is from how many nodes this one has heard within the bound.
 func (i *Isolation) young(now delta.Instant) (n int) {
 	for _, w := range i.heard {
-		if now.Mono-w.at < i.bound {
+		if i.time(now)-w.at < i.bound {
 			n++
 		}
 	}
@@ -140,8 +152,8 @@ func (i *Isolation) forgetFills(now delta.Instant) {
 	i.forget()
 }
 
-// hear notes that this node has processed all that another one had at some time. The replica's lock is
-// held.
+// hear notes that this node has processed all that another one had at some time, which is one that look has
+// returned. The replica's lock is held.
 func (i *Isolation) hear(now delta.Instant, peer uint64, at time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -191,7 +203,7 @@ func (i *Isolation) doubt(now delta.Instant) {
 // forgetWords takes back what was heard, and what others will answer to what they were asked before. Who
 // read the clock first may come second.
 func (i *Isolation) forgetWords(now delta.Instant) {
-	i.heard, i.from = nil, max(i.from, now.Mono)
+	i.heard, i.from = nil, max(i.from, i.time(now))
 }
 
 // notice has a line logged.
@@ -254,7 +266,7 @@ func (i *Isolation) asksAfter() time.Duration {
 // cut gives what a fill brings to an isolated node a deadline that is no later than the bound after the
 // database may have shown that. It reports whether it lies ahead.
 func (i *Isolation) cut(now delta.Instant, f *Fill, rec *delta.Record) bool {
-	left := f.Begin - f.settle + i.bound - now.Mono
+	left := f.began - f.settle + i.bound - i.look(now)
 	ends := now.Wall + left.Milliseconds()
 	if left < time.Millisecond {
 		return false

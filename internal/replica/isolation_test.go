@@ -7,7 +7,6 @@ import (
 
 	"github.com/iwanbk/bcache/internal/delta"
 	"github.com/iwanbk/bcache/internal/dots"
-	"github.com/iwanbk/bcache/internal/store"
 	"github.com/iwanbk/bcache/internal/testkit"
 	"github.com/iwanbk/bcache/internal/wire"
 	"pgregory.net/rapid"
@@ -42,7 +41,9 @@ func (g *isoRig) pass(d time.Duration) {
 }
 
 // heard has the node hear from another one as of some time ago.
-func (g *isoRig) heard(peer uint64, ago time.Duration) { g.Isolation.hear(g.now, peer, g.now.Mono-ago) }
+func (g *isoRig) heard(peer uint64, ago time.Duration) {
+	g.Isolation.hear(g.now, peer, g.look(g.now)-ago)
+}
 
 func (g *isoRig) is(t *testing.T, isolated bool) {
 	t.Helper()
@@ -148,7 +149,7 @@ func TestIsolationClockJumps(t *testing.T) {
 			g.pass(0)
 			g.is(t, false)
 			g.TakeNotices()
-			asked := g.now.Mono
+			asked := g.look(g.now)
 			g.now.Wall += jump.Milliseconds()
 			g.pass(time.Millisecond)
 			g.is(t, true)
@@ -182,7 +183,7 @@ func TestIsolationClockJumps(t *testing.T) {
 	late.Wall -= time.Hour.Milliseconds()
 	late.Mono--
 	g.look(late)
-	g.Isolation.hear(late, 1, late.Mono)
+	g.Isolation.hear(late, 1, g.look(late))
 	g.is(t, true)
 	for range 100 { // clocks that run wild don't have the others asked each time
 		g.now.Wall += time.Hour.Milliseconds()
@@ -191,6 +192,27 @@ func TestIsolationClockJumps(t *testing.T) {
 	if g.reaches != 1 {
 		t.Errorf("asked %d times in 100 ms", g.reaches)
 	}
+}
+
+// A machine that is suspended again and again, for less than a jump, doesn't serve for longer than the bound
+// by the clock on the wall. What was asked before counts from then.
+func TestIsolationShortSuspensions(t *testing.T) {
+	g := newIsoRig(1)
+	asked := g.look(g.now)
+	for range 5 {
+		g.now.Wall += 900
+		g.pass(time.Second)
+		g.Isolation.hear(g.now, 1, asked)
+		g.is(t, false)
+	}
+	g.pass(499 * time.Millisecond)
+	g.is(t, false)
+	g.pass(time.Millisecond)
+	g.is(t, true)
+	g.Isolation.hear(g.now, 1, asked)
+	g.is(t, true)
+	g.heard(1, 0)
+	g.is(t, false)
 }
 
 // A machine that is suspended before anybody has looked at the clocks hears what was answered before.
@@ -262,8 +284,10 @@ func TestIsolationNotices(t *testing.T) {
 // What a fill brings to an isolated node is kept for the bound at most, from when it may have read.
 func TestIsolationCutsDeadlines(t *testing.T) {
 	g := newIsoRig(1)
-	f := &Fill{fillStart: &fillStart{settle: time.Second}, OpenFill: store.OpenFill{Begin: g.now.Mono}}
-	g.pass(4*time.Second + 300*time.Microsecond)
+	f := &Fill{fillStart: &fillStart{settle: time.Second, began: g.look(g.now)}}
+	g.now.Wall += 500 // the machine is suspended for a moment
+	g.pass(0)
+	g.pass(3500*time.Millisecond + 300*time.Microsecond)
 	ends := g.now.Wall + 4999 // 5 s less what isn't a whole millisecond
 	for _, c := range []struct{ was, is delta.Record }{
 		{delta.Record{}, delta.Record{Deadline: ends}},
