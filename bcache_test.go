@@ -225,7 +225,7 @@ func TestCloseDuringEverything(t *testing.T) {
 			midway := make(chan struct{}) // closed while writes run
 			for w := range 4 {
 				wg.Go(func() {
-					for n := 0; n < 1000 || closed.Load() < 6; n++ {
+					for n := 0; n < 2000 || closed.Load() < 6; n++ {
 						if w == 0 && n == 500+200*i {
 							close(midway)
 						}
