@@ -138,15 +138,13 @@ func (f tree) find(e edit) (file string, at int, err error) {
 func (f tree) packageOf(test string) (string, error) {
 	first, _, _ := strings.Cut(test, "|")
 	first = strings.TrimPrefix(first, "^")
-	whole := strings.HasSuffix(first, "$")
-	name := regexp.QuoteMeta(strings.TrimSuffix(first, "$"))
-	if whole {
-		name += `\(`
+	declared := "\nfunc " + first
+	if whole, ok := strings.CutSuffix(declared, "$"); ok {
+		declared = whole + "("
 	}
-	declared := regexp.MustCompile(`(?m)^func ` + name)
 	var dirs []string
 	for file, text := range f {
-		if dir := "./" + pathDir(file); strings.HasSuffix(file, "_test.go") && declared.MatchString(text) &&
+		if dir := "./" + pathDir(file); strings.HasSuffix(file, "_test.go") && strings.Contains(text, declared) &&
 			!slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
