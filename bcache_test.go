@@ -135,7 +135,7 @@ func TestOversizedValueDoesNotStopReplication(t *testing.T) {
 func TestSetThenClose(t *testing.T) {
 	testkit.SkipIfMeshRaces(t)
 	stays := live.Node(t)
-	for i := range 100 {
+	for i := range testkit.Rounds(100) {
 		leaves := live.Node(t, func(c *bcache.Config) { c.Peers = []string{stays.Addr()} })
 		testkit.Within(t, 10*time.Second, func() error {
 			if len(leaves.Members()) != 1 {
@@ -210,11 +210,7 @@ func usageNow() usage {
 func TestCloseDuringEverything(t *testing.T) {
 	testkit.SkipIfMeshRaces(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	times := 10
-	if testkit.RaceDetector { // it takes ten times as long
-		times = 3
-	}
-	for range times {
+	for range testkit.Rounds(20) {
 		nodes := []*bcache.Bcache{live.Node(t)}
 		for range 2 {
 			nodes = append(nodes, live.Node(t, func(c *bcache.Config) { c.Peers = []string{nodes[0].Addr()} }))

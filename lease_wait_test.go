@@ -485,7 +485,7 @@ func TestLeasesMissedOfAHealthyCluster(t *testing.T) {
 				return Loaded{Value: "v"}, nil
 			}
 		})
-		end := time.Now().Add(30 * time.Second)
+		end := time.Now().Add(time.Duration(testkit.Rounds(30)) * time.Second)
 		var wg sync.WaitGroup
 		for i, l := range ls {
 			for range 10 {

@@ -6,13 +6,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // The writes of a local node aren't serialised where they needn't be. Still no key ever goes back to an
 // older version, nor to what a goroutine wrote earlier, whoever deletes or clears meanwhile, and every
 // bound holds.
 func TestLocalWritesConcurrently(t *testing.T) {
-	const writers, keys, writes, maxBytes = 4, 4, 20_000, 3 * (EntryOverhead + 20)
+	const writers, keys, maxBytes = 4, 4, 3 * (EntryOverhead + 20)
+	writes := testkit.Rounds(20_000)
 	for _, cfg := range []Config{{MaxKeys: 1000}, {MaxKeys: 3}, {MaxKeys: 1000, MaxBytes: maxBytes}} {
 		b, err := New(cfg)
 		if err != nil {
@@ -81,7 +84,7 @@ func TestLocalWritesConcurrently(t *testing.T) {
 		if keys != b.Len() || keys != s.Keys || size != s.Bytes {
 			t.Errorf("%d keys, %d bytes; Len is %d, Stats says %d keys, %d bytes", keys, size, b.Len(), s.Keys, s.Bytes)
 		}
-		if got := s.Sets + s.Deletes + s.Clears; got != writers*writes {
+		if got := s.Sets + s.Deletes + s.Clears; got != uint64(writers*writes) {
 			t.Errorf("%d writes counted, want %d", got, writers*writes)
 		}
 		if err := b.Close(); err != nil {

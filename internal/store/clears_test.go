@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
 )
 
 // put sets a value with tags.
@@ -51,16 +52,16 @@ func TestReadersAfterClears(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const rounds = 20_000
+			rounds := int64(testkit.Rounds(20_000))
 			r := newStoreRig(Config{MaxKeys: 2000, Shards: 1})
 			var cleared atomic.Int64
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				defer cleared.Store(rounds)
-				for i := 1; i < rounds; i++ {
-					r.put("k", strconv.Itoa(i), "t")
+				for i := int64(1); i < rounds; i++ {
+					r.put("k", fmt.Sprint(i), "t")
 					r.clear(delta.SelectTag("t"))
-					cleared.Store(int64(i))
+					cleared.Store(i)
 				}
 			})
 			for range 4 {

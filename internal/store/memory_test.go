@@ -134,7 +134,8 @@ func TestStoreAllocs(t *testing.T) {
 // What a get returns never gets older, and every bound holds, whatever runs
 // at the same time.
 func TestStoreConcurrently(t *testing.T) {
-	const keys, writes = 200, 20_000
+	const keys = 200
+	writes := testkit.Rounds(20_000)
 	for _, c := range []Config{{MaxKeys: 50}, {MaxKeys: 100, Shards: 4}, {MaxKeys: 50, LRU: true}, {MaxKeys: 100, Shards: 4, LRU: true}} {
 		c.MaxTombstones = 20
 		r := newStoreRig(c)

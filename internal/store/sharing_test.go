@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/iwanbk/bcache/internal/delta"
+	"github.com/iwanbk/bcache/internal/testkit"
 	"pgregory.net/rapid"
 )
 
@@ -374,7 +375,8 @@ func TestSharingLaws(t *testing.T) {
 
 // So it is with everything at the same time, and the bound of bytes holds at every moment.
 func TestSharingConcurrently(t *testing.T) {
-	const keys, writes, maxBytes = 50, 20_000, 55 * EntryOverhead
+	const keys, maxBytes = 50, 55 * EntryOverhead
+	writes := testkit.Rounds(20_000)
 	r := newStoreRig(Config{MaxKeys: 1000, MaxBytes: maxBytes, Shards: 4})
 	var owner Owner
 	var done atomic.Bool

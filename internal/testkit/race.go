@@ -5,6 +5,15 @@ import (
 	"testing"
 )
 
+// Rounds is n, or a tenth of it under the race detector, which makes each some ten times as slow: it finds
+// a race in the first ones, or in none.
+func Rounds(n int) int {
+	if RaceDetector {
+		return n / 10
+	}
+	return n
+}
+
 // SkipIfMeshRaces skips a test with real mesh connections if the race detector would
 // report mesh's own data races. CI runs it against a copy of mesh in which they
 // are patched, see scripts/racemesh.sh.

@@ -8,5 +8,5 @@ const (
 
 	// SimDefaultSeeds is how many seeds of the simulation a plain test run has: under the race detector
 	// they are ten times slower.
-	SimDefaultSeeds = 1000
+	SimDefaultSeeds = 300
 )
