@@ -1,6 +1,9 @@
 package histogram
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Counts are a histogram's at some time: how many durations were in each bucket, the last of which has
 // those beyond all bounds, and what they sum up to.
@@ -55,7 +58,8 @@ func (c *Counts) Quantile(q float64) time.Duration {
 		if i > 0 {
 			from = Bounds[i-1]
 		}
-		return from + time.Duration((rank-below)/in*float64(Bounds[i]-from))
+		// Rounded up, as from itself is in the bucket before.
+		return from + time.Duration(math.Ceil((rank-below)/in*float64(Bounds[i]-from)))
 	}
 	return Bounds[len(Bounds)-1]
 }

@@ -65,6 +65,15 @@ func TestQuantileOfNone(t *testing.T) {
 	}
 }
 
+// However small a part is, its quantile isn't in the bucket before that of the least duration.
+func TestQuantileOfAlmostNone(t *testing.T) {
+	var c Counts
+	c.Add(10*time.Microsecond + 1)
+	if got := c.Quantile(1e-5); got <= 10*time.Microsecond {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestQuantileIsInterpolated(t *testing.T) {
 	var c Counts
 	for range 100 {
