@@ -144,8 +144,8 @@ func (f tree) packageOf(test string) (string, error) {
 	}
 	var dirs []string
 	for file, text := range f {
-		if dir := "./" + pathDir(file); strings.HasSuffix(file, "_test.go") && strings.Contains(text, declared) &&
-			!slices.Contains(dirs, dir) {
+		has := strings.HasSuffix(file, "_test.go") && strings.Contains(text, declared)
+		if dir := "./" + pathDir(file); has && !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
 	}
