@@ -18,7 +18,7 @@ import (
 	"github.com/iwanbk/bcache/internal/wire"
 )
 
-var promiseSeeds = flag.Int("promise", max(1, testkit.Rounds(4)), "seeds of TestPromise")
+var promiseSeeds = flag.Int("promise", testkit.Rounds(4), "seeds of TestPromise")
 
 // What callers are promised of a cluster in which all goes wrong at random, by what they see of it.
 //

@@ -30,7 +30,7 @@ import (
 //	go test -run 'TestSim$' ./internal/replica -seeds=100000
 var (
 	simSeed  = flag.Uint64("seed", 0, "run this seed of the simulation only, and print its events")
-	simSeeds = flag.Uint64("seeds", testkit.SimDefaultSeeds, "run that many seeds of the simulation")
+	simSeeds = flag.Uint64("seeds", uint64(testkit.Rounds(300)), "run that many seeds of the simulation")
 	simFrom  = flag.Uint64("from", 1, "the first of these seeds")
 )
 
